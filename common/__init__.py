@@ -1,0 +1,1 @@
+"""What both sides of SegRelay agree on: manifests, names, the queue, Orthanc, errors."""

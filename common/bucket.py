@@ -1,0 +1,115 @@
+"""The bucket protocol: the few operations that the queue needs from a store.
+
+Objects are immutable, named byte strings with a *generation* that says which write made
+them. The one exception is a *beacon* (a heartbeat): an object without content whose text
+metadata is rewritten in place while its generation stays.
+
+Every operation is atomic and conditional, and may raise
+:class:`~common.errors.StoreUnavailableError`; after that error the operation may or may not
+have happened. Names are relative to the queue's root.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import unquote, urlsplit
+
+from common.errors import FixConfigurationError
+
+__all__ = ["Bucket", "ObjectInfo", "open_bucket"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectInfo:
+    """What a store says of one object."""
+
+    name: str
+    generation: int
+    """Changes with every write of the content, and never otherwise while the name lasts."""
+    updated: datetime
+    """The store's clock at the last write or beacon update, UTC."""
+    size: int
+    """Bytes of content."""
+    metadata: Mapping[str, str] | None = None
+    """Text metadata of a beacon; None where the listing did not read it: ask ``stat``."""
+
+
+class Bucket(Protocol):
+    """A store with honest preconditions."""
+
+    def describe(self) -> str:
+        """The store's address, for logs: no credentials."""
+        ...
+
+    def list(self, prefix: str) -> list[ObjectInfo]:
+        """Every object whose name starts with ``prefix``, sorted by name."""
+        ...
+
+    def stat(self, name: str) -> ObjectInfo:
+        """One object with its metadata; raises ObjectNotFoundError."""
+        ...
+
+    def read(self, name: str, *, limit: int) -> bytes:
+        """The first ``limit + 1`` bytes at most; raises ObjectNotFoundError."""
+        ...
+
+    def create(self, name: str, data: bytes) -> ObjectInfo:
+        """Write a new object; raises ObjectExistsError and then changes nothing."""
+        ...
+
+    def replace(self, name: str, data: bytes) -> ObjectInfo:
+        """Write an object whether or not it exists: only for what may be lost (progress)."""
+        ...
+
+    def move(self, source: str, destination: str, *, generation: int) -> ObjectInfo:
+        """Rename atomically, never onto an existing object.
+
+        Raises ObjectNotFoundError (no source), ObjectExistsError (destination is there) or
+        PreconditionFailedError (the source is another generation).
+        """
+        ...
+
+    def delete(self, name: str, *, generation: int) -> None:
+        """Delete one generation; raises ObjectNotFoundError or PreconditionFailedError."""
+        ...
+
+    def light(self, name: str, metadata: Mapping[str, str], *, generation: int) -> ObjectInfo:
+        """Take a beacon over: write it anew with a new generation.
+
+        ``generation`` is the one to replace, 0 for none; raises PreconditionFailedError.
+        """
+        ...
+
+    def beat(self, name: str, metadata: Mapping[str, str], *, generation: int) -> ObjectInfo:
+        """Rewrite a beacon's metadata in place; its generation stays.
+
+        Raises ObjectNotFoundError or PreconditionFailedError.
+        """
+        ...
+
+
+def open_bucket(address: str) -> Bucket:
+    """The bucket at ``file:///directory``, rooted there.
+
+    Raises
+    ------
+    FixConfigurationError
+        The address is not one that this version can use.
+    """
+    from common.local_bucket import LocalBucket
+
+    parts = urlsplit(address)
+    if parts.scheme == "file" and parts.netloc in ("", "localhost") and parts.path != "/":
+        path = unquote(parts.path)
+        if len(path) > 2 and path[0] == "/" and path[2] == ":":
+            path = path[1:]
+        return LocalBucket(Path(path))
+    raise FixConfigurationError(
+        f"The bucket address {address.split('@')[-1]!r} is not usable.",
+        code="bucket-address",
+        remedy="Use file:///absolute/directory; the cloud bucket is not in this version yet.",
+    )

@@ -1,0 +1,292 @@
+"""A directory as bucket: test mode, the demo, and a shared folder in the lab.
+
+Every change is made under one operating-system lock, so that checks and renames are one
+step, on POSIX and NTFS alike (on NTFS a rename follows the open handle and two renames of
+one file can both succeed). The lock is released by the system when a process dies. New
+content is written aside, fsynced and renamed in: a reader never sees part of a file.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import stat
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import NamedTuple, TypeVar
+
+from filelock import FileLock, Timeout
+
+from common.bucket import ObjectInfo
+from common.durable import sync_folder
+from common.errors import (
+    FixConfigurationError,
+    ObjectExistsError,
+    ObjectNotFoundError,
+    PreconditionFailedError,
+    StoreUnavailableError,
+)
+
+LOCK_TIMEOUT = 30.0
+"""Seconds to wait for the lock; held for milliseconds, so this means a hung share."""
+
+SHARING_RETRIES = 25
+SHARING_PAUSE = 0.1
+"""Seconds; on Windows a virus scanner may hold a file for a moment (WinError 5, 32, 33)."""
+
+STALE_TEMPORARY = 3600.0
+"""Seconds after which a half-written file of a killed process is swept."""
+
+_SHARING_ERRORS = {5, 32, 33}
+_TEMPORARY = ".tmp"
+_LOCK = ".lock"
+_BEACON_BYTES_LIMIT = 64 * 1024
+
+T = TypeVar("T")
+
+
+class LocalBucket:
+    """The bucket protocol over ``root``; creates the directory when missing."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root.absolute()
+        self._temporary = self._root / _TEMPORARY
+        try:
+            self._temporary.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise FixConfigurationError(
+                f"The queue directory {root} cannot be used ({error.strerror}).",
+                code="bucket-address",
+                remedy="Give a directory that this account may write to.",
+            ) from error
+        self._lock = FileLock(self._root / _LOCK, timeout=LOCK_TIMEOUT)
+        self._sweep_temporary()
+
+    @property
+    def root(self) -> Path:
+        """The directory."""
+        return self._root
+
+    def describe(self) -> str:
+        """``file:///…``."""
+        return self._root.as_uri()
+
+    def list(self, prefix: str) -> list[ObjectInfo]:
+        """Walk the directory; an object may move while this runs."""
+        folder = self._root / prefix if prefix.endswith("/") else (self._root / prefix).parent
+        found: list[ObjectInfo] = []
+        with self._store_errors():
+            for directory, folders, files in os.walk(folder):
+                folders[:] = [name for name in folders if not self._is_private(name, directory)]
+                for file in files:
+                    info = self._info_or_none(Path(directory) / file)
+                    if info is not None and info.name.startswith(prefix):
+                        found.append(info)
+        return sorted(found, key=lambda info: info.name)
+
+    def stat(self, name: str) -> ObjectInfo:
+        """As the protocol; reads a beacon's metadata."""
+        path = self._path(name)
+        with self._store_errors():
+            info = self._info_or_none(path)
+            if info is None:
+                raise ObjectNotFoundError(f"There is no object {name}.")
+            beacon = _read_beacon(path)
+        return info if beacon is None else beacon.describe(info)
+
+    def read(self, name: str, *, limit: int) -> bytes:
+        """As the protocol."""
+        path = self._path(name)
+        with self._store_errors():
+            try:
+                with path.open("rb") as file:
+                    return file.read(limit + 1)
+            except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+                raise ObjectNotFoundError(f"There is no object {name}.") from None
+
+    def create(self, name: str, data: bytes) -> ObjectInfo:
+        """As the protocol."""
+        path = self._path(name)
+        with self._store_errors(), self._aside(data) as aside, self._lock:
+            if path.exists():
+                raise ObjectExistsError(f"The object {name} exists already.")
+            self._rename(aside, path)
+            return self._info(path)
+
+    def replace(self, name: str, data: bytes) -> ObjectInfo:
+        """As the protocol."""
+        path = self._path(name)
+        with self._store_errors(), self._aside(data) as aside, self._lock:
+            self._replace(aside, path)
+            return self._info(path)
+
+    def move(self, source: str, destination: str, *, generation: int) -> ObjectInfo:
+        """As the protocol: one ``rename``, which keeps the bytes and the times."""
+        old, new = self._path(source), self._path(destination)
+        with self._store_errors(), self._lock:
+            self._require(old, source, generation)
+            if new.exists():
+                raise ObjectExistsError(f"The object {destination} exists already.")
+            self._rename(old, new)
+            return self._info(new)
+
+    def delete(self, name: str, *, generation: int) -> None:
+        """As the protocol."""
+        path = self._path(name)
+        with self._store_errors(), self._lock:
+            self._require(path, name, generation)
+            _patiently(path.unlink)
+            sync_folder(path.parent)
+
+    def light(self, name: str, metadata: Mapping[str, str], *, generation: int) -> ObjectInfo:
+        """As the protocol; a beacon is a small JSON file with its own generation inside."""
+        path = self._path(name)
+        fresh = secrets.randbits(62) | 1
+        with self._store_errors(), self._lock:
+            current = self._beacon_generation(path)
+            if current != generation:
+                raise PreconditionFailedError(f"The beacon {name} is another generation.")
+            return self._write_beacon(path, fresh, metadata)
+
+    def beat(self, name: str, metadata: Mapping[str, str], *, generation: int) -> ObjectInfo:
+        """As the protocol."""
+        path = self._path(name)
+        with self._store_errors(), self._lock:
+            current = self._beacon_generation(path)
+            if current == 0:
+                raise ObjectNotFoundError(f"There is no beacon {name}.")
+            if current != generation:
+                raise PreconditionFailedError(f"The beacon {name} is another generation.")
+            return self._write_beacon(path, generation, metadata)
+
+    def _path(self, name: str) -> Path:
+        parts = name.split("/")
+        if any(part in ("", ".", "..", _TEMPORARY, _LOCK) or "\\" in part for part in parts):
+            raise ObjectNotFoundError(f"{name!r} cannot name an object.")
+        return self._root.joinpath(*parts)
+
+    def _is_private(self, folder: str, parent: str) -> bool:
+        return folder == _TEMPORARY and Path(parent) == self._root
+
+    def _info(self, path: Path) -> ObjectInfo:
+        return self._info_from(path, path.stat())
+
+    def _info_from(self, path: Path, status: os.stat_result) -> ObjectInfo:
+        return ObjectInfo(
+            name=path.relative_to(self._root).as_posix(),
+            generation=status.st_mtime_ns,
+            updated=datetime.fromtimestamp(status.st_mtime, timezone.utc),
+            size=status.st_size,
+        )
+
+    def _info_or_none(self, path: Path) -> ObjectInfo | None:
+        if path.name == _LOCK and path.parent == self._root:
+            return None
+        try:
+            status = path.stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return self._info_from(path, status) if stat.S_ISREG(status.st_mode) else None
+
+    def _require(self, path: Path, name: str, generation: int) -> None:
+        info = self._info_or_none(path)
+        if info is None:
+            raise ObjectNotFoundError(f"There is no object {name}.")
+        if info.generation != generation:
+            raise PreconditionFailedError(f"The object {name} is another generation.")
+
+    def _beacon_generation(self, path: Path) -> int:
+        beacon = _read_beacon(path)
+        return 0 if beacon is None else beacon.generation
+
+    def _write_beacon(self, path: Path, generation: int, metadata: Mapping[str, str]) -> ObjectInfo:
+        beacon = _Beacon(generation, dict(metadata))
+        with self._aside(json.dumps(beacon._asdict()).encode()) as aside:
+            self._replace(aside, path)
+        return beacon.describe(self._info(path))
+
+    @contextlib.contextmanager
+    def _aside(self, data: bytes) -> Iterator[Path]:
+        """A fsynced temporary file; whoever renames it keeps it."""
+        path = self._temporary / f"{os.getpid()}-{secrets.token_hex(8)}"
+        try:
+            with path.open("xb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            yield path
+        finally:
+            path.unlink(missing_ok=True)
+
+    def _rename(self, old: Path, new: Path) -> None:
+        new.parent.mkdir(parents=True, exist_ok=True)
+        _patiently(lambda: old.rename(new))
+        sync_folder(new.parent)
+        sync_folder(old.parent)
+
+    def _replace(self, old: Path, new: Path) -> None:
+        new.parent.mkdir(parents=True, exist_ok=True)
+        _patiently(lambda: old.replace(new))
+        sync_folder(new.parent)
+
+    def _sweep_temporary(self) -> None:
+        limit = time.time() - STALE_TEMPORARY
+        for path in self._temporary.iterdir():
+            with contextlib.suppress(FileNotFoundError, PermissionError):
+                if path.stat().st_mtime < limit:
+                    path.unlink()
+
+    @contextlib.contextmanager
+    def _store_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except Timeout as error:
+            raise StoreUnavailableError(
+                f"The queue directory is locked for more than {LOCK_TIMEOUT:.0f} s.",
+                remedy="Look for a hung process or share; it is retried by itself.",
+            ) from error
+        except OSError as error:
+            raise StoreUnavailableError(
+                f"The queue directory did not answer ({error.strerror or type(error).__name__})."
+            ) from error
+
+
+class _Beacon(NamedTuple):
+    """How a beacon lies on disk; only ever read where the queue keeps beacons."""
+
+    generation: int
+    metadata: dict[str, str]
+
+    def describe(self, info: ObjectInfo) -> ObjectInfo:
+        return replace(info, generation=self.generation, size=0, metadata=self.metadata)
+
+
+def _read_beacon(path: Path) -> _Beacon | None:
+    try:
+        with path.open("rb") as file:
+            document = json.loads(file.read(_BEACON_BYTES_LIMIT))
+    except (FileNotFoundError, NotADirectoryError, ValueError):
+        return None
+    if not isinstance(document, dict) or set(document) != set(_Beacon._fields):
+        return None
+    beacon = _Beacon(**document)
+    if not isinstance(beacon.generation, int) or not isinstance(beacon.metadata, dict):
+        return None
+    return beacon
+
+
+def _patiently(action: Callable[[], T]) -> T:
+    """Run a rename or unlink, waiting out a Windows sharing violation."""
+    for _ in range(SHARING_RETRIES):
+        try:
+            return action()
+        except OSError as error:
+            if getattr(error, "winerror", None) not in _SHARING_ERRORS:
+                raise
+            time.sleep(SHARING_PAUSE)
+    return action()

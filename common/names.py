@@ -1,0 +1,145 @@
+"""Object names: where every document lives, and what a job's name says.
+
+::
+
+    v1/jobs/pending/<prio>-<ulid>~<profile>~<n>.json           n = how often it was claimed before
+    v1/jobs/claimed/<agent>/<prio>-<ulid>~<profile>~<n>.json   n counts this claim
+    v1/jobs/agents/<agent>.json                                heartbeat
+    v1/attempts/<ulid>/<n>.json                                how attempt n ended
+    v1/progress/<ulid>.json                                    finer progress for the page
+    v1/done/<name>  v1/failed/<name>                           archives: the unchanged manifest
+    v1/rejected/<name> (+ .reason.json)                        unreadable manifests, unchanged
+    v1/results/<ulid>.json                                     the only commit point
+
+``v1`` is the schema's major version: an older agent never sees newer jobs. Plain listing
+order of ``pending/`` is priority, then first in first out, because ULIDs sort by time. One
+list of ``v1/jobs/`` shows heartbeats, claims and queue, whatever the length of the history.
+
+Names use ``[0-9a-z~-]`` only, never differ by case alone and are never reserved on Windows.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+
+from common.profiles import PROFILE_NAME
+from common.ulid import ULID_PATTERN
+
+VERSION = "v1"
+JOBS = f"{VERSION}/jobs/"
+PENDING = f"{JOBS}pending/"
+CLAIMED = f"{JOBS}claimed/"
+AGENTS = f"{JOBS}agents/"
+PROBE = f"{JOBS}.probe/"
+ATTEMPTS = f"{VERSION}/attempts/"
+PROGRESS = f"{VERSION}/progress/"
+DONE = f"{VERSION}/done/"
+FAILED = f"{VERSION}/failed/"
+REJECTED = f"{VERSION}/rejected/"
+RESULTS = f"{VERSION}/results/"
+
+MAX_PROFILE_LENGTH = 48
+MAX_AGENT_LENGTH = 40
+
+_JOB = re.compile(
+    rf"(?P<priority>[0-9])-(?P<job_id>{ULID_PATTERN})"
+    rf"~(?P<profile>{PROFILE_NAME.pattern})~(?P<fence>0|[1-9][0-9]{{0,5}})\.json"
+)
+_AGENT = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_WINDOWS_DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])")
+
+
+@dataclass(frozen=True, kw_only=True, order=True)
+class JobName:
+    """What the name of a job's manifest says; sorts as the queue is served."""
+
+    priority: int
+    """0..9, 0 first."""
+    job_id: str
+    """ULID."""
+    profile: str
+    """The profile the job needs: enough to decide before claiming."""
+    fence: int
+    """How often the job has been claimed, this claim included."""
+
+    @property
+    def file_name(self) -> str:
+        """``<prio>-<ulid>~<profile>~<n>.json``."""
+        return f"{self.priority}-{self.job_id}~{self.profile}~{self.fence}.json"
+
+    @property
+    def pending(self) -> str:
+        """Object name in the queue."""
+        return PENDING + self.file_name
+
+    def claimed_by(self, agent: str) -> str:
+        """Object name while ``agent`` owns this claim."""
+        return f"{CLAIMED}{agent}/{self.file_name}"
+
+    @property
+    def next_claim(self) -> JobName:
+        """The name that the next claim gives it."""
+        return replace(self, fence=self.fence + 1)
+
+    @property
+    def done(self) -> str:
+        """Object name in the archive of ended jobs."""
+        return DONE + self.file_name
+
+    @property
+    def failed(self) -> str:
+        """Object name among the dead letters."""
+        return FAILED + self.file_name
+
+    @property
+    def rejected(self) -> str:
+        """Object name among the manifests set aside."""
+        return REJECTED + self.file_name
+
+
+def parse_job_name(file_name: str) -> JobName | None:
+    """Read ``<prio>-<ulid>~<profile>~<n>.json``; None when it is not of that form."""
+    match = _JOB.fullmatch(file_name)
+    if match is None or len(match["profile"]) > MAX_PROFILE_LENGTH:
+        return None
+    return JobName(
+        priority=int(match["priority"]),
+        job_id=match["job_id"],
+        profile=match["profile"],
+        fence=int(match["fence"]),
+    )
+
+
+def is_agent_id(text: str) -> bool:
+    """Whether ``text`` may name an agent: lower-case words, digits, single hyphens, ≤ 40."""
+    return (
+        len(text) <= MAX_AGENT_LENGTH
+        and _AGENT.fullmatch(text) is not None
+        and _WINDOWS_DEVICES.fullmatch(text) is None
+    )
+
+
+def agent_object(agent: str) -> str:
+    """Name of an agent's heartbeat."""
+    return f"{AGENTS}{agent}.json"
+
+
+def result_object(job_id: str) -> str:
+    """Name of a job's result."""
+    return f"{RESULTS}{job_id}.json"
+
+
+def progress_object(job_id: str) -> str:
+    """Name of a job's progress."""
+    return f"{PROGRESS}{job_id}.json"
+
+
+def attempt_object(job_id: str, attempt: int) -> str:
+    """Name of the record of how an attempt ended."""
+    return f"{ATTEMPTS}{job_id}/{attempt}.json"
+
+
+def reason_object(rejected: str) -> str:
+    """Name of the reason that lies beside a rejected manifest."""
+    return f"{rejected.removesuffix('.json')}.reason.json"

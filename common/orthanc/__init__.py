@@ -1,0 +1,27 @@
+"""Talking to Orthanc over its REST API.
+
+``settings``   address, credentials, trust
+``transport``  one pooled session; every failure becomes an error of ``common.errors``
+``client``     the calls that SegRelay makes
+``download``   whole series to a folder, complete or refused
+
+API: https://orthanc.uclouvain.be/api/
+"""
+
+from common.orthanc.client import (
+    InstanceInfo,
+    OrthancClient,
+    SeriesInfo,
+    UploadReply,
+)
+from common.orthanc.download import download_series
+from common.orthanc.settings import OrthancSettings
+
+__all__ = [
+    "InstanceInfo",
+    "OrthancClient",
+    "OrthancSettings",
+    "SeriesInfo",
+    "UploadReply",
+    "download_series",
+]

@@ -1,0 +1,274 @@
+"""What an agent does with a job: claim, open, finish, archive, hand back, fail, reject.
+
+Every step survives a crash before, within and after it: documents are written first and
+the job's name is moved last, each move is conditional, and a step done twice changes
+nothing the second time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from common import names
+from common.bucket import Bucket, ObjectInfo
+from common.errors import (
+    ManifestRejectedError,
+    ObjectExistsError,
+    ObjectNotFoundError,
+    PreconditionFailedError,
+    SegRelayError,
+)
+from common.manifest import (
+    MANIFEST_BYTES_LIMIT,
+    AttemptOutcome,
+    AttemptRecord,
+    JobManifest,
+    Rejection,
+    ResultManifest,
+    ResultStatus,
+    parse_job_manifest,
+)
+from common.names import JobName
+from common.queue.lease import new_nonce
+from common.queue.records import (
+    failure_from_attempts,
+    publish_result,
+    read_attempt,
+    read_attempts,
+    read_result,
+    write_attempt,
+)
+from common.queue.view import PendingJob
+
+RETRY_PAUSE = timedelta(seconds=20)
+"""Before the second attempt; doubles with every further one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """A job in this agent's hands."""
+
+    name: JobName
+    """``name.fence`` is the number of this attempt."""
+    agent: str
+
+    @property
+    def object_name(self) -> str:
+        """Where the manifest lies while claimed."""
+        return self.name.claimed_by(self.agent)
+
+    @property
+    def job_id(self) -> str:
+        """The job's ULID."""
+        return self.name.job_id
+
+    @property
+    def attempt(self) -> int:
+        """1 for the first claim."""
+        return self.name.fence
+
+
+class ClaimDesk:
+    """The agent's side of the queue."""
+
+    def __init__(self, bucket: Bucket, agent: str, *, now: Callable[[], datetime]) -> None:
+        self._bucket = bucket
+        self._agent = agent
+        self.now = now
+
+    def may_claim(self, job: PendingJob) -> bool:
+        """Whether the job's last attempt asks to wait longer (its ``not_before``)."""
+        if job.name.fence == 0:
+            return True
+        last = read_attempt(self._bucket, job.name.job_id, job.name.fence)
+        return last is None or last.not_before is None or last.not_before <= self.now()
+
+    def claim(self, job: PendingJob) -> Claim | None:
+        """Rename the job into this agent's folder; None when another was first."""
+        claim = Claim(name=job.name.next_claim, agent=self._agent)
+        try:
+            self._bucket.move(job.info.name, claim.object_name, generation=job.info.generation)
+        except (ObjectNotFoundError, PreconditionFailedError):
+            # A won move whose answer was lost looks like this too: look at the destination.
+            return claim if self._exists(claim.object_name) else None
+        except ObjectExistsError:
+            return None
+        return claim
+
+    def open(self, claim: Claim) -> JobManifest | None:
+        """Read the manifest of a claimed job; None (and archived) when it has a result.
+
+        Raises
+        ------
+        ManifestRejectedError
+            The manifest cannot be believed; pass the error to :meth:`reject`.
+        ObjectNotFoundError
+            The claim is gone: another process took it for dead.
+        """
+        data = self._bucket.read(claim.object_name, limit=MANIFEST_BYTES_LIMIT)
+        if self._archive_if_ended(claim):
+            return None
+        manifest = parse_job_manifest(data)
+        named = (manifest.job_id, manifest.profile, manifest.priority)
+        if named != (claim.name.job_id, claim.name.profile, claim.name.priority):
+            raise ManifestRejectedError(
+                "The manifest's job id, profile or priority disagrees with its object name.",
+                code="name-mismatch",
+            )
+        return manifest
+
+    def result(self, job_id: str) -> ResultManifest | None:
+        """The job's result, if it has one."""
+        return read_result(self._bucket, job_id)
+
+    def finish(self, claim: Claim, result: ResultManifest) -> ResultManifest:
+        """Publish the result and archive the job; returns the result that stands."""
+        standing = publish_result(self._bucket, result)
+        self.archive(claim, standing.status)
+        return standing
+
+    def archive(self, claim: Claim, status: ResultStatus) -> None:
+        """Move an ended job out of the live queue."""
+        settle(self._bucket, claim.object_name, archive_name(claim.name, status))
+
+    def hand_back(
+        self, claim: Claim, error: SegRelayError, *, started: bool, wait: timedelta
+    ) -> None:
+        """Return the job unharmed; the attempt does not count."""
+        now = self.now()
+        record = AttemptRecord(
+            job_id=claim.job_id,
+            attempt=claim.attempt,
+            agent=self._agent,
+            outcome=AttemptOutcome.HANDED_BACK,
+            code=error.code,
+            reason=error.message,
+            started=started,
+            recorded_at=now,
+            not_before=now + wait if wait else None,
+        )
+        write_attempt(self._bucket, record)
+        settle(self._bucket, claim.object_name, claim.name.pending)
+
+    def fail_attempt(
+        self, claim: Claim, error: SegRelayError, *, started: bool, max_attempts: int
+    ) -> ResultManifest | None:
+        """Record a failed attempt; the job goes back, or ends when its attempts are used up.
+
+        Returns the result that stands when the job has ended, else None.
+        """
+        now = self.now()
+        record = AttemptRecord(
+            job_id=claim.job_id,
+            attempt=claim.attempt,
+            agent=self._agent,
+            outcome=AttemptOutcome.FAILED,
+            code=error.code,
+            reason=error.message,
+            started=started,
+            recorded_at=now,
+            not_before=now + RETRY_PAUSE * 2 ** min(claim.attempt - 1, 6),
+        )
+        return close_attempt(self._bucket, claim.name, claim.object_name, record, max_attempts)
+
+    def reject(self, claim: Claim, error: ManifestRejectedError) -> None:
+        """Set an unreadable manifest aside, its reason beside it, its bytes unchanged."""
+        self._reject(claim.object_name, claim.name.rejected, error)
+
+    def reject_misnamed(self, info: ObjectInfo) -> None:
+        """Set aside an object in ``pending/`` whose name is not a job's."""
+        target = names.REJECTED + info.name.rpartition("/")[2]
+        error = ManifestRejectedError(
+            "The object's name is not <prio>-<ulid>~<profile>~<n>.json.",
+            code="name-invalid",
+            remedy="Submit jobs with the labseg command or the site, not by copying files.",
+        )
+        self._reject(info.name, target, error)
+
+    def forget_progress(self, job_id: str) -> None:
+        """Remove the progress of an ended job; a leftover does no harm."""
+        name = names.progress_object(job_id)
+        try:
+            self._bucket.delete(name, generation=self._bucket.stat(name).generation)
+        except (ObjectNotFoundError, PreconditionFailedError):
+            return
+
+    def _reject(self, source: str, target: str, error: ManifestRejectedError) -> None:
+        rejection = Rejection(
+            code=error.code,
+            reason=error.message,
+            remedy=error.remedy,
+            agent=self._agent,
+            rejected_at=self.now(),
+        )
+        self._bucket.replace(names.reason_object(target), rejection.to_json())
+        settle(self._bucket, source, target)
+
+    def _archive_if_ended(self, claim: Claim) -> bool:
+        try:
+            result = read_result(self._bucket, claim.job_id)
+        except ManifestRejectedError:
+            # An unreadable result is still the job's one result: never run it again.
+            self.archive(claim, ResultStatus.FAILED)
+            return True
+        if result is None:
+            return False
+        self.archive(claim, result.status)
+        return True
+
+    def _exists(self, name: str) -> bool:
+        try:
+            self._bucket.stat(name)
+        except ObjectNotFoundError:
+            return False
+        return True
+
+
+def archive_name(name: JobName, status: ResultStatus) -> str:
+    """Where a job with a result of this status is archived."""
+    return name.failed if status is ResultStatus.FAILED else name.done
+
+
+def close_attempt(
+    bucket: Bucket, name: JobName, object_name: str, record: AttemptRecord, max_attempts: int
+) -> ResultManifest | None:
+    """Record an attempt and move the job back to pending, or end it when they are used up."""
+    write_attempt(bucket, record)
+    records = read_attempts(bucket, name)
+    if sum(item.counts for item in records) < max_attempts:
+        settle(bucket, object_name, name.pending)
+        return None
+    result = publish_result(
+        bucket,
+        ResultManifest(
+            job_id=name.job_id,
+            status=ResultStatus.FAILED,
+            author=record.agent,
+            nonce=new_nonce(),
+            attempt=name.fence,
+            finished_at=record.recorded_at,
+            failure=failure_from_attempts(records),
+        ),
+    )
+    settle(bucket, object_name, archive_name(name, result.status))
+    return result
+
+
+def settle(bucket: Bucket, source: str, destination: str) -> None:
+    """Move an object to where it belongs; a second copy of it is deleted instead."""
+    try:
+        info = bucket.stat(source)
+        bucket.move(source, destination, generation=info.generation)
+    except (ObjectNotFoundError, PreconditionFailedError):
+        return
+    except ObjectExistsError:
+        _delete_duplicate(bucket, source, info)
+
+
+def _delete_duplicate(bucket: Bucket, source: str, info: ObjectInfo) -> None:
+    try:
+        bucket.delete(source, generation=info.generation)
+    except (ObjectNotFoundError, PreconditionFailedError):
+        return

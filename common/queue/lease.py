@@ -1,0 +1,228 @@
+"""An agent's heartbeat: proof of life, and the store's clock.
+
+The heartbeat is taken over once at start (a new generation) and then rewritten in place on
+condition of that generation: a second process with the same agent id makes the first one's
+next beat fail, and the first one stops. Times are only ever compared when the store gave
+both: *now* is the store's time of the last own beat plus the monotonic seconds since.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import threading
+import time
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from common import names
+from common.bucket import Bucket
+from common.errors import (
+    LeaseLostError,
+    ObjectNotFoundError,
+    PreconditionFailedError,
+)
+
+LEASE = timedelta(seconds=120)
+"""A heartbeat older than this means that its owner is dead."""
+
+BEAT_EVERY = 30.0
+"""Seconds between beats: three may be lost before the lease runs out."""
+
+_METADATA_LIMIT = 7000
+"""Bytes; the cloud store allows 8 KiB of metadata an object."""
+
+
+class Identity(BaseModel):
+    """Which process an agent is."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    instance: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+    """Random, new with every process."""
+    host: str
+    pid: Annotated[int, Field(ge=1)]
+    pid_started: float
+    """When that process began (seconds since 1970, its host's clock): pids are used again."""
+
+
+class BeatJob(BaseModel):
+    """One job in an agent's hands."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    job_id: str
+    attempt: int
+    stage: str
+    percent: Annotated[int, Field(ge=0, le=100)] = 0
+    started: bool = False
+    """Whether the GPU worker has been given the job: from then on the attempt counts."""
+
+
+class Beat(BaseModel):
+    """What a heartbeat tells."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    identity: Identity
+    state: str
+    """``starting``, ``listening``, ``draining``, ``sick`` or ``stopped``."""
+    reason: str = ""
+    """Why, when it does not listen."""
+    version: str
+    profiles: tuple[str, ...] = ()
+    device: str = ""
+    jobs: tuple[BeatJob, ...] = ()
+
+    def to_metadata(self) -> dict[str, str]:
+        """The beat as an object's text metadata."""
+        text = self.model_dump_json()
+        if len(text.encode()) > _METADATA_LIMIT:
+            text = self.model_copy(update={"reason": "", "profiles": ()}).model_dump_json()
+        return {"beat": text}
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, str]) -> Beat | None:
+        """Read a beat; None when it is not one."""
+        try:
+            return cls.model_validate(json.loads(metadata["beat"]))
+        except (KeyError, ValueError, ValidationError):
+            return None
+
+    def job(self, job_id: str, attempt: int) -> BeatJob | None:
+        """What the beat says of one claim."""
+        for item in self.jobs:
+            if item.job_id == job_id and item.attempt == attempt:
+                return item
+        return None
+
+
+def new_nonce() -> str:
+    """128 random bits as 32 hexadecimal digits."""
+    return secrets.token_hex(16)
+
+
+def store_now(bucket: Bucket, who: str) -> datetime:
+    """The store's clock, learnt by writing a beacon under ``.probe/``."""
+    name = f"{names.PROBE}{who}.json"
+    while True:
+        try:
+            generation = bucket.stat(name).generation
+        except ObjectNotFoundError:
+            generation = 0
+        try:
+            return bucket.light(name, {}, generation=generation).updated
+        except PreconditionFailedError:
+            continue
+
+
+class Lease:
+    """This process's hold on an agent id; thread-safe."""
+
+    def __init__(
+        self,
+        bucket: Bucket,
+        agent: str,
+        identity: Identity,
+        *,
+        is_dead: Callable[[Identity], bool],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._bucket = bucket
+        self._identity = identity
+        self._is_dead = is_dead
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        self._generation = 0
+        self._store_time: datetime | None = None
+        self._at = 0.0
+        self.agent = agent
+
+    @property
+    def identity(self) -> Identity:
+        """The process that holds the lease."""
+        return self._identity
+
+    def take(self, beat: Beat) -> Beat | None:
+        """Take the agent id over; returns the last beat of its previous life.
+
+        Raises
+        ------
+        LeaseLostError
+            ``agent-id-in-use``: another live process beats under this id.
+        """
+        name = names.agent_object(self.agent)
+        with self._lock:
+            try:
+                info = self._bucket.stat(name)
+            except ObjectNotFoundError:
+                self._light(beat, generation=0)
+                return None
+            previous = Beat.from_metadata(info.metadata or {})
+            if previous is not None and not self._is_over(previous, info.updated):
+                raise LeaseLostError(
+                    f"Agent id {self.agent} is in use by a process on {previous.identity.host}.",
+                    code="agent-id-in-use",
+                )
+            self._light(beat, generation=info.generation)
+            return previous
+
+    def beat(self, beat: Beat) -> None:
+        """Prove life.
+
+        Raises
+        ------
+        LeaseLostError
+            Another process has taken this id over: stop, publish nothing more.
+        """
+        name = names.agent_object(self.agent)
+        with self._lock:
+            sent = self._monotonic()
+            try:
+                info = self._bucket.beat(name, beat.to_metadata(), generation=self._generation)
+            except (ObjectNotFoundError, PreconditionFailedError) as error:
+                raise LeaseLostError(
+                    f"Another process has taken over agent id {self.agent}."
+                ) from error
+            self._remember(info.updated, sent)
+
+    def now(self) -> datetime:
+        """The store's time, as far as this process can tell."""
+        if self._store_time is None:
+            raise LeaseLostError("No heartbeat has succeeded yet.")
+        return self._store_time + timedelta(seconds=self.age())
+
+    def age(self) -> float:
+        """Seconds since the last beat that succeeded was sent."""
+        return self._monotonic() - self._at
+
+    def is_held(self) -> bool:
+        """Whether others must still believe that this process lives."""
+        return self._store_time is not None and self.age() < LEASE.total_seconds()
+
+    def _is_over(self, previous: Beat, updated: datetime) -> bool:
+        if previous.state == "stopped" or self._is_dead(previous.identity):
+            return True
+        return store_now(self._bucket, self.agent) - updated > LEASE
+
+    def _light(self, beat: Beat, *, generation: int) -> None:
+        name = names.agent_object(self.agent)
+        sent = self._monotonic()
+        try:
+            info = self._bucket.light(name, beat.to_metadata(), generation=generation)
+        except PreconditionFailedError:
+            info = self._bucket.stat(name)
+            mine = Beat.from_metadata(info.metadata or {})
+            if mine is None or mine.identity.instance != self._identity.instance:
+                raise LeaseLostError(
+                    f"Another process took agent id {self.agent} at the same moment.",
+                    code="agent-id-in-use",
+                ) from None
+        self._generation = info.generation
+        self._remember(info.updated, sent)
+
+    def _remember(self, store_time: datetime, sent: float) -> None:
+        self._store_time, self._at = store_time, sent

@@ -1,0 +1,121 @@
+"""Bringing back the claims of the dead.
+
+Any agent and the site may reap. An owner is dead when its heartbeat is older than the lease,
+when it said that it stopped, or when it ran on this host and its process is gone. Nothing
+breaks when the owner was alive after all: its later moves find nothing, and the first
+result stands.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from datetime import datetime
+
+from common.bucket import Bucket
+from common.errors import ManifestRejectedError, ObjectNotFoundError
+from common.manifest import (
+    MANIFEST_BYTES_LIMIT,
+    AttemptOutcome,
+    AttemptRecord,
+    ResultStatus,
+    parse_job_manifest,
+)
+from common.queue.claims import archive_name, close_attempt, settle
+from common.queue.lease import LEASE, Beat, Identity
+from common.queue.records import read_result
+from common.queue.view import ClaimedJob, QueueView, read_beat
+
+DEFAULT_MAX_ATTEMPTS = 3
+"""Used when the manifest cannot be read; the next agent to claim it will reject it."""
+
+
+class Reaper:
+    """Settles claims whose owner will not."""
+
+    def __init__(
+        self,
+        bucket: Bucket,
+        who: str,
+        *,
+        now: Callable[[], datetime],
+        is_dead: Callable[[Identity], bool],
+    ) -> None:
+        self._bucket = bucket
+        self._who = who
+        self._now = now
+        self._is_dead = is_dead
+
+    def reap(self, view: QueueView) -> list[ClaimedJob]:
+        """Settle the claims of every dead owner but this one; returns what was settled."""
+        settled = []
+        for agent in sorted({item.agent for item in view.claimed} - {self._who}):
+            seen = read_beat(self._bucket, agent)
+            beat = None if seen is None else seen.beat
+            if seen is not None and not self._is_over(seen.beat, seen.updated):
+                continue
+            for job in (item for item in view.claimed if item.agent == agent):
+                self.settle_lost(job, beat)
+                settled.append(job)
+        return settled
+
+    def heal(
+        self, view: QueueView, previous: Beat | None, *, keep: Collection[str]
+    ) -> list[ClaimedJob]:
+        """Settle this agent's own claims of a previous life, at its start.
+
+        ``keep`` are the jobs whose SEG waits in the outbox: they keep their claim.
+        """
+        leftovers = [
+            item
+            for item in view.claimed
+            if item.agent == self._who and item.name.job_id not in keep
+        ]
+        for job in leftovers:
+            self.settle_lost(job, previous)
+        return leftovers
+
+    def settle_lost(self, job: ClaimedJob, beat: Beat | None) -> None:
+        """Archive the claim if the job has a result, else record the loss and return it."""
+        try:
+            result = read_result(self._bucket, job.name.job_id)
+            status = None if result is None else result.status
+        except ManifestRejectedError:
+            status = ResultStatus.FAILED
+        if status is not None:
+            settle(self._bucket, job.info.name, archive_name(job.name, status))
+            return
+        close_attempt(
+            self._bucket,
+            job.name,
+            job.info.name,
+            self._loss(job, beat),
+            self._max_attempts(job),
+        )
+
+    def _loss(self, job: ClaimedJob, beat: Beat | None) -> AttemptRecord:
+        # Without a beat nothing is known: count the attempt, or a poison job runs for ever.
+        claimed = None if beat is None else beat.job(job.name.job_id, job.name.fence)
+        started = beat is None or (claimed is not None and claimed.started)
+        stage = claimed.stage if claimed is not None else "claimed"
+        return AttemptRecord(
+            job_id=job.name.job_id,
+            attempt=job.name.fence,
+            agent=job.agent,
+            outcome=AttemptOutcome.LOST,
+            code="agent-lost",
+            reason=f"Agent {job.agent} died or fell silent (stage: {stage}).",
+            started=started,
+            recorded_at=self._now(),
+        )
+
+    def _is_over(self, beat: Beat, updated: datetime) -> bool:
+        if beat.state == "stopped" or self._is_dead(beat.identity):
+            return True
+        return self._now() - updated > LEASE
+
+    def _max_attempts(self, job: ClaimedJob) -> int:
+        try:
+            data = self._bucket.read(job.info.name, limit=MANIFEST_BYTES_LIMIT)
+            return parse_job_manifest(data).max_attempts
+        except (ManifestRejectedError, ObjectNotFoundError):
+            return DEFAULT_MAX_ATTEMPTS

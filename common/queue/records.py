@@ -1,0 +1,86 @@
+"""Reading and writing the small documents beside a job: results, attempts."""
+
+from __future__ import annotations
+
+from pydantic import ValidationError
+
+from common import names
+from common.bucket import Bucket
+from common.errors import ManifestRejectedError, ObjectExistsError, ObjectNotFoundError
+from common.manifest import (
+    RESULT_BYTES_LIMIT,
+    AttemptRecord,
+    Failure,
+    ResultManifest,
+    parse_result,
+)
+from common.names import JobName
+
+
+def read_result(bucket: Bucket, job_id: str) -> ResultManifest | None:
+    """The job's result, or None while it has none.
+
+    Raises
+    ------
+    ManifestRejectedError
+        A result exists and cannot be read; the job counts as ended all the same.
+    """
+    try:
+        data = bucket.read(names.result_object(job_id), limit=RESULT_BYTES_LIMIT)
+    except ObjectNotFoundError:
+        return None
+    result = parse_result(data)
+    if result.job_id != job_id:
+        raise ManifestRejectedError(
+            f"The result of job {job_id} names another job.", code="result-foreign"
+        )
+    return result
+
+
+def publish_result(bucket: Bucket, result: ResultManifest) -> ResultManifest:
+    """Create the job's one result; returns the result that stands, mine or an earlier one."""
+    try:
+        bucket.create(names.result_object(result.job_id), result.to_json())
+    except ObjectExistsError:
+        standing = read_result(bucket, result.job_id)
+        if standing is not None:
+            return standing
+        raise
+    return result
+
+
+def write_attempt(bucket: Bucket, record: AttemptRecord) -> AttemptRecord:
+    """Record how an attempt ended; the first record of an attempt stands and is returned."""
+    name = names.attempt_object(record.job_id, record.attempt)
+    try:
+        bucket.create(name, record.to_json())
+    except ObjectExistsError:
+        standing = read_attempt(bucket, record.job_id, record.attempt)
+        return record if standing is None else standing
+    return record
+
+
+def read_attempt(bucket: Bucket, job_id: str, attempt: int) -> AttemptRecord | None:
+    """The record of one attempt, or None: not ended, or unreadable."""
+    try:
+        data = bucket.read(names.attempt_object(job_id, attempt), limit=RESULT_BYTES_LIMIT)
+        return AttemptRecord.model_validate_json(data)
+    except (ObjectNotFoundError, ValidationError):
+        return None
+
+
+def read_attempts(bucket: Bucket, name: JobName) -> list[AttemptRecord]:
+    """The records of attempts 1 … ``name.fence``, those that exist."""
+    found = (read_attempt(bucket, name.job_id, n) for n in range(1, name.fence + 1))
+    return [record for record in found if record is not None]
+
+
+def failure_from_attempts(records: list[AttemptRecord]) -> Failure:
+    """One failure that tells the reason of every attempt that counted."""
+    counted = [record for record in records if record.counts]
+    lines = [f"attempt {r.attempt} on {r.agent}: {r.reason}" for r in counted]
+    return Failure(
+        code="attempts-used-up",
+        reason=f"All {len(counted)} attempts failed. {' '.join(lines)}"[:4000],
+        remedy="Look at the reasons; submit the job again once the cause is mended.",
+    )

@@ -1,0 +1,169 @@
+"""What the hospital's site does with the queue: submit, cancel, find out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+
+from pydantic import ValidationError
+
+from common import names
+from common.bucket import Bucket
+from common.errors import ManifestRejectedError, ObjectExistsError, ObjectNotFoundError
+from common.manifest import (
+    MANIFEST_BYTES_LIMIT,
+    RESULT_BYTES_LIMIT,
+    AttemptRecord,
+    JobManifest,
+    Rejection,
+    ResultManifest,
+    ResultStatus,
+)
+from common.names import JobName
+from common.queue.claims import archive_name, settle
+from common.queue.lease import BeatJob, new_nonce
+from common.queue.records import publish_result, read_attempts, read_result
+from common.queue.view import QueueView, scan
+
+SITE = "site"
+"""Author of results that the site writes (cancellations)."""
+
+
+class JobState(str, Enum):
+    """Where a job is."""
+
+    PENDING = "pending"
+    """In the queue."""
+    CLAIMED = "claimed"
+    """An agent owns it."""
+    SUCCEEDED = "succeeded"
+    """It has a result with a SEG."""
+    FAILED = "failed"
+    """It has a result that says why not."""
+    CANCELLED = "cancelled"
+    """It was cancelled before it had another result."""
+    REJECTED = "rejected"
+    """Its manifest was set aside."""
+    RESULT_UNREADABLE = "result-unreadable"
+    """It has a result that this site cannot believe."""
+    UNKNOWN = "unknown"
+    """The bucket shows nothing of it (yet)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobWhereabouts:
+    """What the bucket says of one job."""
+
+    state: JobState
+    agent: str | None = None
+    """Who owns it, while claimed."""
+    attempt: int = 0
+    progress: BeatJob | None = None
+    result: ResultManifest | None = None
+    rejection: Rejection | None = None
+    problem: str = ""
+    """Why the result cannot be believed."""
+    attempts: tuple[AttemptRecord, ...] = ()
+
+
+class SiteDesk:
+    """The site's side of the queue."""
+
+    def __init__(self, bucket: Bucket) -> None:
+        self._bucket = bucket
+
+    def submit(self, manifest: JobManifest) -> JobName:
+        """Publish a job; doing it twice publishes it once.
+
+        Raises
+        ------
+        ObjectExistsError
+            Another manifest of this job id is in the queue.
+        """
+        name = JobName(
+            priority=manifest.priority,
+            job_id=manifest.job_id,
+            profile=manifest.profile,
+            fence=0,
+        )
+        data = manifest.to_json()
+        try:
+            self._bucket.create(name.pending, data)
+        except ObjectExistsError:
+            if self._bucket.read(name.pending, limit=MANIFEST_BYTES_LIMIT) != data:
+                raise
+        return name
+
+    def cancel(self, job_id: str, *, now: datetime) -> ResultManifest:
+        """Give the job the result *cancelled*, unless it has one; returns what stands."""
+        standing = publish_result(
+            self._bucket,
+            ResultManifest(
+                job_id=job_id,
+                status=ResultStatus.CANCELLED,
+                author=SITE,
+                nonce=new_nonce(),
+                attempt=0,
+                finished_at=now,
+            ),
+        )
+        for job in scan(self._bucket).pending:
+            if job.name.job_id == job_id:
+                settle(self._bucket, job.info.name, archive_name(job.name, standing.status))
+        return standing
+
+    def find(self, name: JobName, view: QueueView | None = None) -> JobWhereabouts:
+        """Where a job is, by the name that :meth:`submit` gave it.
+
+        ``view`` is a recent listing, a new one unless given. The result is read after the
+        listing, so a job that ends in between is seen as ended, never as unknown.
+        """
+        view = scan(self._bucket) if view is None else view
+        try:
+            result = read_result(self._bucket, name.job_id)
+        except ManifestRejectedError as error:
+            return JobWhereabouts(state=JobState.RESULT_UNREADABLE, problem=error.message)
+        if result is not None:
+            return JobWhereabouts(
+                state=JobState(result.status.value), attempt=result.attempt, result=result
+            )
+        return self._find_live(name, view)
+
+    def _find_live(self, name: JobName, view: QueueView) -> JobWhereabouts:
+        for claimed in view.claimed:
+            if claimed.name.job_id == name.job_id:
+                return JobWhereabouts(
+                    state=JobState.CLAIMED,
+                    agent=claimed.agent,
+                    attempt=claimed.name.fence,
+                    progress=self._progress(name.job_id),
+                    attempts=tuple(read_attempts(self._bucket, claimed.name)),
+                )
+        for pending in view.pending:
+            if pending.name.job_id == name.job_id:
+                return JobWhereabouts(
+                    state=JobState.PENDING,
+                    attempt=pending.name.fence,
+                    attempts=tuple(read_attempts(self._bucket, pending.name)),
+                )
+        return self._find_rejected(name)
+
+    def _find_rejected(self, name: JobName) -> JobWhereabouts:
+        for info in self._bucket.list(f"{names.REJECTED}{name.priority}-{name.job_id}"):
+            if info.name.endswith(".reason.json"):
+                return JobWhereabouts(state=JobState.REJECTED, rejection=self._rejection(info.name))
+        return JobWhereabouts(state=JobState.UNKNOWN)
+
+    def _rejection(self, name: str) -> Rejection | None:
+        try:
+            return Rejection.model_validate_json(self._bucket.read(name, limit=RESULT_BYTES_LIMIT))
+        except (ObjectNotFoundError, ValidationError):
+            return None
+
+    def _progress(self, job_id: str) -> BeatJob | None:
+        try:
+            data = self._bucket.read(names.progress_object(job_id), limit=RESULT_BYTES_LIMIT)
+            return BeatJob.model_validate_json(data)
+        except (ObjectNotFoundError, ValidationError):
+            return None

@@ -1,0 +1,18 @@
+"""The light agent process: lists, claims, beats, moves data; never imports numpy or torch.
+
+::
+
+    scan ─▶ claim ─▶ fetch ─▶ infer (worker process) ─▶ outbox ─▶ deliver ─▶ result, archive
+
+``identity``   which process this is, and whether another one still lives
+``board``      what the agent is doing: feeds heartbeat and progress
+``heartbeat``  the thread that proves life
+``case``       one job's data on its way through the stages
+``fetch``      Orthanc to the job's folder
+``outbox``     SEGs on disk that Orthanc has not confirmed
+``deliver``    outbox to Orthanc, verified; then the result
+``pipeline``   the stages side by side
+``agent``      the loop: scan, heal, claim, drain
+``doorbell``   wakes the loop when the directory changes
+``manual``     one segmentation by hand, without a queue
+"""

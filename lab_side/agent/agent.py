@@ -1,0 +1,256 @@
+"""The agent's loop: scan, heal, reap, claim; and an orderly end.
+
+Start: Orthanc and the profiles are checked, the agent id is taken over, what a previous
+life left is settled, the models are loaded, and only then jobs are claimed. End: the first
+stop drains (finish or hand back), the second cancels; heartbeats go on until all is done.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+from common.bucket import Bucket
+from common.errors import (
+    AttemptFailedError,
+    FixConfigurationError,
+    LeaseLostError,
+    SegRelayError,
+    StoreUnavailableError,
+)
+from common.local_bucket import LocalBucket
+from common.orthanc import OrthancClient
+from common.queue import ClaimDesk, Lease, QueueView, Reaper, scan
+from lab_side import __version__
+from lab_side.agent.board import Board
+from lab_side.agent.deliver import Courier
+from lab_side.agent.doorbell import Doorbell
+from lab_side.agent.folders import WorkFolders
+from lab_side.agent.heartbeat import Heartbeat
+from lab_side.agent.identity import is_dead, this_process
+from lab_side.agent.models import load_models
+from lab_side.agent.orthanc_gate import OrthancGate
+from lab_side.agent.outbox import Outbox
+from lab_side.agent.pipeline import Pipeline
+from lab_side.config import AgentConfig
+from lab_side.log import event
+from lab_side.worker.client import WorkerProcess
+
+GIGABYTE = 10**9
+
+logger = logging.getLogger("segrelay.agent")
+
+
+class Agent:
+    """One running agent."""
+
+    def __init__(self, config: AgentConfig, bucket: Bucket) -> None:
+        self._config = config
+        self._bucket = bucket
+        self._profiles = config.load_profiles()
+        self._client = OrthancClient(config.orthanc)
+        self._gate = OrthancGate(self._client, config.home)
+        self._outbox = Outbox(config.home)
+        self._folders = WorkFolders(config.home)
+        self._worker = WorkerProcess(hang_seconds=config.hang_minutes * 60)
+        self._board = Board(
+            identity=this_process(), version=__version__, profiles=tuple(self._profiles)
+        )
+        self._lease = Lease(bucket, config.agent_id, self._board.identity, is_dead=is_dead)
+        self._desk = ClaimDesk(bucket, config.agent_id, now=self._lease.now)
+        self._reaper = Reaper(bucket, config.agent_id, now=self._lease.now, is_dead=is_dead)
+        self._heartbeat = Heartbeat(bucket, self._lease, self._board, on_lost=self._lease_lost)
+        self._wake = threading.Event()
+        self._doorbell = (
+            Doorbell(bucket.root, self._wake) if isinstance(bucket, LocalBucket) else None
+        )
+        self._draining = threading.Event()
+        self._cancelled = threading.Event()
+        self._fatal: SegRelayError | None = None
+        self._pipeline: Pipeline | None = None
+
+    def run(self, *, until_idle: bool = False) -> None:
+        """Serve until stopped; with ``until_idle``, until nothing is left to claim.
+
+        Raises
+        ------
+        FixConfigurationError
+            A setting, the credentials or a model is wrong.
+        LeaseLostError
+            Another process uses this agent id.
+        """
+        self._gate.check_at_start()
+        previous = self._lease.take(self._board.beat())
+        self._heartbeat.start()
+        try:
+            self._folders.sweep()
+            keep = {entry.draft.job_id for entry in self._outbox.entries()}
+            for job in self._reaper.heal(scan(self._bucket), previous, keep=keep):
+                event(
+                    logger,
+                    logging.INFO,
+                    "own claim of a previous life settled",
+                    job=job.name.job_id,
+                )
+            self._pipeline = self._build_pipeline()
+            self._pipeline.start()
+            self._serve(self._pipeline, until_idle=until_idle)
+        finally:
+            self._end()
+        if self._fatal is not None:
+            raise self._fatal
+
+    @property
+    def waiting(self) -> int:
+        """How many SEGs wait in the outbox."""
+        return len(self._outbox.entries())
+
+    def stop(self) -> None:
+        """First call: drain. Second call: cancel. Safe in a signal handler."""
+        if self._draining.is_set():
+            self._cancelled.set()
+        self._draining.set()
+        self._wake.set()
+
+    def _build_pipeline(self) -> Pipeline:
+        loaded = load_models(self._config, self._worker)
+        device = next(iter(loaded.values())).device
+        self._board.set_state("listening", device=device)
+        courier = Courier(
+            self._client, self._outbox, self._worker, desk=self._desk, now=self._lease.now
+        )
+        return Pipeline(
+            desk=self._desk,
+            client=self._client,
+            worker=self._worker,
+            outbox=self._outbox,
+            courier=courier,
+            board=self._board,
+            heartbeat=self._heartbeat,
+            folders=self._folders,
+            profiles=self._profiles,
+            model_sha256={name: reply.model_sha256 for name, reply in loaded.items()},
+            agent=self._config.agent_id,
+            on_fatal=self._fail,
+        )
+
+    def _serve(self, pipeline: Pipeline, *, until_idle: bool) -> None:
+        event(
+            logger,
+            logging.INFO,
+            "Listening for jobs",
+            agent=self._config.agent_id,
+            queue=self._bucket.describe(),
+            profiles=",".join(self._profiles),
+            device=self._board.agent.device,
+        )
+        while self._fatal is None and not self._draining.is_set():
+            self._wake.clear()
+            claimable = self._look(pipeline)
+            if until_idle and not claimable and pipeline.has_nothing_to_do():
+                return
+            self._check_threads(pipeline)
+            self._wake.wait(self._config.poll_seconds)
+        self._drain(pipeline)
+
+    def _look(self, pipeline: Pipeline) -> bool:
+        """Scan once, settle what is owed, claim what fits; whether it is worth looking again."""
+        try:
+            if self._doorbell is not None:
+                self._doorbell.supervise()
+            view = scan(self._bucket)
+            self._settle_debts(view)
+            return self._claim(view, pipeline)
+        except StoreUnavailableError as error:
+            event(
+                logger, logging.WARNING, "queue not reachable", code=error.code, why=error.message
+            )
+            return False
+
+    def _settle_debts(self, view: QueueView) -> None:
+        in_hand = set(self._board.jobs()) | {e.draft.job_id for e in self._outbox.entries()}
+        for job in self._reaper.heal(view, self._board.beat(), keep=in_hand):
+            event(logger, logging.WARNING, "stray claim settled", job=job.name.job_id)
+        for job in self._reaper.reap(view):
+            event(
+                logger, logging.WARNING, "lost job returned", job=job.name.job_id, owner=job.agent
+            )
+        for info in view.misnamed:
+            self._desk.reject_misnamed(info)
+
+    def _claim(self, view: QueueView, pipeline: Pipeline) -> bool:
+        waiting = [job for job in view.pending if job.name.profile in self._profiles]
+        if not waiting:
+            self._board.set_state("listening")
+            return False
+        problem = self._reason_to_wait()
+        self._board.set_state("listening" if problem is None else "waiting", problem or "")
+        if problem is not None:
+            event(logger, logging.WARNING, "not claiming", why=problem)
+            return False
+        progressed = False
+        for job in waiting:
+            if not pipeline.has_room() or self._draining.is_set():
+                return True
+            claim = self._desk.claim(job) if self._desk.may_claim(job) else None
+            if claim is not None:
+                event(logger, logging.INFO, "job claimed", job=claim.job_id, attempt=claim.attempt)
+                pipeline.accept(claim)
+                progressed = True
+        return progressed
+
+    def _reason_to_wait(self) -> str | None:
+        """Why nothing may be claimed now, or None."""
+        if not self._lease.is_held():
+            return "the heartbeat does not get through"
+        free = self._folders.free_bytes() / GIGABYTE
+        if free < self._config.min_free_gb:
+            return f"only {free:.1f} GB free under the work folder"
+        try:
+            problem = self._gate.problem()
+        except FixConfigurationError as error:
+            self._fail(error)
+            return error.message
+        return None if problem is None else problem.message
+
+    def _check_threads(self, pipeline: Pipeline) -> None:
+        if self._fatal is None and not (pipeline.is_alive() and self._heartbeat.is_alive()):
+            self._fail(AttemptFailedError("A thread of the agent has ended.", code="thread-died"))
+
+    def _drain(self, pipeline: Pipeline) -> None:
+        """Let the stages finish what they have; a second stop or a fatal error ends it."""
+        self._board.set_state("draining")
+        event(logger, logging.INFO, "draining")
+        pipeline.drain()
+        while not pipeline.is_drained():
+            if self._must_end_now(pipeline):
+                event(logger, logging.WARNING, "cancelling")
+                pipeline.cancel()
+                return
+            self._cancelled.wait(0.2)
+
+    def _must_end_now(self, pipeline: Pipeline) -> bool:
+        return (
+            self._cancelled.is_set()
+            or isinstance(self._fatal, LeaseLostError)
+            or not pipeline.is_alive()
+        )
+
+    def _end(self) -> None:
+        if self._pipeline is not None:
+            self._pipeline.stop()
+        self._worker.close()
+        if self._doorbell is not None:
+            self._doorbell.close()
+        self._heartbeat.stop()
+        self._client.close()
+        event(logger, logging.INFO, "stopped", waiting=self.waiting)
+
+    def _fail(self, error: SegRelayError) -> None:
+        """Remember the error that ends the agent; called from any thread."""
+        if self._fatal is None:
+            self._fatal = error
+        self._wake.set()
+
+    def _lease_lost(self) -> None:
+        self._fail(LeaseLostError(f"Another process took over agent id {self._config.agent_id}."))

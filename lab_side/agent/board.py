@@ -1,0 +1,87 @@
+"""What the agent is doing now: the source of heartbeat and progress."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+
+from common.queue import Beat, BeatJob, Identity
+
+
+@dataclass(frozen=True, kw_only=True)
+class AgentState:
+    """What the agent says of itself."""
+
+    state: str = "starting"
+    reason: str = ""
+    device: str = ""
+
+
+@dataclass(kw_only=True)
+class Board:
+    """Thread-safe notice board."""
+
+    identity: Identity
+    version: str
+    profiles: tuple[str, ...]
+    _agent: AgentState = field(default_factory=AgentState)
+    _jobs: dict[str, BeatJob] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def set_state(self, state: str, reason: str = "", *, device: str | None = None) -> None:
+        """Say what the agent is doing, and why when it is not listening."""
+        with self._lock:
+            device = self._agent.device if device is None else device
+            self._agent = AgentState(state=state, reason=reason, device=device)
+
+    @property
+    def agent(self) -> AgentState:
+        """What was last said."""
+        with self._lock:
+            return self._agent
+
+    def post(self, job_id: str, attempt: int, stage: str, *, started: bool = False) -> None:
+        """Put a job on the board, or move it to another stage."""
+        with self._lock:
+            before = self._jobs.get(job_id)
+            self._jobs[job_id] = BeatJob(
+                job_id=job_id,
+                attempt=attempt,
+                stage=stage,
+                started=started or (before is not None and before.started),
+            )
+
+    def advance(self, job_id: str, stage: str, fraction: float) -> None:
+        """Note progress within a stage, 0..1."""
+        percent = max(0, min(100, int(fraction * 100)))
+        with self._lock:
+            job = self._jobs.get(job_id)
+            if job is not None:
+                self._jobs[job_id] = job.model_copy(update={"stage": stage, "percent": percent})
+
+    def drop(self, job_id: str) -> None:
+        """Take a job off the board."""
+        with self._lock:
+            self._jobs.pop(job_id, None)
+
+    def jobs(self) -> dict[str, BeatJob]:
+        """The jobs on the board, by id."""
+        with self._lock:
+            return dict(self._jobs)
+
+    def beat(self) -> Beat:
+        """The heartbeat of this moment."""
+        with self._lock:
+            return Beat(
+                identity=self.identity,
+                version=self.version,
+                profiles=self.profiles,
+                state=self._agent.state,
+                reason=self._agent.reason,
+                device=self._agent.device,
+                jobs=tuple(self._jobs.values()),
+            )
+
+    def final_beat(self) -> Beat:
+        """The last heartbeat of an agent that stops."""
+        return self.beat().model_copy(update={"state": "stopped"})

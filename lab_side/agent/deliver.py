@@ -1,0 +1,257 @@
+"""The last stage: outbox to Orthanc, verified; then the result; then the archive.
+
+::
+
+    result there already? ─▶ upload ─▶ read back, identical? ─▶ result ─▶ archive ─▶ forget
+
+A result never names a SEG that Orthanc has not confirmed. When Orthanc already holds other
+bytes under this SEG's UID and they are this job's, the first stored SEG wins and the
+measurements are taken from it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from common.errors import (
+    ManifestRejectedError,
+    OrthancRefusedError,
+    OrthancUnavailableError,
+    PermanentError,
+)
+from common.manifest import (
+    Failure,
+    ResultManifest,
+    ResultStatus,
+    SegmentMeasurement,
+    SegReference,
+)
+from common.orthanc import OrthancClient
+from common.queue import ClaimDesk
+from common.queue.lease import new_nonce
+from lab_side.agent.outbox import Draft, Outbox, OutboxEntry
+from lab_side.log import event
+from lab_side.worker.protocol import InspectReply, InspectRequest
+
+logger = logging.getLogger("segrelay.deliver")
+
+
+class Inspector(Protocol):
+    """Whoever can open a SEG: the worker."""
+
+    def inspect(self, request: InspectRequest) -> InspectReply:
+        """Describe a stored SEG."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delivery:
+    """What became of one outbox entry."""
+
+    result: ResultManifest | None
+    """The result that stands; None for a segmentation by hand."""
+    seg: SegReference | None
+    """The SEG in Orthanc; None when the job had another result already."""
+    measurements: tuple[SegmentMeasurement, ...] = ()
+    already_stored: bool = False
+
+
+class Courier:
+    """Delivers outbox entries, one at a time; safe to repeat after a crash anywhere."""
+
+    def __init__(
+        self,
+        client: OrthancClient,
+        outbox: Outbox,
+        inspector: Inspector,
+        *,
+        desk: ClaimDesk | None,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._client = client
+        self._outbox = outbox
+        self._inspector = inspector
+        self._desk = desk
+        self._now = now
+
+    def deliver(self, entry: OutboxEntry) -> Delivery:
+        """Bring one SEG to Orthanc and publish its result.
+
+        Raises
+        ------
+        TransientError, FixConfigurationError
+            Not now: the entry stays.
+        PermanentError
+            By hand only; for a job, the failed result is published and the SEG set aside.
+        """
+        if self._step_back(entry):
+            return Delivery(result=None, seg=None)
+        began = time.monotonic()
+        try:
+            seg, measurements, already = self._store(entry)
+        except PermanentError as error:
+            return self._give_up(entry, error)
+        seconds = time.monotonic() - began
+        event(logger, logging.INFO, "SEG stored", job=entry.draft.job_id, again=already)
+        result = self._publish(entry, seg, measurements, seconds)
+        named = result is None or _names(result, entry.draft)
+        if not named:
+            self._withdraw(entry.draft)
+        self._outbox.remove(entry)
+        return Delivery(
+            result=result,
+            seg=seg if named else None,
+            measurements=measurements,
+            already_stored=already,
+        )
+
+    def _step_back(self, entry: OutboxEntry) -> bool:
+        """Clear up when the job has ended without this delivery; whether it had."""
+        draft, claim = entry.draft, entry.claim
+        if self._desk is None or claim is None:
+            return False
+        try:
+            result = self._desk.result(draft.job_id)
+        except ManifestRejectedError:
+            # Nobody can tell what that result names: keep the SEG for a person.
+            self._desk.archive(claim, ResultStatus.FAILED)
+            self._outbox.set_aside(entry)
+            return True
+        if result is None:
+            return False
+        if not _names(result, draft):
+            self._withdraw(draft)
+        self._desk.archive(claim, result.status)
+        self._desk.forget_progress(draft.job_id)
+        self._outbox.remove(entry)
+        event(logger, logging.INFO, "job had a result already", job=draft.job_id)
+        return True
+
+    def _withdraw(self, draft: Draft) -> None:
+        """Remove this job's own SEG, and only that, from Orthanc."""
+        try:
+            for orthanc_id in self._client.find_instance(draft.sop_instance_uid):
+                self._client.delete_instance(orthanc_id)
+        except OrthancRefusedError as error:
+            event(logger, logging.WARNING, "SEG not removed", job=draft.job_id, code=error.code)
+
+    def _store(
+        self, entry: OutboxEntry
+    ) -> tuple[SegReference, tuple[SegmentMeasurement, ...], bool]:
+        """Upload, read back, compare."""
+        draft = entry.draft
+        sent = entry.seg_path.read_bytes()
+        if hashlib.sha256(sent).hexdigest() != draft.sha256:
+            raise PermanentError("The SEG in the outbox is damaged.", code="seg-damaged")
+        reply = self._client.upload(sent)
+        stored = self._client.instance_file(reply.orthanc_id)
+        measurements, frames = draft.measurements, draft.frames
+        if stored != sent:
+            if not reply.already_stored:
+                raise OrthancUnavailableError("Orthanc returned other bytes than it was sent.")
+            measurements, frames = self._adopt(entry, stored)
+        seg = SegReference(
+            orthanc_id=reply.orthanc_id,
+            orthanc_series_id=reply.orthanc_series_id,
+            sop_instance_uid=draft.sop_instance_uid,
+            series_instance_uid=draft.series_instance_uid,
+            sha256=hashlib.sha256(stored).hexdigest(),
+            size_bytes=len(stored),
+            frames=frames,
+        )
+        return seg, measurements, reply.already_stored
+
+    def _adopt(
+        self, entry: OutboxEntry, stored: bytes
+    ) -> tuple[tuple[SegmentMeasurement, ...], int]:
+        """Orthanc's older bytes of the same UID: this job's, or an error."""
+        path = entry.folder / "stored.dcm"
+        path.write_bytes(stored)
+        found = self._inspector.inspect(InspectRequest(path=path))
+        draft = entry.draft
+        same = (found.sop_instance_uid, found.series_instance_uid, found.job_key)
+        if same != (draft.sop_instance_uid, draft.series_instance_uid, draft.job_key):
+            raise OrthancRefusedError(
+                "Orthanc holds a foreign instance under this SEG's UID.",
+                code="orthanc-foreign-instance",
+                remedy="Look at that instance in Orthanc; delete it if it does not belong there.",
+            )
+        event(logger, logging.INFO, "first stored SEG adopted", job=draft.job_id)
+        return found.measurements, found.frames
+
+    def _publish(
+        self,
+        entry: OutboxEntry,
+        seg: SegReference,
+        measurements: tuple[SegmentMeasurement, ...],
+        seconds: float,
+    ) -> ResultManifest | None:
+        claim, draft = entry.claim, entry.draft
+        if self._desk is None or claim is None:
+            return None
+        stages = {**draft.provenance.stage_seconds, "upload": round(seconds, 3)}
+        result = ResultManifest(
+            job_id=draft.job_id,
+            status=ResultStatus.SUCCEEDED,
+            author=draft.agent,
+            nonce=new_nonce(),
+            attempt=claim.attempt,
+            finished_at=self._now(),
+            seg=seg,
+            measurements=measurements,
+            provenance=draft.provenance.model_copy(update={"stage_seconds": stages}),
+            warnings=draft.warnings,
+        )
+        standing = self._desk.finish(claim, result)
+        self._desk.forget_progress(draft.job_id)
+        return standing
+
+    def _give_up(self, entry: OutboxEntry, error: PermanentError) -> Delivery:
+        """Orthanc will never take this SEG: keep it for a person and say so in the result."""
+        kept = self._outbox.set_aside(entry)
+        event(logger, logging.ERROR, "SEG refused", job=entry.draft.job_id, code=error.code)
+        if self._desk is None or entry.claim is None:
+            raise error
+        result = failed_result(
+            entry.draft.job_id,
+            entry.draft.agent,
+            entry.claim.attempt,
+            error,
+            now=self._now(),
+            note=f" The SEG is kept on the agent's computer in refused/{kept.name}.",
+        )
+        standing = self._desk.finish(entry.claim, result)
+        self._desk.forget_progress(entry.draft.job_id)
+        return Delivery(result=standing, seg=None)
+
+
+def _names(result: ResultManifest, draft: Draft) -> bool:
+    """Whether the job's result names this very SEG."""
+    return result.seg is not None and result.seg.sop_instance_uid == draft.sop_instance_uid
+
+
+def failed_result(
+    job_id: str,
+    agent: str,
+    attempt: int,
+    error: PermanentError,
+    *,
+    now: datetime,
+    note: str = "",
+) -> ResultManifest:
+    """The result of a job that cannot succeed."""
+    return ResultManifest(
+        job_id=job_id,
+        status=ResultStatus.FAILED,
+        author=agent,
+        nonce=new_nonce(),
+        attempt=attempt,
+        finished_at=now,
+        failure=Failure(code=error.code, reason=error.message, remedy=error.remedy + note),
+    )

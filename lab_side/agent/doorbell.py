@@ -1,0 +1,62 @@
+"""Wakes the loop when the queue's directory changes. The scan is the truth; this only hurries.
+
+Events get lost in bursts, and after a directory was removed and made again the watching
+threads are dead while the observer says it is alive: so the threads themselves are looked
+at and the observer is made anew.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+from pathlib import Path
+
+from watchdog.events import FileSystemEvent, FileSystemEventHandler
+from watchdog.observers import Observer
+from watchdog.observers.api import BaseObserver
+
+from common import names
+from lab_side.log import event
+
+logger = logging.getLogger("segrelay.doorbell")
+
+
+class Doorbell(FileSystemEventHandler):
+    """Sets ``rang`` when something appears in the pending folder."""
+
+    def __init__(self, root: Path, rang: threading.Event) -> None:
+        self._folder = root / names.PENDING
+        self._rang = rang
+        self._observer: BaseObserver | None = None
+
+    def on_any_event(self, event: FileSystemEvent) -> None:
+        """Called by watchdog in its own thread."""
+        if event.event_type in ("created", "moved"):
+            self._rang.set()
+
+    def supervise(self) -> None:
+        """Make sure that somebody listens; call it at every scan."""
+        if self._observer is not None and all(
+            emitter.is_alive() for emitter in self._observer.emitters
+        ):
+            return
+        self.close()
+        observer = Observer()
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            observer.schedule(self, str(self._folder))
+            observer.start()
+        except OSError as error:
+            # Without a bell the loop polls: nothing is lost, it only takes longer.
+            event(logger, logging.WARNING, "no directory events", why=error.strerror)
+            return
+        self._observer = observer
+
+    def close(self) -> None:
+        """Stop listening."""
+        observer, self._observer = self._observer, None
+        if observer is not None:
+            with contextlib.suppress(RuntimeError):
+                observer.stop()
+                observer.join(timeout=5)

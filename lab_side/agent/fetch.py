@@ -1,0 +1,67 @@
+"""The first stage: four series from Orthanc to the job's folder."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+from common.errors import SeriesRefusedError
+from common.orthanc import OrthancClient, download_series
+from lab_side.agent.case import Case
+from lab_side.agent.folders import SERIES_FOLDER
+from lab_side.worker.protocol import SeriesFiles
+
+
+def fetch(
+    case: Case,
+    client: OrthancClient,
+    *,
+    progress: Callable[[float], None],
+    stop: threading.Event,
+) -> None:
+    """Download the case's series and fill ``case.series``.
+
+    Raises
+    ------
+    SeriesRefusedError
+        ``series-missing``, ``series-incomplete``, ``other-study``.
+    TransientError
+        Orthanc or the disk is not ready.
+    """
+    began = time.monotonic()
+    series = case.manifest.series
+    for item in series:
+        _check_study(client, item.orthanc_id, case.manifest.orthanc_study_id)
+    downloaded = download_series(
+        client,
+        [item.orthanc_id for item in series],
+        case.folder / SERIES_FOLDER,
+        expected={item.orthanc_id: item.expected_instances for item in series},
+        progress=lambda done, total: progress(done / max(total, 1)),
+        stop=stop,
+    )
+    case.series = {
+        item.role: SeriesFiles(
+            files=downloaded[item.orthanc_id].files,
+            sop_instance_uids=downloaded[item.orthanc_id].sop_instance_uids,
+        )
+        for item in series
+    }
+    case.stage_seconds["fetch"] = time.monotonic() - began
+
+
+def _check_study(client: OrthancClient, series_id: str, study_id: str) -> None:
+    info = client.series(series_id)
+    if info.study_id != study_id:
+        raise SeriesRefusedError(
+            f"Series {series_id} belongs to another study than the job names.",
+            code="other-study",
+            remedy="Submit four series of one study.",
+        )
+    if info.modality != "MR":
+        raise SeriesRefusedError(
+            f"Series {series_id} is {info.modality or 'of no modality'}, not MR.",
+            code="not-mr",
+            remedy="Submit the MR series of the examination.",
+        )

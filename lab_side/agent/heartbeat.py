@@ -1,0 +1,90 @@
+"""The thread that proves life and publishes progress; it stops last."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from common import names
+from common.bucket import Bucket
+from common.errors import LeaseLostError, StoreUnavailableError
+from common.queue import BeatJob, Lease
+from common.queue.lease import BEAT_EVERY
+from lab_side.agent.board import Board
+from lab_side.log import event
+
+PROGRESS_EVERY = 1.0
+"""Seconds between two looks at the board; only what changed is written."""
+
+RETRY_AFTER = 5.0
+"""Seconds before a beat that failed is tried again."""
+
+logger = logging.getLogger("segrelay.heartbeat")
+
+
+class Heartbeat:
+    """Beats every 30 s, at once when asked, and until :meth:`stop`."""
+
+    def __init__(
+        self, bucket: Bucket, lease: Lease, board: Board, *, on_lost: Callable[[], None]
+    ) -> None:
+        self._bucket = bucket
+        self._lease = lease
+        self._board = board
+        self._on_lost = on_lost
+        self._stop = threading.Event()
+        self._published: dict[str, BeatJob] = {}
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+
+    def start(self) -> None:
+        """Begin to beat; the lease must have been taken."""
+        self._thread.start()
+
+    def is_alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
+    def stop(self) -> None:
+        """Say goodbye: a stopped agent's claims are taken over without waiting."""
+        self._stop.set()
+        self._thread.join()
+        if self._lease.is_held():
+            try:
+                self._lease.beat(self._board.final_beat())
+            except (StoreUnavailableError, LeaseLostError) as error:
+                event(logger, logging.WARNING, "last beat failed", code=error.code)
+
+    def beat_now(self) -> None:
+        """Beat in the caller's thread: what is on the board is then known to the store.
+
+        Raises
+        ------
+        StoreUnavailableError, LeaseLostError
+        """
+        try:
+            self._lease.beat(self._board.beat())
+        except LeaseLostError:
+            self._on_lost()
+            raise
+
+    def _run(self) -> None:
+        pause = 0.0
+        while not self._stop.wait(PROGRESS_EVERY):
+            pause -= PROGRESS_EVERY
+            try:
+                if pause <= 0 and self._lease.age() >= BEAT_EVERY:
+                    self.beat_now()
+                self._publish_progress()
+            except LeaseLostError:
+                return
+            except StoreUnavailableError as error:
+                event(logger, logging.WARNING, "beat failed", code=error.code, why=error.message)
+                pause = RETRY_AFTER
+
+    def _publish_progress(self) -> None:
+        jobs = self._board.jobs()
+        for job_id, job in jobs.items():
+            if self._published.get(job_id) != job:
+                self._bucket.replace(names.progress_object(job_id), job.model_dump_json().encode())
+        self._published = jobs

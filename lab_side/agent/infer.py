@@ -1,0 +1,69 @@
+"""The second stage: the worker makes a SEG; it enters the outbox before anything else."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+
+from common.manifest import Provenance, utc_now
+from lab_side import __version__
+from lab_side.agent.case import Case
+from lab_side.agent.folders import SERIES_FOLDER
+from lab_side.agent.outbox import SEG_FILE, Draft, Outbox, OutboxEntry
+from lab_side.worker.client import WorkerProcess
+from lab_side.worker.protocol import SegmentReply, SegmentRequest
+
+
+def infer(
+    case: Case,
+    worker: WorkerProcess,
+    outbox: Outbox,
+    *,
+    progress: Callable[[str, float], None],
+) -> OutboxEntry:
+    """Segment a fetched case; its SEG is on disk and in the outbox when this returns.
+
+    Raises
+    ------
+    PermanentError, AttemptFailedError, LocalDiskError
+    """
+    reply = worker.segment(
+        SegmentRequest(
+            profile=case.profile.name,
+            job_key=case.job_key,
+            series=case.series,
+            created_at=case.manifest.submitted_at,
+            output=case.folder / SEG_FILE,
+        ),
+        progress,
+    )
+    # The folder becomes the outbox entry: the downloads must not go with it.
+    shutil.rmtree(case.folder / SERIES_FOLDER, ignore_errors=True)
+    return outbox.add(case.folder, _draft(case, reply))
+
+
+def _draft(case: Case, reply: SegmentReply) -> Draft:
+    stages = {**case.stage_seconds, **reply.stage_seconds}
+    return Draft(
+        job_id=case.job_id,
+        claim=None if case.claim is None else case.claim.name.file_name,
+        agent=case.agent,
+        job_key=case.job_key,
+        sop_instance_uid=reply.sop_instance_uid,
+        series_instance_uid=reply.series_instance_uid,
+        sha256=reply.sha256,
+        size_bytes=reply.size_bytes,
+        frames=reply.frames,
+        measurements=reply.measurements,
+        provenance=Provenance(
+            profile=case.profile.name,
+            profile_version=case.profile.version,
+            model_sha256=case.model_sha256,
+            device=reply.device,
+            versions={"segrelay": __version__, **reply.versions},
+            stage_seconds={name: round(seconds, 3) for name, seconds in stages.items()},
+            series_instance_uids=reply.series_instance_uids,
+        ),
+        warnings=reply.warnings,
+        written_at=utc_now(),
+    )

@@ -1,0 +1,153 @@
+"""One segmentation by hand: the same stages, without a queue."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+
+from common.errors import FixConfigurationError, ManifestRejectedError, TransientError
+from common.manifest import (
+    JobManifest,
+    SegmentMeasurement,
+    SegReference,
+    SeriesInput,
+    check_against_profile,
+    describe_first_error,
+    is_orthanc_id,
+    utc_now,
+)
+from common.orthanc import OrthancClient
+from common.profiles import Profile
+from common.ulid import new_ulid
+from lab_side import __version__
+from lab_side.agent.case import Case
+from lab_side.agent.deliver import Courier
+from lab_side.agent.fetch import fetch
+from lab_side.agent.folders import WorkFolders
+from lab_side.agent.infer import infer
+from lab_side.agent.models import load_model
+from lab_side.agent.orthanc_gate import OrthancGate
+from lab_side.agent.outbox import Outbox, OutboxEntry
+from lab_side.config import AgentConfig, ModelConfig
+from lab_side.worker.client import WorkerProcess
+
+Progress = Callable[[str, float], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ManualResult:
+    """What a segmentation by hand gave."""
+
+    seg: SegReference
+    measurements: tuple[SegmentMeasurement, ...]
+    warnings: tuple[str, ...]
+    stage_seconds: dict[str, float]
+    already_stored: bool
+    """Orthanc had this SEG from an earlier run."""
+
+    @property
+    def tumour_found(self) -> bool:
+        """Whether any segment has a voxel."""
+        return any(item.voxels for item in self.measurements)
+
+
+def segment_by_hand(
+    config: AgentConfig, model: ModelConfig, series_ids: Sequence[str], progress: Progress
+) -> ManualResult:
+    """Segment four series and store the SEG; ``series_ids`` in the profile's order of inputs.
+
+    The SEG's UIDs depend on the series, the model and this version only: doing it again
+    finds the same SEG in Orthanc.
+
+    Raises
+    ------
+    ManifestRejectedError
+        Wrong number of series, the same one twice, or not Orthanc ids.
+    TransientError
+        Orthanc is away. Once the SEG exists it is kept in the outbox: see its message.
+    PermanentError, AttemptFailedError, FixConfigurationError
+    """
+    profile = config.load_profiles()[model.profile]
+    client = OrthancClient(config.orthanc)
+    worker = WorkerProcess(hang_seconds=config.hang_minutes * 60)
+    folders = WorkFolders(config.home)
+    outbox = Outbox(config.home)
+    try:
+        OrthancGate(client, config.home).check_at_start()
+        manifest = _manifest(client, profile, series_ids)
+        progress("load", 0.0)
+        loaded = load_model(config, worker, model)
+        case = Case(
+            manifest=manifest,
+            profile=profile,
+            model_sha256=loaded.model_sha256,
+            agent=config.agent_id,
+            claim=None,
+            folder=folders.new(manifest.job_id, 1),
+            job_key=f"by-hand-{__version__}",
+        )
+        fetch(case, client, progress=lambda part: progress("fetch", part), stop=threading.Event())
+        entry = infer(case, worker, outbox, progress=progress)
+        progress("upload", 0.0)
+        return _deliver(Courier(client, outbox, worker, desk=None, now=utc_now), entry)
+    finally:
+        worker.close()
+        client.close()
+
+
+def _manifest(client: OrthancClient, profile: Profile, series_ids: Sequence[str]) -> JobManifest:
+    if len(series_ids) != len(profile.roles):
+        raise ManifestRejectedError(
+            f"Profile {profile.name} needs {len(profile.roles)} series, {len(series_ids)} given.",
+            code="series-count",
+            remedy=f"Give the series in this order: {' '.join(profile.roles)}.",
+        )
+    for series_id in series_ids:
+        if not is_orthanc_id(series_id):
+            raise ManifestRejectedError(
+                "A series id is not an Orthanc id (five groups of eight hexadecimal digits).",
+                code="orthanc-id",
+                remedy="Copy the id from Orthanc's page of the series.",
+            )
+    try:
+        manifest = JobManifest(
+            job_id=new_ulid(),
+            profile=profile.name,
+            submitted_at=utc_now(),
+            orthanc_study_id=client.series(series_ids[0]).study_id,
+            series=tuple(
+                SeriesInput(role=role, orthanc_id=series_id)
+                for role, series_id in zip(profile.roles, series_ids, strict=True)
+            ),
+        )
+    except ValidationError as error:
+        raise ManifestRejectedError(
+            f"These series cannot be a job: {describe_first_error(error)}.",
+            remedy="Give four different series of one study.",
+        ) from None
+    check_against_profile(manifest, profile)
+    return manifest
+
+
+def _deliver(courier: Courier, entry: OutboxEntry) -> ManualResult:
+    try:
+        with entry.lock():
+            delivery = courier.deliver(entry)
+    except (TransientError, FixConfigurationError) as error:
+        raise type(error)(
+            f"{error.message} The SEG is kept in {entry.folder}",
+            code=error.code,
+            remedy="It is sent by itself by the next `lab-agent run` or `lab-agent once`.",
+        ) from None
+    if delivery.seg is None:
+        raise TransientError("The SEG was delivered by another process meanwhile.")
+    return ManualResult(
+        seg=delivery.seg,
+        measurements=delivery.measurements,
+        warnings=entry.draft.warnings,
+        stage_seconds=entry.draft.provenance.stage_seconds,
+        already_stored=delivery.already_stored,
+    )

@@ -1,0 +1,410 @@
+"""The stages side by side: while one job is on the GPU the next downloads, the last uploads.
+
+::
+
+    claimed ─▶ [fetch] ─▶ ready ─▶ [infer] ─▶ outbox on disk ─▶ [deliver]
+
+Each bracket is a thread. GPU width is 1, hand-over queues hold one job. What a stage cannot
+settle it settles by the error's class, in one place (``_settle``).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import queue
+import random
+import shutil
+import threading
+import time
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+
+from common.errors import (
+    AttemptFailedError,
+    FixConfigurationError,
+    ManifestRejectedError,
+    ObjectNotFoundError,
+    PermanentError,
+    QueueConflictError,
+    SegRelayError,
+    StoreUnavailableError,
+    TransientError,
+)
+from common.manifest import check_against_profile
+from common.orthanc import OrthancClient
+from common.profiles import Profile
+from common.queue import Claim, ClaimDesk
+from lab_side.agent.board import Board
+from lab_side.agent.case import Case
+from lab_side.agent.deliver import Courier, failed_result
+from lab_side.agent.fetch import fetch
+from lab_side.agent.folders import WorkFolders
+from lab_side.agent.heartbeat import Heartbeat
+from lab_side.agent.infer import infer
+from lab_side.agent.outbox import Outbox, OutboxEntry
+from lab_side.log import event
+from lab_side.worker.client import WorkerProcess
+
+HAND_BACK_WAIT = timedelta(seconds=15)
+"""Before another claim of a job handed back for a transient reason; doubles, up to 2^5."""
+
+DELIVERY_RETRY = (5.0, 300.0)
+"""Seconds before the first and at most before a later try to deliver a SEG."""
+
+STORE_RETRY = (1.0, 30.0)
+"""Seconds between tries to tell the store how a job ended."""
+
+JOIN_TIMEOUT = 30.0
+"""Seconds for a stage to end; longer than any single step but an upload that hangs."""
+
+IDLE = 0.2
+"""Seconds a stage waits for work before it looks whether it should end."""
+
+logger = logging.getLogger("segrelay.pipeline")
+
+
+class Pipeline:
+    """Three stage threads and the rule how each error ends a job."""
+
+    def __init__(
+        self,
+        *,
+        desk: ClaimDesk,
+        client: OrthancClient,
+        worker: WorkerProcess,
+        outbox: Outbox,
+        courier: Courier,
+        board: Board,
+        heartbeat: Heartbeat,
+        folders: WorkFolders,
+        profiles: Mapping[str, Profile],
+        model_sha256: Mapping[str, str],
+        agent: str,
+        on_fatal: Callable[[SegRelayError], None],
+    ) -> None:
+        self._desk = desk
+        self._client = client
+        self._worker = worker
+        self._outbox = outbox
+        self._courier = courier
+        self._board = board
+        self._heartbeat = heartbeat
+        self._folders = folders
+        self._profiles = profiles
+        self._model_sha256 = model_sha256
+        self._agent = agent
+        self._on_fatal = on_fatal
+        self._claims: queue.Queue[Claim] = queue.Queue(maxsize=1)
+        self._ready: queue.Queue[Case] = queue.Queue(maxsize=1)
+        self._draining = threading.Event()
+        self._cancelled = threading.Event()
+        self._delivery = threading.Event()
+        self._delivery_due = 0.0
+        self._delivery_tries = 0
+        self._threads = [
+            threading.Thread(target=self._guard, args=(stage,), name=stage.__name__, daemon=True)
+            for stage in (self._fetch_stage, self._infer_stage, self._deliver_stage)
+        ]
+
+    def start(self) -> None:
+        """Start the stages; SEGs that wait in the outbox go out first."""
+        for entry in self._outbox.entries():
+            if entry.claim is not None:
+                self._board.post(entry.draft.job_id, entry.claim.attempt, "upload", started=True)
+        self._delivery.set()
+        for thread in self._threads:
+            thread.start()
+
+    def has_room(self) -> bool:
+        """Whether another claim would begin to move at once."""
+        return self._claims.empty() and self._ready.empty() and not self._draining.is_set()
+
+    def accept(self, claim: Claim) -> None:
+        """Take a claimed job in; only after :meth:`has_room`."""
+        self._board.post(claim.job_id, claim.attempt, "claimed")
+        self._claims.put(claim)
+
+    def has_nothing_to_do(self) -> bool:
+        """Whether no job is in hand, or only SEGs that Orthanc did not take just now."""
+        return not self._board.jobs() or (self.is_drained() and self._delivery_due > 0)
+
+    def is_alive(self) -> bool:
+        """Whether every stage still runs."""
+        return all(thread.is_alive() for thread in self._threads)
+
+    def drain(self) -> None:
+        """Finish what the GPU has, hand back what it has not; upload what is ready."""
+        self._draining.set()
+
+    def cancel(self) -> None:
+        """End now: kill the worker, hand back everything but what waits in the outbox."""
+        self._cancelled.set()
+        self._draining.set()
+        self._worker.kill()
+
+    def is_drained(self) -> bool:
+        """Whether only jobs of the outbox are left."""
+        waiting = {entry.draft.job_id for entry in self._outbox.entries()}
+        return not (set(self._board.jobs()) - waiting)
+
+    def stop(self) -> None:
+        """End the threads; what waits in the outbox stays there, its claim too."""
+        self._draining.set()
+        self._cancelled.set()
+        self._delivery.set()
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(timeout=JOIN_TIMEOUT)
+        self._return_unstarted()
+
+    def _return_unstarted(self) -> None:
+        """Hand back what a cancelled stage left in its queue."""
+        left: list[Claim] = []
+        with contextlib.suppress(queue.Empty):
+            while True:
+                left.append(self._claims.get_nowait())
+        with contextlib.suppress(queue.Empty):
+            while True:
+                claim = self._ready.get_nowait().claim
+                left += [] if claim is None else [claim]
+        for claim in left:
+            error = TransientError("The agent was stopped.", code="stopping")
+            self._settle(claim, error, started=False)
+
+    def _guard(self, stage: Callable[[], None]) -> None:
+        """A stage that dies of a bug stops the agent loudly."""
+        try:
+            stage()
+        except Exception as error:
+            frame = error.__traceback__
+            while frame is not None and frame.tb_next is not None:
+                frame = frame.tb_next
+            where = "" if frame is None else f"{frame.tb_frame.f_code.co_name}:{frame.tb_lineno}"
+            event(logger, logging.CRITICAL, "stage died", kind=type(error).__name__, where=where)
+            self._on_fatal(
+                AttemptFailedError(
+                    f"A stage of the agent met an unexpected {type(error).__name__}.",
+                    code="stage-died",
+                )
+            )
+
+    def _fetch_stage(self) -> None:
+        while not self._cancelled.is_set():
+            try:
+                claim = self._claims.get(timeout=IDLE)
+            except queue.Empty:
+                continue
+            try:
+                case = self._open(claim)
+                if case is not None:
+                    self._fetch(case)
+                    self._hand_over(case)
+            except SegRelayError as error:
+                self._settle(claim, error, started=False)
+
+    def _open(self, claim: Claim) -> Case | None:
+        """Read the manifest; None when there is nothing left to fetch."""
+        manifest = self._desk.open(claim)
+        if manifest is None:
+            self._forget(claim)
+            return None
+        waiting = self._outbox.find(claim.job_id)
+        if waiting is not None:
+            self._outbox.reassign(waiting, claim)
+            self._board.post(claim.job_id, claim.attempt, "upload", started=True)
+            self._delivery.set()
+            return None
+        profile = self._profiles[claim.name.profile]
+        check_against_profile(manifest, profile)
+        event(logger, logging.INFO, "job opened", job=claim.job_id, attempt=claim.attempt)
+        return Case(
+            manifest=manifest,
+            profile=profile,
+            model_sha256=self._model_sha256[profile.name],
+            agent=self._agent,
+            claim=claim,
+            folder=self._folders.new(claim.job_id, claim.attempt),
+            job_key=claim.job_id,
+        )
+
+    def _fetch(self, case: Case) -> None:
+        self._board.post(case.job_id, case.attempt, "fetch")
+        fetch(
+            case,
+            self._client,
+            progress=lambda fraction: self._board.advance(case.job_id, "fetch", fraction),
+            stop=self._draining,
+        )
+        event(
+            logger,
+            logging.INFO,
+            "series fetched",
+            job=case.job_id,
+            seconds=round(case.stage_seconds["fetch"], 2),
+        )
+        self._board.post(case.job_id, case.attempt, "ready")
+
+    def _hand_over(self, case: Case) -> None:
+        while not self._draining.is_set():
+            try:
+                self._ready.put(case, timeout=IDLE)
+            except queue.Full:
+                continue
+            return
+        raise TransientError("The agent is stopping.", code="stopping")
+
+    def _infer_stage(self) -> None:
+        while not self._cancelled.is_set():
+            try:
+                case = self._ready.get(timeout=IDLE)
+            except queue.Empty:
+                continue
+            if case.claim is not None:
+                self._infer(case, case.claim)
+
+    def _infer(self, case: Case, claim: Claim) -> None:
+        started = False
+        try:
+            if self._draining.is_set():
+                raise TransientError("The agent is stopping.", code="stopping")
+            if self._desk.open(claim) is None:
+                self._forget(claim)
+                return
+            self._begin(case)
+            started = True
+            entry = infer(
+                case,
+                self._worker,
+                self._outbox,
+                progress=lambda stage, part: self._board.advance(case.job_id, stage, part),
+            )
+            self._log_inferred(case, entry)
+            self._board.post(case.job_id, case.attempt, "upload")
+            self._delivery.set()
+        except SegRelayError as error:
+            self._settle(
+                claim,
+                self._as_hand_back(error),
+                started=started,
+                max_attempts=case.manifest.max_attempts,
+            )
+
+    def _begin(self, case: Case) -> None:
+        """Tell the store that work starts: from here on a death counts as an attempt."""
+        self._board.post(case.job_id, case.attempt, "read", started=True)
+        self._persist(self._heartbeat.beat_now)
+
+    def _as_hand_back(self, error: SegRelayError) -> SegRelayError:
+        if error.code == "worker-stopped" and self._cancelled.is_set():
+            return TransientError("The agent was stopped.", code="stopping")
+        return error
+
+    def _log_inferred(self, case: Case, entry: OutboxEntry) -> None:
+        event(
+            logger,
+            logging.INFO,
+            "SEG written",
+            job=case.job_id,
+            attempt=case.attempt,
+            seconds=round(sum(entry.draft.provenance.stage_seconds.values()), 2),
+        )
+
+    def _deliver_stage(self) -> None:
+        while True:
+            self._delivery.wait(IDLE)
+            if self._cancelled.is_set():
+                return
+            if self._delivery.is_set() or self._is_delivery_due():
+                self._delivery.clear()
+                self._deliver_all()
+
+    def _is_delivery_due(self) -> bool:
+        return self._delivery_due > 0 and time.monotonic() >= self._delivery_due
+
+    def _deliver_all(self) -> None:
+        """Deliver every waiting SEG, oldest first, until one says *not now*."""
+        self._delivery_due = 0.0
+        for entry in self._outbox.entries():
+            if self._cancelled.is_set():
+                return
+            try:
+                with entry.lock():
+                    self._courier.deliver(entry)
+            except (TransientError, QueueConflictError, TimeoutError) as error:
+                self._postpone_delivery(error)
+                return
+            except FixConfigurationError as error:
+                self._on_fatal(error)
+                return
+            except PermanentError as error:
+                event(logger, logging.ERROR, "SEG set aside", code=error.code)
+            self._delivery_tries = 0
+            self._board.drop(entry.draft.job_id)
+
+    def _postpone_delivery(self, error: Exception) -> None:
+        first, most = DELIVERY_RETRY
+        pause = min(most, first * 2**self._delivery_tries) * random.uniform(0.8, 1.2)  # noqa: S311
+        self._delivery_tries = min(self._delivery_tries + 1, 10)
+        self._delivery_due = time.monotonic() + pause
+        code = error.code if isinstance(error, SegRelayError) else "outbox-locked"
+        event(logger, logging.WARNING, "delivery postponed", code=code, seconds=round(pause))
+
+    def _settle(
+        self, claim: Claim, error: SegRelayError, *, started: bool, max_attempts: int = 1
+    ) -> None:
+        """End a job's stay with this agent as its error demands."""
+        event(
+            logger,
+            logging.WARNING,
+            "job not finished",
+            job=claim.job_id,
+            attempt=claim.attempt,
+            code=error.code,
+            why=error.message,
+        )
+        self._persist(lambda: self._dispose(claim, error, started, max_attempts))
+        self._forget(claim)
+        if isinstance(error, FixConfigurationError):
+            self._on_fatal(error)
+
+    def _dispose(
+        self, claim: Claim, error: SegRelayError, started: bool, max_attempts: int
+    ) -> None:
+        if isinstance(error, ManifestRejectedError):
+            self._desk.reject(claim, error)
+        elif isinstance(error, PermanentError):
+            result = failed_result(
+                claim.job_id, claim.agent, claim.attempt, error, now=self._desk.now()
+            )
+            self._desk.finish(claim, result)
+        elif isinstance(error, AttemptFailedError):
+            self._desk.fail_attempt(claim, error, started=started, max_attempts=max_attempts)
+        elif isinstance(error, QueueConflictError):
+            return
+        else:
+            wait = timedelta(0)
+            if isinstance(error, TransientError) and error.code != "stopping":
+                wait = HAND_BACK_WAIT * 2 ** min(claim.attempt - 1, 5)
+            self._desk.hand_back(claim, error, started=started, wait=wait)
+
+    def _persist(self, action: Callable[[], None]) -> None:
+        """Repeat until the store has heard of it, or the agent is told to end now."""
+        pause, most = STORE_RETRY
+        while True:
+            try:
+                action()
+            except StoreUnavailableError as error:
+                event(logger, logging.WARNING, "store did not answer", code=error.code)
+                if self._cancelled.wait(pause):
+                    return
+                pause = min(most, pause * 2)
+            except ObjectNotFoundError:
+                # The claim is gone: another process took this agent for dead.
+                return
+            else:
+                return
+
+    def _forget(self, claim: Claim) -> None:
+        self._board.drop(claim.job_id)
+        shutil.rmtree(self._folders.of(claim.job_id, claim.attempt), ignore_errors=True)

@@ -1,0 +1,176 @@
+"""``lab-agent``: the command of the lab's computer.
+
+Exit codes: 0 done or stopped; 1 the segmentation failed for good; 2 wrong usage; 70 a defect
+in the agent; 75 not now (Orthanc or the queue is away, the agent id is in use): try again;
+78 a setting is wrong: starting again does not help.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+from common.errors import (
+    FixConfigurationError,
+    ManifestRejectedError,
+    PermanentError,
+    QueueConflictError,
+    SegRelayError,
+    TransientError,
+)
+from lab_side import __version__
+from lab_side.config import AgentConfig, ModelConfig, load_config
+from lab_side.log import configure_logging
+
+EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_DEFECT, EXIT_NOT_NOW, EXIT_CONFIG = 0, 1, 2, 70, 75, 78
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point of the console script; ends the process with its exit code."""
+    sys.exit(run(arguments))
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    options = _parser().parse_args(arguments)
+    configure_logging(options.log)
+    try:
+        config = load_config(options.config)
+        return int(options.command(config, options))
+    except SegRelayError as error:
+        _report(error)
+        return exit_code(error)
+    except KeyboardInterrupt:
+        return EXIT_NOT_NOW
+    except Exception as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        where = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "?"
+        _say(f"error: unexpected {type(error).__name__} at {where}; please report this line")
+        return EXIT_DEFECT
+
+
+def exit_code(error: SegRelayError) -> int:
+    """What an error means to whoever started the program."""
+    if isinstance(error, FixConfigurationError):
+        return EXIT_CONFIG
+    if isinstance(error, ManifestRejectedError):
+        return EXIT_USAGE
+    if isinstance(error, PermanentError):
+        return EXIT_FAILED
+    if isinstance(error, (TransientError, QueueConflictError)):
+        return EXIT_NOT_NOW
+    return EXIT_DEFECT
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="lab-agent",
+        description="Segments tumours in MRI on this computer, for a site that cannot.",
+        epilog="Exit codes: 0 done, 1 failed, 2 usage, 70 defect, 75 not now, 78 configuration.",
+    )
+    parser.add_argument("--version", action="version", version=f"lab-agent {__version__}")
+    parser.add_argument("--config", type=Path, help="TOML file (else $SEGRELAY_CONFIG)")
+    parser.add_argument(
+        "--log",
+        choices=("auto", "json", "human"),
+        default="auto",
+        help="log lines for machines or people (auto: by terminal)",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    command = commands.add_parser("run", help="serve the queue until stopped")
+    command.set_defaults(command=_serve, until_idle=False)
+    command = commands.add_parser("once", help="serve what waits in the queue now, then stop")
+    command.set_defaults(command=_serve, until_idle=True)
+    command = commands.add_parser("segment", help="segment series by hand, without the queue")
+    command.add_argument(
+        "--series-ids",
+        nargs="+",
+        required=True,
+        metavar="ID",
+        help="Orthanc ids of the series, in the order of the profile's inputs",
+    )
+    command.add_argument("--profile", help="model profile (default: the first configured)")
+    command.add_argument("--json", action="store_true", help="print the result as JSON")
+    command.set_defaults(command=_segment)
+    return parser
+
+
+def _serve(config: AgentConfig, options: argparse.Namespace) -> int:
+    from common.bucket import open_bucket
+    from lab_side.agent.agent import Agent
+
+    if not config.bucket:
+        raise FixConfigurationError(
+            "No queue is configured.",
+            code="bucket-address",
+            remedy="Set bucket in the TOML file, or SEGRELAY_BUCKET.",
+        )
+    agent = Agent(config, open_bucket(config.bucket))
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        agent.stop()
+
+    signal.signal(signal.SIGINT, on_signal)
+    signal.signal(signal.SIGTERM, on_signal)
+    agent.run(until_idle=options.until_idle)
+    return EXIT_NOT_NOW if options.until_idle and agent.waiting else EXIT_OK
+
+
+def _segment(config: AgentConfig, options: argparse.Namespace) -> int:
+    from lab_side.agent.manual import segment_by_hand
+    from lab_side.progress import progress_bar
+
+    logging.getLogger("segrelay").setLevel(logging.WARNING)
+    model = _model(config, options.profile)
+    config = config.model_copy(update={"models": (model,)})
+    with progress_bar() as progress:
+        result = segment_by_hand(config, model, options.series_ids, progress)
+    if options.json:
+        document = {
+            "seg": result.seg.model_dump(),
+            "tumour_found": result.tumour_found,
+            "measurements": [item.model_dump() for item in result.measurements],
+            "warnings": result.warnings,
+            "stage_seconds": result.stage_seconds,
+            "already_stored": result.already_stored,
+        }
+        _print(json.dumps(document, indent=1))
+        return EXIT_OK
+    _print(f"SEG instance: {result.seg.orthanc_id}")
+    _print(f"Tumour:       {'yes' if result.tumour_found else 'no'}")
+    for item in result.measurements:
+        _print(f"Volume:       {item.volume_ml:.2f} ml ({item.label}, {item.voxels} voxels)")
+    if result.already_stored:
+        _print("Note:         Orthanc had this SEG from an earlier run; it was kept.")
+    for warning in result.warnings:
+        _print(f"Warning:      {warning}")
+    return EXIT_OK
+
+
+def _model(config: AgentConfig, profile: str | None) -> ModelConfig:
+    if profile is None:
+        return config.models[0]
+    for model in config.models:
+        if model.profile == profile:
+            return model
+    return ModelConfig(profile=profile)
+
+
+def _report(error: SegRelayError) -> None:
+    _say(f"error: {error.message} [{error.code}]\nremedy: {error.remedy}")
+
+
+def _say(text: str) -> None:
+    if sys.stderr is not None:
+        sys.stderr.write(text + "\n")
+
+
+def _print(text: str) -> None:
+    sys.stdout.write(text + "\n")

@@ -1,0 +1,187 @@
+"""The agent's settings: one TOML file, and environment variables that overrule it.
+
+Secrets are never in the file: the Orthanc password comes from ``SEGRELAY_ORTHANC_PASSWORD``,
+a systemd credential or the keyring (``lab_side.secrets``).
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+
+from common.errors import FixConfigurationError
+from common.manifest import describe_first_error
+from common.names import is_agent_id
+from common.orthanc import OrthancSettings
+from common.profiles import Profile, Sha256, load_profile
+from lab_side.secrets import orthanc_password
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+CONFIG_VARIABLE = "SEGRELAY_CONFIG"
+
+VARIABLES: Mapping[str, tuple[str, ...]] = {
+    "SEGRELAY_BUCKET": ("bucket",),
+    "SEGRELAY_AGENT_ID": ("agent_id",),
+    "SEGRELAY_WORK_DIR": ("work_dir",),
+    "SEGRELAY_DEVICE": ("device",),
+    "SEGRELAY_PROFILES_DIR": ("profiles_dir",),
+    "SEGRELAY_ORTHANC_URL": ("orthanc", "url"),
+    "SEGRELAY_ORTHANC_USER": ("orthanc", "user"),
+    "SEGRELAY_ORTHANC_CA_FILE": ("orthanc", "ca_file"),
+}
+"""Environment variable to the setting that it overrules."""
+
+PROFILES_VARIABLE = "SEGRELAY_PROFILES"
+"""Comma-separated profile names: overrules the ``[[models]]`` of the file."""
+
+PACKAGED_PROFILES = Path(__file__).parent / "profiles"
+
+
+class ModelConfig(BaseModel):
+    """A model that this agent serves."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    profile: str
+    """Name of a profile folder, in ``profiles_dir`` or shipped with SegRelay."""
+    weights: Path | None = None
+    """The lab's own weights file; the profile's own unless given."""
+    sha256: Sha256 | None = None
+    """Of ``weights``: what is loaded is what was meant."""
+
+
+class AgentConfig(BaseModel):
+    """Everything the agent needs to know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    bucket: str = ""
+    """The queue: ``file:///directory``; not needed for ``lab-agent segment``."""
+    agent_id: str
+    """This agent's name in the queue; one per running agent."""
+    work_dir: Path
+    """Downloads, and the outbox of SEGs that wait for Orthanc. Absolute, on a local disk."""
+    orthanc: OrthancSettings
+    models: Annotated[tuple[ModelConfig, ...], Field(min_length=1)]
+    profiles_dir: Path | None = None
+    """The lab's own profiles."""
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
+    """``auto`` takes the first GPU, else the CPU."""
+    poll_seconds: Annotated[float, Field(ge=0.2, le=60)] = 2.0
+    """Between two looks at the queue."""
+    min_free_gb: Annotated[float, Field(ge=0)] = 2.0
+    """No job is claimed with less free disk under ``work_dir``."""
+    hang_minutes: Annotated[float, Field(gt=0)] = 15.0
+    """The worker is killed after this long without progress."""
+
+    @field_validator("agent_id")
+    @classmethod
+    def _agent_id_fits_object_names(cls, value: str) -> str:
+        if not is_agent_id(value):
+            raise ValueError("use lower-case letters, digits and single hyphens, at most 40")
+        return value
+
+    @field_validator("work_dir")
+    @classmethod
+    def _work_dir_is_absolute(cls, value: Path) -> Path:
+        # A service starts in a system folder: a relative path would lead there.
+        if not value.is_absolute():
+            raise ValueError("give an absolute path")
+        return value
+
+    @property
+    def home(self) -> Path:
+        """This agent's own folder under ``work_dir``."""
+        return self.work_dir / self.agent_id
+
+    def profile_folder(self, name: str) -> Path:
+        """Where a profile lies: the lab's own folder first, then the shipped ones."""
+        if self.profiles_dir is not None and (self.profiles_dir / name).is_dir():
+            return self.profiles_dir / name
+        return PACKAGED_PROFILES / name
+
+    def load_profiles(self) -> dict[str, Profile]:
+        """Every configured profile's description, by name."""
+        return {
+            model.profile: load_profile(self.profile_folder(model.profile)) for model in self.models
+        }
+
+
+def load_config(
+    path: Path | None = None, environment: Mapping[str, str] | None = None
+) -> AgentConfig:
+    """Read the settings.
+
+    Raises
+    ------
+    FixConfigurationError
+        Names the first setting that is missing or wrong, never its value.
+    """
+    environment = os.environ if environment is None else environment
+    values = _read_file(path, environment)
+    _overrule(values, environment)
+    values.setdefault("agent_id", _default_agent_id())
+    orthanc = values.setdefault("orthanc", {})
+    if "password" in orthanc:
+        raise FixConfigurationError(
+            "The configuration file contains a password.",
+            code="secret-in-file",
+            remedy="Remove it; set SEGRELAY_ORTHANC_PASSWORD or use the keyring.",
+        )
+    password = orthanc_password(str(orthanc.get("user", "")), environment)
+    try:
+        config = AgentConfig.model_validate(
+            {**values, "orthanc": {**orthanc, "password": SecretStr(password)}}
+        )
+    except ValidationError as error:
+        raise FixConfigurationError(
+            f"The configuration is not valid: {describe_first_error(error)}.",
+            remedy="Set it in the TOML file or by environment variable; see the README.",
+        ) from None
+    return config.model_copy(update={"orthanc": config.orthanc.checked()})
+
+
+def _read_file(path: Path | None, environment: Mapping[str, str]) -> dict[str, Any]:
+    if path is None and environment.get(CONFIG_VARIABLE):
+        path = Path(environment[CONFIG_VARIABLE])
+    if path is None:
+        return {}
+    try:
+        with path.open("rb") as file:
+            return tomllib.load(file)
+    except OSError as error:
+        raise FixConfigurationError(
+            f"The configuration file {path} cannot be read ({error.strerror}).",
+            remedy=f"Give an existing file with --config or {CONFIG_VARIABLE}.",
+        ) from None
+    except ValueError as error:
+        raise FixConfigurationError(f"The configuration file is not TOML: {error}.") from None
+
+
+def _overrule(values: dict[str, Any], environment: Mapping[str, str]) -> None:
+    for variable, (*sections, key) in VARIABLES.items():
+        if environment.get(variable):
+            place = values
+            for section in sections:
+                place = place.setdefault(section, {})
+            place[key] = environment[variable]
+    if environment.get(PROFILES_VARIABLE):
+        named = [name.strip() for name in environment[PROFILES_VARIABLE].split(",")]
+        known = {model.get("profile"): model for model in values.get("models", [])}
+        values["models"] = [known.get(name, {"profile": name}) for name in named if name]
+    values.setdefault("models", [{"profile": "demo"}])
+
+
+def _default_agent_id() -> str:
+    words = "".join(c if c.isalnum() and c.isascii() else "-" for c in socket.gethostname().lower())
+    return "-".join(word for word in words.split("-") if word)[:40].strip("-") or "lab"

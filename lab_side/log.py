@@ -1,0 +1,55 @@
+"""One line per event: JSON for machines, short text for a terminal.
+
+Fields of an event go into ``extra={"fields": {...}}``. Nothing here may be given a
+patient's identity or a secret; exceptions are logged by code and message only.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from datetime import datetime, timezone
+from typing import Any
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """``time, level, event`` and the event's fields."""
+        line: dict[str, Any] = {
+            "time": datetime.fromtimestamp(record.created, timezone.utc).isoformat(),
+            "level": record.levelname.lower(),
+            "event": record.getMessage(),
+            **getattr(record, "fields", {}),
+        }
+        return json.dumps(line, default=str)
+
+
+class HumanFormatter(logging.Formatter):
+    """``14:02:33 event (field=value, …)``."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Local time, the level when it is not INFO, the event and its fields."""
+        clock = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
+        level = "" if record.levelno == logging.INFO else f"{record.levelname} "
+        fields = ", ".join(f"{k}={v}" for k, v in getattr(record, "fields", {}).items())
+        return f"{clock} {level}{record.getMessage()}" + (f" ({fields})" if fields else "")
+
+
+def configure_logging(style: str) -> None:
+    """Log to standard error; ``style`` is ``json``, ``human`` or ``auto`` (by terminal)."""
+    if style == "auto":
+        style = "human" if sys.stderr is not None and sys.stderr.isatty() else "json"
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonFormatter() if style == "json" else HumanFormatter())
+    root = logging.getLogger("segrelay")
+    root.handlers[:] = [handler]
+    root.setLevel(logging.INFO)
+    root.propagate = False
+
+
+def event(logger: logging.Logger, level: int, text: str, **fields: object) -> None:
+    """Log one event with its fields."""
+    logger.log(level, text, extra={"fields": fields})

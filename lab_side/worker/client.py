@@ -1,0 +1,211 @@
+"""The agent's side of the worker: start it, call it, watch it, kill it.
+
+The worker is killed when it makes no progress for a while (a hang), and it ends by itself
+when the agent dies, because its standard input closes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
+
+from common.errors import AttemptFailedError
+from lab_side.secrets import PASSWORD_VARIABLE
+from lab_side.worker.protocol import (
+    Call,
+    InspectReply,
+    InspectRequest,
+    LoadReply,
+    LoadRequest,
+    Request,
+    SegmentReply,
+    SegmentRequest,
+    error_from_line,
+)
+
+Progress = Callable[[str, float], None]
+"""Called with the stage and the fraction of it that is done, 0..1."""
+
+STOP_GRACE = 5.0
+"""Seconds for an idle worker to end by itself."""
+
+PROJECT_ROOT = Path(__file__).resolve().parents[2]
+
+
+class WorkerProcess:
+    """One worker; calls wait for each other. Starts with the first call and after a death."""
+
+    def __init__(self, *, hang_seconds: float) -> None:
+        self._hang_seconds = hang_seconds
+        self._process: subprocess.Popen[str] | None = None
+        self._lines: queue.Queue[str | None] = queue.Queue()
+        self._loads: dict[str, LoadRequest] = {}
+        self._calls = 0
+        self._killed = threading.Event()
+        self._turn = threading.Lock()
+
+    @property
+    def pid(self) -> int | None:
+        """The worker's process id while it lives."""
+        return None if self._process is None else self._process.pid
+
+    def load(self, request: LoadRequest) -> LoadReply:
+        """Load a model; it is loaded again by itself after a restart of the worker.
+
+        Raises
+        ------
+        FixConfigurationError
+            The weights are missing, altered, unsafe or do not fit.
+        AttemptFailedError
+            The worker died or hung.
+        """
+        reply = LoadReply.model_validate(self._request(request, _ignore))
+        self._loads[reply.profile] = request
+        return reply
+
+    def segment(self, request: SegmentRequest, progress: Progress) -> SegmentReply:
+        """Segment one case; raises what the imaging raises, or AttemptFailedError."""
+        return SegmentReply.model_validate(self._request(request, progress))
+
+    def inspect(self, request: InspectRequest) -> InspectReply:
+        """Describe a stored SEG."""
+        return InspectReply.model_validate(self._request(request, _ignore))
+
+    def kill(self) -> None:
+        """End the worker at once, also in the middle of a call (from any thread)."""
+        self._killed.set()
+        if self._process is not None:
+            self._process.kill()
+
+    def close(self) -> None:
+        """End the worker: gently when idle, by force after a while."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        with contextlib.suppress(OSError):
+            _pipe(process.stdin).close()
+        try:
+            process.wait(STOP_GRACE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        _pipe(process.stdout).close()
+
+    def _request(self, request: Request, progress: Progress) -> Any:
+        with self._turn:
+            self._ensure_running()
+            return self._call(request, progress)
+
+    def _ensure_running(self) -> None:
+        if self._process is not None and self._process.poll() is None:
+            return
+        self.close()
+        self._killed.clear()
+        self._start()
+        for request in self._loads.values():
+            self._call(request, _ignore)
+
+    def _start(self) -> None:
+        environment = {key: value for key, value in os.environ.items() if key != PASSWORD_VARIABLE}
+        environment["PYTHONPATH"] = os.pathsep.join(
+            filter(None, [str(PROJECT_ROOT), environment.get("PYTHONPATH")])
+        )
+        self._lines = queue.Queue()
+        # A process group of its own: Ctrl-C in a terminal must reach the agent alone.
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "lab_side.worker.server"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            encoding="utf-8",
+            env=environment,
+            start_new_session=True,
+        )
+        reader = threading.Thread(
+            target=_read_lines,
+            args=(_pipe(self._process.stdout), self._lines),
+            name="worker-reader",
+            daemon=True,
+        )
+        reader.start()
+
+    def _call(self, request: Request, progress: Progress) -> Any:
+        self._calls += 1
+        call = Call(id=self._calls, request=request)
+        self._send(call)
+        while True:
+            line = self._next_line()
+            if line.get("id") != call.id:
+                continue
+            if line["event"] == "progress":
+                progress(str(line["stage"]), float(line["fraction"]))
+            elif line["event"] == "done":
+                return line["value"]
+            else:
+                raise error_from_line(line)
+
+    def _send(self, call: Call) -> None:
+        process = self._process
+        try:
+            if process is None:
+                raise BrokenPipeError
+            _pipe(process.stdin).write(call.model_dump_json() + "\n")
+            _pipe(process.stdin).flush()
+        except OSError:
+            raise self._death() from None
+
+    def _next_line(self) -> dict[str, Any]:
+        try:
+            text = self._lines.get(timeout=self._hang_seconds)
+        except queue.Empty:
+            self.kill()
+            raise AttemptFailedError(
+                f"The worker made no progress for {self._hang_seconds:.0f} s and was killed.",
+                code="worker-hung",
+            ) from None
+        if text is None:
+            raise self._death()
+        line = json.loads(text)
+        if not isinstance(line, dict):
+            raise self._death()
+        return line
+
+    def _death(self) -> AttemptFailedError:
+        killed = self._killed.is_set()
+        process, self._process = self._process, None
+        code = None
+        if process is not None:
+            process.kill()
+            code = process.wait()
+            _pipe(process.stdout).close()
+            with contextlib.suppress(OSError):
+                _pipe(process.stdin).close()
+        if killed:
+            return AttemptFailedError("The worker was stopped.", code="worker-stopped")
+        return AttemptFailedError(
+            f"The worker process ended by itself (exit code {code}).", code="worker-died"
+        )
+
+
+def _read_lines(pipe: IO[str], lines: queue.Queue[str | None]) -> None:
+    with contextlib.suppress(ValueError, OSError):
+        for line in pipe:
+            lines.put(line)
+    lines.put(None)
+
+
+def _pipe(pipe: IO[str] | None) -> IO[str]:
+    if pipe is None:
+        raise BrokenPipeError
+    return pipe
+
+
+def _ignore(_stage: str, _fraction: float) -> None:
+    """A progress that nobody watches."""

@@ -1,0 +1,130 @@
+"""The lines that agent and worker exchange: one JSON object a line over pipes.
+
+::
+
+    agent ─▶ worker   {"id": 7, "op": "segment", "params": {…}}
+    worker ─▶ agent   {"id": 7, "event": "progress", "stage": "infer", "fraction": 0.4}
+    worker ─▶ agent   {"id": 7, "event": "done", "value": {…}}
+                      {"id": 7, "event": "error", "kind": "SeriesRefusedError", "code": …}
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from common import errors
+from common.errors import AttemptFailedError, SegRelayError
+from common.manifest import SegmentMeasurement, Sha256, Uid
+
+
+class _Message(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class LoadRequest(_Message):
+    """Load a model and run it once."""
+
+    op: Literal["load"] = "load"
+    folder: Path
+    """The profile's folder."""
+    weights: Path | None
+    sha256: Sha256 | None
+    device: str
+
+
+class LoadReply(_Message):
+    """The model is warm."""
+
+    profile: str
+    model_sha256: Sha256
+    device: str
+    seconds: float
+
+
+class SeriesFiles(_Message):
+    """One input series on disk."""
+
+    files: tuple[Path, ...]
+    sop_instance_uids: frozenset[str]
+    """What Orthanc's inventory says the files are."""
+
+
+class SegmentRequest(_Message):
+    """Segment one case into a SEG file."""
+
+    op: Literal["segment"] = "segment"
+    profile: str
+    job_key: str
+    """Makes the SEG's UIDs; the same key and input give the same UIDs."""
+    series: dict[str, SeriesFiles]
+    """By role."""
+    created_at: AwareDatetime
+    """The date and time that the SEG carries."""
+    output: Path
+
+
+class SegmentReply(_Message):
+    """What was written."""
+
+    sop_instance_uid: Uid
+    series_instance_uid: Uid
+    sha256: Sha256
+    size_bytes: int
+    frames: int
+    measurements: tuple[SegmentMeasurement, ...]
+    warnings: tuple[str, ...]
+    stage_seconds: dict[str, float]
+    series_instance_uids: tuple[Uid, ...]
+    versions: dict[str, str]
+    device: str
+
+
+class InspectRequest(_Message):
+    """Measure a stored SEG: Orthanc had one of this job already."""
+
+    op: Literal["inspect"] = "inspect"
+    path: Path
+
+
+class InspectReply(_Message):
+    """What the stored SEG is."""
+
+    sop_instance_uid: Uid
+    series_instance_uid: Uid
+    job_key: str
+    """The job that made it; empty when it was not made by SegRelay."""
+    frames: int
+    measurements: tuple[SegmentMeasurement, ...]
+
+
+Request = Annotated[LoadRequest | SegmentRequest | InspectRequest, Field(discriminator="op")]
+
+
+class Call(_Message):
+    """A request with its number."""
+
+    id: int
+    request: Request
+
+
+def error_line(call_id: int, error: SegRelayError) -> dict[str, Any]:
+    """An error as a line."""
+    return {
+        "id": call_id,
+        "event": "error",
+        "kind": type(error).__name__,
+        "code": error.code,
+        "message": error.message,
+        "remedy": error.remedy,
+    }
+
+
+def error_from_line(line: dict[str, Any]) -> SegRelayError:
+    """The error that a line tells of; an unknown kind is a failed attempt."""
+    kind = getattr(errors, str(line.get("kind")), AttemptFailedError)
+    if not (isinstance(kind, type) and issubclass(kind, SegRelayError)):
+        kind = AttemptFailedError
+    return kind(str(line["message"]), code=str(line["code"]), remedy=str(line["remedy"]))

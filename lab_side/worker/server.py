@@ -1,0 +1,209 @@
+"""The worker process: reads requests from standard input, answers on standard output.
+
+Run as ``python -m lab_side.worker.server`` by the agent. Whatever a library prints goes to
+standard error, and Python warnings are off: DICOM libraries quote values in them.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import queue
+import sys
+import threading
+import traceback
+import warnings
+from collections.abc import Callable
+from typing import IO, Any
+
+from pydantic import BaseModel
+
+from common.errors import AttemptFailedError, FixConfigurationError, SegRelayError
+from lab_side.worker.protocol import (
+    Call,
+    InspectReply,
+    InspectRequest,
+    LoadReply,
+    LoadRequest,
+    SegmentReply,
+    SegmentRequest,
+    error_line,
+)
+
+logger = logging.getLogger("segrelay.worker")
+
+
+def main() -> None:
+    """Serve until standard input closes."""
+    output = _take_standard_output()
+    _silence_libraries()
+    calls: queue.Queue[str] = queue.Queue()
+    threading.Thread(target=_read_calls, args=(calls,), daemon=True).start()
+    server = WorkerServer(output)
+    while True:
+        server.serve(Call.model_validate_json(calls.get()))
+
+
+class WorkerServer:
+    """Answers calls one by one; keeps the models."""
+
+    def __init__(self, output: IO[str]) -> None:
+        self._output = output
+        self._models: dict[str, Any] = {}
+
+    def serve(self, call: Call) -> None:
+        """Answer one call with progress lines and one last line."""
+
+        def progress(stage: str, fraction: float) -> None:
+            self._write({"id": call.id, "event": "progress", "stage": stage, "fraction": fraction})
+
+        try:
+            value = self._answer(call, progress)
+        except SegRelayError as error:
+            self._write(error_line(call.id, error))
+        except MemoryError:
+            self._write(error_line(call.id, _out_of_memory()))
+        except Exception as error:
+            self._write(error_line(call.id, _unexpected(error)))
+        else:
+            self._write({"id": call.id, "event": "done", "value": value.model_dump(mode="json")})
+
+    def _answer(self, call: Call, progress: Callable[[str, float], None]) -> BaseModel:
+        request = call.request
+        if isinstance(request, LoadRequest):
+            return self._load(request)
+        if isinstance(request, SegmentRequest):
+            return self._segment(request, progress)
+        return _inspect(request)
+
+    def _load(self, request: LoadRequest) -> LoadReply:
+        from lab_side.imaging.warm import warm_up_seg_writer
+        from lab_side.models.loaded import load_model
+
+        model = load_model(
+            request.folder,
+            weights=request.weights,
+            sha256=request.sha256,
+            device=_device(request.device),
+        )
+        warm_up_seg_writer()
+        self._models[model.profile.name] = model
+        return LoadReply(
+            profile=model.profile.name,
+            model_sha256=model.model_sha256,
+            device=model.device_name,
+            seconds=model.load_seconds,
+        )
+
+    def _segment(
+        self, request: SegmentRequest, progress: Callable[[str, float], None]
+    ) -> SegmentReply:
+        from lab_side.imaging.pipeline import CaseInput, segment_case
+
+        model = self._models.get(request.profile)
+        if model is None:
+            raise FixConfigurationError(
+                f"The profile {request.profile} is not loaded.", code="model-missing"
+            )
+        output = segment_case(
+            CaseInput(
+                job_key=request.job_key,
+                series={role: list(item.files) for role, item in request.series.items()},
+                expected_sop_uids={
+                    role: item.sop_instance_uids for role, item in request.series.items()
+                },
+                created_at=request.created_at,
+                output=request.output,
+            ),
+            model,
+            progress,
+        )
+        return SegmentReply(
+            sop_instance_uid=output.sop_instance_uid,
+            series_instance_uid=output.series_instance_uid,
+            sha256=output.sha256,
+            size_bytes=output.size_bytes,
+            frames=output.frames,
+            measurements=output.measurements,
+            warnings=output.warnings,
+            stage_seconds=output.stage_seconds,
+            series_instance_uids=output.series_instance_uids,
+            versions=output.versions,
+            device=output.device,
+        )
+
+    def _write(self, line: dict[str, Any]) -> None:
+        self._output.write(json.dumps(line) + "\n")
+        self._output.flush()
+
+
+def _device(wanted: str) -> str:
+    """``auto``: the first GPU, else the CPU."""
+    import torch
+
+    if wanted != "auto":
+        return wanted
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _inspect(request: InspectRequest) -> InspectReply:
+    from lab_side.imaging.measure import describe_seg, measure_seg
+
+    described = describe_seg(request.path)
+    return InspectReply(
+        sop_instance_uid=described.sop_instance_uid,
+        series_instance_uid=described.series_instance_uid,
+        job_key=described.job_key,
+        frames=described.frames,
+        measurements=measure_seg(request.path),
+    )
+
+
+def _out_of_memory() -> AttemptFailedError:
+    return AttemptFailedError(
+        "The computer ran out of memory.",
+        code="out-of-memory",
+        remedy="Close other programs on the agent's computer; it is tried again by itself.",
+    )
+
+
+def _unexpected(error: Exception) -> SegRelayError:
+    """A bug or a broken library: the frames are logged, the text is not (it may quote data)."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = " < ".join(
+        f"{f.name} ({os.path.basename(f.filename)}:{f.lineno})" for f in frames[::-1]
+    )
+    logger.error("unexpected %s in %s", type(error).__name__, where)
+    if "out of memory" in str(error).lower():
+        return _out_of_memory()
+    return AttemptFailedError(
+        f"The worker met an unexpected {type(error).__name__}.",
+        code="worker-error",
+        remedy="Look for 'unexpected' in the agent's log and report it.",
+    )
+
+
+def _take_standard_output() -> IO[str]:
+    """The pipe to the agent; whoever prints from now on prints to standard error."""
+    pipe = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    return pipe
+
+
+def _silence_libraries() -> None:
+    warnings.simplefilter("ignore")
+    logging.basicConfig(level=logging.ERROR, stream=sys.stderr, format="worker: %(message)s")
+    for name in ("pydicom", "highdicom"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def _read_calls(calls: queue.Queue[str]) -> None:
+    for line in sys.stdin:
+        calls.put(line)
+    # The agent is gone: nobody waits for an answer, and a GPU must not stay occupied.
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
