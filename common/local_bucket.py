@@ -78,7 +78,7 @@ class LocalBucket:
 
     def list(self, prefix: str) -> list[ObjectInfo]:
         """Walk the directory; an object may move while this runs."""
-        folder = self._root / prefix if prefix.endswith("/") else (self._root / prefix).parent
+        folder = self._root / prefix.rpartition("/")[0]
         found: list[ObjectInfo] = []
         with self._store_errors():
             for directory, folders, files in os.walk(folder):

@@ -74,7 +74,7 @@ class SiteDesk:
         self._bucket = bucket
 
     def submit(self, manifest: JobManifest) -> JobName:
-        """Publish a job; doing it twice publishes it once.
+        """Publish a job; doing it twice publishes it once, and never after it has ended.
 
         Raises
         ------
@@ -88,6 +88,8 @@ class SiteDesk:
             fence=0,
         )
         data = manifest.to_json()
+        if self._has_result(manifest.job_id):
+            return name
         try:
             self._bucket.create(name.pending, data)
         except ObjectExistsError:
@@ -129,6 +131,13 @@ class SiteDesk:
                 state=JobState(result.status.value), attempt=result.attempt, result=result
             )
         return self._find_live(name, view)
+
+    def _has_result(self, job_id: str) -> bool:
+        try:
+            self._bucket.stat(names.result_object(job_id))
+        except ObjectNotFoundError:
+            return False
+        return True
 
     def _find_live(self, name: JobName, view: QueueView) -> JobWhereabouts:
         for claimed in view.claimed:

@@ -1,0 +1,158 @@
+"""The directory bucket keeps the promises of the bucket protocol."""
+
+from __future__ import annotations
+
+import multiprocessing
+from pathlib import Path
+
+import pytest
+
+from common.bucket import open_bucket
+from common.errors import (
+    FixConfigurationError,
+    ObjectExistsError,
+    ObjectNotFoundError,
+    PreconditionFailedError,
+)
+from common.local_bucket import LocalBucket
+
+CLAIMERS = 4
+JOBS = 60
+
+
+@pytest.fixture
+def bucket(tmp_path: Path) -> LocalBucket:
+    return LocalBucket(tmp_path / "queue")
+
+
+def test_create_writes_once(bucket: LocalBucket) -> None:
+    bucket.create("a/b.json", b"1")
+    with pytest.raises(ObjectExistsError):
+        bucket.create("a/b.json", b"2")
+    assert bucket.read("a/b.json", limit=10) == b"1"
+
+
+def test_read_stops_just_past_its_limit(bucket: LocalBucket) -> None:
+    bucket.create("big", b"x" * 100)
+    assert len(bucket.read("big", limit=10)) == 11
+
+
+def test_move_keeps_the_bytes_and_needs_the_right_generation(bucket: LocalBucket) -> None:
+    info = bucket.create("a", b"1")
+    with pytest.raises(PreconditionFailedError):
+        bucket.move("a", "b", generation=info.generation + 1)
+    bucket.move("a", "b", generation=info.generation)
+    assert bucket.read("b", limit=10) == b"1"
+    with pytest.raises(ObjectNotFoundError):
+        bucket.move("a", "c", generation=info.generation)
+
+
+def test_move_never_overwrites(bucket: LocalBucket) -> None:
+    info = bucket.create("a", b"1")
+    bucket.create("b", b"2")
+    with pytest.raises(ObjectExistsError):
+        bucket.move("a", "b", generation=info.generation)
+    assert (bucket.read("a", limit=9), bucket.read("b", limit=9)) == (b"1", b"2")
+
+
+def test_delete_needs_the_right_generation(bucket: LocalBucket) -> None:
+    info = bucket.create("a", b"1")
+    with pytest.raises(PreconditionFailedError):
+        bucket.delete("a", generation=1)
+    bucket.delete("a", generation=info.generation)
+    with pytest.raises(ObjectNotFoundError):
+        bucket.delete("a", generation=info.generation)
+
+
+def test_a_beacon_taken_over_refuses_the_beats_of_its_first_owner(bucket: LocalBucket) -> None:
+    first = bucket.light("beat", {"owner": "1"}, generation=0)
+    bucket.beat("beat", {"owner": "1b"}, generation=first.generation)
+    second = bucket.light("beat", {"owner": "2"}, generation=first.generation)
+    with pytest.raises(PreconditionFailedError):
+        bucket.beat("beat", {"owner": "1c"}, generation=first.generation)
+    with pytest.raises(PreconditionFailedError):
+        bucket.light("beat", {"owner": "3"}, generation=0)
+    stat = bucket.stat("beat")
+    assert (stat.generation, stat.metadata) == (second.generation, {"owner": "2"})
+
+
+def test_a_beat_needs_a_beacon(bucket: LocalBucket) -> None:
+    with pytest.raises(ObjectNotFoundError):
+        bucket.beat("beat", {}, generation=5)
+
+
+def test_a_manifest_that_looks_like_a_beacon_is_only_bytes(bucket: LocalBucket) -> None:
+    data = b'{"generation": "x", "metadata": []}'
+    info = bucket.create("pending/a", data)
+    bucket.move("pending/a", "claimed/a", generation=info.generation)
+    assert bucket.stat("claimed/a").metadata is None
+    assert bucket.read("claimed/a", limit=100) == data
+
+
+def test_list_is_sorted_by_name_and_hides_what_is_not_an_object(bucket: LocalBucket) -> None:
+    for name in ("p/b", "p/a/x", "q", "p-other"):
+        bucket.create(name, b"")
+    assert [info.name for info in bucket.list("p/")] == ["p/a/x", "p/b"]
+    assert [info.name for info in bucket.list("p")] == ["p-other", "p/a/x", "p/b"]
+    assert [info.name for info in bucket.list("")] == ["p-other", "p/a/x", "p/b", "q"]
+    assert bucket.list("nothing/here/") == []
+
+
+@pytest.mark.parametrize(
+    "name", ["", "../x", "a/../../x", "/etc/passwd", "a\\b", ".tmp/x", ".lock"]
+)
+def test_no_name_leaves_the_directory(bucket: LocalBucket, name: str) -> None:
+    with pytest.raises(ObjectNotFoundError):
+        bucket.create(name, b"")
+
+
+def test_a_temporary_file_of_a_killed_process_is_swept_when_old(tmp_path: Path) -> None:
+    import os
+
+    bucket = LocalBucket(tmp_path)
+    old, fresh = tmp_path / ".tmp/1-dead", tmp_path / ".tmp/2-busy"
+    old.write_bytes(b"half")
+    fresh.write_bytes(b"half")
+    os.utime(old, (1, 1))
+    LocalBucket(tmp_path)
+    assert (old.exists(), fresh.exists()) == (False, True)
+    assert bucket.list("") == []
+
+
+def test_many_processes_one_winner_each(tmp_path: Path) -> None:
+    bucket = LocalBucket(tmp_path)
+    for number in range(JOBS):
+        bucket.create(f"pending/{number:03d}", b"job")
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(CLAIMERS) as pool:
+        wins = pool.starmap(_claim_all, [(tmp_path, agent) for agent in range(CLAIMERS)])
+    claimed = sorted(name for won in wins for name in won)
+    assert claimed == [f"{number:03d}" for number in range(JOBS)]
+
+
+def _claim_all(root: Path, agent: int) -> list[str]:
+    bucket = LocalBucket(root)
+    won = []
+    for info in bucket.list("pending/"):
+        name = info.name.removeprefix("pending/")
+        try:
+            # One destination for all: the hardest case, where a plain rename would overwrite.
+            bucket.move(info.name, f"claimed/{name}", generation=info.generation)
+        except (ObjectNotFoundError, ObjectExistsError):
+            continue
+        won.append(name)
+    return won
+
+
+def test_addresses(tmp_path: Path) -> None:
+    assert open_bucket((tmp_path / "q d").as_uri()).describe() == (tmp_path / "q d").as_uri()
+    for bad in ("", "queue", "file:///", "http://host/x", "file://host/x"):
+        with pytest.raises(FixConfigurationError):
+            open_bucket(bad)
+
+
+def test_a_directory_that_cannot_be_made_is_a_setting_to_fix(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(FixConfigurationError) as caught:
+        LocalBucket(tmp_path / "file" / "queue")
+    assert caught.value.code == "bucket-address"

@@ -1,0 +1,99 @@
+"""Manifests are read strictly, and every refusal has its code and a remedy."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common.errors import ManifestRejectedError
+from common.manifest import (
+    MANIFEST_BYTES_LIMIT,
+    JobManifest,
+    parse_job_manifest,
+    parse_result,
+)
+from tests.support.jobs import make_manifest, make_result, orthanc_id
+
+
+def _changed(**changes: Any) -> bytes:
+    document = json.loads(make_manifest().to_json())
+    document.update(changes)
+    return json.dumps(document).encode()
+
+
+def _series(*numbers: int) -> list[dict[str, str]]:
+    return [{"role": f"dce-{n}", "orthanc_id": orthanc_id(k)} for n, k in enumerate(numbers)]
+
+
+def test_a_manifest_reads_back_as_written() -> None:
+    manifest = make_manifest()
+    assert parse_job_manifest(manifest.to_json()) == manifest
+
+
+def test_a_result_reads_back_as_written() -> None:
+    result = make_result(make_manifest().job_id)
+    assert parse_result(result.to_json()) == result
+
+
+@pytest.mark.parametrize(
+    ("data", "code"),
+    [
+        (b"", "manifest-not-json"),
+        (b"{", "manifest-not-json"),
+        (b"[1]", "manifest-not-json"),
+        (b"\xff\xfe", "manifest-not-json"),
+        (b"[" * 100_000, "manifest-too-large"),
+        (b"[" * 60_000, "manifest-not-json"),
+        (b" " * (MANIFEST_BYTES_LIMIT + 1), "manifest-too-large"),
+        (_changed(schema_version="2.0"), "schema-newer"),
+        (_changed(schema_version="1.1"), "schema-newer"),
+        (_changed(schema_version=1), "manifest-invalid"),
+        (_changed(surprise=1), "manifest-invalid"),
+        (_changed(profile="Demo"), "manifest-invalid"),
+        (_changed(priority=10), "manifest-invalid"),
+        (_changed(submitted_at="2026-01-01T00:00:00"), "manifest-invalid"),
+        (_changed(orthanc_study_id="../../etc"), "manifest-invalid"),
+        (_changed(series=[]), "manifest-invalid"),
+        (_changed(series=_series(1, 1)), "manifest-invalid"),
+        (_changed(job_id="01"), "manifest-invalid"),
+    ],
+)
+def test_bad_manifests_are_rejected_with_their_code(data: bytes, code: str) -> None:
+    with pytest.raises(ManifestRejectedError) as caught:
+        parse_job_manifest(data)
+    assert caught.value.code == code
+    assert caught.value.remedy
+
+
+def test_a_refusal_never_quotes_the_value() -> None:
+    with pytest.raises(ManifestRejectedError) as caught:
+        parse_job_manifest(_changed(orthanc_study_id="Hong^Gildong"))
+    assert "orthanc_study_id" in caught.value.message
+    assert "Hong" not in caught.value.message
+
+
+@given(st.binary(max_size=300))
+def test_no_bytes_crash_the_reader(data: bytes) -> None:
+    with pytest.raises(ManifestRejectedError):
+        parse_job_manifest(data)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner),
+    max_leaves=8,
+)
+
+
+@given(st.sampled_from(sorted(JobManifest.model_fields)), json_values)
+def test_any_value_in_any_field_is_read_or_rejected(field: str, value: Any) -> None:
+    data = _changed(**{field: value})
+    try:
+        manifest = parse_job_manifest(data)
+    except ManifestRejectedError:
+        return
+    assert parse_job_manifest(manifest.to_json()) == manifest
