@@ -174,3 +174,7 @@ def _say(text: str) -> None:
 
 def _print(text: str) -> None:
     sys.stdout.write(text + "\n")
+
+
+if __name__ == "__main__":
+    main()

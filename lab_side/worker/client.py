@@ -37,6 +37,8 @@ Progress = Callable[[str, float], None]
 STOP_GRACE = 5.0
 """Seconds for an idle worker to end by itself."""
 
+COMMAND = (sys.executable, "-m", "lab_side.worker.server")
+
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -120,8 +122,8 @@ class WorkerProcess:
         )
         self._lines = queue.Queue()
         # A process group of its own: Ctrl-C in a terminal must reach the agent alone.
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "lab_side.worker.server"],
+        self._process = subprocess.Popen(  # noqa: S603 (a constant)
+            COMMAND,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             encoding="utf-8",
@@ -165,7 +167,7 @@ class WorkerProcess:
         try:
             text = self._lines.get(timeout=self._hang_seconds)
         except queue.Empty:
-            self.kill()
+            self._death()
             raise AttemptFailedError(
                 f"The worker made no progress for {self._hang_seconds:.0f} s and was killed.",
                 code="worker-hung",

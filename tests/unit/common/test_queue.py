@@ -161,7 +161,8 @@ def test_a_job_with_a_result_is_archived_and_never_run(
     assert places(bucket, manifest.job_id) == ["done"]
     bucket.create(name.pending, manifest.to_json())
     assert lab.desk.open(lab.claim()) is None
-    assert scan(bucket).pending == scan(bucket).claimed == ()
+    view = scan(bucket)
+    assert (view.pending, view.claimed) == ((), ())
     assert site.find(name).state is JobState.CANCELLED
 
 

@@ -1,0 +1,140 @@
+"""The real agent process: it serves, refuses bad input, goes on, and stops in order."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import signal
+
+from common import names
+from common.manifest import ResultManifest
+from common.names import JobName
+from common.queue import JobState, SiteDesk
+from tests.support.jobs import orthanc_id
+from tests.support.lab import PATIENT_NAME, Lab
+
+
+def test_a_job_goes_the_whole_way_and_bad_ones_do_not_stop_the_agent(lab: Lab) -> None:
+    same_twice = json.loads(lab.manifest().to_json())
+    same_twice["series"][1]["orthanc_id"] = same_twice["series"][0]["orthanc_id"]
+    rejected = {
+        "manifest-not-json": put(lab, b"{"),
+        "manifest-invalid": put(lab, json.dumps(same_twice).encode()),
+        "schema-newer": put(lab, lab.manifest().to_json().replace(b'"1.0"', b'"2.0"')),
+        "series-count": lab.submit(series=lab.series(lab.study.series_ids[:3])),
+    }
+    failed = {
+        "series-missing": lab.submit(
+            series=lab.series((*lab.study.series_ids[:3], orthanc_id(1234)))
+        ),
+        "series-incomplete": lab.submit(series=expecting(lab, lab.study.instances + 1)),
+        "other-study": lab.submit(orthanc_study_id=orthanc_id(77)),
+    }
+    stray = lab.bucket.create(f"{names.PENDING}notes.txt", b"hello").name
+    good = lab.submit(priority=9)
+
+    lab.start_agent()
+    done = lab.wait_until_ended(good)
+
+    assert done.state is JobState.SUCCEEDED, done
+    for code, name in rejected.items():
+        where = lab.where(name)
+        assert where.rejection is not None, code
+        assert (where.state, where.rejection.code) == (JobState.REJECTED, code)
+        assert where.rejection.remedy
+    for code, name in failed.items():
+        result = lab.where(name).result
+        assert result is not None, code
+        assert result.failure is not None
+        assert (result.failure.code, bool(result.failure.remedy)) == (code, True)
+    assert lab.bucket.list(stray) == []
+    assert done.result is not None
+    assert_seg_is_in_orthanc(lab, done.result)
+    assert_nothing_leaked(lab)
+
+
+def test_sigterm_finishes_the_job_on_the_gpu_and_hands_back_the_next(lab: Lab) -> None:
+    first, second, third = lab.submit(), lab.submit(), lab.submit()
+    agent = lab.start_agent()
+    lab.wait_for(lambda: lab.has_event("series fetched"), "the first job is fetched")
+    agent.send_signal(signal.SIGTERM)
+    assert agent.wait(timeout=60) == 0
+    states = [lab.where(name).state for name in (first, second, third)]
+    assert JobState.CLAIMED not in states
+    again = lab.start_agent("once")
+    assert again.wait(timeout=90) == 0
+    for name in (first, second, third):
+        assert lab.where(name).state is JobState.SUCCEEDED
+    assert len(lab.stored_segs()) == 3
+
+
+def test_a_second_stop_cancels_and_the_job_comes_back_unharmed(lab: Lab) -> None:
+    name = lab.submit(max_attempts=1)
+    agent = lab.start_agent()
+    lab.wait_for(lambda: lab.has_event("series fetched"), "the job is fetched")
+    agent.send_signal(signal.SIGTERM)
+    agent.send_signal(signal.SIGTERM)
+    assert agent.wait(timeout=60) == 0
+    where = lab.where(name)
+    if where.state is JobState.PENDING:
+        assert all(not record.counts for record in where.attempts)
+        assert lab.start_agent("once").wait(timeout=90) == 0
+    assert lab.where(name).state is JobState.SUCCEEDED
+
+
+def test_a_cancelled_job_is_not_run(lab: Lab) -> None:
+    name = lab.submit()
+    lab.bucket.create(
+        names.result_object(name.job_id),
+        ResultManifest.model_validate(
+            {
+                "job_id": name.job_id,
+                "status": "cancelled",
+                "author": "site",
+                "nonce": "0" * 32,
+                "attempt": 0,
+                "finished_at": "2026-01-01T00:00:00Z",
+            }
+        ).to_json(),
+    )
+    assert lab.start_agent("once").wait(timeout=90) == 0
+    assert lab.where(name).state is JobState.CANCELLED
+    assert not lab.has_event("series fetched")
+    assert lab.stored_segs() == []
+
+
+def put(lab: Lab, data: bytes) -> JobName:
+    """Publish bytes under a proper name; a JSON document gets the name's job id."""
+    name = SiteDesk(lab.bucket).submit(lab.manifest())
+    lab.bucket.delete(name.pending, generation=lab.bucket.stat(name.pending).generation)
+    if len(data) > 1:
+        document = {**json.loads(data), "job_id": name.job_id}
+        data = json.dumps(document).encode()
+    lab.bucket.create(name.pending, data)
+    return name
+
+
+def expecting(lab: Lab, count: int) -> list[dict[str, object]]:
+    """The study's inputs, with another number of instances."""
+    series = lab.series(lab.study.series_ids)
+    return [{**item.model_dump(), "expected_instances": count} for item in series]
+
+
+def assert_seg_is_in_orthanc(lab: Lab, result: ResultManifest) -> None:
+    """I2: the result names exactly what Orthanc holds."""
+    assert result.seg is not None
+    segs = lab.stored_segs()
+    assert [item["ID"] for item in segs] == [result.seg.orthanc_id]
+    with lab.orthanc.session() as session:
+        data = session.get(f"{lab.orthanc.url}/instances/{result.seg.orthanc_id}/file").content
+    assert hashlib.sha256(data).hexdigest() == result.seg.sha256
+
+
+def assert_nothing_leaked(lab: Lab) -> None:
+    """I6: neither patient nor password in queue, results, logs or what is left on disk."""
+    written = [*lab.logs, *(path for path in lab.bucket.root.rglob("*") if path.is_file())]
+    written += [path for path in lab.home.rglob("*") if path.is_file()]
+    secrets = [part.encode() for part in (*PATIENT_NAME.split("^"), lab.orthanc.password)]
+    for path in written:
+        data = path.read_bytes()
+        assert not any(secret in data for secret in secrets), path.name

@@ -1,0 +1,40 @@
+"""The agent process must start fast and run where numpy does not load."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[3]
+HEAVY = ("numpy", "torch", "monai", "pydicom", "highdicom", "SimpleITK", "scipy", "django")
+
+
+@pytest.mark.parametrize(
+    "module",
+    ["lab_side.cli", "lab_side.agent.agent", "lab_side.agent.manual", "lab_side.progress"],
+)
+def test_the_light_process_imports_nothing_heavy(module: str) -> None:
+    code = f"import {module}, sys; print([m for m in {HEAVY!r} if m in sys.modules])"
+    ended = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert ended.stdout.strip() == "[]"
+
+
+def test_common_imports_neither_django_nor_numpy() -> None:
+    modules = [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for path in (ROOT / "common").rglob("*.py")
+        if path.name != "__init__.py"
+    ]
+    code = (
+        f"import importlib, sys\nfor m in {modules!r}: importlib.import_module(m)\n"
+        f"print([m for m in {HEAVY!r} if m in sys.modules])"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert ended.stdout.strip() == "[]"

@@ -1,0 +1,126 @@
+"""The agent's side of the worker, against small stand-ins for the worker process."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from common.errors import AttemptFailedError, FixConfigurationError, SeriesRefusedError
+from lab_side.worker import client
+from lab_side.worker.client import WorkerProcess
+from lab_side.worker.protocol import InspectRequest, LoadRequest, error_from_line, error_line
+
+StandIn = Callable[[str], WorkerProcess]
+
+REQUEST = InspectRequest(path=Path("/seg.dcm"))
+REPLY = (
+    '{"sop_instance_uid": "1.2", "series_instance_uid": "1.3", "job_key": "", "frames": 1,'
+    ' "measurements": []}'
+)
+
+
+@pytest.fixture
+def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StandIn:
+    """Let the worker be a script that answers as the test says."""
+
+    def use(body: str) -> WorkerProcess:
+        script = tmp_path / "worker.py"
+        script.write_text(
+            "import json, sys, time, os\n"
+            "def say(**line): print(json.dumps(line), flush=True)\n"
+            "for text in sys.stdin:\n"
+            "    call = json.loads(text); n = call['id']; op = call['request']['op']\n"
+            + "".join(f"    {line}\n" for line in body.splitlines())
+        )
+        monkeypatch.setattr(client, "COMMAND", (sys.executable, str(script)))
+        return WorkerProcess(hang_seconds=3)
+
+    return use
+
+
+def test_progress_then_the_answer(stand_in: StandIn) -> None:
+    worker = stand_in(
+        "say(id=n, event='progress', stage='read', fraction=0.5)\n"
+        f"say(id=n, event='done', value=json.loads('''{REPLY}'''))"
+    )
+    assert worker.inspect(REQUEST).sop_instance_uid == "1.2"
+    worker.close()
+
+
+def test_errors_keep_their_class_code_and_remedy() -> None:
+    error = SeriesRefusedError("gap", code="missing-slice", remedy="send it again")
+    back = error_from_line(error_line(1, error))
+    assert type(back) is SeriesRefusedError
+    assert (back.message, back.code, back.remedy) == ("gap", "missing-slice", "send it again")
+
+
+@pytest.mark.parametrize("kind", ["RuntimeError", "SystemExit", "annotations", "__doc__", "x"])
+def test_an_unknown_kind_of_error_is_a_failed_attempt(kind: str) -> None:
+    line = {**error_line(1, FixConfigurationError("m")), "kind": kind}
+    assert type(error_from_line(line)) is AttemptFailedError
+
+
+def test_a_worker_that_dies_is_a_failed_attempt_and_the_next_call_starts_another(
+    stand_in: StandIn,
+) -> None:
+    worker = stand_in("os._exit(9)")
+    for _ in range(2):
+        with pytest.raises(AttemptFailedError) as caught:
+            worker.inspect(REQUEST)
+        assert caught.value.code == "worker-died"
+    worker.close()
+
+
+def test_a_worker_that_hangs_is_killed(stand_in: StandIn) -> None:
+    worker = stand_in("time.sleep(600)")
+    worker._hang_seconds = 0.3
+    with pytest.raises(AttemptFailedError) as caught:
+        worker.inspect(REQUEST)
+    assert caught.value.code == "worker-hung"
+    worker.close()
+
+
+def test_a_worker_killed_on_purpose_says_so(stand_in: StandIn) -> None:
+    worker = stand_in("say(id=n, event='progress', stage='x', fraction=0)\ntime.sleep(600)")
+    worker._hang_seconds = 60
+    killer = threading.Timer(0.5, worker.kill)
+    killer.start()
+    with pytest.raises(AttemptFailedError) as caught:
+        worker.inspect(REQUEST)
+    assert caught.value.code == "worker-stopped"
+    killer.join()
+    worker.close()
+
+
+def test_models_are_loaded_again_after_a_death(stand_in: StandIn, tmp_path: Path) -> None:
+    log = tmp_path / "ops"
+    worker = stand_in(
+        f"open({str(log)!r}, 'a').write(op + ' ')\n"
+        "say(id=n, event='done', value={'profile': 'p', 'model_sha256': '0' * 64,"
+        " 'device': 'cpu', 'seconds': 0.1}) if op == 'load' else os._exit(1)"
+    )
+    worker.load(LoadRequest(folder=tmp_path, weights=None, sha256=None, device="cpu"))
+    for _ in range(2):
+        with pytest.raises(AttemptFailedError):
+            worker.inspect(REQUEST)
+    assert log.read_text().split() == ["load", "inspect", "load", "inspect"]
+    worker.close()
+
+
+def test_the_worker_does_not_get_the_password(
+    stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SEGRELAY_ORTHANC_PASSWORD", "s3cret")
+    worker = stand_in(
+        "found = [k for k, v in os.environ.items() if v == 's3cret']\n"
+        "say(id=n, event='error', kind='SeriesRefusedError', code='c', message=str(found),"
+        " remedy='')"
+    )
+    with pytest.raises(SeriesRefusedError) as caught:
+        worker.inspect(REQUEST)
+    assert caught.value.message == "[]"
+    worker.close()
