@@ -49,6 +49,9 @@ _JOB = re.compile(
 _AGENT = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _WINDOWS_DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])")
 
+SITE = "site"
+"""Who writes what the hospital's site writes; no agent may be called so."""
+
 
 @dataclass(frozen=True, kw_only=True, order=True)
 class JobName:
@@ -117,6 +120,7 @@ def is_agent_id(text: str) -> bool:
         len(text) <= MAX_AGENT_LENGTH
         and _AGENT.fullmatch(text) is not None
         and _WINDOWS_DEVICES.fullmatch(text) is None
+        and text != SITE
     )
 
 

@@ -33,6 +33,14 @@ DISK_FULL = 14
 """``OrthancStatus`` of "Cannot write to file", answered with HTTP 500."""
 
 
+BODY_TRIES = 3
+"""The retries of urllib3 end with the headers: what breaks later is tried again here."""
+
+
+class CutShortError(OrthancUnavailableError):
+    """The answer began and broke off."""
+
+
 class OrthancTransport:
     """Requests with retries, time-outs and named errors; thread-safe."""
 
@@ -78,7 +86,17 @@ class OrthancTransport:
         data: bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> bytes:
-        """Call and read the whole answer."""
+        """Call and read the whole answer; a body cut short is asked for again."""
+        for _ in range(BODY_TRIES - 1):
+            try:
+                return self._call_once(method, path, data, headers)
+            except CutShortError:
+                continue
+        return self._call_once(method, path, data, headers)
+
+    def _call_once(
+        self, method: str, path: str, data: bytes | None, headers: Mapping[str, str] | None
+    ) -> bytes:
         with self.stream(method, path, data=data, headers=headers) as response:
             return response.content
 
@@ -92,6 +110,7 @@ class OrthancTransport:
         headers: Mapping[str, str] | None = None,
     ) -> Iterator[requests.Response]:
         """Call and hand over the open answer; a body cut short raises in the ``with`` block."""
+        opened = False
         try:
             with self._session.request(
                 method,
@@ -104,6 +123,7 @@ class OrthancTransport:
             ) as response:
                 if not 200 <= response.status_code < 300:
                     raise _refusal(response)
+                opened = True
                 yield response
         except requests.exceptions.SSLError:
             raise FixConfigurationError(
@@ -112,6 +132,8 @@ class OrthancTransport:
                 remedy="Check the server's certificate, or set ca_file to its authority.",
             ) from None
         except (requests.exceptions.RequestException, TransportError) as error:
+            if opened:
+                raise CutShortError("Orthanc's answer broke off.") from None
             raise OrthancUnavailableError(
                 f"Orthanc did not answer ({_kind_of(error)}).",
                 remedy="Check that Orthanc runs and that its address is right.",

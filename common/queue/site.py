@@ -26,9 +26,6 @@ from common.queue.lease import BeatJob, new_nonce
 from common.queue.records import publish_result, read_attempts, read_result
 from common.queue.view import QueueView, scan
 
-SITE = "site"
-"""Author of results that the site writes (cancellations)."""
-
 
 class JobState(str, Enum):
     """Where a job is."""
@@ -104,7 +101,7 @@ class SiteDesk:
             ResultManifest(
                 job_id=job_id,
                 status=ResultStatus.CANCELLED,
-                author=SITE,
+                author=names.SITE,
                 nonce=new_nonce(),
                 attempt=0,
                 finished_at=now,

@@ -46,8 +46,10 @@ def test_any_other_text_is_no_job_name(text: str) -> None:
     assert parsed is None or parsed.file_name == text
 
 
-@pytest.mark.parametrize("bad", ["con", "nul", "com1", "Lab", "a_b", "-a", "a--b", "", "a" * 41])
-def test_agent_ids_that_no_file_system_may_hold(bad: str) -> None:
+@pytest.mark.parametrize(
+    "bad", ["site", "con", "nul", "com1", "Lab", "a_b", "-a", "a--b", "", "a" * 41]
+)
+def test_agent_ids_that_nobody_may_have(bad: str) -> None:
     assert not is_agent_id(bad)
 
 

@@ -1,0 +1,1 @@
+"""The hospital's side: a Django project and its one reusable app, ``labseg``."""

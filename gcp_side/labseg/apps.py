@@ -1,0 +1,18 @@
+"""The app's entry in ``INSTALLED_APPS``: ``gcp_side.labseg``."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+
+
+class LabsegConfig(AppConfig):
+    """Registers the system checks."""
+
+    name = "gcp_side.labseg"
+    label = "labseg"
+    verbose_name = "Lab segmentation"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Importing the module registers its checks."""
+        from gcp_side.labseg import checks  # noqa: F401

@@ -1,0 +1,47 @@
+"""System checks: a wrong setting is named before the first request."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.apps import AppConfig
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
+
+from gcp_side.labseg.conf import Conf, problems
+
+
+@register()
+def check_settings(
+    app_configs: Sequence[AppConfig] | None,  # noqa: ARG001
+    **kwargs: Any,  # noqa: ARG001
+) -> list[CheckMessage]:
+    """labseg.E001: a value of ``SEGRELAY`` is missing or wrong."""
+    return [
+        Error(
+            f"SEGRELAY[{item.key!r}]: {item.message}"
+            if item.key != "SEGRELAY"
+            else f"The setting SEGRELAY {item.message}",
+            hint=item.remedy,
+            id="labseg.E001",
+        )
+        for item in problems()
+    ]
+
+
+@register(Tags.security, deploy=True)
+def check_orthanc_credentials(
+    app_configs: Sequence[AppConfig] | None,  # noqa: ARG001
+    **kwargs: Any,  # noqa: ARG001
+) -> list[CheckMessage]:
+    """labseg.W001: images lie open to whoever reaches Orthanc."""
+    if problems() or Conf.model_validate(settings.SEGRELAY).orthanc_user:
+        return []
+    return [
+        Warning(
+            "Orthanc is used without a user and password.",
+            hint="Set ORTHANC_USER and ORTHANC_PASSWORD, and AuthenticationEnabled in Orthanc.",
+            id="labseg.W001",
+        )
+    ]

@@ -1,0 +1,193 @@
+"""The settings dict ``SEGRELAY``: read once, checked, typed.
+
+::
+
+    SEGRELAY = {
+        "BUCKET": "file:///srv/segrelay",
+        "ORTHANC_URL": "https://orthanc.example.org",
+        "ORTHANC_USER": "site",
+        "ORTHANC_PASSWORD": "…",
+        "PROFILES": {"demo": ["dce-0", "dce-1", "dce-2", "dce-3"]},
+        "DEFAULT_PROFILE": "demo",
+    }
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.core.signals import setting_changed
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+
+from common.bucket import Bucket, open_bucket
+from common.errors import FixConfigurationError
+from common.manifest import Role
+from common.orthanc import OrthancSettings
+from common.profiles import PROFILE_NAME
+
+BUCKET_SCHEMES = ("file",)
+
+REMEDIES = {
+    "BUCKET": "Set it to the queue's address, e.g. file:///srv/segrelay.",
+    "ORTHANC_URL": "Set it to Orthanc's address, e.g. https://orthanc.example.org.",
+    "PROFILES": "Map each profile's name to the list of its roles, in channel order.",
+    "DEFAULT_PROFILE": "Name one of the keys of PROFILES.",
+    "SUBMIT_RATE": "Write a number and a period, e.g. 30/min.",
+    "READ_RATE": "Write a number and a period, e.g. 600/min.",
+    "CACHE": "Name one of the keys of CACHES.",
+}
+"""What to do about a wrong value, by key."""
+
+ProfileName = Annotated[str, Field(pattern=rf"^{PROFILE_NAME.pattern}$", max_length=48)]
+Rate = Annotated[str, Field(pattern=r"^[1-9]\d*/(s|sec|m|min|h|hour|d|day)$")]
+
+
+def _bucket_address(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in BUCKET_SCHEMES or not parts.path.strip("/"):
+        raise ValueError(f"is not an address of the form {BUCKET_SCHEMES[0]}:///…")
+    return value
+
+
+class Conf(BaseModel):
+    """The settings; a key of the dict is the upper-case name."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, alias_generator=str.upper, hide_input_in_errors=True
+    )
+
+    bucket: Annotated[str, AfterValidator(_bucket_address)]
+    """Address of the queue, as :func:`common.bucket.open_bucket` takes it."""
+    orthanc_url: str
+    orthanc_user: str = ""
+    orthanc_password: SecretStr = SecretStr("")
+    orthanc_ca_file: Path | None = None
+    """PEM file to trust instead of the public authorities."""
+    orthanc_allow_plain_http: bool = False
+    profiles: Annotated[dict[ProfileName, tuple[Role, ...]], Field(min_length=1)]
+    """The profiles on offer: name to roles, in the order in which series are given."""
+    default_profile: str = ""
+    """The profile of requests that name none; the first of ``profiles`` unless given."""
+    priority: Annotated[int, Field(ge=0, le=9)] = 5
+    """Of jobs that name none; 0 is served first."""
+    max_attempts: Annotated[int, Field(ge=1, le=10)] = 3
+    publish_grace_seconds: Annotated[float, Field(ge=0)] = 5.0
+    """How long a new job may take to reach the queue before ``sync`` sends it again."""
+    refresh_seconds: Annotated[float, Field(ge=0)] = 1.0
+    """The status endpoint looks into the bucket at most this often, by job and process."""
+    cache: str = "default"
+    """The entry of ``CACHES`` for segmentations: about a megabyte each."""
+    frames_cache_seconds: Annotated[int, Field(ge=0)] = 3600
+    submit_rate: Rate = "30/min"
+    """Requests for a segmentation, by user."""
+    read_rate: Rate = "600/min"
+    """All other requests, by user."""
+
+    @model_validator(mode="after")
+    def _default_profile_is_on_offer(self) -> Conf:
+        if self.default_profile and self.default_profile not in self.profiles:
+            raise ValueError("DEFAULT_PROFILE is not one of PROFILES")
+        return self
+
+    @property
+    def usual_profile(self) -> str:
+        """The profile of requests that name none."""
+        return self.default_profile or next(iter(self.profiles))
+
+    @property
+    def orthanc(self) -> OrthancSettings:
+        """Where Orthanc is and how to get in."""
+        return OrthancSettings(
+            url=self.orthanc_url,
+            user=self.orthanc_user,
+            password=self.orthanc_password,
+            ca_file=self.orthanc_ca_file,
+            allow_plain_http=self.orthanc_allow_plain_http,
+        )
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One wrong or missing value."""
+
+    key: str
+    message: str
+    remedy: str
+
+
+def problems() -> list[Problem]:
+    """Everything that is wrong with the settings dict; empty when it can be used."""
+    raw = getattr(settings, "SEGRELAY", None)
+    if not isinstance(raw, dict):
+        return [Problem("SEGRELAY", "is missing or not a dict", "Add SEGRELAY = {…}.")]
+    try:
+        conf = Conf.model_validate(raw)
+    except ValidationError as error:
+        return [_problem(item["loc"], item["msg"]) for item in error.errors(include_url=False)]
+    found = []
+    try:
+        conf.orthanc.checked()
+    except FixConfigurationError as error:
+        found.append(Problem("ORTHANC_URL", error.message, error.remedy))
+    if conf.cache not in settings.CACHES:
+        found.append(Problem("CACHE", "is not a key of CACHES", REMEDIES["CACHE"]))
+    return found
+
+
+def _problem(place: tuple[int | str, ...], message: str) -> Problem:
+    key = str(place[0]) if place else "DEFAULT_PROFILE"
+    text = message.removeprefix("Value error, ")
+    return Problem(key, text, REMEDIES.get(key, "Correct the value."))
+
+
+@lru_cache(maxsize=1)
+def get_conf() -> Conf:
+    """The settings.
+
+    Raises
+    ------
+    FixConfigurationError
+        ``site-settings``: some value is missing or wrong; the message names each.
+    """
+    found = problems()
+    if found:
+        raise FixConfigurationError(
+            "; ".join(f"SEGRELAY[{item.key!r}]: {item.message}" for item in found),
+            code="site-settings",
+            remedy=" ".join(dict.fromkeys(item.remedy for item in found)),
+        )
+    return Conf.model_validate(settings.SEGRELAY)
+
+
+@lru_cache(maxsize=1)
+def get_bucket() -> Bucket:
+    """The queue's bucket, opened once in a process.
+
+    Raises
+    ------
+    FixConfigurationError
+        It cannot be used.
+    """
+    return open_bucket(get_conf().bucket)
+
+
+def _forget(*, setting: str, **_: object) -> None:
+    if setting in ("SEGRELAY", "CACHES"):
+        get_conf.cache_clear()
+        get_bucket.cache_clear()
+
+
+setting_changed.connect(_forget)

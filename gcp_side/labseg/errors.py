@@ -1,0 +1,28 @@
+"""What this app refuses, as leaves of the tree in :mod:`common.errors`."""
+
+from __future__ import annotations
+
+from common.errors import PermanentError
+
+__all__ = ["JobNotFoundError", "SegmentationUnreadableError", "SubmissionRefusedError"]
+
+
+class SubmissionRefusedError(PermanentError):
+    """These series cannot make a job; nothing was stored or sent."""
+
+    code = "submission-refused"
+    remedy = "Correct the request and send it again."
+
+
+class JobNotFoundError(PermanentError):
+    """No job has this id."""
+
+    code = "job-not-found"
+    remedy = "Look the id up with: manage.py labseg list"
+
+
+class SegmentationUnreadableError(PermanentError):
+    """The instance is no SEG, or its frames cannot be placed on the series."""
+
+    code = "segmentation-unreadable"
+    remedy = "Check the instance in Orthanc."

@@ -1,0 +1,139 @@
+"""The frames of a SEG as masks on the slices of a series, in displayed order.
+
+One request fetches the SEG, one the positions of the series' slices and one the header of
+a slice. The answer is kept in Django's cache: a stored SEG never changes under its id.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+import pydicom
+from django.core.cache import caches
+from numpy.typing import NDArray
+from PIL import Image
+from pydicom.errors import InvalidDicomError
+
+from common.manifest import is_orthanc_id
+from gcp_side.labseg.conf import get_conf
+from gcp_side.labseg.errors import SegmentationUnreadableError
+from gcp_side.labseg.orthanc import Orthanc, orthanc_id
+from gcp_side.labseg.segmentation import SegFrame, Segmentation, read_segmentation
+from gcp_side.labseg.slices import DisplayedSlices, displayed_order, not_on_grid, place_frames
+
+Frames = list[dict[str, Any]]
+"""``index``: slice in displayed order; ``mask_base64``: PNG, 8 bits, 0 or 255."""
+
+
+def load_frames(
+    instance_id: str, *, series_id: str | None, segment: int | None, orthanc: Orthanc
+) -> Frames:
+    """The frames of a SEG, sorted by slice; several segments on a slice become one mask.
+
+    Parameters
+    ----------
+    instance_id:
+        Orthanc id of the SEG instance.
+    series_id:
+        Orthanc id of a series on the same grid; the SEG's own reference series unless given.
+    segment:
+        Segment Number; all segments unless given.
+
+    Raises
+    ------
+    SegmentationUnreadableError
+        ``orthanc-id``, ``no-reference``, ``no-such-segment``, and the codes of
+        ``segmentation`` and ``slices``.
+    SeriesRefusedError
+        ``series-missing``: Orthanc has no such series.
+    OrthancUnavailableError, OrthancRefusedError, FixConfigurationError
+        From Orthanc.
+    """
+    for given in (instance_id, series_id):
+        if given is not None and not is_orthanc_id(given):
+            raise SegmentationUnreadableError(
+                "An id is not an Orthanc id.",
+                code="orthanc-id",
+                remedy="Orthanc ids are five groups of eight hexadecimal digits.",
+            )
+    conf = get_conf()
+    cache = caches[conf.cache]
+    key = f"labseg:frames:{instance_id}:{series_id or ''}:{segment or ''}"
+    frames: Frames | None = cache.get(key)
+    if frames is None:
+        seg = read_segmentation(orthanc.instance_file(instance_id))
+        frames = _frames(seg, series_id or _reference_series_id(seg), segment, orthanc)
+        cache.set(key, frames, timeout=conf.frames_cache_seconds)
+    return frames
+
+
+def reference_series(seg: Segmentation) -> str:
+    """UID of the series that the frames lie on, as far as the SEG tells.
+
+    It is the series with the most source images; a SEG made from several series names
+    them all.
+
+    Raises
+    ------
+    SegmentationUnreadableError
+        ``no-reference``: it names no series.
+    """
+    if not seg.referenced_series:
+        raise SegmentationUnreadableError(
+            "The segmentation does not name the series that it was made on.",
+            code="no-reference",
+            remedy="Name the series with ?series=<Orthanc id>.",
+        )
+    sources = {uid for frame in seg.frames for uid in frame.sources}
+    # On a tie, max keeps the first series that the SEG names.
+    return max(
+        seg.referenced_series, key=lambda series: len(seg.referenced_series[series] & sources)
+    )
+
+
+def _reference_series_id(seg: Segmentation) -> str:
+    return orthanc_id(seg.patient_id, seg.study_uid, reference_series(seg))
+
+
+def _frames(seg: Segmentation, series_id: str, segment: int | None, orthanc: Orthanc) -> Frames:
+    slices = displayed_order(orthanc.places(series_id))
+    _check_matrix(seg, slices, orthanc)
+    chosen = [frame for frame in seg.frames if segment in (None, frame.segment)]
+    if not chosen:
+        raise SegmentationUnreadableError(
+            "The segmentation has no frame of this segment.",
+            code="no-such-segment",
+            remedy="Leave ?segment= out to see all.",
+        )
+    masks = _merge(chosen, place_frames(chosen, slices))
+    return [{"index": index, "mask_base64": _png(masks[index])} for index in sorted(masks)]
+
+
+def _check_matrix(seg: Segmentation, slices: DisplayedSlices, orthanc: Orthanc) -> None:
+    """A mask of another matrix than its slice would be shown in the wrong place."""
+    data = orthanc.instance_file(slices.instances[0].orthanc_id)
+    try:
+        header = pydicom.dcmread(
+            BytesIO(data), stop_before_pixels=True, specific_tags=["Rows", "Columns"]
+        )
+    except InvalidDicomError:
+        raise not_on_grid() from None
+    if (header.get("Rows"), header.get("Columns")) != (seg.rows, seg.columns):
+        raise not_on_grid()
+
+
+def _merge(frames: Iterable[SegFrame], indices: Iterable[int]) -> dict[int, NDArray[np.bool_]]:
+    merged: dict[int, NDArray[np.bool_]] = {}
+    for frame, index in zip(frames, indices, strict=True):
+        merged[index] = merged[index] | frame.mask if index in merged else frame.mask
+    return merged
+
+
+def _png(mask: NDArray[np.bool_]) -> str:
+    buffer = BytesIO()
+    Image.fromarray(np.where(mask, 255, 0).astype(np.uint8)).save(buffer, "PNG")
+    return base64.b64encode(buffer.getvalue()).decode("ascii")

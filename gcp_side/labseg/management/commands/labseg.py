@@ -1,0 +1,272 @@
+"""``manage.py labseg submit | list | show | sync``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError, close_old_connections
+
+from common.errors import FixConfigurationError, SegRelayError, TransientError
+from gcp_side.labseg import orthanc, services
+from gcp_side.labseg.conf import get_bucket
+from gcp_side.labseg.models import Job, State
+from gcp_side.labseg.serialise import events_as_list, job_as_dict
+from gcp_side.labseg.terminal import Follower, in_full, table
+
+EXIT_JOB_FAILED = 1
+EXIT_USAGE = 2
+EXIT_TRY_AGAIN = 75
+EXIT_CONFIGURATION = 78
+EXIT_INTERRUPTED = 130
+
+WAIT_INTERVAL = 1.0
+"""Seconds between two looks of ``submit --wait``."""
+
+SYNC_INTERVAL = 5.0
+LIST_LIMIT = 50
+
+EXIT_CODES = """\
+exit codes:
+  0    done (with --wait: the job succeeded)
+  1    the job ended without a segmentation (only with --wait)
+  2    the command line or the series are wrong
+  75   Orthanc or the queue does not answer: try again later
+  78   a setting is wrong: correct it first
+  130  interrupted; a submitted job goes on
+"""
+
+
+class Command(BaseCommand):
+    """Segmentation jobs from the command line."""
+
+    help = "Submit segmentation jobs to the lab, list them, show one, keep them up to date."
+    # A wrong setting is reported by handle(), in one line and with its own exit code.
+    requires_system_checks = ()
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        """One sub-command for each verb."""
+        parser.formatter_class = argparse.RawDescriptionHelpFormatter
+        parser.epilog = EXIT_CODES
+        verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+        _add_submit(verbs.add_parser("submit", help="submit a job", **_HELP))
+        _add_list(verbs.add_parser("list", help="list jobs, newest first", **_HELP))
+        _add_show(verbs.add_parser("show", help="show one job and its history", **_HELP))
+        _add_sync(verbs.add_parser("sync", help="read results and progress", **_HELP))
+
+    def handle(self, *_: Any, **options: Any) -> None:
+        """Run the verb; every known error becomes one line and an exit code."""
+        verbs = {
+            "submit": self._submit,
+            "list": self._list,
+            "show": self._show,
+            "sync": self._sync,
+        }
+        try:
+            verbs[options["verb"]](options)
+        except SegRelayError as error:
+            raise _command_error(error) from None
+        except DatabaseError as error:
+            raise CommandError(
+                f"The database cannot be used ({error}). Remedy: run manage.py migrate.",
+                returncode=EXIT_CONFIGURATION,
+            ) from None
+        except KeyboardInterrupt:
+            raise CommandError("Interrupted.", returncode=EXIT_INTERRUPTED) from None
+
+    def _submit(self, options: dict[str, Any]) -> None:
+        submission = services.Submission(
+            series_ids=tuple(options["series"]),
+            profile=options["profile"],
+            roles=None if options["roles"] is None else tuple(options["roles"]),
+            priority=options["priority"],
+        )
+        job = services.submit(submission, orthanc=orthanc.connect())
+        job.refresh_from_db()
+        if options["wait"]:
+            self._wait_for(job, quiet=options["json"])
+        if options["json"]:
+            self._print_json(job_as_dict(job))
+        elif options["wait"]:
+            self.stdout.write(in_full(job))
+        else:
+            self.stdout.write(job.job_id)
+        if options["wait"] and job.state != State.SUCCEEDED:
+            reason = job.failure_reason or State(job.state).label
+            raise CommandError(
+                f"Job {job.job_id} {job.state}: {reason} Remedy: {job.failure_remedy or 'none.'}",
+                returncode=EXIT_JOB_FAILED,
+            )
+
+    def _wait_for(self, job: Job, *, quiet: bool) -> None:
+        follower = None if quiet else Follower(self.stderr)
+        pause = threading.Event()
+        while job.is_open:
+            if follower is not None:
+                follower.show(job)
+            pause.wait(WAIT_INTERVAL)
+            self._sync_or_warn()
+            job.refresh_from_db()
+        if follower is not None:
+            follower.show(job)
+            follower.close()
+
+    def _list(self, options: dict[str, Any]) -> None:
+        jobs = Job.objects.all()
+        if options["state"]:
+            jobs = jobs.filter(state=options["state"])
+        chosen = list(jobs[: options["limit"]])
+        if options["json"]:
+            self._print_json([job_as_dict(job) for job in chosen])
+        elif chosen:
+            self.stdout.write(table(chosen))
+        else:
+            self.stdout.write("No jobs.")
+
+    def _show(self, options: dict[str, Any]) -> None:
+        job = services.refresh(services.find(options["job"]))
+        if options["json"]:
+            self._print_json(job_as_dict(job) | {"events": events_as_list(job)})
+        else:
+            self.stdout.write(in_full(job))
+
+    def _sync(self, options: dict[str, Any]) -> None:
+        if not options["watch"]:
+            self._report(services.sync_all(), as_json=options["json"])
+            return
+        with _stopped_by_signals() as stop:
+            where = get_bucket().describe()
+            self.stderr.write(f"Watching {where} every {options['interval']:g} s.", style_func=str)
+            while not stop.is_set():
+                close_old_connections()
+                report = self._sync_or_warn()
+                if report is not None and (report.changed or report.reaped):
+                    self._report(report, as_json=options["json"])
+                stop.wait(options["interval"])
+
+    def _sync_or_warn(self) -> services.SyncReport | None:
+        """One pass; a bucket that does not answer is told and survived."""
+        try:
+            return services.sync_all()
+        except TransientError as error:
+            self.stderr.write(error.message)
+            return None
+
+    def _report(self, report: services.SyncReport, *, as_json: bool) -> None:
+        if as_json:
+            self._print_json(asdict(report))
+            return
+        for job in Job.objects.filter(pk__in=report.changed).order_by("pk"):
+            self.stdout.write(f"{job.job_id} {job.state}")
+        for job_id in report.reaped:
+            self.stdout.write(f"{job_id} taken back from a dead agent")
+        self.stdout.write(f"{len(report.changed)} of {report.looked_at} open jobs changed")
+
+    def _print_json(self, document: Any) -> None:
+        self.stdout.write(json.dumps(document, ensure_ascii=False))
+
+
+_HELP: dict[str, Any] = {
+    "epilog": EXIT_CODES,
+    "formatter_class": argparse.RawDescriptionHelpFormatter,
+}
+
+
+def _add_submit(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--profile", help="model profile (default: the site's usual one)")
+    parser.add_argument(
+        "--series",
+        nargs="+",
+        required=True,
+        metavar="ID",
+        help="Orthanc series ids, in the order of the profile's roles",
+    )
+    parser.add_argument(
+        "--roles",
+        nargs="+",
+        metavar="ROLE",
+        help="what each series is, in the same order (default: as configured for the profile)",
+    )
+    parser.add_argument(
+        "--priority",
+        type=int,
+        choices=range(10),
+        metavar="0..9",
+        help="0 is served first (default: the site's usual one)",
+    )
+    parser.add_argument(
+        "--wait", action="store_true", help="follow the job to its end; show progress"
+    )
+    _add_json(parser)
+
+
+def _add_list(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--state", choices=State.values, help="only jobs in this state")
+    parser.add_argument(
+        "--limit", type=_positive(int), default=LIST_LIMIT, help="at most (default: %(default)s)"
+    )
+    _add_json(parser)
+
+
+def _add_show(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("job", metavar="JOB", help="job id, as submit and list print it")
+    _add_json(parser)
+
+
+def _add_sync(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--watch", action="store_true", help="go on until stopped")
+    parser.add_argument(
+        "--interval",
+        type=_positive(float),
+        default=SYNC_INTERVAL,
+        metavar="S",
+        help="seconds between two looks with --watch (default: %(default)s)",
+    )
+    _add_json(parser)
+
+
+def _add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON, one document a line")
+
+
+def _positive(kind: Callable[[str], float]) -> Callable[[str], float]:
+    def convert(text: str) -> float:
+        value = kind(text)
+        if not 0 < value < math.inf:
+            raise argparse.ArgumentTypeError("must be greater than 0")
+        return value
+
+    return convert
+
+
+def _command_error(error: SegRelayError) -> CommandError:
+    if isinstance(error, FixConfigurationError):
+        code = EXIT_CONFIGURATION
+    elif isinstance(error, TransientError):
+        code = EXIT_TRY_AGAIN
+    else:
+        code = EXIT_USAGE
+    return CommandError(f"{error.message} Remedy: {error.remedy}", returncode=code)
+
+
+@contextmanager
+def _stopped_by_signals() -> Iterator[threading.Event]:
+    """An event that SIGINT and SIGTERM set: a pass under way is finished first."""
+    stop = threading.Event()
+    before = {
+        number: signal.signal(number, lambda *_: stop.set())
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield stop
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

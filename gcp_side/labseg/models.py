@@ -1,0 +1,145 @@
+"""The job table and its history. Only :mod:`gcp_side.labseg.services` writes here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.db import models
+
+
+class State(models.TextChoices):
+    """Where a job is: as :class:`common.queue.JobState`, and one before those."""
+
+    SUBMITTING = "submitting", "not yet in the queue"
+    PENDING = "pending", "waiting in the queue"
+    CLAIMED = "claimed", "an agent works on it"
+    SUCCEEDED = "succeeded", "done: the SEG is in Orthanc"
+    FAILED = "failed", "failed"
+    CANCELLED = "cancelled", "cancelled"
+    REJECTED = "rejected", "the agent could not accept the manifest"
+    RESULT_UNREADABLE = "result-unreadable", "its result cannot be read"
+
+
+OPEN_STATES = (State.SUBMITTING, State.PENDING, State.CLAIMED)
+"""The job goes on by itself."""
+
+CHANGEABLE_STATES = (*OPEN_STATES, State.RESULT_UNREADABLE)
+"""A later look into the bucket may change the state: all others are final."""
+
+
+class EventKind(models.TextChoices):
+    """What happened to a job: it came into a state, or an attempt ended."""
+
+    SUBMITTING = "submitting", "submitted"
+    PENDING = "pending", "put into the queue"
+    CLAIMED = "claimed", "claimed"
+    ATTEMPT_ENDED = "attempt-ended", "attempt ended"
+    SUCCEEDED = "succeeded", "succeeded"
+    FAILED = "failed", "failed"
+    CANCELLED = "cancelled", "cancelled"
+    REJECTED = "rejected", "rejected"
+    RESULT_UNREADABLE = "result-unreadable", "result cannot be read"
+
+
+class Job(models.Model):
+    """One request to segment a set of series."""
+
+    job_id = models.CharField(max_length=26, primary_key=True)
+    """ULID: sorts by the time of submission."""
+    profile = models.CharField(max_length=48)
+    priority = models.PositiveSmallIntegerField()
+    """0..9, 0 first."""
+    state = models.CharField(
+        max_length=20, choices=State.choices, default=State.SUBMITTING, db_index=True
+    )
+    revision = models.PositiveIntegerField(default=0)
+    """Counts the writes: whoever read an older one changes nothing."""
+
+    orthanc_study_id = models.CharField(max_length=44, db_index=True)
+    study_instance_uid = models.CharField(max_length=64)
+    series = models.JSONField()
+    """In channel order: ``role``, ``orthanc_id``, ``series_instance_uid``,
+    ``expected_instances`` of each."""
+    max_attempts = models.PositiveSmallIntegerField()
+    retry_of = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="retries"
+    )
+    requested_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="+",
+    )
+
+    agent = models.CharField(max_length=40, blank=True)
+    """Who owns it, or wrote its result."""
+    attempt = models.PositiveIntegerField(default=0)
+    """How often it was claimed."""
+    stage = models.CharField(max_length=64, blank=True)
+    percent = models.PositiveSmallIntegerField(default=0)
+    """0..100 of the stage, as the agent tells it."""
+    missing_since = models.DateTimeField(null=True, blank=True)
+    """Since when the bucket shows nothing of the job, by this site's clock."""
+
+    seg_orthanc_id = models.CharField(max_length=44, blank=True, db_index=True)
+    seg_sop_instance_uid = models.CharField(max_length=64, blank=True)
+    seg_series_instance_uid = models.CharField(max_length=64, blank=True)
+    tumour_found = models.BooleanField(null=True, blank=True)
+    """Whether any segment has a voxel; None without a result."""
+    measurements = models.JSONField(default=list, blank=True)
+    """One object a segment: ``number``, ``label``, ``voxels``, ``volume_ml``,
+    ``longest_diameter_mm``."""
+    warnings = models.JSONField(default=list, blank=True)
+    provenance = models.JSONField(null=True, blank=True)
+    """As :class:`common.manifest.Provenance`."""
+
+    failure_code = models.CharField(max_length=64, blank=True)
+    failure_reason = models.TextField(blank=True)
+    failure_remedy = models.TextField(blank=True)
+
+    submitted_at = models.DateTimeField()
+    """This site's clock; also the date and time that the SEG carries."""
+    updated_at = models.DateTimeField()
+    """This site's clock at the last change."""
+    finished_at = models.DateTimeField(null=True, blank=True)
+    """From the result: the store's clock."""
+
+    class Meta:
+        ordering = ("-job_id",)
+
+    def __str__(self) -> str:
+        return f"{self.job_id} ({self.state})"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the job goes on by itself."""
+        return self.state in OPEN_STATES
+
+    @property
+    def series_ids(self) -> tuple[str, ...]:
+        """Orthanc ids of the input series, in channel order."""
+        items: list[dict[str, Any]] = self.series
+        return tuple(item["orthanc_id"] for item in items)
+
+
+class JobEvent(models.Model):
+    """One line of a job's history; the same thing is never told twice."""
+
+    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="events")
+    kind = models.CharField(max_length=20, choices=EventKind.choices)
+    attempt = models.PositiveIntegerField()
+    at = models.DateTimeField()
+    """This site's clock when it noticed."""
+    agent = models.CharField(max_length=40, blank=True)
+    text = models.TextField(blank=True)
+
+    class Meta:
+        ordering = ("id",)
+        constraints = (
+            models.UniqueConstraint(fields=("job", "kind", "attempt"), name="labseg_event_once"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.job_id} {self.kind} (attempt {self.attempt})"

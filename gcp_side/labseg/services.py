@@ -1,0 +1,322 @@
+"""The only place where a job's state changes; views, admin and commands call it.
+
+A row is written first and published to the bucket after the transaction has committed; a
+publication that got lost is made good by :func:`sync_all`. From then on the bucket is the
+truth, and every look into it ends in :func:`ingest`: a compare-and-set on the row's revision
+that may be repeated, and run at the same time anywhere, without harm.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from django.core.cache import cache
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+from pydantic import ValidationError
+
+from common.bucket import Bucket
+from common.errors import ObjectExistsError, TransientError
+from common.manifest import AttemptRecord, JobManifest, SeriesInput, describe_first_error
+from common.names import SITE, JobName
+from common.queue import (
+    JobState,
+    JobWhereabouts,
+    QueueView,
+    Reaper,
+    SiteDesk,
+    scan,
+)
+from common.queue.lease import store_now
+from common.ulid import new_ulid
+from gcp_side.labseg.conf import get_bucket, get_conf
+from gcp_side.labseg.errors import JobNotFoundError, SubmissionRefusedError
+from gcp_side.labseg.models import CHANGEABLE_STATES, OPEN_STATES, EventKind, Job, JobEvent, State
+from gcp_side.labseg.orthanc import Orthanc
+from gcp_side.labseg.outcome import columns_of
+from gcp_side.labseg.selection import Selection, roles_of, select
+
+if TYPE_CHECKING:
+    from django.contrib.auth.models import User
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Submission:
+    """What a user asks for."""
+
+    series_ids: tuple[str, ...]
+    """Orthanc ids, in the order of the roles."""
+    profile: str | None = None
+    """The usual one unless given."""
+    roles: tuple[str, ...] | None = None
+    """Those configured for the profile unless given."""
+    priority: int | None = None
+    """0..9, 0 first; the usual one unless given."""
+    requested_by: User | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SyncReport:
+    """What one pass of :func:`sync_all` did."""
+
+    looked_at: int
+    """Open jobs before the pass."""
+    changed: tuple[str, ...]
+    """Ids of jobs whose row changed."""
+    reaped: tuple[str, ...]
+    """Ids of jobs taken back from dead agents."""
+
+
+def submit(submission: Submission, *, orthanc: Orthanc) -> Job:
+    """Check the series, store a job and publish it once the transaction has committed.
+
+    Raises
+    ------
+    SubmissionRefusedError
+        ``request-invalid`` or a code of :mod:`gcp_side.labseg.selection`; nothing was stored.
+    OrthancUnavailableError, OrthancRefusedError, FixConfigurationError
+        Orthanc or the queue cannot be used; nothing was stored.
+    """
+    conf = get_conf()
+    get_bucket()
+    profile = submission.profile or conf.usual_profile
+    roles = roles_of(profile, conf, submission.roles)
+    selection = select(submission.series_ids, roles, orthanc)
+    priority = conf.priority if submission.priority is None else submission.priority
+    now = timezone.now()
+    job = Job(
+        job_id=new_ulid(),
+        profile=profile,
+        priority=priority,
+        orthanc_study_id=selection.study_id,
+        study_instance_uid=selection.study_instance_uid,
+        series=_series_column(selection),
+        max_attempts=conf.max_attempts,
+        requested_by=submission.requested_by,
+        submitted_at=now,
+        updated_at=now,
+    )
+    _check_manifest(job)
+    with transaction.atomic():
+        job.save(force_insert=True)
+        _tell(job, EventKind.SUBMITTING, at=now)
+        transaction.on_commit(partial(_publish_or_leave, job))
+    return job
+
+
+def manifest_of(job: Job) -> JobManifest:
+    """The manifest of a job: the same bytes whenever it is made.
+
+    Raises
+    ------
+    pydantic.ValidationError
+        A column holds what no manifest may hold.
+    """
+    return JobManifest(
+        job_id=job.job_id,
+        profile=job.profile,
+        priority=job.priority,
+        submitted_at=job.submitted_at,
+        orthanc_study_id=job.orthanc_study_id,
+        series=tuple(
+            SeriesInput(
+                role=item["role"],
+                orthanc_id=item["orthanc_id"],
+                expected_instances=item["expected_instances"],
+            )
+            for item in job.series
+        ),
+        max_attempts=job.max_attempts,
+        retry_of=job.retry_of_id,
+    )
+
+
+def find(job_id: str) -> Job:
+    """The job of this id.
+
+    Raises
+    ------
+    JobNotFoundError
+    """
+    try:
+        return Job.objects.get(pk=job_id)
+    except Job.DoesNotExist:
+        raise JobNotFoundError("There is no job of this id.") from None
+
+
+def refresh(job: Job) -> Job:
+    """Read through to the bucket, at most once in ``REFRESH_SECONDS``; returns the newest row.
+
+    An unreachable bucket is logged, and the row answered as it is.
+    """
+    if job.state not in CHANGEABLE_STATES:
+        return job
+    pause = get_conf().refresh_seconds
+    if pause and not cache.add(f"labseg:refresh:{job.pk}", True, timeout=pause):
+        return job
+    try:
+        bucket = get_bucket()
+        _follow(job, SiteDesk(bucket), scan(bucket))
+    except TransientError as error:
+        log.warning("job %s: not refreshed: %s", job.pk, error.message)
+    return job
+
+
+def sync_all() -> SyncReport:
+    """Bring every open job up to date, and take jobs back from dead agents.
+
+    Raises
+    ------
+    StoreUnavailableError
+        The bucket did not answer; what was done stays done.
+    """
+    bucket = get_bucket()
+    # Rows before the listing: what is published in between must not look missing.
+    jobs = list(Job.objects.filter(state__in=OPEN_STATES))
+    view = scan(bucket)
+    reaped = _reap(bucket, view)
+    if reaped:
+        view = scan(bucket)
+    desk = SiteDesk(bucket)
+    changed = [job.job_id for job in jobs if _follow(job, desk, view)]
+    return SyncReport(looked_at=len(jobs), changed=tuple(changed), reaped=reaped)
+
+
+def ingest(job: Job, found: JobWhereabouts, view: QueueView) -> bool:
+    """Write what the bucket says into the job's row; ``job`` then holds the newest row.
+
+    Compare-and-set: nothing changes when it says nothing new, when the job has ended, or
+    when somebody else wrote since ``job`` was read. Returns whether the row changed.
+    """
+    if job.state not in CHANGEABLE_STATES:
+        return False
+    if found.state is JobState.UNKNOWN:
+        columns = _columns_when_missing(job)
+    else:
+        columns = columns_of(job.job_id, found, view)
+    changed = _write(job, columns, found.attempts)
+    if changed and job.missing_since:
+        log.warning("job %s: the queue shows nothing of it", job.pk)
+    elif changed:
+        log.info("job %s: %s %s %s", job.pk, job.state, job.stage, job.agent)
+    return changed
+
+
+def _check_manifest(job: Job) -> None:
+    """Refuse what no manifest may hold: a profile's name, a role, a priority."""
+    try:
+        manifest_of(job)
+    except ValidationError as error:
+        raise SubmissionRefusedError(
+            f"The request is not valid: {describe_first_error(error)}.", code="request-invalid"
+        ) from None
+
+
+def _series_column(selection: Selection) -> list[dict[str, Any]]:
+    return [
+        {
+            "role": role,
+            "orthanc_id": info.orthanc_id,
+            "series_instance_uid": info.series_instance_uid,
+            "expected_instances": info.instances,
+        }
+        for role, info in zip(selection.roles, selection.series, strict=True)
+    ]
+
+
+def _publish_or_leave(job: Job) -> None:
+    """Publish; what the bucket refuses now is left to :func:`sync_all`."""
+    try:
+        _publish(job, SiteDesk(get_bucket()))
+    except TransientError as error:
+        log.warning("job %s: not yet in the queue: %s", job.pk, error.message)
+
+
+def _publish(job: Job, desk: SiteDesk) -> bool:
+    try:
+        desk.submit(manifest_of(job))
+    except ObjectExistsError:
+        # Written by another version of this site: that one stands.
+        log.info("job %s: is in the queue already", job.pk)
+    return _write(job, {"state": State.PENDING}, ())
+
+
+def _follow(job: Job, desk: SiteDesk, view: QueueView) -> bool:
+    """Ingest what the bucket says of one job; publish it again when it never arrived."""
+    name = JobName(priority=job.priority, job_id=job.job_id, profile=job.profile, fence=0)
+    found = desk.find(name, view)
+    if found.state is JobState.UNKNOWN and job.state == State.SUBMITTING:
+        grace = timedelta(seconds=get_conf().publish_grace_seconds)
+        return timezone.now() - job.submitted_at >= grace and _publish(job, desk)
+    return ingest(job, found, view)
+
+
+def _columns_when_missing(job: Job) -> dict[str, Any]:
+    # A job can move while the bucket is listed: only a lasting absence means anything.
+    return {} if job.missing_since else {"missing_since": timezone.now()}
+
+
+def _write(job: Job, columns: dict[str, Any], attempts: tuple[AttemptRecord, ...]) -> bool:
+    """Set columns on condition that nobody wrote since ``job`` was read."""
+    now = timezone.now()
+    if all(getattr(job, name) == value for name, value in columns.items()):
+        return False
+    with transaction.atomic():
+        changed = Job.objects.filter(pk=job.pk, revision=job.revision).update(
+            **columns, revision=F("revision") + 1, updated_at=now
+        )
+        job.refresh_from_db()
+        if changed:
+            for record in attempts:
+                _tell_attempt(job, record, at=now)
+            if "state" in columns:
+                _tell(job, EventKind(job.state), at=now)
+    return bool(changed)
+
+
+def _tell(job: Job, kind: EventKind, *, at: datetime) -> None:
+    JobEvent.objects.bulk_create(
+        [
+            JobEvent(
+                job=job,
+                kind=kind,
+                attempt=job.attempt,
+                at=at,
+                agent=job.agent,
+                text=job.failure_reason,
+            )
+        ],
+        ignore_conflicts=True,
+    )
+
+
+def _tell_attempt(job: Job, record: AttemptRecord, *, at: datetime) -> None:
+    JobEvent.objects.bulk_create(
+        [
+            JobEvent(
+                job=job,
+                kind=EventKind.ATTEMPT_ENDED,
+                attempt=record.attempt,
+                at=at,
+                agent=record.agent[:40],
+                text=f"{record.outcome.value}: {record.reason}",
+            )
+        ],
+        ignore_conflicts=True,
+    )
+
+
+def _reap(bucket: Bucket, view: QueueView) -> tuple[str, ...]:
+    if not view.claimed:
+        return ()
+    now = store_now(bucket, SITE)
+    # No agent runs as a process of this site: silence alone tells that one is dead.
+    reaper = Reaper(bucket, SITE, now=lambda: now, is_dead=lambda _: False)
+    return tuple(job.name.job_id for job in reaper.reap(view))

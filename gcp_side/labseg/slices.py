@@ -1,0 +1,127 @@
+"""The displayed order of a series' slices, and which of them a frame belongs to.
+
+Slices are displayed by rising distance along the slice normal, that is by
+``dot(ImagePositionPatient, cross(row, column))``: the order of the imaging pipeline. Orthanc
+lists instances in the order of their upload, which means nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gcp_side.labseg.errors import SegmentationUnreadableError
+from gcp_side.labseg.orthanc import SlicePlace
+from gcp_side.labseg.segmentation import SegFrame
+
+SAME_COSINE = 1e-3
+"""Direction cosines that differ by less are the same orientation (0.06 degrees)."""
+
+SAME_PLACE_OF_STEP = 0.1
+"""A frame lies on a slice when their positions differ by at most this share of the step."""
+
+SINGLE_SLICE_STEP_MM = 1.0
+"""Stands for the step of a series with a single slice."""
+
+
+@dataclass(frozen=True, eq=False)
+class DisplayedSlices:
+    """A series in displayed order."""
+
+    instances: tuple[SlicePlace, ...]
+    positions: NDArray[np.float64]
+    """[slices, 3] LPS millimetres."""
+    orientation: NDArray[np.float64]
+    """[6] direction of a row, then of a column; the same for all slices."""
+
+    @property
+    def tolerance_mm(self) -> float:
+        """How far a frame may be off its slice."""
+        gaps = np.linalg.norm(np.diff(self.positions, axis=0), axis=1)
+        apart = gaps[gaps > 0]
+        step = float(np.median(apart)) if len(apart) else SINGLE_SLICE_STEP_MM
+        return SAME_PLACE_OF_STEP * step
+
+
+def displayed_order(places: Sequence[SlicePlace]) -> DisplayedSlices:
+    """Sort a series for display; slices at the same place keep the order of their UIDs.
+
+    Raises
+    ------
+    SegmentationUnreadableError
+        ``no-position`` or ``mixed-orientation``: the series has no one order.
+    """
+    instances = sorted(places, key=lambda item: item.sop_instance_uid)
+    if any(item.position is None or item.orientation is None for item in instances):
+        raise SegmentationUnreadableError(
+            "The series has instances without a position in space.", code="no-position"
+        )
+    positions = np.array([item.position for item in instances], dtype=np.float64)
+    orientations = np.array([item.orientation for item in instances], dtype=np.float64)
+    if np.abs(orientations - orientations[0]).max() > SAME_COSINE:
+        raise SegmentationUnreadableError(
+            "The slices of the series are not parallel.", code="mixed-orientation"
+        )
+    normal = np.cross(orientations[0, :3], orientations[0, 3:])
+    order = np.argsort(positions @ normal, kind="stable")
+    return DisplayedSlices(
+        instances=tuple(instances[index] for index in order),
+        positions=positions[order],
+        orientation=orientations[0],
+    )
+
+
+def place_frames(frames: Sequence[SegFrame], slices: DisplayedSlices) -> list[int]:
+    """The displayed index of each frame: by its source image, else by its position.
+
+    Raises
+    ------
+    SegmentationUnreadableError
+        ``not-on-grid``: a frame lies on no slice of the series, or is turned against it.
+    """
+    index_of = {item.sop_instance_uid: n for n, item in enumerate(slices.instances)}
+    tolerance = slices.tolerance_mm
+    placed = []
+    for frame in frames:
+        index = _by_source(frame, index_of)
+        if index is None:
+            index = _by_position(frame, slices)
+        if index is None or not _lies_on(frame, index, slices, tolerance):
+            raise not_on_grid()
+        placed.append(index)
+    return placed
+
+
+def not_on_grid() -> SegmentationUnreadableError:
+    """The error for a mask that would be shown in the wrong place."""
+    return SegmentationUnreadableError(
+        "The segmentation does not lie on the grid of this series.",
+        code="not-on-grid",
+        remedy="Ask for the series that it was made on.",
+    )
+
+
+def _by_source(frame: SegFrame, index_of: dict[str, int]) -> int | None:
+    found = {index_of[uid] for uid in frame.sources if uid in index_of}
+    return found.pop() if len(found) == 1 else None
+
+
+def _by_position(frame: SegFrame, slices: DisplayedSlices) -> int | None:
+    if frame.position is None:
+        return None
+    return int(np.linalg.norm(slices.positions - frame.position, axis=1).argmin())
+
+
+def _lies_on(frame: SegFrame, index: int, slices: DisplayedSlices, tolerance: float) -> bool:
+    """Whether what the frame says of its place agrees with the slice; silence agrees."""
+    if frame.orientation is not None:
+        turned = np.abs(np.array(frame.orientation) - slices.orientation).max()
+        if not turned <= SAME_COSINE:
+            return False
+    if frame.position is None:
+        return True
+    off = np.linalg.norm(slices.positions[index] - frame.position)
+    return bool(off <= tolerance)

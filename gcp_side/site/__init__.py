@@ -1,0 +1,1 @@
+"""The small project around the app: settings from the environment, addresses, WSGI."""

@@ -1,0 +1,69 @@
+"""Reading settings from the environment, with errors that name the variable."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from django.core.exceptions import ImproperlyConfigured
+
+_FLAGS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+
+
+def text(name: str, default: str = "") -> str:
+    """A variable without surrounding blanks."""
+    return os.environ.get(name, default).strip()
+
+
+def words(name: str) -> list[str]:
+    """A list, separated by commas."""
+    return [word.strip() for word in text(name).split(",") if word.strip()]
+
+
+def flag(name: str, *, default: bool) -> bool:
+    """``1``, ``true``, ``yes`` or ``0``, ``false``, ``no``.
+
+    Raises
+    ------
+    ImproperlyConfigured
+        It is something else.
+    """
+    value = text(name).lower()
+    if not value:
+        return default
+    if value not in _FLAGS:
+        raise ImproperlyConfigured(f"{name} is not a yes or no. Set it to 1 or 0.")
+    return _FLAGS[value]
+
+
+def secret(name: str) -> str:
+    """A variable, or the content of the file that ``<name>_FILE`` names.
+
+    Raises
+    ------
+    ImproperlyConfigured
+        The file cannot be read.
+    """
+    file = text(f"{name}_FILE")
+    if not file:
+        return text(name)
+    try:
+        return Path(file).read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise ImproperlyConfigured(
+            f"{name}_FILE names a file that cannot be read ({error.strerror}). "
+            "Correct the path or its permissions."
+        ) from None
+
+
+def required(name: str, value: str, remedy: str) -> str:
+    """``value``, or an error that names the variable.
+
+    Raises
+    ------
+    ImproperlyConfigured
+        It is empty.
+    """
+    if not value:
+        raise ImproperlyConfigured(f"{name} is not set. {remedy}")
+    return value

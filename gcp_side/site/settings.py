@@ -1,0 +1,163 @@
+"""Settings of the project, all from the environment.
+
+==============================  ==========================================================
+``SEGRELAY_BUCKET``             the queue: ``file:///absolute/directory``
+``SEGRELAY_ORTHANC_URL``        ``https://host[:port][/path]``
+``SEGRELAY_ORTHANC_USER``       optional; with ``SEGRELAY_ORTHANC_PASSWORD`` (or ``…_FILE``)
+``SEGRELAY_ORTHANC_CA_FILE``    optional: PEM file to trust for Orthanc's certificate
+``SEGRELAY_DEFAULT_PROFILE``    the profile of requests that name none
+``SEGRELAY_DATABASE``           path of the SQLite file
+``SEGRELAY_SECRET_KEY``         Django's secret key (or ``…_FILE``), at least 50 characters
+``SEGRELAY_ALLOWED_HOSTS``      host names of this site, separated by commas
+``SEGRELAY_TRUSTED_ORIGINS``    optional: ``https://…`` origins for CSRF, behind a proxy
+``SEGRELAY_BEHIND_PROXY``       ``1``: believe the proxy's ``X-Forwarded-Proto`` header
+``SEGRELAY_HTTPS``              ``0``: serve plain http (only on loopback or in a VPN)
+``SEGRELAY_STATIC_ROOT``        optional: where ``collectstatic`` writes
+``SEGRELAY_DEBUG``              ``1``: a developer's machine; never in production
+==============================  ==========================================================
+"""
+
+from __future__ import annotations
+
+import secrets
+
+from gcp_side.site.environment import flag, required, secret, text, words
+
+HSTS_SECONDS = 365 * 24 * 3600
+
+DEBUG = flag("SEGRELAY_DEBUG", default=False)
+HTTPS = flag("SEGRELAY_HTTPS", default=not DEBUG)
+
+SECRET_KEY = secret("SEGRELAY_SECRET_KEY") or (
+    secrets.token_urlsafe(50)
+    if DEBUG
+    else required(
+        "SEGRELAY_SECRET_KEY",
+        "",
+        'Make one: python -c "import secrets; print(secrets.token_urlsafe(50))"',
+    )
+)
+ALLOWED_HOSTS = words("SEGRELAY_ALLOWED_HOSTS")
+CSRF_TRUSTED_ORIGINS = words("SEGRELAY_TRUSTED_ORIGINS")
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "gcp_side.labseg",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+ROOT_URLCONF = "gcp_side.site.urls"
+WSGI_APPLICATION = "gcp_side.site.wsgi.application"
+LOGIN_URL = "admin:login"
+
+DATABASES = {
+    "default": {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": text("SEGRELAY_DATABASE")
+        or (
+            "segrelay.sqlite3"
+            if DEBUG
+            else required("SEGRELAY_DATABASE", "", "Set it to the path of the SQLite file.")
+        ),
+        # The defaults answer "database is locked" as soon as two processes write.
+        "OPTIONS": {
+            "transaction_mode": "IMMEDIATE",
+            "timeout": 20,
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+        },
+    }
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+CACHES = {
+    "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
+    # About a megabyte for each segmentation: few entries, apart from the small ones.
+    "segmentations": {
+        "BACKEND": "django.core.cache.backends.locmem.LocMemCache",
+        "LOCATION": "segmentations",
+        "OPTIONS": {"MAX_ENTRIES": 64},
+    },
+}
+
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+
+USE_TZ = True
+TIME_ZONE = "UTC"
+LANGUAGE_CODE = "en"
+STATIC_URL = "static/"
+STATIC_ROOT = text("SEGRELAY_STATIC_ROOT") or None
+
+SECURE_SSL_REDIRECT = HTTPS
+SESSION_COOKIE_SECURE = HTTPS
+CSRF_COOKIE_SECURE = HTTPS
+SECURE_HSTS_SECONDS = HSTS_SECONDS if HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
+SECURE_HSTS_PRELOAD = HTTPS
+SECURE_PROXY_SSL_HEADER = (
+    ("HTTP_X_FORWARDED_PROTO", "https") if flag("SEGRELAY_BEHIND_PROXY", default=False) else None
+)
+X_FRAME_OPTIONS = "DENY"
+
+REST_FRAMEWORK = {
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+}
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "loggers": {"gcp_side": {"handlers": ["console"], "level": "INFO"}},
+}
+
+_DCE_PHASES = ["dce-0", "dce-1", "dce-2", "dce-3"]
+
+SEGRELAY = {
+    "BUCKET": text("SEGRELAY_BUCKET"),
+    "ORTHANC_URL": text("SEGRELAY_ORTHANC_URL"),
+    "ORTHANC_USER": text("SEGRELAY_ORTHANC_USER"),
+    "ORTHANC_PASSWORD": secret("SEGRELAY_ORTHANC_PASSWORD"),
+    "ORTHANC_CA_FILE": text("SEGRELAY_ORTHANC_CA_FILE") or None,
+    "PROFILES": {"demo": _DCE_PHASES, "breast-dce-swinunetr": _DCE_PHASES},
+    "DEFAULT_PROFILE": text("SEGRELAY_DEFAULT_PROFILE", "demo"),
+    "CACHE": "segmentations",
+}

@@ -1,0 +1,193 @@
+"""The hospital's side against a real Orthanc: submit, take the result in, show the frames."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import BytesIO, StringIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+import pytest
+from django.contrib.auth.models import User
+from django.core.cache import caches
+from django.core.management import CommandError, call_command
+from PIL import Image
+from pydantic import SecretStr
+from pydicom.uid import generate_uid
+from pytest_django import Settings
+from rest_framework.test import APIClient
+
+from common.orthanc import OrthancClient, OrthancSettings
+from gcp_side.labseg.conf import get_bucket
+from gcp_side.labseg.models import Job, State
+from gcp_side.labseg.orthanc import orthanc_id
+from infra.orthanc import OrthancServer
+from tests.support.orthanc import orthanc  # noqa: F401
+from tests.support.seg_study import SHAPE, BoolArray, SegStudy, example_mask, write_seg_study
+from tests.unit.gcp_side.fakes import FakeAgent
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+UPLOAD_SEED = 5
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A study of four series, and a SEG on the first, in Orthanc."""
+
+    series: tuple[str, ...]
+    seg: str
+    mask: BoolArray
+
+
+@pytest.fixture(autouse=True)
+def site(settings: Settings, tmp_path: Path, orthanc: OrthancServer) -> Iterator[None]:  # noqa: F811
+    """The site's settings lead to this Orthanc and to a new queue."""
+    settings.SEGRELAY = settings.SEGRELAY | {
+        "BUCKET": (tmp_path / "queue").as_uri(),
+        "ORTHANC_URL": orthanc.url,
+        "ORTHANC_USER": orthanc.user,
+        "ORTHANC_PASSWORD": orthanc.password,
+        "REFRESH_SECONDS": 0,
+    }
+    yield
+    for cache in caches.all():
+        cache.clear()
+
+
+@pytest.fixture
+def client() -> APIClient:
+    client = APIClient()
+    client.force_authenticate(User.objects.create_user("radiologist"))
+    return client
+
+
+def store(server: OrthancServer, folder: Path, mask: BoolArray | None = None) -> Stored:
+    """Upload a study, slices in random order."""
+    folder.mkdir()
+    study = write_seg_study(folder, mask=mask)
+    lab = OrthancClient(
+        OrthancSettings(url=server.url, user=server.user, password=SecretStr(server.password))
+    )
+    files = [path.read_bytes() for path in study.sources]
+    rng = np.random.default_rng(UPLOAD_SEED)
+    series = []
+    for copy in range(4):
+        phase = files if copy == 0 else another_phase(study)
+        replies = [lab.upload(phase[index]) for index in rng.permutation(len(phase))]
+        series.append(series_of(lab, replies[0].orthanc_id))
+    seg = lab.upload(study.seg.read_bytes()).orthanc_id
+    lab.close()
+    return Stored(tuple(series), seg, study.mask)
+
+
+def another_phase(study: SegStudy) -> list[bytes]:
+    """The same slices as another series of the same study."""
+    series, files = generate_uid(), []
+    for path in study.sources:
+        dataset = pydicom.dcmread(path)
+        dataset.SeriesInstanceUID, dataset.SOPInstanceUID = series, generate_uid()
+        dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+        buffer = BytesIO()
+        dataset.save_as(buffer)
+        files.append(buffer.getvalue())
+    return files
+
+
+def series_of(lab: OrthancClient, instance: str) -> str:
+    answer: str = lab.transport.call_json("GET", f"/instances/{instance}")["ParentSeries"]
+    return answer
+
+
+def frames(client: APIClient, stored: Stored, **query: str) -> BoolArray:
+    """The frames endpoint's answer as a volume in displayed order."""
+    answer: Any = client.get(f"/api/mri/segmentation/instances/{stored.seg}/frames/", query)
+    assert answer.status_code == 200, answer.content
+    volume = np.zeros(SHAPE, bool)
+    for frame in answer.json()["frames"]:
+        png = Image.open(BytesIO(base64.b64decode(frame["mask_base64"])))
+        volume[frame["index"]] = np.asarray(png) == 255
+    return volume
+
+
+def test_from_submit_to_the_frames(
+    client: APIClient,
+    orthanc: OrthancServer,  # noqa: F811
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    stored = store(orthanc, tmp_path / "study")
+    out = StringIO()
+    call_command("labseg", "submit", "--series", *stored.series, "--json", stdout=out)
+    submitted = json.loads(out.getvalue())
+    assert submitted["state"] == "pending"
+
+    agent = FakeAgent(get_bucket())
+    claim, manifest = agent.claim()
+    assert [item.orthanc_id for item in manifest.series] == list(stored.series)
+    assert {item.expected_instances for item in manifest.series} == {SHAPE[0]}
+    agent.finish(claim, seg_id=stored.seg)
+
+    call_command("labseg", "sync", stdout=StringIO())
+    job = Job.objects.get(pk=submitted["job_id"])
+    assert (job.state, job.seg_orthanc_id) == (State.SUCCEEDED, stored.seg)
+    np.testing.assert_array_equal(frames(client, stored), stored.mask)
+    assert job.job_id in caplog.text
+    for secret in ("Test^Patient", orthanc.password):
+        assert secret not in caplog.text
+
+
+def test_the_frames_fit_every_series_of_the_grid(
+    client: APIClient,
+    orthanc: OrthancServer,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    stored = store(orthanc, tmp_path / "study")
+    for series in stored.series:
+        np.testing.assert_array_equal(frames(client, stored, series=series), stored.mask)
+
+
+def test_no_tumour_is_an_empty_mask(
+    client: APIClient,
+    orthanc: OrthancServer,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    stored = store(orthanc, tmp_path / "study", mask=np.zeros_like(example_mask()))
+    assert not frames(client, stored).any()
+
+
+def test_an_image_is_no_segmentation(
+    client: APIClient,
+    orthanc: OrthancServer,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    stored = store(orthanc, tmp_path / "study")
+    with orthanc.session() as session:
+        instance = session.get(f"{orthanc.url}/series/{stored.series[0]}").json()["Instances"][0]
+    answer: Any = client.get(f"/api/mri/segmentation/instances/{instance}/frames/")
+    assert (answer.status_code, answer.json()["code"]) == (400, "not-a-segmentation")
+    answer = client.get(f"/api/mri/segmentation/instances/{orthanc_id('none')}/frames/")
+    assert (answer.status_code, answer.json()["code"]) == (404, "orthanc-not-found")
+
+
+def test_a_segmentation_is_no_input(orthanc: OrthancServer, tmp_path: Path) -> None:  # noqa: F811
+    stored = store(orthanc, tmp_path / "study")
+    with orthanc.session() as session:
+        seg_series = session.get(f"{orthanc.url}/instances/{stored.seg}").json()["ParentSeries"]
+    with pytest.raises(CommandError, match="not MR") as caught:
+        call_command("labseg", "submit", "--series", *stored.series[:3], seg_series)
+    assert caught.value.returncode == 2
+
+
+def test_a_wrong_password_is_one_line(orthanc: OrthancServer, settings: Settings) -> None:  # noqa: F811
+    settings.SEGRELAY = settings.SEGRELAY | {"ORTHANC_PASSWORD": "wrong"}
+    four = [orthanc_id(str(number)) for number in range(4)]
+    with pytest.raises(CommandError, match="password") as caught:
+        call_command("labseg", "submit", "--series", *four)
+    assert caught.value.returncode == 78
+    assert orthanc.password not in str(caught.value)

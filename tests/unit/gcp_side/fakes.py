@@ -1,0 +1,341 @@
+"""Stand-ins for Orthanc and for an agent, and hand-made DICOM."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from io import BytesIO
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.pixels.utils import pack_bits
+from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, SegmentationStorage
+
+from common import names
+from common.bucket import Bucket
+from common.errors import OrthancRefusedError, SeriesRefusedError
+from common.manifest import (
+    Failure,
+    JobManifest,
+    Provenance,
+    ResultManifest,
+    ResultStatus,
+    SegmentMeasurement,
+    SegReference,
+)
+from common.orthanc import SeriesInfo
+from common.queue import Beat, BeatJob, Claim, ClaimDesk, Identity, scan
+from common.queue.lease import new_nonce
+from gcp_side.labseg.orthanc import SlicePlace, orthanc_id
+
+PATIENT_ID = "P-1"
+STUDY_UID = "1.2.3"
+STUDY_ID = orthanc_id(PATIENT_ID, STUDY_UID)
+NOW = datetime(2026, 5, 4, 3, 2, 1, tzinfo=timezone.utc)
+
+SEG_ID = orthanc_id("seg")
+
+
+def series_uid(number: int) -> str:
+    """UID of input series ``number``."""
+    return f"{STUDY_UID}.{number}"
+
+
+def series_id(number: int) -> str:
+    """Orthanc's id of input series ``number``."""
+    return orthanc_id(PATIENT_ID, STUDY_UID, series_uid(number))
+
+
+FOUR = tuple(series_id(number) for number in range(4))
+
+
+def series_info(number: int, **changes: object) -> SeriesInfo:
+    """An MR series of 12 instances."""
+    values: dict[str, object] = {
+        "orthanc_id": series_id(number),
+        "study_id": STUDY_ID,
+        "study_instance_uid": STUDY_UID,
+        "series_instance_uid": series_uid(number),
+        "modality": "MR",
+        "description": f"phase {number}",
+        "number": str(number),
+        "instances": 12,
+    }
+    return SeriesInfo(**(values | changes))  # type: ignore[arg-type]
+
+
+@dataclass
+class FakeOrthanc:
+    """Answers only what it was given, as the real client would; counts the calls."""
+
+    known: dict[str, SeriesInfo] = field(default_factory=dict)
+    slices: dict[str, list[SlicePlace]] = field(default_factory=dict)
+    """By Orthanc id of the series."""
+    files: dict[str, bytes] = field(default_factory=dict)
+    calls: list[str] = field(default_factory=list)
+
+    def series(self, orthanc_id: str) -> SeriesInfo:
+        self.calls.append("series")
+        if orthanc_id not in self.known:
+            raise SeriesRefusedError(f"Orthanc has no series {orthanc_id}.", code="series-missing")
+        return self.known[orthanc_id]
+
+    def places(self, series_id: str) -> list[SlicePlace]:
+        self.calls.append("places")
+        if series_id not in self.slices:
+            raise SeriesRefusedError("Orthanc has no such series.", code="series-missing")
+        return self.slices[series_id]
+
+    def instance_file(self, orthanc_id: str) -> bytes:
+        self.calls.append("instance_file")
+        if orthanc_id not in self.files:
+            raise OrthancRefusedError("Not there.", code="orthanc-not-found")
+        return self.files[orthanc_id]
+
+
+def four_series() -> FakeOrthanc:
+    """An Orthanc with four good series of one study."""
+    return FakeOrthanc(known={series_id(number): series_info(number) for number in range(4)})
+
+
+@dataclass
+class FakeAgent:
+    """An agent's moves in the queue, without any work."""
+
+    bucket: Bucket
+    name: str = "lab-1"
+
+    @property
+    def desk(self) -> ClaimDesk:
+        return ClaimDesk(self.bucket, self.name, now=lambda: NOW + timedelta(days=1))
+
+    def claim(self) -> tuple[Claim, JobManifest]:
+        """Claim and open the first job of the queue, with a heartbeat as every owner has."""
+        self.beat()
+        claim = self.desk.claim(scan(self.bucket).pending[0])
+        assert claim is not None
+        manifest = self.desk.open(claim)
+        assert manifest is not None
+        return claim, manifest
+
+    def beat(self, *, state: str = "listening", claim: Claim | None = None) -> None:
+        """Write a heartbeat; ``claim`` is in the GPU worker, at 70 %."""
+        jobs: tuple[BeatJob, ...] = ()
+        if claim is not None:
+            jobs = (_in_work(claim, "inferring", 70),)
+        beat = Beat(identity=_IDENTITY, state=state, version="1", jobs=jobs)
+        name = names.agent_object(self.name)
+        seen = [item for item in self.bucket.list(name) if item.name == name]
+        generation = self.bucket.stat(name).generation if seen else 0
+        self.bucket.light(name, beat.to_metadata(), generation=generation)
+
+    def tell(self, claim: Claim, stage: str, percent: int) -> None:
+        """Write progress."""
+        progress = _in_work(claim, stage, percent)
+        self.bucket.replace(
+            names.progress_object(claim.job_id), progress.model_dump_json().encode()
+        )
+
+    def finish(self, claim: Claim, *, seg_id: str = SEG_ID) -> ResultManifest:
+        """Publish a succeeded result and archive the job."""
+        return self.desk.finish(claim, succeeded(claim.job_id, self.name, seg_id=seg_id))
+
+
+_IDENTITY = Identity(instance="0" * 32, host="elsewhere", pid=1, pid_started=0.0)
+
+
+def _in_work(claim: Claim, stage: str, percent: int) -> BeatJob:
+    return BeatJob(
+        job_id=claim.job_id, attempt=claim.attempt, stage=stage, percent=percent, started=True
+    )
+
+
+def succeeded(job_id: str, author: str = "lab-1", *, seg_id: str = SEG_ID) -> ResultManifest:
+    """A succeeded result with a tumour of 1.5 ml."""
+    return ResultManifest(
+        job_id=job_id,
+        status=ResultStatus.SUCCEEDED,
+        author=author,
+        nonce=new_nonce(),
+        attempt=1,
+        finished_at=NOW,
+        seg=SegReference(
+            orthanc_id=seg_id,
+            orthanc_series_id=orthanc_id("seg series"),
+            sop_instance_uid="1.2.3.9.1",
+            series_instance_uid="1.2.3.9",
+            sha256="0" * 64,
+            size_bytes=1000,
+            frames=3,
+        ),
+        measurements=(
+            SegmentMeasurement(
+                number=1, label="Tumor", voxels=300, volume_ml=1.5, longest_diameter_mm=14.25
+            ),
+        ),
+        provenance=Provenance(
+            profile="demo",
+            profile_version="1.0.0",
+            model_sha256="1" * 64,
+            device="cpu",
+            versions={"torch": "2"},
+            stage_seconds={"infer": 0.5},
+            series_instance_uids=tuple(series_uid(number) for number in range(4)),
+        ),
+        warnings=("slow",),
+    )
+
+
+def ended(job_id: str, status: ResultStatus) -> ResultManifest:
+    """A failed or cancelled result."""
+    failure = Failure(code="missing-slice", reason="A slice is missing.", remedy="Send it.")
+    return ResultManifest(
+        job_id=job_id,
+        status=status,
+        author="lab-1",
+        nonce=new_nonce(),
+        attempt=1,
+        finished_at=NOW,
+        failure=failure if status is ResultStatus.FAILED else None,
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Grid:
+    """A hand-made series: where its slices lie, in displayed order."""
+
+    slices: int
+    rows: int
+    columns: int
+    number: int = 0
+    orientation: tuple[float, ...] = (1.0, 0.0, 0.0, 0.0, 0.0, -1.0)
+    """Coronal: the normal is +y."""
+    step_mm: float = 2.5
+    origin: tuple[float, float, float] = (-20.0, 5.0, 30.0)
+
+    def position(self, index: int) -> tuple[float, float, float]:
+        """Image Position (Patient) of the slice displayed as ``index``."""
+        normal = np.cross(self.orientation[:3], self.orientation[3:])
+        x, y, z = np.array(self.origin) + normal * self.step_mm * index
+        return float(x), float(y), float(z)
+
+    def sop_uid(self, index: int) -> str:
+        """SOP Instance UID of that slice; its order as text tells nothing."""
+        return f"{series_uid(self.number)}.{(index * 37 + 11) % 101}.{index}"
+
+    def places(self, upload_order: Sequence[int]) -> dict[str, list[SlicePlace]]:
+        """As Orthanc lists them, by Orthanc id of the series."""
+        return {
+            series_id(self.number): [
+                SlicePlace(
+                    orthanc_id=orthanc_id(self.sop_uid(index)),
+                    sop_instance_uid=self.sop_uid(index),
+                    position=self.position(index),
+                    orientation=self.orientation,
+                )
+                for index in upload_order
+            ]
+        }
+
+    def files(self) -> dict[str, bytes]:
+        """DICOM headers of the slices, by Orthanc id."""
+        return {
+            orthanc_id(self.sop_uid(index)): as_file(self._header(index))
+            for index in range(self.slices)
+        }
+
+    def _header(self, index: int) -> Dataset:
+        dataset = Dataset()
+        dataset.SOPClassUID = MRImageStorage
+        dataset.SOPInstanceUID = self.sop_uid(index)
+        dataset.Rows, dataset.Columns = self.rows, self.columns
+        return dataset
+
+
+def as_file(dataset: Dataset) -> bytes:
+    """The dataset as a DICOM file."""
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
+    buffer = BytesIO()
+    dataset.save_as(buffer, enforce_file_format=True)
+    return buffer.getvalue()
+
+
+@dataclass(frozen=True, kw_only=True)
+class MadeFrame:
+    """A frame to write."""
+
+    segment: int
+    index: int
+    """Slice in displayed order."""
+    mask: NDArray[np.bool_]
+
+
+def seg_dataset(
+    grid: Grid,
+    frames: Sequence[MadeFrame],
+    *,
+    sources: bool = True,
+    positions: bool = True,
+    other_series: Sequence[Grid] = (),
+) -> Dataset:
+    """A BINARY SEG written by hand, frames in the given order.
+
+    ``sources`` and ``positions`` say how a frame names its slice; ``other_series`` are
+    referenced too, before the right one.
+    """
+    dataset = Dataset()
+    dataset.SOPClassUID, dataset.SOPInstanceUID = SegmentationStorage, "1.2.3.9.1"
+    dataset.PatientID = PATIENT_ID
+    dataset.StudyInstanceUID, dataset.SeriesInstanceUID = STUDY_UID, "1.2.3.9"
+    dataset.Modality, dataset.SegmentationType = "SEG", "BINARY"
+    dataset.Rows, dataset.Columns = grid.rows, grid.columns
+    dataset.SamplesPerPixel, dataset.PhotometricInterpretation = 1, "MONOCHROME2"
+    dataset.BitsAllocated = dataset.BitsStored = 1
+    dataset.HighBit = dataset.PixelRepresentation = 0
+    dataset.NumberOfFrames = len(frames)
+    dataset.ReferencedSeriesSequence = [_reference(item) for item in (*other_series, grid)]
+    shared = Dataset()
+    plane = Dataset()
+    plane.ImageOrientationPatient = list(grid.orientation)
+    shared.PlaneOrientationSequence = [plane]
+    dataset.SharedFunctionalGroupsSequence = [shared]
+    dataset.PerFrameFunctionalGroupsSequence = [
+        _group(grid, frame, sources=sources, positions=positions) for frame in frames
+    ]
+    bits = np.concatenate([frame.mask.ravel() for frame in frames]).astype(np.uint8)
+    dataset.PixelData = pack_bits(bits, pad=True)
+    return dataset
+
+
+def _reference(grid: Grid) -> Dataset:
+    item = Dataset()
+    item.SeriesInstanceUID = series_uid(grid.number)
+    item.ReferencedInstanceSequence = []
+    for index in range(grid.slices):
+        instance = Dataset()
+        instance.ReferencedSOPClassUID = MRImageStorage
+        instance.ReferencedSOPInstanceUID = grid.sop_uid(index)
+        item.ReferencedInstanceSequence.append(instance)
+    return item
+
+
+def _group(grid: Grid, frame: MadeFrame, *, sources: bool, positions: bool) -> Dataset:
+    group, segment = Dataset(), Dataset()
+    segment.ReferencedSegmentNumber = frame.segment
+    group.SegmentIdentificationSequence = [segment]
+    if sources:
+        source, derivation = Dataset(), Dataset()
+        source.ReferencedSOPClassUID = MRImageStorage
+        source.ReferencedSOPInstanceUID = grid.sop_uid(frame.index)
+        derivation.SourceImageSequence = [source]
+        group.DerivationImageSequence = [derivation]
+    if positions:
+        place = Dataset()
+        place.ImagePositionPatient = [f"{value:.6f}" for value in grid.position(frame.index)]
+        group.PlanePositionSequence = [place]
+    return group

@@ -1,0 +1,302 @@
+"""``manage.py labseg``: what it prints, and its exit codes."""
+
+from __future__ import annotations
+
+import json
+from io import StringIO
+from typing import Any
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.db import OperationalError
+from pytest_django import Settings
+
+from common.bucket import Bucket
+from common.errors import (
+    FixConfigurationError,
+    ManifestRejectedError,
+    OrthancUnavailableError,
+    StoreUnavailableError,
+)
+from common.manifest import ResultStatus
+from common.queue import scan
+from gcp_side.labseg import orthanc as orthanc_module
+from gcp_side.labseg import services
+from gcp_side.labseg.management.commands import labseg
+from gcp_side.labseg.models import Job, State
+from tests.unit.gcp_side.fakes import FOUR, SEG_ID, FakeAgent, ended, series_id
+
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("orthanc")]
+
+
+def run(*arguments: str, stderr: StringIO | None = None) -> str:
+    out = StringIO()
+    call_command("labseg", *arguments, stdout=out, stderr=stderr or StringIO())
+    return out.getvalue()
+
+
+def run_json(*arguments: str) -> Any:
+    return json.loads(run(*arguments, "--json"))
+
+
+def refused(*arguments: str) -> CommandError:
+    with pytest.raises(CommandError) as caught:
+        run(*arguments)
+    assert "\n" not in str(caught.value)
+    return caught.value
+
+
+def submit(*arguments: str) -> str:
+    return run("submit", "--series", *FOUR, *arguments).strip()
+
+
+def test_submit_prints_the_job_id(bucket: Bucket) -> None:
+    job_id = submit("--priority", "0")
+    (pending,) = scan(bucket).pending
+    assert (pending.name.job_id, pending.name.priority) == (job_id, 0)
+
+
+def test_submit_as_json_tells_the_whole_job() -> None:
+    document = run_json("submit", "--series", *FOUR, "--profile", "breast-dce-swinunetr")
+    assert document["state"] == "pending"
+    assert document["profile"] == "breast-dce-swinunetr"
+    assert [item["orthanc_id"] for item in document["series"]] == list(FOUR)
+
+
+def test_roles_can_be_named() -> None:
+    run("submit", "--profile", "mine", "--series", *FOUR[:2], "--roles", "t1", "t2")
+    assert [item["role"] for item in Job.objects.get().series] == ["t1", "t2"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--series", *FOUR[:3]),
+        ("--series", *FOUR[:3], "junk"),
+        ("--series", *FOUR[:3], series_id(8)),
+        ("--series", *FOUR, "--profile", "unheard-of"),
+        ("--series", *FOUR, "--roles", "a"),
+    ],
+)
+def test_a_wrong_request_is_one_line_with_a_remedy(arguments: tuple[str, ...]) -> None:
+    error = refused("submit", *arguments)
+    assert error.returncode == 2
+    assert "Remedy: " in str(error)
+    assert not Job.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (OrthancUnavailableError("Orthanc did not answer."), 75),
+        (FixConfigurationError("Orthanc refuses the password."), 78),
+    ],
+)
+def test_an_orthanc_that_does_not_help(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, code: int
+) -> None:
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setattr(orthanc_module, "connect", fail)
+    caught = refused("submit", "--series", *FOUR)
+    assert caught.returncode == code
+    assert str(error) in str(caught)
+
+
+def test_a_wrong_setting_is_named(settings: Settings) -> None:
+    settings.SEGRELAY = settings.SEGRELAY | {"PRIORITY": 11, "TYPO": 1}
+    error = refused("submit", "--series", *FOUR)
+    assert error.returncode == 78
+    assert "PRIORITY" in str(error)
+    assert "TYPO" in str(error)
+
+
+def test_a_database_without_tables_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OperationalError("no such table: labseg_job")
+
+    monkeypatch.setattr(services, "find", fail)
+    error = refused("show", "01arz3ndektsv4rrffq69g5fav")
+    assert error.returncode == 78
+    assert "migrate" in str(error)
+
+
+class TestWait:
+    """``submit --wait``, with an agent that moves whenever the command looks."""
+
+    @pytest.fixture
+    def moves(self, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+        """What happens before each look into the queue."""
+        moves: list[Any] = []
+        real = services.sync_all
+
+        def step() -> services.SyncReport:
+            if moves:
+                moves.pop(0)()
+            return real()
+
+        monkeypatch.setattr(services, "sync_all", step)
+        monkeypatch.setattr(labseg, "WAIT_INTERVAL", 0)
+        return moves
+
+    def test_success(self, moves: list[Any], agent: FakeAgent) -> None:
+        def work() -> None:
+            claim, _ = agent.claim()
+            agent.tell(claim, "inferring", 50)
+            moves.append(lambda: agent.finish(claim))
+
+        moves.append(work)
+        progress = StringIO()
+        text = run("submit", "--series", *FOUR, "--wait", stderr=progress)
+        assert [line.split(" ", 1)[1] for line in progress.getvalue().splitlines()] == [
+            "waiting in the queue",
+            "inferring 50 % on lab-1",
+            "Tumor 1.50 ml",
+        ]
+        assert SEG_ID in text
+        assert "tumour" in text
+
+    def test_progress_is_one_line_on_a_terminal(self, moves: list[Any], agent: FakeAgent) -> None:
+        class Terminal(StringIO):
+            def isatty(self) -> bool:
+                return True
+
+        def work() -> None:
+            claim, _ = agent.claim()
+            agent.tell(claim, "inferring", 50)
+            moves.append(lambda: agent.finish(claim))
+
+        moves.append(work)
+        progress = Terminal()
+        run("submit", "--series", *FOUR, "--wait", stderr=progress)
+        assert progress.getvalue().count("\n") == 1
+        assert "[############............]" in progress.getvalue()
+
+    def test_failure_has_its_own_exit_code(self, moves: list[Any], agent: FakeAgent) -> None:
+        def work() -> None:
+            claim, _ = agent.claim()
+            agent.desk.finish(claim, ended(claim.job_id, ResultStatus.FAILED))
+
+        moves.append(work)
+        error = refused("submit", "--series", *FOUR, "--wait")
+        assert error.returncode == 1
+        assert "A slice is missing." in str(error)
+        assert "Send it." in str(error)
+
+    def test_json_stays_json(self, moves: list[Any], agent: FakeAgent) -> None:
+        moves.append(lambda: agent.finish(agent.claim()[0]))
+        assert run_json("submit", "--series", *FOUR, "--wait")["state"] == "succeeded"
+
+    def test_a_queue_that_is_away_for_a_moment(self, moves: list[Any], agent: FakeAgent) -> None:
+        def away() -> None:
+            raise StoreUnavailableError("The queue did not answer.")
+
+        moves += [away, lambda: agent.finish(agent.claim()[0])]
+        progress = StringIO()
+        run("submit", "--series", *FOUR, "--wait", stderr=progress)
+        assert "The queue did not answer." in progress.getvalue()
+
+    def test_interrupted(self, moves: list[Any]) -> None:
+        def interrupt() -> None:
+            raise KeyboardInterrupt
+
+        moves.append(interrupt)
+        assert refused("submit", "--series", *FOUR, "--wait").returncode == 130
+        assert Job.objects.get().state == State.PENDING
+
+
+class TestList:
+    """``list``."""
+
+    def test_newest_first(self) -> None:
+        first, second = submit(), submit()
+        lines = run("list").splitlines()
+        assert lines[0].split()[0] == "JOB"
+        assert [line.split()[0] for line in lines[1:]] == [second, first]
+        assert [job["job_id"] for job in run_json("list", "--limit", "1")] == [second]
+
+    def test_by_state(self, agent: FakeAgent) -> None:
+        first, second = submit(), submit()
+        agent.claim()
+        run("sync")
+        assert [job["job_id"] for job in run_json("list", "--state", "pending")] == [second]
+        assert [job["job_id"] for job in run_json("list", "--state", "claimed")] == [first]
+
+    def test_none(self) -> None:
+        assert run("list") == "No jobs.\n"
+        assert run_json("list") == []
+
+
+class TestShow:
+    """``show``."""
+
+    def test_tells_why_a_manifest_was_rejected(self, agent: FakeAgent) -> None:
+        job_id = submit()
+        claim, _ = agent.claim()
+        agent.desk.reject(
+            claim, ManifestRejectedError("Too new.", code="schema-newer", remedy="Update.")
+        )
+        text = run("show", job_id)
+        assert "rejected" in text
+        assert "Too new. (schema-newer)" in text
+        assert "Update." in text
+        assert run_json("show", job_id)["failure"] == {
+            "code": "schema-newer",
+            "reason": "Too new.",
+            "remedy": "Update.",
+        }
+
+    def test_tells_history_and_result(self, agent: FakeAgent) -> None:
+        job_id = submit()
+        agent.finish(agent.claim()[0])
+        text = run("show", job_id)
+        for part in (SEG_ID, "Tumor 1.50 ml", "slow", "dce-3", "put into the queue"):
+            assert part in text
+        events = run_json("show", job_id)["events"]
+        assert [event["kind"] for event in events] == ["submitting", "pending", "succeeded"]
+
+    def test_an_unknown_job(self) -> None:
+        assert refused("show", "01arz3ndektsv4rrffq69g5fav").returncode == 2
+
+
+class TestSync:
+    """``sync``."""
+
+    def test_tells_what_changed(self, agent: FakeAgent) -> None:
+        job_id = submit()
+        agent.finish(agent.claim()[0])
+        assert run("sync").splitlines() == [f"{job_id} succeeded", "1 of 1 open jobs changed"]
+        assert run_json("sync") == {"looked_at": 0, "changed": [], "reaped": []}
+
+    def test_takes_jobs_back_from_dead_agents(self, agent: FakeAgent) -> None:
+        job_id = submit()
+        claim, _ = agent.claim()
+        agent.beat(state="stopped", claim=claim)
+        assert f"{job_id} taken back from a dead agent" in run("sync")
+
+    def test_a_queue_that_is_away(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def refuse(*_: object) -> None:
+            raise StoreUnavailableError("away")
+
+        monkeypatch.setattr(services, "scan", refuse)
+        assert refused("sync").returncode == 75
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("dance",),
+        ("submit",),
+        ("submit", "--series", *FOUR, "--priority", "10"),
+        ("list", "--state", "unknown"),
+        ("list", "--limit", "0"),
+        ("sync", "--interval", "0"),
+        ("sync", "--interval", "nan"),
+    ],
+)
+def test_a_wrong_command_line(arguments: tuple[str, ...]) -> None:
+    # Called from Python, the parser raises instead of leaving with its exit code 2.
+    with pytest.raises(CommandError, match="Error"):
+        call_command("labseg", *arguments)

@@ -1,0 +1,165 @@
+"""The settings dict, the system checks, and the project as programs start it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from django.core.checks import run_checks
+from django.core.management import call_command
+from pytest_django import Settings
+
+from common.errors import FixConfigurationError
+from gcp_side.labseg.conf import get_conf
+
+ROOT = Path(__file__).resolve().parents[3]
+MANAGE = ROOT / "gcp_side" / "manage.py"
+SECRET = "a-secret-key-of-the-tests-that-is-long-enough-and-has-0123456789-digits"
+PASSWORD = "hunter2-orthanc"
+
+
+@pytest.mark.parametrize(
+    ("changes", "key"),
+    [
+        ({"BUCKET": ""}, "BUCKET"),
+        ({"BUCKET": "ftp://x/y"}, "BUCKET"),
+        ({"BUCKET": "file:///"}, "BUCKET"),
+        ({"ORTHANC_URL": ""}, "ORTHANC_URL"),
+        ({"ORTHANC_URL": "http://orthanc.example.org"}, "ORTHANC_URL"),
+        ({"ORTHANC_URL": f"https://me:{PASSWORD}@example.org"}, "ORTHANC_URL"),
+        ({"PROFILES": {}}, "PROFILES"),
+        ({"PROFILES": {"Demo": ["a"]}}, "PROFILES"),
+        ({"PROFILES": {"demo": ["A a"]}}, "PROFILES"),
+        ({"DEFAULT_PROFILE": "other"}, "DEFAULT_PROFILE"),
+        ({"PRIORITY": 10}, "PRIORITY"),
+        ({"MAX_ATTEMPTS": 0}, "MAX_ATTEMPTS"),
+        ({"SUBMIT_RATE": "often"}, "SUBMIT_RATE"),
+        ({"CACHE": "nowhere"}, "CACHE"),
+        ({"ORTHANC_PASSWORT": PASSWORD}, "ORTHANC_PASSWORT"),
+    ],
+)
+def test_a_wrong_value_is_named_with_its_remedy(
+    settings: Settings, changes: dict[str, object], key: str
+) -> None:
+    settings.SEGRELAY = (
+        settings.SEGRELAY | {"BUCKET": "file:///srv/q", "ORTHANC_PASSWORD": PASSWORD} | changes
+    )
+    (error,) = run_checks()
+    assert error.id == "labseg.E001"
+    assert f"'{key}'" in error.msg
+    assert error.hint
+    with pytest.raises(FixConfigurationError, match=key) as caught:
+        get_conf()
+    for text in (error.msg, error.hint, caught.value.message, caught.value.remedy):
+        assert PASSWORD not in text
+
+
+def test_no_dict_at_all(settings: Settings) -> None:
+    del settings.SEGRELAY
+    assert [error.id for error in run_checks()] == ["labseg.E001"]
+
+
+def test_good_settings_have_no_complaint(settings: Settings) -> None:
+    settings.SEGRELAY = settings.SEGRELAY | {"BUCKET": "file:///srv/q"}
+    assert run_checks() == []
+
+
+def test_the_password_is_not_in_the_settings_text(settings: Settings) -> None:
+    settings.SEGRELAY = settings.SEGRELAY | {"ORTHANC_PASSWORD": PASSWORD}
+    assert PASSWORD not in repr(get_conf())
+    assert PASSWORD not in repr(get_conf().orthanc)
+
+
+@pytest.mark.django_db
+def test_the_migrations_are_those_of_the_models() -> None:
+    call_command("makemigrations", "--check", "--dry-run", verbosity=0)
+
+
+def environment(folder: Path, **changes: str | None) -> dict[str, str]:
+    """A production-like environment; None leaves a variable out."""
+    values: dict[str, str | None] = {
+        "PATH": os.environ["PATH"],
+        "SEGRELAY_BUCKET": (folder / "queue").as_uri(),
+        "SEGRELAY_ORTHANC_URL": "https://orthanc.example.org",
+        "SEGRELAY_ORTHANC_USER": "site",
+        "SEGRELAY_ORTHANC_PASSWORD": PASSWORD,
+        "SEGRELAY_DATABASE": str(folder / "site.sqlite3"),
+        "SEGRELAY_SECRET_KEY": SECRET,
+        "SEGRELAY_ALLOWED_HOSTS": "seg.example.org",
+    }
+    return {name: value for name, value in (values | changes).items() if value is not None}
+
+
+def manage(
+    folder: Path, *arguments: str, **changes: str | None
+) -> subprocess.CompletedProcess[str]:
+    """Run ``manage.py`` as a program, from another folder than the repository's."""
+    return subprocess.run(
+        [sys.executable, str(MANAGE), *arguments],
+        cwd=folder,
+        env=environment(folder, **changes),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_a_deployment_has_no_warning(tmp_path: Path) -> None:
+    done = manage(tmp_path, "check", "--deploy", "--fail-level", "WARNING")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "no issues" in done.stdout
+
+
+def test_an_orthanc_without_password_is_warned_of(tmp_path: Path) -> None:
+    done = manage(
+        tmp_path, "check", "--deploy", "--fail-level", "WARNING", SEGRELAY_ORTHANC_USER=None
+    )
+    assert done.returncode == 1
+    assert "labseg.W001" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SEGRELAY_SECRET_KEY", None),
+        ("SEGRELAY_DATABASE", None),
+        ("SEGRELAY_DEBUG", "perhaps"),
+        ("SEGRELAY_ORTHANC_PASSWORD_FILE", "/nowhere/at/all"),
+    ],
+)
+def test_a_missing_variable_is_one_line(tmp_path: Path, name: str, value: str | None) -> None:
+    done = manage(tmp_path, "check", **{name: value})
+    assert done.returncode == 78
+    assert name in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_the_command_as_a_program(tmp_path: Path) -> None:
+    assert manage(tmp_path, "migrate", "--verbosity", "0").returncode == 0
+    done = manage(tmp_path, "labseg", "list", "--json")
+    assert (done.returncode, json.loads(done.stdout)) == (0, [])
+    assert manage(tmp_path, "labseg", "list", "--limit", "0").returncode == 2
+    done = manage(tmp_path, "labseg", "sync", SEGRELAY_BUCKET="nonsense")
+    assert done.returncode == 78
+    assert "Traceback" not in done.stderr
+    assert "SEGRELAY['BUCKET']" in done.stderr
+    done = manage(tmp_path, "labseg", "submit", "--help")
+    assert done.returncode == 0
+    assert "exit codes:" in done.stdout
+
+
+def test_watching_ends_at_a_signal(tmp_path: Path) -> None:
+    manage(tmp_path, "migrate", "--verbosity", "0")
+    arguments = [sys.executable, str(MANAGE), "labseg", "sync", "--watch", "--interval", "600"]
+    with subprocess.Popen(
+        arguments, cwd=tmp_path, env=environment(tmp_path), stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        assert "Watching" in process.stderr.readline()
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=60) == 0
