@@ -1,0 +1,1 @@
+"""From DICOM series to a DICOM SEG. Only the GPU worker process imports this package."""

@@ -1,0 +1,35 @@
+"""Intensity normalisation, per channel."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def normalise(channel: NDArray[np.float32], method: str) -> NDArray[np.float32]:
+    """Normalise one channel.
+
+    Parameters
+    ----------
+    channel:
+        float32, any shape.
+    method:
+        ``zscore-nonzero``: mean 0 and standard deviation 1 (of the population) over the
+        voxels that are not 0; zeros stay 0, since they are air or outside the field of view.
+        The same as MONAI's ``NormalizeIntensity(nonzero=True)``. ``none``: unchanged.
+
+    Returns
+    -------
+    float32 of the same shape; the input is not changed.
+    """
+    if method == "none":
+        return channel
+    if method != "zscore-nonzero":
+        raise ValueError(f"unknown normalisation: {method}")
+    inside = channel != 0
+    values = channel[inside].astype(np.float64)
+    result = np.zeros_like(channel)
+    if values.size:
+        spread = float(values.std())
+        result[inside] = (values - values.mean()) / (spread if spread > 0 else 1.0)
+    return result

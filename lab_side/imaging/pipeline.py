@@ -1,0 +1,257 @@
+"""One case, from files to SEG.
+
+    read ──▶ preprocess ──▶ infer ──▶ restore ──▶ seg
+
+=============  ==========================================================================
+``read``       files of each series → volume with affine; checked alone and together
+``preprocess`` each series, straight from its own grid, onto the network's grid; normalised
+``infer``      sliding window → probabilities
+``restore``    probabilities onto the reference series' grid; threshold; components
+``seg``        DICOM SEG on disk, measurements
+=============  ==========================================================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from importlib import metadata
+from pathlib import Path
+from time import monotonic
+
+import numpy as np
+from numpy.typing import NDArray
+
+from common.manifest import SegmentMeasurement
+from common.profiles import Profile
+from lab_side.imaging.grid import Grid, VolumeLike, grid_of, network_grid, to_grid
+from lab_side.imaging.inference import infer
+from lab_side.imaging.measure import measure_masks, voxel_ml
+from lab_side.imaging.normalise import normalise
+from lab_side.imaging.postprocess import Mask, clean_mask
+from lab_side.imaging.rehearsal import rehearse_seg
+from lab_side.imaging.seg import SegOrigin, build_seg
+from lab_side.imaging.series import SeriesVolume, read_series
+from lab_side.imaging.store import write_dataset
+from lab_side.imaging.together import check_together
+from lab_side.models.loaded import LoadedModel
+
+Progress = Callable[[str, float], None]
+"""Told the stage's name and its finished share, 0 to 1."""
+
+_PACKAGES = ("segrelay", "torch", "monai", "numpy", "SimpleITK", "scipy", "pydicom", "highdicom")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaseInput:
+    """What a job asks for."""
+
+    job_key: str
+    """The job id: part of the SEG's UIDs."""
+    series: Mapping[str, list[Path]]
+    """Role to the files of that series, in any order."""
+    expected_sop_uids: Mapping[str, frozenset[str] | None]
+    """Role to what Orthanc says the series holds; None or absent: not checked."""
+    created_at: datetime
+    """Time zone aware; every date and time of the SEG."""
+    output: Path
+    """Where the SEG goes, e.g. ``…/seg.dcm``."""
+    windows_at_once: int = 1
+    """Windows per forward pass; fewer are taken when the GPU's memory does not suffice."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CaseOutput:
+    """What came of it."""
+
+    sop_instance_uid: str
+    series_instance_uid: str
+    study_instance_uid: str
+    sha256: str
+    """Of the SEG file's bytes."""
+    size_bytes: int
+    frames: int
+    measurements: tuple[SegmentMeasurement, ...]
+    warnings: tuple[str, ...]
+    """Sentences for the site's users."""
+    stage_seconds: dict[str, float]
+    series_instance_uids: tuple[str, ...]
+    """The input series, in channel order."""
+    versions: dict[str, str]
+    device: str
+
+
+@dataclass
+class _Stages:
+    """Runs stages one after the other and keeps their seconds."""
+
+    progress: Progress
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def stage(self, name: str) -> Iterator[None]:
+        self.progress(name, 0.0)
+        start = monotonic()
+        yield
+        self.seconds[name] = round(monotonic() - start, 3)
+        self.progress(name, 1.0)
+
+
+def _silent(_stage: str, _share: float) -> None:
+    return
+
+
+def segment_case(case: CaseInput, model: LoadedModel, progress: Progress) -> CaseOutput:
+    """Segment one case and write its SEG.
+
+    Raises
+    ------
+    SeriesRefusedError
+        The images cannot be placed in space or do not belong together; before inference.
+    InferenceError, AttemptFailedError
+        See ``inference.infer``.
+    LocalDiskError
+        A file cannot be read or written.
+    """
+    profile, stages = model.profile, _Stages(progress)
+    origin = _origin(case, model)
+    with stages.stage("read"):
+        volumes = _read(case, profile, progress)
+        reference = volumes[profile.reference_role]
+        inputs = [volumes[role] for role in profile.roles]
+        rehearse_seg(reference, inputs, origin)
+    masks = _masks(volumes, model, stages, case.windows_at_once)
+    with stages.stage("seg"):
+        seg = build_seg(masks, reference, inputs, origin)
+        stored = write_dataset(seg, case.output)
+        measurements = measure_masks(masks, reference.affine, profile.segments)
+    return CaseOutput(
+        sop_instance_uid=str(seg.SOPInstanceUID),
+        series_instance_uid=str(seg.SeriesInstanceUID),
+        study_instance_uid=str(seg.StudyInstanceUID),
+        sha256=stored.sha256,
+        size_bytes=stored.size_bytes,
+        frames=int(seg.NumberOfFrames),
+        measurements=measurements,
+        warnings=_warnings(volumes, profile),
+        stage_seconds=dict(stages.seconds),
+        series_instance_uids=tuple(volume.series_uid for volume in inputs),
+        versions=package_versions(),
+        device=model.device_name,
+    )
+
+
+def predict(
+    volumes: Mapping[str, VolumeLike],
+    model: LoadedModel,
+    progress: Progress = _silent,
+    *,
+    windows_at_once: int = 1,
+) -> list[Mask]:
+    """Segment volumes in memory, without DICOM.
+
+    Parameters
+    ----------
+    volumes:
+        Role to voxels (float32 [slices, rows, columns]) and affine, in one frame of reference.
+
+    Returns
+    -------
+    One mask per segment: uint8 [slices, rows, columns] on the reference role's grid.
+    """
+    return _masks(volumes, model, _Stages(progress), windows_at_once)
+
+
+def package_versions() -> dict[str, str]:
+    """Package name to installed version, for provenance."""
+    versions = {}
+    for name in _PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue  # run from a source tree
+    return versions
+
+
+def _origin(case: CaseInput, model: LoadedModel) -> SegOrigin:
+    return SegOrigin(
+        job_key=case.job_key,
+        created_at=case.created_at,
+        profile=model.profile,
+        model_sha256=model.model_sha256,
+        software_version=package_versions().get("segrelay", "source"),
+    )
+
+
+def _read(case: CaseInput, profile: Profile, progress: Progress) -> dict[str, SeriesVolume]:
+    volumes = {}
+    for index, role in enumerate(profile.roles, start=1):
+        volumes[role] = read_series(
+            case.series[role], expected_sop_uids=case.expected_sop_uids.get(role)
+        )
+        progress("read", index / len(profile.roles))
+    check_together(volumes)
+    return volumes
+
+
+def _masks(
+    volumes: Mapping[str, VolumeLike], model: LoadedModel, stages: _Stages, windows_at_once: int
+) -> list[Mask]:
+    profile = model.profile
+    reference = grid_of(volumes[profile.reference_role])
+    with stages.stage("preprocess"):
+        grid = network_grid(
+            reference, profile.preprocessing.orientation, profile.preprocessing.spacing_mm
+        )
+        channels = network_input(volumes, profile, grid)
+    with stages.stage("infer"):
+        probabilities = infer(
+            model.network,
+            channels,
+            profile.inference,
+            model.device,
+            windows_at_once=windows_at_once,
+            progress=lambda share: stages.progress("infer", share),
+        )
+    with stages.stage("restore"):
+        return _restore(probabilities, profile, grid, reference)
+
+
+def network_input(
+    volumes: Mapping[str, VolumeLike], profile: Profile, grid: Grid
+) -> NDArray[np.float32]:
+    """float32 [channels, first, second, third network axis], resampled and normalised."""
+    method = profile.preprocessing.normalisation
+    sampled = (to_grid(volumes[role].voxels, volumes[role].affine, grid) for role in profile.roles)
+    return np.stack([normalise(values, method).transpose(2, 1, 0) for values in sampled])
+
+
+def _restore(
+    probabilities: NDArray[np.float32], profile: Profile, grid: Grid, reference: Grid
+) -> list[Mask]:
+    # Soft values are interpolated and only then cut: cutting first loses a voxel's fraction.
+    one_ml = voxel_ml(reference.affine)
+    masks = []
+    for segment in profile.segments:
+        soft = np.ascontiguousarray(probabilities[segment.channel].transpose(2, 1, 0))
+        on_source = to_grid(soft, grid.affine, reference)
+        masks.append(clean_mask(on_source, profile.postprocessing, one_ml))
+    return masks
+
+
+def _warnings(volumes: Mapping[str, SeriesVolume], profile: Profile) -> tuple[str, ...]:
+    """What the reader of the result should know about the input."""
+    reference = volumes[profile.reference_role]
+    found = []
+    for role in profile.roles:
+        volume = volumes[role]
+        if not volume.voxels.any():
+            found.append(f"{role} is empty: every voxel is 0.")
+        if volume.voxels.shape == reference.voxels.shape and np.allclose(
+            volume.affine, reference.affine, atol=1e-3
+        ):
+            continue
+        found.append(f"{role} was resampled to the grid of {profile.reference_role}.")
+    return tuple(found)

@@ -1,0 +1,226 @@
+"""The DICOM SEG of one job.
+
+BINARY, Explicit VR Little Endian, empty frames left out: the encoding that every viewer
+reads. Mask slices and source headers are in the same order, by rising distance along the
+slice normal: highdicom pairs them by their place in the list and takes frame positions and
+spacing from the headers.
+
+The same job on the same machine gives the same bytes: UIDs come from the job (see
+``uids``), and every date and time from the job's own time.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import highdicom as hd
+import numpy as np
+from highdicom.seg import SegmentAlgorithmTypeValues, SegmentationTypeValues
+from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes
+from pydicom.sr.coding import Code as DicomCode
+from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.valuerep import DT
+
+from common.profiles import Code, Profile, Segment
+from lab_side.imaging.postprocess import Mask
+from lab_side.imaging.series import SeriesVolume
+from lab_side.imaging.uids import derive_uid
+
+MANUFACTURER = "SegRelay"
+CONTENT_DESCRIPTION = "AI result. NOT FOR CLINICAL USE"
+ARTIFICIAL_INTELLIGENCE = DicomCode("123110", "DCM", "Artificial Intelligence")
+"""PS3.16 CID 7162 Algorithm Family."""
+
+SERIES_NUMBER_OFFSET = 1000
+"""Added to the reference series' number, so that the SEG sorts behind the scanner's own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegOrigin:
+    """Which job and model a SEG comes from."""
+
+    job_key: str
+    created_at: datetime
+    """Time zone aware; its clock time becomes every date and time of the SEG."""
+    profile: Profile
+    model_sha256: str
+    software_version: str
+
+
+def build_seg(
+    masks: Sequence[Mask],
+    reference: SeriesVolume,
+    inputs: Sequence[SeriesVolume],
+    origin: SegOrigin,
+) -> Dataset:
+    """Make the SEG.
+
+    Parameters
+    ----------
+    masks:
+        One per segment of the profile, in its order: uint8 [slices, rows, columns] on the
+        grid of ``reference``.
+    reference:
+        The series whose slices the SEG covers.
+    inputs:
+        All input series in channel order, ``reference`` among them.
+    """
+    stacked = np.stack(list(masks), axis=-1)
+    headers = list(reference.headers)
+    empty = not stacked.any()
+    if empty:
+        # A SEG needs a frame (PS3.3 C.7.6.6), so an empty mask is one slice of zeros.
+        middle = len(headers) // 2
+        stacked, headers = stacked[middle : middle + 1], headers[middle : middle + 1]
+    name = headers[0].PatientName
+    headers[0] = _nameless(headers[0])
+    seeds = _seeds(origin, reference, inputs)
+    seg = hd.seg.Segmentation(
+        source_images=headers,
+        pixel_array=stacked,
+        segmentation_type=SegmentationTypeValues.BINARY,
+        segment_descriptions=[_describe(item, origin) for item in origin.profile.segments],
+        series_instance_uid=derive_uid("series", seeds),
+        series_number=_series_number(reference),
+        sop_instance_uid=derive_uid("instance", seeds),
+        instance_number=1,
+        manufacturer=MANUFACTURER,
+        manufacturer_model_name=origin.profile.name,
+        software_versions=_versions(origin),
+        device_serial_number=origin.model_sha256[:16],
+        transfer_syntax_uid=ExplicitVRLittleEndian,
+        content_label=origin.profile.content_label,
+        content_description=CONTENT_DESCRIPTION,
+        omit_empty_frames=not empty,
+        workers=0,
+        series_description=_series_description(origin.profile),
+        contributing_equipment=[_equipment(origin)],
+        specific_character_set=None,
+    )
+    if "SpecificCharacterSet" in headers[0]:
+        # highdicom knows no code extensions, with which Korean and Japanese names are written.
+        seg.SpecificCharacterSet = headers[0].SpecificCharacterSet
+    seg.PatientName = name
+    seg.BodyPartExamined = origin.profile.body_part_examined
+    _reference_all(seg, inputs)
+    _set_times(seg, origin.created_at)
+    _set_dimension_organisation(seg, derive_uid("dimension", seeds))
+    return seg
+
+
+def _nameless(header: Dataset) -> Dataset:
+    # highdicom quotes names of an unusual form in its warnings, which end in logs.
+    copied = Dataset(header)
+    copied.PatientName = ""
+    return copied
+
+
+def _seeds(
+    origin: SegOrigin, reference: SeriesVolume, inputs: Sequence[SeriesVolume]
+) -> tuple[str, ...]:
+    profile = origin.profile
+    # Only what changes the mask or its meaning: a reworded title must not make a new SEG.
+    options = profile.model_dump(
+        mode="json",
+        include={
+            "name",
+            "reference_role",
+            "network",
+            "preprocessing",
+            "inference",
+            "postprocessing",
+            "segments",
+        },
+    )
+    return (
+        origin.job_key,
+        reference.study_uid,
+        *(volume.series_uid for volume in inputs),
+        origin.model_sha256,
+        json.dumps(options, sort_keys=True),
+    )
+
+
+def _series_number(reference: SeriesVolume) -> int:
+    number = reference.headers[0].get("SeriesNumber")
+    return SERIES_NUMBER_OFFSET + (int(number) if number else 0)
+
+
+def _series_description(profile: Profile) -> str:
+    labels = ", ".join(segment.label for segment in profile.segments)
+    return f"AI SEG (research): {labels}"[:64]
+
+
+def _code(code: Code) -> DicomCode:
+    return DicomCode(code.value, code.scheme, code.meaning)
+
+
+def _describe(segment: Segment, origin: SegOrigin) -> hd.seg.SegmentDescription:
+    return hd.seg.SegmentDescription(
+        segment_number=segment.number,
+        segment_label=segment.label,
+        segmented_property_category=_code(segment.category),
+        segmented_property_type=_code(segment.type),
+        algorithm_type=SegmentAlgorithmTypeValues.AUTOMATIC,
+        algorithm_identification=hd.AlgorithmIdentificationSequence(
+            name=origin.profile.name,
+            family=ARTIFICIAL_INTELLIGENCE,
+            version=origin.profile.version,
+            source=MANUFACTURER,
+            parameters={"model_sha256": origin.model_sha256, "job_id": origin.job_key},
+        ),
+        anatomic_regions=[_code(segment.region)],
+        display_color=hd.color.CIELabColor.from_rgb(*segment.colour),
+    )
+
+
+def _versions(origin: SegOrigin) -> str:
+    return f"{origin.software_version} (model {origin.profile.version})"
+
+
+def _equipment(origin: SegOrigin) -> hd.ContributingEquipment:
+    return hd.ContributingEquipment(
+        manufacturer=MANUFACTURER,
+        purpose_of_reference=codes.DCM.ProcessingEquipment,
+        manufacturer_model_name=origin.profile.name,
+        software_versions=_versions(origin),
+        contribution_datetime=origin.created_at,
+        contribution_description="Segmented by a neural network, not checked by a person",
+    )
+
+
+def _reference_all(seg: Dataset, inputs: Sequence[SeriesVolume]) -> None:
+    """Name every input instance in the Referenced Series Sequence (PS3.3 C.12.2.1)."""
+    items = []
+    for volume in inputs:
+        instances = []
+        for header in volume.headers:
+            instance = Dataset()
+            instance.ReferencedSOPClassUID = header.SOPClassUID
+            instance.ReferencedSOPInstanceUID = header.SOPInstanceUID
+            instances.append(instance)
+        item = Dataset()
+        item.SeriesInstanceUID = volume.series_uid
+        item.ReferencedInstanceSequence = instances
+        items.append(item)
+    seg.ReferencedSeriesSequence = items
+
+
+def _set_times(seg: Dataset, created_at: datetime) -> None:
+    date, time = created_at.strftime("%Y%m%d"), created_at.strftime("%H%M%S")
+    for keyword in ("SeriesDate", "ContentDate", "InstanceCreationDate"):
+        setattr(seg, keyword, date)
+    for keyword in ("SeriesTime", "ContentTime", "InstanceCreationTime"):
+        setattr(seg, keyword, time)
+    for item in seg.ContributingEquipmentSequence:
+        if item.PurposeOfReferenceCodeSequence[0].CodeValue != codes.DCM.AcquisitionEquipment.value:
+            item.ContributionDateTime = DT(created_at)
+
+
+def _set_dimension_organisation(seg: Dataset, uid: str) -> None:
+    for item in (*seg.DimensionOrganizationSequence, *seg.DimensionIndexSequence):
+        item.DimensionOrganizationUID = uid

@@ -1,0 +1,122 @@
+"""The files of one DICOM series become one volume with an exact place in space."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+
+from common.errors import SeriesRefusedError
+from lab_side.imaging.instance import check_instance, read_instance, take_pixels
+from lab_side.imaging.preflight import prepare_headers
+from lab_side.imaging.stack import place_slices
+
+_COMMON_TO_ALL = (
+    ("StudyInstanceUID", "mixed-study", "studies"),
+    ("SeriesInstanceUID", "mixed-series", "series"),
+    ("FrameOfReferenceUID", "mixed-frame-of-reference", "frames of reference"),
+    ("Rows", "mixed-matrix", "image sizes"),
+    ("Columns", "mixed-matrix", "image sizes"),
+    ("PatientID", "mixed-patient", "patients"),
+)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class SeriesVolume:
+    """One series as a volume; slices by rising distance along the slice normal."""
+
+    voxels: NDArray[np.float32]
+    """[slices, rows, columns], rescaled values."""
+    affine: NDArray[np.float64]
+    """[4, 4] (column index, row index, slice index, 1) to LPS millimetres."""
+    sop_instance_uids: tuple[str, ...]
+    """In slice order."""
+    headers: tuple[Dataset, ...]
+    """In slice order, without pixel data, ready for the SEG (see ``preflight``)."""
+    series_uid: str
+    study_uid: str
+    frame_of_reference_uid: str
+    patient_id: str
+    """Compared between series; never shown."""
+
+
+def read_series(
+    paths: Sequence[Path], *, expected_sop_uids: frozenset[str] | None = None
+) -> SeriesVolume:
+    """Read the files of one series, in any order.
+
+    Parameters
+    ----------
+    paths:
+        One single-frame MR instance each.
+    expected_sop_uids:
+        What Orthanc says the series holds; None: not checked.
+
+    Raises
+    ------
+    SeriesRefusedError
+        With one of the codes of ``check_instance``, ``take_pixels``, ``place_slices`` and
+        ``prepare_headers``, or ``series-incomplete``, ``duplicate-instance``,
+        ``mixed-study``, ``mixed-series``, ``mixed-frame-of-reference``, ``mixed-matrix``,
+        ``mixed-patient``, ``mixed-pixel-spacing``.
+    LocalDiskError
+        A file cannot be read from the disk.
+    """
+    datasets = [read_instance(path) for path in paths]
+    for dataset in datasets:
+        check_instance(dataset)
+    _check_complete(datasets, expected_sop_uids)
+    _check_alike(datasets)
+    stack = place_slices(
+        np.array([dataset.ImagePositionPatient for dataset in datasets], dtype=np.float64),
+        np.array([dataset.ImageOrientationPatient for dataset in datasets], dtype=np.float64),
+        (float(datasets[0].PixelSpacing[0]), float(datasets[0].PixelSpacing[1])),
+    )
+    ordered = [datasets[index] for index in stack.order]
+    voxels = np.stack([take_pixels(dataset) for dataset in ordered])
+    if not np.isfinite(voxels).all():
+        raise SeriesRefusedError(
+            "The pixel values of the series are not finite numbers.", code="unreadable-instance"
+        )
+    first = ordered[0]
+    return SeriesVolume(
+        voxels=voxels,
+        affine=stack.affine,
+        sop_instance_uids=tuple(str(dataset.SOPInstanceUID) for dataset in ordered),
+        headers=prepare_headers(ordered, slice_step_mm=float(np.linalg.norm(stack.affine[:3, 2]))),
+        series_uid=str(first.SeriesInstanceUID),
+        study_uid=str(first.StudyInstanceUID),
+        frame_of_reference_uid=str(first.FrameOfReferenceUID),
+        patient_id=str(first.get("PatientID") or ""),
+    )
+
+
+def _check_complete(datasets: Sequence[Dataset], expected: frozenset[str] | None) -> None:
+    uids = [str(dataset.SOPInstanceUID) for dataset in datasets]
+    if len(set(uids)) != len(uids):
+        raise SeriesRefusedError("The same instance is there twice.", code="duplicate-instance")
+    if not datasets or (expected is not None and set(uids) != expected):
+        found = "none" if not datasets else str(len(uids))
+        wanted = "some" if expected is None else str(len(expected))
+        raise SeriesRefusedError(
+            f"The files are not the instances that Orthanc lists: {found} of {wanted}.",
+            code="series-incomplete",
+            remedy="Wait until the series is complete in Orthanc and submit again.",
+        )
+
+
+def _check_alike(datasets: Sequence[Dataset]) -> None:
+    for keyword, code, plural in _COMMON_TO_ALL:
+        if len({str(dataset.get(keyword, "")) for dataset in datasets}) > 1:
+            raise SeriesRefusedError(
+                f"The files of the series belong to different {plural}.", code=code
+            )
+    spacing = np.array([dataset.PixelSpacing for dataset in datasets], dtype=np.float64)
+    if np.abs(spacing - spacing[0]).max() > 1e-4:
+        raise SeriesRefusedError(
+            "The slices of the series differ in Pixel Spacing.", code="mixed-pixel-spacing"
+        )

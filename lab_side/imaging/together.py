@@ -1,0 +1,41 @@
+"""Whether the series of one case belong together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from common.errors import SeriesRefusedError
+from lab_side.imaging.series import SeriesVolume
+
+
+def check_together(volumes: Mapping[str, SeriesVolume]) -> None:
+    """Check that all roles are different series of one patient, study and frame of reference.
+
+    Series of different frames of reference cannot be laid on each other by their headers
+    (PS3.3 C.7.4.1.1.1), so they are refused rather than guessed.
+
+    Raises
+    ------
+    SeriesRefusedError
+        ``same-series``, ``other-patient``, ``other-study`` or ``frame-of-reference``.
+    """
+    roles = list(volumes)
+    first = volumes[roles[0]]
+    for index, role in enumerate(roles):
+        volume = volumes[role]
+        for earlier in roles[:index]:
+            if volumes[earlier].series_uid == volume.series_uid:
+                raise SeriesRefusedError(
+                    f"{earlier} and {role} are the same series.", code="same-series"
+                )
+        for differs, what, code in (
+            (volume.patient_id != first.patient_id, "patient", "other-patient"),
+            (volume.study_uid != first.study_uid, "study", "other-study"),
+            (
+                volume.frame_of_reference_uid != first.frame_of_reference_uid,
+                "frame of reference",
+                "frame-of-reference",
+            ),
+        ):
+            if differs:
+                raise SeriesRefusedError(f"{role} is of another {what} than {roles[0]}.", code=code)

@@ -1,0 +1,1 @@
+"""Loading networks and their weights. Only the GPU worker process imports this package."""

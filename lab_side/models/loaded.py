@@ -1,0 +1,164 @@
+"""A profile with its network, ready to run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+
+import torch
+from torch import nn
+
+from common.errors import FixConfigurationError
+from common.profiles import Profile, load_profile
+from lab_side.models.adapters import fit_names
+from lab_side.models.networks import build_network
+from lab_side.models.weights import StateDict, read_checkpoint
+
+_WARM_UP_SIDE_ON_CPU = 64
+"""Voxels: a full window takes half a minute on a CPU; networks halve their input 5 times."""
+
+_NAMES_SHOWN = 3
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class LoadedModel:
+    """A network in evaluation mode on its device."""
+
+    profile: Profile
+    network: nn.Module
+    device: torch.device
+    device_name: str
+    """For people and provenance, e.g. ``cpu`` or ``cuda:0 NVIDIA GeForce RTX 3060``."""
+    model_sha256: str
+    """Of the weights file's bytes."""
+    load_seconds: float
+    """From the first byte of the profile to the end of the first forward pass."""
+    warm_up_seconds: float
+    """Of that first pass alone, which is slower than later ones."""
+
+
+def load_model(
+    profile_folder: Path,
+    *,
+    weights: Path | None = None,
+    sha256: str | None = None,
+    device: str = "cpu",
+) -> LoadedModel:
+    """Load a profile's network and run it once.
+
+    Parameters
+    ----------
+    profile_folder:
+        Folder with ``profile.json`` and usually the weights.
+    weights:
+        The lab's own weights file instead of the profile's.
+    sha256:
+        Its expected SHA-256; for the profile's own file the profile says it.
+    device:
+        A torch device, e.g. ``cpu``, ``cuda`` or ``cuda:1``.
+
+    Raises
+    ------
+    FixConfigurationError
+        ``weights-missing``, ``weights-sha256``, ``weights-unsafe``, ``weights-unreadable``,
+        ``weights-do-not-fit``, ``network-arguments``, ``device``, or one of ``load_profile``.
+    """
+    start = monotonic()
+    profile = load_profile(profile_folder)
+    path, expected = _weights_file(profile, profile_folder, weights, sha256)
+    place = _device(device)
+    network = build_network(profile)
+    state, found = read_checkpoint(path, sha256=expected)
+    load_weights(network, state, profile)
+    network.to(place)
+    warm_up_seconds = _warm_up(network, profile, place)
+    return LoadedModel(
+        profile=profile,
+        network=network,
+        device=place,
+        device_name=_device_name(place),
+        model_sha256=found,
+        load_seconds=round(monotonic() - start, 3),
+        warm_up_seconds=warm_up_seconds,
+    )
+
+
+def load_weights(network: nn.Module, state: StateDict, profile: Profile) -> None:
+    """Put the weights of a checkpoint into the network.
+
+    Raises
+    ------
+    FixConfigurationError
+        ``weights-do-not-fit``: names the first parameters that are missing, foreign or of
+        another shape.
+    """
+    own = network.state_dict()
+    fitted = fit_names(state, own.keys(), profile.weights.lora)
+    problems = {
+        "missing": sorted(own.keys() - fitted.keys()),
+        "unknown": sorted(fitted.keys() - own.keys()),
+        "of another shape": sorted(
+            key for key in own.keys() & fitted.keys() if own[key].shape != fitted[key].shape
+        ),
+    }
+    found = [
+        f"{len(keys)} {what} ({', '.join(keys[:_NAMES_SHOWN])}{', …' * (len(keys) > _NAMES_SHOWN)})"
+        for what, keys in problems.items()
+        if keys
+    ]
+    if found:
+        raise FixConfigurationError(
+            f"The checkpoint does not fit the network of profile {profile.name}: "
+            f"{'; '.join(found)}.",
+            code="weights-do-not-fit",
+            remedy="Use the checkpoint that was trained with this profile's network, or "
+            "correct network.arguments in profile.json.",
+        )
+    network.load_state_dict(fitted, strict=True)
+
+
+def _weights_file(
+    profile: Profile, folder: Path, weights: Path | None, sha256: str | None
+) -> tuple[Path, str | None]:
+    if weights is not None:
+        return weights, sha256
+    if profile.weights.file is None:
+        raise FixConfigurationError(
+            f"Profile {profile.name} comes without weights.",
+            code="weights-missing",
+            remedy="Configure the path of the weights file, and its SHA-256, for this profile.",
+        )
+    return folder / profile.weights.file, profile.weights.sha256
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+        # Placing a number there proves that the device exists and answers.
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise FixConfigurationError(
+            f"The device {name!r} cannot be used.",
+            code="device",
+            remedy="Install the GPU driver and a torch build for it, or configure cpu.",
+        ) from error
+    return device
+
+
+def _device_name(device: torch.device) -> str:
+    if device.type == "cuda":
+        return f"{device} {torch.cuda.get_device_name(device)}"
+    return str(device)
+
+
+def _warm_up(network: nn.Module, profile: Profile, device: torch.device) -> float:
+    side_limit = _WARM_UP_SIDE_ON_CPU if device.type == "cpu" else max(profile.inference.window)
+    sides = [min(side, side_limit) for side in profile.inference.window]
+    sample = torch.zeros(1, len(profile.inputs), *sides, device=device)
+    start = monotonic()
+    with torch.inference_mode(), torch.autocast(device.type, enabled=device.type == "cuda"):
+        output = network(sample)
+    # Reading one value waits for the GPU to finish.
+    output.flatten()[0].item()
+    return round(monotonic() - start, 3)

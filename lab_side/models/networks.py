@@ -1,0 +1,57 @@
+"""Building the MONAI network that a profile describes, as data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from monai.networks.nets.dynunet import DynUNet
+from monai.networks.nets.segresnet import SegResNet
+from monai.networks.nets.swin_unetr import SwinUNETR
+from monai.networks.nets.unet import UNet
+from torch import nn
+
+from common.errors import FixConfigurationError
+from common.profiles import Profile
+
+_ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
+    "DynUNet": DynUNet,
+    "SegResNet": SegResNet,
+    "SwinUNETR": SwinUNETR,
+    "UNet": UNet,
+}
+
+
+def build_network(profile: Profile) -> nn.Module:
+    """The network with random weights, in evaluation mode.
+
+    Raises
+    ------
+    FixConfigurationError
+        ``network-arguments``: the profile's arguments do not fit the architecture, or its
+        inputs or segments do not fit the network's channels.
+    """
+    arguments: dict[str, Any] = dict(profile.network.arguments)
+    _check_channels(profile, arguments)
+    try:
+        network = _ARCHITECTURES[profile.network.architecture](**arguments)
+    except (TypeError, ValueError, KeyError, AttributeError, NotImplementedError) as error:
+        raise FixConfigurationError(
+            f"Profile {profile.name}: {profile.network.architecture} cannot be built with its "
+            f"arguments ({error}).",
+            code="network-arguments",
+            remedy="Correct network.arguments in the profile's profile.json.",
+        ) from error
+    return network.eval()
+
+
+def _check_channels(profile: Profile, arguments: dict[str, Any]) -> None:
+    inputs, outputs = arguments.get("in_channels"), arguments.get("out_channels")
+    highest = max(segment.channel for segment in profile.segments)
+    if inputs != len(profile.inputs) or not isinstance(outputs, int) or outputs <= highest:
+        raise FixConfigurationError(
+            f"Profile {profile.name} has {len(profile.inputs)} inputs and uses output channel "
+            f"{highest}; its network has in_channels={inputs}, out_channels={outputs}.",
+            code="network-arguments",
+            remedy="Correct network.arguments, inputs or segments in profile.json.",
+        )

@@ -1,0 +1,197 @@
+"""Normalisation, components, inference, diameter."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from monai.transforms.intensity.array import NormalizeIntensity
+from numpy.typing import NDArray
+from scipy.spatial.distance import pdist
+from torch import nn
+
+from common.errors import AttemptFailedError, InferenceError
+from common.profiles import Inference, Postprocessing
+from lab_side.imaging import inference
+from lab_side.imaging.diameter import longest_diameter_mm
+from lab_side.imaging.inference import count_windows, infer
+from lab_side.imaging.normalise import normalise
+from lab_side.imaging.postprocess import clean_mask
+from tests.support.dicom_series import rotation
+
+CPU = torch.device("cpu")
+
+
+@given(seed=st.integers(0, 10_000), zeros=st.floats(0, 1))
+def test_zscore_equals_monai_and_leaves_zeros(seed: int, zeros: float) -> None:
+    random = np.random.default_rng(seed)
+    values = random.normal(300, 90, (5, 6, 7)).astype(np.float32)
+    values[random.random(values.shape) < zeros] = 0
+    expected = np.asarray(
+        NormalizeIntensity(nonzero=True, channel_wise=True)(torch.from_numpy(values)[None])
+    )
+    result = normalise(values, "zscore-nonzero")
+    np.testing.assert_allclose(result, expected[0], atol=2e-3)
+    assert (result[values == 0] == 0).all()
+
+
+def test_no_normalisation_changes_nothing() -> None:
+    values = np.arange(8, dtype=np.float32)
+    np.testing.assert_array_equal(normalise(values, "none"), values)
+
+
+def clean(probabilities: NDArray[np.float32], **settings_: object) -> NDArray[np.uint8]:
+    return clean_mask(probabilities, Postprocessing.model_validate(settings_), voxel_ml=0.001)
+
+
+def two_blobs() -> NDArray[np.float32]:
+    """A hollow cube of 27 - 1 voxels and a bar of 4."""
+    soft = np.zeros((9, 9, 12), dtype=np.float32)
+    soft[2:5, 2:5, 2:5] = 0.9
+    soft[3, 3, 3] = 0.1
+    soft[7, 7, 6:10] = 0.6
+    return soft
+
+
+@pytest.mark.parametrize(
+    ("settings_", "voxels"),
+    [
+        ({}, 30),
+        ({"threshold": 0.7}, 26),
+        ({"keep_largest_component": True}, 26),
+        ({"fill_holes": True}, 31),
+        ({"keep_largest_component": True, "fill_holes": True}, 27),
+        ({"minimum_volume_ml": 0.005}, 26),
+        ({"minimum_volume_ml": 0.5}, 0),
+        ({"minimum_volume_ml": 0.5, "keep_largest_component": True}, 0),
+    ],
+)
+def test_components_and_holes(settings_: dict[str, object], voxels: int) -> None:
+    assert int(clean(two_blobs(), **settings_).sum()) == voxels
+
+
+def test_voxels_that_touch_by_a_corner_are_one_component() -> None:
+    soft = np.zeros((4, 4, 4), dtype=np.float32)
+    soft[0, 0, 0] = soft[1, 1, 1] = soft[3, 3, 3] = 1
+    assert clean(soft, keep_largest_component=True).sum() == 2
+
+
+def test_the_threshold_itself_belongs_to_the_segment() -> None:
+    assert clean(np.full((2, 2, 2), 0.5, dtype=np.float32)).sum() == 8
+
+
+def test_an_empty_mask_stays_empty() -> None:
+    assert not clean(np.zeros((3, 4, 5), dtype=np.float32), keep_largest_component=True).any()
+
+
+class Scale(nn.Module):
+    """Logits that are a multiple of the first channel."""
+
+    def __init__(self, factor: float) -> None:
+        super().__init__()
+        self.factor = factor
+        self.shapes: list[tuple[int, ...]] = []
+
+    def forward(self, windows: torch.Tensor) -> torch.Tensor:
+        self.shapes.append(tuple(windows.shape))
+        return windows[:, :1] * self.factor
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    shape=st.tuples(st.integers(3, 40), st.integers(3, 40), st.integers(3, 40)),
+    overlap=st.sampled_from([0.0, 0.25, 0.5]),
+    batch=st.integers(1, 3),
+)
+def test_windows_cover_every_size_and_are_counted(
+    shape: tuple[int, int, int], overlap: float, batch: int
+) -> None:
+    network = Scale(2.0)
+    values = np.random.default_rng(1).normal(size=(2, *shape)).astype(np.float32)
+    shares: list[float] = []
+    window = Inference(window=(16, 12, 20), overlap=overlap)
+    result = infer(network, values, window, CPU, windows_at_once=batch, progress=shares.append)
+    np.testing.assert_allclose(result[0], 1 / (1 + np.exp(-2.0 * values[0])), atol=1e-5)
+    assert sum(item[0] for item in network.shapes) == count_windows(shape, (16, 12, 20), overlap)
+    assert all(item[2:] == (16, 12, 20) for item in network.shapes)
+    assert shares == sorted(shares)
+    assert shares[-1] == 1.0
+
+
+def test_softmax_gives_shares_of_one() -> None:
+    class Two(nn.Module):
+        def forward(self, windows: torch.Tensor) -> torch.Tensor:
+            return torch.cat([windows, 3 - windows], dim=1)
+
+    settings_ = Inference(window=(8, 8, 8), overlap=0.25, activation="softmax")
+    result = infer(Two(), np.ones((1, 8, 8, 8), dtype=np.float32), settings_, CPU)
+    np.testing.assert_allclose(result.sum(axis=0), 1.0, atol=1e-6)
+    np.testing.assert_allclose(result[1], 1 / (1 + np.exp(-1.0)), atol=1e-6)
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_an_output_that_is_not_finite_is_refused(bad: float) -> None:
+    values = np.ones((1, 8, 8, 8), dtype=np.float32)
+    with pytest.raises(InferenceError) as caught:
+        infer(Scale(bad), values, Inference(window=(8, 8, 8), overlap=0.25), CPU)
+    assert caught.value.code == "output-not-finite"
+
+
+def test_no_gradients_are_kept() -> None:
+    class Asks(nn.Module):
+        def forward(self, windows: torch.Tensor) -> torch.Tensor:
+            assert torch.is_inference_mode_enabled()
+            return windows
+
+    infer(Asks(), np.ones((1, 8, 8, 8), np.float32), Inference(window=(8, 8, 8), overlap=0), CPU)
+
+
+@given(
+    seed=st.integers(0, 10_000),
+    count=st.integers(1, 60),
+    kind=st.sampled_from(["solid", "plane", "line", "point"]),
+)
+def test_longest_diameter_equals_the_largest_pair(seed: int, count: int, kind: str) -> None:
+    random = np.random.default_rng(seed)
+    points = random.integers(-9, 9, (count, 3)).astype(np.float64) * [0.7, 0.7, 3.0]
+    points[:, {"solid": 3, "plane": 2, "line": 1, "point": 0}[kind] :] = 4.0
+    turned = points @ rotation(20, -35, 50).T
+    expected = pdist(points).max() if count > 1 else 0.0
+    assert longest_diameter_mm(turned) == pytest.approx(expected, abs=1e-6)
+
+
+class Hungry(nn.Module):
+    """Has memory for so many windows at once."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__()
+        self.most = most
+
+    def forward(self, windows: torch.Tensor) -> torch.Tensor:
+        """Fails as a GPU without memory does."""
+        if len(windows) > self.most:
+            raise torch.OutOfMemoryError("out of memory")
+        return windows * 2.0
+
+
+def test_a_gpu_that_runs_out_of_memory_is_asked_for_less() -> None:
+    gpu = torch.device("cuda", 0)
+    assert inference._fallbacks(gpu, 4) == [(4, gpu), (1, gpu), (1, CPU)]
+    assert inference._fallbacks(gpu, 1) == [(1, gpu), (1, CPU)]
+
+
+def test_fewer_windows_at_once_give_the_same_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(inference, "_fallbacks", lambda *_: [(4, CPU), (1, CPU)])
+    values = np.random.default_rng(2).normal(size=(1, 20, 20, 20)).astype(np.float32)
+    window = Inference(window=(8, 8, 8), overlap=0.25)
+    found = infer(Hungry(1), values, window, CPU, windows_at_once=4)
+    np.testing.assert_array_equal(found, infer(Hungry(9), values, window, CPU))
+
+
+def test_no_memory_for_one_window_is_an_attempt_that_failed() -> None:
+    values = np.ones((1, 8, 8, 8), dtype=np.float32)
+    with pytest.raises(AttemptFailedError) as caught:
+        infer(Hungry(0), values, Inference(window=(8, 8, 8), overlap=0), CPU)
+    assert caught.value.code == "out-of-memory"

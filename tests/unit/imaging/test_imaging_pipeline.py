@@ -1,0 +1,183 @@
+"""One case from files to SEG, with a stand-in for the network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from common.errors import InferenceError, SeriesRefusedError
+from common.profiles import Postprocessing, Profile
+from lab_side.imaging.measure import measure_seg
+from lab_side.imaging.pipeline import CaseInput, CaseOutput, predict, segment_case
+from tests.support.dicom_series import centres, make_affine, rotation, write_series
+from tests.support.imaging_cases import CREATED_AT, Bright, make_profile, read_with_dcmqi, stand_in
+
+SHAPE = (16, 40, 36)
+REFERENCE = make_affine("axial-head-to-foot", spacing=(1.0, 0.9, 2.0), tilt=rotation(6, -9, 14))
+MIDDLE = (REFERENCE @ [15.0, 22.0, 7.0, 1.0])[:3]
+OTHER = make_affine("sagittal", spacing=(1.2, 1.2, 2.2), tilt=rotation(-4, 3, 8))
+OTHER[:3, 3] = MIDDLE - OTHER[:3, :3] @ [17.0, 21.0, 8.0]
+
+
+def ball(affine: NDArray[np.float64], shape: tuple[int, int, int]) -> NDArray[np.uint16]:
+    """Bright (200) inside a ball around a fixed place off the middle, dark (20) elsewhere."""
+    distance = np.linalg.norm(centres(shape, affine) - MIDDLE, axis=-1)
+    return np.where(distance < 9.0, 200, 20).astype(np.uint16)
+
+
+def case(tmp_path: Path, profile: Profile) -> CaseInput:
+    series = {
+        role: write_series(
+            tmp_path / role,
+            ball(affine, SHAPE),
+            affine,
+            series_uid=f"2.25.{index}",
+        )
+        for index, (role, affine) in enumerate(
+            zip(profile.roles, (REFERENCE, OTHER), strict=False), start=1
+        )
+    }
+    return CaseInput(
+        job_key="01HZXJOB",
+        series=series,
+        expected_sop_uids={},
+        created_at=CREATED_AT,
+        output=tmp_path / "seg.dcm",
+    )
+
+
+def dice(first: NDArray[np.uint8], second: NDArray[np.bool_]) -> float:
+    both = np.logical_and(first, second).sum()
+    return float(2 * both / (first.sum() + second.sum()))
+
+
+@pytest.mark.parametrize("spacing", [(1.0, 1.0, 2.0), (1.5, 1.5, 1.5)])
+def test_the_ball_is_found_where_it_is(tmp_path: Path, spacing: tuple[float, float, float]) -> None:
+    profile = make_profile(spacing=spacing)
+    told: list[tuple[str, float]] = []
+    output = segment_case(
+        case(tmp_path, profile), stand_in(profile), lambda *item: told.append(item)
+    )
+    found = read_with_dcmqi(tmp_path / "seg.dcm", SHAPE, REFERENCE, tmp_path / "dcmqi")
+    truth = ball(REFERENCE, SHAPE) > 100
+    assert dice(found[1], truth) > 0.95
+    assert output.measurements == measure_seg(tmp_path / "seg.dcm")
+    assert output.measurements[0].volume_ml == pytest.approx(4 / 3 * np.pi * 0.9**3, rel=0.08)
+    assert output.measurements[0].longest_diameter_mm == pytest.approx(18.0, abs=2.5)
+    check_output(output, tmp_path / "seg.dcm")
+    check_progress(told)
+
+
+def check_output(output: CaseOutput, path: Path) -> None:
+    seg = pydicom.dcmread(path)
+    assert output.sop_instance_uid == seg.SOPInstanceUID
+    assert output.series_instance_uid == seg.SeriesInstanceUID
+    assert output.study_instance_uid == seg.StudyInstanceUID
+    assert output.frames == seg.NumberOfFrames
+    assert output.size_bytes == path.stat().st_size
+    assert output.series_instance_uids == ("2.25.1",)
+    assert set(output.stage_seconds) == {"read", "preprocess", "infer", "restore", "seg"}
+    assert {"torch", "monai", "highdicom"} <= set(output.versions)
+    assert output.device == "cpu"
+
+
+def check_progress(told: list[tuple[str, float]]) -> None:
+    stages = list(dict.fromkeys(stage for stage, _ in told))
+    assert stages == ["read", "preprocess", "infer", "restore", "seg"]
+    for stage in stages:
+        shares = [share for name, share in told if name == stage]
+        assert shares == sorted(shares)
+        assert (shares[0], shares[-1]) == (0.0, 1.0)
+
+
+class Differ(nn.Module):
+    """Above the threshold where the two channels agree that it is bright."""
+
+    def forward(self, windows: torch.Tensor) -> torch.Tensor:
+        return (windows.min(dim=1, keepdim=True).values - 100.0) / 20.0
+
+
+def test_series_of_another_orientation_meet_on_the_networks_grid(tmp_path: Path) -> None:
+    profile = make_profile(roles=("first", "second"), spacing=(1.0, 1.0, 1.0))
+    output = segment_case(case(tmp_path, profile), stand_in(profile, Differ()), lambda *_: None)
+    found = read_with_dcmqi(tmp_path / "seg.dcm", SHAPE, REFERENCE, tmp_path / "dcmqi")
+    assert dice(found[1], ball(REFERENCE, SHAPE) > 100) > 0.9
+    assert output.warnings == ("second was resampled to the grid of first.",)
+    assert output.series_instance_uids == ("2.25.1", "2.25.2")
+
+
+def test_channels_come_in_the_order_of_the_profile(tmp_path: Path) -> None:
+    seen: list[torch.Tensor] = []
+
+    class Notes(Bright):
+        def forward(self, windows: torch.Tensor) -> torch.Tensor:
+            seen.append(windows)
+            return super().forward(windows)
+
+    profile = make_profile(roles=("b", "a"), spacing=(2.0, 2.0, 2.0))
+    made = case(tmp_path, profile)
+    swapped = CaseInput(**{**vars(made), "series": dict(reversed(list(made.series.items())))})
+    segment_case(made, stand_in(profile, Notes()), lambda *_: None)
+    segment_case(swapped, stand_in(profile, Notes()), lambda *_: None)
+    half = len(seen) // 2
+    for first, second in zip(seen[:half], seen[half:], strict=True):
+        assert torch.equal(first, second)
+
+
+def test_nothing_found_is_an_empty_seg(tmp_path: Path) -> None:
+    profile = make_profile(postprocessing=Postprocessing(minimum_volume_ml=50))
+    output = segment_case(case(tmp_path, profile), stand_in(profile), lambda *_: None)
+    assert output.frames == 1
+    assert output.measurements[0].voxels == 0
+
+
+def test_the_same_case_gives_the_same_file(tmp_path: Path) -> None:
+    profile = make_profile(segments=2)
+    made = case(tmp_path, profile)
+    first = segment_case(made, stand_in(profile), lambda *_: None)
+    assert segment_case(made, stand_in(profile), lambda *_: None).sha256 == first.sha256
+
+
+def test_bad_series_fail_before_inference(tmp_path: Path) -> None:
+    class Never(nn.Module):
+        def forward(self, windows: torch.Tensor) -> torch.Tensor:
+            raise AssertionError(f"inference ran on {windows.shape}")
+
+    profile = make_profile()
+    made = case(tmp_path, profile)
+    short = CaseInput(
+        **{**vars(made), "expected_sop_uids": {"first": frozenset({"2.25.1", "2.25.2"})}}
+    )
+    with pytest.raises(SeriesRefusedError) as caught:
+        segment_case(short, stand_in(profile, Never()), lambda *_: None)
+    assert caught.value.code == "series-incomplete"
+    assert not made.output.exists()
+
+
+def test_an_unusable_answer_writes_no_seg(tmp_path: Path) -> None:
+    class Broken(nn.Module):
+        def forward(self, windows: torch.Tensor) -> torch.Tensor:
+            return windows * float("nan")
+
+    profile = make_profile()
+    made = case(tmp_path, profile)
+    with pytest.raises(InferenceError):
+        segment_case(made, stand_in(profile, Broken()), lambda *_: None)
+    assert not made.output.exists()
+
+
+def test_volumes_in_memory_need_no_dicom(tmp_path: Path) -> None:
+    class Plain:
+        voxels = ball(REFERENCE, SHAPE).astype(np.float32)
+        affine = REFERENCE
+
+    profile = make_profile()
+    (mask,) = predict({"first": Plain()}, stand_in(profile))
+    assert mask.shape == SHAPE
+    assert dice(mask, ball(REFERENCE, SHAPE) > 100) > 0.95
