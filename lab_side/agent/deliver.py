@@ -20,6 +20,7 @@ from datetime import datetime
 from typing import Protocol
 
 from common.errors import (
+    LocalDiskError,
     ManifestRejectedError,
     OrthancRefusedError,
     OrthancUnavailableError,
@@ -146,9 +147,7 @@ class Courier:
     ) -> tuple[SegReference, tuple[SegmentMeasurement, ...], bool]:
         """Upload, read back, compare."""
         draft = entry.draft
-        sent = entry.seg_path.read_bytes()
-        if hashlib.sha256(sent).hexdigest() != draft.sha256:
-            raise PermanentError("The SEG in the outbox is damaged.", code="seg-damaged")
+        sent = _read_seg(entry)
         reply = self._client.upload(sent)
         stored = self._client.instance_file(reply.orthanc_id)
         measurements, frames = draft.measurements, draft.frames
@@ -229,6 +228,22 @@ class Courier:
         standing = self._desk.finish(entry.claim, result)
         self._desk.forget_progress(entry.draft.job_id)
         return Delivery(result=standing, seg=None)
+
+
+def _read_seg(entry: OutboxEntry) -> bytes:
+    try:
+        data = entry.seg_path.read_bytes()
+    except FileNotFoundError:
+        data = b""
+    except OSError as error:
+        raise LocalDiskError(f"The outbox cannot be read ({error.strerror}).") from error
+    if hashlib.sha256(data).hexdigest() != entry.draft.sha256:
+        raise PermanentError(
+            "The SEG in the outbox is damaged or gone.",
+            code="seg-damaged",
+            remedy="Check the disk of the agent's computer, then submit the job again.",
+        )
+    return data
 
 
 def _names(result: ResultManifest, draft: Draft) -> bool:

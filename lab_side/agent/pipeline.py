@@ -58,6 +58,12 @@ STORE_RETRY = (1.0, 30.0)
 JOIN_TIMEOUT = 30.0
 """Seconds for a stage to end; longer than any single step but an upload that hangs."""
 
+MOST_IN_HAND = 2
+"""Jobs claimed and not yet in the outbox: more would wait here while another agent idles."""
+
+UPLOAD = "upload"
+"""The stage of a job whose SEG is in the outbox."""
+
 IDLE = 0.2
 """Seconds a stage waits for work before it looks whether it should end."""
 
@@ -111,14 +117,15 @@ class Pipeline:
         """Start the stages; SEGs that wait in the outbox go out first."""
         for entry in self._outbox.entries():
             if entry.claim is not None:
-                self._board.post(entry.draft.job_id, entry.claim.attempt, "upload", started=True)
+                self._board.post(entry.draft.job_id, entry.claim.attempt, UPLOAD, started=True)
         self._delivery.set()
         for thread in self._threads:
             thread.start()
 
     def has_room(self) -> bool:
-        """Whether another claim would begin to move at once."""
-        return self._claims.empty() and self._ready.empty() and not self._draining.is_set()
+        """Whether another job may be claimed: one on the GPU, one that downloads or waits."""
+        in_hand = [job for job in self._board.jobs().values() if job.stage != UPLOAD]
+        return len(in_hand) < MOST_IN_HAND and not self._draining.is_set()
 
     def accept(self, claim: Claim) -> None:
         """Take a claimed job in; only after :meth:`has_room`."""
@@ -127,7 +134,7 @@ class Pipeline:
 
     def has_nothing_to_do(self) -> bool:
         """Whether no job is in hand, or only SEGs that Orthanc did not take just now."""
-        return not self._board.jobs() or (self.is_drained() and self._delivery_due > 0)
+        return self.is_drained() and (not self._outbox.entries() or self._delivery_due > 0)
 
     def is_alive(self) -> bool:
         """Whether every stage still runs."""
@@ -212,7 +219,7 @@ class Pipeline:
         waiting = self._outbox.find(claim.job_id)
         if waiting is not None:
             self._outbox.reassign(waiting, claim)
-            self._board.post(claim.job_id, claim.attempt, "upload", started=True)
+            self._board.post(claim.job_id, claim.attempt, UPLOAD, started=True)
             self._delivery.set()
             return None
         profile = self._profiles[claim.name.profile]
@@ -280,7 +287,7 @@ class Pipeline:
                 progress=lambda stage, part: self._board.advance(case.job_id, stage, part),
             )
             self._log_inferred(case, entry)
-            self._board.post(case.job_id, case.attempt, "upload")
+            self._board.post(case.job_id, case.attempt, UPLOAD)
             self._delivery.set()
         except SegRelayError as error:
             self._settle(

@@ -12,9 +12,10 @@ from common.names import JobName
 from common.queue import JobState, SiteDesk
 from tests.support.jobs import orthanc_id
 from tests.support.lab import PATIENT_NAME, Lab
+from tests.support.tiny_profile import write_tiny_profile
 
 
-def test_a_job_goes_the_whole_way_and_bad_ones_do_not_stop_the_agent(lab: Lab) -> None:
+def test_i2_i6_a_job_goes_the_whole_way_and_bad_ones_do_not_stop_the_agent(lab: Lab) -> None:
     same_twice = json.loads(lab.manifest().to_json())
     same_twice["series"][1]["orthanc_id"] = same_twice["series"][0]["orthanc_id"]
     rejected = {
@@ -138,3 +139,24 @@ def assert_nothing_leaked(lab: Lab) -> None:
     for path in written:
         data = path.read_bytes()
         assert not any(secret in data for secret in secrets), path.name
+
+
+def test_i7_nothing_is_claimed_that_cannot_be_done_now(lab: Lab) -> None:
+    """Another profile, a full disk, Orthanc away: the job waits, and nothing counts."""
+    name = lab.submit()
+    (lab.folder / "agent.toml").write_text("min_free_gb = 1e9\n")
+    full_disk = lab.run_agent("--config", str(lab.folder / "agent.toml"), "--log", "json", "once")
+    assert full_disk.returncode == 0, full_disk.stderr
+    assert "free under the work folder" in full_disk.stderr
+    assert lab.where(name).state is JobState.PENDING
+
+    write_tiny_profile(lab.folder / "profiles", "other")
+    assert lab.run_agent("once", SEGRELAY_PROFILES="other").returncode == 0
+    assert lab.where(name).state is JobState.PENDING
+
+    lab.orthanc.kill()
+    away = lab.run_agent("--log", "json", "once")
+    assert away.returncode == 0, away.stderr
+    assert "not claiming" in away.stderr
+    where = lab.where(name)
+    assert (where.state, where.attempt) == (JobState.PENDING, 0)

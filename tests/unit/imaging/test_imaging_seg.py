@@ -74,7 +74,7 @@ def save(
 
 
 @pytest.mark.parametrize("place", sorted(PLACES))
-def test_dcmqi_finds_every_voxel_where_it_was_put(tmp_path: Path, place: str) -> None:
+def test_i8_dcmqi_finds_every_voxel_where_it_was_put(tmp_path: Path, place: str) -> None:
     affine = PLACES[place]
     volume = series(tmp_path, affine=affine)
     truth = blob(SHAPE)
