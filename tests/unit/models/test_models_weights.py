@@ -21,6 +21,7 @@ from lab_side.models.loaded import LoadedModel, load_model, load_weights
 from lab_side.models.networks import build_network
 from lab_side.models.weights import WRAPPERS, read_checkpoint
 from tests.support.imaging_cases import make_profile
+from tests.support.lora import adapt
 
 UNET = Network(
     architecture="UNet",
@@ -298,20 +299,6 @@ def test_an_absent_device_is_named(tmp_path: Path, device: str) -> None:
     assert code_of(lambda: load_model(profile_folder(tmp_path), device=device)) == "device"
 
 
-class HandLora(nn.Module):
-    """A linear layer with its adapter beside it, as during training."""
-
-    def __init__(self, base: nn.Linear, down: torch.Tensor, up: torch.Tensor, scale: float) -> None:
-        super().__init__()
-        self.base, self.down, self.up, self.scale = base, down, up, scale
-
-    def forward(self, values: torch.Tensor) -> torch.Tensor:
-        """y = W x + b + scale B A x."""
-        change = nn.functional.linear(nn.functional.linear(values, self.down), self.up)
-        result: torch.Tensor = self.base(values) + self.scale * change
-        return result
-
-
 RANK, ALPHA = 8, 16.0
 SWIN_PROFILE = make_profile(network=swin(), lora=Lora(rank=RANK, alpha=ALPHA), window=(64, 64, 64))
 
@@ -321,19 +308,7 @@ def adapted() -> tuple[dict[str, torch.Tensor], torch.Tensor, torch.Tensor]:
     """PEFT-named weights of a SwinUNETR with adapters on qkv; an input; the unmerged output."""
     network = seeded(SWIN_PROFILE)
     generator = torch.Generator().manual_seed(11)
-    state: dict[str, torch.Tensor] = dict(network.state_dict())
-    for name, layer in list(network.named_modules()):
-        if not name.endswith("attn.qkv"):
-            continue
-        assert isinstance(layer, nn.Linear)
-        down = 0.1 * torch.randn(RANK, layer.in_features, generator=generator)
-        up = 0.1 * torch.randn(layer.out_features, RANK, generator=generator)
-        for part in ("weight", "bias"):
-            state[f"{name}.base_layer.{part}"] = state.pop(f"{name}.{part}")
-        state[f"{name}.lora_A.default.weight"] = down
-        state[f"{name}.lora_B.default.weight"] = up
-        parent = network.get_submodule(name.rsplit(".", 1)[0])
-        parent.qkv = HandLora(layer, down, up, ALPHA / RANK)
+    state = adapt(network, rank=RANK, alpha=ALPHA, generator=generator)
     values = torch.randn(1, 1, 64, 32, 32, generator=generator)
     with torch.inference_mode():
         expected = network(values)
