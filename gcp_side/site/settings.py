@@ -146,7 +146,11 @@ LOGGING = {
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "{asctime} {levelname} {name}: {message}", "style": "{"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
-    "loggers": {"gcp_side": {"handlers": ["console"], "level": "INFO"}},
+    "loggers": {
+        "gcp_side": {"handlers": ["console"], "level": "INFO"},
+        # Without this, a site with DEBUG off says nothing of an error of its own.
+        "django.request": {"handlers": ["console"], "level": "ERROR", "propagate": False},
+    },
 }
 
 _DCE_PHASES = ["dce-0", "dce-1", "dce-2", "dce-3"]

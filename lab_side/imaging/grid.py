@@ -16,9 +16,6 @@ The layout equals that of MONAI's ``Orientationd`` followed by ``Spacingd`` (bil
 Farther outside a series' field of view its value is 0.
 """
 
-# SimpleITK has no type hints.
-# mypy: allow-untyped-calls
-
 from __future__ import annotations
 
 from collections.abc import Sequence

@@ -32,9 +32,6 @@ from common.profiles import (
 from lab_side.imaging.seg import SegOrigin
 from lab_side.models.loaded import LoadedModel
 
-# SimpleITK has no type hints.
-# mypy: allow-untyped-calls
-
 TEXT = Text(en="test", ko="시험")
 CREATED_AT = datetime(2024, 5, 6, 13, 14, 15, tzinfo=timezone(timedelta(hours=9)))
 MODEL_SHA256 = "ab" * 32

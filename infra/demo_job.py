@@ -1,0 +1,118 @@
+"""The demo: start Orthanc, the site and the agent, run one job, print what came out.
+
+Started by ``infra/demo``, which makes the venv first. Exit code 0 only if every step and
+every check passed; 78 where a setting is wrong; 130 after Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from pydantic import SecretStr
+from rich.console import Console
+
+from common.errors import FixConfigurationError, SegRelayError
+from common.orthanc import OrthancClient, OrthancSettings
+from common.profiles import load_profile
+from infra.debian import repository_root
+from infra.demo_report import all_passed, print_table, rows
+from infra.demo_servers import DemoServers, Folders, fresh_folder
+from infra.demo_steps import OVERLAY, SEG_FILE, Demo, Stopwatch
+from infra.orthanc import OrthancServer
+from infra.processes import ProcessSet, exit_on_termination
+from infra.study import load_study, phantom_study
+
+DEFAULT_SEED = 20_260_302
+"""In none of the ranges of ``infra.demo_cases``: the network has never seen this phantom."""
+
+LOG_WIDTH = 120
+"""Characters in a line where no terminal says how wide it is."""
+
+_WATCH_S = 1.0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Parse the command line, run the demo, return the exit code."""
+    options = _parser().parse_args(arguments)
+    console = Console(soft_wrap=True)
+    if not console.is_terminal:
+        console.width = LOG_WIDTH
+    exit_on_termination()
+    try:
+        with _prepared(options, console) as demo:
+            return _run(demo, console, stay=not options.exit)
+    except KeyboardInterrupt:
+        console.print("Stopped; every process of the demo has ended.")
+        return 128 + signal.SIGINT
+    except SegRelayError as error:
+        console.print(f"{error.message} {error.remedy}", style="red", markup=False)
+        return 78 if isinstance(error, FixConfigurationError) else 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="infra/demo", description="Run one job through Orthanc, Django and the lab agent."
+    )
+    parser.add_argument("--exit", action="store_true", help="stop everything after the table")
+    parser.add_argument("--study", type=Path, help="zip or folder of one study; default: a phantom")
+    parser.add_argument("--profile", default="demo", help="model profile (default: demo)")
+    parser.add_argument("--seed", type=int, default=DEFAULT_SEED, help="which phantom")
+    parser.add_argument("--out", type=Path, help="output folder (default: demo-output)")
+    # Paths on the command line are those of the caller's folder, not of the repository.
+    parser.add_argument("--relative-to", type=Path, default=Path.cwd(), help=argparse.SUPPRESS)
+    return parser
+
+
+@contextmanager
+def _prepared(options: argparse.Namespace, console: Console) -> Iterator[Demo]:
+    """A study, and all servers running; everything ends with the block."""
+    out = options.relative_to / options.out if options.out else repository_root() / "demo-output"
+    fresh_folder(out, OVERLAY, SEG_FILE)
+    logs = fresh_folder(out / "logs", "site.log", "agent.log")
+    profile = load_profile(repository_root() / "lab_side" / "profiles" / options.profile)
+    watch = Stopwatch()
+    with tempfile.TemporaryDirectory(prefix="segrelay-demo-") as temporary:
+        state = Path(temporary)
+        with watch.step("study made" if options.study is None else "study read"):
+            if options.study is None:
+                study = phantom_study(options.seed, state / "study")
+            else:
+                study = load_study(options.relative_to / options.study, state / "study")
+        console.print("Starting Orthanc, the site and the lab agent …")
+        with OrthancServer() as orthanc, ProcessSet() as processes:
+            servers = DemoServers(processes, orthanc, Folders(state, logs), options.profile)
+            with watch.step("start of the servers"):
+                servers.start_site()
+                servers.start_agent()
+            settings = OrthancSettings(
+                url=orthanc.url, user=orthanc.user, password=SecretStr(orthanc.password)
+            )
+            with closing(OrthancClient(settings)) as client:
+                yield Demo(study, profile, client, servers, out, console, watch)
+
+
+def _run(demo: Demo, console: Console, *, stay: bool) -> int:
+    """Run the job, print the table; leave all running until Ctrl-C where ``stay``."""
+    table = rows(demo.run())
+    print_table(console, table)
+    passed = all_passed(table)
+    console.print("Everything passed." if passed else "[bold red]Something failed.[/]")
+    if stay:
+        address = f"{demo.servers.url}/admin/"
+        console.print(f"The site: {address} user {demo.servers.user}", markup=False)
+        console.print(f"password {demo.servers.password} — Ctrl-C ends everything.", markup=False)
+        while True:
+            demo.servers.check_alive()
+            time.sleep(_WATCH_S)
+    return 0 if passed else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,150 @@
+"""One job from upload to evidence, in the order of the data's way.
+
+study ─▶ Orthanc ─▶ site: submit ─▶ agent: SEG ─▶ Orthanc ─▶ site: result, frames ─▶ gate
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import time
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pydicom
+from PIL import Image
+from rich.console import Console
+
+from common.manifest import Provenance, SegmentMeasurement
+from common.orthanc import OrthancClient
+from common.profiles import Profile
+from infra.demo_progress import follow
+from infra.demo_report import Evidence, FrameReading, Outcome
+from infra.demo_servers import DemoError, DemoServers
+from infra.gate import check_seg, masks_by_dcmqi, read_grid
+from infra.montage import write_montage
+from infra.study import Study, StudySeries, choose_inputs
+from infra.truth import dice, load_truth, union
+
+OVERLAY = "overlay.png"
+SEG_FILE = "seg.dcm"
+
+UPLOADS_AT_ONCE = 4
+
+
+@dataclass
+class Stopwatch:
+    """Seconds of named steps, in the order in which they ended."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Time the block."""
+        start = time.monotonic()
+        yield
+        self.seconds[name] = time.monotonic() - start
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What the steps share."""
+
+    study: Study
+    profile: Profile
+    client: OrthancClient
+    servers: DemoServers
+    out: Path
+    console: Console
+    watch: Stopwatch
+
+    def run(self) -> Evidence:
+        """The whole job, and all checks of what came out.
+
+        Raises
+        ------
+        DemoError
+            The job did not succeed, or a server failed.
+        FixConfigurationError
+            The study does not fit the profile, or a validator is missing.
+        """
+        inputs = choose_inputs(self.study, self.profile.roles)
+        with self.watch.step("upload of the study"):
+            orthanc_ids = self._upload(inputs)
+        start = time.monotonic()
+        outcome = self._segment(orthanc_ids)
+        job_seconds = time.monotonic() - start
+        seg = self.out / SEG_FILE
+        seg.write_bytes(self.client.instance_file(outcome.seg_instance_id))
+        reference = inputs[self.profile.reference_role].files
+        others = [file for s in inputs.values() if s.files is not reference for file in s.files]
+        return Evidence(
+            title=self.study.title,
+            inputs={role: _in_words(series) for role, series in inputs.items()},
+            preparation_seconds=self.watch.seconds,
+            job_seconds=job_seconds,
+            outcome=outcome,
+            seg_frames=int(pydicom.dcmread(seg, stop_before_pixels=True).NumberOfFrames),
+            seg_bytes=seg.stat().st_size,
+            frames=self._read_frames(outcome.seg_instance_id),
+            gate=check_seg(seg, reference, other_sources=others),
+            dice=self._draw_and_compare(seg, reference),
+            overlay=self.out / OVERLAY,
+        )
+
+    def _upload(self, inputs: Mapping[str, StudySeries]) -> list[str]:
+        """Send every file to Orthanc, some at once; Orthanc's series ids, in role order."""
+        ids: list[str] = []
+        with ThreadPoolExecutor(UPLOADS_AT_ONCE) as pool:
+            for series in inputs.values():
+                replies = pool.map(self.client.upload, (f.read_bytes() for f in series.files))
+                ids += {reply.orthanc_series_id for reply in replies}
+        return ids
+
+    def _segment(self, orthanc_ids: list[str]) -> Outcome:
+        """Submit through the site, follow, and read the result as the site has it."""
+        arguments = ["--profile", self.profile.name, "--series", *orthanc_ids]
+        job_id = self.servers.labseg("submit", *arguments)["job_id"]
+        follow(self.servers, job_id, self.console)
+        job = self.servers.labseg("show", job_id)
+        if job["state"] != "succeeded":
+            failure = job["failure"] or {}
+            raise DemoError(
+                f"The job {job_id} ended as {job['state']}: {failure.get('reason', '')}",
+                remedy=failure.get("remedy"),
+            )
+        return Outcome(
+            job_id=job_id,
+            seg_instance_id=job["seg_instance_id"],
+            measurements=tuple(map(SegmentMeasurement.model_validate, job["segments"])),
+            provenance=Provenance.model_validate(job["provenance"]),
+            warnings=tuple(job["warnings"]),
+        )
+
+    def _read_frames(self, seg_instance_id: str) -> FrameReading:
+        """Ask the site for the frames, as its page does, and count what they hold."""
+        frames = self.servers.get(f"instances/{seg_instance_id}/frames/")["frames"]
+        return FrameReading(len(frames), sum(_voxels(frame["mask_base64"]) for frame in frames))
+
+    def _draw_and_compare(self, seg: Path, reference: tuple[Path, ...]) -> float | None:
+        """Write the overlay picture; Dice, where a truth is known."""
+        grid = read_grid(reference)
+        mask = union(masks_by_dcmqi(seg, grid).values(), grid)
+        truth = None if self.study.truth is None else load_truth(self.study.truth, grid)
+        write_montage(self.out / OVERLAY, grid, mask, truth=truth, title=self.study.title)
+        return None if truth is None else dice(mask, truth)
+
+
+def _voxels(mask_base64: str) -> int:
+    """Pixels of a mask PNG that are not 0."""
+    with Image.open(io.BytesIO(base64.b64decode(mask_base64))) as image:
+        return int(np.count_nonzero(np.asarray(image)))
+
+
+def _in_words(series: StudySeries) -> str:
+    number = "no number" if series.number is None else f"number {series.number}"
+    return f"series {number}, {series.description or 'no description'}, {len(series.files)} images"

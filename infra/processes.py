@@ -1,0 +1,136 @@
+"""Child processes that never outlive the program that started them.
+
+Each child gets its own session, so a Ctrl-C at the terminal reaches only the starter, which
+then ends its children in order: SIGTERM, a grace time, SIGKILL; and all they started as well.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType, TracebackType
+
+import psutil
+
+GRACE_S = 10.0
+"""From SIGTERM to SIGKILL, in seconds."""
+
+LOG_TAIL_LINES = 15
+
+
+@dataclass(frozen=True)
+class Child:
+    """One running child and where its output goes."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def log_tail(self) -> str:
+        """The last lines of its output, for an error message."""
+        lines = self.log.read_text(errors="replace").splitlines()
+        return "\n".join(lines[-LOG_TAIL_LINES:])
+
+
+class ProcessSet:
+    """The children of one program; a context manager that ends them in reverse order."""
+
+    def __init__(self) -> None:
+        self._children: list[Child] = []
+        atexit.register(self.stop_all)
+
+    def __enter__(self) -> ProcessSet:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop_all()
+        atexit.unregister(self.stop_all)
+
+    def start(
+        self,
+        name: str,
+        command: Sequence[str],
+        *,
+        log: Path,
+        environment: Mapping[str, str] | None = None,
+        folder: Path | None = None,
+    ) -> Child:
+        """Start ``command`` in its own session, its output appended to ``log``.
+
+        ``environment`` is added to this program's own; secrets travel there, never in
+        ``command``, which every user of the machine can read.
+        """
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                cwd=folder,
+                env={**os.environ, **(environment or {})},
+                start_new_session=True,
+            )
+        child = Child(name, process, log)
+        self._children.append(child)
+        return child
+
+    def dead(self) -> list[Child]:
+        """Children that ended although nobody stopped them."""
+        return [child for child in self._children if child.process.poll() is not None]
+
+    def stop_all(self) -> None:
+        """End every child, the last started first; safe to call again."""
+        while self._children:
+            stop_process(self._children.pop().process)
+
+
+def stop_process(process: subprocess.Popen[bytes], *, grace_s: float = GRACE_S) -> None:
+    """SIGTERM, wait ``grace_s`` seconds, then SIGKILL for it and all its descendants."""
+    family = _descendants(process.pid) if process.poll() is None else []
+    if process.poll() is None:
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(grace_s)
+    _kill_group(process.pid)
+    for member in family:
+        # A worker may have left the group for a session of its own.
+        with contextlib.suppress(psutil.NoSuchProcess):
+            member.kill()
+    process.wait()
+    psutil.wait_procs(family, timeout=grace_s)
+
+
+def _descendants(pid: int) -> list[psutil.Process]:
+    try:
+        return psutil.Process(pid).children(recursive=True)
+    except psutil.NoSuchProcess:
+        return []
+
+
+def _kill_group(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+
+
+def exit_on_termination() -> None:
+    """Turn SIGTERM, SIGHUP and Ctrl-C into exceptions, so that context managers clean up."""
+
+    def leave(number: int, _frame: FrameType | None) -> None:
+        sys.exit(128 + number)
+
+    signal.signal(signal.SIGTERM, leave)
+    signal.signal(signal.SIGHUP, leave)
+    # A shell starts background programs with SIGINT ignored, and Python leaves it so.
+    signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -1,0 +1,146 @@
+"""The study that the demo segments: a phantom, or DICOM files from a zip or a folder."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pydicom
+from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
+
+from common.errors import FixConfigurationError
+from infra.phantom.case import make_case
+from infra.phantom.dicom import write_study
+
+_HEADER = [
+    "Modality",
+    "StudyInstanceUID",
+    "SeriesInstanceUID",
+    "SeriesNumber",
+    "SeriesDescription",
+    "SOPInstanceUID",
+]
+
+
+@dataclass(frozen=True)
+class StudySeries:
+    """One MR series on disk."""
+
+    series_instance_uid: str
+    number: int | None
+    """Series Number; None where the files have none."""
+    description: str
+    files: tuple[Path, ...]
+    """In no particular order."""
+
+
+@dataclass(frozen=True)
+class Study:
+    """Its MR series in order of acquisition, and the truth where one is known."""
+
+    title: str
+    series: tuple[StudySeries, ...]
+    truth: Path | None = None
+
+
+def phantom_study(seed: int, folder: Path) -> Study:
+    """Make the breast phantom of ``seed`` with a lesion, written as DICOM below ``folder``."""
+    written = write_study(make_case(seed, has_lesion=True), folder)
+    files = [path for series in written.series for path in series.paths]
+    return Study(f"phantom, seed {seed}", tuple(read_series(files)), written.truth)
+
+
+def load_study(path: Path, folder: Path) -> Study:
+    """Read a study from a zip file (unpacked below ``folder``) or a directory.
+
+    Raises
+    ------
+    FixConfigurationError
+        Nothing is there, it is no zip, or it holds no MR image or several studies.
+    """
+    if path.is_dir():
+        root = path
+    elif zipfile.is_zipfile(path):
+        root = folder
+        with zipfile.ZipFile(path) as archive:
+            archive.extractall(root)
+    else:
+        raise FixConfigurationError(
+            f"{path} is neither a folder nor a zip file.",
+            code="study-missing",
+            remedy="Give a folder or a zip file with the DICOM files of one study.",
+        )
+    series = read_series(file for file in root.rglob("*") if file.is_file())
+    return Study(path.name, tuple(series))
+
+
+def read_series(files: Iterable[Path]) -> list[StudySeries]:
+    """Group MR files by series, in order of acquisition; other files are passed over.
+
+    Raises
+    ------
+    FixConfigurationError
+        There is no MR image, or images of more than one study.
+    """
+    groups: dict[str, list[tuple[Path, Dataset]]] = defaultdict(list)
+    studies = set()
+    for file in files:
+        header = _mr_header(file)
+        if header is not None:
+            groups[str(header.SeriesInstanceUID)].append((file, header))
+            studies.add(str(header.StudyInstanceUID))
+    if len(studies) != 1:
+        raise FixConfigurationError(
+            f"There are MR images of {len(studies)} studies; exactly one is needed.",
+            code="study-count",
+            remedy="Give a folder or a zip file with the DICOM files of one study.",
+        )
+    return sorted((_series(uid, members) for uid, members in groups.items()), key=_order)
+
+
+def choose_inputs(study: Study, roles: Sequence[str]) -> dict[str, StudySeries]:
+    """Give each role of a profile its series: the first ones, in order of acquisition.
+
+    Raises
+    ------
+    FixConfigurationError
+        The study has fewer series than the profile has roles.
+    """
+    if len(study.series) < len(roles):
+        raise FixConfigurationError(
+            f"The study has {len(study.series)} MR series; the profile needs {len(roles)}.",
+            code="series-count",
+            remedy="Give a study with a series for each of: " + ", ".join(roles) + ".",
+        )
+    return dict(zip(roles, study.series, strict=False))
+
+
+def _mr_header(file: Path) -> Dataset | None:
+    try:
+        header = pydicom.dcmread(file, stop_before_pixels=True, specific_tags=_HEADER)
+    except InvalidDicomError:
+        return None
+    return header if header.get("Modality") == "MR" else None
+
+
+def _series(uid: str, members: Sequence[tuple[Path, Dataset]]) -> StudySeries:
+    header = members[0][1]
+    number = header.get("SeriesNumber")
+    return StudySeries(
+        series_instance_uid=uid,
+        number=None if number is None else int(number),
+        description=str(header.get("SeriesDescription", "")),
+        files=tuple(path for path, _ in members),
+    )
+
+
+def _order(series: StudySeries) -> tuple[bool, int, list[tuple[int, str]]]:
+    """By Series Number, then by description with its numbers read as numbers."""
+    parts = re.findall(r"\d+|\D+", series.description)
+    words = [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
+    return series.number is None, series.number or 0, words
