@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import pydicom
 from pydicom.dataset import Dataset
 
+from common.durable import write_durably
 from common.errors import LocalDiskError
 
 
@@ -33,27 +33,10 @@ def write_dataset(dataset: Dataset, path: Path) -> StoredFile:
     buffer = BytesIO()
     pydicom.dcmwrite(buffer, dataset, enforce_file_format=True)
     data = buffer.getvalue()
-    temporary = path.with_name(path.name + ".part")
     try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-        _fsync_folder(path.parent)
+        write_durably(path, data)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise LocalDiskError(
             f"The SEG cannot be written ({error.strerror or 'input/output error'})."
         ) from None
     return StoredFile(sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data))
-
-
-def _fsync_folder(folder: Path) -> None:
-    if os.name != "posix":
-        return  # Windows has no handle to a folder's entries; NTFS journals the rename.
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -75,7 +75,7 @@ class WorkerServer:
             return self._load(request)
         if isinstance(request, SegmentRequest):
             return self._segment(request, progress)
-        return _inspect(request)
+        return inspect_seg(request)
 
     def _load(self, request: LoadRequest) -> LoadReply:
         from lab_side.imaging.warm import warm_up_seg_writer
@@ -147,7 +147,8 @@ def _device(wanted: str) -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def _inspect(request: InspectRequest) -> InspectReply:
+def inspect_seg(request: InspectRequest) -> InspectReply:
+    """Describe and measure a stored SEG."""
     from lab_side.imaging.measure import describe_seg, measure_seg
 
     described = describe_seg(request.path)

@@ -26,10 +26,11 @@ from infra.phantom.case import make_case, scanner_grid
 from infra.phantom.dicom import write_study
 from lab_side.agent.deliver import Courier, Delivery
 from lab_side.agent.outbox import SEG_FILE, Draft, Outbox, OutboxEntry
-from lab_side.imaging.measure import describe_seg, measure_seg
+from lab_side.imaging.measure import measure_seg
 from lab_side.imaging.pipeline import CaseInput, CaseOutput, segment_case
 from lab_side.models.loaded import LoadedModel, load_model
 from lab_side.worker.protocol import InspectReply, InspectRequest
+from lab_side.worker.server import inspect_seg
 from tests.support.faulty_bucket import Fault, FaultyBucket, SimulatedCrash
 from tests.support.jobs import NOW, make_manifest, make_result
 from tests.support.tiny_profile import write_tiny_profile
@@ -41,14 +42,7 @@ class Inspect:
     """The worker's part, in this process."""
 
     def inspect(self, request: InspectRequest) -> InspectReply:
-        described = describe_seg(request.path)
-        return InspectReply(
-            sop_instance_uid=described.sop_instance_uid,
-            series_instance_uid=described.series_instance_uid,
-            job_key=described.job_key,
-            frames=described.frames,
-            measurements=measure_seg(request.path),
-        )
+        return inspect_seg(request)
 
 
 @pytest.fixture(scope="module")

@@ -392,7 +392,7 @@ def test_writing_leaves_the_whole_file_or_nothing(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr("lab_side.imaging.store.os.fsync", full)
+        patched.setattr("common.durable.os.fsync", full)
         with pytest.raises(LocalDiskError):
             write_dataset(seg, path)
     assert list(path.parent.iterdir()) == []
