@@ -11,7 +11,7 @@ from common.manifest import ResultManifest
 from common.names import JobName
 from common.queue import JobState, SiteDesk
 from tests.support.jobs import orthanc_id
-from tests.support.lab import PATIENT_NAME, Lab
+from tests.support.lab import DEADLINE, PATIENT_NAME, Lab
 from tests.support.tiny_profile import write_tiny_profile
 
 
@@ -59,11 +59,11 @@ def test_sigterm_finishes_the_job_on_the_gpu_and_hands_back_the_next(lab: Lab) -
     agent = lab.start_agent()
     lab.wait_for(lambda: lab.has_event("series fetched"), "the first job is fetched")
     agent.send_signal(signal.SIGTERM)
-    assert agent.wait(timeout=60) == 0
+    assert agent.wait(timeout=DEADLINE) == 0
     states = [lab.where(name).state for name in (first, second, third)]
     assert JobState.CLAIMED not in states
     again = lab.start_agent("once")
-    assert again.wait(timeout=90) == 0
+    assert again.wait(timeout=DEADLINE) == 0
     for name in (first, second, third):
         assert lab.where(name).state is JobState.SUCCEEDED
     assert len(lab.stored_segs()) == 3
@@ -75,11 +75,11 @@ def test_a_second_stop_cancels_and_the_job_comes_back_unharmed(lab: Lab) -> None
     lab.wait_for(lambda: lab.has_event("series fetched"), "the job is fetched")
     agent.send_signal(signal.SIGTERM)
     agent.send_signal(signal.SIGTERM)
-    assert agent.wait(timeout=60) == 0
+    assert agent.wait(timeout=DEADLINE) == 0
     where = lab.where(name)
     if where.state is JobState.PENDING:
         assert all(not record.counts for record in where.attempts)
-        assert lab.start_agent("once").wait(timeout=90) == 0
+        assert lab.start_agent("once").wait(timeout=DEADLINE) == 0
     assert lab.where(name).state is JobState.SUCCEEDED
 
 
@@ -98,7 +98,7 @@ def test_a_cancelled_job_is_not_run(lab: Lab) -> None:
             }
         ).to_json(),
     )
-    assert lab.start_agent("once").wait(timeout=90) == 0
+    assert lab.start_agent("once").wait(timeout=DEADLINE) == 0
     assert lab.where(name).state is JobState.CANCELLED
     assert not lab.has_event("series fetched")
     assert lab.stored_segs() == []

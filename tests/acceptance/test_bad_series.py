@@ -16,7 +16,7 @@ from common.names import JobName
 from common.queue import JobState
 from infra.phantom.case import make_case, scanner_grid
 from infra.phantom.dicom import write_study
-from tests.support.lab import STUDY_SEED, Lab, store_files
+from tests.support.lab import DEADLINE, STUDY_SEED, Lab, store_files
 
 Defect = Callable[[list[Dataset]], list[Dataset]]
 """Changes the sorted slices of one series."""
@@ -69,7 +69,7 @@ DEFECTS: dict[str, Defect] = {
 
 def test_i8_series_that_cannot_be_placed_fail_before_inference(lab: Lab) -> None:
     jobs = {code: submit_with(lab, defect) for code, defect in DEFECTS.items()}
-    assert lab.start_agent("once").wait(timeout=110) == 0
+    assert lab.start_agent("once").wait(timeout=DEADLINE) == 0
     for code, name in jobs.items():
         where = lab.where(name)
         assert where.result is not None, code

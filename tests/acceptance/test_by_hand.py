@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from tests.support.lab import PATIENT_NAME, Lab
+from tests.support.lab import DEADLINE, PATIENT_NAME, Lab
 
 NOT_NOW = 75
 
@@ -28,11 +28,11 @@ def test_orthanc_away_at_the_upload_keeps_the_seg_and_once_sends_it(lab: Lab) ->
     agent = lab.start_agent("segment", "--series-ids", *lab.study.series_ids)
     lab.wait_for(lambda: _downloads(lab) == 4 * lab.study.instances, "the series are here")
     lab.orthanc.kill()
-    assert agent.wait(timeout=90) == NOT_NOW
+    assert agent.wait(timeout=DEADLINE) == NOT_NOW
     assert "The SEG is kept in" in lab.logs[-1].read_text()
     lab.orthanc.start()
     assert lab.stored_segs() == []
-    assert lab.start_agent("once").wait(timeout=90) == 0
+    assert lab.start_agent("once").wait(timeout=DEADLINE) == 0
     assert len(lab.stored_segs()) == 1
     assert list((lab.home / "outbox").iterdir()) == []
 
