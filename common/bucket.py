@@ -11,6 +11,7 @@ have happened. Names are relative to the queue's root.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,6 +22,11 @@ from urllib.parse import unquote, urlsplit
 from common.errors import FixConfigurationError
 
 __all__ = ["Bucket", "ObjectInfo", "open_bucket"]
+
+_GS_ADDRESS = re.compile(
+    r"gs://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9](/[A-Za-z0-9_-][A-Za-z0-9._-]*)*/?"
+)
+"""A bucket (https://cloud.google.com/storage/docs/buckets#naming) and plain folder names."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +41,7 @@ class ObjectInfo:
     size: int
     """Bytes of content."""
     metadata: Mapping[str, str] | None = None
-    """Text metadata of a beacon; None where the listing did not read it: ask ``stat``."""
+    """Text metadata of a beacon; None where a listing did not read it: ask ``beacon``."""
 
 
 class Bucket(Protocol):
@@ -50,7 +56,7 @@ class Bucket(Protocol):
         ...
 
     def stat(self, name: str) -> ObjectInfo:
-        """One object with its metadata; raises ObjectNotFoundError."""
+        """One object, for its generation; raises ObjectNotFoundError."""
         ...
 
     def read(self, name: str, *, limit: int) -> bytes:
@@ -77,6 +83,10 @@ class Bucket(Protocol):
         """Delete one generation; raises ObjectNotFoundError or PreconditionFailedError."""
         ...
 
+    def beacon(self, name: str) -> ObjectInfo:
+        """A beacon with its metadata and its own generation; raises ObjectNotFoundError."""
+        ...
+
     def light(self, name: str, metadata: Mapping[str, str], *, generation: int) -> ObjectInfo:
         """Take a beacon over: write it anew with a new generation.
 
@@ -93,23 +103,31 @@ class Bucket(Protocol):
 
 
 def open_bucket(address: str) -> Bucket:
-    """The bucket at ``file:///directory``, rooted there.
+    """The bucket at ``file:///directory`` or ``gs://bucket/prefix``, rooted there.
 
     Raises
     ------
     FixConfigurationError
-        The address is not one that this version can use.
+        The address is not one that this version can use, or nobody is signed in to it.
     """
-    from common.local_bucket import LocalBucket
-
     parts = urlsplit(address)
     if parts.scheme == "file" and parts.netloc in ("", "localhost") and parts.path != "/":
-        path = unquote(parts.path)
-        if len(path) > 2 and path[0] == "/" and path[2] == ":":
-            path = path[1:]
-        return LocalBucket(Path(path))
+        return _open_directory(unquote(parts.path))
+    if parts.scheme == "gs" and _GS_ADDRESS.fullmatch(address):
+        # Imported here: a directory as queue needs nothing of Google's.
+        from common.gcs_bucket import open_gcs_bucket
+
+        return open_gcs_bucket(parts.netloc, parts.path.strip("/"))
     raise FixConfigurationError(
         f"The bucket address {address.split('@')[-1]!r} is not usable.",
         code="bucket-address",
-        remedy="Use file:///absolute/directory; the cloud bucket is not in this version yet.",
+        remedy="Use gs://bucket/prefix, or file:///absolute/directory.",
     )
+
+
+def _open_directory(path: str) -> Bucket:
+    from common.local_bucket import LocalBucket
+
+    if len(path) > 2 and path[0] == "/" and path[2] == ":":
+        path = path[1:]
+    return LocalBucket(Path(path))

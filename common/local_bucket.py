@@ -90,14 +90,13 @@ class LocalBucket:
         return sorted(found, key=lambda info: info.name)
 
     def stat(self, name: str) -> ObjectInfo:
-        """As the protocol; reads a beacon's metadata."""
+        """As the protocol."""
         path = self._path(name)
         with self._store_errors():
             info = self._info_or_none(path)
-            if info is None:
-                raise ObjectNotFoundError(f"There is no object {name}.")
-            beacon = _read_beacon(path)
-        return info if beacon is None else beacon.describe(info)
+        if info is None:
+            raise ObjectNotFoundError(f"There is no object {name}.")
+        return info
 
     def read(self, name: str, *, limit: int) -> bytes:
         """As the protocol."""
@@ -142,6 +141,16 @@ class LocalBucket:
             self._require(path, name, generation)
             _patiently(path.unlink)
             sync_folder(path.parent)
+
+    def beacon(self, name: str) -> ObjectInfo:
+        """As the protocol. Only this reads a beacon: what others wrote can never pose as one."""
+        path = self._path(name)
+        with self._store_errors():
+            info = self._info_or_none(path)
+            beacon = _read_beacon(path)
+        if info is None or beacon is None:
+            raise ObjectNotFoundError(f"There is no beacon {name}.")
+        return beacon.describe(info)
 
     def light(self, name: str, metadata: Mapping[str, str], *, generation: int) -> ObjectInfo:
         """As the protocol; a beacon is a small JSON file with its own generation inside."""

@@ -7,8 +7,9 @@
     v1/jobs/agents/<agent>.json                                heartbeat
     v1/attempts/<ulid>/<n>.json                                how attempt n ended
     v1/progress/<ulid>.json                                    finer progress for the page
-    v1/done/<name>  v1/failed/<name>                           archives: the unchanged manifest
-    v1/rejected/<name> (+ .reason.json)                        unreadable manifests, unchanged
+    v1/done/<prio>-<ulid>~<profile>.json                       archive: the unchanged manifest
+    v1/failed/<prio>-<ulid>~<profile>.json                     dead letters, the same
+    v1/rejected/<prio>-<ulid>~<profile>.json (+ .reason.json)  unreadable manifests, unchanged
     v1/results/<ulid>.json                                     the only commit point
 
 ``v1`` is the schema's major version: an older agent never sees newer jobs. Plain listing
@@ -86,19 +87,25 @@ class JobName:
         return replace(self, fence=self.fence + 1)
 
     @property
+    def archived_name(self) -> str:
+        """``<prio>-<ulid>~<profile>.json``: without the fence, so that two copies of one job
+        that were claimed differently often meet in the archive and become one."""
+        return f"{self.priority}-{self.job_id}~{self.profile}.json"
+
+    @property
     def done(self) -> str:
         """Object name in the archive of ended jobs."""
-        return DONE + self.file_name
+        return DONE + self.archived_name
 
     @property
     def failed(self) -> str:
         """Object name among the dead letters."""
-        return FAILED + self.file_name
+        return FAILED + self.archived_name
 
     @property
     def rejected(self) -> str:
         """Object name among the manifests set aside."""
-        return REJECTED + self.file_name
+        return REJECTED + self.archived_name
 
 
 def parse_job_name(file_name: str) -> JobName | None:

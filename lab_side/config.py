@@ -66,7 +66,7 @@ class AgentConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     bucket: str = ""
-    """The queue: ``file:///directory``; not needed for ``lab-agent segment``."""
+    """The queue: ``gs://bucket/prefix`` or ``file:///directory``; not needed to segment by hand."""
     agent_id: str
     """This agent's name in the queue; one per running agent."""
     work_dir: Path

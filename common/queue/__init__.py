@@ -16,12 +16,14 @@ exists.
 ``view``      one listing, understood
 ``lease``     an agent's heartbeat and the store's clock
 ``claims``    what an agent does with a job: claim, finish, archive, hand back, reject
+``selftest``  whether the store keeps its promises at all
 ``reaper``    bringing back the claims of the dead
 """
 
 from common.queue.claims import Claim, ClaimDesk
 from common.queue.lease import Beat, BeatJob, Identity, Lease
 from common.queue.reaper import Reaper
+from common.queue.selftest import check_honest
 from common.queue.site import JobState, JobWhereabouts, SiteDesk
 from common.queue.view import QueueView, scan
 
@@ -37,5 +39,6 @@ __all__ = [
     "QueueView",
     "Reaper",
     "SiteDesk",
+    "check_honest",
     "scan",
 ]

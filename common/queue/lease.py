@@ -110,7 +110,7 @@ def store_now(bucket: Bucket, who: str) -> datetime:
     name = f"{names.PROBE}{who}.json"
     while True:
         try:
-            generation = bucket.stat(name).generation
+            generation = bucket.beacon(name).generation
         except ObjectNotFoundError:
             generation = 0
         try:
@@ -157,7 +157,7 @@ class Lease:
         name = names.agent_object(self.agent)
         with self._lock:
             try:
-                info = self._bucket.stat(name)
+                info = self._bucket.beacon(name)
             except ObjectNotFoundError:
                 self._light(beat, generation=0)
                 return None
@@ -214,7 +214,7 @@ class Lease:
         try:
             info = self._bucket.light(name, beat.to_metadata(), generation=generation)
         except PreconditionFailedError:
-            info = self._bucket.stat(name)
+            info = self._bucket.beacon(name)
             mine = Beat.from_metadata(info.metadata or {})
             if mine is None or mine.identity.instance != self._identity.instance:
                 raise LeaseLostError(

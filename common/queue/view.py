@@ -84,7 +84,7 @@ def read_beat(bucket: Bucket, agent: str, info: ObjectInfo | None = None) -> Age
     """An agent's heartbeat, from ``info`` if it carries one; None when there is none."""
     if info is None or info.metadata is None:
         try:
-            info = bucket.stat(names.agent_object(agent))
+            info = bucket.beacon(names.agent_object(agent))
         except ObjectNotFoundError:
             return None
     beat = Beat.from_metadata(info.metadata or {})

@@ -38,10 +38,10 @@ from common.manifest import Role
 from common.orthanc import OrthancSettings
 from common.profiles import PROFILE_NAME
 
-BUCKET_SCHEMES = ("file",)
+BUCKET_SCHEMES = ("gs", "file")
 
 REMEDIES = {
-    "BUCKET": "Set it to the queue's address, e.g. file:///srv/segrelay.",
+    "BUCKET": "Set it to the queue's address: gs://bucket/prefix or file:///srv/segrelay.",
     "ORTHANC_URL": "Set it to Orthanc's address, e.g. https://orthanc.example.org.",
     "PROFILES": "Map each profile's name to the list of its roles, in channel order.",
     "DEFAULT_PROFILE": "Name one of the keys of PROFILES.",
@@ -57,8 +57,9 @@ Rate = Annotated[str, Field(pattern=r"^[1-9]\d*/(s|sec|m|min|h|hour|d|day)$")]
 
 def _bucket_address(value: str) -> str:
     parts = urlsplit(value)
-    if parts.scheme not in BUCKET_SCHEMES or not parts.path.strip("/"):
-        raise ValueError(f"is not an address of the form {BUCKET_SCHEMES[0]}:///…")
+    place = parts.netloc if parts.scheme == "gs" else parts.path.strip("/")
+    if parts.scheme not in BUCKET_SCHEMES or not place:
+        raise ValueError("is not an address of the form gs://bucket/prefix or file:///…")
     return value
 
 

@@ -1,7 +1,7 @@
 """Settings of the project, all from the environment.
 
 ==============================  ==========================================================
-``SEGRELAY_BUCKET``             the queue: ``file:///absolute/directory``
+``SEGRELAY_BUCKET``             the queue: ``gs://bucket/prefix`` or ``file:///directory``
 ``SEGRELAY_ORTHANC_URL``        ``https://host[:port][/path]``
 ``SEGRELAY_ORTHANC_USER``       optional; with ``SEGRELAY_ORTHANC_PASSWORD`` (or ``…_FILE``)
 ``SEGRELAY_ORTHANC_CA_FILE``    optional: PEM file to trust for Orthanc's certificate

@@ -20,7 +20,7 @@ from common.errors import (
 )
 from common.local_bucket import LocalBucket
 from common.orthanc import OrthancClient
-from common.queue import ClaimDesk, Lease, QueueView, Reaper, scan
+from common.queue import ClaimDesk, Lease, QueueView, Reaper, check_honest, scan
 from lab_side import __version__
 from lab_side.agent.board import Board
 from lab_side.agent.deliver import Courier
@@ -75,11 +75,12 @@ class Agent:
         Raises
         ------
         FixConfigurationError
-            A setting, the credentials or a model is wrong.
+            A setting, the credentials or a model is wrong, or the store is not honest.
         LeaseLostError
             Another process uses this agent id.
         """
         self._gate.check_at_start()
+        check_honest(self._bucket)
         previous = self._lease.take(self._board.beat())
         self._heartbeat.start()
         try:

@@ -70,17 +70,23 @@ def test_sigterm_finishes_the_job_on_the_gpu_and_hands_back_the_next(lab: Lab) -
 
 
 def test_a_second_stop_cancels_and_the_job_comes_back_unharmed(lab: Lab) -> None:
-    name = lab.submit(max_attempts=1)
+    name = lab.submit(profile="slow", max_attempts=1)
     agent = lab.start_agent()
-    lab.wait_for(lambda: lab.has_event("series fetched"), "the job is fetched")
+    lab.wait_for(lambda: _is_inferring(lab, name), "the network runs")
     agent.send_signal(signal.SIGTERM)
+    lab.wait_for(lambda: lab.has_event("draining"), "the first stop drains")
     agent.send_signal(signal.SIGTERM)
     assert agent.wait(timeout=DEADLINE) == 0
     where = lab.where(name)
-    if where.state is JobState.PENDING:
-        assert all(not record.counts for record in where.attempts)
-        assert lab.start_agent("once").wait(timeout=DEADLINE) == 0
+    assert where.state is JobState.PENDING
+    assert [(record.code, record.counts) for record in where.attempts] == [("stopping", False)]
+    assert lab.start_agent("once").wait(timeout=DEADLINE) == 0
     assert lab.where(name).state is JobState.SUCCEEDED
+
+
+def _is_inferring(lab: Lab, name: JobName) -> bool:
+    progress = lab.where(name).progress
+    return progress is not None and progress.stage == "infer"
 
 
 def test_a_cancelled_job_is_not_run(lab: Lab) -> None:

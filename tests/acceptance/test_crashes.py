@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import psutil
+
+from common.manifest import AttemptOutcome
 from common.names import JobName
 from common.queue import JobState
+from common.queue.records import read_attempt
 from tests.support.lab import Lab
 
 
@@ -29,16 +33,17 @@ def _places(lab: Lab, name: JobName) -> list[str]:
 
 
 def test_kill_in_the_middle_of_a_job(lab: Lab) -> None:
-    name = lab.submit()
+    name = lab.submit(profile="slow")
     agent = lab.start_agent()
-    lab.wait_for(lambda: _stage(lab, name) in ("read", "infer", "seg"), "the worker has the job")
+    lab.wait_for(lambda: _stage(lab, name) == "infer", "the network runs")
     lab.kill_agent(agent)
     assert lab.where(name).state is JobState.CLAIMED
 
     lab.start_agent()
     ended_once(lab, name, attempt=2)
-    lost = [record for record in lab.where(name).attempts if record.outcome.value == "lost"]
-    assert lost == [] or lost[0].counts
+    lost = read_attempt(lab.bucket, name.job_id, 1)
+    assert lost is not None
+    assert (lost.outcome, lost.counts) == (AttemptOutcome.LOST, True)
 
 
 def test_kill_between_seg_on_disk_and_result_with_orthanc_away(lab: Lab) -> None:
@@ -78,16 +83,15 @@ def test_kill_after_the_upload_and_before_the_result(lab: Lab) -> None:
 
 def test_the_worker_alone_is_killed(lab: Lab) -> None:
     """The attempt counts, the worker starts again, the job succeeds on its next attempt."""
-    import psutil
-
-    name = lab.submit()
+    name = lab.submit(profile="slow")
     agent = lab.start_agent()
-    lab.wait_for(lambda: _stage(lab, name) in ("read", "infer", "seg"), "the worker has the job")
-    children = psutil.Process(agent.pid).children()
-    if children:
-        children[0].kill()
+    lab.wait_for(lambda: _stage(lab, name) == "infer", "the network runs")
+    (worker,) = psutil.Process(agent.pid).children()
+    worker.kill()
     where = lab.wait_until_ended(name)
     assert where.state is JobState.SUCCEEDED
+    assert where.result is not None
+    assert where.result.attempt == 2
     assert agent.poll() is None
     assert len(lab.stored_segs()) == 1
 

@@ -95,7 +95,8 @@ class Scene:
         return [
             info.name.split(self.claim.job_id)[0]
             for info in self.bucket.list("v1/")
-            if self.claim.job_id in info.name and info.name.endswith("~1.json")
+            if self.claim.job_id in info.name
+            and info.name.split("~")[-1] in ("demo.json", "1.json")
         ]
 
     def altered_seg(self, **attributes: str) -> bytes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import zipfile
 from pathlib import Path
 
@@ -15,10 +14,10 @@ from lab_side.imaging.seg import build_seg
 from lab_side.imaging.series import SeriesVolume, read_series
 from lab_side.imaging.store import write_dataset
 from lab_side.imaging.together import check_together
+from tests.support.dicom3tools import dcentvfy, dciodvfy
 from tests.support.dicom_series import Edit, make_affine, rotation, write_series
 from tests.support.imaging_cases import (
     blob,
-    dicom3tools,
     make_origin,
     make_profile,
     read_with_dcmqi,
@@ -29,24 +28,22 @@ SHAPE = (8, 24, 18)
 OBLIQUE = make_affine("sagittal", tilt=rotation(11, -6, 4))
 
 
-def complaints(dciodvfy: Path, path: Path, kind: str = "Segmentation") -> set[str]:
+def complaints(path: Path, kind: str = "Segmentation") -> set[str]:
     """What dciodvfy says besides the kind of the object."""
-    done = subprocess.run([dciodvfy, path], capture_output=True, text=True, timeout=60)
+    done = dciodvfy(path)
     lines = set((done.stdout + done.stderr).splitlines())
     assert kind in lines
     return lines - {kind}
 
 
-def inherited(dciodvfy: Path, source: Path) -> set[str]:
+def inherited(source: Path) -> set[str]:
     """Warnings about the patient and study of the source, which the SEG must share."""
-    return {line for line in complaints(dciodvfy, source, "MRImage") if line.startswith("Warning")}
+    return {line for line in complaints(source, "MRImage") if line.startswith("Warning")}
 
 
-def disagreements(dcentvfy: Path, files: list[Path], folder: Path) -> str:
+def disagreements(files: list[Path], folder: Path) -> str:
     """What dcentvfy says about SEG and sources together: they must share their entities."""
-    listing = folder / "files.txt"
-    listing.write_text("".join(f"{path}\n" for path in files))
-    done = subprocess.run([dcentvfy, "-f", listing], capture_output=True, text=True, timeout=60)
+    done = dcentvfy(files, folder / "files.txt")
     assert done.returncode == 0
     return done.stdout + done.stderr
 
@@ -89,14 +86,13 @@ KINDS = ["one", "empty", "three, one empty, overlapping", "three, all empty"]
 
 def judge(tmp_path: Path, kind: str, edit: Edit) -> tuple[set[str], set[str]]:
     """Complaints about the SEG, and those of them that the source has too."""
-    dciodvfy, dcentvfy = dicom3tools("dciodvfy"), dicom3tools("dcentvfy")
     files, volumes = two_series(tmp_path, edit)
     segments = masks(kind)
     seg = tmp_path / "seg.dcm"
     origin = make_origin(make_profile(segments=len(segments)))
     write_dataset(build_seg(segments, volumes[0], volumes, origin), seg)
-    assert disagreements(dcentvfy, [*files, seg], tmp_path) == ""
-    return complaints(dciodvfy, seg), inherited(dciodvfy, files[0])
+    assert disagreements([*files, seg], tmp_path) == ""
+    return complaints(seg), inherited(files[0])
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -111,7 +107,6 @@ def test_empty_attributes_of_the_source_are_the_only_complaint(tmp_path: Path, k
 
 
 def test_the_validators_would_notice_a_fault(tmp_path: Path) -> None:
-    dciodvfy, dcentvfy = dicom3tools("dciodvfy"), dicom3tools("dcentvfy")
     files, volumes = two_series(tmp_path, clean)
     origin = make_origin(make_profile())
     dataset = build_seg([blob(SHAPE)], volumes[0], volumes, origin)
@@ -119,10 +114,8 @@ def test_the_validators_would_notice_a_fault(tmp_path: Path) -> None:
     dataset.PatientID = "ANOTHER"
     seg = tmp_path / "seg.dcm"
     write_dataset(dataset, seg)
-    assert any("Error" in line for line in complaints(dciodvfy, seg))
-    listing = tmp_path / "files.txt"
-    listing.write_text("".join(f"{path}\n" for path in [*files, seg]))
-    done = subprocess.run([dcentvfy, "-f", listing], capture_output=True, text=True, timeout=60)
+    assert any("Error" in line for line in complaints(seg))
+    done = dcentvfy([*files, seg], tmp_path / "files.txt")
     assert "PatientID" in done.stdout + done.stderr
 
 
@@ -144,7 +137,6 @@ def real_series(name: str, folder: Path) -> dict[str, list[Path]]:
 def test_a_mask_on_a_real_study_comes_back_exactly(
     tmp_path: Path, study: str, reference: str | None, body_part: str
 ) -> None:
-    dciodvfy = dicom3tools("dciodvfy")
     files = real_series(study, tmp_path / "study")
     assert len(files) == 4
     volumes = {name: read_series(paths) for name, paths in files.items()}
@@ -156,4 +148,4 @@ def test_a_mask_on_a_real_study_comes_back_exactly(
     write_dataset(build_seg([mask], chosen, list(volumes.values()), origin), seg)
     found = read_with_dcmqi(seg, chosen.voxels.shape, chosen.affine, tmp_path / "dcmqi")
     np.testing.assert_array_equal(found[1], mask)
-    assert complaints(dciodvfy, seg) <= inherited(dciodvfy, next(iter(files.values()))[0])
+    assert complaints(seg) <= inherited(next(iter(files.values()))[0])

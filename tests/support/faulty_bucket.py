@@ -43,6 +43,9 @@ class FaultyBucket:
     def stat(self, name: str) -> ObjectInfo:
         return self._run(lambda: self._inner.stat(name))
 
+    def beacon(self, name: str) -> ObjectInfo:
+        return self._run(lambda: self._inner.beacon(name))
+
     def read(self, name: str, *, limit: int) -> bytes:
         return self._run(lambda: self._inner.read(name, limit=limit))
 

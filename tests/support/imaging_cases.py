@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
 import sys
 from datetime import datetime, timedelta, timezone
@@ -167,15 +165,6 @@ def read_with_dcmqi(
         number = int(path.stem.split("-")[-1])
         found[number] = (sitk.GetArrayFromImage(sampled) > 0).astype(np.uint8)
     return found
-
-
-def dicom3tools(name: str) -> Path:
-    """Path of a validator; skips the test where it is not installed."""
-    folder = os.environ.get("SEGRELAY_DICOM3TOOLS")
-    found = shutil.which(name, path=folder) if folder else shutil.which(name)
-    if found is None:
-        pytest.skip(f"{name} (Debian package dicom3tools) is not installed")
-    return Path(found)
 
 
 def real_study(name: str) -> Path:

@@ -85,7 +85,7 @@ class Lab:
             "SEGRELAY_AGENT_ID": "lab-1",
             "SEGRELAY_WORK_DIR": str(self.folder / "work"),
             "SEGRELAY_DEVICE": "cpu",
-            "SEGRELAY_PROFILES": "tiny",
+            "SEGRELAY_PROFILES": "tiny,slow",
             "SEGRELAY_PROFILES_DIR": str(self.folder / "profiles"),
             "SEGRELAY_ORTHANC_URL": self.orthanc.url,
             "SEGRELAY_ORTHANC_USER": self.orthanc.user,
@@ -193,6 +193,7 @@ class Lab:
 def open_lab(orthanc: OrthancServer, folder: Path) -> Iterator[Lab]:
     """A lab with one small study; its processes end with it."""
     write_tiny_profile(folder / "profiles")
+    write_tiny_profile(folder / "profiles", "slow", slow=True)
     lab = Lab(orthanc=orthanc, folder=folder, study=store_phantom(orthanc, folder / "study"))
     try:
         yield lab

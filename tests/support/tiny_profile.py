@@ -17,8 +17,12 @@ from lab_side.models.networks import build_network
 WEIGHTS_SEED = 4
 
 
-def write_tiny_profile(profiles: Path, name: str = "tiny") -> Path:
-    """Write the profile folder ``profiles/name`` and return it."""
+def write_tiny_profile(profiles: Path, name: str = "tiny", *, slow: bool = False) -> Path:
+    """Write the profile folder ``profiles/name`` and return it.
+
+    ``slow``: small windows that overlap much, so that inference takes some seconds and a
+    test can break in.
+    """
     folder = profiles / name
     folder.mkdir(parents=True)
     document: dict[str, Any] = json.loads((PACKAGED_PROFILES / "demo/profile.json").read_text())
@@ -26,7 +30,8 @@ def write_tiny_profile(profiles: Path, name: str = "tiny") -> Path:
     document["network"]["arguments"]["channels"] = [4, 8]
     document["network"]["arguments"]["strides"] = [2]
     document["preprocessing"]["spacing_mm"] = [4.0, 4.0, 4.0]
-    document["inference"]["window"] = [32, 32, 32]
+    document["inference"]["window"] = [16, 16, 16] if slow else [32, 32, 32]
+    document["inference"]["overlap"] = 0.85 if slow else 0.25
     document["weights"] = {"file": None}
     (folder / "profile.json").write_text(json.dumps(document))
     torch.manual_seed(WEIGHTS_SEED)

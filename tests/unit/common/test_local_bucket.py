@@ -72,7 +72,7 @@ def test_a_beacon_taken_over_refuses_the_beats_of_its_first_owner(bucket: LocalB
         bucket.beat("beat", {"owner": "1c"}, generation=first.generation)
     with pytest.raises(PreconditionFailedError):
         bucket.light("beat", {"owner": "3"}, generation=0)
-    stat = bucket.stat("beat")
+    stat = bucket.beacon("beat")
     assert (stat.generation, stat.metadata) == (second.generation, {"owner": "2"})
 
 
@@ -82,9 +82,11 @@ def test_a_beat_needs_a_beacon(bucket: LocalBucket) -> None:
 
 
 def test_a_manifest_that_looks_like_a_beacon_is_only_bytes(bucket: LocalBucket) -> None:
-    data = b'{"generation": "x", "metadata": []}'
-    info = bucket.create("pending/a", data)
-    bucket.move("pending/a", "claimed/a", generation=info.generation)
+    data = b'{"generation": 5, "metadata": {}}'
+    bucket.create("pending/a", data)
+    stat = bucket.stat("pending/a")
+    assert stat == bucket.list("pending/")[0]
+    bucket.move("pending/a", "claimed/a", generation=stat.generation)
     assert bucket.stat("claimed/a").metadata is None
     assert bucket.read("claimed/a", limit=100) == data
 

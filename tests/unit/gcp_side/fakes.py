@@ -128,7 +128,7 @@ class FakeAgent:
         beat = Beat(identity=_IDENTITY, state=state, version="1", jobs=jobs)
         name = names.agent_object(self.name)
         seen = [item for item in self.bucket.list(name) if item.name == name]
-        generation = self.bucket.stat(name).generation if seen else 0
+        generation = self.bucket.beacon(name).generation if seen else 0
         self.bucket.light(name, beat.to_metadata(), generation=generation)
 
     def tell(self, claim: Claim, stage: str, percent: int) -> None:

@@ -29,6 +29,7 @@ PASSWORD = "hunter2-orthanc"
         ({"BUCKET": ""}, "BUCKET"),
         ({"BUCKET": "ftp://x/y"}, "BUCKET"),
         ({"BUCKET": "file:///"}, "BUCKET"),
+        ({"BUCKET": "gs://"}, "BUCKET"),
         ({"ORTHANC_URL": ""}, "ORTHANC_URL"),
         ({"ORTHANC_URL": "http://orthanc.example.org"}, "ORTHANC_URL"),
         ({"ORTHANC_URL": f"https://me:{PASSWORD}@example.org"}, "ORTHANC_URL"),
@@ -64,8 +65,9 @@ def test_no_dict_at_all(settings: Settings) -> None:
     assert [error.id for error in run_checks()] == ["labseg.E001"]
 
 
-def test_good_settings_have_no_complaint(settings: Settings) -> None:
-    settings.SEGRELAY = settings.SEGRELAY | {"BUCKET": "file:///srv/q"}
+@pytest.mark.parametrize("bucket", ["file:///srv/q", "gs://segrelay", "gs://segrelay/queue"])
+def test_good_settings_have_no_complaint(settings: Settings, bucket: str) -> None:
+    settings.SEGRELAY = settings.SEGRELAY | {"BUCKET": bucket}
     assert run_checks() == []
 
 

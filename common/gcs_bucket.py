@@ -1,0 +1,475 @@
+"""Google Cloud Storage as bucket: every change is one request with its preconditions.
+
+The client repeats a request whose answer was lost, and then a change that it made itself
+looks like somebody else's. Three answers to that, by operation:
+
+``create``, ``light``   each call writes a random nonce beside the content; when the store
+                        says that the object exists already, the nonce tells whose it is
+``beat``                a PATCH keeps the generation that it asks for: repeating it is harmless
+``move``, ``delete``    a repetition finds no source (ObjectNotFoundError): the caller looks
+                        at the destination, or has nothing left to do
+
+Only ``objects.move`` renames in one step. The client's ``rename_blob`` copies and deletes,
+so several agents could each own a copy of one job.
+Source: https://cloud.google.com/storage/docs/json_api/v1/objects/move and
+https://cloud.google.com/storage/docs/retry-strategy
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import secrets
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from http.client import HTTPException
+from ipaddress import ip_address
+from typing import Any, NoReturn
+from urllib.parse import urlsplit
+
+import urllib3
+from google.api_core import exceptions as api
+from google.api_core.retry import Retry
+from google.auth import exceptions as auth
+from google.cloud import storage  # type: ignore[import-untyped]
+from google.cloud.storage.exceptions import (  # type: ignore[import-untyped]
+    DataCorruption,
+    InvalidResponse,
+)
+
+from common.bounded_http import BoundedAdapter
+from common.bucket import ObjectInfo
+from common.errors import (
+    FixConfigurationError,
+    ObjectExistsError,
+    ObjectNotFoundError,
+    PreconditionFailedError,
+    StoreUnavailableError,
+)
+
+REQUEST_TIMEOUT = (5.0, 15.0)
+"""Seconds to connect, and to wait for the next bytes of an answer."""
+
+ANSWER_LIMIT = 25.0
+"""Seconds for an answer's body, however small the pieces in which it comes."""
+
+RETRY_DEADLINE = 30.0
+"""Seconds after which no request is repeated any more; a beat must fit into the lease."""
+
+LONGEST_PAUSE = 8.0
+"""Seconds between two tries at most; each pause is random between 0 and its limit."""
+
+_EMULATOR = "STORAGE_EMULATOR_HOST"
+_NO_BUCKET_LOOKUP = "DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA"
+_WRITE_KEY = "segrelay-write"
+"""Metadata key of the nonce that says which call wrote an object."""
+
+_LIST_FIELDS = "items(name,generation,updated,size,metadata),nextPageToken"
+_CONNECTION_ERRORS = (OSError, HTTPException, urllib3.exceptions.HTTPError, DataCorruption)
+"""``requests`` derives its errors from OSError."""
+
+_RATE_REASONS = {"rateLimitExceeded", "userRateLimitExceeded"}
+_HOLD_REASONS = {"retentionPolicyNotMet", "objectUnderActiveHold"}
+_RIGHTS = {
+    "list": "storage.objects.list",
+    "read": "storage.objects.get",
+    "create": "storage.objects.create",
+    "write over": "storage.objects.create and storage.objects.delete",
+    "move": "storage.objects.move on the source and storage.objects.create on the destination",
+    "delete": "storage.objects.delete",
+    "update": "storage.objects.update",
+}
+"""What each operation needs. https://cloud.google.com/storage/docs/access-control/iam-json"""
+
+_log = logging.getLogger("segrelay.bucket")
+
+
+class GcsBucket:
+    """The bucket protocol over ``gs://bucket/prefix``; thread-safe.
+
+    Parameters
+    ----------
+    client:
+        An authorised client.
+    bucket:
+        The bucket's name.
+    prefix:
+        The queue's root within the bucket, without slashes at its ends; may be empty.
+    deadline:
+        Seconds for all tries of one operation.
+    first_pause:
+        Seconds at most before the second try; doubles with every further one, with jitter.
+    answer_limit:
+        Seconds for one answer's body.
+    """
+
+    def __init__(
+        self,
+        client: storage.Client,
+        bucket: str,
+        prefix: str,
+        *,
+        deadline: float = RETRY_DEADLINE,
+        first_pause: float = 0.5,
+        answer_limit: float = ANSWER_LIMIT,
+    ) -> None:
+        # Or the client looks the bucket up in a thread, for traces that nobody reads; an agent
+        # has no right to that.
+        os.environ.setdefault(_NO_BUCKET_LOOKUP, "true")
+        client._http.mount(client.api_endpoint, BoundedAdapter(answer_limit))
+        self._client = client
+        self._bucket = client.bucket(bucket)
+        self._address = f"gs://{bucket}/{prefix}".rstrip("/")
+        self._root = f"{prefix}/" if prefix else ""
+        retry = Retry(
+            predicate=_will_pass,
+            initial=first_pause,
+            maximum=LONGEST_PAUSE,
+            timeout=deadline,
+            on_error=_close_response,
+        )
+        self._patience: dict[str, Any] = {"timeout": REQUEST_TIMEOUT, "retry": retry}
+        self._beacon_keys: dict[str, frozenset[str]] = {}
+
+    @property
+    def client(self) -> storage.Client:
+        """The client."""
+        return self._client
+
+    @property
+    def prefix(self) -> str:
+        """The queue's root within the bucket, without slashes at its ends."""
+        return self._root.rstrip("/")
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def describe(self) -> str:
+        """``gs://bucket/prefix``, and the endpoint where it is not Google's own."""
+        endpoint = self._client.api_endpoint
+        own = f"https://storage.{self._client.universe_domain}"
+        return self._address if endpoint == own else f"{self._address} at {endpoint}"
+
+    def list(self, prefix: str) -> list[ObjectInfo]:
+        """As the protocol; brings the metadata of beacons along."""
+        with self._errors("list"):
+            blobs = self._client.list_blobs(
+                self._bucket, prefix=self._root + prefix, fields=_LIST_FIELDS, **self._patience
+            )
+            found = [self._info(blob) for blob in blobs]
+        return sorted(found, key=lambda info: info.name)
+
+    def stat(self, name: str) -> ObjectInfo:
+        """As the protocol."""
+        blob = self._blob(name)
+        with self._errors("read", name):
+            blob.reload(**self._patience)
+        return self._info(blob)
+
+    def beacon(self, name: str) -> ObjectInfo:
+        """As the protocol: an object like any other here."""
+        return self.stat(name)
+
+    def read(self, name: str, *, limit: int) -> bytes:
+        """As the protocol; one ranged GET."""
+        blob = self._blob(name)
+        with self._errors("read", name):
+            try:
+                data: bytes = blob.download_as_bytes(start=0, end=limit, **self._patience)
+            except api.RequestRangeNotSatisfiable:
+                # An object without bytes has no range.
+                return b""
+        return data
+
+    def create(self, name: str, data: bytes) -> ObjectInfo:
+        """As the protocol."""
+        nonce = secrets.token_hex(16)
+        try:
+            with self._errors("create", name):
+                return self._upload(name, data, {_WRITE_KEY: nonce}, generation=0)
+        except api.PreconditionFailed:
+            written = self._written_by(nonce, name)
+        if written is None:
+            raise ObjectExistsError(f"The object {name} exists already.")
+        return written
+
+    def replace(self, name: str, data: bytes) -> ObjectInfo:
+        """As the protocol."""
+        with self._errors("write over", name):
+            return self._upload(name, data, {_WRITE_KEY: secrets.token_hex(16)}, generation=None)
+
+    def move(self, source: str, destination: str, *, generation: int) -> ObjectInfo:
+        """As the protocol; a won move whose answer was lost raises ObjectNotFoundError."""
+        old, new = self._blob(source), self._blob(destination)
+        try:
+            with self._errors("move", source):
+                # With the source's condition alone the client would not repeat a request.
+                moved = self._bucket.move_blob(
+                    old,
+                    new.name,
+                    if_generation_match=0,
+                    if_source_generation_match=generation,
+                    **self._patience,
+                )
+                return self._info(moved)
+        except api.PreconditionFailed:
+            self._explain_refused_move(source, destination, generation)
+
+    def delete(self, name: str, *, generation: int) -> None:
+        """As the protocol; a deletion whose answer was lost raises ObjectNotFoundError."""
+        blob = self._blob(name)
+        try:
+            with self._errors("delete", name):
+                blob.delete(if_generation_match=generation, **self._patience)
+        except api.PreconditionFailed:
+            raise _other_generation(name) from None
+
+    def light(self, name: str, metadata: Mapping[str, str], *, generation: int) -> ObjectInfo:
+        """As the protocol; an object without content."""
+        nonce = secrets.token_hex(16)
+        marked = {**metadata, _WRITE_KEY: nonce}
+        try:
+            with self._errors("write over", name):
+                info = self._upload(name, b"", marked, generation=generation)
+        except api.PreconditionFailed:
+            written = self._written_by(nonce, name)
+            if written is None:
+                raise _other_generation(name) from None
+            info = written
+        self._beacon_keys[name] = frozenset(metadata)
+        return info
+
+    def beat(self, name: str, metadata: Mapping[str, str], *, generation: int) -> ObjectInfo:
+        """As the protocol; PATCH merges, so keys of the last beat that are gone are unset."""
+        blob = self._blob(name)
+        gone = self._beacon_keys.get(name, frozenset()) - set(metadata)
+        blob.metadata = {**dict.fromkeys(gone), **metadata}
+        try:
+            with self._errors("update", name):
+                blob.patch(if_generation_match=generation, **self._patience)
+        except api.PreconditionFailed:
+            raise _other_generation(name) from None
+        self._beacon_keys[name] = frozenset(metadata)
+        return self._info(blob)
+
+    def _blob(self, name: str) -> storage.Blob:
+        parts = name.split("/")
+        if any(part in ("", ".", "..") or "\\" in part for part in parts):
+            raise ObjectNotFoundError(f"{name!r} cannot name an object.")
+        return self._bucket.blob(self._root + name)
+
+    def _upload(
+        self, name: str, data: bytes, metadata: Mapping[str, str], *, generation: int | None
+    ) -> ObjectInfo:
+        blob = self._blob(name)
+        blob.metadata = metadata
+        kind = "application/json" if name.endswith(".json") else "application/octet-stream"
+        blob.upload_from_string(
+            data, content_type=kind, if_generation_match=generation, **self._patience
+        )
+        return self._info(blob)
+
+    def _written_by(self, nonce: str, name: str) -> ObjectInfo | None:
+        """The object, if the call with this nonce wrote it; None if another did."""
+        blob = self._blob(name)
+        try:
+            with self._errors("read", name):
+                blob.reload(**self._patience)
+        except ObjectNotFoundError:
+            raise StoreUnavailableError(
+                f"The object {name} was there and is gone: whose it was cannot be told."
+            ) from None
+        return self._info(blob) if (blob.metadata or {}).get(_WRITE_KEY) == nonce else None
+
+    def _explain_refused_move(self, source: str, destination: str, generation: int) -> NoReturn:
+        """Say which of the two conditions failed, by looking at the source.
+
+        Generations never come back: a source that still has the right one had it when the
+        move was refused, so the destination existed. A source that is gone may be a won move
+        whose answer was lost, whatever lies at the destination.
+        """
+        if self.stat(source).generation != generation:
+            raise _other_generation(source)
+        raise ObjectExistsError(f"The object {destination} exists already.")
+
+    def _info(self, blob: storage.Blob) -> ObjectInfo:
+        metadata = dict(blob.metadata or {})
+        is_beacon = blob.size == 0
+        metadata.pop(_WRITE_KEY, None)
+        updated: datetime = blob.updated
+        return ObjectInfo(
+            name=blob.name.removeprefix(self._root),
+            generation=int(blob.generation),
+            updated=updated,
+            size=int(blob.size),
+            metadata=metadata if is_beacon else None,
+        )
+
+    @contextlib.contextmanager
+    def _errors(self, operation: str, name: str = "") -> Iterator[None]:
+        """Turn the client's exceptions into ours, but for 412 and 416, which callers read.
+
+        No message repeats the client's: it may hold addresses with upload tickets.
+        """
+        try:
+            yield
+        except (api.PreconditionFailed, api.RequestRangeNotSatisfiable):
+            raise
+        except api.NotFound as error:
+            if not name or "bucket does not exist" in error.message:
+                raise self._no_bucket() from error
+            raise ObjectNotFoundError(f"There is no object {name}.") from error
+        except api.GoogleAPICallError as error:
+            _close_response(error)
+            raise self._refused(operation, error) from error
+        except auth.GoogleAuthError as error:
+            raise _sign_in_failed(error) from None
+        except (api.RetryError, *_CONNECTION_ERRORS) as error:
+            raise StoreUnavailableError(
+                f"The bucket did not answer ({type(_cause(error)).__name__})."
+            ) from error
+
+    def _refused(
+        self, operation: str, error: api.GoogleAPICallError
+    ) -> StoreUnavailableError | FixConfigurationError:
+        status = int(error.code or 0)
+        reason = _reason(error)
+        if _will_pass(error):
+            return StoreUnavailableError(f"The bucket answered {status}.")
+        if reason in _HOLD_REASONS:
+            return FixConfigurationError(
+                f"{self._address} keeps objects from being moved ({reason}).",
+                code="bucket-retention",
+                remedy="Remove the retention policy and all holds from the queue's bucket.",
+            )
+        if status == 401:
+            return no_credentials()
+        if status == 403:
+            return FixConfigurationError(
+                f"{self._address} does not let this account {operation} objects.",
+                code="bucket-forbidden",
+                remedy=f"Give the service account {_RIGHTS[operation]} under the queue's prefix; "
+                "roles/storage.objectUser holds them all.",
+            )
+        return FixConfigurationError(
+            f"{self._address} refused to {operation} objects ({status} {reason}).",
+            code="bucket-refused",
+            remedy="Check the bucket's address and that it is a Google Cloud Storage bucket.",
+        )
+
+    def _no_bucket(self) -> FixConfigurationError:
+        return FixConfigurationError(
+            f"There is no bucket for {self._address}.",
+            code="bucket-missing",
+            remedy="Correct the address, or create the bucket.",
+        )
+
+
+def open_gcs_bucket(bucket: str, prefix: str) -> GcsBucket:
+    """The bucket with this computer's own credentials (Application Default Credentials).
+
+    Raises
+    ------
+    FixConfigurationError
+        There are no credentials, or a variable of the environment leads to a foreign server.
+    """
+    emulator = os.environ.get(_EMULATOR)
+    if emulator is not None:
+        _check_emulator(emulator)
+        _log.warning("%s is set: the queue is at %s, not at Google.", _EMULATOR, emulator)
+    try:
+        client = storage.Client(project=None)
+    except auth.GoogleAuthError:
+        raise no_credentials() from None
+    _check_endpoint(client.api_endpoint)
+    return GcsBucket(client, bucket, prefix)
+
+
+def no_credentials() -> FixConfigurationError:
+    """Nobody is signed in."""
+    return FixConfigurationError(
+        "There are no usable credentials for Google Cloud Storage.",
+        code="bucket-credentials",
+        remedy="Set GOOGLE_APPLICATION_CREDENTIALS to the service account's key file, or run "
+        "gcloud auth application-default login.",
+    )
+
+
+def _check_emulator(address: str) -> None:
+    """Left over from a test, the variable would silently send the queue to another server."""
+    parts = urlsplit(address)
+    is_http = parts.scheme in ("http", "https") and "@" not in address
+    if is_http and _is_loopback(parts.hostname):
+        return
+    raise FixConfigurationError(
+        f"{_EMULATOR} is set and is not an http address on this computer.",
+        code="bucket-emulator",
+        remedy=f"Unset {_EMULATOR}; only http(s)://127.0.0.1:PORT is allowed, for tests.",
+    )
+
+
+def _check_endpoint(endpoint: str) -> None:
+    parts = urlsplit(endpoint)
+    if "@" in endpoint or (parts.scheme != "https" and not _is_loopback(parts.hostname)):
+        raise FixConfigurationError(
+            "The endpoint of Google Cloud Storage is not an https address without a password.",
+            code="bucket-endpoint",
+            remedy="Unset API_ENDPOINT_OVERRIDE, or give an https address.",
+        )
+
+
+def _is_loopback(host: str | None) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return host is not None and ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _other_generation(name: str) -> PreconditionFailedError:
+    return PreconditionFailedError(f"The object {name} is another generation.")
+
+
+def _sign_in_failed(
+    error: auth.GoogleAuthError,
+) -> StoreUnavailableError | FixConfigurationError:
+    if _will_pass(error):
+        return StoreUnavailableError("Google's sign-in service did not answer.")
+    return no_credentials()
+
+
+def _will_pass(error: BaseException) -> bool:
+    """Whether the same request may succeed a moment later."""
+    if isinstance(error, auth.GoogleAuthError):
+        return isinstance(error, auth.TransportError) or error.retryable
+    if isinstance(error, InvalidResponse):
+        return _is_passing_status(error.response.status_code)
+    if isinstance(error, api.GoogleAPICallError):
+        return _is_passing_status(int(error.code or 0)) or _reason(error) in _RATE_REASONS
+    return isinstance(error, _CONNECTION_ERRORS)
+
+
+def _is_passing_status(status: int) -> bool:
+    return status in (408, 429) or status >= 500
+
+
+def _close_response(error: BaseException) -> None:
+    """The client leaves the connection of a refused download open."""
+    response = getattr(error, "response", None)
+    if response is not None:
+        response.close()
+
+
+def _reason(error: api.GoogleAPICallError) -> str:
+    """Google's one-word reason; empty where the answer has none."""
+    first = next(iter(error.errors), None)
+    reason = first.get("reason") if isinstance(first, dict) else None
+    return reason if isinstance(reason, str) else ""
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What lies behind "the time for retries is over"."""
+    return (error.cause or error) if isinstance(error, api.RetryError) else error

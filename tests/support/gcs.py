@@ -1,0 +1,78 @@
+"""Google Cloud Storage buckets over the strict fake, for tests."""
+
+from __future__ import annotations
+
+import contextlib
+import secrets
+from collections.abc import Iterator
+from datetime import datetime, timezone
+
+from google.auth.credentials import AnonymousCredentials
+from google.cloud import storage  # type: ignore[import-untyped]
+
+from common.gcs_bucket import GcsBucket
+from common.queue import ClaimDesk, scan
+from infra.fake_gcs import FakeGcs
+
+BUCKET = "segrelay"
+
+FIRST_PAUSE = 0.005
+"""Seconds before a retry: the fake is never overloaded."""
+
+
+def make_client(url: str) -> storage.Client:
+    """A client of the fake at ``url``, whatever the environment says."""
+    return storage.Client(
+        project="test",
+        credentials=AnonymousCredentials(),  # type: ignore[no-untyped-call]
+        client_options={"api_endpoint": url},
+    )
+
+
+def make_bucket(
+    url: str, prefix: str, *, deadline: float = 20.0, answer_limit: float = 20.0
+) -> GcsBucket:
+    """A bucket of the fake at ``url``."""
+    return GcsBucket(
+        make_client(url),
+        BUCKET,
+        prefix,
+        deadline=deadline,
+        first_pause=FIRST_PAUSE,
+        answer_limit=answer_limit,
+    )
+
+
+@contextlib.contextmanager
+def fresh_bucket(
+    fake: FakeGcs, *, deadline: float = 20.0, answer_limit: float = 20.0
+) -> Iterator[GcsBucket]:
+    """An empty bucket of a fake that is shared: its own prefix, no faults, an empty log."""
+    fake.faults.clear()
+    fake.forget_requests()
+    prefix = f"queue/{secrets.token_hex(4)}"
+    bucket = make_bucket(fake.url, prefix, deadline=deadline, answer_limit=answer_limit)
+    try:
+        yield bucket
+    finally:
+        fake.faults.clear()
+        bucket.close()
+
+
+def claim_all(url: str, prefix: str, number: int) -> list[str]:
+    """Claim as agent ``number`` until nothing waits; returns the job ids won.
+
+    A process of its own runs this; all go for the first few jobs, so that they meet.
+    """
+    bucket = make_bucket(url, prefix)
+    desk = ClaimDesk(bucket, f"lab-{number}", now=lambda: datetime.now(timezone.utc))
+    won = []
+    try:
+        while pending := scan(bucket).pending:
+            for job in pending[:10]:
+                claim = desk.claim(job)
+                if claim is not None:
+                    won.append(claim.job_id)
+    finally:
+        bucket.close()
+    return won
