@@ -23,8 +23,8 @@ from lab_side.imaging.pipeline import network_input
 
 TRAINING_SEEDS = range(1_000_000, 1_000_280)
 VALIDATION_SEEDS = range(2_000_000, 2_000_024)
-HELD_OUT_LESION_SEEDS = range(3_000_000, 3_000_020)
-HELD_OUT_HEALTHY_SEEDS = range(3_000_020, 3_000_040)
+HELD_OUT_LESION_SEEDS = (*range(3_000_000, 3_000_020), *range(3_000_040, 3_000_060))
+HELD_OUT_HEALTHY_SEEDS = (*range(3_000_020, 3_000_040), *range(3_000_060, 3_000_080))
 
 PROFILE_FOLDER = Path(__file__).parents[1] / "lab_side" / "profiles" / "demo"
 
