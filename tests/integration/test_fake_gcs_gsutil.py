@@ -91,7 +91,7 @@ def test_an_operator_sees_every_state(gsutil: Gsutil, bucket: GcsBucket) -> None
     assert listed.returncode == 0, listed.stderr
     root = f"gs://{BUCKET}/q/v1"
     assert sorted(listed.stdout.split()) == [
-        f"{root}/done/1-{ended.job_id}~demo~1.json",
+        f"{root}/done/1-{ended.job_id}~demo.json",
         f"{root}/jobs/claimed/lab-1/2-{runs.job_id}~demo~1.json",
         f"{root}/jobs/pending/3-{waits.job_id}~demo~0.json",
         f"{root}/results/{ended.job_id}.json",
