@@ -11,7 +11,7 @@ import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 
@@ -78,7 +78,11 @@ class AgentConfig(BaseModel):
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
     """``auto`` takes the first GPU, else the CPU."""
     poll_seconds: Annotated[float, Field(ge=0.2, le=60)] = 2.0
-    """Between two looks at the queue."""
+    """Between two looks at the queue: always at a directory, soon after activity at a bucket."""
+    idle_poll_seconds: Annotated[float, Field(ge=0.2, le=60)] = 15.0
+    """Between two looks at a cloud bucket in which nothing has happened for some minutes."""
+    directory_events: Literal["native", "polling", "off"] = "native"
+    """How a queue directory rings: ``polling`` for network shares, which send no events."""
     min_free_gb: Annotated[float, Field(ge=0)] = 2.0
     """No job is claimed with less free disk under ``work_dir``."""
     hang_minutes: Annotated[float, Field(gt=0)] = 15.0

@@ -31,6 +31,7 @@ from lab_side.agent.identity import is_dead, this_process
 from lab_side.agent.models import load_models
 from lab_side.agent.orthanc_gate import OrthancGate
 from lab_side.agent.outbox import Outbox
+from lab_side.agent.pace import Pace
 from lab_side.agent.pipeline import Pipeline
 from lab_side.config import AgentConfig
 from lab_side.log import event
@@ -61,13 +62,23 @@ class Agent:
         self._reaper = Reaper(bucket, config.agent_id, now=self._lease.now, is_dead=is_dead)
         self._heartbeat = Heartbeat(bucket, self._lease, self._board, on_lost=self._lease_lost)
         self._wake = threading.Event()
-        self._doorbell = (
-            Doorbell(bucket.root, self._wake) if isinstance(bucket, LocalBucket) else None
-        )
+        self._doorbell = self._make_doorbell()
+        self._pace = self._make_pace()
         self._draining = threading.Event()
         self._cancelled = threading.Event()
         self._fatal: SegRelayError | None = None
         self._pipeline: Pipeline | None = None
+
+    def _make_doorbell(self) -> Doorbell | None:
+        events = self._config.directory_events
+        if not isinstance(self._bucket, LocalBucket) or events == "off":
+            return None
+        return Doorbell(self._bucket.root, self._wake, polling=events == "polling")
+
+    def _make_pace(self) -> Pace:
+        # A look at a directory costs nothing; one at a cloud bucket is billed.
+        active, idle = self._config.poll_seconds, self._config.idle_poll_seconds
+        return Pace(active=active, idle=active if isinstance(self._bucket, LocalBucket) else idle)
 
     def run(self, *, until_idle: bool = False) -> None:
         """Serve until stopped; with ``until_idle``, until nothing is left to claim.
@@ -132,6 +143,7 @@ class Agent:
             profiles=self._profiles,
             model_sha256={name: reply.model_sha256 for name, reply in loaded.items()},
             agent=self._config.agent_id,
+            on_room=self._wake.set,
             on_fatal=self._fail,
         )
 
@@ -151,7 +163,7 @@ class Agent:
             if until_idle and not claimable and pipeline.has_nothing_to_do():
                 return
             self._check_threads(pipeline)
-            self._wake.wait(self._config.poll_seconds)
+            self._wake.wait(self._pace.pause())
         self._drain(pipeline)
 
     def _look(self, pipeline: Pipeline) -> bool:
@@ -181,6 +193,8 @@ class Agent:
 
     def _claim(self, view: QueueView, pipeline: Pipeline) -> bool:
         waiting = [job for job in view.pending if job.name.profile in self._profiles]
+        if waiting or self._board.jobs():
+            self._pace.note_activity()
         if not waiting:
             self._board.set_state("listening")
             return False

@@ -2,7 +2,8 @@
 
 Events get lost in bursts, and after a directory was removed and made again the watching
 threads are dead while the observer says it is alive: so the threads themselves are looked
-at and the observer is made anew.
+at and the observer is made anew. Network shares send no events of what other computers do:
+there the observer compares listings instead.
 """
 
 from __future__ import annotations
@@ -15,19 +16,32 @@ from pathlib import Path
 from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
+from watchdog.observers.polling import PollingObserver
 
 from common import names
 from lab_side.log import event
+
+POLLING_EVERY = 1.0
+"""Seconds between two listings of a directory that sends no events."""
 
 logger = logging.getLogger("segrelay.doorbell")
 
 
 class Doorbell(FileSystemEventHandler):
-    """Sets ``rang`` when something appears in the pending folder."""
+    """Sets ``rang`` when something appears in the pending folder.
 
-    def __init__(self, root: Path, rang: threading.Event) -> None:
+    Parameters
+    ----------
+    root:
+        The queue's directory.
+    polling:
+        Compare listings instead of asking the operating system for events.
+    """
+
+    def __init__(self, root: Path, rang: threading.Event, *, polling: bool = False) -> None:
         self._folder = root / names.PENDING
         self._rang = rang
+        self._polling = polling
         self._observer: BaseObserver | None = None
 
     def on_any_event(self, event: FileSystemEvent) -> None:
@@ -42,7 +56,7 @@ class Doorbell(FileSystemEventHandler):
         ):
             return
         self.close()
-        observer = Observer()
+        observer = PollingObserver(timeout=POLLING_EVERY) if self._polling else Observer()
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             observer.schedule(self, str(self._folder))

@@ -87,6 +87,7 @@ class Pipeline:
         profiles: Mapping[str, Profile],
         model_sha256: Mapping[str, str],
         agent: str,
+        on_room: Callable[[], None],
         on_fatal: Callable[[SegRelayError], None],
     ) -> None:
         self._desk = desk
@@ -100,6 +101,7 @@ class Pipeline:
         self._profiles = profiles
         self._model_sha256 = model_sha256
         self._agent = agent
+        self._on_room = on_room
         self._on_fatal = on_fatal
         self._claims: queue.Queue[Claim] = queue.Queue(maxsize=1)
         self._ready: queue.Queue[Case] = queue.Queue(maxsize=1)
@@ -289,6 +291,7 @@ class Pipeline:
             self._log_inferred(case, entry)
             self._board.post(case.job_id, case.attempt, UPLOAD)
             self._delivery.set()
+            self._on_room()
         except SegRelayError as error:
             self._settle(
                 claim,
@@ -414,4 +417,5 @@ class Pipeline:
 
     def _forget(self, claim: Claim) -> None:
         self._board.drop(claim.job_id)
+        self._on_room()
         shutil.rmtree(self._folders.of(claim.job_id, claim.attempt), ignore_errors=True)

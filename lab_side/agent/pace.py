@@ -1,0 +1,55 @@
+"""How long the agent waits between two looks at the queue.
+
+A look at a cloud bucket costs money (one listing), a look at a directory does not. So a
+cloud bucket is looked at often for some minutes after there was something to do, and seldom
+when nothing has happened for a while. Pauses are spread at random: agents that were started
+together, or a site's many jobs, would otherwise ask in the same moment for ever.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable
+
+__all__ = ["ACTIVE_FOR", "JITTER", "Pace"]
+
+ACTIVE_FOR = 300.0
+"""Seconds after the last activity in which the short pause holds."""
+
+JITTER = 0.2
+"""Each pause is longer or shorter by up to this share."""
+
+
+class Pace:
+    """The pause before the next look.
+
+    Parameters
+    ----------
+    active, idle:
+        Seconds between two looks soon after activity, and otherwise.
+    """
+
+    def __init__(
+        self,
+        *,
+        active: float,
+        idle: float,
+        monotonic: Callable[[], float] = time.monotonic,
+        chance: random.Random | None = None,
+    ) -> None:
+        self._active = active
+        self._idle = max(active, idle)
+        self._monotonic = monotonic
+        self._chance = random.Random() if chance is None else chance  # noqa: S311
+        self._last_activity = monotonic()
+
+    def note_activity(self) -> None:
+        """Something was there to do: more may follow."""
+        self._last_activity = self._monotonic()
+
+    def pause(self) -> float:
+        """Seconds until the next look."""
+        is_active = self._monotonic() - self._last_activity < ACTIVE_FOR
+        middle = self._active if is_active else self._idle
+        return middle * self._chance.uniform(1 - JITTER, 1 + JITTER)

@@ -1,0 +1,72 @@
+"""The bell rings when a job arrives, also after the directory was taken away and made again."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from common import names
+from common.local_bucket import LocalBucket
+from common.queue import SiteDesk
+from lab_side.agent.doorbell import Doorbell
+from tests.support.jobs import make_manifest
+
+LIMIT = 20.0
+"""Seconds to wait for a bell; a polling one looks every second."""
+
+
+@pytest.fixture(params=[False, True], ids=["native", "polling"])
+def polling(request: pytest.FixtureRequest) -> bool:
+    return bool(request.param)
+
+
+@pytest.fixture
+def rang() -> threading.Event:
+    return threading.Event()
+
+
+@pytest.fixture
+def doorbell(tmp_path: Path, rang: threading.Event, polling: bool) -> Iterator[Doorbell]:
+    bell = Doorbell(tmp_path, rang, polling=polling)
+    bell.supervise()
+    yield bell
+    bell.close()
+
+
+@pytest.mark.usefixtures("doorbell")
+def test_a_submitted_job_rings(tmp_path: Path, rang: threading.Event) -> None:
+    SiteDesk(LocalBucket(tmp_path)).submit(make_manifest())
+    assert rang.wait(LIMIT)
+
+
+def test_it_rings_again_after_the_folder_was_removed_and_made_again(
+    tmp_path: Path, rang: threading.Event, doorbell: Doorbell
+) -> None:
+    shutil.rmtree(tmp_path / names.PENDING)
+    site = SiteDesk(LocalBucket(tmp_path))
+    deadline = time.monotonic() + LIMIT
+    while not rang.is_set():
+        assert time.monotonic() < deadline, "the bell never rang again"
+        # As the agent does: a look at the emitters at every scan, jobs arriving meanwhile.
+        doorbell.supervise()
+        site.submit(make_manifest())
+        rang.wait(0.2)
+
+
+def test_a_file_that_is_read_or_removed_does_not_ring(
+    tmp_path: Path, rang: threading.Event, doorbell: Doorbell
+) -> None:
+    bucket = LocalBucket(tmp_path)
+    name = SiteDesk(bucket).submit(make_manifest())
+    assert rang.wait(LIMIT)
+    doorbell.close()
+    rang.clear()
+    doorbell.supervise()
+    bucket.read(name.pending, limit=10)
+    bucket.delete(name.pending, generation=bucket.stat(name.pending).generation)
+    assert not rang.wait(1.5)
