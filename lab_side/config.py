@@ -13,7 +13,15 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    field_validator,
+)
 
 from common.errors import FixConfigurationError
 from common.manifest import describe_first_error
@@ -38,6 +46,8 @@ VARIABLES: Mapping[str, tuple[str, ...]] = {
     "SEGRELAY_ORTHANC_URL": ("orthanc", "url"),
     "SEGRELAY_ORTHANC_USER": ("orthanc", "user"),
     "SEGRELAY_ORTHANC_CA_FILE": ("orthanc", "ca_file"),
+    "SEGRELAY_SITE_KEYS": ("trust", "site_keys"),
+    "SEGRELAY_AGENT_KEYS": ("trust", "agent_keys"),
 }
 """Environment variable to the setting that it overrules."""
 
@@ -60,6 +70,24 @@ class ModelConfig(BaseModel):
     """Of ``weights``: what is loaded is what was meant."""
 
 
+def _split(value: object) -> object:
+    """A variable holds a list as words between commas."""
+    if isinstance(value, str):
+        return [word.strip() for word in value.split(",") if word.strip()]
+    return value
+
+
+class TrustConfig(BaseModel):
+    """Whom this agent believes; public keys as ``lab-agent keygen`` prints them."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    site_keys: Annotated[tuple[str, ...], BeforeValidator(_split)] = ()
+    """With any, only jobs that one of these sites signed are run."""
+    agent_keys: Annotated[tuple[str, ...], BeforeValidator(_split)] = ()
+    """Of the other agents on the same queue: only their signed results end a job here."""
+
+
 class AgentConfig(BaseModel):
     """Everything the agent needs to know."""
 
@@ -72,6 +100,7 @@ class AgentConfig(BaseModel):
     work_dir: Path
     """Downloads, and the outbox of SEGs that wait for Orthanc. Absolute, on a local disk."""
     orthanc: OrthancSettings
+    trust: TrustConfig = TrustConfig()
     models: Annotated[tuple[ModelConfig, ...], Field(min_length=1)]
     profiles_dir: Path | None = None
     """The lab's own profiles."""
@@ -153,6 +182,29 @@ def load_config(
             remedy="Set it in the TOML file or by environment variable; see the README.",
         ) from None
     return config.model_copy(update={"orthanc": config.orthanc.checked()})
+
+
+def load_queue_address(
+    path: Path | None = None, environment: Mapping[str, str] | None = None
+) -> str:
+    """Where the queue is; needs no other setting, and no password.
+
+    Raises
+    ------
+    FixConfigurationError
+        ``bucket-address``: none is configured; or the file cannot be read.
+    """
+    environment = os.environ if environment is None else environment
+    values = _read_file(path, environment)
+    _overrule(values, environment)
+    address = values.get("bucket")
+    if isinstance(address, str) and address:
+        return address
+    raise FixConfigurationError(
+        "No queue is configured.",
+        code="bucket-address",
+        remedy="Set bucket in the TOML file, or SEGRELAY_BUCKET.",
+    )
 
 
 def _read_file(path: Path | None, environment: Mapping[str, str]) -> dict[str, Any]:

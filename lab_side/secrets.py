@@ -1,4 +1,4 @@
-"""Where the Orthanc password comes from: environment, systemd credential, keyring."""
+"""Where secrets come from: environment, systemd credential, keyring."""
 
 from __future__ import annotations
 
@@ -6,10 +6,18 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from common.errors import FixConfigurationError
+from common.signing import SigningKey
 
 PASSWORD_VARIABLE = "SEGRELAY_ORTHANC_PASSWORD"  # noqa: S105
 CREDENTIAL_NAME = "orthanc-password"
 KEYRING_SERVICE = "segrelay-orthanc"
+
+SIGNING_VARIABLE = "SEGRELAY_SIGNING_KEY"
+SIGNING_CREDENTIAL = "signing-key"
+SIGNING_SERVICE = "segrelay-signing"
+
+SECRET_PLACES = frozenset({PASSWORD_VARIABLE, SIGNING_VARIABLE, "CREDENTIALS_DIRECTORY"})
+"""Variables that lead to secrets; the worker, which runs the models, gets none of them."""
 
 
 def orthanc_password(user: str, environment: Mapping[str, str]) -> str:
@@ -26,7 +34,9 @@ def orthanc_password(user: str, environment: Mapping[str, str]) -> str:
     if not user:
         return ""
     password = (
-        environment.get(PASSWORD_VARIABLE) or _from_systemd(environment) or _from_keyring(user)
+        environment.get(PASSWORD_VARIABLE)
+        or _from_systemd(CREDENTIAL_NAME, environment)
+        or _from_keyring(KEYRING_SERVICE, user)
     )
     if not password:
         raise FixConfigurationError(
@@ -38,22 +48,38 @@ def orthanc_password(user: str, environment: Mapping[str, str]) -> str:
     return password
 
 
-def _from_systemd(environment: Mapping[str, str]) -> str | None:
+def signing_key(agent_id: str, environment: Mapping[str, str]) -> SigningKey | None:
+    """This agent's key, None where it has none; looked for in the same places.
+
+    Raises
+    ------
+    FixConfigurationError
+        ``key-invalid``
+    """
+    text = (
+        environment.get(SIGNING_VARIABLE)
+        or _from_systemd(SIGNING_CREDENTIAL, environment)
+        or _from_keyring(SIGNING_SERVICE, agent_id)
+    )
+    return SigningKey.from_text(text) if text else None
+
+
+def _from_systemd(credential: str, environment: Mapping[str, str]) -> str | None:
     folder = environment.get("CREDENTIALS_DIRECTORY")
     if not folder:
         return None
     try:
-        return (Path(folder) / CREDENTIAL_NAME).read_text(encoding="utf-8").rstrip("\r\n")
+        return (Path(folder) / credential).read_text(encoding="utf-8").rstrip("\r\n")
     except OSError:
         return None
 
 
-def _from_keyring(user: str) -> str | None:
+def _from_keyring(service: str, name: str) -> str | None:
     # Imported late: a machine without a keyring back-end must still be able to start.
     import keyring
     from keyring.errors import KeyringError
 
     try:
-        return keyring.get_password(KEYRING_SERVICE, user)
+        return keyring.get_password(service, name)
     except KeyringError:
         return None

@@ -37,6 +37,8 @@ from common.errors import FixConfigurationError
 from common.manifest import Role
 from common.orthanc import OrthancSettings
 from common.profiles import PROFILE_NAME
+from common.sealed_bucket import SealedBucket
+from common.signing import PublicKey, SigningKey, Trust
 
 BUCKET_SCHEMES = ("gs", "file")
 
@@ -47,6 +49,8 @@ REMEDIES = {
     "DEFAULT_PROFILE": "Name one of the keys of PROFILES.",
     "SUBMIT_RATE": "Write a number and a period, e.g. 30/min.",
     "READ_RATE": "Write a number and a period, e.g. 600/min.",
+    "SIGNING_KEY": "Make a pair with `manage.py labseg keygen`.",
+    "AGENT_KEYS": "List the public keys that `lab-agent keygen` printed on the agents' computers.",
     "CACHE": "Name one of the keys of CACHES.",
 }
 """What to do about a wrong value, by key."""
@@ -78,6 +82,10 @@ class Conf(BaseModel):
     orthanc_ca_file: Path | None = None
     """PEM file to trust instead of the public authorities."""
     orthanc_allow_plain_http: bool = False
+    signing_key: SecretStr = SecretStr("")
+    """Signs this site's jobs, as ``labseg keygen`` prints it; empty leaves them unsigned."""
+    agent_keys: tuple[str, ...] = ()
+    """Public keys of the agents; with any, only results that one of them signed are believed."""
     profiles: Annotated[dict[ProfileName, tuple[Role, ...]], Field(min_length=1)]
     """The profiles on offer: name to roles, in the order in which series are given."""
     default_profile: str = ""
@@ -107,6 +115,24 @@ class Conf(BaseModel):
     def usual_profile(self) -> str:
         """The profile of requests that name none."""
         return self.default_profile or next(iter(self.profiles))
+
+    def sealed(self, bucket: Bucket) -> Bucket:
+        """``bucket``, signing and checking as the settings say.
+
+        Raises
+        ------
+        FixConfigurationError
+            ``key-invalid``
+        """
+        secret = self.signing_key.get_secret_value()
+        key = SigningKey.from_text(secret) if secret else None
+        own = [key.public] if key is not None else []
+        agents = [PublicKey.from_text(text) for text in self.agent_keys]
+        if key is None and not agents:
+            return bucket
+        # The site reads its own jobs again, and its own cancellations among the results.
+        trust = Trust.of(jobs=own, results=[*agents, *own] if agents else [])
+        return SealedBucket(bucket, key, trust)
 
     @property
     def orthanc(self) -> OrthancSettings:
@@ -143,8 +169,23 @@ def problems() -> list[Problem]:
         conf.orthanc.checked()
     except FixConfigurationError as error:
         found.append(Problem("ORTHANC_URL", error.message, error.remedy))
+    found += _key_problems(conf)
     if conf.cache not in settings.CACHES:
         found.append(Problem("CACHE", "is not a key of CACHES", REMEDIES["CACHE"]))
+    return found
+
+
+def _key_problems(conf: Conf) -> list[Problem]:
+    found = []
+    for key, texts, read in (
+        ("SIGNING_KEY", [conf.signing_key.get_secret_value()], SigningKey.from_text),
+        ("AGENT_KEYS", list(conf.agent_keys), PublicKey.from_text),
+    ):
+        try:
+            for text in filter(None, texts):
+                read(text)
+        except FixConfigurationError as error:
+            found.append(Problem(key, error.message, REMEDIES[key]))
     return found
 
 
@@ -182,7 +223,8 @@ def get_bucket() -> Bucket:
     FixConfigurationError
         It cannot be used.
     """
-    return open_bucket(get_conf().bucket)
+    conf = get_conf()
+    return conf.sealed(open_bucket(conf.bucket))
 
 
 def _forget(*, setting: str, **_: object) -> None:

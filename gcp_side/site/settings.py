@@ -5,6 +5,8 @@
 ``SEGRELAY_ORTHANC_URL``        ``https://host[:port][/path]``
 ``SEGRELAY_ORTHANC_USER``       optional; with ``SEGRELAY_ORTHANC_PASSWORD`` (or ``…_FILE``)
 ``SEGRELAY_ORTHANC_CA_FILE``    optional: PEM file to trust for Orthanc's certificate
+``SEGRELAY_SIGNING_KEY``        optional (or ``…_FILE``): signs jobs; ``labseg keygen`` makes one
+``SEGRELAY_AGENT_KEYS``         optional: public keys of the agents whose results are believed
 ``SEGRELAY_DEFAULT_PROFILE``    the profile of requests that name none
 ``SEGRELAY_DATABASE``           path of the SQLite file
 ``SEGRELAY_SECRET_KEY``         Django's secret key (or ``…_FILE``), at least 50 characters
@@ -161,6 +163,8 @@ SEGRELAY = {
     "ORTHANC_USER": text("SEGRELAY_ORTHANC_USER"),
     "ORTHANC_PASSWORD": secret("SEGRELAY_ORTHANC_PASSWORD"),
     "ORTHANC_CA_FILE": text("SEGRELAY_ORTHANC_CA_FILE") or None,
+    "SIGNING_KEY": secret("SEGRELAY_SIGNING_KEY"),
+    "AGENT_KEYS": words("SEGRELAY_AGENT_KEYS"),
     "PROFILES": {"demo": _DCE_PHASES, "breast-dce-swinunetr": _DCE_PHASES},
     "DEFAULT_PROFILE": text("SEGRELAY_DEFAULT_PROFILE", "demo"),
     "CACHE": "segmentations",

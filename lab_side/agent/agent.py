@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+from pathlib import Path
 
 from common.bucket import Bucket
 from common.errors import (
@@ -21,6 +22,7 @@ from common.errors import (
 from common.local_bucket import LocalBucket
 from common.orthanc import OrthancClient
 from common.queue import ClaimDesk, Lease, QueueView, Reaper, check_honest, scan
+from common.sealed_bucket import SealedBucket
 from lab_side import __version__
 from lab_side.agent.board import Board
 from lab_side.agent.deliver import Courier
@@ -62,23 +64,21 @@ class Agent:
         self._reaper = Reaper(bucket, config.agent_id, now=self._lease.now, is_dead=is_dead)
         self._heartbeat = Heartbeat(bucket, self._lease, self._board, on_lost=self._lease_lost)
         self._wake = threading.Event()
-        self._doorbell = self._make_doorbell()
-        self._pace = self._make_pace()
+        directory = _directory_of(bucket)
+        self._doorbell = self._make_doorbell(directory)
+        # A look at a directory costs nothing; one at a cloud bucket is billed.
+        idle = config.idle_poll_seconds if directory is None else config.poll_seconds
+        self._pace = Pace(active=config.poll_seconds, idle=idle)
         self._draining = threading.Event()
         self._cancelled = threading.Event()
         self._fatal: SegRelayError | None = None
         self._pipeline: Pipeline | None = None
 
-    def _make_doorbell(self) -> Doorbell | None:
+    def _make_doorbell(self, directory: Path | None) -> Doorbell | None:
         events = self._config.directory_events
-        if not isinstance(self._bucket, LocalBucket) or events == "off":
+        if directory is None or events == "off":
             return None
-        return Doorbell(self._bucket.root, self._wake, polling=events == "polling")
-
-    def _make_pace(self) -> Pace:
-        # A look at a directory costs nothing; one at a cloud bucket is billed.
-        active, idle = self._config.poll_seconds, self._config.idle_poll_seconds
-        return Pace(active=active, idle=active if isinstance(self._bucket, LocalBucket) else idle)
+        return Doorbell(directory, self._wake, polling=events == "polling")
 
     def run(self, *, until_idle: bool = False) -> None:
         """Serve until stopped; with ``until_idle``, until nothing is left to claim.
@@ -269,3 +269,9 @@ class Agent:
 
     def _lease_lost(self) -> None:
         self._fail(LeaseLostError(f"Another process took over agent id {self._config.agent_id}."))
+
+
+def _directory_of(bucket: Bucket) -> Path | None:
+    """Where a queue that is a directory lies."""
+    inner = bucket.inner if isinstance(bucket, SealedBucket) else bucket
+    return inner.root if isinstance(inner, LocalBucket) else None
