@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 from pydantic import SecretStr
 from rich.console import Console
@@ -22,9 +23,11 @@ from common.errors import FixConfigurationError, SegRelayError
 from common.orthanc import OrthancClient, OrthancSettings
 from common.profiles import load_profile
 from infra.debian import repository_root
-from infra.demo_report import all_passed, print_table, rows
+from infra.demo_queue import CloudQueue, Listing, make_directory_queue, start_cloud_queue
+from infra.demo_report import all_passed, listing_problem, print_table, rows
 from infra.demo_servers import DemoServers, Folders, fresh_folder
 from infra.demo_steps import OVERLAY, SEG_FILE, Demo, Stopwatch
+from infra.demo_watch import QueueStep
 from infra.orthanc import OrthancServer
 from infra.processes import ProcessSet, exit_on_termination
 from infra.study import load_study, phantom_study
@@ -61,6 +64,12 @@ def _parser() -> argparse.ArgumentParser:
         prog="infra/demo", description="Run one job through Orthanc, Django and the lab agent."
     )
     parser.add_argument("--exit", action="store_true", help="stop everything after the table")
+    parser.add_argument(
+        "--queue",
+        choices=("local", "gcs"),
+        default="local",
+        help="a directory (default), or a fake of Google Cloud Storage with the real client",
+    )
     parser.add_argument("--study", type=Path, help="zip or folder of one study; default: a phantom")
     parser.add_argument("--profile", default="demo", help="model profile (default: demo)")
     parser.add_argument("--seed", type=int, default=DEFAULT_SEED, help="which phantom")
@@ -75,7 +84,7 @@ def _prepared(options: argparse.Namespace, console: Console) -> Iterator[Demo]:
     """A study, and all servers running; everything ends with the block."""
     out = options.relative_to / options.out if options.out else repository_root() / "demo-output"
     fresh_folder(out, OVERLAY, SEG_FILE)
-    logs = fresh_folder(out / "logs", "site.log", "agent.log")
+    logs = fresh_folder(out / "logs", "site.log", "agent.log", "gcs.log")
     profile = load_profile(repository_root() / "lab_side" / "profiles" / options.profile)
     watch = Stopwatch()
     with tempfile.TemporaryDirectory(prefix="segrelay-demo-") as temporary:
@@ -87,31 +96,73 @@ def _prepared(options: argparse.Namespace, console: Console) -> Iterator[Demo]:
                 study = load_study(options.relative_to / options.study, state / "study")
         console.print("Starting Orthanc, the site and the lab agent …")
         with OrthancServer() as orthanc, ProcessSet() as processes:
-            servers = DemoServers(processes, orthanc, Folders(state, logs), options.profile)
             with watch.step("start of the servers"):
+                cloud = start_cloud_queue(processes, logs) if options.queue == "gcs" else None
+                queue = cloud or make_directory_queue(state / "bucket")
+                servers = DemoServers(
+                    processes,
+                    orthanc,
+                    Folders(state, logs),
+                    profile=options.profile,
+                    queue=queue.environment,
+                )
                 servers.start_site()
                 servers.start_agent()
             settings = OrthancSettings(
                 url=orthanc.url, user=orthanc.user, password=SecretStr(orthanc.password)
             )
             with closing(OrthancClient(settings)) as client:
-                yield Demo(study, profile, client, servers, out, console, watch)
+                yield Demo(study, profile, client, servers, out, console, watch, cloud)
 
 
 def _run(demo: Demo, console: Console, *, stay: bool) -> int:
     """Run the job, print the table; leave all running until Ctrl-C where ``stay``."""
-    table = rows(demo.run())
+    evidence = demo.run()
+    table = rows(evidence)
     print_table(console, table)
     passed = all_passed(table)
+    if demo.cloud is not None:
+        _print_queue(demo.cloud, console)
+        if demo.cloud.gsutil is not None and not stay:
+            passed &= _print_listing(demo.cloud.list_with_gsutil(), evidence.queue_steps, console)
     console.print("Everything passed." if passed else "[bold red]Something failed.[/]")
     if stay:
-        address = f"{demo.servers.url}/admin/"
-        console.print(f"The site: {address} user {demo.servers.user}", markup=False)
-        console.print(f"password {demo.servers.password} — Ctrl-C ends everything.", markup=False)
-        while True:
-            demo.servers.check_alive()
-            time.sleep(_WATCH_S)
+        _stay(demo, console)
     return 0 if passed else 1
+
+
+def _print_queue(cloud: CloudQueue, console: Console) -> None:
+    """How to look at the queue."""
+    for line in (
+        f"The queue is {cloud.address}, in a fake of Google Cloud Storage at {cloud.url}.",
+        f"A real bucket is listed by: {cloud.plain_command}",
+        "This one, while the demo runs, by:",
+        cloud.command,
+    ):
+        _print_as_is(line, console)
+
+
+def _print_listing(listing: Listing, steps: tuple[QueueStep, ...], console: Console) -> bool:
+    """What gsutil printed; whether it shows the job as it ended."""
+    _print_as_is(f"\n{listing.text}", console)
+    problem = listing_problem(listing, steps)
+    if problem:
+        console.print(problem, style="red", markup=False)
+    return not problem
+
+
+def _stay(demo: Demo, console: Console) -> NoReturn:
+    """Leave all running until Ctrl-C, or until a server ends by itself."""
+    _print_as_is(f"The site: {demo.servers.url}/admin/ user {demo.servers.user}", console)
+    _print_as_is(f"password {demo.servers.password} — Ctrl-C ends everything.", console)
+    while True:
+        demo.servers.check_alive()
+        time.sleep(_WATCH_S)
+
+
+def _print_as_is(text: str, console: Console) -> None:
+    """One long line stays one, to be copied."""
+    console.print(text, markup=False, highlight=False)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from common.manifest import Provenance, SegmentMeasurement
+from infra.demo_queue import Listing
+from infra.demo_watch import QueueStep
 from infra.gate import GateReport
 
 MINIMUM_DICE = 0.7
@@ -75,6 +77,8 @@ class Evidence:
     dice: float | None
     """None where no truth is known."""
     overlay: Path
+    queue_steps: tuple[QueueStep, ...] = ()
+    """The names that the job had in the queue; empty where it was not watched."""
 
 
 def rows(evidence: Evidence) -> list[Row]:
@@ -85,6 +89,7 @@ def rows(evidence: Evidence) -> list[Row]:
     table += [Row(f"input {role}", series) for role, series in evidence.inputs.items()]
     table += [Row(name, "done", seconds) for name, seconds in evidence.preparation_seconds.items()]
     table += [Row(f"stage {n}", "done", s) for n, s in provenance.stage_seconds.items()]
+    table += [Row(f"queue: {step.state}", step.name, step.seconds) for step in evidence.queue_steps]
     table.append(Row("job, submit to result", outcome.job_id, evidence.job_seconds))
     table.append(Row("device", f"{provenance.device}, profile {provenance.profile}"))
     table.append(Row("SEG in Orthanc", outcome.seg_instance_id))
@@ -98,6 +103,18 @@ def rows(evidence: Evidence) -> list[Row]:
     table += [Row(f"gate {c.name}", c.detail, c.seconds, c.ok) for c in evidence.gate.checks]
     table.append(Row("overlay", str(evidence.overlay)))
     return table
+
+
+def listing_problem(listing: Listing, steps: tuple[QueueStep, ...]) -> str:
+    """What gsutil shows wrongly of the ended job: places that it has left, or not all its ends.
+
+    Empty where it shows it rightly.
+    """
+    shown = {step.state for step in steps if step.name in listing.names}
+    expected = {step.state for step in steps} - {"pending", "claimed"}
+    if shown == expected:
+        return ""
+    return f"gsutil shows {_joined(shown)} of the job, {_joined(expected)} expected."
 
 
 def all_passed(table: list[Row]) -> bool:
@@ -124,6 +141,10 @@ def _measurement_rows(outcome: Outcome) -> list[Row]:
         Row(f"volume of {item.label}", f"{item.volume_ml:.2f} ml, {item.voxels} voxels")
         for item in outcome.measurements
     ]
+
+
+def _joined(states: set[str]) -> str:
+    return " and ".join(sorted(states)) or "nothing"
 
 
 def _frames_row(evidence: Evidence) -> Row:

@@ -53,14 +53,23 @@ class Folders:
 
 
 class DemoServers:
-    """Django and the agent; ends with the :class:`ProcessSet` that it was given."""
+    """Django and the agent; ends with the :class:`ProcessSet` that it was given.
+
+    ``queue`` are the variables that lead both to their queue.
+    """
 
     def __init__(
-        self, processes: ProcessSet, orthanc: OrthancServer, folders: Folders, profile: str
+        self,
+        processes: ProcessSet,
+        orthanc: OrthancServer,
+        folders: Folders,
+        *,
+        profile: str,
+        queue: Mapping[str, str],
     ) -> None:
         self._processes = processes
         self._folders = folders
-        self._environment = demo_environment(orthanc, folders.state, profile)
+        self._environment = {**demo_environment(orthanc, folders.state, profile), **queue}
         self.user = "demo"
         self.password = secrets.token_urlsafe(12)
         self.url = f"http://127.0.0.1:{free_port()}"
@@ -82,14 +91,14 @@ class DemoServers:
         address = self.url.removeprefix("http://")
         # --insecure serves the static files as well, which only matters on a private address.
         command = [sys.executable, _MANAGE, "runserver", "--noreload", "--insecure", address]
-        self._wait(self._start("site", command), self._answers)
+        wait_until_ready(self._start("site", command), self._answers)
         self._log_in()
 
     def start_agent(self) -> None:
         """Start the lab agent as a process of its own and wait until it takes jobs."""
         program = Path(sys.executable).parent / "lab-agent"
         agent = self._start("agent", [str(program), "--log", "json", "run"])
-        self._wait(agent, lambda: AGENT_IS_READY in agent.log.read_text(errors="replace"))
+        wait_until_ready(agent, lambda: AGENT_IS_READY in agent.log.read_text(errors="replace"))
 
     def get(self, path: str) -> Any:
         """A JSON answer of the site's segmentation API, as its page gets it.
@@ -141,7 +150,7 @@ class DemoServers:
             check=False,
         )
         if result.returncode != 0:
-            raise DemoError(f"`manage.py {arguments[0]}` failed: {_last_words(result.stderr)}")
+            raise DemoError(f"`manage.py {arguments[0]}` failed: {last_words(result.stderr)}")
         return result.stdout
 
     def check_alive(self) -> None:
@@ -149,7 +158,7 @@ class DemoServers:
         for child in self._processes.dead():
             raise DemoError(
                 f"The {child.name} ended with exit code {child.process.returncode}: "
-                f"{_last_words(child.log_tail())}"
+                f"{last_words(child.log_tail())}"
             )
 
     def _start(self, name: str, command: Sequence[str]) -> Child:
@@ -160,13 +169,6 @@ class DemoServers:
             environment=self._environment,
             folder=repository_root(),
         )
-
-    def _wait(self, child: Child, is_ready: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + START_LIMIT_S
-        while not is_ready():
-            if child.process.poll() is not None or time.monotonic() > deadline:
-                raise DemoError(f"The {child.name} did not start: {_last_words(child.log_tail())}")
-            time.sleep(_POLL_S)
 
     def _answers(self) -> bool:
         try:
@@ -196,11 +198,8 @@ class DemoServers:
 
 
 def demo_environment(orthanc: OrthancServer, state: Path, profile: str) -> dict[str, str]:
-    """Settings of site and agent; see the README's table of variables."""
-    bucket = state / "bucket"
-    bucket.mkdir(parents=True)
+    """Settings of site and agent but for the queue; see the README's table of variables."""
     return {
-        "SEGRELAY_BUCKET": bucket.as_uri(),
         "SEGRELAY_ORTHANC_URL": orthanc.url,
         "SEGRELAY_ORTHANC_USER": orthanc.user,
         "SEGRELAY_ORTHANC_PASSWORD": orthanc.password,
@@ -214,6 +213,21 @@ def demo_environment(orthanc: OrthancServer, state: Path, profile: str) -> dict[
         "SEGRELAY_HTTPS": "0",
         "PYTHONUNBUFFERED": "1",
     }
+
+
+def wait_until_ready(child: Child, is_ready: Callable[[], bool]) -> None:
+    """Wait until a child that was just started is ready.
+
+    Raises
+    ------
+    DemoError
+        It ended, or was not ready after :data:`START_LIMIT_S`; with its last words.
+    """
+    deadline = time.monotonic() + START_LIMIT_S
+    while not is_ready():
+        if child.process.poll() is not None or time.monotonic() > deadline:
+            raise DemoError(f"The {child.name} did not start: {last_words(child.log_tail())}")
+        time.sleep(_POLL_S)
 
 
 def fresh_folder(path: Path, *old: str) -> Path:
@@ -236,6 +250,6 @@ def fresh_folder(path: Path, *old: str) -> Path:
     return path
 
 
-def _last_words(text: str) -> str:
+def last_words(text: str) -> str:
     """The last two lines: our programs end with what was wrong and its remedy."""
     return " ".join(text.strip().splitlines()[-2:]) or "it wrote nothing"

@@ -10,7 +10,7 @@ import io
 import time
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,8 +23,10 @@ from common.manifest import Provenance, SegmentMeasurement
 from common.orthanc import OrthancClient
 from common.profiles import Profile
 from infra.demo_progress import follow
+from infra.demo_queue import CloudQueue
 from infra.demo_report import Evidence, FrameReading, Outcome
 from infra.demo_servers import DemoError, DemoServers
+from infra.demo_watch import QueueStep, QueueWatch
 from infra.gate import check_seg, masks_by_dcmqi, read_grid
 from infra.montage import write_montage
 from infra.study import Study, StudySeries, choose_inputs
@@ -61,6 +63,8 @@ class Demo:
     out: Path
     console: Console
     watch: Stopwatch
+    cloud: CloudQueue | None
+    """The queue; None where it is a directory, which is not watched."""
 
     def run(self) -> Evidence:
         """The whole job, and all checks of what came out.
@@ -75,9 +79,7 @@ class Demo:
         inputs = choose_inputs(self.study, self.profile.roles)
         with self.watch.step("upload of the study"):
             orthanc_ids = self._upload(inputs)
-        start = time.monotonic()
-        outcome = self._segment(orthanc_ids)
-        job_seconds = time.monotonic() - start
+        outcome, job_seconds, queue_steps = self._run_job(orthanc_ids)
         seg = self.out / SEG_FILE
         seg.write_bytes(self.client.instance_file(outcome.seg_instance_id))
         reference = inputs[self.profile.reference_role].files
@@ -94,6 +96,7 @@ class Demo:
             gate=check_seg(seg, reference, other_sources=others),
             dice=self._draw_and_compare(seg, reference),
             overlay=self.out / OVERLAY,
+            queue_steps=queue_steps,
         )
 
     def _upload(self, inputs: Mapping[str, StudySeries]) -> list[str]:
@@ -105,8 +108,19 @@ class Demo:
                 ids += {reply.orthanc_series_id for reply in replies}
         return ids
 
-    def _segment(self, orthanc_ids: list[str]) -> Outcome:
+    def _run_job(self, orthanc_ids: list[str]) -> tuple[Outcome, float, tuple[QueueStep, ...]]:
+        """The job's outcome, its seconds, and what was seen of it in a watched queue."""
+        if self.cloud is None:
+            return (*self._segment(orthanc_ids), ())
+        with closing(self.cloud.open()) as bucket:
+            watch = QueueWatch(bucket)
+            with watch.running():
+                outcome, seconds = self._segment(orthanc_ids)
+            return outcome, seconds, watch.trail(outcome.job_id)
+
+    def _segment(self, orthanc_ids: list[str]) -> tuple[Outcome, float]:
         """Submit through the site, follow, and read the result as the site has it."""
+        start = time.monotonic()
         arguments = ["--profile", self.profile.name, "--series", *orthanc_ids]
         job_id = self.servers.labseg("submit", *arguments)["job_id"]
         follow(self.servers, job_id, self.console)
@@ -117,13 +131,14 @@ class Demo:
                 f"The job {job_id} ended as {job['state']}: {failure.get('reason', '')}",
                 remedy=failure.get("remedy"),
             )
-        return Outcome(
+        outcome = Outcome(
             job_id=job_id,
             seg_instance_id=job["seg_instance_id"],
             measurements=tuple(map(SegmentMeasurement.model_validate, job["segments"])),
             provenance=Provenance.model_validate(job["provenance"]),
             warnings=tuple(job["warnings"]),
         )
+        return outcome, time.monotonic() - start
 
     def _read_frames(self, seg_instance_id: str) -> FrameReading:
         """Ask the site for the frames, as its page does, and count what they hold."""

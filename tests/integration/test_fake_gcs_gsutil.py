@@ -1,14 +1,10 @@
 """An operator looks at the queue with the real gsutil.
 
-The program is sought in GSUTIL, in .cache/gsutil and in PATH; without it these tests are
-skipped. It speaks https only, so the fake serves its own certificate.
+Without the program these tests are skipped.
 """
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,43 +14,8 @@ from common.gcs_bucket import GcsBucket
 from common.queue import ClaimDesk, SiteDesk, scan
 from infra.fake_gcs import FakeGcs
 from tests.support.gcs import BUCKET, make_bucket
+from tests.support.gsutil import Gsutil
 from tests.support.jobs import NOW, make_manifest, make_result
-
-ROOT = Path(__file__).resolve().parents[2]
-LIMIT_S = 120
-"""Each call takes some seconds of Python imports."""
-
-
-class Gsutil:
-    """The program, pointed at the fake."""
-
-    def __init__(self, program: str, fake: FakeGcs, folder: Path) -> None:
-        self._program = program
-        self._options = [
-            *("-o", "Credentials:gs_json_host=localhost"),
-            *("-o", f"Credentials:gs_json_port={fake.tls_port}"),
-            *("-o", f"Boto:ca_certificates_file={fake.certificate}"),
-            *("-o", "Boto:num_retries=1"),
-            *("-o", f"GSUtil:state_dir={folder}"),
-            *("-o", "GSUtil:software_update_check_period=0"),
-        ]
-        self._environment = {**os.environ, "BOTO_CONFIG": os.devnull, "HOME": str(folder)}
-
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [self._program, *self._options, *arguments],
-            env=self._environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=LIMIT_S,
-            check=False,
-        )
-
-
-def find_gsutil() -> str | None:
-    cached = ROOT / ".cache" / "gsutil" / "bin" / "gsutil"
-    return os.environ.get("GSUTIL") or (str(cached) if cached.exists() else shutil.which("gsutil"))
 
 
 @pytest.fixture(scope="module")
@@ -65,10 +26,7 @@ def fake() -> Iterator[FakeGcs]:
 
 @pytest.fixture(scope="module")
 def gsutil(fake: FakeGcs, tmp_path_factory: pytest.TempPathFactory) -> Gsutil:
-    program = find_gsutil()
-    if program is None:
-        pytest.skip("gsutil is not here: set GSUTIL to the program, or run infra/setup")
-    return Gsutil(program, fake, tmp_path_factory.mktemp("gsutil"))
+    return Gsutil(fake, tmp_path_factory.mktemp("gsutil"))
 
 
 @pytest.fixture

@@ -11,15 +11,18 @@ from rich.console import Console
 
 from common.manifest import Provenance, SegmentMeasurement
 from common.ulid import new_ulid
+from infra.demo_queue import Listing
 from infra.demo_report import (
     MINIMUM_DICE,
     Evidence,
     FrameReading,
     Outcome,
     all_passed,
+    listing_problem,
     print_table,
     rows,
 )
+from infra.demo_watch import QueueStep
 from infra.gate import Check, GateReport
 
 SEG_ID = "-".join(["0123abcd"] * 5)
@@ -96,3 +99,32 @@ def test_no_tumour_and_no_truth_are_said_so(evidence: Evidence) -> None:
     assert "no tumour reported" in text
     assert "Dice" not in text
     assert all_passed(rows(quiet))
+
+
+STEPS = (
+    QueueStep("pending", "v1/jobs/pending/5-x~demo~0.json", 0.0),
+    QueueStep("claimed", "v1/jobs/claimed/lab/5-x~demo~1.json", 0.25),
+    QueueStep("result", "v1/results/x.json", 6.25),
+    QueueStep("done", "v1/done/5-x~demo.json", 6.5),
+)
+
+
+def listing(*steps: QueueStep) -> Listing:
+    return Listing("gs://b/q", "".join(f"gs://b/q/{step.name}\n" for step in steps))
+
+
+def test_the_names_that_the_job_had_are_in_the_table(evidence: Evidence) -> None:
+    text = printed(replace(evidence, queue_steps=STEPS))
+    for step in STEPS:
+        assert step.name in text
+        assert f"queue: {step.state}" in text
+        assert f"{step.seconds:.2f}" in text
+
+
+def test_gsutil_must_show_the_end_and_nothing_of_before() -> None:
+    assert listing_problem(listing(*STEPS[2:]), STEPS) == ""
+    assert "nothing" in listing_problem(listing(), STEPS)
+    assert "result of the job, done and result expected" in listing_problem(
+        listing(STEPS[2]), STEPS
+    )
+    assert "claimed and done and pending" in listing_problem(listing(*STEPS), STEPS)
