@@ -1,8 +1,9 @@
 """``lab-agent``: the command of the lab's computer.
 
-Exit codes: 0 done or stopped; 1 the segmentation failed for good; 2 wrong usage; 70 a defect
-in the agent; 75 not now (Orthanc or the queue is away, the agent id is in use): try again;
-78 a setting is wrong: starting again does not help.
+Exit codes: 0 done or stopped; 1 the segmentation failed for good, or the job is in a state that
+refuses the command; 2 wrong usage, or a job that nobody knows; 70 a defect in the agent; 75 not
+now (Orthanc or the queue is away, the agent id is in use): try again; 78 a setting is wrong:
+starting again does not help.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ from common.errors import (
     SegRelayError,
     TransientError,
 )
+from common.queue.operator import JobUnknownError
 from lab_side import __version__
+from lab_side.commands import doctor, keygen, queue
 from lab_side.config import AgentConfig, ModelConfig, load_config
 from lab_side.log import configure_logging
 
@@ -42,8 +45,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     configure_logging(options.log)
     try:
-        config = load_config(options.config)
-        return int(options.command(config, options))
+        return int(options.command(options))
     except SegRelayError as error:
         _report(error)
         return exit_code(error)
@@ -60,7 +62,7 @@ def exit_code(error: SegRelayError) -> int:
     """What an error means to whoever started the program."""
     if isinstance(error, FixConfigurationError):
         return EXIT_CONFIG
-    if isinstance(error, ManifestRejectedError):
+    if isinstance(error, (ManifestRejectedError, JobUnknownError)):
         return EXIT_USAGE
     if isinstance(error, PermanentError):
         return EXIT_FAILED
@@ -99,20 +101,25 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--profile", help="model profile (default: the first configured)")
     command.add_argument("--json", action="store_true", help="print the result as JSON")
     command.set_defaults(command=_segment)
+    queue.add_to(commands)
+    doctor.add_to(commands)
+    keygen.add_to(commands)
     return parser
 
 
-def _serve(config: AgentConfig, options: argparse.Namespace) -> int:
+def _serve(options: argparse.Namespace) -> int:
     from common.bucket import open_bucket
     from lab_side.agent.agent import Agent
+    from lab_side.queue_access import sealed
 
+    config = load_config(options.config)
     if not config.bucket:
         raise FixConfigurationError(
             "No queue is configured.",
             code="bucket-address",
             remedy="Set bucket in the TOML file, or SEGRELAY_BUCKET.",
         )
-    agent = Agent(config, open_bucket(config.bucket))
+    agent = Agent(config, sealed(open_bucket(config.bucket), config.trust, config.agent_id))
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
         agent.stop()
@@ -123,10 +130,11 @@ def _serve(config: AgentConfig, options: argparse.Namespace) -> int:
     return EXIT_NOT_NOW if options.until_idle and agent.waiting else EXIT_OK
 
 
-def _segment(config: AgentConfig, options: argparse.Namespace) -> int:
+def _segment(options: argparse.Namespace) -> int:
     from lab_side.agent.manual import segment_by_hand
     from lab_side.progress import progress_bar
 
+    config = load_config(options.config)
     logging.getLogger("segrelay").setLevel(logging.WARNING)
     model = _model(config, options.profile)
     config = config.model_copy(update={"models": (model,)})

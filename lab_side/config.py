@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -88,6 +89,25 @@ class TrustConfig(BaseModel):
     """Of the other agents on the same queue: only their signed results end a job here."""
 
 
+def _fits_object_names(value: str) -> str:
+    if not is_agent_id(value):
+        raise ValueError("use lower-case letters, digits and single hyphens, at most 40")
+    return value
+
+
+AgentId = Annotated[str, AfterValidator(_fits_object_names)]
+
+
+class QueueConfig(BaseModel):
+    """What looking at the queue needs: where it is, who asks, and whom to believe."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    bucket: str
+    agent_id: AgentId
+    trust: TrustConfig = TrustConfig()
+
+
 class AgentConfig(BaseModel):
     """Everything the agent needs to know."""
 
@@ -95,7 +115,7 @@ class AgentConfig(BaseModel):
 
     bucket: str = ""
     """The queue: ``gs://bucket/prefix`` or ``file:///directory``; not needed to segment by hand."""
-    agent_id: str
+    agent_id: AgentId
     """This agent's name in the queue; one per running agent."""
     work_dir: Path
     """Downloads, and the outbox of SEGs that wait for Orthanc. Absolute, on a local disk."""
@@ -116,13 +136,6 @@ class AgentConfig(BaseModel):
     """No job is claimed with less free disk under ``work_dir``."""
     hang_minutes: Annotated[float, Field(gt=0)] = 15.0
     """The worker is killed after this long without progress."""
-
-    @field_validator("agent_id")
-    @classmethod
-    def _agent_id_fits_object_names(cls, value: str) -> str:
-        if not is_agent_id(value):
-            raise ValueError("use lower-case letters, digits and single hyphens, at most 40")
-        return value
 
     @field_validator("work_dir")
     @classmethod
@@ -205,6 +218,30 @@ def load_queue_address(
         code="bucket-address",
         remedy="Set bucket in the TOML file, or SEGRELAY_BUCKET.",
     )
+
+
+def load_queue_config(
+    path: Path | None = None, environment: Mapping[str, str] | None = None
+) -> QueueConfig:
+    """What looking at the queue needs; no setting of Orthanc or of the work folder, no password.
+
+    Raises
+    ------
+    FixConfigurationError
+        Names the first setting that is missing or wrong, never its value.
+    """
+    environment = os.environ if environment is None else environment
+    address = load_queue_address(path, environment)
+    values = _read_file(path, environment)
+    _overrule(values, environment)
+    values.setdefault("agent_id", _default_agent_id())
+    try:
+        return QueueConfig.model_validate({**values, "bucket": address})
+    except ValidationError as error:
+        raise FixConfigurationError(
+            f"The configuration is not valid: {describe_first_error(error)}.",
+            remedy="Set it in the TOML file or by environment variable; see the README.",
+        ) from None
 
 
 def _read_file(path: Path | None, environment: Mapping[str, str]) -> dict[str, Any]:

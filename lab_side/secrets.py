@@ -83,3 +83,16 @@ def _from_keyring(service: str, name: str) -> str | None:
         return keyring.get_password(service, name)
     except KeyringError:
         return None
+
+
+def keep_in_keyring(service: str, name: str, secret: str) -> bool:
+    """Store a secret for this account; whether the keyring has kept it."""
+    import keyring
+    from keyring.errors import KeyringError
+
+    try:
+        keyring.set_password(service, name, secret)
+        # A null keyring takes everything and keeps nothing.
+        return keyring.get_password(service, name) == secret
+    except KeyringError:
+        return False

@@ -12,12 +12,15 @@ once things have settled, and ``results/<job>`` is the only commit point. Execut
 at least once; the result is exactly one, because it is created on condition that none
 exists.
 
-``site``      what the hospital does: submit, cancel, look up
-``view``      one listing, understood
-``lease``     an agent's heartbeat and the store's clock
-``claims``    what an agent does with a job: claim, finish, archive, hand back, reject
-``selftest``  whether the store keeps its promises at all
-``reaper``    bringing back the claims of the dead
+``site``        what the hospital does: submit, cancel, look up
+``view``        one listing, understood
+``lease``       an agent's heartbeat and the store's clock
+``claims``      what an agent does with a job: claim, finish, archive, hand back, reject
+``selftest``    whether the store keeps its promises at all
+``reaper``      bringing back the claims of the dead
+``rejections``  what was set aside, and why
+``operator``    what a person does by hand: cancel, requeue
+``overview``    the live queue for a person to read
 """
 
 from common.queue.claims import Claim, ClaimDesk

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -24,6 +25,7 @@ from common.names import JobName
 from common.queue.claims import archive_name, settle
 from common.queue.lease import BeatJob, new_nonce
 from common.queue.records import publish_result, read_attempts, read_result
+from common.queue.rejections import list_rejected, read_rejection
 from common.queue.view import QueueView, scan
 
 
@@ -90,18 +92,26 @@ class SiteDesk:
         try:
             self._bucket.create(name.pending, data)
         except ObjectExistsError:
-            if self._bucket.read(name.pending, limit=MANIFEST_BYTES_LIMIT) != data:
-                raise
+            # Gone again when it is read: an agent has just claimed it.
+            with contextlib.suppress(ObjectNotFoundError):
+                if self._bucket.read(name.pending, limit=MANIFEST_BYTES_LIMIT) != data:
+                    raise
         return name
 
-    def cancel(self, job_id: str, *, now: datetime) -> ResultManifest:
-        """Give the job the result *cancelled*, unless it has one; returns what stands."""
+    def cancel(self, job_id: str, *, now: datetime, author: str = names.SITE) -> ResultManifest:
+        """Give the job the result *cancelled*, unless it has one; returns what stands.
+
+        Raises
+        ------
+        ManifestRejectedError
+            It has a result that cannot be read; that one stands.
+        """
         standing = publish_result(
             self._bucket,
             ResultManifest(
                 job_id=job_id,
                 status=ResultStatus.CANCELLED,
-                author=names.SITE,
+                author=author,
                 nonce=new_nonce(),
                 attempt=0,
                 finished_at=now,
@@ -143,7 +153,7 @@ class SiteDesk:
                     state=JobState.CLAIMED,
                     agent=claimed.agent,
                     attempt=claimed.name.fence,
-                    progress=self._progress(name.job_id),
+                    progress=read_progress(self._bucket, name.job_id),
                     attempts=tuple(read_attempts(self._bucket, claimed.name)),
                 )
         for pending in view.pending:
@@ -156,20 +166,16 @@ class SiteDesk:
         return self._find_rejected(name)
 
     def _find_rejected(self, name: JobName) -> JobWhereabouts:
-        for info in self._bucket.list(f"{names.REJECTED}{name.priority}-{name.job_id}"):
-            if info.name.endswith(".reason.json"):
-                return JobWhereabouts(state=JobState.REJECTED, rejection=self._rejection(info.name))
+        for job in list_rejected(self._bucket, f"{name.priority}-{name.job_id}"):
+            rejection = read_rejection(self._bucket, job)
+            return JobWhereabouts(state=JobState.REJECTED, rejection=rejection)
         return JobWhereabouts(state=JobState.UNKNOWN)
 
-    def _rejection(self, name: str) -> Rejection | None:
-        try:
-            return Rejection.model_validate_json(self._bucket.read(name, limit=RESULT_BYTES_LIMIT))
-        except (ObjectNotFoundError, ValidationError):
-            return None
 
-    def _progress(self, job_id: str) -> BeatJob | None:
-        try:
-            data = self._bucket.read(names.progress_object(job_id), limit=RESULT_BYTES_LIMIT)
-            return BeatJob.model_validate_json(data)
-        except (ObjectNotFoundError, ValidationError):
-            return None
+def read_progress(bucket: Bucket, job_id: str) -> BeatJob | None:
+    """How far a job is, as its agent last wrote; None where nothing readable tells it."""
+    try:
+        data = bucket.read(names.progress_object(job_id), limit=RESULT_BYTES_LIMIT)
+        return BeatJob.model_validate_json(data)
+    except (ObjectNotFoundError, ValidationError):
+        return None

@@ -47,9 +47,11 @@ class JobAdmin(_ReadOnly, ModelAdmin):
         "percent",
         "agent",
         "tumour_found",
+        "retry_of",
         "submitted_at",
     )
     list_filter = ("state", "profile", "agent")
     search_fields = ("job_id", "orthanc_study_id", "seg_orthanc_id")
+    list_select_related = ("retry_of",)
     date_hierarchy = "submitted_at"
     inlines = (JobEventInline,)

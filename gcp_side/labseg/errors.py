@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from common.errors import PermanentError
 
-__all__ = ["JobNotFoundError", "SegmentationUnreadableError", "SubmissionRefusedError"]
+__all__ = [
+    "JobNotFoundError",
+    "JobStateError",
+    "SegmentationUnreadableError",
+    "SubmissionRefusedError",
+]
 
 
 class SubmissionRefusedError(PermanentError):
@@ -19,6 +24,12 @@ class JobNotFoundError(PermanentError):
 
     code = "job-not-found"
     remedy = "Look the id up with: manage.py labseg list"
+
+
+class JobStateError(PermanentError):
+    """The job is in a state that refuses this; nothing was changed."""
+
+    code = "job-state"
 
 
 class SegmentationUnreadableError(PermanentError):

@@ -24,8 +24,9 @@ class State(models.TextChoices):
 OPEN_STATES = (State.SUBMITTING, State.PENDING, State.CLAIMED)
 """The job goes on by itself."""
 
-CHANGEABLE_STATES = (*OPEN_STATES, State.RESULT_UNREADABLE)
-"""A later look into the bucket may change the state: all others are final."""
+CHANGEABLE_STATES = (*OPEN_STATES, State.REJECTED, State.RESULT_UNREADABLE)
+"""A later look into the bucket may change the state: all others are final. An operator may put
+a rejected job back, or the true bytes of a result."""
 
 
 class EventKind(models.TextChoices):
@@ -80,6 +81,8 @@ class Job(models.Model):
     stage = models.CharField(max_length=64, blank=True)
     percent = models.PositiveSmallIntegerField(default=0)
     """0..100 of the stage, as the agent tells it."""
+    cancel_requested_at = models.DateTimeField(null=True, blank=True)
+    """This site's clock; an open job is called off as soon as the bucket answers."""
     missing_since = models.DateTimeField(null=True, blank=True)
     """Since when the bucket shows nothing of the job, by this site's clock."""
 

@@ -25,7 +25,7 @@ def columns_of(job_id: str, found: JobWhereabouts, view: QueueView) -> dict[str,
         "stage": "",
         "percent": 0,
         "missing_since": None,
-    }
+    } | _failure(None)
     if found.attempt or found.state is JobState.PENDING:
         columns["attempt"] = found.attempt
     if found.result is not None:
@@ -59,9 +59,12 @@ def _from_heartbeat(job_id: str, found: JobWhereabouts, view: QueueView) -> Beat
 
 
 def _from_rejection(rejection: Rejection | None) -> dict[str, Any]:
+    # Whoever asked for a cancellation is told that it came too late: if the lab puts the job
+    # back, it shall run.
+    columns: dict[str, Any] = {"cancel_requested_at": None}
     if rejection is None:
-        return _failure(_REASON_UNREADABLE)
-    return {"agent": rejection.agent} | _failure(rejection)
+        return columns | _failure(_REASON_UNREADABLE)
+    return columns | {"agent": rejection.agent} | _failure(rejection)
 
 
 def _from_result(result: ResultManifest) -> dict[str, Any]:
@@ -85,7 +88,7 @@ def _from_result(result: ResultManifest) -> dict[str, Any]:
 
 
 def _failure(item: Failure | Rejection | None) -> dict[str, Any]:
-    """Reason columns; empty ones clear what an unreadable result had left."""
+    """Reason columns; empty ones clear what a rejection or an unreadable result had left."""
     return {
         "failure_code": item.code if item else "",
         "failure_reason": item.reason if item else "",

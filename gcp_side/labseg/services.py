@@ -16,12 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.cache import cache
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Q
 from django.utils import timezone
 from pydantic import ValidationError
 
 from common.bucket import Bucket
-from common.errors import ObjectExistsError, TransientError
+from common.errors import ManifestRejectedError, ObjectExistsError, TransientError
 from common.manifest import AttemptRecord, JobManifest, SeriesInput, describe_first_error
 from common.names import SITE, JobName
 from common.queue import (
@@ -35,7 +35,7 @@ from common.queue import (
 from common.queue.lease import store_now
 from common.ulid import new_ulid
 from gcp_side.labseg.conf import get_bucket, get_conf
-from gcp_side.labseg.errors import JobNotFoundError, SubmissionRefusedError
+from gcp_side.labseg.errors import JobNotFoundError, JobStateError, SubmissionRefusedError
 from gcp_side.labseg.models import CHANGEABLE_STATES, OPEN_STATES, EventKind, Job, JobEvent, State
 from gcp_side.labseg.orthanc import Orthanc
 from gcp_side.labseg.outcome import columns_of
@@ -45,6 +45,12 @@ if TYPE_CHECKING:
     from django.contrib.auth.models import User
 
 log = logging.getLogger(__name__)
+
+CANCEL_TRIES = 3
+"""Looks after a cancellation: another process may write the row at the same moment."""
+
+LIVE = (JobState.UNKNOWN, JobState.PENDING, JobState.CLAIMED)
+"""Where a job can be called off."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,6 +66,15 @@ class Submission:
     priority: int | None = None
     """0..9, 0 first; the usual one unless given."""
     requested_by: User | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retried:
+    """What :func:`retry` found or did."""
+
+    job: Job
+    """The new job, or the one that tries the same again already."""
+    is_new: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +99,80 @@ def submit(submission: Submission, *, orthanc: Orthanc) -> Job:
     OrthancUnavailableError, OrthancRefusedError, FixConfigurationError
         Orthanc or the queue cannot be used; nothing was stored.
     """
+    job = _new_job(submission, orthanc=orthanc)
+    with transaction.atomic():
+        _store(job)
+    return job
+
+
+def retry(
+    job_id: str, *, orthanc: Orthanc, force: bool = False, requested_by: User | None = None
+) -> Retried:
+    """Try an ended job again, as a new job for the same series, profile and priority.
+
+    While one such job is open, another call answers with that one. ``force`` is for a job that
+    has succeeded, or whose retry has.
+
+    Raises
+    ------
+    JobNotFoundError
+    JobStateError
+        ``job-open`` or ``job-succeeded``.
+    SubmissionRefusedError, StoreUnavailableError
+        And what else :func:`submit` raises; nothing was stored.
+    """
+    old = _look(find(job_id))
+    _check_may_retry(old, force=force)
+    standing = _open_retry(old)
+    if standing is not None:
+        return Retried(job=standing, is_new=False)
+    submission = Submission(
+        series_ids=old.series_ids,
+        profile=old.profile,
+        roles=tuple(item["role"] for item in old.series),
+        priority=old.priority,
+        requested_by=requested_by,
+    )
+    job = _new_job(submission, orthanc=orthanc)
+    job.retry_of = old
+    with transaction.atomic():
+        # Two retries at once: the second one waits here for the first.
+        Job.objects.select_for_update().get(pk=old.pk)
+        standing = _open_retry(old)
+        if standing is None:
+            _store(job)
+    return Retried(job=standing or job, is_new=standing is None)
+
+
+def cancel(job_id: str) -> Job:
+    """Call a job off; the row returned says what stands, the cancellation or an earlier end.
+
+    The wish is stored first: where the bucket does not answer, a later look into it (by
+    :func:`sync_all` or :func:`refresh`) carries it out before anything else.
+
+    Raises
+    ------
+    JobNotFoundError
+    StoreUnavailableError
+        The wish is stored if the job is open; nothing else was done.
+    """
+    job = find(job_id)
+    if not job.is_open:
+        _look(job)
+    if job.is_open:
+        now = timezone.now()
+        Job.objects.filter(pk=job.pk, state__in=OPEN_STATES, cancel_requested_at=None).update(
+            cancel_requested_at=now, revision=F("revision") + 1, updated_at=now
+        )
+        job.refresh_from_db()
+    for _ in range(CANCEL_TRIES):
+        if job.is_open:
+            _look(job)
+    return job
+
+
+def _new_job(submission: Submission, *, orthanc: Orthanc) -> Job:
+    """A job whose series have been checked; not stored."""
     conf = get_conf()
     get_bucket()
     profile = submission.profile or conf.usual_profile
@@ -104,11 +193,38 @@ def submit(submission: Submission, *, orthanc: Orthanc) -> Job:
         updated_at=now,
     )
     _check_manifest(job)
-    with transaction.atomic():
-        job.save(force_insert=True)
-        _tell(job, EventKind.SUBMITTING, at=now)
-        transaction.on_commit(partial(_publish_or_leave, job))
     return job
+
+
+def _store(job: Job) -> None:
+    """Store a new job, and publish it once the surrounding transaction has committed."""
+    job.save(force_insert=True)
+    _tell(job, EventKind.SUBMITTING, at=job.submitted_at)
+    transaction.on_commit(partial(_publish_or_leave, job))
+
+
+def _check_may_retry(old: Job, *, force: bool) -> None:
+    if old.is_open:
+        raise JobStateError(
+            f"Job {old.pk} has not ended: {State(old.state).label}.",
+            code="job-open",
+            remedy=f"Wait for it, or call it off: manage.py labseg cancel {old.pk}",
+        )
+    succeeded = Job.objects.filter(state=State.SUCCEEDED)
+    done = succeeded.filter(Q(pk=old.pk) | Q(retry_of=old)).first()
+    if done is not None and not force:
+        what = (
+            f"Job {old.pk} has succeeded" if done == old else f"Its retry {done.pk} has succeeded"
+        )
+        raise JobStateError(
+            f"{what}.",
+            code="job-succeeded",
+            remedy="Use that result; or give --force to have the same done once more.",
+        )
+
+
+def _open_retry(old: Job) -> Job | None:
+    return Job.objects.filter(retry_of=old, state__in=OPEN_STATES).first()
 
 
 def manifest_of(job: Job) -> JobManifest:
@@ -162,8 +278,7 @@ def refresh(job: Job) -> Job:
     if pause and not cache.add(f"labseg:refresh:{job.pk}", True, timeout=pause):
         return job
     try:
-        bucket = get_bucket()
-        _follow(job, SiteDesk(bucket), scan(bucket))
+        _look(job)
     except TransientError as error:
         log.warning("job %s: not refreshed: %s", job.pk, error.message)
     return job
@@ -184,8 +299,8 @@ def sync_all() -> SyncReport:
     reaped = _reap(bucket, view)
     if reaped:
         view = scan(bucket)
-    desk = SiteDesk(bucket)
-    changed = [job.job_id for job in jobs if _follow(job, desk, view)]
+    jobs += _put_back_by_hand(view)
+    changed = [job.job_id for job in jobs if _follow(job, bucket, view)]
     return SyncReport(looked_at=len(jobs), changed=tuple(changed), reaped=reaped)
 
 
@@ -231,6 +346,22 @@ def _series_column(selection: Selection) -> list[dict[str, Any]]:
     ]
 
 
+def _look(job: Job) -> Job:
+    """Bring a job up to date that may still change; returns it."""
+    if job.state in CHANGEABLE_STATES:
+        bucket = get_bucket()
+        _follow(job, bucket, scan(bucket))
+    return job
+
+
+def _put_back_by_hand(view: QueueView) -> list[Job]:
+    """Jobs known as rejected that are in the queue: an operator put them back."""
+    rejected = set(Job.objects.filter(state=State.REJECTED).values_list("pk", flat=True))
+    live = {item.name.job_id for item in view.pending}
+    live |= {item.name.job_id for item in view.claimed}
+    return list(Job.objects.filter(pk__in=rejected & live))
+
+
 def _publish_or_leave(job: Job) -> None:
     """Publish; what the bucket refuses now is left to :func:`sync_all`."""
     try:
@@ -248,17 +379,31 @@ def _publish(job: Job, desk: SiteDesk) -> bool:
     return _write(job, {"state": State.PENDING}, ())
 
 
-def _follow(job: Job, desk: SiteDesk, view: QueueView) -> bool:
+def _follow(job: Job, bucket: Bucket, view: QueueView) -> bool:
     """Ingest what the bucket says of one job; publish it again when it never arrived."""
+    desk = SiteDesk(bucket)
     name = JobName(priority=job.priority, job_id=job.job_id, profile=job.profile, fence=0)
     found = desk.find(name, view)
+    if job.cancel_requested_at is not None and found.state in LIVE:
+        _call_off(job, bucket, desk)
+        found = desk.find(name, view)
     if found.state is JobState.UNKNOWN and job.state == State.SUBMITTING:
         grace = timedelta(seconds=get_conf().publish_grace_seconds)
         return timezone.now() - job.submitted_at >= grace and _publish(job, desk)
     return ingest(job, found, view)
 
 
+def _call_off(job: Job, bucket: Bucket, desk: SiteDesk) -> None:
+    """Create the result *cancelled* unless there is another: then a lost job is not sent again."""
+    try:
+        desk.cancel(job.job_id, now=store_now(bucket, SITE))
+    except ManifestRejectedError as error:
+        log.warning("job %s: not cancelled: %s", job.pk, error.message)
+
+
 def _columns_when_missing(job: Job) -> dict[str, Any]:
+    if not job.is_open:
+        return {}
     # A job can move while the bucket is listed: only a lasting absence means anything.
     return {} if job.missing_since else {"missing_since": timezone.now()}
 

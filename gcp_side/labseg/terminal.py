@@ -41,6 +41,8 @@ def in_words(job: Job) -> str:
         return f"{job.failure_code}: {job.failure_reason}"
     if job.missing_since:
         return f"the queue shows nothing of it since {job.missing_since:%Y-%m-%d %H:%M:%S}"
+    if job.is_open and job.cancel_requested_at:
+        return f"{State(job.state).label}; to be cancelled"
     if job.state == State.CLAIMED:
         return f"{job.stage or 'claimed'} {job.percent} % on {job.agent}"
     return State(job.state).label
@@ -56,6 +58,9 @@ def in_full(job: Job) -> str:
         *((item["role"], _series(item)) for item in job.series),
         ("submitted", f"{job.submitted_at:%Y-%m-%d %H:%M:%S} UTC"),
     ]
+    if job.retry_of_id:
+        lines.append(("retry of", job.retry_of_id))
+    lines += [("tried again as", f"{again.job_id} ({again.state})") for again in job.retries.all()]
     if job.agent:
         lines.append(("agent", f"{job.agent} (attempt {job.attempt})"))
     if job.is_open:

@@ -1,28 +1,25 @@
 """The fake refuses what Google Cloud Storage refuses, and serves what it serves.
 
-``REFUSALS`` is the table of requests that the real store refuses. Its first part is said with
-Google's own client, the rest, which the client cannot say, with raw requests. Rows that a
-second emulator is known to check are run against it too, where it is installed.
+The table of refusals is the product's own (``common.conformance``), so that it can be run on a
+real bucket as well. Rows that a second emulator is known to check are run against it too,
+where it is installed.
 """
 
 from __future__ import annotations
 
-import json
 import secrets
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
-from google.api_core import exceptions as api
 from google.cloud import storage  # type: ignore[import-untyped]
 
+from common.conformance import CREATION, REFUSALS, Ground, Row
 from infra.fake_gcs import FakeGcs, FaultKind
 from infra.fake_gcs.listing import glob_pattern
 from infra.fake_gcs.uploads import split_multipart
@@ -31,217 +28,16 @@ from tests.support.other_gcs import other_emulator
 
 ROOT = Path(__file__).resolve().parents[2]
 
-WRONG = 12345
-"""A generation that no object has."""
-
 CHUNK = 256 * 1024
 
-
-@dataclass
-class Shop:
-    """One server with a client and a few objects under a prefix of their own."""
-
-    url: str
-    client: storage.Client
-    root: str
-
-    @property
-    def bucket(self) -> storage.Bucket:
-        return self.client.bucket(BUCKET)
-
-    def blob(self, name: str) -> storage.Blob:
-        return self.bucket.blob(f"{self.root}/{name}")
-
-    def put(self, name: str, data: bytes = b"x") -> storage.Blob:
-        blob = self.blob(name)
-        blob.upload_from_string(data)
-        return blob
-
-    def raw(self, method: str, path: str, **options: Any) -> int:
-        """The status of a request that the client cannot express."""
-        return requests.request(method, f"{self.url}{path}", timeout=30, **options).status_code
-
-    def object_path(self, name: str) -> str:
-        return f"/storage/v1/b/{BUCKET}/o/" + f"{self.root}/{name}".replace("/", "%2F")
+LISTED = {row.what: row for row in REFUSALS}
 
 
-def status_of(attempt: Callable[[], object]) -> int:
-    """200, or the status with which the client's request was refused."""
-    try:
-        answer = attempt()
-    except api.GoogleAPICallError as error:
-        return int(error.code or 0)
-    return answer if isinstance(answer, int) else 200
-
-
-def resumable(shop: Shop, name: str, generation: int) -> object:
-    blob = shop.blob(name)
-    blob.chunk_size = CHUNK
-    return blob.upload_from_string(b"x" * (CHUNK + 1), if_generation_match=generation)
-
-
-def overtaken_resumable(shop: Shop) -> int:
-    """The object appears after a conditional resumable upload has begun."""
-    begin = requests.post(
-        f"{shop.url}/upload/storage/v1/b/{BUCKET}/o",
-        params={"uploadType": "resumable", "name": f"{shop.root}/new", "ifGenerationMatch": "0"},
-        timeout=30,
-    )
-    shop.put("new")
-    return requests.put(begin.headers["Location"], data=b"late", timeout=30).status_code
-
-
-def going_back_in_custom_time(shop: Shop, later: datetime | None) -> object:
-    blob = shop.put("timed")
-    blob.custom_time = datetime(2026, 5, 1, tzinfo=timezone.utc)
-    blob.patch()
-    blob.custom_time = later
-    return blob.patch()
-
-
-def move(shop: Shop, source: str, target: str, **conditions: int) -> object:
-    return shop.bucket.move_blob(shop.blob(source), f"{shop.root}/{target}", **conditions)
-
-
-def copy(shop: Shop, source: str, target: str, **conditions: int) -> object:
-    return shop.bucket.copy_blob(
-        shop.blob(source), shop.bucket, f"{shop.root}/{target}", **conditions
-    )
-
-
-def rewrite(shop: Shop, source: str, target: str, **conditions: int) -> object:
-    return shop.blob(target).rewrite(shop.blob(source), **conditions)
-
-
-def second_move(shop: Shop) -> object:
-    move(shop, "a", "first", if_generation_match=0)
-    return move(shop, "a", "second", if_generation_match=0)
-
-
-def patch(shop: Shop, name: str, **conditions: int) -> object:
-    blob = shop.blob(name)
-    blob.metadata = {"k": "v"}
-    return blob.patch(**conditions)
-
-
-def put(shop: Shop, name: str, **conditions: int) -> object:
-    return shop.blob(name).upload_from_string(b"new", **conditions)
-
-
-Row = tuple[str, Callable[[Shop], object], int]
-
-CREATION: list[Row] = [
-    ("create twice", lambda s: put(s, "a", if_generation_match=0), 412),
-    ("overwrite a wrong generation", lambda s: put(s, "a", if_generation_match=WRONG), 412),
-    ("overwrite nothing", lambda s: put(s, "none", if_generation_match=WRONG), 412),
-]
-"""Multipart uploads: the other emulator checks these as well."""
-
-REFUSALS: list[Row] = [
-    *CREATION,
-    ("overwrite a wrong metageneration", lambda s: put(s, "a", if_metageneration_match=9), 412),
-    ("overwrite only if absent is false", lambda s: put(s, "n", if_generation_not_match=0), 412),
-    ("resumable create twice", lambda s: resumable(s, "a", 0), 412),
-    ("resumable overwrite wrong generation", lambda s: resumable(s, "a", WRONG), 412),
-    ("resumable create overtaken", overtaken_resumable, 412),
-    ("get a wrong generation", lambda s: s.blob("a").reload(if_generation_match=WRONG), 412),
-    ("get what is not there", lambda s: s.blob("none").reload(), 404),
-    (
-        "download a wrong generation",
-        lambda s: s.blob("a").download_as_bytes(if_generation_match=WRONG),
-        412,
-    ),
-    ("patch a wrong generation", lambda s: patch(s, "a", if_generation_match=WRONG), 412),
-    ("patch a wrong metageneration", lambda s: patch(s, "a", if_metageneration_match=9), 412),
-    ("patch what is not there", lambda s: patch(s, "none", if_generation_match=WRONG), 404),
-    ("delete a wrong generation", lambda s: s.blob("a").delete(if_generation_match=WRONG), 412),
-    ("delete a wrong metageneration", lambda s: s.blob("a").delete(if_metageneration_match=9), 412),
-    ("delete what is not there", lambda s: s.blob("none").delete(), 404),
-    ("copy onto an object", lambda s: copy(s, "a", "b", if_generation_match=0), 412),
-    ("copy a wrong source", lambda s: copy(s, "a", "c", if_source_generation_match=WRONG), 412),
-    ("rewrite onto an object", lambda s: rewrite(s, "a", "b", if_generation_match=0), 412),
-    (
-        "rewrite a wrong source",
-        lambda s: rewrite(s, "a", "c", if_source_generation_match=WRONG),
-        412,
-    ),
-    ("move onto an object", lambda s: move(s, "a", "b", if_generation_match=0), 412),
-    ("move a wrong source", lambda s: move(s, "a", "c", if_source_generation_match=WRONG), 412),
-    (
-        "move a wrong source metageneration",
-        lambda s: move(s, "a", "c", if_source_metageneration_match=9),
-        412,
-    ),
-    ("move twice", second_move, 404),
-    ("move onto itself", lambda s: move(s, "a", "a"), 400),
-    (
-        "custom time goes back",
-        lambda s: going_back_in_custom_time(s, datetime(2026, 4, 1, tzinfo=timezone.utc)),
-        400,
-    ),
-    ("custom time vanishes", lambda s: going_back_in_custom_time(s, None), 400),
-    ("a foreign bucket", lambda s: s.client.bucket("not-ours").blob("a").reload(), 404),
-    ("list a foreign bucket", lambda s: list(s.client.list_blobs("not-ours")), 404),
-    ("too much metadata", lambda s: too_much_metadata(s), 400),
-    ("a range past the end", lambda s: s.blob("a").download_as_bytes(start=99), 416),
-    ("a name with a line break", lambda s: s.put("a\nb"), 400),
-    # From here on: what the client cannot say.
-    (
-        "simple upload, create twice",
-        lambda s: s.raw(
-            "POST",
-            f"/upload/storage/v1/b/{BUCKET}/o",
-            params={"uploadType": "media", "name": f"{s.root}/a", "ifGenerationMatch": "0"},
-            data=b"x",
-        ),
-        412,
-    ),
-    (
-        "unchanged since",
-        lambda s: s.raw(
-            "GET",
-            s.object_path("a"),
-            params={"ifGenerationNotMatch": str(generation_of(s, "a"))},
-        ),
-        304,
-    ),
-    (
-        "a page that is none",
-        lambda s: s.raw("GET", f"/storage/v1/b/{BUCKET}/o", params={"pageToken": "%%%"}),
-        400,
-    ),
-    (
-        "a generation that is no number",
-        lambda s: s.raw("DELETE", s.object_path("a"), params={"ifGenerationMatch": "new"}),
-        400,
-    ),
-    (
-        "content that does not fit its checksum",
-        lambda s: s.raw(
-            "POST",
-            f"/upload/storage/v1/b/{BUCKET}/o",
-            params={"uploadType": "multipart"},
-            headers={"Content-Type": "multipart/related; boundary=B"},
-            data=b"--B\r\nContent-Type: application/json\r\n\r\n"
-            + json.dumps({"name": f"{s.root}/bad", "crc32c": "AAAAAA=="}).encode()
-            + b"\r\n--B\r\nContent-Type: text/plain\r\n\r\nhello\r\n--B--",
-        ),
-        400,
-    ),
-    ("an unknown method", lambda s: s.raw("POST", s.object_path("a")), 405),
-]
-
-
-def too_much_metadata(shop: Shop) -> object:
-    blob = shop.blob("heavy")
-    blob.metadata = {"k": "v" * 9000}
-    return blob.upload_from_string(b"x")
-
-
-def generation_of(shop: Shop, name: str) -> int:
-    blob = shop.blob(name)
-    blob.reload()
-    return int(blob.generation)
+def make_ground(client: storage.Client) -> Ground:
+    """A prefix of its own, with two objects."""
+    ground = Ground(client, BUCKET, secrets.token_hex(4))
+    ground.prepare()
+    return ground
 
 
 @pytest.fixture(scope="module")
@@ -257,34 +53,42 @@ def client(fake: FakeGcs) -> Iterator[storage.Client]:
 
 
 @pytest.fixture
-def shop(fake: FakeGcs, client: storage.Client) -> Shop:
-    shop = Shop(fake.url, client, secrets.token_hex(4))
-    shop.put("a", b"1")
-    shop.put("b", b"2")
-    return shop
+def shop(client: storage.Client) -> Ground:
+    return make_ground(client)
 
 
-@pytest.mark.parametrize(("what", "attempt", "status"), REFUSALS, ids=[r[0] for r in REFUSALS])
-def test_what_the_real_store_refuses(
-    shop: Shop, what: str, attempt: Callable[[Shop], object], status: int
-) -> None:
-    assert status_of(lambda: attempt(shop)) == status, what
+@pytest.mark.parametrize("row", REFUSALS, ids=lambda row: row.what)
+def test_what_the_real_store_refuses(shop: Ground, row: Row) -> None:
+    assert row.try_on(shop) == row.status
 
 
-def test_a_refused_change_changes_nothing(shop: Shop) -> None:
+def test_the_table_has_no_row_twice() -> None:
+    assert len(LISTED) == len(REFUSALS)
+
+
+def test_resumable_rows_upload_resumably(fake: FakeGcs, shop: Ground) -> None:
+    """The client alone would send so few bytes in one multipart request."""
+    fake.forget_requests()
+    assert LISTED["resumable create overtaken"].try_on(shop) == 412
+    assert LISTED["resumable create twice"].try_on(shop) == 412
+    uploads = [item["query"].get("uploadType") for item in fake.requests]
+    assert uploads == ["resumable", "multipart", "resumable", "resumable"]
+
+
+def test_a_refused_change_changes_nothing(shop: Ground) -> None:
     before = [(b.name, b.generation, b.metageneration) for b in shop.bucket.list_blobs()]
-    for attempt in (
-        lambda: put(shop, "a", if_generation_match=0),
-        lambda: move(shop, "a", "b", if_generation_match=0),
-        lambda: move(shop, "a", "c", if_source_generation_match=WRONG),
-        lambda: patch(shop, "a", if_metageneration_match=9),
-        lambda: shop.blob("a").delete(if_generation_match=WRONG),
+    for what in (
+        "create twice",
+        "move onto an object",
+        "move a wrong source",
+        "patch a wrong metageneration",
+        "delete a wrong generation",
     ):
-        assert status_of(attempt) == 412
+        assert LISTED[what].try_on(shop) == 412
     assert [(b.name, b.generation, b.metageneration) for b in shop.bucket.list_blobs()] == before
 
 
-def test_the_same_requests_are_let_through_on_the_right_conditions(shop: Shop) -> None:
+def test_the_same_requests_are_let_through_on_the_right_conditions(shop: Ground) -> None:
     blob = shop.blob("a")
     blob.reload()
     generation = blob.generation
@@ -307,7 +111,7 @@ def test_the_same_requests_are_let_through_on_the_right_conditions(shop: Shop) -
     assert not shop.blob("moved").exists()
 
 
-def test_patching_merges_metadata_and_null_unsets(shop: Shop) -> None:
+def test_patching_merges_metadata_and_null_unsets(shop: Ground) -> None:
     blob = shop.blob("a")
     blob.metadata = {"one": "1", "two": "2"}
     blob.patch()
@@ -316,7 +120,7 @@ def test_patching_merges_metadata_and_null_unsets(shop: Shop) -> None:
     assert blob.metadata == {"one": "1", "three": "3"}
 
 
-def test_times_move_with_every_change_and_generations_never_come_back(shop: Shop) -> None:
+def test_times_move_with_every_change_and_generations_never_come_back(shop: Ground) -> None:
     blob = shop.put("c")
     created, generation = blob.time_created, blob.generation
     blob.metadata = {"k": "v"}
@@ -326,7 +130,7 @@ def test_times_move_with_every_change_and_generations_never_come_back(shop: Shop
     assert shop.put("c").generation > generation
 
 
-def test_listing_pages_prefixes_globs_and_offsets(shop: Shop) -> None:
+def test_listing_pages_prefixes_globs_and_offsets(shop: Ground) -> None:
     for name in ("p/1", "p/2", "p/q/3", "p/q/4", "r"):
         shop.put(name)
     root = shop.root + "/"
@@ -369,12 +173,14 @@ def test_globs(glob: str, name: str, fits: bool) -> None:
     assert (glob_pattern(glob).fullmatch(name) is not None) is fits
 
 
-def test_a_resumable_upload_in_chunks(shop: Shop) -> None:
-    blob = shop.blob("big")
-    blob.chunk_size = CHUNK
+def test_a_resumable_upload_in_chunks(fake: FakeGcs, shop: Ground) -> None:
+    fake.forget_requests()
     data = secrets.token_bytes(2 * CHUNK + 17)
-    blob.upload_from_string(data, if_generation_match=0)
+    with shop.blob("big").open("wb", chunk_size=CHUNK, if_generation_match=0) as file:
+        file.write(data)
     assert shop.blob("big").download_as_bytes() == data
+    operations = [item["operation"] for item in fake.requests]
+    assert operations == ["upload", *["resume-upload"] * 3, "download"]
 
 
 @pytest.mark.parametrize("newline", [b"\r\n", b"\n"])
@@ -388,8 +194,8 @@ def test_multipart_is_split_at_the_boundary_however_it_is_quoted(
     assert parts == [({"a": "1"}, b"one"), ({}, b"\r" + newline + b"two")]
 
 
-def test_the_errors_look_like_googles(shop: Shop) -> None:
-    answer = requests.get(f"{shop.url}{shop.object_path('none')}", timeout=30)
+def test_the_errors_look_like_googles(shop: Ground) -> None:
+    answer = shop.send("GET", shop.object_path("none"))
     error = answer.json()["error"]
     assert (answer.status_code, error["code"], error["errors"][0]["reason"]) == (
         404,
@@ -398,53 +204,56 @@ def test_the_errors_look_like_googles(shop: Shop) -> None:
     )
 
 
-def test_deleting_answers_204_without_a_body(shop: Shop) -> None:
-    answer = requests.delete(f"{shop.url}{shop.object_path('a')}", timeout=30)
+def test_deleting_answers_204_without_a_body(shop: Ground) -> None:
+    answer = shop.send("DELETE", shop.object_path("a"))
     assert (answer.status_code, answer.content) == (204, b"")
 
 
-def test_the_bucket_and_its_layout(shop: Shop) -> None:
+def test_the_bucket_and_its_layout(shop: Ground) -> None:
     assert shop.client.get_bucket(BUCKET).versioning_enabled is False
-    layout = requests.get(f"{shop.url}/storage/v1/b/{BUCKET}/storageLayout", timeout=30).json()
+    layout = shop.send("GET", f"/storage/v1/b/{BUCKET}/storageLayout").json()
     assert layout["hierarchicalNamespace"] == {"enabled": False}
 
 
 @pytest.mark.parametrize("kind", [FaultKind.DROP_BEFORE, FaultKind.DROP_AFTER, FaultKind.CUT])
-def test_a_broken_connection(fake: FakeGcs, shop: Shop, kind: FaultKind) -> None:
+def test_a_broken_connection(fake: FakeGcs, shop: Ground, kind: FaultKind) -> None:
     fake.break_next(kind, "delete" if kind is FaultKind.DROP_AFTER else "get")
     method = "DELETE" if kind is FaultKind.DROP_AFTER else "GET"
     with pytest.raises(requests.RequestException):
-        shop.raw(method, shop.object_path("a"))
+        shop.send(method, shop.object_path("a"))
     assert shop.blob("a").exists() is (kind is not FaultKind.DROP_AFTER)
 
 
 @pytest.mark.parametrize("kind", [FaultKind.STATUS, FaultKind.STATUS_AFTER])
-def test_an_ordered_status(fake: FakeGcs, shop: Shop, kind: FaultKind) -> None:
+def test_an_ordered_status(fake: FakeGcs, shop: Ground, kind: FaultKind) -> None:
     fake.break_next(kind, "delete", status=429)
-    assert shop.raw("DELETE", shop.object_path("a")) == 429
+    assert shop.send("DELETE", shop.object_path("a")).status_code == 429
     assert shop.blob("a").exists() is (kind is FaultKind.STATUS)
 
 
 @pytest.mark.parametrize("kind", [FaultKind.DELAY, FaultKind.DRIP])
-def test_a_slow_answer_is_whole(fake: FakeGcs, shop: Shop, kind: FaultKind) -> None:
+def test_a_slow_answer_is_whole(fake: FakeGcs, shop: Ground, kind: FaultKind) -> None:
     fake.break_next(kind, "get", seconds=0.0001)
-    assert shop.raw("GET", shop.object_path("a")) == 200
+    assert shop.send("GET", shop.object_path("a")).status_code == 200
     assert fake.faults.take("get", "") is None
 
 
-def test_faults_and_the_log_by_http(shop: Shop) -> None:
+def test_faults_and_the_log_by_http(shop: Ground) -> None:
     order = {"kind": "status", "operation": "get", "status": 418, "times": 1}
-    assert shop.raw("DELETE", "/fake/requests") == 204
-    assert shop.raw("POST", "/fake/faults", json=order) == 204
-    assert shop.raw("GET", shop.object_path("a")) == 418
-    assert shop.raw("GET", shop.object_path("a")) == 200
-    log = requests.get(f"{shop.url}/fake/requests", timeout=30).json()["requests"]
+    assert shop.send("DELETE", "/fake/requests").status_code == 204
+    assert shop.send("POST", "/fake/faults", json=order).status_code == 204
+    assert shop.send("GET", shop.object_path("a")).status_code == 418
+    assert shop.send("GET", shop.object_path("a")).status_code == 200
+    log = shop.send("GET", "/fake/requests").json()["requests"]
     assert [(item["operation"], item["status"]) for item in log] == [("get", 418), ("get", 200)]
-    assert shop.raw("POST", "/fake/faults", json={"kind": "flood"}) == 400
-    assert shop.raw("POST", "/fake/faults", json={"kind": "cut", "operation": "no"}) == 400
+    assert shop.send("POST", "/fake/faults", json={"kind": "flood"}).status_code == 400
+    assert (
+        shop.send("POST", "/fake/faults", json={"kind": "cut", "operation": "no"}).status_code
+        == 400
+    )
 
 
-def test_https_with_its_own_certificate(shop: Shop) -> None:
+def test_https_with_its_own_certificate(shop: Ground) -> None:
     with FakeGcs([BUCKET], tls=True) as fake:
         address = f"https://localhost:{fake.tls_port}/storage/v1/b/{BUCKET}"
         answer = requests.get(address, verify=str(fake.certificate), timeout=30)
@@ -462,16 +271,22 @@ def test_as_a_program() -> None:
         assert process.wait(timeout=60) == 0
 
 
-def test_of_many_creators_and_movers_one_wins(shop: Shop) -> None:
+def move_to(number: int) -> Row:
+    """Rename the object ``once``, as others do at the same time."""
+
+    def move(ground: Ground) -> object:
+        target = ground.name(f"to/{number}")
+        return ground.bucket.move_blob(ground.blob("once"), target, if_generation_match=0)
+
+    return Row("", move, 404)
+
+
+def test_of_many_creators_and_movers_one_wins(shop: Ground) -> None:
     with ThreadPoolExecutor(8) as pool:
-        creations = pool.map(
-            lambda _: status_of(lambda: put(shop, "once", if_generation_match=0)), range(24)
-        )
+        create = Row("", lambda ground: ground.put("once", if_generation_match=0), 412)
+        creations = pool.map(lambda _: create.try_on(shop), range(24))
         assert sorted(creations) == [200] + [412] * 23
-        moves = pool.map(
-            lambda n: status_of(lambda: move(shop, "once", f"to/{n}", if_generation_match=0)),
-            range(24),
-        )
+        moves = pool.map(lambda n: move_to(n).try_on(shop), range(24))
         assert sorted(moves) == [200] + [404] * 23
 
 
@@ -481,19 +296,15 @@ def other() -> Iterator[str]:
         yield url
 
 
-@pytest.mark.parametrize(("what", "attempt", "status"), CREATION, ids=[r[0] for r in CREATION])
-def test_a_second_opinion(
-    other: str, what: str, attempt: Callable[[Shop], object], status: int
-) -> None:
+@pytest.mark.parametrize("row", CREATION, ids=lambda row: row.what)
+def test_a_second_opinion(other: str, row: Row) -> None:
     with make_client(other) as client:
-        shop = Shop(other, client, secrets.token_hex(4))
-        shop.put("a", b"1")
-        assert status_of(lambda: attempt(shop)) == status, what
+        assert row.try_on(make_ground(client)) == row.status
 
 
-def test_a_second_opinion_on_listing(other: str, shop: Shop) -> None:
+def test_a_second_opinion_on_listing(other: str, shop: Ground) -> None:
     with make_client(other) as client:
-        second = Shop(other, client, secrets.token_hex(4))
+        second = make_ground(client)
         for here in (shop, second):
             for name in ("a", "b", "p/1", "p/q/2", "p-r"):
                 here.put(name)
@@ -501,7 +312,7 @@ def test_a_second_opinion_on_listing(other: str, shop: Shop) -> None:
             assert listed(shop, options) == listed(second, options)
 
 
-def listed(shop: Shop, options: dict[str, Any]) -> tuple[list[str], list[str]]:
+def listed(shop: Ground, options: dict[str, Any]) -> tuple[list[str], list[str]]:
     root = shop.root + "/"
     options = {**options}
     if "start_offset" in options:

@@ -43,7 +43,7 @@ def test_every_exit_code_and_command_is_documented(name: str) -> None:
         check=True,
     ).stdout
     commands = re.findall(r"^    (\w+) ", helped, re.MULTILINE)
-    assert commands == ["run", "once", "segment"]
+    assert {"run", "once", "segment"} <= set(commands)
     for command in commands:
         assert f"`lab-agent {command}`" in text
 

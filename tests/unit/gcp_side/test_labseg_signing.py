@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from django.core.checks import run_checks
+from django.core.management import call_command
 from pytest_django import Settings
 
 from common.bucket import open_bucket
@@ -77,3 +78,10 @@ def test_a_broken_key_is_named_but_not_shown(
     assert next(iter(changes)) in error.msg
     assert error.hint is not None
     assert "abc" not in error.msg + error.hint
+
+
+def test_keygen_prints_a_pair_that_belongs_together(capsys: pytest.CaptureFixture[str]) -> None:
+    call_command("labseg", "keygen")
+    secret, public = capsys.readouterr().out.splitlines()
+    key = SigningKey.from_text(secret.split()[0].removeprefix("SEGRELAY_SIGNING_KEY="))
+    assert public == f"public key: {key.public.text}"

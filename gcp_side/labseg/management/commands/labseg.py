@@ -1,4 +1,4 @@
-"""``manage.py labseg submit | list | show | sync``."""
+"""``manage.py labseg submit | list | show | retry | cancel | sync | keygen``."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, close_old_connections
 
 from common.errors import FixConfigurationError, SegRelayError, TransientError
+from common.signing import SigningKey
 from gcp_side.labseg import orthanc, services
 from gcp_side.labseg.conf import get_bucket
+from gcp_side.labseg.errors import JobStateError
 from gcp_side.labseg.models import Job, State
 from gcp_side.labseg.serialise import events_as_list, job_as_dict
-from gcp_side.labseg.terminal import Follower, in_full, table
+from gcp_side.labseg.terminal import Follower, in_full, in_words, table
 
-EXIT_JOB_FAILED = 1
+EXIT_JOB_FAILED = EXIT_REFUSED = 1
 EXIT_USAGE = 2
 EXIT_TRY_AGAIN = 75
 EXIT_CONFIGURATION = 78
@@ -37,8 +39,8 @@ LIST_LIMIT = 50
 EXIT_CODES = """\
 exit codes:
   0    done (with --wait: the job succeeded)
-  1    the job ended without a segmentation (only with --wait)
-  2    the command line or the series are wrong
+  1    the job ended without a segmentation (with --wait), or its state refuses the command
+  2    the command line or the series are wrong, or there is no such job
   75   Orthanc or the queue does not answer: try again later
   78   a setting is wrong: correct it first
   130  interrupted; a submitted job goes on
@@ -48,7 +50,7 @@ exit codes:
 class Command(BaseCommand):
     """Segmentation jobs from the command line."""
 
-    help = "Submit segmentation jobs to the lab, list them, show one, keep them up to date."
+    help = "Submit segmentation jobs to the lab, look after them, keep them up to date."
     # A wrong setting is reported by handle(), in one line and with its own exit code.
     requires_system_checks = ()
 
@@ -60,7 +62,10 @@ class Command(BaseCommand):
         _add_submit(verbs.add_parser("submit", help="submit a job", **_HELP))
         _add_list(verbs.add_parser("list", help="list jobs, newest first", **_HELP))
         _add_show(verbs.add_parser("show", help="show one job and its history", **_HELP))
+        _add_retry(verbs.add_parser("retry", help="run an ended job again as a new one", **_HELP))
+        _add_cancel(verbs.add_parser("cancel", help="call a job off", **_HELP))
         _add_sync(verbs.add_parser("sync", help="read results and progress", **_HELP))
+        verbs.add_parser("keygen", help="make a pair of keys for signing", **_HELP)
 
     def handle(self, *_: Any, **options: Any) -> None:
         """Run the verb; every known error becomes one line and an exit code."""
@@ -68,7 +73,10 @@ class Command(BaseCommand):
             "submit": self._submit,
             "list": self._list,
             "show": self._show,
+            "retry": self._retry,
+            "cancel": self._cancel,
             "sync": self._sync,
+            "keygen": self._keygen,
         }
         try:
             verbs[options["verb"]](options)
@@ -89,7 +97,43 @@ class Command(BaseCommand):
             roles=None if options["roles"] is None else tuple(options["roles"]),
             priority=options["priority"],
         )
-        job = services.submit(submission, orthanc=orthanc.connect())
+        self._answer(services.submit(submission, orthanc=orthanc.connect()), options)
+
+    def _retry(self, options: dict[str, Any]) -> None:
+        again = services.retry(options["job"], orthanc=orthanc.connect(), force=options["force"])
+        if not again.is_new:
+            self.stderr.write("It is being tried again already.", style_func=str)
+        self._answer(again.job, options)
+
+    def _cancel(self, options: dict[str, Any]) -> None:
+        try:
+            job = services.cancel(options["job"])
+        except TransientError as error:
+            job = services.find(options["job"])
+            if not job.is_open or job.cancel_requested_at is None:
+                raise
+            raise CommandError(
+                f"{error.message} Job {job.pk} will be cancelled once the queue answers. "
+                "Remedy: none is needed if labseg sync runs; else give the command again.",
+                returncode=EXIT_TRY_AGAIN,
+            ) from None
+        if options["json"]:
+            self._print_json(job_as_dict(job))
+        elif job.state == State.CANCELLED:
+            self.stdout.write(f"{job.pk} cancelled")
+        if job.state != State.CANCELLED:
+            raise CommandError(
+                f"Job {job.pk} had ended before: {in_words(job)}. Remedy: none; that stands.",
+                returncode=EXIT_REFUSED,
+            )
+
+    def _keygen(self, _options: dict[str, Any]) -> None:
+        key = SigningKey.new()
+        self.stdout.write(f"SEGRELAY_SIGNING_KEY={key.text}  # secret: keep it on this server")
+        self.stdout.write(f"public key: {key.public.text}")
+
+    def _answer(self, job: Job, options: dict[str, Any]) -> None:
+        """Print a job that has just been submitted, once it has ended if that was asked for."""
         job.refresh_from_db()
         if options["wait"]:
             self._wait_for(job, quiet=options["json"])
@@ -202,9 +246,7 @@ def _add_submit(parser: argparse.ArgumentParser) -> None:
         metavar="0..9",
         help="0 is served first (default: the site's usual one)",
     )
-    parser.add_argument(
-        "--wait", action="store_true", help="follow the job to its end; show progress"
-    )
+    _add_wait(parser)
     _add_json(parser)
 
 
@@ -217,7 +259,21 @@ def _add_list(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_show(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("job", metavar="JOB", help="job id, as submit and list print it")
+    _add_job(parser)
+    _add_json(parser)
+
+
+def _add_retry(parser: argparse.ArgumentParser) -> None:
+    _add_job(parser)
+    parser.add_argument(
+        "--force", action="store_true", help="also when the job or its retry has succeeded"
+    )
+    _add_wait(parser)
+    _add_json(parser)
+
+
+def _add_cancel(parser: argparse.ArgumentParser) -> None:
+    _add_job(parser)
     _add_json(parser)
 
 
@@ -231,6 +287,16 @@ def _add_sync(parser: argparse.ArgumentParser) -> None:
         help="seconds between two looks with --watch (default: %(default)s)",
     )
     _add_json(parser)
+
+
+def _add_job(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("job", metavar="JOB", help="job id, as submit and list print it")
+
+
+def _add_wait(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--wait", action="store_true", help="follow the job to its end; show progress"
+    )
 
 
 def _add_json(parser: argparse.ArgumentParser) -> None:
@@ -252,6 +318,8 @@ def _command_error(error: SegRelayError) -> CommandError:
         code = EXIT_CONFIGURATION
     elif isinstance(error, TransientError):
         code = EXIT_TRY_AGAIN
+    elif isinstance(error, JobStateError):
+        code = EXIT_REFUSED
     else:
         code = EXIT_USAGE
     return CommandError(f"{error.message} Remedy: {error.remedy}", returncode=code)

@@ -1,0 +1,222 @@
+"""The live queue for a person to read: one listing, and the documents beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict
+
+from common import names
+from common.bucket import Bucket
+from common.errors import ManifestRejectedError
+from common.manifest import AttemptRecord
+from common.queue.lease import LEASE, BeatJob, store_now
+from common.queue.records import read_attempt, read_result
+from common.queue.rejections import RejectedJob, list_rejected, read_rejection
+from common.queue.site import JobState, read_progress
+from common.queue.view import AgentBeat, ClaimedJob, PendingJob, scan
+
+__all__ = ["QueueOverview", "survey"]
+
+REJECTED_SHOWN = 20
+"""Newest rejections told in full: their folder is an archive and may grow."""
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True)
+
+
+class AgentOverview(_Part):
+    """An agent, as its last heartbeat tells."""
+
+    agent: str
+    state: str
+    """As :class:`common.queue.Beat` has it."""
+    reason: str
+    device: str
+    host: str
+    version: str
+    profiles: tuple[str, ...]
+    beat_age_seconds: float
+    """By the store's clock."""
+    lease_over: bool
+    """Whether it has been silent for so long that its claims are taken from it."""
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it may be expected to work."""
+        return not self.lease_over and self.state != "stopped"
+
+
+class ClaimOverview(_Part):
+    """A job that an agent owns."""
+
+    job_id: str
+    priority: int
+    profile: str
+    agent: str
+    attempt: int
+    stage: str
+    percent: int
+    """0..100 of the stage."""
+    owner_alive: bool
+    ended: JobState | None
+    """How the job has ended already (a cancellation, mostly): its owner has yet to notice."""
+
+
+class PendingOverview(_Part):
+    """A job that waits."""
+
+    job_id: str
+    priority: int
+    profile: str
+    claims: int
+    """How often it has been claimed."""
+    not_before: datetime | None
+    """The store's clock; None where it may be claimed now."""
+    last_attempt: AttemptRecord | None
+    served: bool
+    """Whether a living agent has the profile."""
+
+
+class RejectedOverview(_Part):
+    """A manifest that was set aside."""
+
+    file: str
+    job_id: str | None
+    """None where the name is not a job's."""
+    code: str
+    reason: str
+    remedy: str
+    agent: str
+    rejected_at: datetime | None
+
+
+class QueueOverview(_Part):
+    """The queue at one moment; a job may have moved while it was listed."""
+
+    queue: str
+    """The store's address."""
+    store_time: datetime
+    agents: tuple[AgentOverview, ...]
+    claimed: tuple[ClaimOverview, ...]
+    pending: tuple[PendingOverview, ...]
+    """In the order of service."""
+    misnamed: tuple[str, ...]
+    """Objects in ``pending/`` that are no jobs; the next agent to look sets them aside."""
+    rejected: tuple[RejectedOverview, ...]
+    """The newest, at most :data:`REJECTED_SHOWN`."""
+    rejected_total: int
+
+
+def survey(bucket: Bucket, who: str) -> QueueOverview:
+    """Look at the queue; nothing is written but a beacon of ``who``, to learn the time.
+
+    Raises
+    ------
+    StoreUnavailableError
+    """
+    view = scan(bucket)
+    now = store_now(bucket, who)
+    agents = {name: _agent(seen, now) for name, seen in sorted(view.agents.items())}
+    alive = [agent for agent in agents.values() if agent.is_alive]
+    served = {profile for agent in alive for profile in agent.profiles}
+    rejected = list_rejected(bucket)
+    return QueueOverview(
+        queue=bucket.describe(),
+        store_time=now,
+        agents=tuple(agents.values()),
+        claimed=tuple(
+            _claim(bucket, job, view.agents, owner_alive=job.agent in {a.agent for a in alive})
+            for job in view.claimed
+        ),
+        pending=tuple(_pending(bucket, job, now, served) for job in view.pending),
+        misnamed=tuple(info.name for info in view.misnamed),
+        rejected=tuple(
+            _rejected(bucket, job)
+            for job in sorted(rejected, key=_rejection_time, reverse=True)[:REJECTED_SHOWN]
+        ),
+        rejected_total=len(rejected),
+    )
+
+
+def _agent(seen: AgentBeat, now: datetime) -> AgentOverview:
+    age = now - seen.updated
+    return AgentOverview(
+        agent=seen.agent,
+        state=seen.beat.state,
+        reason=seen.beat.reason,
+        device=seen.beat.device,
+        host=seen.beat.identity.host,
+        version=seen.beat.version,
+        profiles=seen.beat.profiles,
+        # A beat during the listing may be younger than the time asked for after it.
+        beat_age_seconds=round(max(0.0, age.total_seconds()), 1),
+        lease_over=age > LEASE,
+    )
+
+
+def _claim(
+    bucket: Bucket, job: ClaimedJob, agents: Mapping[str, AgentBeat], *, owner_alive: bool
+) -> ClaimOverview:
+    progress = _progress(bucket, job, agents.get(job.agent))
+    return ClaimOverview(
+        job_id=job.name.job_id,
+        priority=job.name.priority,
+        profile=job.name.profile,
+        agent=job.agent,
+        attempt=job.name.fence,
+        stage="claimed" if progress is None else progress.stage,
+        percent=0 if progress is None else progress.percent,
+        owner_alive=owner_alive,
+        ended=_ended(bucket, job.name.job_id),
+    )
+
+
+def _progress(bucket: Bucket, job: ClaimedJob, owner: AgentBeat | None) -> BeatJob | None:
+    """Of this attempt: what an earlier one left behind is not shown."""
+    progress = read_progress(bucket, job.name.job_id)
+    if progress is not None and progress.attempt == job.name.fence:
+        return progress
+    return None if owner is None else owner.beat.job(job.name.job_id, job.name.fence)
+
+
+def _ended(bucket: Bucket, job_id: str) -> JobState | None:
+    try:
+        result = read_result(bucket, job_id)
+    except ManifestRejectedError:
+        return JobState.RESULT_UNREADABLE
+    return None if result is None else JobState(result.status.value)
+
+
+def _pending(bucket: Bucket, job: PendingJob, now: datetime, served: set[str]) -> PendingOverview:
+    last = read_attempt(bucket, job.name.job_id, job.name.fence) if job.name.fence else None
+    not_before = None if last is None else last.not_before
+    return PendingOverview(
+        job_id=job.name.job_id,
+        priority=job.name.priority,
+        profile=job.name.profile,
+        claims=job.name.fence,
+        not_before=None if not_before is None or not_before <= now else not_before,
+        last_attempt=last,
+        served=job.name.profile in served,
+    )
+
+
+def _rejected(bucket: Bucket, job: RejectedJob) -> RejectedOverview:
+    rejection = read_rejection(bucket, job)
+    return RejectedOverview(
+        file=job.info.name.removeprefix(names.REJECTED),
+        job_id=None if job.name is None else job.name.job_id,
+        code="" if rejection is None else rejection.code,
+        reason="" if rejection is None else rejection.reason,
+        remedy="" if rejection is None else rejection.remedy,
+        agent="" if rejection is None else rejection.agent,
+        rejected_at=None if rejection is None else rejection.rejected_at,
+    )
+
+
+def _rejection_time(job: RejectedJob) -> datetime:
+    # A moved manifest may keep its age; its reason is written at the rejection.
+    return (job.info if job.reason is None else job.reason).updated

@@ -1,0 +1,1 @@
+"""The commands of ``lab-agent`` that have a module of their own."""

@@ -1,0 +1,210 @@
+"""``lab-agent doctor``: what is wrong here, and what to do about it."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from common.bucket import Bucket, open_bucket
+from common.errors import SegRelayError
+from lab_side.config import load_queue_address
+from lab_side.doctor.finding import Finding, Verdict, failed
+from lab_side.doctor.queue import check_account, check_emulator, check_promises, check_reached
+
+if TYPE_CHECKING:
+    from common.conformance import RowResult
+    from common.gcs_bucket import GcsBucket
+
+OK, NOT_NOW, CONFIGURATION = 0, 75, 78
+"""Exit codes, as everywhere in ``lab-agent``."""
+
+UNTRIED = (
+    "The table was made from Google's documentation and is untried on the real service until "
+    "a person has run it there."
+)
+
+_CONFORMANCE = "conformance"
+
+
+def add_to(commands: Any) -> None:
+    """Add the command to the parser of ``lab-agent``."""
+    command = commands.add_parser("doctor", help="check the queue, and say what to do")
+    command.add_argument(
+        "--conformance",
+        action="store_true",
+        help="try on the bucket every request that the real store must refuse (a minute)",
+    )
+    command.add_argument("--json", action="store_true", help="print the findings as JSON")
+    command.set_defaults(command=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the checks; 0 without a failure, 75 if all failures may pass, else 78."""
+    report = _Report(as_json=options.json)
+    try:
+        address = load_queue_address(options.config)
+        bucket = open_bucket(address)
+    except SegRelayError as error:
+        report.add(check_emulator(os.environ))
+        report.add(failed("queue address", error))
+        return report.end()
+    for finding in examine_queue(bucket, address):
+        report.add(finding)
+    if options.conformance:
+        _conform(report, bucket, address)
+    return report.end()
+
+
+def examine_queue(bucket: Bucket, address: str) -> Iterator[Finding]:
+    """Every check of the queue; nothing more once it is not reached."""
+    cloud = _as_cloud(bucket, address)
+    yield check_emulator(os.environ)
+    if cloud is not None:
+        yield check_account(cloud.client)
+    reached = check_reached(bucket)
+    yield reached
+    if reached.verdict is Verdict.FAILED:
+        return
+    yield check_promises(bucket)
+    if cloud is not None:
+        from lab_side.doctor.settings import examine_settings
+
+        yield from examine_settings(cloud.client, urlsplit(address).netloc, cloud.prefix)
+
+
+def _conform(report: _Report, bucket: Bucket, address: str) -> None:
+    cloud = _as_cloud(bucket, address)
+    if cloud is None:
+        detail = "does not apply to a directory: its self-test is all there is to try"
+        report.add(Finding(check=_CONFORMANCE, verdict=Verdict.OK, detail=detail))
+        return
+    if report.has_failed:
+        detail = "not tried: mend the failures above first"
+        report.add(Finding(check=_CONFORMANCE, verdict=Verdict.NOT_KNOWN, detail=detail))
+        return
+    from common.conformance import open_probe
+
+    report.say(UNTRIED)
+    with open_probe(cloud.client, urlsplit(address).netloc, cloud.prefix) as probe:
+        results = [report.add_row(result) for result in probe.run()]
+    report.add(judge_rows(results))
+    if probe.left_behind != 0:
+        report.add(_left_behind(probe.root, probe.left_behind))
+
+
+def judge_rows(results: Iterable[RowResult]) -> Finding:
+    """All rows in one finding."""
+    from common.conformance import Outcome
+
+    results = list(results)
+    counts = {o: sum(result.outcome is o for result in results) for o in Outcome}
+    unanswered = sum(result.outcome is Outcome.NOT_KNOWN and not result.got for result in results)
+    detail = (
+        f"{counts[Outcome.OK]} of {len(results)} requests refused as documented, "
+        f"{counts[Outcome.DIFFERS]} differ, {counts[Outcome.NOT_KNOWN]} not known"
+    )
+    if counts[Outcome.DIFFERS]:
+        return Finding(
+            check=_CONFORMANCE,
+            verdict=Verdict.FAILED,
+            detail=detail,
+            remedy="Do not run the queue here where a row on creating, moving, deleting or "
+            "patching differs. On the real service, report the rows: the table is wrong there.",
+            code="store-differs",
+        )
+    if unanswered:
+        return Finding(
+            check=_CONFORMANCE,
+            verdict=Verdict.FAILED,
+            detail=detail,
+            remedy="The store did not answer; run it again.",
+            code="store-unavailable",
+            will_pass=True,
+        )
+    if counts[Outcome.NOT_KNOWN]:
+        return Finding(
+            check=_CONFORMANCE,
+            verdict=Verdict.NOT_KNOWN,
+            detail=detail,
+            remedy="Run it again with an account that may do all this under the queue's "
+            "prefix; roles/storage.objectUser may.",
+        )
+    return Finding(check=_CONFORMANCE, verdict=Verdict.OK, detail=detail)
+
+
+def _left_behind(root: str, count: int | None) -> Finding:
+    return Finding(
+        check="cleaning up",
+        verdict=Verdict.WARNING,
+        detail=f"{'some' if count is None else count} objects are left under {root}",
+        remedy="They do no harm; delete them, or leave them to the lifecycle rule of .probe/.",
+    )
+
+
+def _as_cloud(bucket: Bucket, address: str) -> GcsBucket | None:
+    """The bucket as what it is in the cloud; None for a directory."""
+    if not address.startswith("gs://"):
+        return None
+    # Imported here: a directory as queue needs nothing of Google's.
+    from common.gcs_bucket import GcsBucket
+
+    return bucket if isinstance(bucket, GcsBucket) else None
+
+
+class _Report:
+    """The answer, as lines while it comes or as one JSON document at the end."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self._as_json = as_json
+        self._findings: list[Finding] = []
+        self._rows: list[RowResult] = []
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether a check has failed so far."""
+        return any(finding.verdict is Verdict.FAILED for finding in self._findings)
+
+    def add(self, finding: Finding) -> None:
+        """One more finding."""
+        self._findings.append(finding)
+        self.say(f"{finding.verdict.value:<10}{finding.check}: {finding.detail}")
+        if finding.remedy:
+            self.say(f"{'':<10}remedy: {finding.remedy}")
+
+    def add_row(self, result: RowResult) -> RowResult:
+        """One more row of the conformance table; returns it."""
+        self._rows.append(result)
+        got = "no answer" if result.got is None else str(result.got)
+        why = f" ({result.why})" if result.why else ""
+        self.say(
+            f"{result.outcome.value:<10}{result.what}: expected {result.expected}, got {got}{why}"
+        )
+        return result
+
+    def say(self, line: str) -> None:
+        """Print a line, unless a program reads."""
+        if not self._as_json:
+            sys.stdout.write(line + "\n")
+            sys.stdout.flush()
+
+    def end(self) -> int:
+        """Print what is left to print; returns the exit code."""
+        failures = [f for f in self._findings if f.verdict is Verdict.FAILED]
+        code = OK
+        if failures:
+            code = NOT_NOW if all(f.will_pass for f in failures) else CONFIGURATION
+        if self._as_json:
+            document = {
+                "findings": [dataclasses.asdict(finding) for finding in self._findings],
+                "conformance": [dataclasses.asdict(row) for row in self._rows],
+                "conformance_note": UNTRIED if self._rows else "",
+                "exit_code": code,
+            }
+            sys.stdout.write(json.dumps(document, indent=1) + "\n")
+        return code

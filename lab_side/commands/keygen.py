@@ -1,0 +1,45 @@
+"""``lab-agent keygen``: a pair of keys, so that the other side can tell who wrote what."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import Any
+
+from common.errors import FixConfigurationError
+from common.signing import SigningKey
+from lab_side.secrets import SIGNING_SERVICE, SIGNING_VARIABLE, keep_in_keyring
+
+OK = 0
+
+
+def add_to(commands: Any) -> None:
+    """Add the command to the parser of ``lab-agent``."""
+    command = commands.add_parser("keygen", help="make a pair of keys for signing")
+    command.add_argument(
+        "--keyring",
+        metavar="AGENT_ID",
+        help="keep the secret half in this account's keyring for this agent, and do not show it",
+    )
+    command.set_defaults(command=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Make a pair; print the public half, and the secret one unless a keyring keeps it."""
+    key = SigningKey.new()
+    if options.keyring is None:
+        _write(f"{SIGNING_VARIABLE}={key.text}  # secret: keep it on this computer")
+    elif keep_in_keyring(SIGNING_SERVICE, options.keyring, key.text):
+        _write(f"The secret key is in the keyring, as {SIGNING_SERVICE} {options.keyring}.")
+    else:
+        raise FixConfigurationError(
+            "There is no keyring here that keeps a secret.",
+            code="keyring-unusable",
+            remedy="Run it without --keyring and keep the secret key yourself.",
+        )
+    _write(f"public key: {key.public.text}")
+    return OK
+
+
+def _write(text: str) -> None:
+    sys.stdout.write(text + "\n")

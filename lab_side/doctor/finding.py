@@ -1,0 +1,49 @@
+"""What a check says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from common.errors import SegRelayError, TransientError
+
+
+class Verdict(str, Enum):
+    """How it stands with what was checked."""
+
+    OK = "OK"
+    WARNING = "WARNING"
+    """It works, but not as it should."""
+    FAILED = "FAILED"
+    """It does not work, or is not safe."""
+    NOT_KNOWN = "NOT KNOWN"
+    """This account has no right to look."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """One line of the doctor's answer."""
+
+    check: str
+    """What was looked at, in few words."""
+    verdict: Verdict
+    detail: str
+    """What was seen; never a secret."""
+    remedy: str = ""
+    """What to do; empty where all is well."""
+    code: str = ""
+    """The error's stable code, where an error was the finding."""
+    will_pass: bool = False
+    """Whether a failure may be gone a moment later."""
+
+
+def failed(check: str, error: SegRelayError) -> Finding:
+    """An error as finding."""
+    return Finding(
+        check=check,
+        verdict=Verdict.FAILED,
+        detail=error.message,
+        remedy=error.remedy,
+        code=error.code,
+        will_pass=isinstance(error, TransientError),
+    )

@@ -1,0 +1,64 @@
+"""The queue: where it is, whether this account reaches it, whether it keeps its promises."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from common import names
+from common.bucket import Bucket
+from common.errors import SegRelayError
+from common.queue.selftest import check_honest
+from lab_side.doctor.finding import Finding, Verdict, failed
+
+if TYPE_CHECKING:
+    from google.cloud import storage  # type: ignore[import-untyped]
+
+EMULATOR = "STORAGE_EMULATOR_HOST"
+
+
+def check_emulator(environment: Mapping[str, str]) -> Finding:
+    """Whether the environment sends the queue to another server than Google's."""
+    check = "emulator variable"
+    address = environment.get(EMULATOR)
+    if address is None:
+        return Finding(check=check, verdict=Verdict.OK, detail=f"{EMULATOR} is not set")
+    host = urlsplit(address).hostname or "?"
+    return Finding(
+        check=check,
+        verdict=Verdict.WARNING,
+        detail=f"{EMULATOR} is set: the queue is at {host}, not at Google",
+        remedy=f"Unset {EMULATOR}, unless this is a test.",
+    )
+
+
+def check_reached(bucket: Bucket) -> Finding:
+    """Whether the store answers this account; one listing."""
+    check = "queue reached"
+    try:
+        bucket.list(names.PROBE)
+    except SegRelayError as error:
+        return failed(check, error)
+    return Finding(check=check, verdict=Verdict.OK, detail=bucket.describe())
+
+
+def check_account(client: storage.Client) -> Finding:
+    """As whom the requests are sent."""
+    credentials = client._credentials
+    name = getattr(credentials, "service_account_email", None)
+    kind = type(credentials).__module__.removeprefix("google.")
+    return Finding(
+        check="signed in", verdict=Verdict.OK, detail=f"as {name}" if name else f"with {kind}"
+    )
+
+
+def check_promises(bucket: Bucket) -> Finding:
+    """Whether the store refuses what would let two agents own one job."""
+    check = "self-test"
+    try:
+        check_honest(bucket)
+    except SegRelayError as error:
+        return failed(check, error)
+    detail = "double creations, stale moves and stale heartbeats are refused"
+    return Finding(check=check, verdict=Verdict.OK, detail=detail)

@@ -1,0 +1,218 @@
+"""The doctor's checks, on settings and stores as they may be."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from common.bucket import Bucket
+from common.conformance import Outcome, RowResult
+from common.errors import FixConfigurationError
+from common.local_bucket import LocalBucket
+from lab_side import cli
+from lab_side.commands import doctor
+from lab_side.config import load_queue_address
+from lab_side.doctor import Verdict
+from lab_side.doctor.queue import EMULATOR, check_emulator
+from lab_side.doctor.settings import CHECKS, check_lifecycle
+from tests.support.faulty_bucket import Fault, FaultyBucket
+
+ROOT = "queue/"
+
+SOUND: dict[str, Any] = {
+    "versioning": {"enabled": False},
+    "softDeletePolicy": {"retentionDurationSeconds": "0"},
+    "iamConfiguration": {
+        "uniformBucketLevelAccess": {"enabled": True},
+        "publicAccessPrevention": "enforced",
+    },
+    "lifecycle": {
+        "rule": [
+            {
+                "action": {"type": "Delete"},
+                "condition": {
+                    "age": 90,
+                    "matchesPrefix": [
+                        f"queue/v1/{folder}/"
+                        for folder in (
+                            "done",
+                            "failed",
+                            "rejected",
+                            "attempts",
+                            "results",
+                            "progress",
+                        )
+                    ],
+                },
+            }
+        ]
+    },
+}
+
+
+def delete_rule(**condition: Any) -> dict[str, Any]:
+    return {"action": {"type": "Delete"}, "condition": condition}
+
+
+@pytest.fixture(autouse=True)
+def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SEGRELAY_BUCKET", "SEGRELAY_CONFIG", EMULATOR):
+        monkeypatch.delenv(name, raising=False)
+
+
+def verdicts(resource: Mapping[str, Any]) -> dict[str, Verdict]:
+    return {name: check(resource, ROOT).verdict for name, check in CHECKS}
+
+
+def test_sound_settings_pass() -> None:
+    assert set(verdicts(SOUND).values()) == {Verdict.OK}
+
+
+def test_every_check_is_listed_under_the_name_that_it_reports() -> None:
+    assert [check(SOUND, ROOT).check for _, check in CHECKS] == [name for name, _ in CHECKS]
+
+
+@pytest.mark.parametrize(
+    ("change", "check", "verdict"),
+    [
+        ({"retentionPolicy": {"retentionPeriod": "60"}}, "retention policy", Verdict.FAILED),
+        ({"defaultEventBasedHold": True}, "retention policy", Verdict.FAILED),
+        ({"versioning": {"enabled": True}}, "versioning", Verdict.WARNING),
+        (
+            {"softDeletePolicy": {"retentionDurationSeconds": "604800"}},
+            "soft delete",
+            Verdict.WARNING,
+        ),
+        (
+            {"iamConfiguration": {"publicAccessPrevention": "enforced"}},
+            "uniform bucket-level access",
+            Verdict.WARNING,
+        ),
+        (
+            {
+                "iamConfiguration": {
+                    "uniformBucketLevelAccess": {"enabled": True},
+                    "publicAccessPrevention": "inherited",
+                }
+            },
+            "public access prevention",
+            Verdict.WARNING,
+        ),
+        ({"lifecycle": {}}, "lifecycle", Verdict.WARNING),
+        ({"lifecycle": {"rule": [delete_rule(age=30)]}}, "lifecycle", Verdict.FAILED),
+    ],
+)
+def test_each_wrong_setting_is_found_by_its_check_alone(
+    change: dict[str, Any], check: str, verdict: Verdict
+) -> None:
+    found = verdicts({**SOUND, **change})
+    assert found.pop(check) is verdict
+    assert set(found.values()) == {Verdict.OK}
+
+
+@pytest.mark.parametrize(
+    ("condition", "reaches_live_queue"),
+    [
+        ({"age": 30, "matchesPrefix": ["queue/v1/jobs/"]}, True),
+        ({"age": 30, "matchesPrefix": ["que"]}, True),
+        ({"age": 30, "matchesPrefix": ["queue/v1/jobs/agents/lab-1"]}, True),
+        ({"age": 30, "matchesPrefix": ["queue/v1/jobs/.probe/"]}, False),
+        ({"age": 30, "matchesPrefix": ["other/"]}, False),
+        ({"age": 30, "isLive": False}, False),
+        ({"numNewerVersions": 1}, False),
+    ],
+)
+def test_a_rule_that_deletes_the_live_queue_is_found(
+    condition: dict[str, Any], reaches_live_queue: bool
+) -> None:
+    resource = {"lifecycle": {"rule": [*SOUND["lifecycle"]["rule"], delete_rule(**condition)]}}
+    expected = Verdict.FAILED if reaches_live_queue else Verdict.OK
+    assert check_lifecycle(resource, ROOT).verdict is expected
+
+
+def test_what_nothing_deletes_is_named() -> None:
+    rule = delete_rule(age=1, matchesPrefix=["queue/v1/done/", "queue/v1/failed/"])
+    finding = check_lifecycle({"lifecycle": {"rule": [rule]}}, ROOT)
+    assert finding.verdict is Verdict.WARNING
+    assert "v1/results/" in finding.detail
+    assert "v1/done/" not in finding.detail
+
+
+def test_the_emulator_variable_is_shown_without_what_may_be_secret_in_it() -> None:
+    finding = check_emulator({EMULATOR: "http://user:secret@somewhere.example:99/"})
+    assert finding.verdict is Verdict.WARNING
+    assert "somewhere.example" in finding.detail
+    assert "secret" not in finding.detail
+    assert check_emulator({}).verdict is Verdict.OK
+
+
+def test_a_directory_is_checked_without_any_other_setting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SEGRELAY_BUCKET", tmp_path.as_uri())
+    assert cli.run(["doctor", "--conformance", "--json"]) == cli.EXIT_OK
+    answer = json.loads(capsys.readouterr().out)
+    found = {item["check"]: item for item in answer["findings"]}
+    assert list(found) == ["emulator variable", "queue reached", "self-test", "conformance"]
+    assert {item["verdict"] for item in found.values()} == {"OK"}
+    assert "does not apply" in found["conformance"]["detail"]
+    assert LocalBucket(tmp_path).list("") == []
+
+
+def test_without_a_queue_the_doctor_says_how_to_set_one(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert cli.run(["doctor"]) == cli.EXIT_CONFIG
+    answer = capsys.readouterr().out
+    assert "FAILED    queue address: No queue is configured." in answer
+    assert "remedy: Set bucket" in answer
+
+
+def test_the_address_is_read_from_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "agent.toml"
+    file.write_text('bucket = "gs://hospital/queue"\n')
+    assert load_queue_address(file, {}) == "gs://hospital/queue"
+    assert load_queue_address(file, {"SEGRELAY_BUCKET": "gs://b/q"}) == "gs://b/q"
+    with pytest.raises(FixConfigurationError) as caught:
+        load_queue_address(None, {})
+    assert caught.value.code == "bucket-address"
+
+
+@pytest.mark.parametrize("operation", [1, 2])
+def test_a_store_that_does_not_answer_is_worth_another_try(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, operation: int
+) -> None:
+    def open_faulty(_address: str) -> Bucket:
+        return FaultyBucket(LocalBucket(tmp_path), at=operation, fault=Fault.LOST_REQUEST)
+
+    monkeypatch.setenv("SEGRELAY_BUCKET", tmp_path.as_uri())
+    monkeypatch.setattr(doctor, "open_bucket", open_faulty)
+    assert cli.run(["doctor"]) == cli.EXIT_NOT_NOW
+
+
+def row(outcome: Outcome, got: int | None = 412) -> RowResult:
+    return RowResult(what="row", expected=412, got=got, outcome=outcome)
+
+
+@pytest.mark.parametrize(
+    ("rows", "verdict", "will_pass"),
+    [
+        ([row(Outcome.OK)], Verdict.OK, False),
+        ([row(Outcome.OK), row(Outcome.NOT_KNOWN, 403)], Verdict.NOT_KNOWN, False),
+        ([row(Outcome.OK), row(Outcome.NOT_KNOWN, None)], Verdict.FAILED, True),
+        (
+            [row(Outcome.DIFFERS, 200), row(Outcome.NOT_KNOWN, None)],
+            Verdict.FAILED,
+            False,
+        ),
+    ],
+)
+def test_the_rows_are_judged_together(
+    rows: list[RowResult], verdict: Verdict, will_pass: bool
+) -> None:
+    finding = doctor.judge_rows(rows)
+    assert (finding.verdict, finding.will_pass) == (verdict, will_pass)
