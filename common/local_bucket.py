@@ -3,7 +3,9 @@
 Every change is made under one operating-system lock, so that checks and renames are one
 step, on POSIX and NTFS alike (on NTFS a rename follows the open handle and two renames of
 one file can both succeed). The lock is released by the system when a process dies. New
-content is written aside, fsynced and renamed in: a reader never sees part of a file.
+content is written aside, fsynced and renamed in: a reader never sees part of a file. A
+journaling file system keeps the order of changes of names: what is flushed flushes all that
+was renamed before it.
 """
 
 from __future__ import annotations
@@ -78,22 +80,21 @@ class LocalBucket:
 
     def list(self, prefix: str) -> list[ObjectInfo]:
         """Walk the directory; an object may move while this runs."""
-        folder = self._root / prefix.rpartition("/")[0]
-        found: list[ObjectInfo] = []
+        start, slash, _ = prefix.rpartition("/")
+        # By name: while files are renamed, the system may show one of them twice.
+        found: dict[str, ObjectInfo] = {}
         with self._store_errors():
-            for directory, folders, files in os.walk(folder):
-                folders[:] = [name for name in folders if not self._is_private(name, directory)]
-                for file in files:
-                    info = self._info_or_none(Path(directory) / file)
-                    if info is not None and info.name.startswith(prefix):
-                        found.append(info)
-        return sorted(found, key=lambda info: info.name)
+            for name, path in _walk(str(self._root / start), start + slash):
+                info = _info_or_none(name, path) if name.startswith(prefix) else None
+                if info is not None:
+                    found[name] = info
+        return [found[name] for name in sorted(found)]
 
     def stat(self, name: str) -> ObjectInfo:
         """As the protocol."""
         path = self._path(name)
         with self._store_errors():
-            info = self._info_or_none(path)
+            info = _info_or_none(name, path)
         if info is None:
             raise ObjectNotFoundError(f"There is no object {name}.")
         return info
@@ -114,25 +115,33 @@ class LocalBucket:
         with self._store_errors(), self._aside(data) as aside, self._lock:
             if path.exists():
                 raise ObjectExistsError(f"The object {name} exists already.")
-            self._rename(aside, path)
-            return self._info(path)
+            _make_folder(path.parent)
+            _patiently(lambda: aside.rename(path))
+            # The folder it comes from needs no flush: what is left there is swept.
+            sync_folder(path.parent)
+            return _info(name, path)
 
     def replace(self, name: str, data: bytes) -> ObjectInfo:
         """As the protocol."""
         path = self._path(name)
         with self._store_errors(), self._aside(data) as aside, self._lock:
             self._replace(aside, path)
-            return self._info(path)
+            return _info(name, path)
 
     def move(self, source: str, destination: str, *, generation: int) -> ObjectInfo:
-        """As the protocol: one ``rename``, which keeps the bytes and the times."""
+        """As the protocol: one ``rename``, which keeps the bytes and the times; not flushed.
+
+        A move that a power failure undoes was never made, and is made again; the heartbeat
+        that precedes work is flushed, and the claim before it with it.
+        """
         old, new = self._path(source), self._path(destination)
         with self._store_errors(), self._lock:
             self._require(old, source, generation)
             if new.exists():
                 raise ObjectExistsError(f"The object {destination} exists already.")
-            self._rename(old, new)
-            return self._info(new)
+            _make_folder(new.parent)
+            _patiently(lambda: old.rename(new))
+            return _info(destination, new)
 
     def delete(self, name: str, *, generation: int) -> None:
         """As the protocol."""
@@ -146,7 +155,7 @@ class LocalBucket:
         """As the protocol. Only this reads a beacon: what others wrote can never pose as one."""
         path = self._path(name)
         with self._store_errors():
-            info = self._info_or_none(path)
+            info = _info_or_none(name, path)
             beacon = _read_beacon(path)
         if info is None or beacon is None:
             raise ObjectNotFoundError(f"There is no beacon {name}.")
@@ -160,7 +169,7 @@ class LocalBucket:
             current = self._beacon_generation(path)
             if current != generation:
                 raise PreconditionFailedError(f"The beacon {name} is another generation.")
-            return self._write_beacon(path, fresh, metadata)
+            return self._write_beacon(name, path, _Beacon(fresh, dict(metadata)))
 
     def beat(self, name: str, metadata: Mapping[str, str], *, generation: int) -> ObjectInfo:
         """As the protocol."""
@@ -171,7 +180,7 @@ class LocalBucket:
                 raise ObjectNotFoundError(f"There is no beacon {name}.")
             if current != generation:
                 raise PreconditionFailedError(f"The beacon {name} is another generation.")
-            return self._write_beacon(path, generation, metadata)
+            return self._write_beacon(name, path, _Beacon(generation, dict(metadata)))
 
     def _path(self, name: str) -> Path:
         parts = name.split("/")
@@ -179,31 +188,8 @@ class LocalBucket:
             raise ObjectNotFoundError(f"{name!r} cannot name an object.")
         return self._root.joinpath(*parts)
 
-    def _is_private(self, folder: str, parent: str) -> bool:
-        return folder == _TEMPORARY and Path(parent) == self._root
-
-    def _info(self, path: Path) -> ObjectInfo:
-        return self._info_from(path, path.stat())
-
-    def _info_from(self, path: Path, status: os.stat_result) -> ObjectInfo:
-        return ObjectInfo(
-            name=path.relative_to(self._root).as_posix(),
-            generation=status.st_mtime_ns,
-            updated=datetime.fromtimestamp(status.st_mtime, timezone.utc),
-            size=status.st_size,
-        )
-
-    def _info_or_none(self, path: Path) -> ObjectInfo | None:
-        if path.name == _LOCK and path.parent == self._root:
-            return None
-        try:
-            status = path.stat()
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        return self._info_from(path, status) if stat.S_ISREG(status.st_mode) else None
-
     def _require(self, path: Path, name: str, generation: int) -> None:
-        info = self._info_or_none(path)
+        info = _info_or_none(name, path)
         if info is None:
             raise ObjectNotFoundError(f"There is no object {name}.")
         if info.generation != generation:
@@ -213,11 +199,10 @@ class LocalBucket:
         beacon = _read_beacon(path)
         return 0 if beacon is None else beacon.generation
 
-    def _write_beacon(self, path: Path, generation: int, metadata: Mapping[str, str]) -> ObjectInfo:
-        beacon = _Beacon(generation, dict(metadata))
+    def _write_beacon(self, name: str, path: Path, beacon: _Beacon) -> ObjectInfo:
         with self._aside(json.dumps(beacon._asdict()).encode()) as aside:
             self._replace(aside, path)
-        return beacon.describe(self._info(path))
+        return beacon.describe(_info(name, path))
 
     @contextlib.contextmanager
     def _aside(self, data: bytes) -> Iterator[Path]:
@@ -232,14 +217,8 @@ class LocalBucket:
         finally:
             path.unlink(missing_ok=True)
 
-    def _rename(self, old: Path, new: Path) -> None:
-        new.parent.mkdir(parents=True, exist_ok=True)
-        _patiently(lambda: old.rename(new))
-        sync_folder(new.parent)
-        sync_folder(old.parent)
-
     def _replace(self, old: Path, new: Path) -> None:
-        new.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(new.parent)
         _patiently(lambda: old.replace(new))
         sync_folder(new.parent)
 
@@ -273,6 +252,53 @@ class _Beacon(NamedTuple):
 
     def describe(self, info: ObjectInfo) -> ObjectInfo:
         return replace(info, generation=self.generation, size=0, metadata=self.metadata)
+
+
+def _walk(folder: str, prefix: str) -> Iterator[tuple[str, str]]:
+    """Name and path of every entry below ``folder``, whose own objects begin with ``prefix``."""
+    try:
+        entries = os.scandir(folder)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    with entries:
+        for entry in entries:
+            if not prefix and entry.name in (_TEMPORARY, _LOCK):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                yield from _walk(entry.path, f"{prefix}{entry.name}/")
+            else:
+                yield prefix + entry.name, entry.path
+
+
+def _make_folder(folder: Path) -> None:
+    """Make a folder that lasts: a file that is flushed into it would else be lost with it."""
+    if folder.is_dir():
+        return
+    _make_folder(folder.parent)
+    folder.mkdir(exist_ok=True)
+    sync_folder(folder.parent)
+
+
+def _info(name: str, path: str | Path) -> ObjectInfo:
+    return _info_from(name, os.stat(path))
+
+
+def _info_or_none(name: str, path: str | Path) -> ObjectInfo | None:
+    # Not what the listing knows: on Windows that may be older than the file.
+    try:
+        status = os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    return _info_from(name, status) if stat.S_ISREG(status.st_mode) else None
+
+
+def _info_from(name: str, status: os.stat_result) -> ObjectInfo:
+    return ObjectInfo(
+        name=name,
+        generation=status.st_mtime_ns,
+        updated=datetime.fromtimestamp(status.st_mtime, timezone.utc),
+        size=status.st_size,
+    )
 
 
 def _read_beacon(path: Path) -> _Beacon | None:

@@ -21,6 +21,7 @@ Names use ``[0-9a-z~-]`` only, never differ by case alone and are never reserved
 
 from __future__ import annotations
 
+import hashlib
 import re
 from dataclasses import dataclass, replace
 
@@ -48,6 +49,7 @@ _JOB = re.compile(
     rf"~(?P<profile>{PROFILE_NAME.pattern})~(?P<fence>0|[1-9][0-9]{{0,5}})\.json"
 )
 _AGENT = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_PLAIN = re.compile(r"[0-9A-Za-z~_-][0-9A-Za-z~._ -]{0,99}")
 _WINDOWS_DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])")
 
 SITE = "site"
@@ -154,3 +156,16 @@ def attempt_object(job_id: str, attempt: int) -> str:
 def reason_object(rejected: str) -> str:
     """Name of the reason that lies beside a rejected manifest."""
     return f"{rejected.removesuffix('.json')}.reason.json"
+
+
+def set_aside_name(misnamed: str) -> str:
+    """Where an object in ``pending/`` whose name is not a job's is set aside.
+
+    A plain name stays as it is; one that no store, or not every store, could hold is told
+    apart from others by its digest.
+    """
+    name = misnamed.removeprefix(PENDING)
+    if _PLAIN.fullmatch(name) is None:
+        digest = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:16]
+        name = f"misnamed-{digest}.json"
+    return REJECTED + name

@@ -1,9 +1,11 @@
-"""What all tests share: one seed, printed, and no time limit on a loaded machine."""
+"""What all tests share: one seed, printed, no time limit on a loaded machine, and a clean log."""
 
 from __future__ import annotations
 
+import logging
 import os
 import random
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
@@ -24,3 +26,12 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_report_header() -> str:
     """How to run the same examples again."""
     return f"seed: {SEED_VARIABLE}={SEED}"
+
+
+@pytest.fixture(autouse=True)
+def _same_log_for_every_test() -> Iterator[None]:
+    """Programs that a test runs in this process set up their own log: undo it."""
+    log = logging.getLogger("segrelay")
+    before = (log.handlers[:], log.level, log.propagate)
+    yield
+    log.handlers[:], log.level, log.propagate = before

@@ -21,8 +21,6 @@ from common.orthanc.client import InstanceInfo, OrthancClient
 PASSES = 3
 """How often what is still missing is asked for again after broken transfers."""
 
-CHUNK_BYTES = 1 << 20
-
 Progress = Callable[[int, int], None]
 """Called with instances done and instances in all; from several threads."""
 
@@ -145,8 +143,8 @@ def _fetch_file(client: OrthancClient, item: InstanceInfo, path: Path) -> None:
             part.open("wb") as file,
         ):
             size = 0
-            while chunk := response.raw.read(CHUNK_BYTES):
-                size += file.write(chunk)
+            for piece in client.transport.pieces(response):
+                size += file.write(piece)
     except OrthancRefusedError as error:
         if error.code != "orthanc-not-found":
             raise

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -32,6 +33,11 @@ RETRY_BACKOFF = 0.3
 DISK_FULL = 14
 """``OrthancStatus`` of "Cannot write to file", answered with HTTP 500."""
 
+
+SLOWEST_BYTES_S = 1000
+"""An answer that comes slower than this, over one time-out, counts as broken."""
+
+_PIECE = 64 * 1024
 
 BODY_TRIES = 3
 """The retries of urllib3 end with the headers: what breaks later is tried again here."""
@@ -98,7 +104,23 @@ class OrthancTransport:
         self, method: str, path: str, data: bytes | None, headers: Mapping[str, str] | None
     ) -> bytes:
         with self.stream(method, path, data=data, headers=headers) as response:
-            return response.content
+            return b"".join(self.pieces(response))
+
+    def pieces(self, response: requests.Response) -> Iterator[bytes]:
+        """An open answer's body as it comes.
+
+        A time-out bounds the silence between two bytes only: a server that sends one byte
+        a minute would hold a job for ever. Raises CutShortError when it comes that slowly.
+        """
+        limit = self.settings.read_timeout
+        until, received = time.monotonic() + limit, 0
+        while piece := response.raw.read1(_PIECE, decode_content=True):
+            received += len(piece)
+            if time.monotonic() > until:
+                if received < SLOWEST_BYTES_S * limit:
+                    raise CutShortError("Orthanc's answer comes too slowly.")
+                until, received = time.monotonic() + limit, 0
+            yield piece
 
     @contextlib.contextmanager
     def stream(
@@ -122,7 +144,7 @@ class OrthancTransport:
                 timeout=(self.settings.connect_timeout, self.settings.read_timeout),
             ) as response:
                 if not 200 <= response.status_code < 300:
-                    raise _refusal(response)
+                    raise _refusal(response.status_code, b"".join(self.pieces(response)))
                 opened = True
                 yield response
         except requests.exceptions.SSLError:
@@ -155,9 +177,8 @@ def _as_latin1(text: str) -> str:
     return text.encode().decode("latin-1")
 
 
-def _refusal(response: requests.Response) -> SegRelayError:
+def _refusal(status: int, body: bytes) -> SegRelayError:
     """The error that an HTTP status means."""
-    status = response.status_code
     if status in (401, 403):
         return FixConfigurationError(
             f"Orthanc refuses the user name or password (HTTP {status}).",
@@ -177,7 +198,7 @@ def _refusal(response: requests.Response) -> SegRelayError:
             remedy="Raise its limit (nginx: client_max_body_size).",
         )
     if status in RETRY_STATUS:
-        if _orthanc_status(response) == DISK_FULL:
+        if _orthanc_status(body) == DISK_FULL:
             return OrthancUnavailableError(
                 "Orthanc cannot write to its disk.",
                 code="orthanc-disk-full",
@@ -187,10 +208,10 @@ def _refusal(response: requests.Response) -> SegRelayError:
     return OrthancRefusedError(f"Orthanc refuses the request (HTTP {status}).")
 
 
-def _orthanc_status(response: requests.Response) -> int | None:
+def _orthanc_status(body: bytes) -> int | None:
     try:
-        answer = response.json()
-    except (ValueError, requests.exceptions.RequestException):
+        answer = json.loads(body)
+    except ValueError:
         return None
     status = answer.get("OrthancStatus") if isinstance(answer, dict) else None
     return status if isinstance(status, int) else None

@@ -179,7 +179,7 @@ class ClaimDesk:
 
     def reject_misnamed(self, info: ObjectInfo) -> None:
         """Set aside an object in ``pending/`` whose name is not a job's."""
-        target = names.REJECTED + info.name.rpartition("/")[2]
+        target = names.set_aside_name(info.name)
         error = ManifestRejectedError(
             "The object's name is not <prio>-<ulid>~<profile>~<n>.json.",
             code="name-invalid",

@@ -139,6 +139,7 @@ class Lease:
         self._generation = 0
         self._store_time: datetime | None = None
         self._at = 0.0
+        self._heard = 0.0
         self.agent = agent
 
     @property
@@ -190,10 +191,14 @@ class Lease:
             self._remember(info.updated, sent)
 
     def now(self) -> datetime:
-        """The store's time, as far as this process can tell."""
+        """The store's time, as far as this process can tell; never ahead of it.
+
+        Counted from the answer, not from the request: a beat that took long would else make
+        every other agent look as silent for so much longer.
+        """
         if self._store_time is None:
             raise LeaseLostError("No heartbeat has succeeded yet.")
-        return self._store_time + timedelta(seconds=self.age())
+        return self._store_time + timedelta(seconds=self._monotonic() - self._heard)
 
     def age(self) -> float:
         """Seconds since the last beat that succeeded was sent."""
@@ -225,4 +230,4 @@ class Lease:
         self._remember(info.updated, sent)
 
     def _remember(self, store_time: datetime, sent: float) -> None:
-        self._store_time, self._at = store_time, sent
+        self._store_time, self._at, self._heard = store_time, sent, self._monotonic()

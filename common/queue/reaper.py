@@ -99,7 +99,8 @@ class Reaper:
         stage = claimed.stage if claimed is not None else "claimed"
         return AttemptRecord(
             job_id=job.name.job_id,
-            attempt=job.name.fence,
+            # 0 only where a person moved the job there by hand.
+            attempt=max(1, job.name.fence),
             agent=job.agent,
             outcome=AttemptOutcome.LOST,
             code="agent-lost",

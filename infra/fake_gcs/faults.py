@@ -39,6 +39,12 @@ class FaultKind(str, Enum):
     """It was done; the answer breaks off in the middle of its body."""
     DRIP = "drip"
     """It was done; the answer's body comes one byte every ``seconds``."""
+    RESET = "reset"
+    """It was done; the connection is reset (TCP RST) before the answer."""
+    HANG = "hang"
+    """Nothing is done; no answer ever comes, and the connection stays open."""
+    HANG_AFTER = "hang-after"
+    """It was done; no answer ever comes, and the connection stays open."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,26 +5,57 @@ from __future__ import annotations
 import contextlib
 import socket
 import ssl
+import struct
 import sys
 import threading
 import time
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import parse_qsl, urlsplit
 
 from infra.fake_gcs.api import Api
 from infra.fake_gcs.errors import ApiError
 from infra.fake_gcs.faults import Fault, FaultKind, Faults
 from infra.fake_gcs.messages import Answer, Request, json_answer
-from infra.fake_gcs.routes import find_route
+from infra.fake_gcs.routes import Call, find_route
 
-__all__ = ["HttpServer", "Service"]
+__all__ = ["HttpServer", "Responder", "Service", "spoil"]
 
 ADMIN = "/fake/"
 """Paths for faults and the request log."""
 
 SHORTEST_CUT = 1
 """Bytes that still arrive of a body that is cut."""
+
+_NOTHING_DONE = (FaultKind.DROP_BEFORE, FaultKind.HANG)
+_NO_ANSWER = (FaultKind.DROP_AFTER, FaultKind.RESET, FaultKind.HANG_AFTER)
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+"""SO_LINGER on, 0 seconds: closing drops what is unsent and sends RST."""
+
+
+class Responder(Protocol):
+    """Whoever answers the requests of a server."""
+
+    def answer(self, request: Request) -> tuple[Answer | None, Fault | None]:
+        """The answer, None where the client gets none, and the fault that sending it meets."""
+        ...
+
+
+def spoil(fault: Fault | None, act: Callable[[], Answer]) -> Answer | None:
+    """Act, or not, as the fault allows; the answer that is left of it, None for none."""
+    if fault is None:
+        return act()
+    if fault.kind in _NOTHING_DONE:
+        return None
+    if fault.kind is FaultKind.STATUS:
+        return _status(fault)
+    if fault.kind is FaultKind.DELAY:
+        time.sleep(fault.seconds)
+    answer = act()
+    if fault.kind is FaultKind.STATUS_AFTER:
+        return _status(fault)
+    return None if fault.kind in _NO_ANSWER else answer
 
 
 class Service:
@@ -53,16 +84,14 @@ class Service:
         except ApiError as error:
             return self._logged("unknown", request, _refusal(error)), None
         fault = self.faults.take(call.operation, request.path)
-        early = _before(fault)
-        if fault is not None and fault.kind is FaultKind.DROP_BEFORE:
-            return self._logged(call.operation, request, None), fault
-        if early is not None:
-            return self._logged(call.operation, request, early), fault
+        answer = spoil(fault, lambda: self._perform(call, request))
+        return self._logged(call.operation, request, answer), fault
+
+    def _perform(self, call: Call, request: Request) -> Answer:
         try:
-            answer = call.run(self._api, call.names, request)
+            return call.run(self._api, call.names, request)
         except ApiError as error:
-            answer = _refusal(error)
-        return self._logged(call.operation, request, _after(fault, answer)), fault
+            return _refusal(error)
 
     def _logged(self, operation: str, request: Request, answer: Answer | None) -> Answer | None:
         self._requests.append(
@@ -101,12 +130,13 @@ class HttpServer(ThreadingHTTPServer):
     block_on_close = False
     request_queue_size = 128
 
-    def __init__(self, service: Service, port: int, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, service: Responder, port: int, tls: ssl.SSLContext | None = None) -> None:
         super().__init__(("127.0.0.1", port), _Handler)
         self.service = service
         self.scheme = "http" if tls is None else "https"
         self._connections: set[socket.socket] = set()
         self._connections_lock = threading.Lock()
+        self._to_reset: set[socket.socket] = set()
         if tls is not None:
             # The handshake is left to the connection's own thread.
             self.socket = tls.wrap_socket(
@@ -123,11 +153,23 @@ class HttpServer(ThreadingHTTPServer):
         with self._connections_lock:
             self._connections.add(connection)
 
+    def reset(self, connection: socket.socket) -> None:
+        """Let closing this connection send RST."""
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        with self._connections_lock:
+            self._to_reset.add(connection)
+
     def shutdown_request(self, request: Any) -> None:
         """Close a connection for good."""
         with self._connections_lock:
             self._connections.discard(request)
-        super().shutdown_request(request)
+            is_reset = request in self._to_reset
+            self._to_reset.discard(request)
+        # A shutdown would send FIN first, and the client would see an orderly end.
+        if is_reset:
+            self.close_request(request)
+        else:
+            super().shutdown_request(request)
 
     def server_close(self) -> None:
         """Stop listening and break the connections that are open."""
@@ -172,8 +214,7 @@ class _Handler(BaseHTTPRequestHandler):
             return
         answer, fault = self.server.service.answer(request)
         if answer is None:
-            self.close_connection = True
-            _break(self.connection)
+            self._leave_unanswered(fault)
             return
         self._send(answer, fault)
 
@@ -215,29 +256,23 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             self.wfile.write(answer.body)
 
+    def _leave_unanswered(self, fault: Fault | None) -> None:
+        self.close_connection = True
+        kind = None if fault is None else fault.kind
+        if kind in (FaultKind.HANG, FaultKind.HANG_AFTER):
+            with contextlib.suppress(OSError):
+                # Until the client, or the server, gives up.
+                self.connection.recv(1)
+        elif kind is FaultKind.RESET:
+            self.server.reset(self.connection)
+        else:
+            _break(self.connection)
+
     def _drip(self, body: bytes, seconds: float) -> None:
         for position in range(len(body)):
             self.wfile.write(body[position : position + 1])
             self.wfile.flush()
             time.sleep(seconds)
-
-
-def _before(fault: Fault | None) -> Answer | None:
-    """What a fault does before the operation: an early answer, or a delay."""
-    if fault is None:
-        return None
-    if fault.kind is FaultKind.DELAY:
-        time.sleep(fault.seconds)
-    return _status(fault) if fault.kind is FaultKind.STATUS else None
-
-
-def _after(fault: Fault | None, answer: Answer) -> Answer | None:
-    """What a fault makes of the answer."""
-    if fault is not None and fault.kind is FaultKind.DROP_AFTER:
-        return None
-    if fault is not None and fault.kind is FaultKind.STATUS_AFTER:
-        return _status(fault)
-    return answer
 
 
 def _status(fault: Fault) -> Answer:

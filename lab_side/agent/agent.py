@@ -171,8 +171,10 @@ class Agent:
         try:
             if self._doorbell is not None:
                 self._doorbell.supervise()
+            # Before the listing: what a stage settles while it is made is no stray.
+            in_hand = set(self._board.jobs()) | {e.draft.job_id for e in self._outbox.entries()}
             view = scan(self._bucket)
-            self._settle_debts(view)
+            self._settle_debts(view, in_hand)
             return self._claim(view, pipeline)
         except StoreUnavailableError as error:
             event(
@@ -180,8 +182,7 @@ class Agent:
             )
             return False
 
-    def _settle_debts(self, view: QueueView) -> None:
-        in_hand = set(self._board.jobs()) | {e.draft.job_id for e in self._outbox.entries()}
+    def _settle_debts(self, view: QueueView, in_hand: set[str]) -> None:
         for job in self._reaper.heal(view, self._board.beat(), keep=in_hand):
             event(logger, logging.WARNING, "stray claim settled", job=job.name.job_id)
         for job in self._reaper.reap(view):
@@ -207,6 +208,8 @@ class Agent:
         for job in waiting:
             if not pipeline.has_room() or self._draining.is_set():
                 return True
+            if pipeline.holds(job.name.job_id):
+                continue
             claim = self._desk.claim(job) if self._desk.may_claim(job) else None
             if claim is not None:
                 event(logger, logging.INFO, "job claimed", job=claim.job_id, attempt=claim.attempt)

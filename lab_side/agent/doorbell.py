@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import sys
 import threading
 from pathlib import Path
 
@@ -20,6 +21,33 @@ from watchdog.observers.polling import PollingObserver
 
 from common import names
 from lab_side.log import event
+
+if sys.platform == "linux":
+    from watchdog.observers.inotify import InotifyEmitter, InotifyObserver
+    from watchdog.observers.inotify_c import InotifyConstants, Mask
+
+    class ArrivalEmitter(InotifyEmitter):
+        """Tells of what arrives in the folder only.
+
+        A file that leaves it (a claim) is held back for half a second by watchdog, in case it
+        arrives somewhere else, and everything that arrives meanwhile with it.
+        """
+
+        def get_event_mask_from_filter(self) -> Mask:
+            """Of inotify(7)."""
+            return Mask(
+                InotifyConstants.IN_CREATE
+                | InotifyConstants.IN_MOVED_TO
+                | InotifyConstants.IN_DELETE_SELF
+            )
+
+    class ArrivalObserver(InotifyObserver):
+        """Makes such emitters."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self._emitter_class = ArrivalEmitter
+
 
 POLLING_EVERY = 1.0
 """Seconds between two listings of a directory that sends no events."""
@@ -56,7 +84,7 @@ class Doorbell(FileSystemEventHandler):
         ):
             return
         self.close()
-        observer = PollingObserver(timeout=POLLING_EVERY) if self._polling else Observer()
+        observer = new_observer(polling=self._polling)
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             observer.schedule(self, str(self._folder))
@@ -74,3 +102,12 @@ class Doorbell(FileSystemEventHandler):
             with contextlib.suppress(RuntimeError):
                 observer.stop()
                 observer.join(timeout=5)
+
+
+def new_observer(*, polling: bool) -> BaseObserver:
+    """An observer that is not started: the operating system's own, or one that lists."""
+    if polling:
+        return PollingObserver(timeout=POLLING_EVERY)
+    if sys.platform == "linux":
+        return ArrivalObserver()
+    return Observer()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable
 
 from common import names
@@ -18,7 +19,7 @@ PROGRESS_EVERY = 1.0
 """Seconds between two looks at the board; only what changed is written."""
 
 RETRY_AFTER = 5.0
-"""Seconds before a beat that failed is tried again."""
+"""Seconds before a beat, or progress, that failed is tried again."""
 
 logger = logging.getLogger("segrelay.heartbeat")
 
@@ -69,18 +70,21 @@ class Heartbeat:
             raise
 
     def _run(self) -> None:
-        pause = 0.0
+        beat_due = progress_due = 0.0
         while not self._stop.wait(PROGRESS_EVERY):
-            pause -= PROGRESS_EVERY
+            # Each for itself: progress that does not get through must not cost a beat.
             try:
-                if pause <= 0 and self._lease.age() >= BEAT_EVERY:
+                if time.monotonic() >= beat_due and self._lease.age() >= BEAT_EVERY:
                     self.beat_now()
-                self._publish_progress()
             except LeaseLostError:
                 return
             except StoreUnavailableError as error:
-                event(logger, logging.WARNING, "beat failed", code=error.code, why=error.message)
-                pause = RETRY_AFTER
+                beat_due = _retry_at("beat failed", error)
+            try:
+                if time.monotonic() >= progress_due:
+                    self._publish_progress()
+            except StoreUnavailableError as error:
+                progress_due = _retry_at("progress not published", error)
 
     def _publish_progress(self) -> None:
         jobs = self._board.jobs()
@@ -88,3 +92,9 @@ class Heartbeat:
             if self._published.get(job_id) != job:
                 self._bucket.replace(names.progress_object(job_id), job.model_dump_json().encode())
         self._published = jobs
+
+
+def _retry_at(what: str, error: StoreUnavailableError) -> float:
+    """Log a failure; when to try again, by the monotonic clock."""
+    event(logger, logging.WARNING, what, code=error.code, why=error.message)
+    return time.monotonic() + RETRY_AFTER

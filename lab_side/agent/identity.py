@@ -29,7 +29,10 @@ def is_dead(identity: Identity) -> bool:
     if identity.host != socket.gethostname():
         return False
     try:
-        started = psutil.Process(identity.pid).create_time()
+        process = psutil.Process(identity.pid)
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return True
+        started = process.create_time()
     except psutil.NoSuchProcess:
         return True
     except psutil.AccessDenied:

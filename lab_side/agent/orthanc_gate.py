@@ -18,6 +18,9 @@ from common.orthanc import OrthancClient
 CHECK_EVERY = 20.0
 """Seconds for which one answer is believed."""
 
+PROBE_TIMEOUT, PROBE_RETRIES = 15.0, 1
+"""Seconds, and repeats: the agent's loop waits, and must reap within the lease all the same."""
+
 
 class OrthancGate:
     """Remembers when Orthanc last answered, in this life and in earlier ones.
@@ -34,8 +37,11 @@ class OrthancGate:
         *,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._client = client
-        url = client.transport.settings.url
+        settings = client.transport.settings
+        timeout = min(PROBE_TIMEOUT, settings.read_timeout)
+        retries = min(PROBE_RETRIES, settings.retries)
+        self._settings = settings.model_copy(update={"read_timeout": timeout, "retries": retries})
+        url = settings.url
         self._marker = home / f"orthanc-{hashlib.sha256(url.encode()).hexdigest()[:16]}.seen"
         self._monotonic = monotonic
         self._checked_at: float | None = None
@@ -55,7 +61,7 @@ class OrthancGate:
             if self._marker.exists():
                 return
             raise FixConfigurationError(
-                f"{error.message} at {self._client.transport.settings.url}",
+                f"{error.message} at {self._settings.url}",
                 code="orthanc-unreachable",
                 remedy="Check the Orthanc address and that the server runs; "
                 "once it has answered, later outages are waited for.",
@@ -75,7 +81,7 @@ class OrthancGate:
                 self._ask()
             except OrthancUnavailableError as error:
                 self._problem = error
-            self._checked_at = now
+            self._checked_at = self._monotonic()
         return self._problem
 
     def doubt(self) -> None:
@@ -83,12 +89,15 @@ class OrthancGate:
         self._checked_at = None
 
     def _ask(self) -> None:
+        probe = OrthancClient(self._settings)
         try:
-            self._client.system()
+            probe.system()
         except OrthancRefusedError as error:
             raise FixConfigurationError(
                 error.message, code=error.code, remedy="Check the Orthanc address."
             ) from None
+        finally:
+            probe.close()
         self._problem = None
         self._checked_at = self._monotonic()
         if not self._marker.exists():

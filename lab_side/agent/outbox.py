@@ -6,6 +6,7 @@ order is SEG to disk (fsync), folder renamed into the outbox (fsync), then the u
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import shutil
 from dataclasses import dataclass
@@ -23,6 +24,9 @@ from lab_side.log import event
 
 SEG_FILE = "seg.dcm"
 DRAFT_FILE = "draft.json"
+
+_GONE = ".gone-"
+"""Before the name of an entry that is being removed: removing takes several steps."""
 
 logger = logging.getLogger("segrelay.outbox")
 
@@ -82,6 +86,8 @@ class Outbox:
             self._refused.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise LocalDiskError(f"The outbox cannot be made ({error.strerror}).") from error
+        for left in self._folder.glob(f"{_GONE}*"):
+            shutil.rmtree(left, ignore_errors=True)
 
     def add(self, folder: Path, draft: Draft) -> OutboxEntry:
         """Take over ``folder``, which holds a fsynced ``seg.dcm``.
@@ -107,6 +113,8 @@ class Outbox:
         """Every waiting SEG, oldest first."""
         found = []
         for folder in self._folder.iterdir():
+            if folder.name.startswith(_GONE):
+                continue
             try:
                 data = (folder / DRAFT_FILE).read_bytes()
                 found.append(OutboxEntry(folder=folder, draft=Draft.model_validate_json(data)))
@@ -123,14 +131,28 @@ class Outbox:
         return None
 
     def reassign(self, entry: OutboxEntry, claim: Claim) -> OutboxEntry:
-        """Let a new claim of the same job deliver the SEG that an earlier one made."""
+        """Let a new claim of the same job deliver the SEG that an earlier one made.
+
+        Raises
+        ------
+        LocalDiskError
+            The disk refused, or the entry has gone.
+        """
         draft = entry.draft.model_copy(update={"claim": claim.name.file_name, "agent": claim.agent})
-        write_durably(entry.folder / DRAFT_FILE, draft.model_dump_json(indent=1).encode())
+        try:
+            write_durably(entry.folder / DRAFT_FILE, draft.model_dump_json(indent=1).encode())
+        except OSError as error:
+            # Full, or just delivered by a process that shares this folder.
+            raise LocalDiskError(f"The outbox refused a change ({error.strerror}).") from error
         return OutboxEntry(folder=entry.folder, draft=draft)
 
     def remove(self, entry: OutboxEntry) -> None:
-        """Forget a SEG whose job has its result."""
-        shutil.rmtree(entry.folder, ignore_errors=True)
+        """Forget a SEG whose job has its result; a kill in between leaves no torn entry."""
+        gone = self._folder / f"{_GONE}{entry.folder.name}"
+        with contextlib.suppress(OSError):
+            entry.folder.rename(gone)
+        for folder in (gone, entry.folder):
+            shutil.rmtree(folder, ignore_errors=True)
         entry.folder.with_suffix(".lock").unlink(missing_ok=True)
 
     def set_aside(self, entry: OutboxEntry) -> Path:

@@ -129,6 +129,11 @@ class Pipeline:
         in_hand = [job for job in self._board.jobs().values() if job.stage != UPLOAD]
         return len(in_hand) < MOST_IN_HAND and not self._draining.is_set()
 
+    def holds(self, job_id: str) -> bool:
+        """Whether the job is in hand: a doubled submit puts a second copy into the queue, and
+        two claims of one job here would share its folder in the outbox and its heartbeat."""
+        return job_id in self._board.jobs()
+
     def accept(self, claim: Claim) -> None:
         """Take a claimed job in; only after :meth:`has_room`."""
         self._board.post(claim.job_id, claim.attempt, "claimed")

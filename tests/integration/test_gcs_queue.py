@@ -27,13 +27,14 @@ from common.queue.selftest import check_honest
 from infra.fake_gcs import FakeGcs, FaultKind
 from tests.conftest import SEED
 from tests.support.faulty_bucket import Fault
-from tests.support.gcs import BUCKET, claim_all, fresh_bucket
+from tests.support.gcs import BUCKET, fresh_bucket
 from tests.support.jobs import NOW, make_manifest, make_result
+from tests.support.races import race_in_cloud
 from tests.unit.common import test_queue as transitions
 from tests.unit.common import test_queue_crashes as crashes
 
 CLAIMERS = 8
-JOBS = 100
+JOBS, MANY_JOBS = 200, 1000
 
 HISTORIES = 15
 """Random histories; each is a few hundred requests."""
@@ -163,17 +164,18 @@ def test_a_lost_claim_is_not_taken_for_a_won_one(fake: FakeGcs, bucket: GcsBucke
     assert ClaimDesk(bucket, "lab-2", now=lambda: NOW).claim(job) is None
 
 
-def test_many_processes_one_winner_each(fake: FakeGcs, bucket: GcsBucket) -> None:
-    submitted = [make_manifest() for _ in range(JOBS)]
+@pytest.mark.parametrize("jobs", [JOBS, pytest.param(MANY_JOBS, marks=pytest.mark.long)])
+def test_many_processes_one_winner_each(fake: FakeGcs, bucket: GcsBucket, jobs: int) -> None:
+    submitted = [make_manifest() for _ in range(jobs)]
     for manifest in submitted:
         SiteDesk(bucket).submit(manifest)
-    tasks = [(fake.url, bucket.prefix, number) for number in range(CLAIMERS)]
+    tasks = [(fake.url, bucket.prefix, number, CLAIMERS) for number in range(CLAIMERS)]
     with multiprocessing.get_context("spawn").Pool(CLAIMERS) as pool:
-        wins = pool.starmap(claim_all, tasks, chunksize=1)
+        wins = pool.starmap(race_in_cloud, tasks, chunksize=1)
     claimed = [job_id for won in wins for job_id in won]
     assert sorted(claimed) == sorted(manifest.job_id for manifest in submitted)
     view = scan(bucket)
-    assert (len(view.pending), len(view.claimed)) == (0, JOBS)
+    assert (len(view.pending), len(view.claimed)) == (0, jobs)
 
 
 @pytest.mark.parametrize("number", range(HISTORIES))

@@ -5,13 +5,11 @@ from __future__ import annotations
 import contextlib
 import secrets
 from collections.abc import Iterator
-from datetime import datetime, timezone
 
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage  # type: ignore[import-untyped]
 
 from common.gcs_bucket import GcsBucket
-from common.queue import ClaimDesk, scan
 from infra.fake_gcs import FakeGcs
 
 BUCKET = "segrelay"
@@ -57,22 +55,3 @@ def fresh_bucket(
     finally:
         fake.faults.clear()
         bucket.close()
-
-
-def claim_all(url: str, prefix: str, number: int) -> list[str]:
-    """Claim as agent ``number`` until nothing waits; returns the job ids won.
-
-    A process of its own runs this; all go for the first few jobs, so that they meet.
-    """
-    bucket = make_bucket(url, prefix)
-    desk = ClaimDesk(bucket, f"lab-{number}", now=lambda: datetime.now(timezone.utc))
-    won = []
-    try:
-        while pending := scan(bucket).pending:
-            for job in pending[:10]:
-                claim = desk.claim(job)
-                if claim is not None:
-                    won.append(claim.job_id)
-    finally:
-        bucket.close()
-    return won

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import shutil
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from watchdog.events import FileSystemEventHandler
 
 from common import names
 from common.local_bucket import LocalBucket
 from common.queue import SiteDesk
-from lab_side.agent.doorbell import Doorbell
+from lab_side.agent.doorbell import Doorbell, new_observer
 from tests.support.jobs import make_manifest
 
 LIMIT = 20.0
@@ -70,3 +72,22 @@ def test_a_file_that_is_read_or_removed_does_not_ring(
     bucket.read(name.pending, limit=10)
     bucket.delete(name.pending, generation=bucket.stat(name.pending).generation)
     assert not rang.wait(1.5)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="inotify is Linux's")
+def test_a_claim_is_not_told_and_so_holds_no_arrival_back(tmp_path: Path) -> None:
+    from watchdog.observers.inotify import InotifyEmitter
+    from watchdog.observers.inotify_c import InotifyConstants
+
+    observer = new_observer(polling=False)
+    observer.schedule(FileSystemEventHandler(), str(tmp_path))
+    observer.start()
+    try:
+        (emitter,) = observer.emitters
+        assert isinstance(emitter, InotifyEmitter)
+        mask = emitter.get_event_mask_from_filter()
+        assert not mask & InotifyConstants.IN_MOVED_FROM
+        assert mask & InotifyConstants.IN_MOVED_TO
+    finally:
+        observer.stop()
+        observer.join()

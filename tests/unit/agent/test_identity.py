@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
+import time
+
+import psutil
 
 from lab_side.agent.identity import is_dead, this_process
 
@@ -25,3 +29,18 @@ def test_a_pid_that_was_given_to_another_process_is_dead() -> None:
 
 def test_another_hosts_process_is_never_judged() -> None:
     assert not is_dead(this_process().model_copy(update={"host": "elsewhere", "pid": 2**22}))
+
+
+def test_a_process_that_nobody_has_buried_is_dead() -> None:
+    """In a container without an init, a killed agent stays in the table of processes."""
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    process = psutil.Process(child.pid)
+    corpse = this_process().model_copy(
+        update={"pid": child.pid, "pid_started": process.create_time()}
+    )
+    assert not is_dead(corpse)
+    process.send_signal(signal.SIGKILL)
+    while process.status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.01)
+    assert is_dead(corpse)
+    child.communicate()

@@ -1,0 +1,18 @@
+"""Benchmarks: each measures SegRelay beside the naive way and others' tools in one run.
+
+``queue``      the job queue: claims, cycles, history, latency (:mod:`infra.benches.queue`)
+
+What ``queue`` is made of:
+
+``contender``  what is asked of every queue, and how one job is timed
+``relay``      SegRelay's queue as a contender
+``naive``      one JSON file a job, rewritten in place
+``peers``      persist-queue, huey, dirq, litequeue
+``worker``     a contender in a process of its own, driven by lines of JSON
+``crew``       the starter's side of ``worker``; blocks in turn, so that drift hits all alike
+``listener``   the agent's loop of look and claim, alone
+``latency``    from submit to claimed, with the doorbell, by scan, over the fake cloud bucket
+``figures``    means, percentiles, ratios
+``machine``    where the figures come from
+``table``      the report for people
+"""

@@ -1,0 +1,70 @@
+"""What is asked of every queue, and how one job is timed.
+
+One job: ``submit`` (not timed, flushed to the disk where the queue can) → clock → ``claim``
+→ clock → ``finish`` → clock. So nobody is charged for a submit, and everybody looks for work
+before each claim, as an agent with room for one job does.
+
+This module is also imported where only the peers are installed: standard library only.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import NamedTuple, Protocol
+
+JOB_BYTES = 765
+"""Characters of a job's manifest."""
+
+RESULT_BYTES = 990
+"""Characters of a job's result."""
+
+
+class Timing(NamedTuple):
+    """One job, in nanoseconds."""
+
+    claim: int
+    finish: int
+
+
+class Contender(Protocol):
+    """One queue and its one worker."""
+
+    def submit(self) -> None:
+        """Put a job of ``JOB_BYTES`` in the queue."""
+        ...
+
+    def claim(self) -> None:
+        """Look for work, take the oldest job, read it."""
+        ...
+
+    def finish(self) -> None:
+        """Publish a result of ``RESULT_BYTES`` for the job in hand, and acknowledge the job."""
+        ...
+
+    def fill_history(self, count: int) -> None:
+        """Add ``count`` finished jobs as this queue would have left them; not timed."""
+        ...
+
+
+def run_steady(contender: Contender, jobs: int) -> list[Timing]:
+    """Each job is claimed as soon as it is there."""
+    timings = []
+    for _ in range(jobs):
+        contender.submit()
+        timings.append(_time_one(contender))
+    return timings
+
+
+def run_backlog(contender: Contender, jobs: int) -> list[Timing]:
+    """All jobs wait before the first is claimed."""
+    for _ in range(jobs):
+        contender.submit()
+    return [_time_one(contender) for _ in range(jobs)]
+
+
+def _time_one(contender: Contender) -> Timing:
+    start = time.perf_counter_ns()
+    contender.claim()
+    claimed = time.perf_counter_ns()
+    contender.finish()
+    return Timing(claimed - start, time.perf_counter_ns() - claimed)

@@ -1,0 +1,144 @@
+"""SegRelay's queue as a contender: the calls that agent and site make, nothing left out.
+
+``submit`` flushes file and folder. ``claim`` is one listing of ``v1/jobs/``, the rename into
+the agent's folder (both folders flushed), the read of the manifest and the look for a
+result. ``finish`` creates the result (file and folder flushed) and renames the manifest into
+the archive (both folders flushed).
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+
+from common import names
+from common.bucket import Bucket, open_bucket
+from common.local_bucket import LocalBucket
+from common.manifest import (
+    JobManifest,
+    Provenance,
+    ResultManifest,
+    ResultStatus,
+    SegmentMeasurement,
+    SegReference,
+    SeriesInput,
+)
+from common.names import JobName
+from common.queue import Claim, ClaimDesk, SiteDesk, scan
+from common.queue.lease import new_nonce
+from common.queue.view import PendingJob
+from common.ulid import new_ulid
+
+AGENT = "lab-1"
+
+
+class Relay:
+    """The queue at ``address``; with ``one_look`` a listing serves until it is used up."""
+
+    def __init__(self, address: str, *, one_look: bool = False) -> None:
+        self._bucket = open_bucket(address)
+        self._site = SiteDesk(self._bucket)
+        self._desk = ClaimDesk(self._bucket, AGENT, now=now)
+        self._one_look = one_look
+        self._seen: list[PendingJob] = []
+        self._in_hand: Claim | None = None
+        self._result = make_result(new_ulid())
+
+    def submit(self) -> None:
+        """As the protocol."""
+        self._site.submit(make_manifest())
+
+    def claim(self) -> None:
+        """As the protocol."""
+        if not self._seen:
+            self._seen = list(reversed(scan(self._bucket).pending))
+        job = self._seen.pop()
+        if not self._one_look:
+            self._seen.clear()
+        claim = self._desk.claim(job)
+        if claim is None or self._desk.open(claim) is None:
+            raise RuntimeError("the job was taken by another")
+        self._in_hand = claim
+
+    def finish(self) -> None:
+        """As the protocol."""
+        if self._in_hand is None:
+            raise RuntimeError("no job is in hand")
+        result = self._result.model_copy(update={"job_id": self._in_hand.job_id})
+        self._desk.finish(self._in_hand, result)
+        self._in_hand = None
+
+    def fill_history(self, count: int) -> None:
+        """As the protocol: archived manifests and results, as files, only in a directory."""
+        for _ in range(count):
+            _archive_one(self._bucket)
+
+
+def now() -> datetime:
+    """This machine's time."""
+    return datetime.now(timezone.utc)
+
+
+def make_manifest() -> JobManifest:
+    """A new job of the demo profile."""
+    return JobManifest(
+        job_id=new_ulid(),
+        profile="demo",
+        submitted_at=now(),
+        orthanc_study_id=_orthanc_id(99),
+        series=tuple(
+            SeriesInput(role=f"dce-{n}", orthanc_id=_orthanc_id(n), expected_instances=70)
+            for n in range(4)
+        ),
+    )
+
+
+def make_result(job_id: str) -> ResultManifest:
+    """A result with a SEG."""
+    return ResultManifest(
+        job_id=job_id,
+        status=ResultStatus.SUCCEEDED,
+        author=AGENT,
+        nonce=new_nonce(),
+        attempt=1,
+        finished_at=now(),
+        seg=SegReference(
+            orthanc_id=_orthanc_id(7),
+            orthanc_series_id=_orthanc_id(8),
+            sop_instance_uid="2.25.1",
+            series_instance_uid="2.25.2",
+            sha256="0" * 64,
+            size_bytes=65944,
+            frames=7,
+        ),
+        measurements=(SegmentMeasurement(number=1, label="Tumor", voxels=868, volume_ml=1.41),),
+        provenance=Provenance(
+            profile="demo",
+            profile_version="1.0.0",
+            model_sha256="0" * 64,
+            device="cpu",
+            versions={},
+            stage_seconds={},
+            series_instance_uids=("1.2.3",),
+        ),
+    )
+
+
+def _archive_one(bucket: Bucket) -> None:
+    if not isinstance(bucket, LocalBucket):
+        raise TypeError("history is only filled in a directory")
+    manifest = make_manifest()
+    name = JobName(
+        priority=manifest.priority, job_id=manifest.job_id, profile=manifest.profile, fence=1
+    )
+    result = make_result(manifest.job_id)
+    for place, data in (
+        (name.done, manifest.to_json()),
+        (names.result_object(manifest.job_id), result.to_json()),
+    ):
+        path = bucket.root / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
+
+
+def _orthanc_id(number: int) -> str:
+    return "-".join([f"{number:08x}"] * 5)

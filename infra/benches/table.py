@@ -1,0 +1,150 @@
+"""The report of the queue bench for people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+WIDTH = 118
+"""Characters in a line where no terminal says how wide it is."""
+
+CONTENDERS = {
+    "relay": ("SegRelay, directory", "yes", "every step: files and folders"),
+    "naive": ("naive JSON files", "no", "nothing but the submit"),
+    "persist-queue": ("persist-queue, SQLite ack", "yes", "every commit (WAL, FULL)"),
+    "litequeue-full": ("litequeue, FULL", "yes", "every commit; not its default"),
+    "litequeue": ("litequeue", "yes", "NOT DURABLE: only checkpoints"),
+    "huey": ("huey SqliteStorage(fsync)", "no", "every commit; a taken job is deleted"),
+    "dirq": ("dirq QueueSimple", "yes", "NOT DURABLE: nothing"),
+}
+"""Label, whether a worker that dies in a job leaves it to others, and what is flushed."""
+
+LATENCIES = {
+    "doorbell": "directory, doorbell (watchdog)",
+    "scan": "directory, scan alone",
+    "gcs_active": "fake cloud bucket, soon after activity",
+    "gcs_idle": "fake cloud bucket, idle for long",
+}
+
+
+def print_report(report: Mapping[str, Any]) -> None:
+    """Print everything; widths follow the terminal."""
+    console = Console()
+    if not console.is_terminal:
+        console.width = WIDTH
+    console.print(_machine_line(report), markup=False)
+    for table in (
+        _headlines(report),
+        _side_by_side(report),
+        _growth(report),
+        _backlog(report),
+        _history(report),
+        _latency(report),
+    ):
+        console.print(table)
+    cloud = report["gcs_fake"]
+    console.print(
+        f"Fake cloud bucket, real client: {_rate(cloud['claim_us'])} claims/s, "
+        f"{_rate(cloud['cycle_us'])} cycles/s, {cloud['requests_per_job']} requests a job, "
+        "its submit included. No figure of the real service."
+    )
+
+
+def _headlines(report: Mapping[str, Any]) -> Table:
+    table = _table("figure", "measured", "as expected")
+    for name, held in report["as_expected"].items():
+        table.add_row(name, str(report[name]), {True: "yes", False: "NO", None: "-"}[held])
+    extra = "cycles_vs_best_durable_peer_full_history"
+    table.add_row(extra, str(report[extra]), "-")
+    return table
+
+
+def _side_by_side(report: Mapping[str, Any]) -> Table:
+    table = _table(
+        "no history", "claims/s", "cycles/s", "cycle time to ours", "acknowledges", "flushed"
+    )
+    for kind, row in report["side_by_side"].items():
+        label, acknowledges, flushed = CONTENDERS[kind]
+        table.add_row(
+            label,
+            _rate(row["claim_us"]),
+            _rate(row["cycle_us"]),
+            f"{row['cycle_ratio']:.2f}",
+            acknowledges,
+            flushed,
+        )
+    return table
+
+
+def _growth(report: Mapping[str, Any]) -> Table:
+    table = _table("finished so far", "our claim µs", "naive claim µs", "ratio")
+    for step in report["growth"]:
+        ours, naive = step["relay_claim_us"], step["naive_claim_us"]
+        table.add_row(str(step["finished"]), f"{ours:.0f}", f"{naive:.0f}", f"{naive / ours:.1f}")
+    return table
+
+
+def _backlog(report: Mapping[str, Any]) -> Table:
+    waiting = report["plan"]["backlog"]
+    table = _table(f"{waiting} jobs wait at the start", "claim µs")
+    labels = {"relay": "SegRelay, a look before each claim", "naive": "naive, the same"}
+    labels["relay-one-look"] = "SegRelay, one look for all"
+    for kind, spent in report["backlog_claim_us"].items():
+        table.add_row(labels[kind], f"{spent:.0f}")
+    return table
+
+
+def _history(report: Mapping[str, Any]) -> Table:
+    finished = report["plan"]["history"]
+    table = _table(
+        f"0 and {finished} finished",
+        "claim µs, 0",
+        "claim µs, full",
+        "claim ratio",
+        "cycle ratio",
+        "cycle time to ours, full",
+    )
+    for kind, row in report["history"].items():
+        table.add_row(
+            CONTENDERS[kind][0],
+            f"{row['claim_us_empty']:.0f}",
+            f"{row['claim_us_full']:.0f}",
+            f"{row['claim_ratio']:.2f}",
+            f"{row['cycle_ratio']:.2f}",
+            f"{row['cycle_ratio_to_relay']:.2f}",
+        )
+    spent = report["naive_claim_us_full_history"]
+    table.add_row(CONTENDERS["naive"][0], "", f"{spent:.0f}", "", "", "")
+    return table
+
+
+def _latency(report: Mapping[str, Any]) -> Table:
+    table = _table("submit to claimed, ms", "samples", "mean", "p50", "p99", "max")
+    for name, row in report["latency_ms"].items():
+        figures = (row["mean_ms"], row["p50_ms"], row["p99_ms"], row["max_ms"])
+        table.add_row(LATENCIES[name], str(row["samples"]), *(f"{value:.1f}" for value in figures))
+    return table
+
+
+def _table(first: str, *others: str) -> Table:
+    table = Table(title_justify="left")
+    table.add_column(first)
+    for name in others:
+        table.add_column(name, justify="left" if name in ("flushed", "acknowledges") else "right")
+    return table
+
+
+def _machine_line(report: Mapping[str, Any]) -> str:
+    machine = report["machine"]
+    return (
+        f"{report['date']}, seed {report['seed']}: {machine['cpu']}, {machine['cores']} cores, "
+        f"{machine['memory_gb']} GB, {machine['filesystem']}, Python {machine['python']}, "
+        f"load {machine['load_before']} at the start and {machine['load_after']} at the end"
+    )
+
+
+def _rate(microseconds: float) -> str:
+    return f"{1e6 / microseconds:.0f}"

@@ -1,0 +1,90 @@
+"""Defects that the model and the fuzzing found, each as its shortest history."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from common import names
+from common.bucket import ObjectInfo
+from common.errors import LocalDiskError, ObjectExistsError
+from common.local_bucket import LocalBucket
+from common.names import JobName
+from common.queue import Beat, Claim, ClaimDesk, Lease, Reaper, SiteDesk, scan
+from lab_side.agent.outbox import Outbox
+from tests.support.jobs import NOW, make_identity, make_manifest
+from tests.support.simulator.clock import Clock, MachineClock
+from tests.support.simulator.stores import TimedDirectory
+from tests.unit.agent.test_outbox import make_entry
+
+
+class SlowBeats(TimedDirectory):
+    """The request of a beat is long under way."""
+
+    SECONDS = 90
+
+    def beat(self, name: str, metadata: Mapping[str, str], *, generation: int) -> ObjectInfo:
+        self.clock.advance(self.SECONDS)
+        return super().beat(name, metadata, generation=generation)
+
+
+class TakenMeanwhile(LocalBucket):
+    """An agent claims the job just when the site is told that it exists already."""
+
+    def create(self, name: str, data: bytes) -> ObjectInfo:
+        try:
+            return super().create(name, data)
+        except ObjectExistsError:
+            ClaimDesk(self, "lab-1", now=lambda: NOW).claim(scan(self).pending[0])
+            raise
+
+
+def test_submitting_again_while_an_agent_claims_is_no_error(fast_folder: Path) -> None:
+    bucket = TakenMeanwhile(fast_folder)
+    manifest = make_manifest()
+    name = SiteDesk(bucket).submit(manifest)
+    assert SiteDesk(bucket).submit(manifest) == name
+    assert len(scan(bucket).claimed) == 1
+
+
+@pytest.mark.parametrize("name", ["a\\b.json", "x" * 120, "folder/x.json", ".json"])
+def test_where_a_strange_name_is_set_aside(name: str) -> None:
+    target = names.set_aside_name(names.PENDING + name)
+    assert target.startswith(f"{names.REJECTED}misnamed-")
+    assert target != names.set_aside_name(f"{names.PENDING}other/x.json")
+    assert len(target) < 100
+
+
+def test_a_job_moved_by_hand_into_a_claim_comes_back(fast_folder: Path) -> None:
+    bucket = LocalBucket(fast_folder)
+    manifest = make_manifest()
+    name = SiteDesk(bucket).submit(manifest)
+    info = scan(bucket).pending[0].info
+    bucket.move(info.name, name.claimed_by("lab-9"), generation=info.generation)
+    Reaper(bucket, "lab-1", now=lambda: NOW, is_dead=lambda _: False).reap(scan(bucket))
+    assert [job.name for job in scan(bucket).pending] == [name]
+
+
+def test_an_outbox_entry_that_has_just_gone_is_no_crash(fast_folder: Path) -> None:
+    outbox = Outbox(fast_folder / "home")
+    entry = make_entry(outbox, fast_folder / "work")
+    shutil.rmtree(entry.folder)
+    job = JobName(priority=5, job_id="01" + "a" * 24, profile="demo", fence=2)
+    with pytest.raises(LocalDiskError):
+        outbox.reassign(entry, Claim(name=job, agent="lab-1"))
+
+
+def test_a_slow_beat_does_not_put_the_clock_ahead(fast_folder: Path) -> None:
+    clock = Clock()
+    bucket = SlowBeats(fast_folder, clock, lambda *_: None)
+    lease = Lease(
+        bucket, "lab-1", make_identity(), is_dead=lambda _: False, monotonic=MachineClock(clock, 0)
+    )
+    lease.take(Beat(identity=lease.identity, state="listening", version="0"))
+    lease.beat(Beat(identity=lease.identity, state="listening", version="0"))
+    clock.advance(10)
+    assert lease.now() == clock.now()
+    assert lease.age() == 10 + SlowBeats.SECONDS

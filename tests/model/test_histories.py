@@ -1,0 +1,77 @@
+"""Random histories of agents, zombies, crashes and bad networks, over both stores.
+
+Each history is made by the seed of the run and its number. To see one again, with its story,
+give both to ``pytest tests/model``::
+
+    SEGRELAY_TEST_SEED=<seed> SEGRELAY_HISTORY=<number>
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import SEED, SEED_VARIABLE
+from tests.support.simulator.history import History
+
+NUMBER_VARIABLE = "SEGRELAY_HISTORY"
+BATCH = 200
+
+IN_DIRECTORY, IN_CLOUD = 1600, 400
+"""Histories of every run."""
+
+LONG = 2000
+"""More of each with ``--long``."""
+
+
+def batches(first: int, count: int) -> Sequence[range]:
+    """The numbers of the histories, some hundred to a test; or the one that is asked for."""
+    wanted = os.environ.get(NUMBER_VARIABLE)
+    numbers = range(first, first + count)
+    if wanted is not None:
+        return [range(int(wanted), int(wanted) + 1)] if int(wanted) in numbers else []
+    return [numbers[start : start + BATCH] for start in range(0, count, BATCH)]
+
+
+def ids(numbers: range) -> str:
+    """``first-last``."""
+    return f"{numbers[0]}-{numbers[-1]}"
+
+
+def live(folder: Path, numbers: range, *, cloud: bool) -> None:
+    """Run the histories; the first broken promise fails, with its story."""
+    store = "cloud" if cloud else "directory"
+    for number in numbers:
+        history = History(f"{SEED}/{store}/{number}", folder / str(number), cloud=cloud)
+        try:
+            history.run()
+        except BaseException:
+            again = f"{SEED_VARIABLE}={SEED} {NUMBER_VARIABLE}={number}"
+            sys.stdout.write(f"{history.story}\nhistory {number} ({store}): {again}\n")
+            raise
+
+
+@pytest.mark.parametrize("numbers", batches(0, IN_DIRECTORY), ids=ids)
+def test_i1_i3_i5_in_a_directory(fast_folder: Path, numbers: range) -> None:
+    live(fast_folder, numbers, cloud=False)
+
+
+@pytest.mark.parametrize("numbers", batches(0, IN_CLOUD), ids=ids)
+def test_i1_i3_i5_in_the_cloud(fast_folder: Path, numbers: range) -> None:
+    live(fast_folder, numbers, cloud=True)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("numbers", batches(IN_DIRECTORY, LONG), ids=ids)
+def test_i1_i3_i5_in_a_directory_at_length(fast_folder: Path, numbers: range) -> None:
+    live(fast_folder, numbers, cloud=False)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("numbers", batches(IN_CLOUD, LONG), ids=ids)
+def test_i1_i3_i5_in_the_cloud_at_length(fast_folder: Path, numbers: range) -> None:
+    live(fast_folder, numbers, cloud=True)

@@ -1,0 +1,239 @@
+"""The real ``lab-agent`` command line, made for tests: a fast worker, short times, a death.
+
+``python -m tests.support.launcher SETTINGS ARGUMENTS…``: SETTINGS is the JSON of
+:class:`Launch`, ARGUMENTS are those of ``lab-agent``. Everything that a test changes is
+changed here, from outside: the product has no switch for it.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from common import gcs_bucket
+from lab_side import cli
+
+LEASE = timedelta(seconds=4)
+BEAT_EVERY = 0.5
+
+SHORT_TIMES: dict[str, Any] = {
+    "common.queue.lease.LEASE": LEASE,
+    "common.queue.reaper.LEASE": LEASE,
+    "common.queue.claims.RETRY_PAUSE": timedelta(seconds=0.1),
+    "common.orthanc.transport.RETRY_BACKOFF": 0.02,
+    "common.gcs_bucket.REQUEST_TIMEOUT": (1.0, 1.0),
+    "common.gcs_bucket.LONGEST_PAUSE": 0.1,
+    "lab_side.agent.heartbeat.BEAT_EVERY": BEAT_EVERY,
+    "lab_side.agent.heartbeat.PROGRESS_EVERY": 0.1,
+    "lab_side.agent.heartbeat.RETRY_AFTER": 0.1,
+    "lab_side.agent.orthanc_gate.CHECK_EVERY": 0.2,
+    "lab_side.agent.pipeline.HAND_BACK_WAIT": timedelta(seconds=0.1),
+    "lab_side.agent.pipeline.DELIVERY_RETRY": (0.1, 0.5),
+    "lab_side.agent.pipeline.STORE_RETRY": (0.1, 0.5),
+}
+"""Constants of the product and what they are in these tests."""
+
+STEPS = (
+    "claimed",
+    "manifest-read",
+    "folder-made",
+    "fetched",
+    "start-told",
+    "seg-written",
+    "draft-written",
+    "renamed-into-outbox",
+    "in-outbox",
+    "upload-sent",
+    "upload-answered",
+    "read-back",
+    "result-created",
+    "archived",
+    "progress-forgotten",
+    "entry-half-removed",
+    "entry-removed",
+)
+"""The write order: where a process can be told to die."""
+
+FIRST_SAFE_STEP = "renamed-into-outbox"
+"""From here on the SEG is never made again."""
+
+_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
+
+
+class Launch(BaseModel):
+    """What is different from the product."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    host: str | None = None
+    """What the process believes its computer is called."""
+    job: str = ""
+    """The job at which it dies."""
+    step: str = ""
+    """It dies right after this step of :data:`STEPS`."""
+    operation: int = 0
+    """It dies right before its n-th change of a file or request since the job's claim."""
+
+
+def shorten(replace: Callable[[str, Any], None]) -> None:
+    """Shorten every time that a test would wait for.
+
+    ``replace`` takes a dotted name and the new value.
+    """
+    for name, value in SHORT_TIMES.items():
+        replace(name, value)
+    hurried = functools.partial(
+        gcs_bucket.GcsBucket, deadline=1.5, first_pause=0.01, answer_limit=1.0
+    )
+    replace("common.gcs_bucket.GcsBucket", hurried)
+
+
+def main() -> None:
+    """Change what the test wants and be ``lab-agent``."""
+    launch = Launch.model_validate_json(sys.argv[1])
+    shorten(_replace)
+    _replace("lab_side.worker.client.COMMAND", (sys.executable, "-m", "tests.support.fast_worker"))
+    if launch.host is not None:
+        host = launch.host
+        _replace("socket.gethostname", lambda: host)
+    if launch.job:
+        death = _Death(launch)
+        death.watch_steps()
+        sys.addaudithook(death.on_event)
+    cli.main(sys.argv[2:])
+
+
+class _Death:
+    """Kills this process, as ``kill -9`` does, at one point of one job."""
+
+    def __init__(self, launch: Launch) -> None:
+        self._launch = launch
+        self._is_armed = False
+        self._operations = 0
+        self._thread = threading.local()
+
+    def watch_steps(self) -> None:
+        """Look at what the agent calls."""
+        self._after("common.queue.claims.ClaimDesk.claim", self._arm)
+        for name, step in (
+            ("common.queue.claims.ClaimDesk.open", "manifest-read"),
+            ("lab_side.agent.folders.WorkFolders.new", "folder-made"),
+            ("lab_side.agent.pipeline.fetch", "fetched"),
+            ("lab_side.agent.heartbeat.Heartbeat.beat_now", "start-told"),
+            ("lab_side.worker.client.WorkerProcess.segment", "seg-written"),
+            ("lab_side.agent.outbox.write_durably", "draft-written"),
+            ("lab_side.agent.outbox.Outbox.add", "in-outbox"),
+            ("common.orthanc.client.OrthancClient.upload", "upload-answered"),
+            ("common.orthanc.client.OrthancClient.instance_file", "read-back"),
+            ("common.queue.claims.publish_result", "result-created"),
+            ("common.queue.claims.ClaimDesk.archive", "archived"),
+            ("common.queue.claims.ClaimDesk.forget_progress", "progress-forgotten"),
+            ("lab_side.agent.outbox.Outbox.remove", "entry-removed"),
+        ):
+            self._after(name, lambda _answer, step=step: self._reach(step))  # type: ignore[misc]
+        self._before("lab_side.agent.outbox.sync_folder", self._on_sync)
+        self._before("common.orthanc.client.OrthancClient.upload", self._on_upload)
+        self._before("http.client.HTTPConnection.getresponse", self._on_answer_awaited)
+        self._before("lab_side.agent.outbox.Outbox.remove", self._on_remove)
+
+    def on_event(self, event: str, arguments: tuple[Any, ...]) -> None:
+        """An audit hook: called before a file is changed or a request sent."""
+        if not self._is_armed or not _is_change(event, arguments):
+            return
+        self._operations += 1
+        if self._operations == self._launch.operation:
+            _die()
+        removed = getattr(self._thread, "removed", None)
+        if removed is not None and event == "os.remove":
+            self._thread.removed = removed + 1
+            if removed == 1:
+                self._reach("entry-half-removed")
+
+    def _arm(self, claim: Any) -> None:
+        if claim is not None and claim.job_id == self._launch.job:
+            self._is_armed = True
+            self._reach("claimed")
+
+    def _on_sync(self) -> None:
+        self._reach("renamed-into-outbox")
+
+    def _on_upload(self) -> None:
+        self._thread.uploads = True
+
+    def _on_answer_awaited(self) -> None:
+        if getattr(self._thread, "uploads", False):
+            self._reach("upload-sent")
+
+    def _on_remove(self) -> None:
+        if self._is_armed:
+            self._thread.removed = 0
+
+    def _reach(self, step: str) -> None:
+        if self._is_armed and step == self._launch.step:
+            _die()
+
+    def _after(self, name: str, tell: Callable[[Any], None]) -> None:
+        original = _find(name)
+
+        @functools.wraps(original)
+        def watched(*arguments: Any, **options: Any) -> Any:
+            answer = original(*arguments, **options)
+            tell(answer)
+            return answer
+
+        _replace(name, watched)
+
+    def _before(self, name: str, tell: Callable[[], None]) -> None:
+        original = _find(name)
+
+        @functools.wraps(original)
+        def watched(*arguments: Any, **options: Any) -> Any:
+            tell()
+            return original(*arguments, **options)
+
+        _replace(name, watched)
+
+
+def _is_change(event: str, arguments: tuple[Any, ...]) -> bool:
+    if event == "open":
+        path, _mode, flags = arguments
+        is_lock = str(path).endswith(".lock")
+        return bool(flags & _WRITING) and not is_lock and path != os.devnull
+    return event in ("os.rename", "os.remove", "os.rmdir", "os.mkdir", "http.client.send")
+
+
+def _die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _find(name: str) -> Any:
+    owner, attribute = _owner(name)
+    return getattr(owner, attribute)
+
+
+def _replace(name: str, value: Any) -> None:
+    owner, attribute = _owner(name)
+    setattr(owner, attribute, value)
+
+
+def _owner(name: str) -> tuple[Any, str]:
+    """What holds the last part of a dotted name: a module, or a class in one."""
+    path, _, attribute = name.rpartition(".")
+    try:
+        return importlib.import_module(path), attribute
+    except ModuleNotFoundError:
+        module, _, owner = path.rpartition(".")
+        return getattr(importlib.import_module(module), owner), attribute
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,402 @@
+"""A simulated agent: the real pipeline, courier, outbox, lease and desk; its threads take turns.
+
+The main loop does what the agent's does, in its order: take the agent id over, heal (the
+outbox first), scan, heal strays, reap, set misnamed objects aside, claim; at the end hand
+back what has not begun and say that it stopped.
+"""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from common.errors import LeaseLostError, SegRelayError, StoreUnavailableError, TransientError
+from common.profiles import Profile
+from common.queue import Beat, Claim, ClaimDesk, Identity, Lease, QueueView, Reaper, scan
+from common.queue.lease import BEAT_EVERY, new_nonce
+from common.queue.view import PendingJob
+from lab_side.agent.board import Board
+from lab_side.agent.case import Case
+from lab_side.agent.deliver import Courier
+from lab_side.agent.folders import WorkFolders
+from lab_side.agent.outbox import Draft, Outbox, OutboxEntry
+from lab_side.agent.pipeline import UPLOAD, Pipeline
+from tests.support.simulator.bucket import StagedBucket
+from tests.support.simulator.clock import Clock, MachineClock
+from tests.support.simulator.orthanc import MemoryOrthanc
+from tests.support.simulator.stage import Actor, Stage, StagedEvent, StagedLock
+from tests.support.simulator.stores import ModelStore
+from tests.support.simulator.watch import Watch
+from tests.support.simulator.weather import Weather
+from tests.support.simulator.work import Fate, ModelWorker
+
+POLL = 15.0
+"""Seconds between two looks at the queue, at most."""
+
+
+@dataclass(kw_only=True, eq=False)
+class Machine:
+    """A computer with one agent's configuration; processes come and go on it."""
+
+    agent: str
+    host: str
+    home: Path
+    profiles: Mapping[str, Profile]
+    skew: float
+    """Seconds that its own clock is ahead of the store's."""
+    processes: list[AgentProcess] = field(default_factory=list)
+
+    @property
+    def living(self) -> list[AgentProcess]:
+        """Its processes that run or sleep."""
+        return [process for process in self.processes if process.is_alive]
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """What all processes share."""
+
+    stage: Stage
+    clock: Clock
+    store: ModelStore
+    orthanc: MemoryOrthanc
+    watch: Watch
+    weather: Weather
+    work_weather: Weather
+    fates: dict[str, Fate]
+
+
+class AgentProcess:
+    """One life of an agent."""
+
+    def __init__(self, world: World, machine: Machine, number: int) -> None:
+        self._world = world
+        self.machine = machine
+        self.identity = Identity(
+            instance=new_nonce(), host=machine.host, pid=number, pid_started=0.0
+        )
+        self.is_alive = True
+        self.is_asleep = False
+        self.is_draining = False
+        self._has_lease = False
+        self._lost = False
+        self._next_look = 0.0
+        bucket = StagedBucket(
+            world.store.open(), world.stage, world.weather, world.watch, self._beaten
+        )
+        self._bucket = bucket
+        self._board = Board(identity=self.identity, version="0", profiles=tuple(machine.profiles))
+        self._outbox = _StagedOutbox(machine.home, world.stage)
+        self._lease = Lease(
+            bucket,
+            machine.agent,
+            self.identity,
+            is_dead=self._is_dead,
+            monotonic=MachineClock(world.clock, machine.skew),
+        )
+        # The threads of this process wait for its lock by passing the baton on.
+        vars(self._lease)["_lock"] = StagedLock(world.stage)
+        self._desk = ClaimDesk(bucket, machine.agent, now=self._lease.now)
+        self._reaper = Reaper(bucket, machine.agent, now=self._lease.now, is_dead=self._is_dead)
+        self._pipeline = self._build_pipeline(f"{machine.host}/{number}")
+        self._actors: list[Actor] = []
+        self._start_actors(number)
+
+    @property
+    def agent(self) -> str:
+        """Its agent id."""
+        return self.machine.agent
+
+    @property
+    def actors(self) -> list[Actor]:
+        """The threads that a step of would do something."""
+        if self.is_asleep:
+            return []
+        return [actor for actor in self._actors if actor.can_run]
+
+    def outbox_jobs(self) -> Collection[str]:
+        """Jobs whose SEG waits on its machine's disk."""
+        return {entry.draft.job_id for entry in self._outbox.entries()}
+
+    @property
+    def has_company(self) -> bool:
+        """Whether another process of its machine lives."""
+        return any(process is not self for process in self.machine.living)
+
+    def owns(self, actor: Actor) -> bool:
+        """Whether the thread is one of this process."""
+        return actor in self._actors
+
+    def crash(self) -> None:
+        """Die here and now."""
+        self.is_alive = False
+        for actor in self._actors:
+            self._world.stage.kill(actor)
+
+    def note(self, text: str) -> str:
+        """For the story of a history."""
+        return f"{self.machine.host}/{self.identity.pid} ({self.agent}) {text}"
+
+    def _start_actors(self, number: int) -> None:
+        pipeline, add = self._pipeline, self._world.stage.add
+        prefix = f"{self.machine.host}/{number}"
+        self._actors = [
+            add(f"{prefix} main", self._main, self._main_due),
+            add(f"{prefix} beat", self._serve(self._beat), self._beat_due),
+            add(f"{prefix} fetch", self._serve(pipeline.fetch_one), pipeline.fetch_due),
+            add(f"{prefix} infer", self._serve(pipeline.infer_one), pipeline.infer_due),
+            add(f"{prefix} deliver", self._serve(pipeline.deliver_all), pipeline.deliver_due),
+        ]
+
+    def _serve(self, work: Callable[[], None]) -> Callable[[], None]:
+        def serve() -> None:
+            while True:
+                self._world.stage.park()
+                work()
+
+        return serve
+
+    def _build_pipeline(self, made_by: str) -> StagedPipeline:
+        world, machine = self._world, self.machine
+        worker = ModelWorker(
+            world.stage,
+            world.work_weather,
+            world.fates,
+            made_by=made_by,
+            is_killed=lambda: self._pipeline.is_cancelled,
+            die=self._die,
+        )
+        client = cast(Any, world.orthanc)
+        courier = Courier(client, self._outbox, worker, desk=self._desk, now=self._lease.now)
+        return StagedPipeline(
+            world,
+            desk=self._desk,
+            client=client,
+            worker=cast(Any, worker),
+            outbox=self._outbox,
+            courier=courier,
+            board=self._board,
+            heartbeat=cast(Any, _BeatNow(self._beat)),
+            folders=WorkFolders(machine.home / made_by.replace("/", "-")),
+            profiles=machine.profiles,
+            model_sha256=dict.fromkeys(machine.profiles, "0" * 64),
+            agent=machine.agent,
+            on_room=lambda: None,
+            on_fatal=lambda error: None,
+        )
+
+    def _main_due(self) -> bool:
+        return self._lost or self.is_draining or self._world.clock.seconds >= self._next_look
+
+    def _beat_due(self) -> bool:
+        return self._has_lease and not self._lost and self._lease.age() >= BEAT_EVERY
+
+    def _main(self) -> None:
+        try:
+            self._begin()
+        except (LeaseLostError, StoreUnavailableError):
+            self.crash()
+            return
+        while not (self._lost or self.is_draining):
+            self._world.stage.park()
+            self._look()
+            self._next_look = self._world.clock.seconds + POLL
+        self._end()
+
+    def _begin(self) -> None:
+        previous = self._lease.take(self._board.beat())
+        self._has_lease = True
+        keep = self.outbox_jobs()
+        self._reaper.heal(scan(self._bucket), previous, keep=keep)
+        self._board.set_state("listening")
+        self._pipeline.begin()
+
+    def _look(self) -> None:
+        try:
+            in_hand = set(self._board.jobs()) | set(self.outbox_jobs())
+            view = scan(self._bucket)
+            self._reaper.heal(view, self._board.beat(), keep=in_hand)
+            self._reaper.reap(view)
+            for info in view.misnamed:
+                self._desk.reject_misnamed(info)
+            self._claim(view)
+        except StoreUnavailableError:
+            return
+
+    def _claim(self, view: QueueView) -> None:
+        for job in view.pending:
+            if job.name.profile not in self.machine.profiles or not self._lease.is_held():
+                continue
+            if not self._pipeline.has_room():
+                return
+            if self._pipeline.holds(job.name.job_id):
+                continue
+            claim = self._claim_one(job) if self._desk.may_claim(job) else None
+            if claim is not None:
+                self._pipeline.accept(claim)
+
+    def _claim_one(self, job: PendingJob) -> Claim | None:
+        try:
+            return self._desk.claim(job)
+        except StoreUnavailableError:
+            self._world.watch.claim_unknown(job.name.next_claim.claimed_by(self.agent))
+            raise
+
+    def _beat(self) -> None:
+        try:
+            self._lease.beat(self._board.beat())
+        except LeaseLostError:
+            self._lost = True
+        except StoreUnavailableError:
+            return
+
+    def _end(self) -> None:
+        """Drain unless the lease is lost; stop the stages; say goodbye."""
+        self._board.set_state("draining")
+        self._pipeline.drain()
+        while not (self._lost or self._pipeline.is_drained()):
+            self._world.stage.pause()
+        self._pipeline.cancel()
+        while not all(actor.is_parked for actor in self._actors[2:]):
+            self._world.stage.pause()
+        self._pipeline.stop()
+        self._say_goodbye(self._board.final_beat())
+        self.crash()
+
+    def _say_goodbye(self, beat: Beat) -> None:
+        if not self._lease.is_held():
+            return
+        try:
+            self._lease.beat(beat)
+        except (StoreUnavailableError, LeaseLostError):
+            return
+
+    def _beaten(self, took_over: bool) -> None:
+        self._world.watch.beaten(self, took_over=took_over)
+
+    def _die(self) -> None:
+        self.crash()
+        self._world.stage.pause()
+
+    def _is_dead(self, identity: Identity) -> bool:
+        """As the agent judges processes of its own host."""
+        if identity.host != self.machine.host:
+            return False
+        living = {process.identity.instance for process in self.machine.living}
+        return identity.instance not in living
+
+
+class _BeatNow:
+    """The pipeline's way to the heartbeat."""
+
+    def __init__(self, beat: Callable[[], None]) -> None:
+        self._beat = beat
+
+    def beat_now(self) -> None:
+        """Beat in the caller's thread."""
+        self._beat()
+
+
+class _StagedOutbox(Outbox):
+    """The outbox; a process may die before and after each change of it."""
+
+    def __init__(self, home: Path, stage: Stage) -> None:
+        super().__init__(home)
+        self._stage = stage
+
+    def add(self, folder: Path, draft: Draft) -> OutboxEntry:
+        self._stage.pause()
+        self._stage.tell(f"outbox: add {draft.job_id}")
+        entry = super().add(folder, draft)
+        self._stage.pause()
+        return entry
+
+    def remove(self, entry: OutboxEntry) -> None:
+        self._stage.pause()
+        self._stage.tell(f"outbox: remove {entry.draft.job_id}")
+        super().remove(entry)
+
+    def reassign(self, entry: OutboxEntry, claim: Claim) -> OutboxEntry:
+        self._stage.pause()
+        self._stage.tell(f"outbox: reassign {entry.draft.job_id}")
+        return super().reassign(entry, claim)
+
+
+class StagedPipeline(Pipeline):
+    """The pipeline, its stages called one by one instead of running in threads."""
+
+    def __init__(self, world: World, **parts: Any) -> None:
+        super().__init__(**parts)
+        self._world = world
+        self._cancelled = StagedEvent(world.stage)
+        self._is_ready = False
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether the worker was killed."""
+        return self._cancelled.is_set()
+
+    def begin(self) -> None:
+        """SEGs that wait in the outbox go out first."""
+        for entry in self._outbox.entries():
+            if entry.claim is not None:
+                self._board.post(entry.draft.job_id, entry.claim.attempt, UPLOAD, started=True)
+        self._delivery.set()
+        self._is_ready = True
+
+    def accept(self, claim: Claim) -> None:
+        """As the pipeline, which waits here until the fetch stage takes the last claim."""
+        while self._claims.full():
+            self._world.stage.pause()
+        super().accept(claim)
+
+    def fetch_due(self) -> bool:
+        """Whether a claim waits and the next stage has room."""
+        return not self._claims.empty() and not self._ready.full()
+
+    def fetch_one(self) -> None:
+        """Open and fetch one claimed job."""
+        try:
+            claim = self._claims.get_nowait()
+        except queue.Empty:
+            return
+        try:
+            case = self._open(claim)
+            if case is not None:
+                self._fetch(case)
+                self._hand_over(case)
+        except SegRelayError as error:
+            self._settle(claim, error, started=False)
+
+    def infer_due(self) -> bool:
+        """Whether a fetched case waits."""
+        return not self._ready.empty()
+
+    def infer_one(self) -> None:
+        """Work on one case."""
+        try:
+            case = self._ready.get_nowait()
+        except queue.Empty:
+            return
+        if case.claim is not None:
+            self._infer(case, case.claim)
+
+    def deliver_due(self) -> bool:
+        """Whether a SEG waits, and the pause after a failed delivery is over."""
+        return self._is_ready and (self._delivery.is_set() or self._delivery_due > 0)
+
+    def deliver_all(self) -> None:
+        """Deliver what waits."""
+        self._delivery.clear()
+        if not self._cancelled.is_set():
+            self._deliver_all()
+
+    def _fetch(self, case: Case) -> None:
+        self._board.post(case.job_id, case.attempt, "fetch")
+        self._world.orthanc.check()
+        if self._draining.is_set():
+            raise TransientError("The agent is stopping.", code="stopping")
+        self._board.post(case.job_id, case.attempt, "ready")

@@ -1,0 +1,189 @@
+"""Seeded faults: each takes one precaution out of the real code; the model must notice.
+
+Where a second precaution keeps the job safe all the same, the promise that notices is the
+one that the first precaution makes by itself; the mutant's description says so.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.cloud import storage  # type: ignore[import-untyped]
+
+from common import names
+from common.bucket import Bucket, ObjectInfo
+from common.errors import TransientError
+from common.gcs_bucket import GcsBucket
+from common.local_bucket import LocalBucket
+from common.manifest import AttemptRecord, ResultManifest, SegReference
+from common.queue import Beat, Claim, ClaimDesk, QueueView, Reaper, claims, reaper
+from common.queue.records import publish_result
+from common.queue.view import ClaimedJob
+from lab_side.agent.deliver import Courier
+from lab_side.agent.outbox import OutboxEntry
+from lab_side.agent.pipeline import Pipeline
+from tests.support.simulator.orthanc import uid_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class Mutant:
+    """One fault."""
+
+    name: str
+    plant: Callable[[pytest.MonkeyPatch], None]
+    promises: frozenset[str]
+    """Any of these must be found broken."""
+
+
+def _result_without_generation_0(patch: pytest.MonkeyPatch) -> None:
+    """The last result wins instead of the first."""
+    for bucket in (LocalBucket, GcsBucket):
+        patch.setattr(bucket, "create", _overwriting(bucket))
+
+
+def _overwriting(bucket: type[LocalBucket] | type[GcsBucket]) -> Callable[..., ObjectInfo]:
+    create: Callable[..., ObjectInfo] = bucket.create
+
+    def overwrite(self: Bucket, name: str, data: bytes) -> ObjectInfo:
+        if name.startswith(names.RESULTS):
+            return self.replace(name, data)
+        return create(self, name, data)
+
+    return overwrite
+
+
+def _no_look_at_the_destination(patch: pytest.MonkeyPatch) -> None:
+    """A won claim is taken for a lost one.
+
+    The agent heals it as a stray of its own, so the job is not lost: what breaks is that a
+    living agent's claim is recorded as lost.
+    """
+    patch.setattr(ClaimDesk, "_exists", lambda _self, _name: False)
+
+
+def _claim_without_source_generation(patch: pytest.MonkeyPatch) -> None:
+    """A claim takes whatever lies under the name by now.
+
+    The fence in the name and the destination's generation 0 keep the job safe; what breaks
+    is that a claim takes the very object that was judged.
+    """
+    require = LocalBucket._require
+
+    def require_any(self: LocalBucket, path: Path, source: str, _generation: int) -> None:
+        require(self, path, source, self.stat(source).generation)
+
+    move_blob = storage.Bucket.move_blob
+
+    def move_any(self: Any, *args: Any, **options: Any) -> Any:
+        options.pop("if_source_generation_match")
+        return move_blob(self, *args, **options)
+
+    patch.setattr(LocalBucket, "_require", require_any)
+    patch.setattr(storage.Bucket, "move_blob", move_any)
+
+
+def _reaping_by_local_clock(patch: pytest.MonkeyPatch) -> None:
+    """The reaper compares the store's times with its own machine's clock."""
+    init = Reaper.__init__
+
+    def with_local_clock(self: Reaper, *args: Any, now: Any, **options: Any) -> None:
+        lease = getattr(now, "__self__", None)
+        init(self, *args, now=now if lease is None else lease._monotonic.wall, **options)
+
+    patch.setattr(Reaper, "__init__", with_local_clock)
+
+
+def _healing_before_the_outbox(patch: pytest.MonkeyPatch) -> None:
+    """At start every own claim is settled, also of jobs whose SEG waits in the outbox."""
+    heal = Reaper.heal
+
+    def heal_all_at_start(
+        self: Reaper, view: QueueView, previous: Beat | None, *, keep: Collection[str]
+    ) -> list[ClaimedJob]:
+        is_first = "has_healed" not in vars(self)
+        vars(self)["has_healed"] = True
+        return heal(self, view, previous, keep=() if is_first else keep)
+
+    patch.setattr(Reaper, "heal", heal_all_at_start)
+
+
+def _counting_hand_backs(patch: pytest.MonkeyPatch) -> None:
+    """A job that was handed back after work had begun has used up an attempt."""
+    patch.setattr(AttemptRecord, "counts", property(lambda self: self.started))
+
+
+def _archive_before_result(patch: pytest.MonkeyPatch) -> None:
+    """The archive is written before the commit point."""
+
+    def finish(self: ClaimDesk, claim: Claim, result: ResultManifest) -> ResultManifest:
+        self.archive(claim, result.status)
+        return publish_result(self._bucket, result)
+
+    patch.setattr(ClaimDesk, "finish", finish)
+
+
+def _result_without_confirmation(patch: pytest.MonkeyPatch) -> None:
+    """The result is published whether or not Orthanc took the SEG."""
+    store = Courier._store
+
+    def hope(self: Courier, entry: OutboxEntry) -> Any:
+        try:
+            return store(self, entry)
+        except TransientError:
+            data = entry.seg_path.read_bytes()
+            orthanc_id = "-".join(["0" * 8] * 5)
+            seg = SegReference(
+                orthanc_id=orthanc_id,
+                orthanc_series_id=orthanc_id,
+                sop_instance_uid=uid_of(entry.draft.job_id),
+                series_instance_uid=entry.draft.series_instance_uid,
+                sha256=hashlib.sha256(data).hexdigest(),
+                size_bytes=len(data),
+                frames=1,
+            )
+            return seg, (), False
+
+    patch.setattr(Courier, "_store", hope)
+
+
+def _attempts_overwritten(patch: pytest.MonkeyPatch) -> None:
+    """Whoever notices last says how an attempt ended."""
+
+    def overwrite(bucket: Bucket, record: AttemptRecord) -> AttemptRecord:
+        bucket.replace(names.attempt_object(record.job_id, record.attempt), record.to_json())
+        return record
+
+    patch.setattr(claims, "write_attempt", overwrite)
+
+
+def _two_claims_of_one_job(patch: pytest.MonkeyPatch) -> None:
+    """An agent takes the second copy of a job that it already has in hand."""
+    patch.setattr(Pipeline, "holds", lambda _self, _job_id: False)
+
+
+def _no_reaping_of_the_dead(patch: pytest.MonkeyPatch) -> None:
+    """Silence is not death: only an agent that said goodbye is reaped."""
+    patch.setattr(reaper.Reaper, "_is_over", lambda _self, beat, _updated: beat.state == "stopped")
+
+
+MUTANTS = [
+    Mutant(name=name, plant=plant, promises=frozenset(promises))
+    for name, plant, promises in (
+        ("result without generation 0", _result_without_generation_0, {"I3"}),
+        ("no look at the own destination", _no_look_at_the_destination, {"L1"}),
+        ("claim without source generation", _claim_without_source_generation, {"S1"}),
+        ("reaping by local clock", _reaping_by_local_clock, {"I5", "L1"}),
+        ("healing before the outbox", _healing_before_the_outbox, {"O1"}),
+        ("counting hand-backs as attempts", _counting_hand_backs, {"A2"}),
+        ("archive before result", _archive_before_result, {"I3"}),
+        ("result without confirmation", _result_without_confirmation, {"I2"}),
+        ("attempt records overwritten", _attempts_overwritten, {"A1"}),
+        ("two claims of one job", _two_claims_of_one_job, {"I1", "O2"}),
+        ("the dead are not reaped", _no_reaping_of_the_dead, {"I5"}),
+    )
+]

@@ -1,0 +1,198 @@
+"""The queue bench: its parts, and the structure of its report; never how fast anything is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from common.local_bucket import LocalBucket
+from common.queue import scan
+from common.ulid import new_ulid
+from infra.benches import queue
+from infra.benches.contender import (
+    JOB_BYTES,
+    RESULT_BYTES,
+    Contender,
+    Timing,
+    run_backlog,
+    run_steady,
+)
+from infra.benches.crew import PEERS_PYTHON, Worker
+from infra.benches.figures import claim_ratio, claim_us, cycle_us, percentile
+from infra.benches.machine import filesystem
+from infra.benches.naive import Naive
+from infra.benches.phases import Plan
+from infra.benches.relay import Relay, make_manifest, make_result
+from infra.benches.table import CONTENDERS
+from infra.debian import repository_root
+
+TINY = Plan(
+    rounds=1,
+    block=2,
+    run=10,
+    history=10,
+    backlog=3,
+    doorbell_samples=2,
+    poll_samples=1,
+    idle_samples=1,
+    active_poll_s=0.2,
+    idle_poll_s=0.3,
+    peers=(),
+    seed=1,
+)
+MAKERS: dict[str, Callable[[Path], Contender]] = {
+    "relay": lambda folder: Relay(folder.as_uri()),
+    "one-look": lambda folder: Relay(folder.as_uri(), one_look=True),
+    "naive": Naive,
+}
+
+
+@pytest.fixture(params=sorted(MAKERS))
+def contender(request: pytest.FixtureRequest, tmp_path: Path) -> Contender:
+    return MAKERS[request.param](tmp_path / "queue")
+
+
+@pytest.mark.parametrize("run", [run_steady, run_backlog])
+def test_every_job_is_timed_once_and_leaves_the_queue(
+    contender: Contender, run: Callable[[Contender, int], list[Timing]]
+) -> None:
+    contender.fill_history(3)
+    timings = run(contender, 4)
+    assert len(timings) == 4
+    assert all(timing.claim > 0 and timing.finish > 0 for timing in timings)
+    with pytest.raises((RuntimeError, IndexError)):
+        contender.claim()
+
+
+def test_our_contender_ends_its_jobs_as_an_agent_does(tmp_path: Path) -> None:
+    relay = Relay(tmp_path.as_uri())
+    relay.fill_history(2)
+    run_steady(relay, 3)
+    bucket = LocalBucket(tmp_path)
+    assert len(bucket.list("v1/done/")) == len(bucket.list("v1/results/")) == 5
+    view = scan(bucket)
+    assert (view.pending, view.claimed) == ((), ())
+
+
+def test_everybody_carries_as_many_bytes_as_we_do() -> None:
+    assert abs(len(make_manifest().to_json()) - JOB_BYTES) <= 10
+    assert abs(len(make_result(new_ulid()).to_json()) - RESULT_BYTES) <= 10
+
+
+@pytest.mark.parametrize("kind", queue.PEERS)
+def test_every_peer_takes_part(kind: str, tmp_path: Path) -> None:
+    if not (repository_root() / PEERS_PYTHON).exists():
+        pytest.skip("infra/bench has not installed the peers here")
+    worker = Worker(kind, str(tmp_path / kind))
+    try:
+        worker.fill_history(3)
+        assert len(worker.steady(2)) == len(worker.backlog(2)) == 2
+    finally:
+        worker.close()
+
+
+def test_a_worker_that_fails_is_an_error_not_a_figure(tmp_path: Path) -> None:
+    worker = Worker("naive", str(tmp_path / "naive"))
+    try:
+        worker.steady(1)
+        (tmp_path / "naive" / "jobs").rename(tmp_path / "gone")
+        with pytest.raises(RuntimeError, match="the worker naive ended"):
+            worker.steady(1)
+    finally:
+        worker.close()
+
+
+def test_figures() -> None:
+    slow = [[Timing(3000, 1000)], [Timing(9000, 1000)], [Timing(5000, 5000), Timing(7000, 7000)]]
+    fast = [[Timing(1000, 1000)], [Timing(1000, 1000)], [Timing(1000, 1000)]]
+    assert claim_us(slow) == 6.0
+    assert cycle_us(slow) == 10.0
+    assert claim_ratio(slow, fast) == 6.0
+    assert percentile(range(1, 101), 0.99) == 99
+    assert percentile([5.0], 0.99) == 5.0
+
+
+@pytest.mark.parametrize(
+    ("figure", "good", "bad"),
+    [
+        ("claims_vs_naive", 50.0, 49.9),
+        ("cycles_vs_best_durable_peer", 1.0, 0.99),
+        ("history_ratio", 1.1, 1.11),
+        ("local_claim_p99_ms", 50.0, 50.1),
+    ],
+)
+def test_what_is_expected_is_compared_the_right_way_round(
+    figure: str, good: float, bad: float
+) -> None:
+    assert _headlines({figure: good})["as_expected"][figure] is True
+    assert _headlines({figure: bad})["as_expected"][figure] is False
+
+
+def test_the_best_durable_peer_is_the_fastest_that_acknowledges_and_flushes() -> None:
+    found = _headlines({})
+    assert found["best_durable_peer"] == "litequeue-full"
+    assert found["cycles_vs_best_durable_peer"] == 2.0
+    assert found["cycles_vs_best_durable_peer_full_history"] == 8.0
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return queue.measure(TINY, tmp_path_factory.mktemp("bench"))
+
+
+def test_a_tiny_run_has_every_figure(report: dict[str, Any]) -> None:
+    for figure in ("claims_vs_naive", "history_ratio", "local_claim_p99_ms"):
+        assert report[figure] > 0
+    assert report["cycles_vs_best_durable_peer"] is None
+    assert set(report["side_by_side"]) == {"relay", "naive"}
+    assert [step["finished"] for step in report["growth"]] == [1, 3, 5, 7, 9]
+    assert set(report["latency_ms"]) == {"doorbell", "scan", "gcs_active", "gcs_idle"}
+    # Of one job: result asked for, manifest created; listing, move, manifest and result
+    # asked for; result created, manifest asked for and moved.
+    assert report["gcs_fake"]["requests_per_job"] == 9
+    assert (report["seed"], report["plan"]["run"]) == (1, 10)
+    assert report["machine"]["cores"] > 0
+
+
+def test_json_is_one_object_and_the_table_tells_what_everybody_flushes(
+    report: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(queue, "measure", lambda plan, folder: report)
+    assert queue.main(["--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == json.loads(json.dumps(report))
+    assert queue.main([]) == 0
+    text = capsys.readouterr().out
+    assert "claims_vs_naive" in text
+    assert CONTENDERS["relay"][0] in text
+    assert CONTENDERS["naive"][2] in text
+    assert set(CONTENDERS) == {"relay", "naive", *queue.PEERS}
+
+
+def test_the_filesystem_is_that_of_the_folder(tmp_path: Path) -> None:
+    assert " on " in filesystem(tmp_path)
+    assert filesystem(Path("/proc")).startswith("proc ")
+
+
+def _headlines(figures: dict[str, float]) -> dict[str, Any]:
+    """What a run says whose figures are these, and good otherwise."""
+    peer = figures.get("cycles_vs_best_durable_peer", 2.0)
+    measured = {
+        "side_by_side": {
+            "relay": {"cycle_ratio": 1.0},
+            "persist-queue": {"cycle_ratio": peer + 1},
+            "litequeue-full": {"cycle_ratio": peer},
+            "dirq": {"cycle_ratio": 0.1},
+        },
+        "growth": [{"naive_claim_us": figures.get("claims_vs_naive", 60.0), "relay_claim_us": 1.0}],
+        "history": {
+            "relay": {"claim_ratio": figures.get("history_ratio", 1.0)},
+            "persist-queue": {"cycle_ratio_to_relay": 9.0},
+            "litequeue-full": {"cycle_ratio_to_relay": 8.0},
+        },
+        "latency_ms": {"doorbell": {"p99_ms": figures.get("local_claim_p99_ms", 10.0)}},
+    }
+    return queue.headlines(measured)
