@@ -38,6 +38,7 @@ from common.queue.records import (
     read_attempt,
     read_attempts,
     read_result,
+    read_result_status,
     write_attempt,
 )
 from common.queue.view import PendingJob
@@ -131,7 +132,7 @@ class ClaimDesk:
 
     def archive(self, claim: Claim, status: ResultStatus) -> None:
         """Move an ended job out of the live queue."""
-        settle(self._bucket, claim.object_name, archive_name(claim.name, status))
+        archive_copy(self._bucket, claim.object_name, claim.name, status)
 
     def hand_back(
         self, claim: Claim, error: SegRelayError, *, started: bool, wait: timedelta
@@ -176,6 +177,10 @@ class ClaimDesk:
     def reject(self, claim: Claim, error: ManifestRejectedError) -> None:
         """Set an unreadable manifest aside, its reason beside it, its bytes unchanged."""
         self._reject(claim.object_name, claim.name.rejected, error)
+        result = read_result_status(self._bucket, claim.job_id)
+        if result is not None:
+            # Called off meanwhile: its doubled submit, if it had one, lies in the archive.
+            settle(self._bucket, claim.name.rejected, archive_name(claim.name, result))
 
     def reject_misnamed(self, info: ObjectInfo) -> None:
         """Set aside an object in ``pending/`` whose name is not a job's."""
@@ -207,16 +212,10 @@ class ClaimDesk:
         settle(self._bucket, source, target)
 
     def _archive_if_ended(self, claim: Claim) -> bool:
-        try:
-            result = read_result(self._bucket, claim.job_id)
-        except ManifestRejectedError:
-            # An unreadable result is still the job's one result: never run it again.
-            self.archive(claim, ResultStatus.FAILED)
-            return True
-        if result is None:
-            return False
-        self.archive(claim, result.status)
-        return True
+        status = read_result_status(self._bucket, claim.job_id)
+        if status is not None:
+            self.archive(claim, status)
+        return status is not None
 
     def _exists(self, name: str) -> bool:
         try:
@@ -252,8 +251,25 @@ def close_attempt(
             failure=failure_from_attempts(records),
         ),
     )
-    settle(bucket, object_name, archive_name(name, result.status))
+    archive_copy(bucket, object_name, name, result.status)
     return result
+
+
+def archive_copy(bucket: Bucket, source: str, name: JobName, status: ResultStatus) -> None:
+    """Move a copy of an ended job out of the live queue.
+
+    The copy of a doubled submit whose twin was rejected is deleted instead: the job stays in
+    one place.
+    """
+    try:
+        bucket.stat(name.rejected)
+    except ObjectNotFoundError:
+        settle(bucket, source, archive_name(name, status))
+        return
+    try:
+        _delete_duplicate(bucket, source, bucket.stat(source))
+    except ObjectNotFoundError:
+        return
 
 
 def settle(bucket: Bucket, source: str, destination: str) -> None:

@@ -36,7 +36,7 @@ from common.errors import (
 )
 from common.manifest import AttemptOutcome, AttemptRecord, Rejection, ResultStatus
 from common.names import JobName
-from common.queue.claims import archive_name, settle
+from common.queue.claims import archive_copy, settle
 from common.queue.lease import Beat, Identity, store_now
 from common.queue.reaper import Reaper
 from common.queue.records import read_attempt, read_result, write_attempt
@@ -378,7 +378,7 @@ class OperatorDesk:
         )
         for job in scan(self._bucket).pending:
             if job.name.job_id == done.job_id:
-                settle(self._bucket, job.info.name, archive_name(job.name, status))
+                archive_copy(self._bucket, job.info.name, job.name, status)
         return replace(done, state=ended)
 
     def _exists(self, name: str) -> bool:

@@ -17,12 +17,11 @@ from common.manifest import (
     MANIFEST_BYTES_LIMIT,
     AttemptOutcome,
     AttemptRecord,
-    ResultStatus,
     parse_job_manifest,
 )
-from common.queue.claims import archive_name, close_attempt, settle
+from common.queue.claims import archive_copy, close_attempt
 from common.queue.lease import LEASE, Beat, Identity
-from common.queue.records import read_result
+from common.queue.records import read_result_status
 from common.queue.view import ClaimedJob, QueueView, read_beat
 
 DEFAULT_MAX_ATTEMPTS = 3
@@ -76,13 +75,9 @@ class Reaper:
 
     def settle_lost(self, job: ClaimedJob, beat: Beat | None) -> None:
         """Archive the claim if the job has a result, else record the loss and return it."""
-        try:
-            result = read_result(self._bucket, job.name.job_id)
-            status = None if result is None else result.status
-        except ManifestRejectedError:
-            status = ResultStatus.FAILED
+        status = read_result_status(self._bucket, job.name.job_id)
         if status is not None:
-            settle(self._bucket, job.info.name, archive_name(job.name, status))
+            archive_copy(self._bucket, job.info.name, job.name, status)
             return
         close_attempt(
             self._bucket,

@@ -12,6 +12,7 @@ from common.manifest import (
     AttemptRecord,
     Failure,
     ResultManifest,
+    ResultStatus,
     parse_result,
 )
 from common.names import JobName
@@ -35,6 +36,16 @@ def read_result(bucket: Bucket, job_id: str) -> ResultManifest | None:
             f"The result of job {job_id} names another job.", code="result-foreign"
         )
     return result
+
+
+def read_result_status(bucket: Bucket, job_id: str) -> ResultStatus | None:
+    """How the job has ended, None while it has not; an unreadable result is a failure."""
+    try:
+        result = read_result(bucket, job_id)
+    except ManifestRejectedError:
+        # It is the job's one result all the same: the job never runs again.
+        return ResultStatus.FAILED
+    return None if result is None else result.status
 
 
 def publish_result(bucket: Bucket, result: ResultManifest) -> ResultManifest:

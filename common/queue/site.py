@@ -22,7 +22,7 @@ from common.manifest import (
     ResultStatus,
 )
 from common.names import JobName
-from common.queue.claims import archive_name, settle
+from common.queue.claims import archive_copy
 from common.queue.lease import BeatJob, new_nonce
 from common.queue.records import publish_result, read_attempts, read_result
 from common.queue.rejections import list_rejected, read_rejection
@@ -119,7 +119,7 @@ class SiteDesk:
         )
         for job in scan(self._bucket).pending:
             if job.name.job_id == job_id:
-                settle(self._bucket, job.info.name, archive_name(job.name, standing.status))
+                archive_copy(self._bucket, job.info.name, job.name, standing.status)
         return standing
 
     def find(self, name: JobName, view: QueueView | None = None) -> JobWhereabouts:

@@ -67,7 +67,7 @@ LOOK = Operations(class_a=1)
 
 BEAT = Operations(class_a=1)
 
-JOB = Operations(class_a=5, class_b=8)
+JOB = Operations(class_a=5, class_b=9)
 """From submit to archive, besides looks, regular beats and progress."""
 
 PROGRESS = Operations(class_a=1)

@@ -172,7 +172,9 @@ class Agent:
             if self._doorbell is not None:
                 self._doorbell.supervise()
             # Before the listing: what a stage settles while it is made is no stray.
-            in_hand = set(self._board.jobs()) | {e.draft.job_id for e in self._outbox.entries()}
+            waiting = {entry.draft.job_id for entry in self._outbox.entries()}
+            in_hand = waiting | set(self._board.jobs())
+            pipeline.notice_waiting(waiting)
             view = scan(self._bucket)
             self._settle_debts(view, in_hand)
             return self._claim(view, pipeline)

@@ -17,7 +17,7 @@ import random
 import shutil
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import timedelta
 
 from common.errors import (
@@ -128,6 +128,11 @@ class Pipeline:
         """Whether another job may be claimed: one on the GPU, one that downloads or waits."""
         in_hand = [job for job in self._board.jobs().values() if job.stage != UPLOAD]
         return len(in_hand) < MOST_IN_HAND and not self._draining.is_set()
+
+    def notice_waiting(self, jobs: Collection[str]) -> None:
+        """Deliver what another process put into the outbox: a segmentation by hand, mostly."""
+        if set(jobs) - set(self._board.jobs()) and self._delivery_due == 0:
+            self._delivery.set()
 
     def holds(self, job_id: str) -> bool:
         """Whether the job is in hand: a doubled submit puts a second copy into the queue, and

@@ -216,7 +216,9 @@ class AgentProcess:
 
     def _look(self) -> None:
         try:
-            in_hand = set(self._board.jobs()) | set(self.outbox_jobs())
+            waiting = set(self.outbox_jobs())
+            in_hand = waiting | set(self._board.jobs())
+            self._pipeline.notice_waiting(waiting)
             view = scan(self._bucket)
             self._reaper.heal(view, self._board.beat(), keep=in_hand)
             self._reaper.reap(view)

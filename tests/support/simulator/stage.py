@@ -12,6 +12,9 @@ from types import TracebackType
 
 from tests.support.faulty_bucket import SimulatedCrash
 
+TURN_LIMIT = 60.0
+"""Seconds for one step: the code under test waits for something that never comes."""
+
 
 class Actor:
     """One thread of one simulated process."""
@@ -55,10 +58,12 @@ class Stage:
         return actor
 
     def step(self, actor: Actor) -> None:
-        """Let an actor run to its next pause; raises what escaped from it."""
+        """Let an actor run to its next pause; raises what escaped from it, or that it hangs."""
         outer, self.current = self.current, actor
         actor.go.release()
-        self._back.acquire()
+        if not self._back.acquire(timeout=TURN_LIMIT):
+            actor.has_ended = True
+            raise AssertionError(f"{actor.name} has not come back from its step")
         self.current = outer
         if actor.failure is not None:
             raise actor.failure
