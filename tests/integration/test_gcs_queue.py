@@ -34,7 +34,7 @@ from tests.unit.common import test_queue as transitions
 from tests.unit.common import test_queue_crashes as crashes
 
 CLAIMERS = 8
-JOBS, MANY_JOBS = 200, 1000
+JOBS = 1000
 
 HISTORIES = 15
 """Random histories; each is a few hundred requests."""
@@ -164,9 +164,8 @@ def test_a_lost_claim_is_not_taken_for_a_won_one(fake: FakeGcs, bucket: GcsBucke
     assert ClaimDesk(bucket, "lab-2", now=lambda: NOW).claim(job) is None
 
 
-@pytest.mark.parametrize("jobs", [JOBS, pytest.param(MANY_JOBS, marks=pytest.mark.long)])
-def test_many_processes_one_winner_each(fake: FakeGcs, bucket: GcsBucket, jobs: int) -> None:
-    submitted = [make_manifest() for _ in range(jobs)]
+def test_many_processes_one_winner_each(fake: FakeGcs, bucket: GcsBucket) -> None:
+    submitted = [make_manifest() for _ in range(JOBS)]
     for manifest in submitted:
         SiteDesk(bucket).submit(manifest)
     tasks = [(fake.url, bucket.prefix, number, CLAIMERS) for number in range(CLAIMERS)]
@@ -175,7 +174,7 @@ def test_many_processes_one_winner_each(fake: FakeGcs, bucket: GcsBucket, jobs: 
     claimed = [job_id for won in wins for job_id in won]
     assert sorted(claimed) == sorted(manifest.job_id for manifest in submitted)
     view = scan(bucket)
-    assert (len(view.pending), len(view.claimed)) == (0, jobs)
+    assert (len(view.pending), len(view.claimed)) == (0, JOBS)
 
 
 @pytest.mark.parametrize("number", range(HISTORIES))
