@@ -32,6 +32,9 @@ LEASE = timedelta(seconds=120)
 BEAT_EVERY = 30.0
 """Seconds between beats: three may be lost before the lease runs out."""
 
+UPLOAD = "upload"
+"""The stage of a job whose SEG waits on the agent's disk: its work has been done."""
+
 _METADATA_LIMIT = 7000
 """Bytes; the cloud store allows 8 KiB of metadata an object."""
 

@@ -20,7 +20,7 @@ from common.manifest import (
     parse_job_manifest,
 )
 from common.queue.claims import archive_copy, close_attempt
-from common.queue.lease import LEASE, Beat, Identity
+from common.queue.lease import LEASE, UPLOAD, Beat, Identity
 from common.queue.records import read_result_status
 from common.queue.view import ClaimedJob, QueueView, read_beat
 
@@ -88,10 +88,12 @@ class Reaper:
         )
 
     def _loss(self, job: ClaimedJob, beat: Beat | None) -> AttemptRecord:
-        # Without a beat nothing is known: count the attempt, or a poison job runs for ever.
         claimed = None if beat is None else beat.job(job.name.job_id, job.name.fence)
-        started = beat is None or (claimed is not None and claimed.started)
         stage = claimed.stage if claimed is not None else "claimed"
+        # An agent that was stopped while Orthanc was away: its SEG waits, nothing has failed.
+        is_waiting = beat is not None and beat.state == "stopped" and stage == UPLOAD
+        # Without a beat nothing is known: count the attempt, or a poison job runs for ever.
+        started = beat is None or (claimed is not None and claimed.started and not is_waiting)
         return AttemptRecord(
             job_id=job.name.job_id,
             # 0 only where a person moved the job there by hand.

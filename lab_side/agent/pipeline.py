@@ -35,6 +35,7 @@ from common.manifest import check_against_profile
 from common.orthanc import OrthancClient
 from common.profiles import Profile
 from common.queue import Claim, ClaimDesk
+from common.queue.lease import UPLOAD
 from lab_side.agent.board import Board
 from lab_side.agent.case import Case
 from lab_side.agent.deliver import Courier, failed_result
@@ -60,9 +61,6 @@ JOIN_TIMEOUT = 30.0
 
 MOST_IN_HAND = 2
 """Jobs claimed and not yet in the outbox: more would wait here while another agent idles."""
-
-UPLOAD = "upload"
-"""The stage of a job whose SEG is in the outbox."""
 
 IDLE = 0.2
 """Seconds a stage waits for work before it looks whether it should end."""

@@ -16,14 +16,14 @@ from typing import Any, cast
 from common.errors import LeaseLostError, SegRelayError, StoreUnavailableError, TransientError
 from common.profiles import Profile
 from common.queue import Beat, Claim, ClaimDesk, Identity, Lease, QueueView, Reaper, scan
-from common.queue.lease import BEAT_EVERY, new_nonce
+from common.queue.lease import BEAT_EVERY, UPLOAD, new_nonce
 from common.queue.view import PendingJob
 from lab_side.agent.board import Board
 from lab_side.agent.case import Case
 from lab_side.agent.deliver import Courier
 from lab_side.agent.folders import WorkFolders
 from lab_side.agent.outbox import Draft, Outbox, OutboxEntry
-from lab_side.agent.pipeline import UPLOAD, Pipeline
+from lab_side.agent.pipeline import Pipeline
 from tests.support.simulator.bucket import StagedBucket
 from tests.support.simulator.clock import Clock, MachineClock
 from tests.support.simulator.orthanc import MemoryOrthanc

@@ -29,7 +29,7 @@ from common.queue import (
     SiteDesk,
     scan,
 )
-from common.queue.lease import LEASE, store_now
+from common.queue.lease import LEASE, UPLOAD, store_now
 from common.queue.records import read_attempt
 from tests.support.jobs import NOW, make_identity, make_manifest, make_result
 
@@ -271,6 +271,24 @@ def test_i5_a_dead_owners_claim_comes_back_with_its_attempt_recorded(
     assert record is not None
     assert (record.outcome.value, record.counts) == ("lost", True)
     assert places(bucket, manifest.job_id) == ["jobs/pending"]
+
+
+@pytest.mark.parametrize(("state", "counts"), [("stopped", False), ("listening", True)])
+def test_an_agent_stopped_while_its_seg_waits_for_orthanc_has_not_failed(
+    bucket: LocalBucket, site: SiteDesk, lab: Lab, state: str, counts: bool
+) -> None:
+    manifest = make_manifest(max_attempts=2)
+    site.submit(manifest)
+    claim = lab.claim()
+    waiting = BeatJob(job_id=manifest.job_id, attempt=1, stage=UPLOAD, started=True)
+    lab.lease.beat(lab.beat(waiting, state=state))
+    other = Lab(bucket, "lab-2")
+    other.start()
+    other.clock.seconds += LEASE.total_seconds() + 1
+    other.reaper.reap(scan(bucket))
+    record = read_attempt(bucket, manifest.job_id, claim.attempt)
+    assert record is not None
+    assert record.counts is counts
 
 
 def test_a_dead_process_of_this_host_is_not_waited_for(
