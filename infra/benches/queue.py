@@ -6,9 +6,10 @@ job (*claim*), and on to after result and acknowledgement (*finish*); both are a
 process each, blocks of jobs in turn and in a new order every round, ``sync`` between blocks;
 a figure is the median of the rounds' means, a ratio the median of the rounds' ratios.
 
-Flushed to the disk by SegRelay: in a claim both folders of the rename, in a finish the
-result's file and folder and both folders of the rename into the archive. By the others: see
-:mod:`infra.benches.naive` and :mod:`infra.benches.peers`; the table says it in each row.
+Flushed to the disk by SegRelay: in a finish the result's file and folder, and with them all
+that was renamed before. A claim and the move into the archive are renames that the protocol
+repeats when a power failure undoes them: they are not flushed by themselves. By the others:
+see :mod:`infra.benches.naive` and :mod:`infra.benches.peers`; the table says it in each row.
 
 ==============================  ============================================================
 ``claims_vs_naive``             naive claim time / ours, mean over a run of N jobs whose

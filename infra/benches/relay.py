@@ -1,9 +1,8 @@
 """SegRelay's queue as a contender: the calls that agent and site make, nothing left out.
 
 ``submit`` flushes file and folder. ``claim`` is one listing of ``v1/jobs/``, the rename into
-the agent's folder (both folders flushed), the read of the manifest and the look for a
-result. ``finish`` creates the result (file and folder flushed) and renames the manifest into
-the archive (both folders flushed).
+the agent's folder, the read of the manifest and the look for a result. ``finish`` creates the
+result (file and folder flushed) and renames the manifest into the archive.
 """
 
 from __future__ import annotations

@@ -20,8 +20,8 @@ WEIGHTS_SEED = 4
 def write_tiny_profile(profiles: Path, name: str = "tiny", *, slow: bool = False) -> Path:
     """Write the profile folder ``profiles/name`` and return it.
 
-    ``slow``: small windows that overlap much, so that inference takes some seconds and a
-    test can break in.
+    ``slow``: small windows that overlap much on a fine grid, so that inference takes some
+    seconds on a fast machine too and a test can break in.
     """
     folder = profiles / name
     folder.mkdir(parents=True)
@@ -29,7 +29,7 @@ def write_tiny_profile(profiles: Path, name: str = "tiny", *, slow: bool = False
     document["name"] = name
     document["network"]["arguments"]["channels"] = [4, 8]
     document["network"]["arguments"]["strides"] = [2]
-    document["preprocessing"]["spacing_mm"] = [4.0, 4.0, 4.0]
+    document["preprocessing"]["spacing_mm"] = [2.6, 2.6, 2.6] if slow else [4.0, 4.0, 4.0]
     document["inference"]["window"] = [16, 16, 16] if slow else [32, 32, 32]
     document["inference"]["overlap"] = 0.85 if slow else 0.25
     document["weights"] = {"file": None}
