@@ -12,7 +12,7 @@ WIDTH = 118
 """Characters in a line where no terminal says how wide it is."""
 
 CONTENDERS = {
-    "relay": ("SegRelay, directory", "yes", "submits and results, and with them all renames before"),
+    "relay": ("SegRelay, directory", "yes", "submit and result; so all before them"),
     "naive": ("naive JSON files", "no", "nothing but the submit"),
     "persist-queue": ("persist-queue, SQLite ack", "yes", "every commit (WAL, FULL)"),
     "litequeue-full": ("litequeue, FULL", "yes", "every commit; not its default"),
