@@ -111,7 +111,11 @@ def test_keys_travel_as_text_and_the_secret_one_never_shows() -> None:
     assert str(KEY.raw) not in repr(KEY)
 
 
-@pytest.mark.parametrize("text", ["", "short", "ä", KEY.text[:-4], KEY.text + KEY.text])
+@pytest.mark.parametrize(
+    "text",
+    ["", "short", "ä", KEY.text[:-4], KEY.text + KEY.text],
+    ids=["empty", "short", "no-ascii", "cut", "doubled"],
+)
 def test_a_broken_key_is_named_but_not_shown(text: str) -> None:
     with pytest.raises(FixConfigurationError) as caught:
         SigningKey.from_text(text)
