@@ -81,6 +81,8 @@ class Lab:
             **{key: value for key, value in os.environ.items() if not key.startswith("SEGRELAY")},
             "PYTHONPATH": str(ROOT),
             "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring",
+            # Several labs at once on few cores: threads that wait for each other cost more.
+            "OMP_NUM_THREADS": "1",
             "SEGRELAY_BUCKET": self.queue_address,
             "SEGRELAY_AGENT_ID": "lab-1",
             "SEGRELAY_WORK_DIR": str(self.folder / "work"),

@@ -29,7 +29,7 @@ def write_tiny_profile(profiles: Path, name: str = "tiny", *, slow: bool = False
     document["name"] = name
     document["network"]["arguments"]["channels"] = [4, 8]
     document["network"]["arguments"]["strides"] = [2]
-    document["preprocessing"]["spacing_mm"] = [2.6, 2.6, 2.6] if slow else [4.0, 4.0, 4.0]
+    document["preprocessing"]["spacing_mm"] = [3.0, 3.0, 3.0] if slow else [4.0, 4.0, 4.0]
     document["inference"]["window"] = [16, 16, 16] if slow else [32, 32, 32]
     document["inference"]["overlap"] = 0.85 if slow else 0.25
     document["weights"] = {"file": None}

@@ -152,8 +152,8 @@ def test_a_tiny_run_has_every_figure(report: dict[str, Any]) -> None:
     assert [step["finished"] for step in report["growth"]] == [1, 3, 5, 7, 9]
     assert set(report["latency_ms"]) == {"doorbell", "scan", "gcs_active", "gcs_idle"}
     # Of one job: result asked for, manifest created; listing, move, manifest and result
-    # asked for; result created, manifest asked for and moved.
-    assert report["gcs_fake"]["requests_per_job"] == 9
+    # asked for; result created, a rejected twin asked for, manifest asked for and moved.
+    assert report["gcs_fake"]["requests_per_job"] == 10
     assert (report["seed"], report["plan"]["run"]) == (1, 10)
     assert report["machine"]["cores"] > 0
 
