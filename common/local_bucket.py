@@ -37,6 +37,9 @@ from common.errors import (
 LOCK_TIMEOUT = 30.0
 """Seconds to wait for the lock; held for milliseconds, so this means a hung share."""
 
+LOCK_POLL = 0.002
+"""Seconds between two tries for the lock; it is held for less than that, but for the flushes."""
+
 SHARING_RETRIES = 25
 SHARING_PAUSE = 0.1
 """Seconds; on Windows a virus scanner may hold a file for a moment (WinError 5, 32, 33)."""
@@ -112,7 +115,7 @@ class LocalBucket:
     def create(self, name: str, data: bytes) -> ObjectInfo:
         """As the protocol."""
         path = self._path(name)
-        with self._store_errors(), self._aside(data) as aside, self._lock:
+        with self._store_errors(), self._aside(data) as aside, self._locked():
             if path.exists():
                 raise ObjectExistsError(f"The object {name} exists already.")
             _make_folder(path.parent)
@@ -124,7 +127,7 @@ class LocalBucket:
     def replace(self, name: str, data: bytes) -> ObjectInfo:
         """As the protocol."""
         path = self._path(name)
-        with self._store_errors(), self._aside(data) as aside, self._lock:
+        with self._store_errors(), self._aside(data) as aside, self._locked():
             self._replace(aside, path)
             return _info(name, path)
 
@@ -135,7 +138,7 @@ class LocalBucket:
         that precedes work is flushed, and the claim before it with it.
         """
         old, new = self._path(source), self._path(destination)
-        with self._store_errors(), self._lock:
+        with self._store_errors(), self._locked():
             self._require(old, source, generation)
             if new.exists():
                 raise ObjectExistsError(f"The object {destination} exists already.")
@@ -146,7 +149,7 @@ class LocalBucket:
     def delete(self, name: str, *, generation: int) -> None:
         """As the protocol."""
         path = self._path(name)
-        with self._store_errors(), self._lock:
+        with self._store_errors(), self._locked():
             self._require(path, name, generation)
             _patiently(path.unlink)
             sync_folder(path.parent)
@@ -165,7 +168,7 @@ class LocalBucket:
         """As the protocol; a beacon is a small JSON file with its own generation inside."""
         path = self._path(name)
         fresh = secrets.randbits(62) | 1
-        with self._store_errors(), self._lock:
+        with self._store_errors(), self._locked():
             current = self._beacon_generation(path)
             if current != generation:
                 raise PreconditionFailedError(f"The beacon {name} is another generation.")
@@ -174,13 +177,17 @@ class LocalBucket:
     def beat(self, name: str, metadata: Mapping[str, str], *, generation: int) -> ObjectInfo:
         """As the protocol."""
         path = self._path(name)
-        with self._store_errors(), self._lock:
+        with self._store_errors(), self._locked():
             current = self._beacon_generation(path)
             if current == 0:
                 raise ObjectNotFoundError(f"There is no beacon {name}.")
             if current != generation:
                 raise PreconditionFailedError(f"The beacon {name} is another generation.")
             return self._write_beacon(name, path, _Beacon(generation, dict(metadata)))
+
+    def _locked(self) -> contextlib.AbstractContextManager[object]:
+        """The lock, taken; waits at most :data:`LOCK_TIMEOUT`."""
+        return self._lock.acquire(poll_interval=LOCK_POLL)
 
     def _path(self, name: str) -> Path:
         parts = name.split("/")
