@@ -174,8 +174,7 @@ def load_config(
         Names the first setting that is missing or wrong, never its value.
     """
     environment = os.environ if environment is None else environment
-    values = _read_file(path, environment)
-    _overrule(values, environment)
+    values = _gather(path, environment)
     values.setdefault("agent_id", _default_agent_id())
     orthanc = values.setdefault("orthanc", {})
     if "password" in orthanc:
@@ -190,10 +189,7 @@ def load_config(
             {**values, "orthanc": {**orthanc, "password": SecretStr(password)}}
         )
     except ValidationError as error:
-        raise FixConfigurationError(
-            f"The configuration is not valid: {describe_first_error(error)}.",
-            remedy="Set it in the TOML file or by environment variable; see the README.",
-        ) from None
+        raise _invalid(error) from None
     return config.model_copy(update={"orthanc": config.orthanc.checked()})
 
 
@@ -207,17 +203,7 @@ def load_queue_address(
     FixConfigurationError
         ``bucket-address``: none is configured; or the file cannot be read.
     """
-    environment = os.environ if environment is None else environment
-    values = _read_file(path, environment)
-    _overrule(values, environment)
-    address = values.get("bucket")
-    if isinstance(address, str) and address:
-        return address
-    raise FixConfigurationError(
-        "No queue is configured.",
-        code="bucket-address",
-        remedy="Set bucket in the TOML file, or SEGRELAY_BUCKET.",
-    )
+    return _queue_address(_gather(path, environment))
 
 
 def load_queue_config(
@@ -230,18 +216,39 @@ def load_queue_config(
     FixConfigurationError
         Names the first setting that is missing or wrong, never its value.
     """
-    environment = os.environ if environment is None else environment
-    address = load_queue_address(path, environment)
-    values = _read_file(path, environment)
-    _overrule(values, environment)
+    values = _gather(path, environment)
+    address = _queue_address(values)
     values.setdefault("agent_id", _default_agent_id())
     try:
         return QueueConfig.model_validate({**values, "bucket": address})
     except ValidationError as error:
-        raise FixConfigurationError(
-            f"The configuration is not valid: {describe_first_error(error)}.",
-            remedy="Set it in the TOML file or by environment variable; see the README.",
-        ) from None
+        raise _invalid(error) from None
+
+
+def _queue_address(values: Mapping[str, Any]) -> str:
+    address = values.get("bucket")
+    if isinstance(address, str) and address:
+        return address
+    raise FixConfigurationError(
+        "No queue is configured.",
+        code="bucket-address",
+        remedy="Set bucket in the TOML file, or SEGRELAY_BUCKET.",
+    )
+
+
+def _invalid(error: ValidationError) -> FixConfigurationError:
+    return FixConfigurationError(
+        f"The configuration is not valid: {describe_first_error(error)}.",
+        remedy="Set it in the TOML file or by environment variable; see the README.",
+    )
+
+
+def _gather(path: Path | None, environment: Mapping[str, str] | None) -> dict[str, Any]:
+    """The file's settings, overruled by the environment's."""
+    environment = os.environ if environment is None else environment
+    values = _read_file(path, environment)
+    _overrule(values, environment)
+    return values
 
 
 def _read_file(path: Path | None, environment: Mapping[str, str]) -> dict[str, Any]:

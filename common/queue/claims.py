@@ -89,14 +89,8 @@ class ClaimDesk:
     def claim(self, job: PendingJob) -> Claim | None:
         """Rename the job into this agent's folder; None when another was first."""
         claim = Claim(name=job.name.next_claim, agent=self._agent)
-        try:
-            self._bucket.move(job.info.name, claim.object_name, generation=job.info.generation)
-        except (ObjectNotFoundError, PreconditionFailedError):
-            # A won move whose answer was lost looks like this too: look at the destination.
-            return claim if self._exists(claim.object_name) else None
-        except ObjectExistsError:
-            return None
-        return claim
+        won = wins_move(self._bucket, job.info, claim.object_name)
+        return claim if won else None
 
     def open(self, claim: Claim) -> JobManifest | None:
         """Read the manifest of a claimed job; None (and archived) when it has a result.
@@ -217,13 +211,6 @@ class ClaimDesk:
             self.archive(claim, status)
         return status is not None
 
-    def _exists(self, name: str) -> bool:
-        try:
-            self._bucket.stat(name)
-        except ObjectNotFoundError:
-            return False
-        return True
-
 
 def archive_name(name: JobName, status: ResultStatus) -> str:
     """Where a job with a result of this status is archived."""
@@ -261,15 +248,34 @@ def archive_copy(bucket: Bucket, source: str, name: JobName, status: ResultStatu
     The copy of a doubled submit whose twin was rejected is deleted instead: the job stays in
     one place.
     """
-    try:
-        bucket.stat(name.rejected)
-    except ObjectNotFoundError:
+    if not exists(bucket, name.rejected):
         settle(bucket, source, archive_name(name, status))
         return
     try:
         _delete_duplicate(bucket, source, bucket.stat(source))
     except ObjectNotFoundError:
         return
+
+
+def exists(bucket: Bucket, name: str) -> bool:
+    """Whether there is an object of this name."""
+    try:
+        bucket.stat(name)
+    except ObjectNotFoundError:
+        return False
+    return True
+
+
+def wins_move(bucket: Bucket, source: ObjectInfo, destination: str) -> bool:
+    """Rename what was listed, against others who try the same; whether this caller won."""
+    try:
+        bucket.move(source.name, destination, generation=source.generation)
+    except (ObjectNotFoundError, PreconditionFailedError):
+        # A won move whose answer was lost looks like this too: look at the destination.
+        return exists(bucket, destination)
+    except ObjectExistsError:
+        return False
+    return True
 
 
 def settle(bucket: Bucket, source: str, destination: str) -> None:

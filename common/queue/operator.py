@@ -29,14 +29,13 @@ from common import names
 from common.bucket import Bucket, ObjectInfo
 from common.errors import (
     ManifestRejectedError,
-    ObjectExistsError,
     ObjectNotFoundError,
     PermanentError,
     PreconditionFailedError,
 )
 from common.manifest import AttemptOutcome, AttemptRecord, Rejection, ResultStatus
 from common.names import JobName
-from common.queue.claims import archive_copy, settle
+from common.queue.claims import archive_copy, settle, wins_move
 from common.queue.lease import Beat, Identity, store_now
 from common.queue.reaper import Reaper
 from common.queue.records import read_attempt, read_result, write_attempt
@@ -279,7 +278,8 @@ class OperatorDesk:
         if last is None or last.not_before is None:
             return done
         now = self._now()
-        if last.not_before <= now or not self._renumber(job):
+        renumbered = job.name.next_claim.pending
+        if last.not_before <= now or not wins_move(self._bucket, job.info, renumbered):
             return done
         write_attempt(
             self._bucket,
@@ -295,18 +295,6 @@ class OperatorDesk:
             ),
         )
         return replace(done, changed=True)
-
-    def _renumber(self, job: PendingJob) -> bool:
-        """Move a pending job on by one claim number; whether that was won."""
-        target = job.name.next_claim.pending
-        try:
-            self._bucket.move(job.info.name, target, generation=job.info.generation)
-        except (ObjectNotFoundError, PreconditionFailedError):
-            # A won move whose answer was lost looks like this too.
-            return self._exists(target)
-        except ObjectExistsError:
-            return False
-        return True
 
     def _put_back(self, name: JobName, rejected: RejectedJob) -> Requeued:
         record = self._rejected_attempt(name, read_rejection(self._bucket, rejected))
@@ -380,13 +368,6 @@ class OperatorDesk:
             if job.name.job_id == done.job_id:
                 archive_copy(self._bucket, job.info.name, job.name, status)
         return replace(done, state=ended)
-
-    def _exists(self, name: str) -> bool:
-        try:
-            self._bucket.stat(name)
-        except ObjectNotFoundError:
-            return False
-        return True
 
     def _now(self) -> datetime:
         return store_now(self._bucket, self._who)

@@ -22,7 +22,7 @@ from common.manifest import (
     ResultStatus,
 )
 from common.names import JobName
-from common.queue.claims import archive_copy
+from common.queue.claims import archive_copy, exists
 from common.queue.lease import BeatJob, new_nonce
 from common.queue.records import publish_result, read_attempts, read_result
 from common.queue.rejections import list_rejected, read_rejection
@@ -87,7 +87,7 @@ class SiteDesk:
             fence=0,
         )
         data = manifest.to_json()
-        if self._has_result(manifest.job_id):
+        if exists(self._bucket, names.result_object(manifest.job_id)):
             return name
         try:
             self._bucket.create(name.pending, data)
@@ -138,13 +138,6 @@ class SiteDesk:
                 state=JobState(result.status.value), attempt=result.attempt, result=result
             )
         return self._find_live(name, view)
-
-    def _has_result(self, job_id: str) -> bool:
-        try:
-            self._bucket.stat(names.result_object(job_id))
-        except ObjectNotFoundError:
-            return False
-        return True
 
     def _find_live(self, name: JobName, view: QueueView) -> JobWhereabouts:
         for claimed in view.claimed:

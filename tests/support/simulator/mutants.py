@@ -63,7 +63,10 @@ def _no_look_at_the_destination(patch: pytest.MonkeyPatch) -> None:
     The agent heals it as a stray of its own, so the job is not lost: what breaks is that a
     living agent's claim is recorded as lost.
     """
-    patch.setattr(ClaimDesk, "_exists", lambda _self, _name: False)
+    real = claims.exists
+    patch.setattr(
+        claims, "exists", lambda b, name: not name.startswith(names.CLAIMED) and real(b, name)
+    )
 
 
 def _claim_without_source_generation(patch: pytest.MonkeyPatch) -> None:

@@ -198,7 +198,7 @@ class TestCancel:
         job = submit(orthanc)
         away.undo()
         services.cancel(job.pk)
-        away.setattr(SiteDesk, "_has_result", lambda *_: False)
+        away.setattr("common.queue.site.exists", lambda *_: False)
         assert not services._publish(job, SiteDesk(bucket))
         assert services.find(job.pk).state == State.CANCELLED
         claim = agent.desk.claim(scan(bucket).pending[0])
