@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+from infra.fake_gcs import Fault, FaultKind
+from tests.support.fault_proxy import fault_proxy
 from tests.support.lab import DEADLINE, PATIENT_NAME, Lab
 
 NOT_NOW = 75
@@ -25,17 +27,18 @@ def test_segment_twice_is_one_seg(lab: Lab) -> None:
 
 
 def test_orthanc_away_at_the_upload_keeps_the_seg_and_once_sends_it(lab: Lab) -> None:
-    agent = lab.start_agent("segment", "--series-ids", *lab.study.series_ids)
-    lab.wait_for(lambda: _downloads(lab) == 4 * lab.study.instances, "the series are here")
-    lab.orthanc.kill()
-    assert agent.wait(timeout=DEADLINE) == NOT_NOW
-    assert "The SEG is kept in" in lab.logs[-1].read_text()
-    lab.orthanc.start()
+    with fault_proxy(lab.orthanc.url) as line:
+        line.faults.add(
+            Fault(
+                kind=FaultKind.DROP_BEFORE, operation="POST", name_contains="/instances", times=99
+            )
+        )
+        away = lab.run_agent(
+            "segment", "--series-ids", *lab.study.series_ids, SEGRELAY_ORTHANC_URL=line.url
+        )
+    assert away.returncode == NOT_NOW, away.stderr
+    assert "The SEG is kept in" in away.stderr
     assert lab.stored_segs() == []
     assert lab.start_agent("once").wait(timeout=DEADLINE) == 0
     assert len(lab.stored_segs()) == 1
     assert list((lab.home / "outbox").iterdir()) == []
-
-
-def _downloads(lab: Lab) -> int:
-    return len(list((lab.home / "jobs").rglob("*.dcm")))

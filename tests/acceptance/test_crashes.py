@@ -47,7 +47,7 @@ def test_kill_in_the_middle_of_a_job(lab: Lab) -> None:
 
 
 def test_kill_between_seg_on_disk_and_result_with_orthanc_away(lab: Lab) -> None:
-    name = lab.submit()
+    name = lab.submit(profile="slow")
     agent = lab.start_agent()
     lab.wait_for(lambda: lab.has_event("series fetched"), "the series are here")
     lab.orthanc.kill()
@@ -66,7 +66,7 @@ def test_kill_between_seg_on_disk_and_result_with_orthanc_away(lab: Lab) -> None
 
 def test_kill_after_the_upload_and_before_the_result(lab: Lab) -> None:
     """The SEG is in Orthanc already: it is recognised, not stored twice."""
-    name = lab.submit()
+    name = lab.submit(profile="slow")
     agent = lab.start_agent()
     lab.wait_for(lambda: lab.has_event("series fetched"), "the series are here")
     lab.orthanc.kill()
