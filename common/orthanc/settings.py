@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, SecretStr
@@ -26,6 +27,10 @@ class OrthancSettings(BaseModel):
     """Send credentials and images unencrypted to another machine: only inside a VPN."""
     connections: int = 8
     """Parallel downloads; Orthanc has 50 threads by default, shared by all its users."""
+    transfer: Literal["auto", "pool", "archive"] = "auto"
+    """Instances one by one (``pool``) or as compressed archives; ``auto`` sees what is faster."""
+    verify_md5: bool = False
+    """Compare each instance with the MD5 that Orthanc has of it: one more request for each."""
     connect_timeout: float = 10.0
     """Seconds."""
     read_timeout: float = 60.0
