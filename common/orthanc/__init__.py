@@ -4,6 +4,10 @@
 ``transport``  one pooled session; every failure becomes an error of ``common.errors``
 ``client``     the calls that SegRelay makes
 ``download``   whole series to a folder, complete or refused
+``crew``       its threads and what they have to do
+``files``      one file, or an archive of some (``archive``), each whole or not there
+``choice``     whether archives are faster
+``part10``     which instance a file is
 
 API: https://orthanc.uclouvain.be/api/
 """
@@ -14,6 +18,7 @@ from common.orthanc.client import (
     SeriesInfo,
     UploadReply,
 )
+from common.orthanc.crew import Progress
 from common.orthanc.download import download_series
 from common.orthanc.settings import OrthancSettings
 
@@ -21,6 +26,7 @@ __all__ = [
     "InstanceInfo",
     "OrthancClient",
     "OrthancSettings",
+    "Progress",
     "SeriesInfo",
     "UploadReply",
     "download_series",

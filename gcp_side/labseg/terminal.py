@@ -44,7 +44,8 @@ def in_words(job: Job) -> str:
     if job.is_open and job.cancel_requested_at:
         return f"{State(job.state).label}; to be cancelled"
     if job.state == State.CLAIMED:
-        return f"{job.stage or 'claimed'} {job.percent} % on {job.agent}"
+        counted = f"{job.done}/{job.total}" if job.total else f"{job.percent} %"
+        return f"{job.stage or 'claimed'} {counted} on {job.agent}"
     return State(job.state).label
 
 

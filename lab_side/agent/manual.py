@@ -89,7 +89,12 @@ def segment_by_hand(
             folder=folders.new(manifest.job_id, 1),
             job_key=f"by-hand-{__version__}",
         )
-        fetch(case, client, progress=lambda part: progress("fetch", part), stop=threading.Event())
+        fetch(
+            case,
+            client,
+            progress=lambda done, total: progress("fetch", done / max(total, 1)),
+            stop=threading.Event(),
+        )
         entry = infer(case, worker, outbox, progress=progress)
         progress("upload", 0.0)
         return _deliver(Courier(client, outbox, worker, desk=None, now=utc_now), entry)

@@ -250,7 +250,7 @@ class Pipeline:
         fetch(
             case,
             self._client,
-            progress=lambda fraction: self._board.advance(case.job_id, "fetch", fraction),
+            progress=lambda done, total: self._board.count(case.job_id, "fetch", done, total),
             stop=self._draining,
         )
         event(

@@ -93,7 +93,8 @@ def _agent(item: AgentOverview) -> Sequence[str]:
 
 
 def _claim(item: ClaimOverview) -> Sequence[str]:
-    notes = [f"{item.stage} {item.percent} %"]
+    counted = f"{item.done}/{item.total}" if item.total else f"{item.percent} %"
+    notes = [f"{item.stage} {counted}"]
     if item.ended is not None:
         notes.append(f"has ended: {item.ended.value}")
     if not item.owner_alive:

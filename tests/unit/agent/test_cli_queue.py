@@ -72,7 +72,14 @@ class Running:
     def claim(self) -> None:
         claim = self.desk.claim(scan(self.bucket).pending[0])
         assert claim is not None
-        job = BeatJob(job_id=claim.job_id, attempt=claim.attempt, stage="infer", percent=40)
+        job = BeatJob(
+            job_id=claim.job_id,
+            attempt=claim.attempt,
+            stage="fetch",
+            percent=40,
+            done=248,
+            total=620,
+        )
         self.lease.beat(self.beat(job))
 
     def stop(self) -> None:
@@ -115,7 +122,7 @@ def test_the_queue_as_tables(bucket: LocalBucket, lab: Cli) -> None:
     lines = [" ".join(line.split()) for line in text.splitlines()]
     assert f"Queue {bucket.describe()} at " in lines[0]
     assert any(line.startswith("lab-1 listening ") and "NVIDIA H200" in line for line in lines)
-    assert f"{working.job_id} lab-1 1 demo infer 40 %" in lines
+    assert f"{working.job_id} lab-1 1 demo fetch 248/620" in lines
     assert f"{waiting.job_id} 5 other 0 no living agent has this profile" in lines
     assert f"{names.PENDING}by hand.json" in lines
     assert f"{set_aside.job_id} schema-newer Too?[2J new. Update." in lines
