@@ -145,15 +145,16 @@ class Courier:
     def _store(
         self, entry: OutboxEntry
     ) -> tuple[SegReference, tuple[SegmentMeasurement, ...], bool]:
-        """Upload, read back, compare."""
+        """Upload, compare the MD5 of what Orthanc has, read back, compare."""
         draft = entry.draft
         sent = _read_seg(entry)
         reply = self._client.upload(sent)
-        stored = self._client.instance_file(reply.orthanc_id)
+        md5, stored = self._read_back(reply.orthanc_id)
+        is_ours = md5 == hashlib.md5(sent, usedforsecurity=False).hexdigest()
         measurements, frames = draft.measurements, draft.frames
-        if stored != sent:
-            if not reply.already_stored:
-                raise OrthancUnavailableError("Orthanc returned other bytes than it was sent.")
+        if not is_ours or stored != sent:
+            if is_ours or not reply.already_stored:
+                raise OrthancUnavailableError("Orthanc has other bytes than it was sent.")
             measurements, frames = self._adopt(entry, stored)
         seg = SegReference(
             orthanc_id=reply.orthanc_id,
@@ -165,6 +166,17 @@ class Courier:
             frames=frames,
         )
         return seg, measurements, reply.already_stored
+
+    def _read_back(self, orthanc_id: str) -> tuple[str, bytes]:
+        """MD5 by Orthanc and bytes of what was just stored."""
+        try:
+            return self._client.instance_md5(orthanc_id), self._client.instance_file(orthanc_id)
+        except OrthancRefusedError as error:
+            if error.code != "orthanc-not-found":
+                raise
+            raise OrthancUnavailableError(
+                "The SEG was deleted right after it was stored."
+            ) from None
 
     def _adopt(
         self, entry: OutboxEntry, stored: bytes

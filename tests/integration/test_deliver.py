@@ -16,10 +16,10 @@ import pytest
 
 from common import names
 from common.bucket import Bucket
-from common.errors import StoreUnavailableError, TransientError
+from common.errors import OrthancUnavailableError, StoreUnavailableError, TransientError
 from common.local_bucket import LocalBucket
 from common.manifest import Provenance, ResultManifest, ResultStatus, SegmentMeasurement
-from common.orthanc import OrthancClient, OrthancSettings
+from common.orthanc import OrthancClient, OrthancSettings, UploadReply
 from common.queue import Claim, ClaimDesk, SiteDesk, scan
 from infra.orthanc import OrthancServer
 from infra.phantom.case import make_case, scanner_grid
@@ -307,6 +307,39 @@ def test_i4_orthanc_away_leaves_everything_as_it_is(
         assert scene.places() == [f"{names.CLAIMED}lab-1/5-"]
     finally:
         scene.orthanc.start()
+    scene.deliver()
+    assert_delivered(scene)
+
+
+def test_i2_other_bytes_read_back_publish_nothing(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for call, answer in (("instance_md5", "0" * 32), ("instance_file", scene.seg[:-1])):
+        with monkeypatch.context() as bent:
+            bent.setattr(scene.client, call, lambda _orthanc_id, answer=answer: answer)
+            with pytest.raises(OrthancUnavailableError):
+                scene.deliver()
+        assert scene.places() == [f"{names.CLAIMED}lab-1/5-"]
+        for stored in scene.client.find_instance(scene.entry().draft.sop_instance_uid):
+            scene.client.delete_instance(stored)
+    scene.deliver()
+    assert_delivered(scene)
+
+
+def test_a_seg_deleted_before_it_is_read_back_is_sent_again(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload = scene.client.upload
+
+    def upload_then_delete(data: bytes) -> UploadReply:
+        reply = upload(data)
+        scene.client.delete_instance(reply.orthanc_id)
+        return reply
+
+    with monkeypatch.context() as bent:
+        bent.setattr(scene.client, "upload", upload_then_delete)
+        with pytest.raises(OrthancUnavailableError, match="deleted"):
+            scene.deliver()
     scene.deliver()
     assert_delivered(scene)
 
