@@ -8,6 +8,7 @@ what they still receive counts for nothing.
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -24,7 +25,11 @@ from common.orthanc.client import InstanceInfo, OrthancClient
 from common.orthanc.files import InstanceFiles
 
 MOST_TRIES = 3
-"""How often one instance is asked for; each request is repeated by the transport besides."""
+"""How often one instance is asked for, and for each connection how many answers in a row may
+break; the transport repeats each request besides."""
+
+MOST_SILENCE = 2.0
+"""Read time-outs without a byte on any connection: the transport would try far longer."""
 
 ARCHIVES_PER_CONNECTION = 2
 """In all: a cut costs little, and the last ones end together."""
@@ -69,6 +74,8 @@ class Crew:
         self._tasks = deque(_Task((item,)) for item in missing)
         self._probe = Probe(missing, connections=self._settings.connections)
         self._in_hand = 0
+        self._broken_in_a_row = 0
+        self._heard_at = time.monotonic()
         self._error: Exception | None = None
         self._change = threading.Condition(threading.RLock())
         if self._settings.transfer == "archive":
@@ -88,13 +95,20 @@ class Crew:
             threading.Thread(target=self._work, name="download", daemon=True).start()
         with self._change:
             while self._error is None and (self._tasks or self._in_hand):
-                if self._stop.is_set():
-                    self._error = TransientError("The agent is stopping.", code="stopping")
                 self._change.wait(LOOK_EVERY)
+                self._error = self._error or self._reason_to_end()
             self._change.notify_all()
             if self._error is not None:
                 raise self._error
             self._progress(self._total, self._total)
+
+    def _reason_to_end(self) -> TransientError | None:
+        if self._stop.is_set():
+            return TransientError("The agent is stopping.", code="stopping")
+        silence = time.monotonic() - self._heard_at
+        if silence > MOST_SILENCE * self._settings.read_timeout:
+            return OrthancUnavailableError(f"Orthanc has sent nothing for {silence:.0f} s.")
+        return None
 
     def _work(self) -> None:
         while (task := self._take()) is not None:
@@ -152,15 +166,21 @@ class Crew:
             left = [item for item in task.items if not self._files.is_whole(item)]
             # Last: the line may be better by then.
             self._tasks.extend(_Task((item,)) for item in left)
-            if error is not None:
-                self._tries.update(left)
-                if any(self._tries[item] >= MOST_TRIES for item in left):
-                    self._end(error)
+            if error is None or not left:
+                return
+            self._tries.update(left)
+            self._broken_in_a_row += 1
+            if (
+                self._broken_in_a_row >= MOST_TRIES * self._settings.connections
+                or max(self._tries[item] for item in left) >= MOST_TRIES
+            ):
+                self._end(error)
 
     def _note(self, item: InstanceInfo) -> None:
         with self._change:
             self._probe.note(item)
             self._done += 1
+            self._broken_in_a_row = 0
             if self._error is None:
                 self._progress(self._done, self._total)
 
@@ -187,7 +207,8 @@ class Crew:
             self._tasks.append(_Task(tuple(batch), as_archive=True))
 
     def _check(self) -> None:
-        """End the answer that is being read when the download has ended or shall."""
+        """Something came; end that answer when the download has ended or shall."""
+        self._heard_at = time.monotonic()
         if self._error is not None or self._stop.is_set():
             raise TransientError("The agent is stopping.", code="stopping")
 

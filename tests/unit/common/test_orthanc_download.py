@@ -113,6 +113,22 @@ def test_a_line_that_never_holds_is_unavailable(tmp_path: Path, transfer: str) -
     assert not list(tmp_path.glob("*.dcm"))
 
 
+def test_it_is_not_tried_for_ever_with_many_instances(tmp_path: Path) -> None:
+    fake = FakeOrthanc.with_series(500, transfer="pool", connections=2)
+    fake.broken_answers = 10**6
+    with pytest.raises(OrthancUnavailableError):
+        fetch(fake, tmp_path)
+    assert len(fake.alone) <= 8
+
+
+def test_silence_on_every_connection_ends_it(tmp_path: Path) -> None:
+    fake = FakeOrthanc.with_series(5, read_timeout=0.1)
+    fake.hang = threading.Event()
+    with pytest.raises(OrthancUnavailableError, match="nothing"):
+        fetch(fake, tmp_path)
+    fake.hang.set()
+
+
 def without_first(archive: bytes) -> bytes:
     """The archive less its first member: whole, and lacking an instance."""
     return rewritten(archive, lambda members: members[1:])
