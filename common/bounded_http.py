@@ -1,25 +1,127 @@
-"""Answers that arrive whole within a limit, or fail.
+"""Answers that keep coming, or fail.
 
 A read timeout only bounds the silence between two pieces: a server or proxy that sends one
-byte every few seconds holds a request for hours, and a heartbeat with it.
+byte every few seconds holds a request for hours, be it in the headers or in the body. Here
+every byte that comes off the line is counted.
 """
 
 from __future__ import annotations
 
+import http.client
 import io
+import math
 import time
-from collections.abc import Callable
-from typing import Any
+from socket import socket
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from requests import PreparedRequest, Response
 from requests.adapters import HTTPAdapter
 from requests.exceptions import ChunkedEncodingError, ReadTimeout
-from urllib3 import HTTPResponse
-from urllib3.exceptions import HTTPError
+from urllib3 import HTTPConnectionPool, HTTPResponse, HTTPSConnectionPool
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import HTTPError, ReadTimeoutError
 
-__all__ = ["BoundedAdapter"]
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+    _Connection = HTTPConnection
+else:
+    _Connection = object
+
+__all__ = ["BoundedAdapter", "TooSlowError", "bounded_pools"]
 
 _PIECE = 64 * 1024
+
+
+class TooSlowError(TimeoutError):
+    """Bytes came, each within the read timeout, and too few of them."""
+
+
+def bounded_pools(limit: float, slowest: float) -> dict[str, type[HTTPConnectionPool]]:
+    """Pools for ``urllib3.PoolManager.pool_classes_by_scheme`` whose answers are bounded.
+
+    From its first byte on, an answer must bring ``slowest`` bytes a second, taken over
+    ``limit`` seconds; else :class:`TooSlowError` breaks the read, which urllib3 turns into its
+    ReadTimeoutError. Infinity: it must be whole within ``limit``. A body that is sent may take
+    as long as it keeps moving: ``limit`` seconds bound each piece of it.
+    """
+
+    class Answer(_BoundedAnswer):
+        bounds = (limit, slowest * limit)
+
+    class Plain(_PieceSender, HTTPConnection):
+        response_class = Answer
+        piece_limit = limit
+
+    class Secure(_PieceSender, HTTPSConnection):
+        response_class = Answer
+        piece_limit = limit
+
+    class PlainPool(HTTPConnectionPool):
+        ConnectionCls = Plain
+
+    class SecurePool(HTTPSConnectionPool):
+        ConnectionCls = Secure
+
+    return {"http": PlainPool, "https": SecurePool}
+
+
+class _BoundedAnswer(http.client.HTTPResponse):
+    bounds: ClassVar[tuple[float, float]]
+    """Seconds, and the bytes that must come in them."""
+
+    def __init__(self, sock: socket, *arguments: Any, **options: Any) -> None:
+        super().__init__(sock, *arguments, **options)
+        self.fp = io.BufferedReader(_BoundedLine(self.fp.detach(), *self.bounds))
+
+
+class _BoundedLine(io.RawIOBase):
+    """What comes off the line, while enough of it comes."""
+
+    def __init__(self, line: io.RawIOBase, limit: float, least: float) -> None:
+        self._line = line
+        self._limit = limit
+        self._least = least
+        # The time runs from the first byte on: how long a server thinks is not judged here.
+        self._until = -math.inf
+        self._received = least
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: WriteableBuffer) -> int | None:
+        count: int | None = self._line.readinto(buffer)
+        if count:
+            self._received += count
+            now = time.monotonic()
+            if now > self._until:
+                if self._received < self._least:
+                    raise TooSlowError("The answer comes too slowly.")
+                self._until, self._received = now + self._limit, 0
+        return count
+
+    def close(self) -> None:
+        self._line.close()
+        super().close()
+
+
+class _PieceSender(_Connection):
+    """A connection that sends large bodies piece by piece."""
+
+    piece_limit: ClassVar[float]
+    """Seconds."""
+
+    def send(self, data: Any) -> None:
+        """As http.client."""
+        if not isinstance(data, bytes) or len(data) <= _PIECE:
+            super().send(data)
+            return
+        # A time-out holds for the whole of one sendall, and so far it is that of connecting.
+        if self.sock is not None:
+            self.sock.settimeout(self.piece_limit)
+        view = memoryview(data)
+        for start in range(0, len(view), _PIECE):
+            super().send(view[start : start + _PIECE])
 
 
 class BoundedAdapter(HTTPAdapter):
@@ -28,21 +130,24 @@ class BoundedAdapter(HTTPAdapter):
     Parameters
     ----------
     limit:
-        Seconds from an answer's headers to its last byte.
+        Seconds from an answer's first byte to its last one.
     """
 
-    def __init__(self, limit: float, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, limit: float) -> None:
         self._limit = limit
-        self._monotonic = monotonic
         super().__init__()
+
+    def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
+        """As requests."""
+        super().init_poolmanager(*arguments, **options)
+        self.poolmanager.pool_classes_by_scheme = bounded_pools(self._limit, math.inf)
 
     def send(self, request: PreparedRequest, *args: Any, **options: Any) -> Response:
         """As requests; raises ReadTimeout past the limit, ChunkedEncodingError when cut."""
         answer = super().send(request, *args, **options)
         raw: HTTPResponse = answer.raw
-        body = self._read(raw, answer, request)
         whole = HTTPResponse(
-            body=io.BytesIO(body),
+            body=io.BytesIO(_read(answer, request)),
             headers=raw.headers,
             status=raw.status,
             reason=raw.reason,
@@ -56,16 +161,14 @@ class BoundedAdapter(HTTPAdapter):
         rebuilt.elapsed = answer.elapsed
         return rebuilt
 
-    def _read(self, raw: HTTPResponse, answer: Response, request: PreparedRequest) -> bytes:
-        end = self._monotonic() + self._limit
-        body = bytearray()
-        try:
-            while piece := raw.read1(_PIECE, decode_content=False):
-                body += piece
-                if self._monotonic() > end:
-                    raise ReadTimeout("The answer came too slowly.", request=request)
-        except HTTPError as error:
-            raise ChunkedEncodingError(error, request=request) from error
-        finally:
-            answer.close()
-        return bytes(body)
+
+def _read(answer: Response, request: PreparedRequest) -> bytes:
+    try:
+        body: bytes = answer.raw.read(decode_content=False)
+    except ReadTimeoutError as error:
+        raise ReadTimeout(error, request=request) from error
+    except HTTPError as error:
+        raise ChunkedEncodingError(error, request=request) from error
+    finally:
+        answer.close()
+    return body

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import ipaddress
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from common.errors import FixConfigurationError
 
@@ -25,17 +25,17 @@ class OrthancSettings(BaseModel):
     """A PEM file to trust instead of the public authorities."""
     allow_plain_http: bool = False
     """Send credentials and images unencrypted to another machine: only inside a VPN."""
-    connections: int = 8
-    """Parallel downloads; Orthanc has 50 threads by default, shared by all its users."""
+    connections: Annotated[int, Field(ge=1, le=64)] = 12
+    """Parallel requests; each open connection holds one of Orthanc's 50 threads (its default)."""
     transfer: Literal["auto", "pool", "archive"] = "auto"
     """Instances one by one (``pool``) or as compressed archives; ``auto`` sees what is faster."""
     verify_md5: bool = False
     """Compare each instance with the MD5 that Orthanc has of it: one more request for each."""
-    connect_timeout: float = 10.0
+    connect_timeout: Annotated[float, Field(gt=0)] = 10.0
     """Seconds."""
-    read_timeout: float = 60.0
+    read_timeout: Annotated[float, Field(gt=0)] = 60.0
     """Seconds without a single byte before a transfer counts as broken."""
-    retries: int = 4
+    retries: Annotated[int, Field(ge=0)] = 4
     """Repeats of one request on network errors and 429, 500, 502, 503, 504."""
 
     def checked(self) -> OrthancSettings:

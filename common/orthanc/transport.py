@@ -1,5 +1,6 @@
-"""One pooled session to Orthanc; every failure becomes an error of ``common.errors``.
+"""One pool of connections to Orthanc; every failure becomes an error of ``common.errors``.
 
+It is urllib3's: a session of ``requests`` costs twice the processor time for each instance.
 Proxies and credentials from the environment are not used: both come from the settings or
 not at all. ``Accept-Encoding: identity`` because Orthanc would otherwise deflate every
 instance (7 to 10 times slower, and 40 times the server's CPU).
@@ -7,17 +8,26 @@ instance (7 to 10 times slower, and 40 times the server's CPU).
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
-import time
 from collections.abc import Iterator, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
-import requests
-from requests.adapters import HTTPAdapter
-from urllib3.exceptions import HTTPError as TransportError
-from urllib3.util.retry import Retry
+from requests.adapters import DEFAULT_CA_BUNDLE_PATH
+from urllib3 import BaseHTTPResponse, PoolManager, Retry, Timeout
+from urllib3.exceptions import (
+    HTTPError,
+    MaxRetryError,
+    NameResolutionError,
+    NewConnectionError,
+    ReadTimeoutError,
+    SSLError,
+    TimeoutError,
+)
 
+from common.bounded_http import TooSlowError, bounded_pools
 from common.errors import (
     FixConfigurationError,
     OrthancRefusedError,
@@ -33,11 +43,15 @@ RETRY_BACKOFF = 0.3
 DISK_FULL = 14
 """``OrthancStatus`` of "Cannot write to file", answered with HTTP 500."""
 
-
 SLOWEST_BYTES_S = 1000
 """An answer that comes slower than this, over one time-out, counts as broken."""
 
-_PIECE = 64 * 1024
+LONGEST_RETRY_AFTER = 60
+"""Seconds for which a server may put a repeat off with ``Retry-After``."""
+
+_PIECE = 128 * 1024
+_LONGEST_REFUSAL = 64 * 1024
+"""Bytes of an error's text that are read."""
 
 BODY_TRIES = 3
 """The retries of urllib3 end with the headers: what breaks later is tried again here."""
@@ -52,24 +66,39 @@ class OrthancTransport:
 
     def __init__(self, settings: OrthancSettings) -> None:
         self.settings = settings.checked()
-        self._session = requests.Session()
-        self._session.trust_env = False
-        self._session.headers["Accept-Encoding"] = "identity"
+        self._headers = {"Accept-Encoding": "identity", "User-Agent": "segrelay"}
         if self.settings.user:
-            self._session.auth = (
-                _as_latin1(self.settings.user),
-                _as_latin1(self.settings.password.get_secret_value()),
+            self._headers["Authorization"] = _basic(
+                self.settings.user, self.settings.password.get_secret_value()
             )
-        if self.settings.ca_file is not None:
-            self._session.verify = str(self.settings.ca_file)
-        adapter = HTTPAdapter(
-            pool_connections=1, pool_maxsize=self.settings.connections, max_retries=self._retry()
+        ca_file = self.settings.ca_file
+        self._pools = PoolManager(
+            num_pools=1,
+            maxsize=self.settings.connections,
+            # What is left behind in a hung answer must not keep an upload waiting.
+            block=False,
+            ca_certs=DEFAULT_CA_BUNDLE_PATH if ca_file is None else str(ca_file),
         )
-        self._session.mount(self.settings.url, adapter)
+        self._pools.pool_classes_by_scheme = bounded_pools(
+            self.settings.read_timeout, SLOWEST_BYTES_S
+        )
+        self._pool = self._pools.connection_from_url(self.settings.url)
+        self._path = urlsplit(self.settings.url).path
+        self._timeout = Timeout(
+            connect=self.settings.connect_timeout, read=self.settings.read_timeout
+        )
+        self._retries = _Retry(
+            total=self.settings.retries,
+            backoff_factor=RETRY_BACKOFF,
+            backoff_jitter=RETRY_BACKOFF,
+            status_forcelist=RETRY_STATUS,
+            allowed_methods=("GET", "POST", "PUT", "DELETE"),
+            raise_on_status=False,
+        )
 
     def close(self) -> None:
         """Close the pool."""
-        self._session.close()
+        self._pools.clear()
 
     def call_json(self, method: str, path: str, *, body: object | None = None) -> Any:
         """Call and read a JSON answer."""
@@ -106,20 +135,12 @@ class OrthancTransport:
         with self.stream(method, path, data=data, headers=headers) as response:
             return b"".join(self.pieces(response))
 
-    def pieces(self, response: requests.Response) -> Iterator[bytes]:
-        """An open answer's body as it comes.
+    def pieces(self, response: BaseHTTPResponse) -> Iterator[bytes]:
+        """An open answer's body as it comes, unpacked where it was sent compressed.
 
-        A time-out bounds the silence between two bytes only: a server that sends one byte
-        a minute would hold a job for ever. Raises CutShortError when it comes that slowly.
+        Raises CutShortError when it comes too slowly, see :data:`SLOWEST_BYTES_S`.
         """
-        limit = self.settings.read_timeout
-        until, received = time.monotonic() + limit, 0
-        while piece := response.raw.read1(_PIECE, decode_content=True):
-            received += len(piece)
-            if time.monotonic() > until:
-                if received < SLOWEST_BYTES_S * limit:
-                    raise CutShortError("Orthanc's answer comes too slowly.")
-                until, received = time.monotonic() + limit, 0
+        while piece := response.read1(_PIECE, decode_content=True):
             yield piece
 
     @contextlib.contextmanager
@@ -130,51 +151,63 @@ class OrthancTransport:
         *,
         data: bytes | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> Iterator[requests.Response]:
-        """Call and hand over the open answer; a body cut short raises in the ``with`` block."""
-        opened = False
+    ) -> Iterator[BaseHTTPResponse]:
+        """Call and hand over the open answer; a body cut short raises in the ``with`` block.
+
+        The connection goes back to the pool with the body's last byte; one whose body was not
+        read to its end is closed.
+        """
+        response = self._open(method, path, data, {**self._headers, **(headers or {})})
         try:
-            with self._session.request(
+            if not 200 <= response.status < 300:
+                raise _refusal(response.status, self._refusal_text(response))
+            yield response
+        except HTTPError as error:
+            if _is_too_slow(error):
+                raise CutShortError("Orthanc's answer comes too slowly.") from None
+            raise CutShortError("Orthanc's answer broke off.") from None
+        finally:
+            response.close()
+            response.release_conn()
+
+    def _open(
+        self, method: str, path: str, data: bytes | None, headers: Mapping[str, str]
+    ) -> BaseHTTPResponse:
+        try:
+            return self._pool.urlopen(
                 method,
-                self.settings.url + path,
-                data=data,
-                headers=headers,
-                stream=True,
-                allow_redirects=False,
-                timeout=(self.settings.connect_timeout, self.settings.read_timeout),
-            ) as response:
-                if not 200 <= response.status_code < 300:
-                    raise _refusal(response.status_code, b"".join(self.pieces(response)))
-                opened = True
-                yield response
-        except requests.exceptions.SSLError:
-            raise FixConfigurationError(
-                "The TLS connection to Orthanc cannot be trusted.",
-                code="orthanc-tls",
-                remedy="Check the server's certificate, or set ca_file to its authority.",
-            ) from None
-        except (requests.exceptions.RequestException, TransportError) as error:
-            if opened:
-                raise CutShortError("Orthanc's answer broke off.") from None
-            raise OrthancUnavailableError(
-                f"Orthanc did not answer ({_kind_of(error)}).",
-                remedy="Check that Orthanc runs and that its address is right.",
-            ) from None
+                self._path + path,
+                data,
+                headers,
+                self._retries,
+                redirect=False,
+                timeout=self._timeout,
+                preload_content=False,
+                decode_content=False,
+            )
+        except HTTPError as error:
+            raise _failure(error) from None
 
-    def _retry(self) -> Retry:
-        return Retry(
-            total=self.settings.retries,
-            backoff_factor=RETRY_BACKOFF,
-            backoff_jitter=RETRY_BACKOFF,
-            status_forcelist=RETRY_STATUS,
-            allowed_methods=("GET", "POST", "PUT", "DELETE"),
-            raise_on_status=False,
-        )
+    def _refusal_text(self, response: BaseHTTPResponse) -> bytes:
+        text = b""
+        for piece in self.pieces(response):
+            text += piece
+            if len(text) >= _LONGEST_REFUSAL:
+                break
+        return text
 
 
-def _as_latin1(text: str) -> str:
-    # requests encodes credentials as Latin-1; servers expect UTF-8.
-    return text.encode().decode("latin-1")
+class _Retry(Retry):
+    RETRY_AFTER_STATUS_CODES = frozenset(RETRY_STATUS)
+
+    def get_retry_after(self, response: BaseHTTPResponse) -> float | None:
+        """As urllib3, which would wait for hours."""
+        wait = super().get_retry_after(response)
+        return None if wait is None else min(wait, LONGEST_RETRY_AFTER)
+
+
+def _basic(user: str, password: str) -> str:
+    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
 
 
 def _refusal(status: int, body: bytes) -> SegRelayError:
@@ -217,13 +250,30 @@ def _orthanc_status(body: bytes) -> int | None:
     return status if isinstance(status, int) else None
 
 
-def _kind_of(error: Exception) -> str:
-    """What went wrong in words, without addresses."""
-    if isinstance(error, requests.exceptions.Timeout):
+def _failure(error: HTTPError) -> SegRelayError:
+    """The error that no answer at all means, without addresses."""
+    reason = error.reason if isinstance(error, MaxRetryError) else error
+    if isinstance(reason, SSLError):
+        return FixConfigurationError(
+            "The TLS connection to Orthanc cannot be trusted.",
+            code="orthanc-tls",
+            remedy="Check the server's certificate, or set ca_file to its authority.",
+        )
+    return OrthancUnavailableError(
+        f"Orthanc did not answer ({_kind_of(reason)}).",
+        remedy="Check that Orthanc runs and that its address is right.",
+    )
+
+
+def _kind_of(reason: Exception | None) -> str:
+    if _is_too_slow(reason):
+        return "too slowly"
+    if isinstance(reason, TimeoutError) and not isinstance(reason, NewConnectionError):
         return "time-out"
-    if isinstance(error, requests.exceptions.ConnectionError):
-        text = str(error)
-        if "NameResolution" in text:
-            return "its name cannot be resolved"
-        return "connection refused" if "refused" in text else "connection lost"
-    return "the answer broke off"
+    if isinstance(reason, NameResolutionError):
+        return "its name cannot be resolved"
+    return "connection refused" if "refused" in str(reason) else "connection lost"
+
+
+def _is_too_slow(error: Exception | None) -> bool:
+    return isinstance(error, ReadTimeoutError) and isinstance(error.__cause__, TooSlowError)
