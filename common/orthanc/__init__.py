@@ -1,7 +1,10 @@
 """Talking to Orthanc over its REST API.
 
 ``settings``   address, credentials, trust
-``transport``  one pooled session; every failure becomes an error of ``common.errors``
+``tls``        whom we trust and who we are; what a failed handshake means
+``pools``      the connections, directly or over a proxy
+``failures``   every failure becomes an error of ``common.errors``
+``transport``  requests with retries and time-outs
 ``client``     the calls that SegRelay makes
 ``download``   whole series to a folder, complete or refused
 
