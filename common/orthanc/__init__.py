@@ -19,6 +19,7 @@ from common.orthanc.client import (
 )
 from common.orthanc.download import download_series
 from common.orthanc.settings import OrthancSettings
+from common.orthanc.tls import check_usable
 
 __all__ = [
     "InstanceInfo",
@@ -26,5 +27,6 @@ __all__ = [
     "OrthancSettings",
     "SeriesInfo",
     "UploadReply",
+    "check_usable",
     "download_series",
 ]

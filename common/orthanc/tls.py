@@ -56,6 +56,18 @@ def client_context(settings: OrthancSettings) -> ssl.SSLContext:
     return context
 
 
+def check_usable(settings: OrthancSettings) -> None:
+    """Whether a connection can be tried: the settings make sense, and their files can be used.
+
+    Raises
+    ------
+    FixConfigurationError
+        As :meth:`OrthancSettings.checked` and :func:`client_context`.
+    """
+    if settings.checked().url.startswith("https:"):
+        client_context(settings)
+
+
 def _trust(context: ssl.SSLContext, ca_file: Path) -> None:
     # Whatever is in the file is trusted, an authority in the middle of a chain as well.
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
