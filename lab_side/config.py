@@ -1,7 +1,7 @@
 """The agent's settings: one TOML file, and environment variables that overrule it.
 
-Secrets are never in the file: the Orthanc password comes from ``SEGRELAY_ORTHANC_PASSWORD``,
-a systemd credential or the keyring (``lab_side.secrets``).
+Secrets are never in the file: password, token and the proxy's password come from the
+environment, a systemd credential or the keyring (``lab_side.secrets``).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from common.manifest import describe_first_error
 from common.names import is_agent_id
 from common.orthanc import OrthancSettings
 from common.profiles import Profile, Sha256, load_profile
-from lab_side.secrets import orthanc_password
+from lab_side.secrets import orthanc_password, orthanc_token, proxy_password
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -47,6 +47,10 @@ VARIABLES: Mapping[str, tuple[str, ...]] = {
     "SEGRELAY_ORTHANC_URL": ("orthanc", "url"),
     "SEGRELAY_ORTHANC_USER": ("orthanc", "user"),
     "SEGRELAY_ORTHANC_CA_FILE": ("orthanc", "ca_file"),
+    "SEGRELAY_ORTHANC_CLIENT_CERT": ("orthanc", "client_cert"),
+    "SEGRELAY_ORTHANC_CLIENT_KEY": ("orthanc", "client_key"),
+    "SEGRELAY_ORTHANC_PROXY": ("orthanc", "proxy"),
+    "SEGRELAY_ORTHANC_PROXY_USER": ("orthanc", "proxy_user"),
     "SEGRELAY_SITE_KEYS": ("trust", "site_keys"),
     "SEGRELAY_AGENT_KEYS": ("trust", "agent_keys"),
 }
@@ -54,6 +58,9 @@ VARIABLES: Mapping[str, tuple[str, ...]] = {
 
 PROFILES_VARIABLE = "SEGRELAY_PROFILES"
 """Comma-separated profile names: overrules the ``[[models]]`` of the file."""
+
+_SECRETS = ("password", "token", "proxy_password")
+"""Keys of ``[orthanc]`` that must not be in the file."""
 
 PACKAGED_PROFILES = Path(__file__).parent / "profiles"
 
@@ -106,6 +113,14 @@ class QueueConfig(BaseModel):
     bucket: str
     agent_id: AgentId
     trust: TrustConfig = TrustConfig()
+
+
+class OrthancPart(BaseModel):
+    """What looking at Orthanc needs."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    orthanc: OrthancSettings
 
 
 class AgentConfig(BaseModel):
@@ -176,21 +191,34 @@ def load_config(
     environment = os.environ if environment is None else environment
     values = _gather(path, environment)
     values.setdefault("agent_id", _default_agent_id())
-    orthanc = values.setdefault("orthanc", {})
-    if "password" in orthanc:
-        raise FixConfigurationError(
-            "The configuration file contains a password.",
-            code="secret-in-file",
-            remedy="Remove it; set SEGRELAY_ORTHANC_PASSWORD or use the keyring.",
-        )
-    password = orthanc_password(str(orthanc.get("user", "")), environment)
+    _add_secrets(values, environment)
     try:
-        config = AgentConfig.model_validate(
-            {**values, "orthanc": {**orthanc, "password": SecretStr(password)}}
-        )
+        config = AgentConfig.model_validate(values)
     except ValidationError as error:
         raise _invalid(error) from None
     return config.model_copy(update={"orthanc": config.orthanc.checked()})
+
+
+def load_orthanc_settings(
+    path: Path | None = None, environment: Mapping[str, str] | None = None
+) -> OrthancSettings | None:
+    """Where Orthanc is; needs no setting of the queue. None where no address is configured.
+
+    Raises
+    ------
+    FixConfigurationError
+        Names the first setting that is missing or wrong, never its value.
+    """
+    environment = os.environ if environment is None else environment
+    values = _gather(path, environment)
+    values.setdefault("agent_id", _default_agent_id())
+    if not values.get("orthanc", {}).get("url"):
+        return None
+    _add_secrets(values, environment)
+    try:
+        return OrthancPart.model_validate(values).orthanc.checked()
+    except ValidationError as error:
+        raise _invalid(error) from None
 
 
 def load_queue_address(
@@ -223,6 +251,23 @@ def load_queue_config(
         return QueueConfig.model_validate({**values, "bucket": address})
     except ValidationError as error:
         raise _invalid(error) from None
+
+
+def _add_secrets(values: dict[str, Any], environment: Mapping[str, str]) -> None:
+    orthanc = values.setdefault("orthanc", {})
+    for key in _SECRETS:
+        if key in orthanc:
+            raise FixConfigurationError(
+                f"The configuration file contains a secret (orthanc.{key}).",
+                code="secret-in-file",
+                remedy="Remove it; give it by environment variable, systemd credential or "
+                "keyring, see the README.",
+            )
+    user, agent_id = str(orthanc.get("user", "")), str(values["agent_id"])
+    orthanc["password"] = SecretStr(orthanc_password(user, environment))
+    orthanc["token"] = SecretStr(orthanc_token(user, agent_id, environment))
+    proxy_user = str(orthanc.get("proxy_user", ""))
+    orthanc["proxy_password"] = SecretStr(proxy_password(proxy_user, environment))
 
 
 def _queue_address(values: Mapping[str, Any]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Protocol
@@ -10,6 +11,8 @@ from typing import Any, Protocol
 from common.errors import SeriesRefusedError
 from common.orthanc import OrthancClient, OrthancSettings, SeriesInfo
 from gcp_side.labseg.conf import get_conf
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +86,8 @@ def connect() -> Orthanc:
 
 @lru_cache(maxsize=1)
 def _connect(settings: OrthancSettings) -> SiteOrthanc:
+    if settings.is_exposed:
+        log.warning("Plain http to Orthanc: password and images can be read on the way.")
     return SiteOrthanc(OrthancClient(settings))
 
 

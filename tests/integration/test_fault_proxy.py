@@ -12,7 +12,8 @@ import requests
 
 from common.errors import OrthancUnavailableError
 from common.orthanc import OrthancSettings
-from common.orthanc.transport import SLOWEST_BYTES_S, OrthancTransport
+from common.orthanc.pools import SLOWEST_BYTES_S
+from common.orthanc.transport import OrthancTransport
 from infra.fake_gcs import Fault, FaultKind
 from infra.fake_gcs.http import HttpServer
 from infra.fake_gcs.messages import Answer, Request
