@@ -143,6 +143,7 @@ class Agent:
             profiles=self._profiles,
             model_sha256={name: reply.model_sha256 for name, reply in loaded.items()},
             agent=self._config.agent_id,
+            is_orthanc_there=self._is_orthanc_there,
             on_room=self._wake.set,
             on_fatal=self._fail,
         )
@@ -226,12 +227,21 @@ class Agent:
         free = self._folders.free_bytes() / GIGABYTE
         if free < self._config.min_free_gb:
             return f"only {free:.1f} GB free under the work folder"
+        problem = self._orthanc_problem()
+        return None if problem is None else problem.message
+
+    def _orthanc_problem(self) -> SegRelayError | None:
+        """Why Orthanc cannot be used now, or None."""
         try:
-            problem = self._gate.problem()
+            return self._gate.problem()
         except FixConfigurationError as error:
             self._fail(error)
-            return error.message
-        return None if problem is None else problem.message
+            return error
+
+    def _is_orthanc_there(self) -> bool:
+        """Whether Orthanc answers now; asked when a transfer has failed."""
+        self._gate.doubt()
+        return self._orthanc_problem() is None
 
     def _check_threads(self, pipeline: Pipeline) -> None:
         if self._fatal is None and not (pipeline.is_alive() and self._heartbeat.is_alive()):
