@@ -16,6 +16,7 @@ from common.errors import (
     AttemptFailedError,
     FixConfigurationError,
     LeaseLostError,
+    LocalDiskError,
     SegRelayError,
     StoreUnavailableError,
 )
@@ -27,7 +28,7 @@ from lab_side import __version__
 from lab_side.agent.board import Board
 from lab_side.agent.deliver import Courier
 from lab_side.agent.doorbell import Doorbell
-from lab_side.agent.folders import WorkFolders
+from lab_side.agent.folders import GIGABYTE, WorkFolders
 from lab_side.agent.heartbeat import Heartbeat
 from lab_side.agent.identity import is_dead, this_process
 from lab_side.agent.models import load_models
@@ -38,8 +39,6 @@ from lab_side.agent.pipeline import Pipeline
 from lab_side.config import AgentConfig
 from lab_side.log import event
 from lab_side.worker.client import WorkerProcess
-
-GIGABYTE = 10**9
 
 logger = logging.getLogger("segrelay.agent")
 
@@ -224,9 +223,12 @@ class Agent:
         """Why nothing may be claimed now, or None."""
         if not self._lease.is_held():
             return "the heartbeat does not get through"
-        free = self._folders.free_bytes() / GIGABYTE
+        try:
+            free = self._folders.free_bytes() / GIGABYTE
+        except LocalDiskError as error:
+            return error.message
         if free < self._config.min_free_gb:
-            return f"only {free:.1f} GB free under the work folder"
+            return f"only {free:.1f} GB free under the work folder: free space on its disk"
         problem = self._orthanc_problem()
         return None if problem is None else problem.message
 

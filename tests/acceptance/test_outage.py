@@ -67,6 +67,7 @@ def test_i3_i4_thirty_segs_wait_through_an_outage_and_a_kill(
 
 def assert_in_order(arrived: list[str], oldest_first: list[str]) -> None:
     """All arrived once, oldest first; those that had just failed when the line came back, later."""
+    assert len(arrived) == len(oldest_first)
     first = oldest_first.index(arrived[0])
     failed, others = oldest_first[:first], oldest_first[first:]
     assert [job for job in arrived if job not in failed] == others
