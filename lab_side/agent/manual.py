@@ -95,7 +95,8 @@ def segment_by_hand(
             progress=lambda done, total: progress("fetch", done / max(total, 1)),
             stop=threading.Event(),
         )
-        entry = infer(case, worker, outbox, progress=progress)
+        entry = infer(case, worker, outbox, folders, progress=progress)
+        folders.remove_downloads()
         progress("upload", 0.0)
         return _deliver(Courier(client, outbox, worker, desk=None, now=utc_now), outbox, entry)
     finally:

@@ -294,6 +294,7 @@ class Pipeline:
                 case,
                 self._worker,
                 self._outbox,
+                self._folders,
                 progress=lambda stage, part: self._board.advance(case.job_id, stage, part),
             )
             self._log_inferred(case, entry)
@@ -332,6 +333,7 @@ class Pipeline:
         while not self._cancelled.is_set():
             if self._rounds.wait(IDLE) and not self._cancelled.is_set():
                 self._rounds.run()
+                self._folders.remove_downloads()
 
     def _settle(
         self, claim: Claim, error: SegRelayError, *, started: bool, max_attempts: int = 1
