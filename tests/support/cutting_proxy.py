@@ -39,7 +39,7 @@ class CuttingProxy:
 
     def _forward(self, client: socket.socket) -> None:
         with client, socket.create_connection(self._target) as server:
-            up = threading.Thread(target=_pump, args=(client, server), daemon=True)
+            up = threading.Thread(target=pump, args=(client, server), daemon=True)
             up.start()
             self._answer(server, client)
             # A close alone would wait for the other thread's read to end.
@@ -63,7 +63,8 @@ class CuttingProxy:
             return self.cuts >= 0
 
 
-def _pump(source: socket.socket, sink: socket.socket) -> None:
+def pump(source: socket.socket, sink: socket.socket) -> None:
+    """Forward what comes until either end closes."""
     with contextlib.suppress(OSError):
         while data := source.recv(CHUNK):
             sink.sendall(data)
