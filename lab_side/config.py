@@ -11,7 +11,7 @@ import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -123,10 +123,10 @@ class OrthancPart(BaseModel):
     orthanc: OrthancSettings
 
 
-class AgentConfig(BaseModel):
-    """Everything the agent needs to know."""
+class LocalConfig(BaseModel):
+    """What looking at an agent on its own computer needs: its folder, and its queue if any."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True)
 
     bucket: str = ""
     """The queue: ``gs://bucket/prefix`` or ``file:///directory``; not needed to segment by hand."""
@@ -134,23 +134,9 @@ class AgentConfig(BaseModel):
     """This agent's name in the queue; one per running agent."""
     work_dir: Path
     """Downloads, and the outbox of SEGs that wait for Orthanc. Absolute, on a local disk."""
-    orthanc: OrthancSettings
     trust: TrustConfig = TrustConfig()
-    models: Annotated[tuple[ModelConfig, ...], Field(min_length=1)]
-    profiles_dir: Path | None = None
-    """The lab's own profiles."""
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
-    """``auto`` takes the first GPU, else the CPU."""
-    poll_seconds: Annotated[float, Field(ge=0.2, le=60)] = 2.0
-    """Between two looks at the queue: always at a directory, soon after activity at a bucket."""
-    idle_poll_seconds: Annotated[float, Field(ge=0.2, le=60)] = 15.0
-    """Between two looks at a cloud bucket in which nothing has happened for some minutes."""
-    directory_events: Literal["native", "polling", "off"] = "native"
-    """How a queue directory rings: ``polling`` for network shares, which send no events."""
     min_free_gb: Annotated[float, Field(ge=0)] = 2.0
     """No job is claimed with less free disk under ``work_dir``."""
-    hang_minutes: Annotated[float, Field(gt=0)] = 15.0
-    """The worker is killed after this long without progress."""
 
     @field_validator("work_dir")
     @classmethod
@@ -165,6 +151,27 @@ class AgentConfig(BaseModel):
         """This agent's own folder under ``work_dir``."""
         return self.work_dir / self.agent_id
 
+
+class AgentConfig(LocalConfig):
+    """Everything the agent needs to know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    orthanc: OrthancSettings
+    models: Annotated[tuple[ModelConfig, ...], Field(min_length=1)]
+    profiles_dir: Path | None = None
+    """The lab's own profiles."""
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
+    """``auto`` takes the first GPU, else the CPU."""
+    poll_seconds: Annotated[float, Field(ge=0.2, le=60)] = 2.0
+    """Between two looks at the queue: always at a directory, soon after activity at a bucket."""
+    idle_poll_seconds: Annotated[float, Field(ge=0.2, le=60)] = 15.0
+    """Between two looks at a cloud bucket in which nothing has happened for some minutes."""
+    directory_events: Literal["native", "polling", "off"] = "native"
+    """How a queue directory rings: ``polling`` for network shares, which send no events."""
+    hang_minutes: Annotated[float, Field(gt=0)] = 15.0
+    """The worker is killed after this long without progress."""
+
     def profile_folder(self, name: str) -> Path:
         """Where a profile lies: the lab's own folder first, then the shipped ones."""
         if self.profiles_dir is not None and (self.profiles_dir / name).is_dir():
@@ -176,6 +183,9 @@ class AgentConfig(BaseModel):
         return {
             model.profile: load_profile(self.profile_folder(model.profile)) for model in self.models
         }
+
+
+Config = TypeVar("Config", bound=BaseModel)
 
 
 def load_config(
@@ -192,10 +202,7 @@ def load_config(
     values = _gather(path, environment)
     values.setdefault("agent_id", _default_agent_id())
     _add_secrets(values, environment)
-    try:
-        config = AgentConfig.model_validate(values)
-    except ValidationError as error:
-        raise _invalid(error) from None
+    config = _validated(AgentConfig, values)
     return config.model_copy(update={"orthanc": config.orthanc.checked()})
 
 
@@ -215,10 +222,22 @@ def load_orthanc_settings(
     if not values.get("orthanc", {}).get("url"):
         return None
     _add_secrets(values, environment)
-    try:
-        return OrthancPart.model_validate(values).orthanc.checked()
-    except ValidationError as error:
-        raise _invalid(error) from None
+    return _validated(OrthancPart, values).orthanc.checked()
+
+
+def load_local_config(
+    path: Path | None = None, environment: Mapping[str, str] | None = None
+) -> LocalConfig:
+    """What looking at this computer's agent needs; no setting of Orthanc, no password.
+
+    Raises
+    ------
+    FixConfigurationError
+        Names the first setting that is missing or wrong, never its value.
+    """
+    values = _gather(path, environment)
+    values.setdefault("agent_id", _default_agent_id())
+    return _validated(LocalConfig, values)
 
 
 def load_queue_address(
@@ -247,10 +266,7 @@ def load_queue_config(
     values = _gather(path, environment)
     address = _queue_address(values)
     values.setdefault("agent_id", _default_agent_id())
-    try:
-        return QueueConfig.model_validate({**values, "bucket": address})
-    except ValidationError as error:
-        raise _invalid(error) from None
+    return _validated(QueueConfig, {**values, "bucket": address})
 
 
 def _add_secrets(values: dict[str, Any], environment: Mapping[str, str]) -> None:
@@ -281,11 +297,14 @@ def _queue_address(values: Mapping[str, Any]) -> str:
     )
 
 
-def _invalid(error: ValidationError) -> FixConfigurationError:
-    return FixConfigurationError(
-        f"The configuration is not valid: {describe_first_error(error)}.",
-        remedy="Set it in the TOML file or by environment variable; see the README.",
-    )
+def _validated(model: type[Config], values: Mapping[str, Any]) -> Config:
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise FixConfigurationError(
+            f"The configuration is not valid: {describe_first_error(error)}.",
+            remedy="Set it in the TOML file or by environment variable; see the README.",
+        ) from None
 
 
 def _gather(path: Path | None, environment: Mapping[str, str] | None) -> dict[str, Any]:

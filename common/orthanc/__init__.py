@@ -7,6 +7,10 @@
 ``transport``  requests with retries and time-outs
 ``client``     the calls that SegRelay makes
 ``download``   whole series to a folder, complete or refused
+``crew``       its threads and what they have to do
+``files``      one file, or an archive of some (``archive``), each whole or not there
+``choice``     whether archives are faster
+``part10``     which instance a file is
 
 API: https://orthanc.uclouvain.be/api/
 """
@@ -17,6 +21,7 @@ from common.orthanc.client import (
     SeriesInfo,
     UploadReply,
 )
+from common.orthanc.crew import Progress
 from common.orthanc.download import download_series
 from common.orthanc.settings import OrthancSettings
 from common.orthanc.tls import check_usable
@@ -25,6 +30,7 @@ __all__ = [
     "InstanceInfo",
     "OrthancClient",
     "OrthancSettings",
+    "Progress",
     "SeriesInfo",
     "UploadReply",
     "check_usable",

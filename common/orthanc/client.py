@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
-from collections.abc import Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,6 +43,8 @@ class InstanceInfo:
     """Orthanc's id of its series."""
     sop_instance_uid: str
     size_bytes: int
+    file_uuid: str
+    """Another one when the instance was replaced; empty where Orthanc does not tell."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,34 +83,33 @@ class OrthancClient:
         return answer
 
     def series(self, orthanc_id: str) -> SeriesInfo:
-        """One series.
+        """One series; raises as :meth:`series_list`."""
+        return self.series_list([orthanc_id])[0]
+
+    def series_list(self, series_ids: Sequence[str]) -> list[SeriesInfo]:
+        """Some series, in this order, in two requests.
 
         Raises
         ------
         SeriesRefusedError
             ``series-missing``: Orthanc has no series of this id.
         """
-        _check_id(orthanc_id)
-        try:
-            answer = self.transport.call_json("GET", f"/series/{orthanc_id}")
-            study = self.transport.call_json("GET", f"/studies/{answer['ParentStudy']}")
-        except OrthancRefusedError as error:
-            if error.code != "orthanc-not-found":
-                raise
-            raise SeriesRefusedError(
-                f"Orthanc has no series {orthanc_id}.",
-                code="series-missing",
-                remedy="It may have been deleted: look in Orthanc, then submit again.",
-            ) from None
-        return _series_info(answer, study["MainDicomTags"].get("StudyInstanceUID", ""))
+        found = {item["ID"]: item for item in self._bulk(series_ids, kind="Series")}
+        _check_present(series_ids, found)
+        studies = {item["ParentStudy"] for item in found.values()}
+        uids = {
+            study["ID"]: study["MainDicomTags"].get("StudyInstanceUID", "")
+            for study in self._bulk(sorted(studies), kind="Study")
+        }
+        return [_series_info(item, uids) for item in (found[one] for one in series_ids)]
 
     def study_series(self, study_id: str) -> list[SeriesInfo]:
         """Every series of a study."""
         _check_id(study_id)
         study = self.transport.call_json("GET", f"/studies/{study_id}")
         answers = self.transport.call_json("GET", f"/studies/{study_id}/series")
-        uid = study["MainDicomTags"].get("StudyInstanceUID", "")
-        return [_series_info(answer, uid) for answer in answers]
+        uids = {study_id: study["MainDicomTags"].get("StudyInstanceUID", "")}
+        return [_series_info(answer, uids) for answer in answers]
 
     def inventory(self, series_ids: Sequence[str]) -> list[InstanceInfo]:
         """Every instance of these series, in one request.
@@ -117,28 +119,52 @@ class OrthancClient:
         SeriesRefusedError
             ``series-missing``: Orthanc has no such series, or it is empty.
         """
-        for series_id in series_ids:
-            _check_id(series_id)
-        answer = self.transport.call_json(
-            "POST",
-            "/tools/bulk-content",
-            body={"Resources": list(series_ids), "Level": "Instance", "Metadata": False},
-        )
-        found = [_instance_info(item) for item in answer]
-        present = {item.series_id for item in found}
-        for series_id in series_ids:
-            if series_id not in present:
-                raise SeriesRefusedError(
-                    f"Orthanc has no series {series_id}.",
-                    code="series-missing",
-                    remedy="It may have been deleted: look in Orthanc, then submit again.",
-                )
+        found = [_instance_info(item) for item in self._bulk(series_ids, level="Instance")]
+        _check_present(series_ids, {item.series_id for item in found})
         return found
 
+    def _bulk(
+        self, ids: Sequence[str], *, level: str | None = None, kind: str = "Instance"
+    ) -> list[dict[str, Any]]:
+        """``POST /tools/bulk-content``; what is not there, or of another kind, is left out."""
+        for orthanc_id in ids:
+            _check_id(orthanc_id)
+        body: dict[str, Any] = {"Resources": list(ids), "Metadata": False}
+        if level is not None:
+            body["Level"] = level
+        answer = self.transport.call_json("POST", "/tools/bulk-content", body=body)
+        return [item for item in answer if item["Type"] == kind]
+
     def instance_file(self, orthanc_id: str) -> bytes:
-        """The DICOM file of an instance, byte for byte."""
+        """The DICOM file of an instance, byte for byte; deflated on the way where Orthanc does.
+
+        For single files, SEGs mostly, which are nearly all zeros.
+        """
         _check_id(orthanc_id)
-        return self.transport.call("GET", f"/instances/{orthanc_id}/file")
+        return self.transport.call(
+            "GET", f"/instances/{orthanc_id}/file", headers={"Accept-Encoding": "gzip"}
+        )
+
+    @contextlib.contextmanager
+    def instance_pieces(self, orthanc_id: str) -> Iterator[Iterator[bytes]]:
+        """The DICOM file of an instance, piece by piece."""
+        _check_id(orthanc_id)
+        with self.transport.stream("GET", f"/instances/{orthanc_id}/file") as response:
+            yield self.transport.pieces(response)
+
+    def instance_md5(self, orthanc_id: str) -> str:
+        """MD5 of an instance's file, in hexadecimal, as Orthanc computed it when it came."""
+        _check_id(orthanc_id)
+        return self.transport.call("GET", f"/instances/{orthanc_id}/attachments/dicom/md5").decode()
+
+    @contextlib.contextmanager
+    def archive(self, instance_ids: Sequence[str]) -> Iterator[Iterator[bytes]]:
+        """A ZIP archive of these instances, piece by piece; its end may be missing silently."""
+        for orthanc_id in instance_ids:
+            _check_id(orthanc_id)
+        body = json.dumps({"Synchronous": True, "Resources": list(instance_ids)}).encode()
+        with self.transport.stream("POST", "/tools/create-archive", data=body) as response:
+            yield self.transport.pieces(response)
 
     def upload(self, data: bytes) -> UploadReply:
         """Store one DICOM file (gzip on the way only: the stored bytes are ``data``)."""
@@ -171,12 +197,22 @@ def _check_id(orthanc_id: str) -> None:
         )
 
 
-def _series_info(answer: dict[str, Any], study_instance_uid: str) -> SeriesInfo:
+def _check_present(series_ids: Iterable[str], present: Container[str]) -> None:
+    for series_id in series_ids:
+        if series_id not in present:
+            raise SeriesRefusedError(
+                f"Orthanc has no series {series_id}.",
+                code="series-missing",
+                remedy="It may have been deleted: look in Orthanc, then submit again.",
+            )
+
+
+def _series_info(answer: dict[str, Any], study_instance_uids: Mapping[str, str]) -> SeriesInfo:
     tags = answer["MainDicomTags"]
     return SeriesInfo(
         orthanc_id=answer["ID"],
         study_id=answer["ParentStudy"],
-        study_instance_uid=study_instance_uid,
+        study_instance_uid=study_instance_uids.get(answer["ParentStudy"], ""),
         series_instance_uid=tags.get("SeriesInstanceUID", ""),
         modality=tags.get("Modality", ""),
         description=tags.get("SeriesDescription", ""),
@@ -191,6 +227,7 @@ def _instance_info(item: dict[str, Any]) -> InstanceInfo:
         series_id=item["ParentSeries"],
         sop_instance_uid=item["MainDicomTags"].get("SOPInstanceUID", ""),
         size_bytes=int(item["FileSize"]),
+        file_uuid=item.get("FileUuid", ""),
     )
 
 

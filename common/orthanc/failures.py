@@ -7,7 +7,6 @@ import re
 import ssl
 
 from urllib3.exceptions import (
-    EmptyPoolError,
     HTTPError,
     MaxRetryError,
     NameResolutionError,
@@ -96,11 +95,6 @@ def no_answer(error: HTTPError) -> SegRelayError:
     by_proxy = isinstance(reason, ProxyError)
     if isinstance(reason, ProxyError):
         reason = reason.original_error
-    if isinstance(reason, EmptyPoolError):
-        return OrthancUnavailableError(
-            "All connections to Orthanc are busy.",
-            remedy="Nothing: it is retried by itself. Raise connections if it comes often.",
-        )
     cause = reason.args[0] if isinstance(reason, SSLError) and reason.args else None
     if isinstance(cause, ssl.SSLError) and (problem := tls_problem(cause)) is not None:
         return problem

@@ -17,14 +17,15 @@ SLOWEST_BYTES_S = 1000
 
 
 def make_pools(settings: OrthancSettings) -> PoolManager:
-    """One pool that never has more than ``settings.connections``; who finds none free waits.
+    """One pool that keeps connections open; who finds none free gets a new one.
 
     Raises
     ------
     FixConfigurationError
         A certificate or key cannot be used.
     """
-    options: dict[str, Any] = {"num_pools": 1, "maxsize": settings.connections, "block": True}
+    # What a stopped download leaves behind in a hung answer must not keep an upload waiting.
+    options: dict[str, Any] = {"num_pools": 1, "maxsize": 2 * settings.connections, "block": False}
     if settings.url.startswith("https:"):
         options["ssl_context"] = client_context(settings)
     if settings.proxy:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
@@ -37,6 +37,10 @@ class OrthancSettings(BaseModel):
     """Send credentials and images unencrypted to another machine: only inside a VPN."""
     connections: Annotated[int, Field(ge=1, le=64)] = 12
     """Parallel requests; each open connection holds one of Orthanc's 50 threads (its default)."""
+    transfer: Literal["auto", "pool", "archive"] = "auto"
+    """Instances one by one (``pool``) or as compressed archives; ``auto`` sees what is faster."""
+    verify_md5: bool = False
+    """Compare each instance with the MD5 that Orthanc has of it: one more request for each."""
     connect_timeout: Annotated[float, Field(gt=0)] = 10.0
     """Seconds."""
     read_timeout: Annotated[float, Field(gt=0)] = 60.0

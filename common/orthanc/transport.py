@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -152,7 +151,6 @@ class OrthancTransport:
                 # Over a proxy, the pool is the proxy's and the address is Orthanc's.
                 assert_same_host=False,
                 timeout=self._timeout,
-                pool_timeout=math.ceil(self.settings.read_timeout),
                 preload_content=False,
                 decode_content=False,
             )

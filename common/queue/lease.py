@@ -61,8 +61,17 @@ class BeatJob(BaseModel):
     attempt: int
     stage: str
     percent: Annotated[int, Field(ge=0, le=100)] = 0
+    """Of the stage."""
+    done: Annotated[int, Field(ge=0, le=10**6)] = 0
+    total: Annotated[int, Field(ge=0, le=10**6)] = 0
+    """Instances, in a stage that counts them; 0 in any other."""
     started: bool = False
     """Whether the GPU worker has been given the job: from then on the attempt counts."""
+
+
+def how_far(percent: int, done: int, total: int) -> str:
+    """A stage's progress for a person: ``248/620`` where instances are counted, else ``40 %``."""
+    return f"{done}/{total}" if total else f"{percent} %"
 
 
 class Beat(BaseModel):

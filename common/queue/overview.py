@@ -60,6 +60,9 @@ class ClaimOverview(_Part):
     stage: str
     percent: int
     """0..100 of the stage."""
+    done: int
+    total: int
+    """Instances, in a stage that counts them."""
     owner_alive: bool
     ended: JobState | None
     """How the job has ended already (a cancellation, mostly): its owner has yet to notice."""
@@ -160,15 +163,18 @@ def _agent(seen: AgentBeat, now: datetime) -> AgentOverview:
 def _claim(
     bucket: Bucket, job: ClaimedJob, agents: Mapping[str, AgentBeat], *, owner_alive: bool
 ) -> ClaimOverview:
-    progress = _progress(bucket, job, agents.get(job.agent))
+    told = _progress(bucket, job, agents.get(job.agent))
+    progress = told or BeatJob(job_id=job.name.job_id, attempt=job.name.fence, stage="claimed")
     return ClaimOverview(
         job_id=job.name.job_id,
         priority=job.name.priority,
         profile=job.name.profile,
         agent=job.agent,
         attempt=job.name.fence,
-        stage="claimed" if progress is None else progress.stage,
-        percent=0 if progress is None else progress.percent,
+        stage=progress.stage,
+        percent=progress.percent,
+        done=progress.done,
+        total=progress.total,
         owner_alive=owner_alive,
         ended=_ended(bucket, job.name.job_id),
     )

@@ -81,6 +81,9 @@ class Job(models.Model):
     stage = models.CharField(max_length=64, blank=True)
     percent = models.PositiveSmallIntegerField(default=0)
     """0..100 of the stage, as the agent tells it."""
+    done = models.PositiveIntegerField(default=0)
+    total = models.PositiveIntegerField(default=0)
+    """Instances, in a stage that counts them (the download); 0 in any other."""
     cancel_requested_at = models.DateTimeField(null=True, blank=True)
     """This site's clock; an open job is called off as soon as the bucket answers."""
     missing_since = models.DateTimeField(null=True, blank=True)

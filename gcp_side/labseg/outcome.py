@@ -24,6 +24,8 @@ def columns_of(job_id: str, found: JobWhereabouts, view: QueueView) -> dict[str,
         "agent": found.agent or "",
         "stage": "",
         "percent": 0,
+        "done": 0,
+        "total": 0,
         "missing_since": None,
     } | _failure(None)
     if found.attempt or found.state is JobState.PENDING:
@@ -44,13 +46,18 @@ def columns_of(job_id: str, found: JobWhereabouts, view: QueueView) -> dict[str,
 
 
 def _from_progress(job_id: str, found: JobWhereabouts, view: QueueView) -> dict[str, Any]:
-    """Stage and percent of this attempt: a leftover of an earlier one is not shown."""
+    """How far this attempt is: a leftover of an earlier one is not shown."""
     progress = found.progress
     if progress is None or progress.attempt != found.attempt:
         progress = _from_heartbeat(job_id, found, view)
     if progress is None:
         return {}
-    return {"stage": progress.stage[:64], "percent": progress.percent}
+    return {
+        "stage": progress.stage[:64],
+        "percent": progress.percent,
+        "done": progress.done,
+        "total": progress.total,
+    }
 
 
 def _from_heartbeat(job_id: str, found: JobWhereabouts, view: QueueView) -> BeatJob | None:

@@ -20,6 +20,8 @@ def job_as_dict(job: Job) -> dict[str, Any]:
         "attempt": job.attempt,
         "stage": job.stage,
         "percent": job.percent,
+        "done": job.done,
+        "total": job.total,
         "cancel_requested_at": _time(job.cancel_requested_at),
         "missing_since": _time(job.missing_since),
         "orthanc_study_id": job.orthanc_study_id,

@@ -54,10 +54,18 @@ class Board:
     def advance(self, job_id: str, stage: str, fraction: float) -> None:
         """Note progress within a stage, 0..1."""
         percent = max(0, min(100, int(fraction * 100)))
+        self._update(job_id, stage=stage, percent=percent, done=0, total=0)
+
+    def count(self, job_id: str, stage: str, done: int, total: int) -> None:
+        """Note how many instances of a stage are done."""
+        percent = 100 * done // max(total, 1)
+        self._update(job_id, stage=stage, percent=percent, done=done, total=total)
+
+    def _update(self, job_id: str, **what: object) -> None:
         with self._lock:
             job = self._jobs.get(job_id)
             if job is not None:
-                self._jobs[job_id] = job.model_copy(update={"stage": stage, "percent": percent})
+                self._jobs[job_id] = job.model_copy(update=what)
 
     def drop(self, job_id: str) -> None:
         """Take a job off the board."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 
 from common.errors import SeriesRefusedError
-from common.orthanc import OrthancClient, download_series
+from common.orthanc import OrthancClient, Progress, SeriesInfo, download_series
 from lab_side.agent.case import Case
 from lab_side.agent.folders import SERIES_FOLDER
 from lab_side.worker.protocol import SeriesFiles
@@ -17,7 +17,7 @@ def fetch(
     case: Case,
     client: OrthancClient,
     *,
-    progress: Callable[[float], None],
+    progress: Progress,
     stop: threading.Event,
 ) -> None:
     """Download the case's series and fill ``case.series``.
@@ -31,14 +31,14 @@ def fetch(
     """
     began = time.monotonic()
     series = case.manifest.series
-    for item in series:
-        _check_study(client, item.orthanc_id, case.manifest.orthanc_study_id)
+    ids = [item.orthanc_id for item in series]
+    _check(client.series_list(ids), case.manifest.orthanc_study_id)
     downloaded = download_series(
         client,
-        [item.orthanc_id for item in series],
+        ids,
         case.folder / SERIES_FOLDER,
         expected={item.orthanc_id: item.expected_instances for item in series},
-        progress=lambda done, total: progress(done / max(total, 1)),
+        progress=progress,
         stop=stop,
     )
     case.series = {
@@ -51,17 +51,17 @@ def fetch(
     case.stage_seconds["fetch"] = time.monotonic() - began
 
 
-def _check_study(client: OrthancClient, series_id: str, study_id: str) -> None:
-    info = client.series(series_id)
-    if info.study_id != study_id:
-        raise SeriesRefusedError(
-            f"Series {series_id} belongs to another study than the job names.",
-            code="other-study",
-            remedy="Submit four series of one study.",
-        )
-    if info.modality != "MR":
-        raise SeriesRefusedError(
-            f"Series {series_id} is {info.modality or 'of no modality'}, not MR.",
-            code="not-mr",
-            remedy="Submit the MR series of the examination.",
-        )
+def _check(series: Sequence[SeriesInfo], study_id: str) -> None:
+    for info in series:
+        if info.study_id != study_id:
+            raise SeriesRefusedError(
+                f"Series {info.orthanc_id} belongs to another study than the job names.",
+                code="other-study",
+                remedy="Submit four series of one study.",
+            )
+        if info.modality != "MR":
+            raise SeriesRefusedError(
+                f"Series {info.orthanc_id} is {info.modality or 'of no modality'}, not MR.",
+                code="not-mr",
+                remedy="Submit the MR series of the examination.",
+            )

@@ -5,7 +5,9 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from common.errors import LocalDiskError
+from common.durable import disk_errors
+
+GIGABYTE = 10**9
 
 SERIES_FOLDER = "series"
 """Downloads, inside an attempt's folder."""
@@ -30,11 +32,9 @@ class WorkFolders:
             The disk refused.
         """
         folder = self.of(job_id, attempt)
-        try:
+        with disk_errors("No work folder"):
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
-        except OSError as error:
-            raise LocalDiskError(f"No work folder ({error.strerror}).") from error
         return folder
 
     def sweep(self) -> None:
@@ -42,6 +42,19 @@ class WorkFolders:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def free_bytes(self) -> int:
-        """Free space of the disk that the folders are on."""
-        self._folder.mkdir(parents=True, exist_ok=True)
-        return shutil.disk_usage(self._folder).free
+        """Free space of the disk that the folders are on.
+
+        Raises
+        ------
+        LocalDiskError
+            The disk does not tell.
+        """
+        return free_bytes(self._folder)
+
+
+def free_bytes(folder: Path) -> int:
+    """Free space of the disk on which a folder is, or will be."""
+    with disk_errors("The free space of the disk cannot be told"):
+        while not folder.exists():
+            folder = folder.parent
+        return shutil.disk_usage(folder).free

@@ -89,10 +89,15 @@ def segment_by_hand(
             folder=folders.new(manifest.job_id, 1),
             job_key=f"by-hand-{__version__}",
         )
-        fetch(case, client, progress=lambda part: progress("fetch", part), stop=threading.Event())
+        fetch(
+            case,
+            client,
+            progress=lambda done, total: progress("fetch", done / max(total, 1)),
+            stop=threading.Event(),
+        )
         entry = infer(case, worker, outbox, progress=progress)
         progress("upload", 0.0)
-        return _deliver(Courier(client, outbox, worker, desk=None, now=utc_now), entry)
+        return _deliver(Courier(client, outbox, worker, desk=None, now=utc_now), outbox, entry)
     finally:
         worker.close()
         client.close()
@@ -132,11 +137,12 @@ def _manifest(client: OrthancClient, profile: Profile, series_ids: Sequence[str]
     return manifest
 
 
-def _deliver(courier: Courier, entry: OutboxEntry) -> ManualResult:
+def _deliver(courier: Courier, outbox: Outbox, entry: OutboxEntry) -> ManualResult:
     try:
         with entry.lock():
             delivery = courier.deliver(entry)
     except (TransientError, FixConfigurationError) as error:
+        outbox.note_failure(entry, error, None)
         raise type(error)(
             f"{error.message} The SEG is kept in {entry.folder}",
             code=error.code,

@@ -62,6 +62,10 @@ class MemoryOrthanc:
             raise OrthancRefusedError("There is no such instance.", code="orthanc-not-found")
         return self._instances[orthanc_id][1]
 
+    def instance_md5(self, orthanc_id: str) -> str:
+        """``GET /instances/{id}/attachments/dicom/md5``"""
+        return hashlib.md5(self.instance_file(orthanc_id), usedforsecurity=False).hexdigest()
+
     def upload(self, data: bytes) -> UploadReply:
         """``POST /instances``"""
         self.check("upload")

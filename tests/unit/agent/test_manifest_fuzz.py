@@ -49,9 +49,7 @@ FIELDS = 10
 ORTHANC = "http://127.0.0.1:9"
 STUDY = orthanc_id(99)
 JOB = JobName(priority=5, job_id="01" + "a" * 24, profile="demo", fence=0)
-_PATH = re.compile(
-    r"/(series/[0-9a-f-]{44}|studies/[0-9a-f-]{44}|tools/bulk-content|instances/[0-9a-f-]{44}/file)"
-)
+_PATH = re.compile(r"/(tools/bulk-content|instances/[0-9a-f-]{44}/file)")
 
 
 class Recorder(HTTPConnectionPool):
@@ -69,19 +67,23 @@ class Recorder(HTTPConnectionPool):
         return HTTPResponse(body=io.BytesIO(answer), status=200, preload_content=False)
 
     def _answer(self, path: str, body: Any) -> bytes:
-        kind, _, rest = path.strip("/").partition("/")
-        if kind == "instances":
+        if path.startswith("/instances/"):
             return b"image"
-        if kind == "tools":
-            return json.dumps([_instance(item) for item in json.loads(body)["Resources"]]).encode()
-        tags = {"Modality": "MR", "StudyInstanceUID": "1.2"}
-        answer = {"ID": rest, "ParentStudy": STUDY, "MainDicomTags": tags, "Instances": ["x"]}
-        return json.dumps(answer).encode()
+        asked = json.loads(body)
+        describe = _instance if "Level" in asked else _series_or_study
+        return json.dumps([describe(item) for item in asked["Resources"]]).encode()
 
 
 def _instance(series: str) -> dict[str, Any]:
     tags = {"SOPInstanceUID": "1.2.3"}
-    return {"ID": series, "ParentSeries": series, "MainDicomTags": tags, "FileSize": "5"}
+    place = {"ID": series, "ParentSeries": series, "Type": "Instance"}
+    return {**place, "MainDicomTags": tags, "FileSize": "5"}
+
+
+def _series_or_study(orthanc_id: str) -> dict[str, Any]:
+    tags = {"Modality": "MR", "StudyInstanceUID": "1.2"}
+    place = {"ID": orthanc_id, "Type": "Study" if orthanc_id == STUDY else "Series"}
+    return {**place, "ParentStudy": STUDY, "MainDicomTags": tags, "Instances": ["x"]}
 
 
 class Writes:
@@ -151,6 +153,7 @@ class Lab:
             profiles={"demo": profile},
             model_sha256={"demo": "0" * 64},
             agent="lab-1",
+            is_orthanc_there=lambda: True,
             on_room=lambda: None,
             on_fatal=lambda _error: None,
         )

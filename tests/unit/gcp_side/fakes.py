@@ -131,9 +131,9 @@ class FakeAgent:
         generation = self.bucket.beacon(name).generation if seen else 0
         self.bucket.light(name, beat.to_metadata(), generation=generation)
 
-    def tell(self, claim: Claim, stage: str, percent: int) -> None:
+    def tell(self, claim: Claim, stage: str, percent: int, **counts: int) -> None:
         """Write progress."""
-        progress = _in_work(claim, stage, percent)
+        progress = _in_work(claim, stage, percent, **counts)
         self.bucket.replace(
             names.progress_object(claim.job_id), progress.model_dump_json().encode()
         )
@@ -146,10 +146,14 @@ class FakeAgent:
 _IDENTITY = Identity(instance="0" * 32, host="elsewhere", pid=1, pid_started=0.0)
 
 
-def _in_work(claim: Claim, stage: str, percent: int) -> BeatJob:
+def _in_work(claim: Claim, stage: str, percent: int, **counts: int) -> BeatJob:
     return BeatJob(
-        job_id=claim.job_id, attempt=claim.attempt, stage=stage, percent=percent, started=True
-    )
+        job_id=claim.job_id,
+        attempt=claim.attempt,
+        stage=stage,
+        percent=percent,
+        started=True,
+    ).model_copy(update=counts)
 
 
 def succeeded(job_id: str, author: str = "lab-1", *, seg_id: str = SEG_ID) -> ResultManifest:

@@ -143,7 +143,8 @@ class TestWait:
     def test_success(self, moves: list[Any], agent: FakeAgent) -> None:
         def work() -> None:
             claim, _ = agent.claim()
-            agent.tell(claim, "inferring", 50)
+            agent.tell(claim, "fetch", 40, done=248, total=620)
+            moves.append(lambda: agent.tell(claim, "inferring", 50))
             moves.append(lambda: agent.finish(claim))
 
         moves.append(work)
@@ -151,6 +152,7 @@ class TestWait:
         text = run("submit", "--series", *FOUR, "--wait", stderr=progress)
         assert [line.split(" ", 1)[1] for line in progress.getvalue().splitlines()] == [
             "waiting in the queue",
+            "fetch 248/620 on lab-1",
             "inferring 50 % on lab-1",
             "Tumor 1.50 ml",
         ]

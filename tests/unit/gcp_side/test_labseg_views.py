@@ -159,6 +159,8 @@ def test_the_status_follows_the_job(
 
     assert status()["status"] == "pending"
     claim, _ = agent.claim()
+    agent.tell(claim, "fetch", 40, done=248, total=620)
+    assert {"stage": "fetch", "percent": 40, "done": 248, "total": 620}.items() <= status().items()
     agent.tell(claim, "inferring", 30)
     assert {
         "success": True,
@@ -167,6 +169,8 @@ def test_the_status_follows_the_job(
         "finished": False,
         "stage": "inferring",
         "percent": 30,
+        "done": 0,
+        "total": 0,
         "agent": "lab-1",
         "seg_instance_id": None,
         "error": None,

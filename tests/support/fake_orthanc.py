@@ -1,0 +1,122 @@
+"""Orthanc's side of a download, in memory: every answer can be bent by the test."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import struct
+import threading
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from types import SimpleNamespace
+
+from common.errors import OrthancRefusedError, OrthancUnavailableError
+from common.orthanc import InstanceInfo, OrthancSettings
+from tests.support.jobs import orthanc_id
+
+NAME_IN_ARCHIVE = "Zebrafinch Quixotia/MR"
+"""As Orthanc's: a patient's name, which must not come to light."""
+
+
+def part10(sop_instance_uid: str, content: bytes) -> bytes:
+    """A DICOM file as far as its File Meta Information goes, then ``content``."""
+    uid = sop_instance_uid.encode() + b"\0" * (len(sop_instance_uid) % 2)
+    version = struct.pack("<HH2sHI", 2, 1, b"OB", 0, 2) + b"\0\1"
+    name = struct.pack("<HH2sH", 2, 3, b"UI", len(uid)) + uid
+    length = struct.pack("<HH2sHI", 2, 0, b"UL", 4, len(version + name))
+    return b"\0" * 128 + b"DICM" + length + version + name + content
+
+
+@dataclass
+class FakeOrthanc:
+    """What :class:`common.orthanc.download_series` needs of a client; thread-safe enough."""
+
+    settings: OrthancSettings
+    files: dict[InstanceInfo, bytes] = field(default_factory=dict)
+    alone: list[str] = field(default_factory=list)
+    """Instances asked for one by one, in order."""
+    archives: list[tuple[str, ...]] = field(default_factory=list)
+    broken_answers: int = 0
+    """So many answers break off in the middle."""
+    archive_error: Exception | None = None
+    hang: threading.Event | None = None
+    """Where given, answers come only once it is set."""
+
+    @classmethod
+    def with_series(cls, count: int, *, size: int = 3000, **settings: object) -> FakeOrthanc:
+        """One series of ``count`` instances."""
+        fake = cls(OrthancSettings.model_validate({"url": "https://orthanc.example", **settings}))
+        for number in range(count):
+            fake.add(number, size)
+        return fake
+
+    @property
+    def transport(self) -> SimpleNamespace:
+        return SimpleNamespace(settings=self.settings)
+
+    @property
+    def series_id(self) -> str:
+        return orthanc_id(7)
+
+    def add(self, number: int, size: int = 3000) -> InstanceInfo:
+        """Store one more instance."""
+        uid = f"2.25.{1000 + number}"
+        data = part10(uid, bytes([number % 256]) * size)
+        info = InstanceInfo(
+            orthanc_id=orthanc_id(100 + number),
+            series_id=self.series_id,
+            sop_instance_uid=uid,
+            size_bytes=len(data),
+            file_uuid=f"file-{number}",
+        )
+        self.files[info] = data
+        return info
+
+    def replace(self, info: InstanceInfo) -> None:
+        """Other bytes of the same size under the same UID."""
+        data = self.files.pop(info)
+        self.files[replace(info, file_uuid="another")] = data[:-1] + b"\xff"
+
+    def inventory(self, _series_ids: Sequence[str]) -> list[InstanceInfo]:
+        return list(self.files)
+
+    def instance_md5(self, instance_id: str) -> str:
+        return hashlib.md5(self._data(instance_id), usedforsecurity=False).hexdigest()
+
+    @contextlib.contextmanager
+    def instance_pieces(self, instance_id: str) -> Iterator[Iterator[bytes]]:
+        self.alone.append(instance_id)
+        yield self._pieces(self._data(instance_id))
+
+    @contextlib.contextmanager
+    def archive(self, instance_ids: Sequence[str]) -> Iterator[Iterator[bytes]]:
+        self.archives.append(tuple(instance_ids))
+        if self.archive_error is not None:
+            raise self.archive_error
+        buffer = io.BytesIO()
+        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+            for number, instance_id in enumerate(instance_ids):
+                archive.writestr(f"{NAME_IN_ARCHIVE}/{number:06}.dcm", self._data(instance_id))
+        yield self._pieces(self.bend_archive(buffer.getvalue()))
+
+    def bend_archive(self, archive: bytes) -> bytes:
+        """What a test replaces."""
+        return archive
+
+    def _pieces(self, data: bytes) -> Iterator[bytes]:
+        if self.hang is not None:
+            self.hang.wait()
+        half = len(data) // 2
+        yield data[:half]
+        if self.broken_answers > 0:
+            self.broken_answers -= 1
+            raise OrthancUnavailableError("Orthanc's answer broke off.")
+        yield data[half:]
+
+    def _data(self, instance_id: str) -> bytes:
+        for info, data in self.files.items():
+            if info.orthanc_id == instance_id:
+                return data
+        raise OrthancRefusedError("It is not there.", code="orthanc-not-found")
