@@ -297,6 +297,9 @@ def test_a_server_that_ends_the_handshake(
             error = refused(connect(url, **files or {}))
             assert "client" in error.message
             assert "certificate" in error.message
+        # The server hangs up long before all of it is sent.
+        with pytest.raises(FixConfigurationError):
+            connect(url).transport.call("POST", "/", data=bytes(8_000_000))
         assert not waits
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import logging
 import socket
@@ -63,13 +64,23 @@ def test_connections_are_used_again() -> None:
         transport.close()
 
 
-def test_an_answer_that_is_left_gives_its_place_back() -> None:
-    with raw_server(answer(BODY)) as server:
+def test_the_connection_of_an_answer_that_is_left_is_closed() -> None:
+    closed = threading.Event()
+
+    def wait_for_the_end(line: socket.socket) -> None:
+        answer(BODY, length=len(BODY) + 1)(line)
+        # What was not read makes a reset of it.
+        with contextlib.suppress(ConnectionResetError):
+            line.recv(1)
+        closed.set()
+
+    with raw_server(wait_for_the_end, answer(BODY)) as server:
         transport = connect(server.url, connections=1)
-        for _ in range(3):
-            with transport.stream("GET", "/x") as response:
-                assert next(transport.pieces(response))
+        with transport.stream("GET", "/x") as response:
+            assert next(transport.pieces(response))
+        assert closed.wait(30)
         assert transport.call("GET", "/x") == BODY
+        assert server.connections == 2
         transport.close()
 
 
