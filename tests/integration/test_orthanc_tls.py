@@ -22,7 +22,6 @@ from common.errors import (
 from common.orthanc import OrthancClient, OrthancSettings, download_series
 from common.orthanc.transport import OrthancTransport
 from infra.certificates import Authority, Identity, self_signed
-from infra.fake_gcs.http import HttpServer
 from infra.fake_gcs.messages import Answer, Request
 from infra.fake_gcs.tls import server_context
 from infra.nginx import NginxOptions, NginxServer
@@ -32,6 +31,7 @@ from tests.conftest import SEED
 from tests.support.connect_proxy import connect_proxy
 from tests.support.cutting_proxy import cutting_proxy
 from tests.support.lab import StoredStudy, store_phantom
+from tests.support.serving import serving
 
 TOKEN = "t0ken-not-to-be-seen"
 LOGIN = "through:proxy-pässword"
@@ -269,15 +269,8 @@ def alerting_server(authority: Authority, identity: Identity, version: TLSVersio
     context.maximum_version = version
     context.verify_mode = CERT_REQUIRED
     context.load_verify_locations(authority.identity.certificate)
-    server = HttpServer(Nobody(), 0, context)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    try:
-        yield server.url
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with serving(Nobody(), context) as url:
+        yield url
 
 
 @pytest.mark.parametrize("version", [TLSVersion.TLSv1_2, TLSVersion.TLSv1_3])
