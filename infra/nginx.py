@@ -81,7 +81,8 @@ class NginxServer:
     @property
     def log(self) -> str:
         """What it wrote so far."""
-        return (self._folder / "error.log").read_text(errors="replace")
+        path = self._folder / "error.log"
+        return path.read_text(errors="replace") if path.exists() else ""
 
     def __enter__(self) -> NginxServer:
         try:
