@@ -66,12 +66,6 @@ class OrthancSettings(BaseModel):
             ``orthanc-token``, ``orthanc-client-certificate`` or ``orthanc-proxy``.
         """
         _check_address(self.url)
-        if self.is_exposed and not self.allow_plain_http:
-            raise FixConfigurationError(
-                "Plain http to another machine would show password and images to the network.",
-                code="orthanc-plain-http",
-                remedy="Use https, or set allow_plain_http where a VPN protects the way.",
-            )
         _check_credentials(self.user, self.token.get_secret_value())
         if self.client_key is not None and self.client_cert is None:
             raise FixConfigurationError(
@@ -80,6 +74,12 @@ class OrthancSettings(BaseModel):
                 remedy="Set client_cert to the certificate that belongs to the key.",
             )
         _check_proxy(self.proxy)
+        if self.is_exposed and not self.allow_plain_http:
+            raise FixConfigurationError(
+                "Plain http to another machine would show password and images to the network.",
+                code="orthanc-plain-http",
+                remedy="Use https, or set allow_plain_http where a VPN protects the way.",
+            )
         return self.model_copy(
             update={"url": self.url.rstrip("/"), "proxy": self.proxy.rstrip("/")}
         )

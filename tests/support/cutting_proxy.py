@@ -8,6 +8,8 @@ import threading
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
+from tests.support.listener import Listener, end, pump
+
 CHUNK = 16 * 1024
 
 
@@ -20,32 +22,16 @@ class CuttingProxy:
         self._after = after
         self._lock = threading.Lock()
         self.cuts = cuts
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self._thread = threading.Thread(target=self._serve, daemon=True)
-        self._thread.start()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
-
-    def close(self) -> None:
-        self._listener.close()
-
-    def _serve(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                client, _ = self._listener.accept()
-                threading.Thread(target=self._forward, args=(client,), daemon=True).start()
+        self._listener = Listener(self._forward)
+        self.url = self._listener.url
+        self.close = self._listener.close
 
     def _forward(self, client: socket.socket) -> None:
-        with client, socket.create_connection(self._target) as server:
-            up = threading.Thread(target=_pump, args=(client, server), daemon=True)
+        with socket.create_connection(self._target) as server:
+            up = threading.Thread(target=pump, args=(client, server), daemon=True)
             up.start()
             self._answer(server, client)
-            # A close alone would wait for the other thread's read to end.
-            for end in (client, server):
-                with contextlib.suppress(OSError):
-                    end.shutdown(socket.SHUT_RDWR)
+            end(client, server)
 
     def _answer(self, server: socket.socket, client: socket.socket) -> None:
         sent = 0
@@ -61,12 +47,6 @@ class CuttingProxy:
         with self._lock:
             self.cuts -= 1
             return self.cuts >= 0
-
-
-def _pump(source: socket.socket, sink: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        while data := source.recv(CHUNK):
-            sink.sendall(data)
 
 
 @contextlib.contextmanager

@@ -8,11 +8,10 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator
 
+from tests.support.listener import Listener
+
 Script = Callable[[socket.socket], None]
 """Answers one request on its connection."""
-
-SMALL_BUFFER = 16 * 1024
-"""What the system keeps of a request that nobody reads."""
 
 
 def answer(
@@ -27,50 +26,27 @@ def answer(
 class RawServer:
     """Answers requests by scripts, in their order; the last one for all that follow.
 
-    A script that leaves a request unread gets the connection as it is: ``reads`` is False then.
+    With ``reads`` False, a script gets the connection with the request's body still unread.
     """
 
     def __init__(self, *scripts: Script, reads: bool = True) -> None:
         self._scripts = deque(scripts)
         self._reads = reads
         self._lock = threading.Lock()
-        self._lines: list[socket.socket] = []
         self.requests: list[bytes] = []
         """The head of each request so far."""
-        self._listener = socket.socket()
-        self._listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_BUFFER)
-        self._listener.bind(("127.0.0.1", 0))
-        self._listener.listen()
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    @property
-    def url(self) -> str:
-        """``http://127.0.0.1:port``."""
-        return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._listener = Listener(self._answer, small_buffer=True)
+        self.url = self._listener.url
+        self.close = self._listener.close
 
     @property
     def connections(self) -> int:
         """How many there have been."""
-        return len(self._lines)
-
-    def close(self) -> None:
-        """Stop, and break the connections that are open."""
-        for line in (self._listener, *self._lines):
-            with contextlib.suppress(OSError):
-                line.shutdown(socket.SHUT_RDWR)
-            line.close()
-
-    def _serve(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                line, _ = self._listener.accept()
-                self._lines.append(line)
-                threading.Thread(target=self._answer, args=(line,), daemon=True).start()
+        return self._listener.connections
 
     def _answer(self, line: socket.socket) -> None:
         # A buffer would keep the start of a body for itself.
-        buffering = -1 if self._reads else 0
-        with contextlib.suppress(OSError), line, line.makefile("rb", buffering) as reader:
+        with line.makefile("rb", -1 if self._reads else 0) as reader:
             while head := _read_head(reader.readline):
                 if self._reads:
                     reader.read(_body_length(head))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import logging
 import socket
@@ -10,7 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from common.errors import OrthancRefusedError, OrthancUnavailableError
+from common.errors import (
+    FixConfigurationError,
+    OrthancRefusedError,
+    OrthancUnavailableError,
+)
 from common.orthanc import OrthancSettings
 from common.orthanc import transport as product
 from common.orthanc.transport import LONGEST_RETRY_AFTER, CutShortError, OrthancTransport
@@ -59,13 +64,23 @@ def test_connections_are_used_again() -> None:
         transport.close()
 
 
-def test_an_answer_that_is_left_gives_its_place_back() -> None:
-    with raw_server(answer(BODY)) as server:
+def test_the_connection_of_an_answer_that_is_left_is_closed() -> None:
+    closed = threading.Event()
+
+    def wait_for_the_end(line: socket.socket) -> None:
+        answer(BODY, length=len(BODY) + 1)(line)
+        # What was not read makes a reset of it.
+        with contextlib.suppress(ConnectionResetError):
+            line.recv(1)
+        closed.set()
+
+    with raw_server(wait_for_the_end, answer(BODY)) as server:
         transport = connect(server.url, connections=1)
-        for _ in range(3):
-            with transport.stream("GET", "/x") as response:
-                assert next(transport.pieces(response))
+        with transport.stream("GET", "/x") as response:
+            assert next(transport.pieces(response))
+        assert closed.wait(30)
         assert transport.call("GET", "/x") == BODY
+        assert server.connections == 2
         transport.close()
 
 
@@ -217,6 +232,68 @@ def test_nothing_is_compressed_unless_asked_for() -> None:
         transport.close()
     assert b"Accept-Encoding: identity\r\n" in server.requests[0]
     assert b"Accept-Encoding: gzip\r\n" in server.requests[1]
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_a_redirect_is_not_followed(status: int) -> None:
+    with raw_server(answer(b"x")) as other:
+        script = answer(status=f"{status} Moved", headers=f"Location: {other.url}/x\r\n")
+        with raw_server(script) as server:
+            transport = connect(server.url, retries=4)
+            with pytest.raises(FixConfigurationError) as caught:
+                transport.call("GET", "/x")
+            assert caught.value.code == "orthanc-redirect"
+            assert len(server.requests) == 1
+            transport.close()
+        assert not other.requests
+
+
+def test_a_proxy_for_plain_http_is_told_the_whole_address() -> None:
+    settings = {
+        "proxy_user": "through",
+        "proxy_password": "pässword",
+        "allow_plain_http": True,
+    }
+    with raw_server(answer(BODY)) as proxy:
+        transport = connect("http://orthanc.example.org/o", proxy=proxy.url, **settings)
+        assert transport.call("GET", "/system") == BODY
+        transport.close()
+    head = proxy.requests[0].decode()
+    assert head.startswith("GET http://orthanc.example.org/o/system HTTP/1.1\r\n")
+    assert "\r\nHost: orthanc.example.org\r\n" in head
+    assert "\r\nProxy-Authorization: Basic dGhyb3VnaDpww6Rzc3dvcmQ=\r\n" in head
+    assert "\r\nAuthorization: Basic bGFi" in head
+
+
+def test_a_proxy_for_plain_http_that_refuses_us() -> None:
+    with raw_server(answer(status="407 Proxy Authentication Required")) as proxy:
+        transport = connect(
+            "http://orthanc.example.org", proxy=proxy.url, allow_plain_http=True, retries=4
+        )
+        with pytest.raises(FixConfigurationError) as caught:
+            transport.call("GET", "/system")
+        assert caught.value.code == "orthanc-proxy-credentials"
+        assert len(proxy.requests) == 1
+        transport.close()
+
+
+def test_a_token_is_sent_as_it_is() -> None:
+    with raw_server(answer(b"1")) as server:
+        transport = connect(server.url, user="", token="abc.DEF-1_2~3+/=")
+        transport.call("GET", "/x")
+        transport.close()
+    assert b"\r\nAuthorization: Bearer abc.DEF-1_2~3+/=\r\n" in server.requests[0]
+
+
+def test_the_environment_sends_no_request_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    with raw_server(answer(b"1")) as server, raw_server(answer(b"2")) as proxy:
+        for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+            monkeypatch.setenv(name, proxy.url)
+        monkeypatch.setenv("no_proxy", "")
+        transport = connect(server.url)
+        assert transport.call("GET", "/x") == b"1"
+        transport.close()
+        assert not proxy.requests
 
 
 def test_credentials_are_sent_and_never_told(caplog: pytest.LogCaptureFixture) -> None:
