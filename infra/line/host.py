@@ -8,6 +8,7 @@ with the line's :class:`~infra.line.profile.LineStats`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import subprocess
 import sys
@@ -169,14 +170,17 @@ class _Child:
     def ask(self, command: Command) -> Command:
         if self._process.stdin is None:
             raise RuntimeError("the line was started without pipes")
-        self._process.stdin.write(json.dumps(command).encode() + b"\n")
-        self._process.stdin.flush()
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.write(json.dumps(command).encode() + b"\n")
+            self._process.stdin.flush()
         return self._answer()
 
     def close(self) -> None:
         for stream in (self._process.stdin, self._process.stdout):
             if stream is not None:
-                stream.close()
+                # What could not be written is tried again here.
+                with contextlib.suppress(BrokenPipeError):
+                    stream.close()
         stop_process(self._process)
 
     def _answer(self) -> Command:

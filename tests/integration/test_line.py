@@ -232,9 +232,13 @@ def test_a_client_that_leaves_is_noticed_by_the_server(speaker: Speaker) -> None
 
 
 def test_a_server_that_is_not_there_is_a_reset() -> None:
-    with Line(f"127.0.0.1:{free_port()}") as line, connect(line) as connection:
-        with pytest.raises(ConnectionResetError):
+    def try_it(line: Line) -> None:
+        with connect(line) as connection:
             connection.recv(1)
+
+    with Line(f"127.0.0.1:{free_port()}") as line:
+        with pytest.raises(ConnectionResetError):
+            try_it(line)
         wait_for(line, lambda stats: stats.open == 0)
 
 
@@ -374,5 +378,5 @@ def test_a_line_in_a_process_that_dies_is_an_error(speaker: Speaker) -> None:
             ask(connection, 10)
             read(connection, 10)
         subprocess.run(["kill", "-KILL", str(line.pid)], check=True)
-        with pytest.raises((RuntimeError, BrokenPipeError)):
+        with pytest.raises(RuntimeError, match="the line ended"):
             line.stats()
