@@ -24,12 +24,12 @@ from common.orthanc.transport import OrthancTransport
 from infra.certificates import Authority, Identity, self_signed
 from infra.fake_gcs.messages import Answer, Request
 from infra.fake_gcs.tls import server_context
+from infra.line import FaultKind, Line, LineFault
 from infra.nginx import NginxOptions, NginxServer
 from infra.orthanc import OrthancServer
 from infra.ports import free_port
 from tests.conftest import SEED
 from tests.support.connect_proxy import connect_proxy
-from tests.support.cutting_proxy import cutting_proxy
 from tests.support.lab import StoredStudy, store_phantom
 from tests.support.serving import serving
 
@@ -201,8 +201,9 @@ def test_addresses_that_nearly_fit(
 def test_a_broken_line_is_not_a_bad_certificate(nginx: NginxServer, connect: Connect) -> None:
     """The agent waits for a line; for a certificate it would stop."""
     for after in (0, 100):
-        with cutting_proxy(nginx.url, after=after, cuts=1000) as proxy:
-            client = connect(proxy.url.replace("http:", "https:"), retries=1)
+        fault = LineFault(kind=FaultKind.CUT, after=after, times=None)
+        with Line(nginx.url, faults=[fault]) as line:
+            client = connect(line.url.replace("http:", "https:"), retries=1)
             with pytest.raises(OrthancUnavailableError):
                 client.system()
 
@@ -213,10 +214,10 @@ def test_a_body_that_breaks_within_tls_is_asked_for_again(
     study = store_phantom(server, tmp_path)
     whole = connect(server.url).inventory(study.series_ids)
     # A record of TLS has up to 16 KiB: one arrives, the next is cut.
-    with cutting_proxy(nginx.url, after=25_000, cuts=1) as proxy:
-        client = connect(proxy.url.replace("http:", "https:"), retries=0)
+    with Line(nginx.url, faults=[LineFault(kind=FaultKind.CUT, after=25_000)]) as line:
+        client = connect(line.url.replace("http:", "https:"), retries=0)
         assert client.inventory(study.series_ids) == whole
-        assert proxy.cuts < 1
+        assert line.stats().hits == 1
 
 
 @pytest.fixture(scope="module")
