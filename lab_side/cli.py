@@ -28,7 +28,7 @@ from common.errors import (
 )
 from common.queue.operator import JobUnknownError
 from lab_side import __version__
-from lab_side.commands import doctor, keygen, queue, status
+from lab_side.commands import doctor, keygen, outbox, queue, status
 from lab_side.config import AgentConfig, ModelConfig, load_config
 from lab_side.log import configure_logging
 
@@ -102,6 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--json", action="store_true", help="print the result as JSON")
     command.set_defaults(command=_segment)
     status.add_to(commands)
+    outbox.add_to(commands)
     queue.add_to(commands)
     doctor.add_to(commands)
     keygen.add_to(commands)

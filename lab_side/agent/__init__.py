@@ -16,4 +16,6 @@
 ``agent``      the loop: scan, heal, claim, drain
 ``doorbell``   wakes the loop when the directory changes
 ``manual``     one segmentation by hand, without a queue
+``status``     what the agent does and what waits, read from outside
+``export``     a SEG that waits, as a file for a person
 """

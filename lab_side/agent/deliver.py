@@ -39,6 +39,7 @@ from common.orthanc import OrthancClient
 from common.queue import ClaimDesk
 from common.queue.lease import new_nonce
 from lab_side.agent.outbox import Draft, Outbox, OutboxEntry, Trouble
+from lab_side.agent.outbox import read_seg as _read_seg
 from lab_side.log import event
 from lab_side.worker.protocol import InspectReply, InspectRequest
 
@@ -258,21 +259,6 @@ class Courier:
             return None
         self._desk.forget_progress(draft.job_id)
         return standing
-
-
-def _read_seg(entry: OutboxEntry) -> bytes:
-    with disk_errors("The outbox cannot be read"):
-        try:
-            data = entry.seg_path.read_bytes()
-        except FileNotFoundError:
-            data = b""
-    if hashlib.sha256(data).hexdigest() != entry.draft.sha256:
-        raise PermanentError(
-            "The SEG in the outbox is damaged or gone.",
-            code="seg-damaged",
-            remedy="Check the disk of the agent's computer, then submit the job again.",
-        )
-    return data
 
 
 def _names(result: ResultManifest, draft: Draft) -> bool:

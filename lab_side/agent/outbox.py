@@ -15,6 +15,7 @@ order is SEG to disk (fsync), folder renamed into the outbox (fsync), then the u
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import logging
 import shutil
 from collections.abc import Iterator
@@ -26,7 +27,7 @@ from filelock import FileLock, Timeout
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
 from common.durable import disk_errors, sync_folder, write_durably
-from common.errors import SegRelayError, TransientError
+from common.errors import PermanentError, SegRelayError, TransientError
 from common.manifest import Provenance, SegmentMeasurement, utc_now
 from common.names import parse_job_name
 from common.queue import Claim
@@ -289,6 +290,44 @@ def read_entries(folder: Path) -> list[OutboxEntry]:
             if path.is_dir():
                 event(logger, logging.WARNING, "unreadable outbox entry", name=path.name)
     return sorted(found, key=lambda entry: (entry.draft.written_at, entry.draft.job_id))
+
+
+def read_seg(entry: OutboxEntry) -> bytes:
+    """The SEG, byte for byte as it was written.
+
+    Raises
+    ------
+    PermanentError
+        ``seg-damaged``: other bytes, or none.
+    LocalDiskError
+        The disk does not give it.
+    """
+    with disk_errors("The outbox cannot be read"):
+        try:
+            data = entry.seg_path.read_bytes()
+        except FileNotFoundError:
+            data = b""
+    if hashlib.sha256(data).hexdigest() != entry.draft.sha256:
+        raise PermanentError(
+            "The SEG in the outbox is damaged or gone.",
+            code="seg-damaged",
+            remedy="Check the disk of the agent's computer, then submit the job again.",
+        )
+    return data
+
+
+def ask_for_retry(home: Path) -> Path:
+    """Ask the agent to try now; returns the file that it removes when it does.
+
+    Raises
+    ------
+    LocalDiskError
+        The disk refused.
+    """
+    wish = waiting_folder(home) / _RETRY
+    with disk_errors("The outbox refused a wish"):
+        wish.touch()
+    return wish
 
 
 def _trouble(error: SegRelayError, *, tries: int, next_at: datetime | None = None) -> Trouble:
