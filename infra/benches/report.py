@@ -50,7 +50,7 @@ def headline_table(report: Mapping[str, Any]) -> Table:
     """The figures that something is expected of."""
     table = make_table("figure", "measured", "as expected")
     for name, held in report["as_expected"].items():
-        table.add_row(name, str(report[name]), {True: "yes", False: "NO", None: "-"}[held])
+        table.add_row(name, str(report.get(name)), {True: "yes", False: "NO", None: "-"}[held])
     return table
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from infra.benches.moving.crew import movers
+from infra.benches.moving.crew import Mover, movers
 from infra.benches.moving.runs import Document, Sample, figures, side_by_side
 from infra.benches.moving.scene import Scene
 
@@ -18,14 +18,15 @@ BLACK_KINDS = ("ours", "ours-pool", "ours-archive")
 
 def noisy(scene: Scene) -> Document:
     """Everybody over every line."""
-    kinds = ("naive", "session", *scene.plan.peers, "ours")
-    found = {name: _over(scene, name, "noisy", kinds) for name in NOISY_LINES}
+    with movers(("naive", "session", *scene.plan.peers, "ours")) as crew:
+        found = {name: _over(scene, crew, name, "noisy") for name in NOISY_LINES}
     return {"downloads": found, **_noisy_headlines(found)}
 
 
 def black(scene: Scene) -> Document:
     """What the choice between pool and archives brings."""
-    found = {name: _over(scene, name, "black", BLACK_KINDS) for name in BLACK_LINES}
+    with movers(BLACK_KINDS) as crew:
+        found = {name: _over(scene, crew, name, "black") for name in BLACK_LINES}
     gains = [seconds(found[name], "ours-pool") / seconds(found[name], "ours") for name in found]
     return {"black_background": found, "sparse_vs_pool": round(min(gains), 2)}
 
@@ -35,16 +36,16 @@ def seconds(line: Mapping[str, Any], kind: str) -> float:
     return float(line["contenders"][kind]["seconds"])
 
 
-def _over(scene: Scene, name: str, study: str, kinds: tuple[str, ...]) -> dict[str, Any]:
+def _over(scene: Scene, crew: Mapping[str, Mover], name: str, study: str) -> dict[str, Any]:
     stored = scene.stored(study)
-    with movers(kinds) as crew, scene.way(name) as way:
+    with scene.way(name) as way:
         samples = side_by_side(scene, crew, way, stored, label=f"{study} {name}")
         limit = way.limit_s(stored.size_bytes)
     return {
         "bytes": stored.size_bytes,
         "instances": len(stored.instances),
         "limit_s": None if limit is None else round(limit, 4),
-        "contenders": {kind: _row(samples, kind, limit) for kind in kinds},
+        "contenders": {kind: _row(samples, kind, limit) for kind in crew},
     }
 
 

@@ -34,6 +34,8 @@ class Plan:
     """In each of the four series."""
     peers: tuple[str, ...]
     seed: int
+    blast_s: float = 2.0
+    """How long the line alone is tried at full bandwidth."""
     lines: Mapping[str, LineProfile | None] = field(default_factory=lambda: dict(LINES))
 
     def chance(self, what: str) -> random.Random:
