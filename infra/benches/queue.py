@@ -26,12 +26,10 @@ see :mod:`infra.benches.naive` and :mod:`infra.benches.peers`; the table says it
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import sys
 import tempfile
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -40,6 +38,7 @@ from common.errors import SegRelayError
 from infra.benches import phases
 from infra.benches.machine import describe_machine, load
 from infra.benches.phases import Plan
+from infra.benches.report import as_expected, step
 from infra.benches.table import print_report
 from infra.debian import repository_root
 from infra.processes import exit_on_termination
@@ -96,19 +95,19 @@ def main(arguments: Sequence[str]) -> int:
 def measure(plan: Plan, folder: Path) -> dict[str, Any]:
     """Run every phase in ``folder``, which is empty; returns the report."""
     machine = describe_machine(folder)
-    with _phase("side by side"):
+    with step("side by side"):
         rivals = phases.side_by_side(plan, folder / "side-by-side")
-    with _phase("beside the naive way"):
+    with step("beside the naive way"):
         growth = phases.growth(plan, folder / "growth")
-    with _phase("history"):
+    with step("history"):
         history = phases.history(plan, folder / "history")
         naive_full = phases.naive_history(plan, folder / "naive-history")
-    with _phase("backlog"):
+    with step("backlog"):
         backlog = phases.backlog(plan, folder / "backlog")
-    with _phase("latency"):
+    with step("latency"):
         latency = {"doorbell": phases.doorbell_latency(plan, folder / "doorbell")}
         latency |= phases.polled_latencies(plan, folder / "scan")
-    with _phase("cloud bucket"):
+    with step("cloud bucket"):
         cloud = phases.cloud(plan)
     machine["load_after"] = load()
     measured = {
@@ -149,15 +148,8 @@ def headlines(measured: Mapping[str, Any]) -> dict[str, Any]:
         **figures,
         "best_durable_peer": best,
         "cycles_vs_best_durable_peer_full_history": min(full, default=None),
-        "as_expected": {name: _holds(name, value) for name, value in figures.items()},
+        "as_expected": as_expected(EXPECTED, figures),
     }
-
-
-def _holds(name: str, value: float | None) -> bool | None:
-    if value is None:
-        return None
-    way, limit = EXPECTED[name]
-    return value >= limit if way == "at least" else value <= limit
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -202,11 +194,3 @@ def _parser() -> argparse.ArgumentParser:
 
 def _agent_default(setting: str) -> float:
     return float(AgentConfig.model_fields[setting].default)
-
-
-@contextlib.contextmanager
-def _phase(name: str) -> Iterator[None]:
-    start = time.monotonic()
-    sys.stderr.write(f"bench: {name} …\n")
-    yield
-    sys.stderr.write(f"bench: {name}: {time.monotonic() - start:.0f} s\n")

@@ -128,7 +128,7 @@ class _Death:
             ("common.queue.claims.ClaimDesk.open", "manifest-read"),
             ("lab_side.agent.folders.WorkFolders.new", "folder-made"),
             ("lab_side.agent.pipeline.fetch", "fetched"),
-            ("lab_side.agent.heartbeat.Heartbeat.beat_now", "start-told"),
+            ("lab_side.agent.pipeline.Pipeline._begin", "start-told"),
             ("lab_side.worker.client.WorkerProcess.segment", "seg-written"),
             ("lab_side.agent.outbox.write_durably", "draft-written"),
             ("lab_side.agent.outbox.Outbox.add", "in-outbox"),

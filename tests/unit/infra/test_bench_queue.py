@@ -13,6 +13,7 @@ from common.local_bucket import LocalBucket
 from common.queue import scan
 from common.ulid import new_ulid
 from infra.benches import queue
+from infra.benches.child import PEERS_PYTHON
 from infra.benches.contender import (
     JOB_BYTES,
     RESULT_BYTES,
@@ -21,7 +22,7 @@ from infra.benches.contender import (
     run_backlog,
     run_steady,
 )
-from infra.benches.crew import PEERS_PYTHON, Worker
+from infra.benches.crew import Worker
 from infra.benches.figures import claim_ratio, claim_us, cycle_us, percentile
 from infra.benches.machine import filesystem
 from infra.benches.naive import Naive
