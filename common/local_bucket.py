@@ -22,8 +22,6 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from filelock import FileLock, Timeout
-
 from common.bucket import ObjectInfo
 from common.durable import sync_folder
 from common.errors import (
@@ -33,12 +31,7 @@ from common.errors import (
     PreconditionFailedError,
     StoreUnavailableError,
 )
-
-LOCK_TIMEOUT = 30.0
-"""Seconds to wait for the lock; held for milliseconds, so this means a hung share."""
-
-LOCK_POLL = 0.002
-"""Seconds between two tries for the lock; it is held for less than that, but for the flushes."""
+from common.folder_lock import locked
 
 SHARING_RETRIES = 25
 SHARING_PAUSE = 0.1
@@ -69,7 +62,7 @@ class LocalBucket:
                 code="bucket-address",
                 remedy="Give a directory that this account may write to.",
             ) from error
-        self._lock = FileLock(self._root / _LOCK, timeout=LOCK_TIMEOUT)
+        self._lock = str(self._root / _LOCK)
         self._sweep_temporary()
 
     @property
@@ -185,9 +178,8 @@ class LocalBucket:
                 raise PreconditionFailedError(f"The beacon {name} is another generation.")
             return self._write_beacon(name, path, _Beacon(generation, dict(metadata)))
 
-    def _locked(self) -> contextlib.AbstractContextManager[object]:
-        """The lock, taken; waits at most :data:`LOCK_TIMEOUT`."""
-        return self._lock.acquire(poll_interval=LOCK_POLL)
+    def _locked(self) -> contextlib.AbstractContextManager[None]:
+        return locked(self._lock)
 
     def _path(self, name: str) -> Path:
         parts = name.split("/")
@@ -240,11 +232,6 @@ class LocalBucket:
     def _store_errors(self) -> Iterator[None]:
         try:
             yield
-        except Timeout as error:
-            raise StoreUnavailableError(
-                f"The queue directory is locked for more than {LOCK_TIMEOUT:.0f} s.",
-                remedy="Look for a hung process or share; it is retried by itself.",
-            ) from error
         except OSError as error:
             raise StoreUnavailableError(
                 f"The queue directory did not answer ({error.strerror or type(error).__name__})."
