@@ -13,13 +13,14 @@ from typing import Any
 
 from common.errors import FixConfigurationError
 from infra.benches.contender import Timing
+from infra.benches.floors import FLOORS
 from infra.debian import repository_root
 from infra.processes import stop_process
 
 PEERS_PYTHON = Path(".cache/bench/bin/python")
 """Below the repository: where ``infra/bench`` put the peers."""
 
-OWN_KINDS = ("relay", "relay-one-look", "relay-gcs", "naive")
+OWN_KINDS = ("relay", "relay-one-look", "relay-gcs", "naive", *FLOORS)
 """Contenders that need this venv; the others live in that of the peers."""
 
 
