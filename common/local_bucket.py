@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from common.bucket import ObjectInfo
-from common.durable import sync_folder
+from common.durable import describe, sync_folder
 from common.errors import (
     FixConfigurationError,
     ObjectExistsError,
@@ -238,9 +238,8 @@ class _StoreErrors:
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         if isinstance(error, OSError):
-            reason = error.strerror or type(error).__name__
             raise StoreUnavailableError(
-                f"The queue directory did not answer ({reason})."
+                f"The queue directory did not answer ({describe(error)})."
             ) from error
 
 
