@@ -28,7 +28,7 @@ def write_durably(path: Path, data: bytes) -> None:
     sync_folder(path.parent)
 
 
-def sync_folder(folder: Path) -> None:
+def sync_folder(folder: str | Path) -> None:
     """Make renames in a folder durable (POSIX); Windows cannot open a folder and needs no call."""
     if os.name != "posix":
         return

@@ -16,6 +16,7 @@ What ``queue`` is made of:
 ``relay``      SegRelay's queue as a contender
 ``naive``      one JSON file a job, rewritten in place
 ``peers``      persist-queue, huey, dirq, litequeue
+``floors``     flushes alone, with no queue around them
 ``worker``     a contender's process
 ``crew``       the starter's side of ``worker``; blocks in turn, so that drift hits all alike
 ``listener``   the agent's loop of look and claim, alone

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from infra.benches.child import Child
 from infra.benches.contender import Timing
+from infra.benches.floors import FLOORS
 
-OWN_KINDS = ("relay", "relay-one-look", "relay-gcs", "naive")
+OWN_KINDS = ("relay", "relay-one-look", "relay-gcs", "naive", *FLOORS)
 """Contenders that need this venv; the others live in that of the peers."""
 
 

@@ -17,6 +17,8 @@ CONTENDERS = {
     "litequeue": ("litequeue", "yes", "NOT DURABLE: only checkpoints"),
     "huey": ("huey SqliteStorage(fsync)", "no", "every commit; a taken job is deleted"),
     "dirq": ("dirq QueueSimple", "yes", "NOT DURABLE: nothing"),
+    "floor-files": ("no queue: a file", "-", "file, folder: what our cycle flushes"),
+    "floor-commits": ("no queue: 3 commits", "-", "3 commits (WAL, FULL): as a peer's cycle"),
 }
 """Label, whether a worker that dies in a job leaves it to others, and what is flushed."""
 
@@ -51,8 +53,8 @@ def print_report(report: Mapping[str, Any]) -> None:
 
 def _headlines(report: Mapping[str, Any]) -> Table:
     table = headline_table(report)
-    extra = "cycles_vs_best_durable_peer_full_history"
-    table.add_row(extra, str(report[extra]), "-")
+    for extra in ("flush_floor_vs_best_durable_peer", "cycles_vs_best_durable_peer_full_history"):
+        table.add_row(extra, str(report[extra]), "-")
     return table
 
 
@@ -63,7 +65,7 @@ def _side_by_side(report: Mapping[str, Any]) -> Table:
         label, acknowledges, flushed = CONTENDERS[kind]
         table.add_row(
             label,
-            _rate(row["claim_us"]),
+            "-" if row["claim_us"] is None else _rate(row["claim_us"]),
             _rate(row["cycle_us"]),
             f"{row['cycle_ratio']:.2f}",
             acknowledges,

@@ -13,6 +13,7 @@ from typing import Any
 
 from infra.benches.answering import answer_lines
 from infra.benches.contender import Contender, run_backlog, run_steady
+from infra.benches.floors import FLOORS
 
 
 def make_contender(kind: str, place: str) -> Contender:
@@ -28,6 +29,8 @@ def make_contender(kind: str, place: str) -> Contender:
         from infra.benches.naive import Naive
 
         return Naive(folder)
+    if kind in FLOORS:
+        return FLOORS[kind](folder)
     from infra.benches import peers
 
     if kind == "litequeue-full":

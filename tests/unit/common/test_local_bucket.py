@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
+import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +16,7 @@ from common.errors import (
     ObjectExistsError,
     ObjectNotFoundError,
     PreconditionFailedError,
+    StoreUnavailableError,
 )
 from common.local_bucket import LocalBucket
 
@@ -53,6 +57,28 @@ def test_move_never_overwrites(bucket: LocalBucket) -> None:
     with pytest.raises(ObjectExistsError):
         bucket.move("a", "b", generation=info.generation)
     assert (bucket.read("a", limit=9), bucket.read("b", limit=9)) == (b"1", b"2")
+
+
+def test_what_cannot_be_looked_at_is_not_overwritten(
+    bucket: LocalBucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = bucket.create("a", b"1")
+    bucket.create("b", b"2")
+    look = os.stat
+
+    def look_in_vain(path: str, **options: Any) -> os.stat_result:
+        if path == str(bucket.root / "b"):
+            raise OSError(errno.EIO, "Input/output error")
+        return look(path, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "stat", look_in_vain)
+        with pytest.raises(StoreUnavailableError):
+            bucket.move("a", "b", generation=info.generation)
+        with pytest.raises(StoreUnavailableError):
+            bucket.create("b", b"3")
+    assert (bucket.read("a", limit=9), bucket.read("b", limit=9)) == (b"1", b"2")
+    assert os.listdir(bucket.root / ".tmp") == []
 
 
 def test_delete_needs_the_right_generation(bucket: LocalBucket) -> None:
@@ -109,8 +135,6 @@ def test_no_name_leaves_the_directory(bucket: LocalBucket, name: str) -> None:
 
 
 def test_a_temporary_file_of_a_killed_process_is_swept_when_old(tmp_path: Path) -> None:
-    import os
-
     bucket = LocalBucket(tmp_path)
     old, fresh = tmp_path / ".tmp/1-dead", tmp_path / ".tmp/2-busy"
     old.write_bytes(b"half")
