@@ -25,7 +25,7 @@ from typing import NamedTuple, TypeVar
 from filelock import FileLock, Timeout
 
 from common.bucket import ObjectInfo
-from common.durable import sync_folder
+from common.durable import describe, is_full, sync_folder
 from common.errors import (
     FixConfigurationError,
     ObjectExistsError,
@@ -64,8 +64,10 @@ class LocalBucket:
         try:
             self._temporary.mkdir(parents=True, exist_ok=True)
         except OSError as error:
+            if is_full(error):
+                raise _disk_full() from error
             raise FixConfigurationError(
-                f"The queue directory {root} cannot be used ({error.strerror}).",
+                f"The queue directory {root} cannot be used ({describe(error)}).",
                 code="bucket-address",
                 remedy="Give a directory that this account may write to.",
             ) from error
@@ -246,9 +248,19 @@ class LocalBucket:
                 remedy="Look for a hung process or share; it is retried by itself.",
             ) from error
         except OSError as error:
+            if is_full(error):
+                raise _disk_full() from error
             raise StoreUnavailableError(
-                f"The queue directory did not answer ({error.strerror or type(error).__name__})."
+                f"The queue directory did not answer ({describe(error)})."
             ) from error
+
+
+def _disk_full() -> StoreUnavailableError:
+    return StoreUnavailableError(
+        "The disk of the queue directory is full.",
+        code="store-full",
+        remedy="Free space on the disk of the queue directory; it is retried by itself.",
+    )
 
 
 class _Beacon(NamedTuple):

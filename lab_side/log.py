@@ -48,6 +48,8 @@ def configure_logging(style: str) -> None:
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)
     root.propagate = False
+    # A log on a full disk loses lines; each loss must not add a traceback to it.
+    logging.raiseExceptions = False
 
 
 def event(logger: logging.Logger, level: int, text: str, **fields: object) -> None:

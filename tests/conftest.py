@@ -32,6 +32,6 @@ def pytest_report_header() -> str:
 def _same_log_for_every_test() -> Iterator[None]:
     """Programs that a test runs in this process set up their own log: undo it."""
     log = logging.getLogger("segrelay")
-    before = (log.handlers[:], log.level, log.propagate)
+    before = (log.handlers[:], log.level, log.propagate, logging.raiseExceptions)
     yield
-    log.handlers[:], log.level, log.propagate = before
+    log.handlers[:], log.level, log.propagate, logging.raiseExceptions = before
