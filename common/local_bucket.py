@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from common.bucket import ObjectInfo
-from common.durable import describe, sync_folder
+from common.durable import describe, is_full, sync_folder
 from common.errors import (
     FixConfigurationError,
     ObjectExistsError,
@@ -59,8 +59,10 @@ class LocalBucket:
         try:
             os.makedirs(self._temporary, exist_ok=True)
         except OSError as error:
+            if is_full(error):
+                raise _disk_full() from error
             raise FixConfigurationError(
-                f"The queue directory {root} cannot be used ({error.strerror}).",
+                f"The queue directory {root} cannot be used ({describe(error)}).",
                 code="bucket-address",
                 remedy="Give a directory that this account may write to.",
             ) from error
@@ -238,12 +240,22 @@ class _StoreErrors:
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         if isinstance(error, OSError):
+            if is_full(error):
+                raise _disk_full() from error
             raise StoreUnavailableError(
                 f"The queue directory did not answer ({describe(error)})."
             ) from error
 
 
 _STORE_ERRORS = _StoreErrors()
+
+
+def _disk_full() -> StoreUnavailableError:
+    return StoreUnavailableError(
+        "The disk of the queue directory is full.",
+        code="store-full",
+        remedy="Free space on the disk of the queue directory; it is retried by itself.",
+    )
 
 
 class _Beacon(NamedTuple):

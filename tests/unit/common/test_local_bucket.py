@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import multiprocessing
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -182,3 +183,40 @@ def test_a_directory_that_cannot_be_made_is_a_setting_to_fix(tmp_path: Path) -> 
     with pytest.raises(FixConfigurationError) as caught:
         LocalBucket(tmp_path / "file" / "queue")
     assert caught.value.code == "bucket-address"
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_told_with_its_remedy(
+    bucket: LocalBucket, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    info = bucket.create("v1/a.json", b"1")
+
+    def refuse(_handle: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    writes: list[Callable[[], object]] = [
+        lambda: bucket.create("v1/b.json", b"2"),
+        lambda: bucket.replace("v1/a.json", b"2"),
+        lambda: bucket.light("v1/c.json", {}, generation=0),
+        lambda: bucket.move("v1/a.json", "v1/new/a.json", generation=info.generation),
+    ]
+    for write in writes:
+        with pytest.raises(StoreUnavailableError) as caught:
+            write()
+        assert caught.value.code == "store-full"
+        assert caught.value.remedy.startswith("Free space on ")
+    monkeypatch.undo()
+    assert bucket.read("v1/a.json", limit=9) == b"1"
+    assert list((bucket.root / ".tmp").iterdir()) == []
+
+
+def test_a_queue_that_cannot_be_made_on_a_full_disk_is_no_wrong_setting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_arguments: object, **_options: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(StoreUnavailableError):
+        LocalBucket(tmp_path / "queue")
