@@ -33,6 +33,8 @@ bytes in memory to the server's answer; then the stored bytes are compared, and 
 ``upload20_vs_plain``       plain POST's time / ours at 30 ms, 20 Mbit
 ``server_cpu_s``            Orthanc's processor time for our download of noisy images, the
                             largest of the lines
+``sustained_vs_slowest_``   the slowest stage's time alone / the time a job of the real agent
+``stage``                   with a backlog: see :mod:`infra.benches.moving.sustained`
 ==========================  ================================================================
 """
 
@@ -54,6 +56,7 @@ from infra.benches.moving.crew import PEERS
 from infra.benches.moving.downloads import black, noisy
 from infra.benches.moving.runs import Document
 from infra.benches.moving.scene import Plan, Scene
+from infra.benches.moving.sustained import sustained
 from infra.benches.moving.table import print_report
 from infra.benches.moving.upload import upload
 from infra.benches.report import as_expected, step
@@ -65,6 +68,7 @@ PHASES: dict[str, Callable[[Scene], Document]] = {
     "noisy images": noisy,
     "black background": black,
     "upload": upload,
+    "sustained run": sustained,
 }
 """Each returns what it adds to the report: its headline figures, and the rest under one key."""
 
@@ -77,6 +81,7 @@ EXPECTED = {
     "sparse_vs_pool": ("at least", 1.7),
     "upload20_vs_plain": ("at least", 5.0),
     "server_cpu_s": ("at most", 0.3),
+    "sustained_vs_slowest_stage": ("at least", 0.9),
 }
 
 DEFAULT_SEED = 20_261_124
@@ -91,6 +96,7 @@ def main(arguments: Sequence[str]) -> int:
     plan = Plan(
         rounds=1 if options.quick else options.rounds,
         instances=QUICK_INSTANCES if options.quick else options.instances,
+        jobs=2 if options.quick else options.jobs,
         peers=() if options.no_peers else PEERS,
         seed=options.seed,
     )
@@ -137,6 +143,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, default=3, help="runs of each (default: 3)")
     parser.add_argument(
         "--instances", type=int, default=155, help="slices in each of 4 series (default: 155)"
+    )
+    parser.add_argument(
+        "--jobs", type=int, default=20, help="jobs of the sustained run (default: 20)"
     )
     parser.add_argument(
         "--quick",

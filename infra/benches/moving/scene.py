@@ -34,6 +34,10 @@ class Plan:
     """In each of the four series."""
     peers: tuple[str, ...]
     seed: int
+    jobs: int = 20
+    """Of the sustained run."""
+    jobs_alone: int = 3
+    """One at a time before it."""
     blast_s: float = 2.0
     """How long the line alone is tried at full bandwidth."""
     lines: Mapping[str, LineProfile | None] = field(default_factory=lambda: dict(LINES))

@@ -36,6 +36,8 @@ def print_report(report: Mapping[str, Any]) -> None:
             console.print(_download_table(f"{title}, {_line(report, name)}", line))
     if "upload" in report:
         console.print(_upload_table(report))
+    if "sustained" in report:
+        console.print(_sustained_table(report["sustained"]))
     if "line_alone" in report:
         console.print(_line_table(report))
 
@@ -79,6 +81,18 @@ def _upload_table(report: Mapping[str, Any]) -> Table:
             f"{row['client_cpu_s']:.3f}",
             f"{row['server_cpu_s']:.3f}",
         )
+    return table
+
+
+def _sustained_table(run: Mapping[str, Any]) -> Table:
+    title = f"{run['jobs']} jobs at once, a result every {run['period_s']:.2f} s"
+    table = make_table(title, "alone, s", "together, s")
+    for name, seconds in run["stages_alone_s"].items():
+        label = f"{name} (slowest)" if name == run["slowest_stage"] else name
+        table.add_row(label, f"{seconds:.2f}", f"{run['stages_together_s'][name]:.2f}")
+    for who in ("agent", "worker"):
+        first, second = run[f"{who}_peak_mib"]
+        table.add_row(f"{who}: peak MiB, first half and second", f"{first:.0f}", f"{second:.0f}")
     return table
 
 

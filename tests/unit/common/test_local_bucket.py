@@ -217,6 +217,6 @@ def test_a_queue_that_cannot_be_made_on_a_full_disk_is_no_wrong_setting(
     def refuse(*_arguments: object, **_options: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    monkeypatch.setattr(Path, "mkdir", refuse)
+    monkeypatch.setattr(os, "mkdir", refuse)
     with pytest.raises(StoreUnavailableError):
         LocalBucket(tmp_path / "queue")

@@ -37,6 +37,8 @@ TINY = Plan(
     peers=(),
     seed=1,
     blast_s=0.05,
+    jobs=2,
+    jobs_alone=1,
     lines={name: line and FAST for name, line in LINES.items()},
 )
 
@@ -159,6 +161,7 @@ def test_the_byte_limit_is_full_bandwidth_and_two_round_trips() -> None:
         ("sparse_vs_pool", 1.7, 1.69),
         ("upload20_vs_plain", 5.0, 4.9),
         ("server_cpu_s", 0.3, 0.31),
+        ("sustained_vs_slowest_stage", 0.9, 0.89),
     ],
 )
 def test_what_is_expected_is_compared_the_right_way_round(
@@ -189,6 +192,10 @@ def test_a_tiny_run_has_every_figure(report: dict[str, Any]) -> None:
     assert set(report["upload"]["contenders"]) == set(UPLOAD_KINDS)
     assert set(report["line_alone"]) == {"unlimited", "wan10", "wan30", "thin30", "upload20"}
     assert report["machine"]["cores"] > 0
+    run = report["sustained"]
+    assert set(run["stages_alone_s"]) == set(run["stages_together_s"])
+    assert run["slowest_stage"] in run["stages_alone_s"]
+    assert min(run["agent_peak_mib"] + run["worker_peak_mib"]) > 0
 
 
 def test_no_line_is_faster_than_its_limit(report: dict[str, Any]) -> None:
