@@ -9,6 +9,7 @@ that may be repeated, and run at the same time anywhere, without harm.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -33,7 +34,7 @@ from common.queue import (
     scan,
 )
 from common.queue.lease import store_now
-from common.ulid import new_ulid
+from common.ulid import is_ulid, new_ulid
 from gcp_side.labseg.conf import get_bucket, get_conf
 from gcp_side.labseg.errors import JobNotFoundError, JobStateError, SubmissionRefusedError
 from gcp_side.labseg.models import CHANGEABLE_STATES, OPEN_STATES, EventKind, Job, JobEvent, State
@@ -65,6 +66,8 @@ class Submission:
     """Those configured for the profile unless given."""
     priority: int | None = None
     """0..9, 0 first; the usual one unless given."""
+    study_id: str | None = None
+    """Orthanc id of the study that all series must belong to; any one study unless given."""
     requested_by: User | None = None
 
 
@@ -178,6 +181,12 @@ def _new_job(submission: Submission, *, orthanc: Orthanc) -> Job:
     profile = submission.profile or conf.usual_profile
     roles = roles_of(profile, conf, submission.roles)
     selection = select(submission.series_ids, roles, orthanc)
+    if submission.study_id not in (None, selection.study_id):
+        raise SubmissionRefusedError(
+            "The series do not belong to this study.",
+            code="other-study",
+            remedy="Choose series of the study.",
+        )
     priority = conf.priority if submission.priority is None else submission.priority
     now = timezone.now()
     job = Job(
@@ -260,7 +269,11 @@ def find(job_id: str) -> Job:
     Raises
     ------
     JobNotFoundError
+        There is none, or it is no id at all.
     """
+    if not is_ulid(job_id):
+        # PostgreSQL refuses some characters with an error of its own.
+        raise JobNotFoundError("There is no job of this id.")
     try:
         return Job.objects.get(pk=job_id)
     except Job.DoesNotExist:
@@ -282,6 +295,21 @@ def refresh(job: Job) -> Job:
     except TransientError as error:
         log.warning("job %s: not refreshed: %s", job.pk, error.message)
     return job
+
+
+def refresh_together(jobs: Sequence[Job]) -> None:
+    """As :func:`refresh`, for many jobs with one listing, at most once in ``REFRESH_SECONDS``."""
+    live = [job for job in jobs if job.is_open]
+    pause = get_conf().refresh_seconds
+    if not live or (pause and not cache.add("labseg:refresh-together", True, timeout=pause)):
+        return
+    try:
+        bucket = get_bucket()
+        view = scan(bucket)
+        for job in live:
+            _follow(job, bucket, view)
+    except TransientError as error:
+        log.warning("open jobs: not refreshed: %s", error.message)
 
 
 def sync_all() -> SyncReport:

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
-from django.contrib.auth.models import User
 from django.core.cache import caches
 from django.core.management import CommandError, call_command
 from PIL import Image
@@ -29,7 +28,7 @@ from gcp_side.labseg.orthanc import orthanc_id
 from infra.orthanc import OrthancServer
 from tests.support.orthanc import orthanc  # noqa: F401
 from tests.support.seg_study import SHAPE, BoolArray, SegStudy, example_mask, write_seg_study
-from tests.unit.gcp_side.fakes import FakeAgent
+from tests.unit.gcp_side.fakes import FakeAgent, radiologist
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -63,7 +62,7 @@ def site(settings: Settings, tmp_path: Path, orthanc: OrthancServer) -> Iterator
 @pytest.fixture
 def client() -> APIClient:
     client = APIClient()
-    client.force_authenticate(User.objects.create_user("radiologist"))
+    client.force_authenticate(radiologist())
     return client
 
 

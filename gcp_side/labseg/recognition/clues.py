@@ -73,7 +73,7 @@ class Clue:
     def text(self) -> str:
         """The sentence in the active language, without its full stop."""
         names = {
-            key: gettext(value) if key == "other" else value
+            key: gettext(str(value)) if key == "other" else value
             for key, value in self.parameters.items()
         }
         return gettext(CLUES[self.code]).format(**names)
