@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import random
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO, StringIO
@@ -26,6 +28,8 @@ from gcp_side.labseg.conf import get_bucket
 from gcp_side.labseg.models import Job, State
 from gcp_side.labseg.orthanc import orthanc_id
 from infra.orthanc import OrthancServer
+from tests.conftest import SEED
+from tests.support.imaging_cases import real_study
 from tests.support.orthanc import orthanc  # noqa: F401
 from tests.support.seg_study import SHAPE, BoolArray, SegStudy, example_mask, write_seg_study
 from tests.unit.gcp_side.fakes import FakeAgent, radiologist
@@ -172,6 +176,95 @@ def test_an_image_is_no_segmentation(
     assert (answer.status_code, answer.json()["code"]) == (400, "not-a-segmentation")
     answer = client.get(f"/api/mri/segmentation/instances/{orthanc_id('none')}/frames/")
     assert (answer.status_code, answer.json()["code"]) == (404, "orthanc-not-found")
+
+
+def test_studies_and_series_as_the_page_asks(
+    client: APIClient,
+    orthanc: OrthancServer,  # noqa: F811
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """One module shares an Orthanc: there are more studies than this one."""
+    stored = store(orthanc, tmp_path / "study")
+    with orthanc.session() as session:
+        study_id = session.get(f"{orthanc.url}/series/{stored.series[0]}").json()["ParentStudy"]
+    listed: Any = client.get("/api/mri/segmentation/studies/", {"page_size": 200}).json()
+    (entry,) = [item for item in listed["studies"] if item["study_id"] == study_id]
+    assert (entry["modalities"], entry["series"]) == (["MR", "SEG"], 5)
+    assert entry["patient_name"] == "Test^Patient"
+
+    shown: Any = client.get(f"/api/mri/segmentation/studies/{study_id}/").json()
+    assert shown["study"] == entry
+    read = {item["series_id"]: item for item in shown["series"]}
+    assert set(stored.series) < read.keys()
+    first = read[stored.series[0]]
+    assert (first["instances"], first["rows"], first["columns"]) == SHAPE
+    assert sorted(item["series_id"] for item in shown["roles"]) == sorted(stored.series)
+    # Four copies of one series: nothing can tell them apart.
+    assert {item["confidence"] for item in shown["roles"]} == {"guess"}
+    missing: Any = client.get(f"/api/mri/segmentation/studies/{stored.series[0]}/")
+    assert missing.status_code == 404
+    assert "Test^Patient" not in caplog.text
+
+
+def test_health(client: APIClient) -> None:
+    answer: Any = client.get("/api/mri/segmentation/health/").json()
+    assert (answer["status"], answer["orthanc"], answer["queue"]) == ("ok", "ok", "ok")
+
+
+@pytest.mark.parametrize(
+    ("name", "roles", "sure"),
+    [
+        (
+            "breast-dce",
+            {f"dce-{number}": f"DCE-MRI Sequence {number + 1}" for number in range(4)},
+            {"likely"},
+        ),
+        (
+            "brain-glioma",
+            {
+                "t1": "T1 AX",
+                "t1c": "MRHR T1 AX POST GAD",
+                "t2": "MRHR T2 AX",
+                "flair": "MRHR FLAIR AX",
+            },
+            {"certain", "likely"},
+        ),
+    ],
+)
+def test_the_roles_of_real_studies(
+    client: APIClient,
+    orthanc: OrthancServer,  # noqa: F811
+    settings: Settings,
+    name: str,
+    roles: dict[str, str],
+    sure: set[str],
+) -> None:
+    study_id = upload_real(orthanc, name)
+    settings.SEGRELAY = settings.SEGRELAY | {
+        "PROFILES": {"real": list(roles)},
+        "DEFAULT_PROFILE": "real",
+    }
+    shown: Any = client.get(f"/api/mri/segmentation/studies/{study_id}/").json()
+    described = {item["series_id"]: item["description"] for item in shown["series"]}
+    found = {item["role"]: described[item["series_id"]] for item in shown["roles"]}
+    assert found == roles
+    assert {item["confidence"] for item in shown["roles"]} == sure
+
+
+def upload_real(server: OrthancServer, name: str) -> str:
+    """Upload a real study in random order; returns Orthanc's id of it."""
+    archive = real_study(name)
+    lab = OrthancClient(
+        OrthancSettings(url=server.url, user=server.user, password=SecretStr(server.password))
+    )
+    with zipfile.ZipFile(archive) as files:
+        names = [item for item in files.namelist() if not item.endswith("/")]
+        random.Random(SEED).shuffle(names)
+        replies = [lab.upload(files.read(item)) for item in names]
+    study: str = lab.transport.call_json("GET", f"/instances/{replies[0].orthanc_id}/study")["ID"]
+    lab.close()
+    return study
 
 
 def test_a_segmentation_is_no_input(orthanc: OrthancServer, tmp_path: Path) -> None:  # noqa: F811

@@ -148,7 +148,7 @@ def study_entry(**changes: str) -> StudyEntry:
     return StudyEntry(**(values | changes))
 
 
-def series_entry(number: int, **changes: Any) -> SeriesEntry:
+def series_entry(number: int, /, **changes: Any) -> SeriesEntry:
     """Input series ``number``, as the index has it."""
     values: dict[str, Any] = {
         "orthanc_id": series_id(number),
