@@ -27,6 +27,9 @@ from gcp_side.site.environment import flag, required, secret, text, words
 
 HSTS_SECONDS = 365 * 24 * 3600
 
+DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024
+"""Bytes of a request's body: sixteen ids and a few names are the longest."""
+
 DEBUG = flag("SEGRELAY_DEBUG", default=False)
 HTTPS = flag("SEGRELAY_HTTPS", default=not DEBUG)
 

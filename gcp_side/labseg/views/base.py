@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 from django.contrib.auth.models import User
 from rest_framework import status
 from rest_framework.authentication import BasicAuthentication, SessionAuthentication
-from rest_framework.parsers import JSONParser
 from rest_framework.permissions import BasePermission, IsAuthenticated
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
@@ -31,6 +30,7 @@ from gcp_side.labseg.errors import (
     SegmentationUnreadableError,
     SubmissionRefusedError,
 )
+from gcp_side.labseg.parsers import ShallowJSONParser, check_size
 from gcp_side.labseg.throttles import ReadThrottle
 
 log = logging.getLogger(__name__)
@@ -65,8 +65,13 @@ class LabsegView(APIView):
     authentication_classes = (SessionAuthentication, BasicAuthentication)
     permission_classes = (IsAuthenticated, HasJobPermission)
     throttle_classes: Sequence[type[BaseThrottle]] = (ReadThrottle,)
-    parser_classes = (JSONParser,)
+    parser_classes = (ShallowJSONParser,)
     renderer_classes = (JSONRenderer,)
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Who asks, whether they may, and how often; nothing is read of a body too large."""
+        check_size(request)
+        super().initial(request, *args, **kwargs)
 
     def handle_exception(self, exc: Exception) -> Response:
         """Errors of :mod:`common.errors` become answers; others are the framework's."""
