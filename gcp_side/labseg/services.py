@@ -37,10 +37,19 @@ from common.queue.lease import store_now
 from common.ulid import is_ulid, new_ulid
 from gcp_side.labseg.conf import get_bucket, get_conf
 from gcp_side.labseg.errors import JobNotFoundError, JobStateError, SubmissionRefusedError
-from gcp_side.labseg.models import CHANGEABLE_STATES, OPEN_STATES, EventKind, Job, JobEvent, State
+from gcp_side.labseg.models import (
+    CHANGEABLE_STATES,
+    FINAL_STATES,
+    OPEN_STATES,
+    EventKind,
+    Job,
+    JobEvent,
+    State,
+)
 from gcp_side.labseg.orthanc import Orthanc
 from gcp_side.labseg.outcome import columns_of
 from gcp_side.labseg.selection import Selection, roles_of, select
+from gcp_side.labseg.signals import job_finished
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -263,6 +272,11 @@ def manifest_of(job: Job) -> JobManifest:
     )
 
 
+def name_of(job: Job) -> JobName:
+    """The name under which a job is published."""
+    return JobName(priority=job.priority, job_id=job.job_id, profile=job.profile, fence=0)
+
+
 def find(job_id: str) -> Job:
     """The job of this id.
 
@@ -410,7 +424,7 @@ def _publish(job: Job, desk: SiteDesk) -> bool:
 def _follow(job: Job, bucket: Bucket, view: QueueView) -> bool:
     """Ingest what the bucket says of one job; publish it again when it never arrived."""
     desk = SiteDesk(bucket)
-    name = JobName(priority=job.priority, job_id=job.job_id, profile=job.profile, fence=0)
+    name = name_of(job)
     found = desk.find(name, view)
     if job.cancel_requested_at is not None and found.state in LIVE:
         _call_off(job, bucket, desk)
@@ -451,6 +465,9 @@ def _write(job: Job, columns: dict[str, Any], attempts: tuple[AttemptRecord, ...
                 _tell_attempt(job, record, at=now)
             if "state" in columns:
                 _tell(job, EventKind(job.state), at=now)
+            if job.state in FINAL_STATES:
+                # Whoever changed the row is the only one to say so: no end changes again.
+                transaction.on_commit(partial(job_finished.send_robust, Job, job=job))
     return bool(changed)
 
 

@@ -17,7 +17,7 @@ from common.errors import (
     OrthancUnavailableError,
 )
 from common.queue import scan
-from gcp_side.labseg.models import Job, State
+from gcp_side.labseg.models import Job
 from tests.unit.gcp_side.fakes import (
     FOUR,
     SEG_ID,
@@ -267,28 +267,3 @@ def test_a_session_needs_the_csrf_token(orthanc: FakeOrthanc, user: User) -> Non
     )
     assert answer.status_code == 403
     assert not Job.objects.exists()
-
-
-@pytest.mark.usefixtures("orthanc")
-class TestAdmin:
-    """To look at, never to change."""
-
-    @pytest.fixture
-    def admin(self) -> Client:
-        client = Client()
-        client.force_login(User.objects.create_superuser("admin"))
-        return client
-
-    def test_shows_jobs_and_their_history(self, client: APIClient, admin: Client) -> None:
-        job_id = post(client, {"sequence_series_ids": list(FOUR)}).json()["request_id"]
-        assert job_id in admin.get("/admin/labseg/job/").content.decode()
-        page = admin.get(f"/admin/labseg/job/{job_id}/change/").content.decode()
-        assert "put into the queue" in page
-
-    def test_changes_nothing(self, client: APIClient, admin: Client) -> None:
-        job_id = post(client, {"sequence_series_ids": list(FOUR)}).json()["request_id"]
-        change = f"/admin/labseg/job/{job_id}/change/"
-        assert admin.post(change, {"state": "succeeded"}).status_code == 403
-        assert admin.post(f"/admin/labseg/job/{job_id}/delete/", {"post": "yes"}).status_code == 403
-        assert admin.get("/admin/labseg/job/add/").status_code == 403
-        assert Job.objects.get().state == State.PENDING
