@@ -8,7 +8,7 @@
 ``SEGRELAY_SIGNING_KEY``        optional (or ``…_FILE``): signs jobs; ``labseg keygen`` makes one
 ``SEGRELAY_AGENT_KEYS``         optional: public keys of the agents whose results are believed
 ``SEGRELAY_DEFAULT_PROFILE``    the profile of requests that name none
-``SEGRELAY_DATABASE``           path of the SQLite file
+``SEGRELAY_DATABASE``           path of a SQLite file, or ``postgresql://…`` (or ``…_FILE``)
 ``SEGRELAY_SECRET_KEY``         Django's secret key (or ``…_FILE``), at least 50 characters
 ``SEGRELAY_ALLOWED_HOSTS``      host names of this site, separated by commas
 ``SEGRELAY_TRUSTED_ORIGINS``    optional: ``https://…`` origins for CSRF, behind a proxy
@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import secrets
 
+from gcp_side.site.database import database
 from gcp_side.site.environment import flag, required, secret, text, words
 
 HSTS_SECONDS = 365 * 24 * 3600
@@ -85,21 +86,14 @@ WSGI_APPLICATION = "gcp_side.site.wsgi.application"
 LOGIN_URL = "admin:login"
 
 DATABASES = {
-    "default": {
-        "ENGINE": "django.db.backends.sqlite3",
-        "NAME": text("SEGRELAY_DATABASE")
+    "default": database(
+        secret("SEGRELAY_DATABASE")
         or (
             "segrelay.sqlite3"
             if DEBUG
             else required("SEGRELAY_DATABASE", "", "Set it to the path of the SQLite file.")
-        ),
-        # The defaults answer "database is locked" as soon as two processes write.
-        "OPTIONS": {
-            "transaction_mode": "IMMEDIATE",
-            "timeout": 20,
-            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
-        },
-    }
+        )
+    )
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
