@@ -294,6 +294,17 @@ def find(job_id: str) -> Job:
         raise JobNotFoundError("There is no job of this id.") from None
 
 
+def take_in(job_id: str) -> Job:
+    """Bring a job up to date now: something tells that the bucket has news of it.
+
+    Raises
+    ------
+    JobNotFoundError
+    StoreUnavailableError
+    """
+    return _look(find(job_id))
+
+
 def refresh(job: Job) -> Job:
     """Read through to the bucket, at most once in ``REFRESH_SECONDS``; returns the newest row.
 

@@ -6,6 +6,7 @@ from django.urls import URLPattern, URLResolver, include, path
 
 from gcp_side.labseg.views.frames import SegmentationFrames
 from gcp_side.labseg.views.lab import Agents, Health, Profiles
+from gcp_side.labseg.views.push import Push
 from gcp_side.labseg.views.requests import (
     CancelRequest,
     RequestEvents,
@@ -44,6 +45,7 @@ _segmentation: list[URLPattern | URLResolver] = [
     path("requests/", Requests.as_view(), name="requests"),
     path("requests/<str:request_id>/", include(_requests)),
     path("status/<str:request_id>/", SegmentationStatus.as_view(), name="status"),
+    path("push/", Push.as_view(), name="push"),
     path("instances/<str:seg_instance_id>/frames/", SegmentationFrames.as_view(), name="frames"),
 ]
 

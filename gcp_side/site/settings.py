@@ -7,6 +7,8 @@
 ``SEGRELAY_ORTHANC_CA_FILE``    optional: PEM file to trust for Orthanc's certificate
 ``SEGRELAY_SIGNING_KEY``        optional (or ``…_FILE``): signs jobs; ``labseg keygen`` makes one
 ``SEGRELAY_AGENT_KEYS``         optional: public keys of the agents whose results are believed
+``SEGRELAY_PUSH_AUDIENCE``      optional: audience of Pub/Sub's tokens, with
+                                ``SEGRELAY_PUSH_SERVICE_ACCOUNT``, the account that signs them
 ``SEGRELAY_DEFAULT_PROFILE``    the profile of requests that name none
 ``SEGRELAY_DATABASE``           path of a SQLite file, or ``postgresql://…`` (or ``…_FILE``)
 ``SEGRELAY_SECRET_KEY``         Django's secret key (or ``…_FILE``), at least 50 characters
@@ -164,5 +166,7 @@ SEGRELAY = {
     "AGENT_KEYS": words("SEGRELAY_AGENT_KEYS"),
     "PROFILES": {"demo": _DCE_PHASES, "breast-dce-swinunetr": _DCE_PHASES},
     "DEFAULT_PROFILE": text("SEGRELAY_DEFAULT_PROFILE", "demo"),
+    "PUSH_AUDIENCE": text("SEGRELAY_PUSH_AUDIENCE"),
+    "PUSH_SERVICE_ACCOUNT": text("SEGRELAY_PUSH_SERVICE_ACCOUNT"),
     "CACHE": "segmentations",
 }

@@ -5,6 +5,7 @@
 ``requests``  the jobs: one, all, their history; cancel, retry
 ``studies``   the studies of Orthanc, with recognised roles
 ``lab``       agents, profiles on offer, health
+``push``      notifications of the bucket
 ``frames``    a SEG as masks on the displayed slices
 
 Every answer has ``success``. A refusal is

@@ -8,7 +8,11 @@ from typing import Any, ClassVar
 
 from django.contrib.auth.models import User
 from rest_framework import status
-from rest_framework.authentication import BasicAuthentication, SessionAuthentication
+from rest_framework.authentication import (
+    BaseAuthentication,
+    BasicAuthentication,
+    SessionAuthentication,
+)
 from rest_framework.permissions import BasePermission, IsAuthenticated
 from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
@@ -62,8 +66,11 @@ class LabsegView(APIView):
 
     needs: ClassVar[str] = "labseg.view_job"
     """The permission of Django's that a caller must have."""
-    authentication_classes = (SessionAuthentication, BasicAuthentication)
-    permission_classes = (IsAuthenticated, HasJobPermission)
+    authentication_classes: Sequence[type[BaseAuthentication]] = (
+        SessionAuthentication,
+        BasicAuthentication,
+    )
+    permission_classes: Sequence[type[BasePermission]] = (IsAuthenticated, HasJobPermission)
     throttle_classes: Sequence[type[BaseThrottle]] = (ReadThrottle,)
     parser_classes = (ShallowJSONParser,)
     renderer_classes = (JSONRenderer,)

@@ -89,6 +89,9 @@ ROWS = (
         needs="add_job",
     ),
 )
+WITHOUT_USER = {"push"}
+"""Called by programs that show another proof; tested beside what checks it."""
+
 POSTS = tuple(row for row in ROWS if row.method == "post")
 WITH_ID = tuple(row for row in ROWS if row.arguments)
 
@@ -118,7 +121,7 @@ def names(patterns: list[URLPattern | URLResolver]) -> Iterator[str | None]:
 
 def test_every_endpoint_has_a_row() -> None:
     found = sorted(map(str, names(get_resolver("gcp_side.labseg.urls").url_patterns)))
-    assert found == sorted(row.name for row in ROWS)
+    assert found == sorted({row.name for row in ROWS} | WITHOUT_USER)
 
 
 def session_of(user: User) -> Client:

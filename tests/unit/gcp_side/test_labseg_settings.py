@@ -43,6 +43,7 @@ PASSWORD = "hunter2-orthanc"
         ({"MAX_ATTEMPTS": 0}, "MAX_ATTEMPTS"),
         ({"SUBMIT_RATE": "often"}, "SUBMIT_RATE"),
         ({"CACHE": "nowhere"}, "CACHE"),
+        ({"PUSH_AUDIENCE": "https://seg.example.org"}, "PUSH_AUDIENCE"),
         ({"ORTHANC_PASSWORT": PASSWORD}, "ORTHANC_PASSWORT"),
     ],
 )
