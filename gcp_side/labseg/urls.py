@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.apps import apps
 from django.urls import URLPattern, URLResolver, include, path
 
 from gcp_side.labseg.views.frames import SegmentationFrames
@@ -48,5 +49,11 @@ _segmentation: list[URLPattern | URLResolver] = [
     path("push/", Push.as_view(), name="push"),
     path("instances/<str:seg_instance_id>/frames/", SegmentationFrames.as_view(), name="frames"),
 ]
+
+if apps.is_installed("drf_spectacular"):
+    from gcp_side.labseg.openapi import OpenApiSchema, describe
+
+    describe()
+    _segmentation.append(path("schema/", OpenApiSchema.as_view(), name="schema"))
 
 urlpatterns = [path("segmentation/", include(_segmentation))]

@@ -24,6 +24,7 @@
 from __future__ import annotations
 
 import secrets
+from importlib.util import find_spec
 
 from gcp_side.site.database import database
 from gcp_side.site.environment import flag, required, secret, text, words
@@ -58,6 +59,9 @@ INSTALLED_APPS = [
     "rest_framework",
     "gcp_side.labseg",
 ]
+if find_spec("drf_spectacular"):
+    # Optional: the endpoints' OpenAPI description.
+    INSTALLED_APPS.append("drf_spectacular")
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",

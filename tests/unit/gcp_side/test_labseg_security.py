@@ -79,6 +79,7 @@ ROWS = (
     Row(name="events", arguments=_JOB),
     Row(name="cancel", method="post", arguments=_JOB, needs="change_job"),
     Row(name="retry", method="post", arguments=_JOB, body={}, needs="change_job"),
+    Row(name="schema"),
     Row(name="studies"),
     Row(name="study", arguments=_STUDY),
     Row(
