@@ -7,19 +7,16 @@ import json
 import random
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pydicom
 import pytest
 from django.core.cache import caches
 from django.core.management import CommandError, call_command
 from PIL import Image
 from pydantic import SecretStr
-from pydicom.uid import generate_uid
 from pytest_django import Settings
 from rest_framework.test import APIClient
 
@@ -31,21 +28,11 @@ from infra.orthanc import OrthancServer
 from tests.conftest import SEED
 from tests.support.imaging_cases import real_study
 from tests.support.orthanc import orthanc  # noqa: F401
-from tests.support.seg_study import SHAPE, BoolArray, SegStudy, example_mask, write_seg_study
+from tests.support.seg_study import SHAPE, BoolArray, example_mask
+from tests.support.stored_study import Stored, store
 from tests.unit.gcp_side.fakes import FakeAgent, radiologist
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-UPLOAD_SEED = 5
-
-
-@dataclass(frozen=True)
-class Stored:
-    """A study of four series, and a SEG on the first, in Orthanc."""
-
-    series: tuple[str, ...]
-    seg: str
-    mask: BoolArray
 
 
 @pytest.fixture(autouse=True)
@@ -68,43 +55,6 @@ def client() -> APIClient:
     client = APIClient()
     client.force_authenticate(radiologist())
     return client
-
-
-def store(server: OrthancServer, folder: Path, mask: BoolArray | None = None) -> Stored:
-    """Upload a study, slices in random order."""
-    folder.mkdir()
-    study = write_seg_study(folder, mask=mask)
-    lab = OrthancClient(
-        OrthancSettings(url=server.url, user=server.user, password=SecretStr(server.password))
-    )
-    files = [path.read_bytes() for path in study.sources]
-    rng = np.random.default_rng(UPLOAD_SEED)
-    series = []
-    for copy in range(4):
-        phase = files if copy == 0 else another_phase(study)
-        replies = [lab.upload(phase[index]) for index in rng.permutation(len(phase))]
-        series.append(series_of(lab, replies[0].orthanc_id))
-    seg = lab.upload(study.seg.read_bytes()).orthanc_id
-    lab.close()
-    return Stored(tuple(series), seg, study.mask)
-
-
-def another_phase(study: SegStudy) -> list[bytes]:
-    """The same slices as another series of the same study."""
-    series, files = generate_uid(), []
-    for path in study.sources:
-        dataset = pydicom.dcmread(path)
-        dataset.SeriesInstanceUID, dataset.SOPInstanceUID = series, generate_uid()
-        dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
-        buffer = BytesIO()
-        dataset.save_as(buffer)
-        files.append(buffer.getvalue())
-    return files
-
-
-def series_of(lab: OrthancClient, instance: str) -> str:
-    answer: str = lab.transport.call_json("GET", f"/instances/{instance}")["ParentSeries"]
-    return answer
 
 
 def frames(client: APIClient, stored: Stored, **query: str) -> BoolArray:

@@ -27,8 +27,9 @@ from common.manifest import (
     SegmentMeasurement,
     SegReference,
 )
-from common.offers import Offer
+from common.offers import Offer, OfferedRole, OfferedSegment
 from common.orthanc import SeriesInfo
+from common.profiles import Text
 from common.queue import Beat, BeatJob, Claim, ClaimDesk, Identity, scan
 from common.queue.lease import new_nonce
 from gcp_side.labseg.orthanc import SeriesEntry, SlicePlace, StudyEntry, orthanc_id
@@ -40,6 +41,21 @@ STUDY_ID = orthanc_id(PATIENT_ID, STUDY_UID)
 NOW = datetime(2026, 5, 4, 3, 2, 1, tzinfo=timezone.utc)
 
 SEG_ID = orthanc_id("seg")
+
+
+ROLES = ("dce-0", "dce-1", "dce-2", "dce-3")
+
+OFFER = Offer(
+    name="brain",
+    title=Text(en="Brain", ko="뇌"),
+    intended_use=Text(en="Research.", ko="연구용."),
+    roles=(
+        OfferedRole(role="t1", title=Text(en="T1", ko="T1")),
+        OfferedRole(role="t2"),
+    ),
+    segments=(OfferedSegment(number=1, label="Core", colour=(1, 2, 3)),),
+)
+"""What an agent with another profile tells."""
 
 
 def series_uid(number: int) -> str:

@@ -17,6 +17,8 @@ from rest_framework.test import APIClient
 from gcp_side.labseg.openapi import ENDPOINTS
 from tests.unit.gcp_side.fakes import (
     FOUR,
+    OFFER,
+    ROLES,
     SEG_ID,
     STUDY_ID,
     FakeAgent,
@@ -27,7 +29,6 @@ from tests.unit.gcp_side.fakes import (
     radiologist,
     seg_dataset,
 )
-from tests.unit.gcp_side.test_labseg_rest import OFFER, ROLES
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

@@ -12,7 +12,7 @@ from rest_framework.test import APIClient
 
 from common.bucket import Bucket
 from common.errors import FixConfigurationError, OrthancUnavailableError, StoreUnavailableError
-from common.offers import Offer, OfferedRole, OfferedSegment
+from common.offers import Offer, OfferedRole
 from common.profiles import Text
 from common.queue import lease, scan
 from gcp_side.labseg import lab, services
@@ -20,8 +20,10 @@ from gcp_side.labseg.models import Job, State
 from gcp_side.labseg.orthanc import orthanc_id
 from tests.unit.gcp_side.fakes import (
     FOUR,
+    OFFER,
     PATIENT_ID,
     PATIENT_NAME,
+    ROLES,
     STUDY_ID,
     FakeAgent,
     FakeOrthanc,
@@ -36,17 +38,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 ROOT = "/api/mri/segmentation"
 UNKNOWN = "01arz3ndektsv4rrffq69g5fav"
-ROLES = ("dce-0", "dce-1", "dce-2", "dce-3")
-OFFER = Offer(
-    name="brain",
-    title=Text(en="Brain", ko="뇌"),
-    intended_use=Text(en="Research.", ko="연구용."),
-    roles=(
-        OfferedRole(role="t1", title=Text(en="T1", ko="T1")),
-        OfferedRole(role="t2"),
-    ),
-    segments=(OfferedSegment(number=1, label="Core", colour=(1, 2, 3)),),
-)
 JOB_FIELDS = {
     *("request_id", "status", "status_text", "error", "job_id", "profile", "priority", "state"),
     *("finished", "agent", "attempt", "stage", "percent", "done", "total", "cancel_requested_at"),

@@ -21,6 +21,7 @@ from tests.unit.gcp_side.fakes import (
     FOUR,
     PATIENT_ID,
     PATIENT_NAME,
+    ROLES,
     SEG_ID,
     STUDY_ID,
     FakeOrthanc,
@@ -31,7 +32,6 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 UNKNOWN = "01arz3ndektsv4rrffq69g5fav"
 PASSWORD = "hunter2-orthanc"
-ROLES = ("dce-0", "dce-1", "dce-2", "dce-3")
 
 
 @dataclass(frozen=True, kw_only=True)
