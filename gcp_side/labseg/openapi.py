@@ -153,7 +153,10 @@ COMPONENTS: dict[str, Schema] = {
         description=TEXT,
         modality=TEXT,
         instances=WHOLE,
-        orientation={"enum": ["axial", "sagittal", "coronal", "oblique", None]},
+        orientation={
+            "type": ["string", "null"],
+            "enum": ["axial", "sagittal", "coronal", "oblique", None],
+        },
         rows=WHOLE_OR_NULL,
         columns=WHOLE_OR_NULL,
     ),
@@ -261,7 +264,10 @@ ENDPOINTS: tuple[_Endpoint, ...] = (
         "get",
         200,
         answer(**_PAGED, studies=array(ref("Study"))),
-        {"parameters": [_query("q", "words of name, id, date or description"), *_PAGING]},
+        {
+            "operation_id": "studies_list",
+            "parameters": [_query("q", "words of name, id, date or description"), *_PAGING],
+        },
     ),
     (
         Study,
@@ -289,7 +295,7 @@ ENDPOINTS: tuple[_Endpoint, ...] = (
         "get",
         200,
         answer(
-            status={"enum": ["ok", "degraded"]},
+            status={"type": "string", "enum": ["ok", "degraded"]},
             queue=TEXT,
             orthanc=TEXT,
             agents_online=WHOLE,

@@ -17,6 +17,7 @@ from rest_framework.permissions import BasePermission, IsAuthenticated
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
+from rest_framework.schemas.inspectors import ViewInspector
 from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
 
@@ -66,6 +67,8 @@ class LabsegView(APIView):
 
     needs: ClassVar[str] = "labseg.view_job"
     """The permission of Django's that a caller must have."""
+    # In no description but where ``openapi`` gives one.
+    schema: ViewInspector | None = None
     authentication_classes: Sequence[type[BaseAuthentication]] = (
         SessionAuthentication,
         BasicAuthentication,
