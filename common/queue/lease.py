@@ -77,6 +77,11 @@ class BeatJob(BaseModel):
     """Whether the GPU worker has been given the job: from then on the attempt counts."""
 
 
+def how_far(percent: int, done: int, total: int) -> str:
+    """A stage's progress for a person: ``248/620`` where instances are counted, else ``40 %``."""
+    return f"{done}/{total}" if total else f"{percent} %"
+
+
 class Beat(BaseModel):
     """What a heartbeat tells."""
 

@@ -59,7 +59,8 @@ def check_orthanc_credentials(
     **kwargs: Any,  # noqa: ARG001
 ) -> list[CheckMessage]:
     """labseg.W001: images lie open to whoever reaches Orthanc."""
-    if problems() or Conf.model_validate(settings.SEGRELAY).orthanc_user:
+    conf = _usable_conf()
+    if conf is None or conf.orthanc_user or conf.orthanc_token or conf.orthanc_client_cert:
         return []
     return [
         Warning(
@@ -68,3 +69,25 @@ def check_orthanc_credentials(
             id="labseg.W001",
         )
     ]
+
+
+@register(Tags.security, deploy=True)
+def check_orthanc_encryption(
+    app_configs: Sequence[AppConfig] | None,  # noqa: ARG001
+    **kwargs: Any,  # noqa: ARG001
+) -> list[CheckMessage]:
+    """labseg.W002: password and images can be read on the way to Orthanc."""
+    conf = _usable_conf()
+    if conf is None or not conf.orthanc.is_exposed:
+        return []
+    return [
+        Warning(
+            "Orthanc on another machine is used over plain http.",
+            hint="Use https, or make sure that a VPN protects the way.",
+            id="labseg.W002",
+        )
+    ]
+
+
+def _usable_conf() -> Conf | None:
+    return None if problems() else Conf.model_validate(settings.SEGRELAY)

@@ -35,7 +35,7 @@ from pydantic import (
 from common.bucket import Bucket, open_bucket
 from common.errors import FixConfigurationError
 from common.manifest import Role
-from common.orthanc import OrthancSettings
+from common.orthanc import OrthancSettings, check_usable
 from common.profiles import PROFILE_NAME
 from common.sealed_bucket import SealedBucket
 from common.signing import PublicKey, SigningKey, Trust
@@ -57,6 +57,15 @@ REMEDIES = {
 """What to do about a wrong value, by key."""
 
 ProfileName = Annotated[str, Field(pattern=rf"^{PROFILE_NAME.pattern}$", max_length=48)]
+ORTHANC_KEYS = {
+    "orthanc-two-credentials": "ORTHANC_TOKEN",
+    "orthanc-token": "ORTHANC_TOKEN",
+    "orthanc-ca-file": "ORTHANC_CA_FILE",
+    "orthanc-client-certificate": "ORTHANC_CLIENT_CERT",
+    "orthanc-proxy": "ORTHANC_PROXY",
+}
+"""The key that an error of Orthanc's settings is about, by its code; else the address."""
+
 Rate = Annotated[str, Field(pattern=r"^[1-9]\d*/(s|sec|m|min|h|hour|d|day)$")]
 
 
@@ -82,7 +91,18 @@ class Conf(BaseModel):
     orthanc_password: SecretStr = SecretStr("")
     orthanc_ca_file: Path | None = None
     """PEM file to trust instead of the public authorities."""
+    orthanc_token: SecretStr = SecretStr("")
+    """Sent as ``Authorization: Bearer …``, in place of user and password."""
+    orthanc_client_cert: Path | None = None
+    """PEM file with this site's certificate."""
+    orthanc_client_key: Path | None = None
+    """Its key, without a password; in the same file unless given."""
+    orthanc_proxy: str = ""
+    """``http://host:port`` of a forward proxy; the environment's are ignored."""
+    orthanc_proxy_user: str = ""
+    orthanc_proxy_password: SecretStr = SecretStr("")
     orthanc_allow_plain_http: bool = False
+    """Send credentials and images unencrypted to another machine: only inside a VPN."""
     signing_key: SecretStr = SecretStr("")
     """Signs this site's jobs, as ``labseg keygen`` prints it; empty leaves them unsigned."""
     agent_keys: tuple[str, ...] = ()
@@ -152,7 +172,13 @@ class Conf(BaseModel):
             url=self.orthanc_url,
             user=self.orthanc_user,
             password=self.orthanc_password,
+            token=self.orthanc_token,
             ca_file=self.orthanc_ca_file,
+            client_cert=self.orthanc_client_cert,
+            client_key=self.orthanc_client_key,
+            proxy=self.orthanc_proxy,
+            proxy_user=self.orthanc_proxy_user,
+            proxy_password=self.orthanc_proxy_password,
             allow_plain_http=self.orthanc_allow_plain_http,
         )
 
@@ -177,9 +203,10 @@ def problems() -> list[Problem]:
         return [_problem(item["loc"], item["msg"]) for item in error.errors(include_url=False)]
     found = []
     try:
-        conf.orthanc.checked()
+        check_usable(conf.orthanc)
     except FixConfigurationError as error:
-        found.append(Problem("ORTHANC_URL", error.message, error.remedy))
+        key = ORTHANC_KEYS.get(error.code, "ORTHANC_URL")
+        found.append(Problem(key, error.message, error.remedy))
     found += _key_problems(conf)
     if conf.cache not in settings.CACHES:
         found.append(Problem("CACHE", "is not a key of CACHES", REMEDIES["CACHE"]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -12,6 +13,8 @@ from common.errors import OrthancRefusedError, SeriesRefusedError
 from common.manifest import is_orthanc_id
 from common.orthanc import OrthancClient, OrthancSettings, SeriesInfo
 from gcp_side.labseg.conf import get_conf
+
+log = logging.getLogger(__name__)
 
 STUDIES_A_REQUEST = 500
 """Half a megabyte of answer."""
@@ -177,6 +180,8 @@ def connect() -> Orthanc:
 
 @lru_cache(maxsize=1)
 def _connect(settings: OrthancSettings) -> SiteOrthanc:
+    if settings.is_exposed:
+        log.warning("Plain http to Orthanc: password and images can be read on the way.")
     return SiteOrthanc(OrthancClient(settings), settings)
 
 

@@ -4,7 +4,12 @@
 ``SEGRELAY_BUCKET``             the queue: ``gs://bucket/prefix`` or ``file:///directory``
 ``SEGRELAY_ORTHANC_URL``        ``https://host[:port][/path]``
 ``SEGRELAY_ORTHANC_USER``       optional; with ``SEGRELAY_ORTHANC_PASSWORD`` (or ``…_FILE``)
+``SEGRELAY_ORTHANC_TOKEN``      optional (or ``…_FILE``): bearer token in place of the user
 ``SEGRELAY_ORTHANC_CA_FILE``    optional: PEM file to trust for Orthanc's certificate
+``SEGRELAY_ORTHANC_CLIENT_…``   optional: ``…_CERT`` and ``…_KEY``, PEM files of this site
+``SEGRELAY_ORTHANC_PROXY``      optional: ``http://host:port``; with ``…_USER`` and
+                                ``…_PASSWORD`` (or ``…_PASSWORD_FILE``)
+``SEGRELAY_ORTHANC_PLAIN_HTTP`` ``1``: allow plain http to Orthanc on another machine (VPN)
 ``SEGRELAY_SIGNING_KEY``        optional (or ``…_FILE``): signs jobs; ``labseg keygen`` makes one
 ``SEGRELAY_AGENT_KEYS``         optional: public keys of the agents whose results are believed
 ``SEGRELAY_PUSH_AUDIENCE``      optional: audience of Pub/Sub's tokens, with
@@ -165,7 +170,14 @@ SEGRELAY = {
     "ORTHANC_URL": text("SEGRELAY_ORTHANC_URL"),
     "ORTHANC_USER": text("SEGRELAY_ORTHANC_USER"),
     "ORTHANC_PASSWORD": secret("SEGRELAY_ORTHANC_PASSWORD"),
+    "ORTHANC_TOKEN": secret("SEGRELAY_ORTHANC_TOKEN"),
     "ORTHANC_CA_FILE": text("SEGRELAY_ORTHANC_CA_FILE") or None,
+    "ORTHANC_CLIENT_CERT": text("SEGRELAY_ORTHANC_CLIENT_CERT") or None,
+    "ORTHANC_CLIENT_KEY": text("SEGRELAY_ORTHANC_CLIENT_KEY") or None,
+    "ORTHANC_PROXY": text("SEGRELAY_ORTHANC_PROXY"),
+    "ORTHANC_PROXY_USER": text("SEGRELAY_ORTHANC_PROXY_USER"),
+    "ORTHANC_PROXY_PASSWORD": secret("SEGRELAY_ORTHANC_PROXY_PASSWORD"),
+    "ORTHANC_ALLOW_PLAIN_HTTP": flag("SEGRELAY_ORTHANC_PLAIN_HTTP", default=False),
     "SIGNING_KEY": secret("SEGRELAY_SIGNING_KEY"),
     "AGENT_KEYS": words("SEGRELAY_AGENT_KEYS"),
     "PROFILES": {"demo": _DCE_PHASES, "breast-dce-swinunetr": _DCE_PHASES},
