@@ -120,7 +120,7 @@ def offered_roles(profile: str, lab: Lab) -> tuple[str, ...] | None:
     for agent in lab.online:
         for offer in agent.beat.offers:
             if offer.name == profile:
-                return tuple(item.role for item in offer.roles)
+                return _roles(offer)
     return None
 
 
@@ -145,13 +145,20 @@ def _look() -> Lab:
 
 
 def _best_told(lab: Lab) -> dict[str, Offer]:
-    """One offer of each name: of a living agent if there is one, with texts if there are any."""
+    """One offer of each name: a living agent's if there is one, else the last that was told.
+
+    One without texts gives way to one with texts and the same roles.
+    """
     told: dict[str, Offer] = {}
     for offer in _offers(lab.online) + _offers(lab.agents):
-        known = told.get(offer.name)
-        if known is None or (known.title is None and offer.title is not None):
+        known = told.setdefault(offer.name, offer)
+        if known.title is None and offer.title is not None and _roles(known) == _roles(offer):
             told[offer.name] = offer
     return told
+
+
+def _roles(offer: Offer) -> tuple[str, ...]:
+    return tuple(item.role for item in offer.roles)
 
 
 def _offers(agents: Iterable[LabAgent]) -> list[Offer]:

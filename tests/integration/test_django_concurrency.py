@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.postgres import PostgresServer, find_programs
+from tests.support.postgres import find_programs, private_postgres
 from tests.support.racing_site import OWN_JOBS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,7 +33,7 @@ def environment(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[dict
             if programs is None:
                 pytest.skip("no PostgreSQL server is installed (Debian: postgresql)")
             pytest.importorskip("psycopg")
-            address = stack.enter_context(PostgresServer(programs)).address
+            address = stack.enter_context(private_postgres(programs))
         values = {
             "PATH": os.environ["PATH"],
             "PYTHONPATH": str(ROOT),

@@ -7,8 +7,9 @@ import pwd
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 BINARIES = Path("/usr/lib/postgresql")
@@ -19,65 +20,48 @@ NAME = "segrelay"
 _LIMIT_S = 120
 
 
-class PostgresServer:
-    """A server process; a context manager that throws its data away."""
-
-    def __init__(self, programs: Path) -> None:
-        self._programs = programs
-        self._folder = Path(tempfile.mkdtemp(prefix="segrelay-pg-"))
-        self._data = self._folder / "data"
-
-    @property
-    def address(self) -> str:
-        """As ``SEGRELAY_DATABASE`` takes it."""
-        return f"postgresql://{NAME}@/{NAME}?host={self._folder}"
-
-    def __enter__(self) -> PostgresServer:
-        try:
-            self._start()
-        except BaseException:
-            shutil.rmtree(self._folder, ignore_errors=True)
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._run("pg_ctl", "--pgdata", self._data, "--mode", "immediate", "-w", "stop")
-        shutil.rmtree(self._folder, ignore_errors=True)
-
-    def _start(self) -> None:
+@contextmanager
+def private_postgres(programs: Path) -> Iterator[str]:
+    """A server until the block ends; gives its address as ``SEGRELAY_DATABASE`` takes it."""
+    folder = Path(tempfile.mkdtemp(prefix="segrelay-pg-"))
+    data, options = folder / "data", f"-c listen_addresses='' -k {folder} -c fsync=off"
+    try:
         if os.geteuid() == 0:
-            shutil.chown(self._folder, UNPRIVILEGED)
-        self._run(
-            *("initdb", "--pgdata", self._data, "--username", NAME),
+            shutil.chown(folder, UNPRIVILEGED)
+        _run(
+            folder,
+            programs / "initdb",
+            *("--pgdata", data, "--username", NAME),
             *("--auth", "trust", "--encoding", "UTF8", "--no-sync"),
         )
-        options = f"-c listen_addresses='' -k {self._folder} -c fsync=off"
-        log = self._folder / "log"
-        self._run("pg_ctl", "--pgdata", self._data, "-o", options, "-l", log, "-w", "start")
-        self._run("createdb", "--host", self._folder, "--username", NAME, NAME)
+        control = (programs / "pg_ctl", "--pgdata", data, "-w")
+        _run(folder, *control, "-o", options, "-l", folder / "log", "start")
+        try:
+            _run(folder, programs / "createdb", "--host", folder, "--username", NAME, NAME)
+            yield f"postgresql://{NAME}@/{NAME}?host={folder}"
+        finally:
+            _run(folder, *control, "--mode", "immediate", "stop")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
-    def _run(self, program: str, *arguments: str | Path) -> None:
-        with (self._folder / "output").open("a+") as output:
-            # A file: the server inherits it, and a pipe would never end.
-            done = subprocess.run(
-                [self._programs / program, *arguments],
-                cwd=self._folder,
-                env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                timeout=_LIMIT_S,
-                check=False,
-                **_unprivileged(),
-            )
-            output.seek(0)
-            if done.returncode:
-                raise RuntimeError(f"{program}: {output.read()[-2000:]}")
+
+def _run(folder: Path, program: Path, *arguments: str | Path) -> None:
+    with (folder / "output").open("a+") as output:
+        # A file: the server inherits it, and a pipe would never end.
+        done = subprocess.run(
+            [program, *arguments],
+            cwd=folder,
+            env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8"},
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            timeout=_LIMIT_S,
+            check=False,
+            **_unprivileged(),
+        )
+        output.seek(0)
+        if done.returncode:
+            raise RuntimeError(f"{program.name}: {output.read()[-2000:]}")
 
 
 def _unprivileged() -> dict[str, Any]:

@@ -26,20 +26,12 @@ from tests.unit.gcp_side.fakes import (
     Grid,
     MadeFrame,
     as_file,
-    radiologist,
     seg_dataset,
 )
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 ROOT = "/api/mri/segmentation"
-
-
-@pytest.fixture
-def client() -> APIClient:
-    client = APIClient()
-    client.force_authenticate(radiologist())
-    return client
 
 
 @pytest.fixture

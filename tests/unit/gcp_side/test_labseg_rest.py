@@ -28,7 +28,6 @@ from tests.unit.gcp_side.fakes import (
     FakeAgent,
     FakeOrthanc,
     first_instance,
-    radiologist,
     series_entry,
     series_id,
     study_entry,
@@ -49,13 +48,6 @@ STUDY_FIELDS = {
     *("study_id", "patient_name", "patient_id", "date", "description", "modalities", "series"),
     "latest_request",
 }
-
-
-@pytest.fixture
-def client() -> APIClient:
-    client = APIClient()
-    client.force_authenticate(radiologist())
-    return client
 
 
 def get(client: APIClient, path: str, *, status: int = 200, **query: Any) -> Any:
@@ -342,6 +334,19 @@ class TestLab:
         agent.beat(offers=(OFFER.model_copy(update={"name": "demo"}),))
         (shown,) = get(client, "profiles/")["profiles"]
         assert [item["role"] for item in shown["roles"]] == list(ROLES)
+
+    def test_texts_of_the_past_only_where_the_roles_are_the_same(
+        self, client: APIClient, bucket: Bucket
+    ) -> None:
+        """A living agent without room for texts, and a dead one that once told them."""
+        other = OFFER.model_copy(update={"name": "brain-2"})
+        turned = other.model_copy(update={"roles": tuple(reversed(other.roles))})
+        FakeAgent(bucket, "lab-1").beat(offers=(OFFER, turned), state="stopped")
+        FakeAgent(bucket, "lab-2").beat(offers=(OFFER.without_texts(), other.without_texts()))
+        same, changed = get(client, "profiles/")["profiles"]
+        assert (same["name"], same["title"]["ko"]) == ("brain", "뇌")
+        assert (changed["name"], changed["title"]["ko"]) == ("brain-2", "brain-2")
+        assert [item["role"] for item in changed["roles"]] == ["t1", "t2"]
 
     def test_names_without_offers(self, client: APIClient, agent: FakeAgent) -> None:
         """A heartbeat that had no room: known names stay, others cannot be asked for."""
