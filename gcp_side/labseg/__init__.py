@@ -2,7 +2,7 @@
 
 ``conf``        the settings dict ``SEGRELAY``, read and checked
 ``models``      the job table and its history
-``catalogue``, ``seriesfacts``, ``recognition``   Orthanc's studies, and which series plays which role
+``catalogue``   Orthanc's studies; ``seriesfacts``, ``recognition``: which series plays which role
 ``lab``         agents and profiles, as the heartbeats tell
 ``selection``   which series of Orthanc a job takes
 ``services``    the only place where a job's state changes

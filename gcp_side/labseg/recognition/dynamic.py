@@ -21,6 +21,7 @@ _OTHER = re.compile(
 _BEFORE = re.compile(r"\bpre\b|\bpre[-_ ]?contrast|\bbefore\b|\bnative\b|\bw/?o\b|without", re.I)
 _COUNTED = re.compile(r"(\d+)\D*$")
 _COSINE_DIGITS = 2
+_DESCRIBED = "phase-in-description"
 
 
 def recognise_phases(roles: Sequence[str], series: Sequence[SeriesFacts]) -> list[Recognised]:
@@ -112,6 +113,8 @@ def _order(group: Sequence[SeriesFacts]) -> _Ordered:
     (used, series), *others = orders.items()
     agreeing = [code for code, other in others if other == series]
     opposing = [code for code, other in others if other != series]
+    if _DESCRIBED not in orders and _is_named_late(series):
+        opposing.append(_DESCRIBED)
     extra = [clue("agrees", other=ORDERS[code]) for code in agreeing[:1]]
     extra += [clue("disagrees", other=ORDERS[code]) for code in opposing]
     return _Ordered(
@@ -119,6 +122,12 @@ def _order(group: Sequence[SeriesFacts]) -> _Ordered:
         [(_position_clue(used, series, n), *extra) for n in range(len(series))],
         _confidence(used, opposing),
     )
+
+
+def _is_named_late(series: Sequence[SeriesFacts]) -> bool:
+    """Whether the only one that is called *before contrast* is not the first."""
+    before = [n for n, item in enumerate(series) if _BEFORE.search(item.description)]
+    return len(before) == 1 and before != [0]
 
 
 def _confidence(used: str, opposing: Sequence[str]) -> Confidence:
@@ -167,7 +176,7 @@ _ORDERS: Mapping[str, Order] = {
     "triggered": lambda item: item.trigger_ms,
     "content": lambda item: item.content,
     "series-number": lambda item: item.number,
-    "phase-in-description": _described,
+    _DESCRIBED: _described,
 }
 """What phases are sorted by, the most trustworthy first."""
 

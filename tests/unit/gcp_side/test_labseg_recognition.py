@@ -90,6 +90,19 @@ def test_clues_that_disagree_make_a_guess_that_says_so() -> None:
     assert all("but the order by series number is another one" in r.sentence for r in found)
 
 
+def test_a_phase_before_contrast_that_is_not_the_first_makes_a_guess() -> None:
+    """The descriptions alone give no order: two are the same."""
+    names = ("dyn post", "dyn pre", "dyn post", "dyn late post")
+    series = [
+        phase(n, acquired=START + timedelta(minutes=n), description=name)
+        for n, name in enumerate(names)
+    ]
+    assert confidences(recognise(PHASES, series)) == {"guess"}
+    usual = [replace(item, acquired=START - timedelta(minutes=1)) for item in series[1:2]]
+    found = recognise(PHASES, [*usual, series[0], *series[2:]])
+    assert confidences(found) == {"certain"}
+
+
 def test_nothing_that_tells_the_order_makes_a_guess() -> None:
     found = recognise(PHASES, [phase(number) for number in range(4)])
     assert confidences(found) == {"guess"}
