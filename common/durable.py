@@ -28,7 +28,7 @@ def write_durably(path: Path, data: bytes) -> None:
     sync_folder(path.parent)
 
 
-def sync_folder(folder: Path) -> None:
+def sync_folder(folder: str | Path) -> None:
     """Make renames in a folder durable (POSIX); Windows cannot open a folder and needs no call."""
     if os.name != "posix":
         return
@@ -45,13 +45,23 @@ def disk_errors(what: str) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        remedy = None if is_full(error) else _NOT_FULL
-        raise LocalDiskError(f"{what} ({describe(error)}).", remedy=remedy) from error
+        raise disk_error(what, error) from error
+
+
+def disk_error(what: str, error: OSError) -> LocalDiskError:
+    """What the system refused, as an error with its remedy."""
+    remedy = None if is_full(error) else _NOT_FULL
+    return LocalDiskError(f"{what} ({describe(error)}).", remedy=remedy)
 
 
 def is_full(error: OSError) -> bool:
     """Whether the disk, or the account's share of it, is full."""
     return error.errno in _FULL
+
+
+def is_disk_failure(error: OSError) -> bool:
+    """Whether it is the disk that refuses: it is full, read-only or breaking."""
+    return is_full(error) or error.errno in (errno.EIO, errno.EROFS)
 
 
 def describe(error: OSError) -> str:

@@ -22,10 +22,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from filelock import FileLock, Timeout
-
 from common.bucket import ObjectInfo
-from common.durable import sync_folder
+from common.durable import describe, is_full, sync_folder
 from common.errors import (
     FixConfigurationError,
     ObjectExistsError,
@@ -33,12 +31,7 @@ from common.errors import (
     PreconditionFailedError,
     StoreUnavailableError,
 )
-
-LOCK_TIMEOUT = 30.0
-"""Seconds to wait for the lock; held for milliseconds, so this means a hung share."""
-
-LOCK_POLL = 0.002
-"""Seconds between two tries for the lock; it is held for less than that, but for the flushes."""
+from common.folder_lock import locked
 
 SHARING_RETRIES = 25
 SHARING_PAUSE = 0.1
@@ -50,6 +43,7 @@ STALE_TEMPORARY = 3600.0
 _SHARING_ERRORS = {5, 32, 33}
 _TEMPORARY = ".tmp"
 _LOCK = ".lock"
+_NO_NAMES = {"", ".", "..", _TEMPORARY, _LOCK}
 _BEACON_BYTES_LIMIT = 64 * 1024
 
 T = TypeVar("T")
@@ -60,16 +54,19 @@ class LocalBucket:
 
     def __init__(self, root: Path) -> None:
         self._root = root.absolute()
-        self._temporary = self._root / _TEMPORARY
+        self._base = str(self._root)
+        self._temporary = os.path.join(self._base, _TEMPORARY)
         try:
-            self._temporary.mkdir(parents=True, exist_ok=True)
+            os.makedirs(self._temporary, exist_ok=True)
         except OSError as error:
+            if is_full(error):
+                raise _disk_full() from error
             raise FixConfigurationError(
-                f"The queue directory {root} cannot be used ({error.strerror}).",
+                f"The queue directory {root} cannot be used ({describe(error)}).",
                 code="bucket-address",
                 remedy="Give a directory that this account may write to.",
             ) from error
-        self._lock = FileLock(self._root / _LOCK, timeout=LOCK_TIMEOUT)
+        self._lock = os.path.join(self._base, _LOCK)
         self._sweep_temporary()
 
     @property
@@ -86,8 +83,8 @@ class LocalBucket:
         start, slash, _ = prefix.rpartition("/")
         # By name: while files are renamed, the system may show one of them twice.
         found: dict[str, ObjectInfo] = {}
-        with self._store_errors():
-            for name, path in _walk(str(self._root / start), start + slash):
+        with _STORE_ERRORS:
+            for name, path in _walk(os.path.join(self._base, start), start + slash):
                 info = _info_or_none(name, path) if name.startswith(prefix) else None
                 if info is not None:
                     found[name] = info
@@ -96,7 +93,7 @@ class LocalBucket:
     def stat(self, name: str) -> ObjectInfo:
         """As the protocol."""
         path = self._path(name)
-        with self._store_errors():
+        with _STORE_ERRORS:
             info = _info_or_none(name, path)
         if info is None:
             raise ObjectNotFoundError(f"There is no object {name}.")
@@ -105,9 +102,9 @@ class LocalBucket:
     def read(self, name: str, *, limit: int) -> bytes:
         """As the protocol."""
         path = self._path(name)
-        with self._store_errors():
+        with _STORE_ERRORS:
             try:
-                with path.open("rb") as file:
+                with open(path, "rb") as file:
                     return file.read(limit + 1)
             except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
                 raise ObjectNotFoundError(f"There is no object {name}.") from None
@@ -115,19 +112,18 @@ class LocalBucket:
     def create(self, name: str, data: bytes) -> ObjectInfo:
         """As the protocol."""
         path = self._path(name)
-        with self._store_errors(), self._aside(data) as aside, self._locked():
-            if path.exists():
+        with _STORE_ERRORS, self._aside(data) as aside, self._locked():
+            if _exists(path):
                 raise ObjectExistsError(f"The object {name} exists already.")
-            _make_folder(path.parent)
-            _patiently(lambda: aside.rename(path))
+            _rename(aside, path)
             # The folder it comes from needs no flush: what is left there is swept.
-            sync_folder(path.parent)
+            sync_folder(os.path.dirname(path))
             return _info(name, path)
 
     def replace(self, name: str, data: bytes) -> ObjectInfo:
         """As the protocol."""
         path = self._path(name)
-        with self._store_errors(), self._aside(data) as aside, self._locked():
+        with _STORE_ERRORS, self._aside(data) as aside, self._locked():
             self._replace(aside, path)
             return _info(name, path)
 
@@ -138,26 +134,25 @@ class LocalBucket:
         that precedes work is flushed, and the claim before it with it.
         """
         old, new = self._path(source), self._path(destination)
-        with self._store_errors(), self._locked():
-            self._require(old, source, generation)
-            if new.exists():
+        with _STORE_ERRORS, self._locked():
+            info = self._require(old, source, generation)
+            if _exists(new):
                 raise ObjectExistsError(f"The object {destination} exists already.")
-            _make_folder(new.parent)
-            _patiently(lambda: old.rename(new))
-            return _info(destination, new)
+            _rename(old, new)
+        return replace(info, name=destination)
 
     def delete(self, name: str, *, generation: int) -> None:
         """As the protocol."""
         path = self._path(name)
-        with self._store_errors(), self._locked():
+        with _STORE_ERRORS, self._locked():
             self._require(path, name, generation)
-            _patiently(path.unlink)
-            sync_folder(path.parent)
+            _patiently(lambda: os.unlink(path))
+            sync_folder(os.path.dirname(path))
 
     def beacon(self, name: str) -> ObjectInfo:
         """As the protocol. Only this reads a beacon: what others wrote can never pose as one."""
         path = self._path(name)
-        with self._store_errors():
+        with _STORE_ERRORS:
             info = _info_or_none(name, path)
             beacon = _read_beacon(path)
         if info is None or beacon is None:
@@ -168,7 +163,7 @@ class LocalBucket:
         """As the protocol; a beacon is a small JSON file with its own generation inside."""
         path = self._path(name)
         fresh = secrets.randbits(62) | 1
-        with self._store_errors(), self._locked():
+        with _STORE_ERRORS, self._locked():
             current = self._beacon_generation(path)
             if current != generation:
                 raise PreconditionFailedError(f"The beacon {name} is another generation.")
@@ -177,7 +172,7 @@ class LocalBucket:
     def beat(self, name: str, metadata: Mapping[str, str], *, generation: int) -> ObjectInfo:
         """As the protocol."""
         path = self._path(name)
-        with self._store_errors(), self._locked():
+        with _STORE_ERRORS, self._locked():
             current = self._beacon_generation(path)
             if current == 0:
                 raise ObjectNotFoundError(f"There is no beacon {name}.")
@@ -185,70 +180,82 @@ class LocalBucket:
                 raise PreconditionFailedError(f"The beacon {name} is another generation.")
             return self._write_beacon(name, path, _Beacon(generation, dict(metadata)))
 
-    def _locked(self) -> contextlib.AbstractContextManager[object]:
-        """The lock, taken; waits at most :data:`LOCK_TIMEOUT`."""
-        return self._lock.acquire(poll_interval=LOCK_POLL)
+    def _locked(self) -> contextlib.AbstractContextManager[None]:
+        return locked(self._lock)
 
-    def _path(self, name: str) -> Path:
-        parts = name.split("/")
-        if any(part in ("", ".", "..", _TEMPORARY, _LOCK) or "\\" in part for part in parts):
+    def _path(self, name: str) -> str:
+        if "\\" in name or not _NO_NAMES.isdisjoint(name.split("/")):
             raise ObjectNotFoundError(f"{name!r} cannot name an object.")
-        return self._root.joinpath(*parts)
+        return self._base + os.sep + name.replace("/", os.sep)
 
-    def _require(self, path: Path, name: str, generation: int) -> None:
+    def _require(self, path: str, name: str, generation: int) -> ObjectInfo:
         info = _info_or_none(name, path)
         if info is None:
             raise ObjectNotFoundError(f"There is no object {name}.")
         if info.generation != generation:
             raise PreconditionFailedError(f"The object {name} is another generation.")
+        return info
 
-    def _beacon_generation(self, path: Path) -> int:
+    def _beacon_generation(self, path: str) -> int:
         beacon = _read_beacon(path)
         return 0 if beacon is None else beacon.generation
 
-    def _write_beacon(self, name: str, path: Path, beacon: _Beacon) -> ObjectInfo:
+    def _write_beacon(self, name: str, path: str, beacon: _Beacon) -> ObjectInfo:
         with self._aside(json.dumps(beacon._asdict()).encode()) as aside:
             self._replace(aside, path)
         return beacon.describe(_info(name, path))
 
     @contextlib.contextmanager
-    def _aside(self, data: bytes) -> Iterator[Path]:
-        """A fsynced temporary file; whoever renames it keeps it."""
-        path = self._temporary / f"{os.getpid()}-{secrets.token_hex(8)}"
+    def _aside(self, data: bytes) -> Iterator[str]:
+        """A fsynced temporary file, to be renamed."""
+        path = os.path.join(self._temporary, f"{os.getpid()}-{secrets.token_hex(8)}")
         try:
-            with path.open("xb") as file:
+            with open(path, "xb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
             yield path
-        finally:
-            path.unlink(missing_ok=True)
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(path)
+            raise
 
-    def _replace(self, old: Path, new: Path) -> None:
-        _make_folder(new.parent)
-        _patiently(lambda: old.replace(new))
-        sync_folder(new.parent)
+    def _replace(self, old: str, new: str) -> None:
+        _rename(old, new, os.replace)
+        sync_folder(os.path.dirname(new))
 
     def _sweep_temporary(self) -> None:
         limit = time.time() - STALE_TEMPORARY
-        for path in self._temporary.iterdir():
+        for path in Path(self._temporary).iterdir():
             with contextlib.suppress(FileNotFoundError, PermissionError):
                 if path.stat().st_mtime < limit:
                     path.unlink()
 
-    @contextlib.contextmanager
-    def _store_errors(self) -> Iterator[None]:
-        try:
-            yield
-        except Timeout as error:
+
+class _StoreErrors:
+    """Says in the protocol's words what the system refused; around every call, so no generator."""
+
+    def __enter__(self) -> None:
+        return
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, OSError):
+            if is_full(error):
+                raise _disk_full() from error
             raise StoreUnavailableError(
-                f"The queue directory is locked for more than {LOCK_TIMEOUT:.0f} s.",
-                remedy="Look for a hung process or share; it is retried by itself.",
+                f"The queue directory did not answer ({describe(error)})."
             ) from error
-        except OSError as error:
-            raise StoreUnavailableError(
-                f"The queue directory did not answer ({error.strerror or type(error).__name__})."
-            ) from error
+
+
+_STORE_ERRORS = _StoreErrors()
+
+
+def _disk_full() -> StoreUnavailableError:
+    return StoreUnavailableError(
+        "The disk of the queue directory is full.",
+        code="store-full",
+        remedy="Free space on the disk of the queue directory; it is retried by itself.",
+    )
 
 
 class _Beacon(NamedTuple):
@@ -277,20 +284,40 @@ def _walk(folder: str, prefix: str) -> Iterator[tuple[str, str]]:
                 yield prefix + entry.name, entry.path
 
 
-def _make_folder(folder: Path) -> None:
+def _rename(old: str, new: str, rename: Callable[[str, str], None] = os.rename) -> None:
+    """Rename a file into a folder, which is made where it is missing."""
+    try:
+        _patiently(lambda: rename(old, new))
+    except FileNotFoundError:
+        _make_folder(os.path.dirname(new))
+        _patiently(lambda: rename(old, new))
+
+
+def _make_folder(folder: str) -> None:
     """Make a folder that lasts: a file that is flushed into it would else be lost with it."""
-    if folder.is_dir():
+    if os.path.isdir(folder):
         return
-    _make_folder(folder.parent)
-    folder.mkdir(exist_ok=True)
-    sync_folder(folder.parent)
+    parent = os.path.dirname(folder)
+    _make_folder(parent)
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(folder)
+    sync_folder(parent)
 
 
-def _info(name: str, path: str | Path) -> ObjectInfo:
+def _exists(path: str) -> bool:
+    # Not os.path.exists: it takes a file that it may not see for none, and that one would be lost.
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
+
+
+def _info(name: str, path: str) -> ObjectInfo:
     return _info_from(name, os.stat(path))
 
 
-def _info_or_none(name: str, path: str | Path) -> ObjectInfo | None:
+def _info_or_none(name: str, path: str) -> ObjectInfo | None:
     # Not what the listing knows: on Windows that may be older than the file.
     try:
         status = os.stat(path)
@@ -308,9 +335,9 @@ def _info_from(name: str, status: os.stat_result) -> ObjectInfo:
     )
 
 
-def _read_beacon(path: Path) -> _Beacon | None:
+def _read_beacon(path: str) -> _Beacon | None:
     try:
-        with path.open("rb") as file:
+        with open(path, "rb") as file:
             document = json.loads(file.read(_BEACON_BYTES_LIMIT))
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return None

@@ -73,6 +73,19 @@ class OrthancServer:
         """Whether our process is alive."""
         return self._process is not None and self._process.poll() is None
 
+    @property
+    def pid(self) -> int:
+        """Its process.
+
+        Raises
+        ------
+        RuntimeError
+            It does not run.
+        """
+        if self._process is None:
+            raise RuntimeError("Orthanc does not run")
+        return self._process.pid
+
     def session(self) -> requests.Session:
         """A session with the right password, deaf to proxy settings of the machine."""
         session = requests.Session()

@@ -9,6 +9,7 @@ use): try again; 78 a setting is wrong: starting again does not help.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import logging
 import signal
@@ -37,7 +38,14 @@ EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_DEFECT, EXIT_NOT_NOW, EXIT_CONFIG = 0, 1,
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of the console script; ends the process with its exit code."""
-    sys.exit(run(arguments))
+    code = run(arguments)
+    try:
+        if sys.stderr is not None:
+            sys.stderr.flush()
+    except OSError:
+        # Log lines that a full disk does not take: Python would end with a code of its own.
+        sys.stderr = None
+    sys.exit(code)
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -178,8 +186,10 @@ def _report(error: SegRelayError) -> None:
 
 
 def _say(text: str) -> None:
+    # A service has no standard error, and a full disk takes nothing: the exit code tells it.
     if sys.stderr is not None:
-        sys.stderr.write(text + "\n")
+        with contextlib.suppress(OSError):
+            sys.stderr.write(text + "\n")
 
 
 def _print(text: str) -> None:

@@ -47,6 +47,8 @@ def configure_logging(style: str) -> None:
     # The libraries' warnings, too, are lines of the same form.
     logging.getLogger().handlers[:] = [handler]
     logging.getLogger("segrelay").setLevel(logging.INFO)
+    # A log on a full disk loses lines; each loss must not add a traceback to it.
+    logging.raiseExceptions = False
 
 
 def event(logger: logging.Logger, level: int, text: str, **fields: object) -> None:

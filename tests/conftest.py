@@ -32,7 +32,7 @@ def pytest_report_header() -> str:
 def _same_log_for_every_test() -> Iterator[None]:
     """Programs that a test runs in this process set up their own log: undo it."""
     root, log = logging.getLogger(), logging.getLogger("segrelay")
-    before = (root.handlers[:], log.level)
+    before = (root.handlers[:], log.level, logging.raiseExceptions)
     yield
-    root.handlers[:], level = before
+    root.handlers[:], level, logging.raiseExceptions = before
     log.setLevel(level)

@@ -1,6 +1,14 @@
 """Benchmarks: each measures SegRelay beside the naive way and others' tools in one run.
 
 ``queue``      the job queue: claims, cycles, history, latency (:mod:`infra.benches.queue`)
+``transfer``   downloads and uploads over lines (:mod:`infra.benches.transfer`, ``moving``)
+
+What they share:
+
+``child``      a contender in a process of its own, driven by lines of JSON
+``answering``  that process's side
+``report``     headlines, tables, progress
+``machine``    where the figures come from
 
 What ``queue`` is made of:
 
@@ -8,11 +16,11 @@ What ``queue`` is made of:
 ``relay``      SegRelay's queue as a contender
 ``naive``      one JSON file a job, rewritten in place
 ``peers``      persist-queue, huey, dirq, litequeue
-``worker``     a contender in a process of its own, driven by lines of JSON
+``floors``     flushes alone, with no queue around them
+``worker``     a contender's process
 ``crew``       the starter's side of ``worker``; blocks in turn, so that drift hits all alike
 ``listener``   the agent's loop of look and claim, alone
 ``latency``    from submit to claimed, with the doorbell, by scan, over the fake cloud bucket
 ``figures``    means, percentiles, ratios
-``machine``    where the figures come from
 ``table``      the report for people
 """

@@ -7,7 +7,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-NAMES = ("queue",)
+NAMES = ("queue", "transfer")
 """Modules of this package with a ``main``."""
 
 

@@ -14,6 +14,7 @@ from statistics import fmean, median
 from infra.benches.contender import Timing
 from infra.benches.crew import Worker, crew, steady_rounds
 from infra.benches.figures import claim_ratio, claim_us, cycle_ratio, cycle_us, percentile
+from infra.benches.floors import FLOORS
 from infra.benches.latency import Listening, measure_latency
 from infra.fake_gcs import FakeGcs
 
@@ -51,14 +52,17 @@ class Plan:
 
 
 def side_by_side(plan: Plan, folder: Path) -> dict[str, Document]:
-    """Claims and whole cycles of everybody, without history; ``cycle_ratio``: theirs to ours."""
-    with crew(["relay", "naive", *plan.peers], folder) as workers:
+    """Claims and whole cycles of everybody, without history; ``cycle_ratio``: theirs to ours.
+
+    The floors take part in the same rounds: they have a cycle and no claim.
+    """
+    with crew(["relay", "naive", *plan.peers, *FLOORS], folder) as workers:
         for worker in workers.values():
             worker.steady(2)
         timed = steady_rounds(workers, plan.rounds, plan.block, plan.chance("side by side"))
     return {
         kind: {
-            "claim_us": round(claim_us(rounds), 1),
+            "claim_us": None if kind in FLOORS else round(claim_us(rounds), 1),
             "cycle_us": round(cycle_us(rounds), 1),
             "cycle_ratio": round(cycle_ratio(rounds, timed["relay"]), 3),
         }

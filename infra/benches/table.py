@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
-WIDTH = 118
-"""Characters in a line where no terminal says how wide it is."""
+from infra.benches.report import headline_table, machine_line, make_console, make_table
 
 CONTENDERS = {
     "relay": ("SegRelay, directory", "yes", "submit and result; so all before them"),
@@ -19,6 +17,8 @@ CONTENDERS = {
     "litequeue": ("litequeue", "yes", "NOT DURABLE: only checkpoints"),
     "huey": ("huey SqliteStorage(fsync)", "no", "every commit; a taken job is deleted"),
     "dirq": ("dirq QueueSimple", "yes", "NOT DURABLE: nothing"),
+    "floor-files": ("no queue: a file", "-", "file, folder: what our cycle flushes"),
+    "floor-commits": ("no queue: 3 commits", "-", "3 commits (WAL, FULL): as a peer's cycle"),
 }
 """Label, whether a worker that dies in a job leaves it to others, and what is flushed."""
 
@@ -32,10 +32,8 @@ LATENCIES = {
 
 def print_report(report: Mapping[str, Any]) -> None:
     """Print everything; widths follow the terminal."""
-    console = Console()
-    if not console.is_terminal:
-        console.width = WIDTH
-    console.print(_machine_line(report), markup=False)
+    console = make_console()
+    console.print(machine_line(report), markup=False)
     for table in (
         _headlines(report),
         _side_by_side(report),
@@ -54,23 +52,20 @@ def print_report(report: Mapping[str, Any]) -> None:
 
 
 def _headlines(report: Mapping[str, Any]) -> Table:
-    table = _table("figure", "measured", "as expected")
-    for name, held in report["as_expected"].items():
-        table.add_row(name, str(report[name]), {True: "yes", False: "NO", None: "-"}[held])
-    extra = "cycles_vs_best_durable_peer_full_history"
-    table.add_row(extra, str(report[extra]), "-")
+    table = headline_table(report)
+    for extra in ("flush_floor_vs_best_durable_peer", "cycles_vs_best_durable_peer_full_history"):
+        table.add_row(extra, str(report[extra]), "-")
     return table
 
 
 def _side_by_side(report: Mapping[str, Any]) -> Table:
-    table = _table(
-        "no history", "claims/s", "cycles/s", "cycle time to ours", "acknowledges", "flushed"
-    )
+    said = ("acknowledges", "flushed")
+    table = make_table("no history", "claims/s", "cycles/s", "cycle time to ours", *said, left=said)
     for kind, row in report["side_by_side"].items():
         label, acknowledges, flushed = CONTENDERS[kind]
         table.add_row(
             label,
-            _rate(row["claim_us"]),
+            "-" if row["claim_us"] is None else _rate(row["claim_us"]),
             _rate(row["cycle_us"]),
             f"{row['cycle_ratio']:.2f}",
             acknowledges,
@@ -80,7 +75,7 @@ def _side_by_side(report: Mapping[str, Any]) -> Table:
 
 
 def _growth(report: Mapping[str, Any]) -> Table:
-    table = _table("finished so far", "our claim µs", "naive claim µs", "ratio")
+    table = make_table("finished so far", "our claim µs", "naive claim µs", "ratio")
     for step in report["growth"]:
         ours, naive = step["relay_claim_us"], step["naive_claim_us"]
         table.add_row(str(step["finished"]), f"{ours:.0f}", f"{naive:.0f}", f"{naive / ours:.1f}")
@@ -89,7 +84,7 @@ def _growth(report: Mapping[str, Any]) -> Table:
 
 def _backlog(report: Mapping[str, Any]) -> Table:
     waiting = report["plan"]["backlog"]
-    table = _table(f"{waiting} jobs wait at the start", "claim µs")
+    table = make_table(f"{waiting} jobs wait at the start", "claim µs")
     labels = {"relay": "SegRelay, a look before each claim", "naive": "naive, the same"}
     labels["relay-one-look"] = "SegRelay, one look for all"
     for kind, spent in report["backlog_claim_us"].items():
@@ -99,7 +94,7 @@ def _backlog(report: Mapping[str, Any]) -> Table:
 
 def _history(report: Mapping[str, Any]) -> Table:
     finished = report["plan"]["history"]
-    table = _table(
+    table = make_table(
         f"0 and {finished} finished",
         "claim µs, 0",
         "claim µs, full",
@@ -122,28 +117,11 @@ def _history(report: Mapping[str, Any]) -> Table:
 
 
 def _latency(report: Mapping[str, Any]) -> Table:
-    table = _table("submit to claimed, ms", "samples", "mean", "p50", "p99", "max")
+    table = make_table("submit to claimed, ms", "samples", "mean", "p50", "p99", "max")
     for name, row in report["latency_ms"].items():
         figures = (row["mean_ms"], row["p50_ms"], row["p99_ms"], row["max_ms"])
         table.add_row(LATENCIES[name], str(row["samples"]), *(f"{value:.1f}" for value in figures))
     return table
-
-
-def _table(first: str, *others: str) -> Table:
-    table = Table(title_justify="left")
-    table.add_column(first)
-    for name in others:
-        table.add_column(name, justify="left" if name in ("flushed", "acknowledges") else "right")
-    return table
-
-
-def _machine_line(report: Mapping[str, Any]) -> str:
-    machine = report["machine"]
-    return (
-        f"{report['date']}, seed {report['seed']}: {machine['cpu']}, {machine['cores']} cores, "
-        f"{machine['memory_gb']} GB, {machine['filesystem']}, Python {machine['python']}, "
-        f"load {machine['load_before']} at the start and {machine['load_after']} at the end"
-    )
 
 
 def _rate(microseconds: float) -> str:

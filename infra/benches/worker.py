@@ -6,13 +6,14 @@
 
 from __future__ import annotations
 
-import json
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+from infra.benches.answering import answer_lines
 from infra.benches.contender import Contender, run_backlog, run_steady
+from infra.benches.floors import FLOORS
 
 
 def make_contender(kind: str, place: str) -> Contender:
@@ -28,6 +29,8 @@ def make_contender(kind: str, place: str) -> Contender:
         from infra.benches.naive import Naive
 
         return Naive(folder)
+    if kind in FLOORS:
+        return FLOORS[kind](folder)
     from infra.benches import peers
 
     if kind == "litequeue-full":
@@ -44,18 +47,15 @@ def make_contender(kind: str, place: str) -> Contender:
 def serve(kind: str, place: str) -> None:
     """Answer requests until the input ends."""
     contender = make_contender(kind, place)
-    for line in sys.stdin:
-        request = json.loads(line)
-        answer: object = None
+
+    def answer(request: dict[str, Any]) -> object:
         if request["do"] == "history":
             contender.fill_history(request["jobs"])
-        else:
-            run = run_steady if request["do"] == "steady" else run_backlog
-            answer = run(contender, request["jobs"])
-        # What this one left for later must not be charged to the next one's flush.
-        os.sync()
-        sys.stdout.write(json.dumps(answer) + "\n")
-        sys.stdout.flush()
+            return None
+        run = run_steady if request["do"] == "steady" else run_backlog
+        return run(contender, request["jobs"])
+
+    answer_lines(answer)
 
 
 if __name__ == "__main__":

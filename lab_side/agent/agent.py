@@ -182,9 +182,14 @@ class Agent:
             view = scan(self._bucket)
             self._settle_debts(view, in_hand)
             return self._claim(view, pipeline)
-        except StoreUnavailableError as error:
+        except (StoreUnavailableError, LocalDiskError) as error:
             event(
-                logger, logging.WARNING, "queue not reachable", code=error.code, why=error.message
+                logger,
+                logging.WARNING,
+                "queue not looked at",
+                code=error.code,
+                why=error.message,
+                remedy=error.remedy,
             )
             return False
 

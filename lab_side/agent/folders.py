@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from common.durable import disk_errors
@@ -45,7 +46,7 @@ class WorkFolders:
         Removing hundreds of files takes tens of milliseconds, in which the GPU would wait.
         """
         folder = self.of(job_id, attempt)
-        with disk_errors("The downloads cannot be moved"):
+        with disk_errors("The downloads cannot be moved"), suppress(FileNotFoundError):
             (folder / SERIES_FOLDER).rename(folder.with_suffix(_ASIDE))
 
     def remove_downloads(self) -> None:

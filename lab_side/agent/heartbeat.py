@@ -96,5 +96,5 @@ class Heartbeat:
 
 def _retry_at(what: str, error: StoreUnavailableError) -> float:
     """Log a failure; when to try again, by the monotonic clock."""
-    event(logger, logging.WARNING, what, code=error.code, why=error.message)
+    event(logger, logging.WARNING, what, code=error.code, why=error.message, remedy=error.remedy)
     return time.monotonic() + RETRY_AFTER

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from common.durable import write_durably
+from common.durable import describe, write_durably
 from common.errors import (
     FixConfigurationError,
     OrthancRefusedError,
@@ -17,13 +17,13 @@ from common.errors import (
 from common.orthanc import OrthancClient
 from lab_side.log import event
 
-logger = logging.getLogger("segrelay.agent")
-
 CHECK_EVERY = 20.0
 """Seconds for which one answer is believed."""
 
 PROBE_TIMEOUT, PROBE_RETRIES = 15.0, 1
 """Seconds, and repeats: the agent's loop waits, and must reap within the lease all the same."""
+
+logger = logging.getLogger("segrelay.gate")
 
 
 class OrthancGate:
@@ -112,5 +112,12 @@ class OrthancGate:
         self._problem = None
         self._checked_at = self._monotonic()
         if not self._marker.exists():
+            self._mark()
+
+    def _mark(self) -> None:
+        """Remember for later lives; a disk that refuses it is no reason to do without Orthanc."""
+        try:
             self._marker.parent.mkdir(parents=True, exist_ok=True)
             write_durably(self._marker, b"")
+        except OSError as error:
+            event(logger, logging.WARNING, "not noted that Orthanc answered", why=describe(error))

@@ -149,7 +149,10 @@ class Outbox:
             shutil.rmtree(left, ignore_errors=True)
 
     def add(self, folder: Path, draft: Draft) -> OutboxEntry:
-        """Take over ``folder``, which holds a fsynced ``seg.dcm``.
+        """Take over ``folder``, which holds a fsynced ``seg.dcm``; returns the entry that stands.
+
+        That is an earlier one of the job, where another process of this computer has made it,
+        too: it may be under way to Orthanc just now.
 
         Raises
         ------
@@ -158,9 +161,13 @@ class Outbox:
         """
         target = self._folder / draft.job_id
         with disk_errors("The outbox refused a SEG"):
+            standing = self.find(draft.job_id)
+            if standing is not None:
+                shutil.rmtree(folder)
+                return standing
             write_durably(folder / DRAFT_FILE, draft.model_dump_json(indent=1).encode())
             if target.exists():
-                # Only a torn entry can be here: a whole one is delivered, not made again.
+                # Torn: a whole one was found above.
                 shutil.rmtree(target)
             folder.rename(target)
             sync_folder(self._folder)

@@ -18,6 +18,7 @@ import threading
 from collections.abc import Callable, Collection, Mapping
 from datetime import timedelta
 
+from common.durable import disk_error, is_disk_failure
 from common.errors import (
     AttemptFailedError,
     FixConfigurationError,
@@ -219,6 +220,12 @@ class Pipeline:
                     self._hand_over(case)
             except SegRelayError as error:
                 self._settle(claim, error, started=False)
+            except OSError as error:
+                # A download writes in many places; what the disk refuses there is no defect.
+                if not is_disk_failure(error):
+                    raise
+                refused = disk_error("The work folder refused a file", error)
+                self._settle(claim, refused, started=False)
 
     def _open(self, claim: Claim) -> Case | None:
         """Read the manifest; None when there is nothing left to fetch."""
@@ -347,6 +354,7 @@ class Pipeline:
             attempt=claim.attempt,
             code=error.code,
             why=error.message,
+            remedy=error.remedy,
         )
         self._persist(lambda: self._dispose(claim, error, started, max_attempts))
         self._forget(claim)
@@ -380,7 +388,14 @@ class Pipeline:
             try:
                 action()
             except StoreUnavailableError as error:
-                event(logger, logging.WARNING, "store did not answer", code=error.code)
+                event(
+                    logger,
+                    logging.WARNING,
+                    "store did not answer",
+                    code=error.code,
+                    why=error.message,
+                    remedy=error.remedy,
+                )
                 if self._cancelled.wait(pause):
                     return
                 pause = min(most, pause * 2)

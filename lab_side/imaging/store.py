@@ -10,8 +10,7 @@ from pathlib import Path
 import pydicom
 from pydicom.dataset import Dataset
 
-from common.durable import write_durably
-from common.errors import LocalDiskError
+from common.durable import disk_errors, write_durably
 
 
 @dataclass(frozen=True)
@@ -33,10 +32,6 @@ def write_dataset(dataset: Dataset, path: Path) -> StoredFile:
     buffer = BytesIO()
     pydicom.dcmwrite(buffer, dataset, enforce_file_format=True)
     data = buffer.getvalue()
-    try:
+    with disk_errors("The SEG cannot be written"):
         write_durably(path, data)
-    except OSError as error:
-        raise LocalDiskError(
-            f"The SEG cannot be written ({error.strerror or 'input/output error'})."
-        ) from None
     return StoredFile(sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data))

@@ -19,6 +19,7 @@ from typing import IO, Any
 
 from pydantic import BaseModel
 
+from common.durable import disk_error, is_disk_failure
 from common.errors import AttemptFailedError, FixConfigurationError, SegRelayError
 from lab_side.worker.protocol import (
     Call,
@@ -64,6 +65,8 @@ class WorkerServer:
             self._write(error_line(call.id, error))
         except MemoryError:
             self._write(error_line(call.id, _out_of_memory()))
+        except OSError as error:
+            self._write(error_line(call.id, _refused(error)))
         except Exception as error:
             self._write(error_line(call.id, _unexpected(error)))
         else:
@@ -169,6 +172,13 @@ def _out_of_memory() -> AttemptFailedError:
     )
 
 
+def _refused(error: OSError) -> SegRelayError:
+    """A full or failing disk fails no attempt; anything else is unexpected."""
+    if is_disk_failure(error):
+        return disk_error("The worker's disk refused", error)
+    return _unexpected(error)
+
+
 def _unexpected(error: Exception) -> SegRelayError:
     """A bug or a broken library: the frames are logged, the text is not (it may quote data)."""
     frames = traceback.extract_tb(error.__traceback__)
@@ -195,6 +205,7 @@ def _take_standard_output() -> IO[str]:
 def _silence_libraries() -> None:
     warnings.simplefilter("ignore")
     logging.basicConfig(level=logging.ERROR, stream=sys.stderr, format="worker: %(message)s")
+    logging.raiseExceptions = False
     for name in ("pydicom", "highdicom"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
 

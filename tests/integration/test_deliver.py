@@ -16,7 +16,12 @@ import pytest
 
 from common import names
 from common.bucket import Bucket
-from common.errors import OrthancUnavailableError, StoreUnavailableError, TransientError
+from common.errors import (
+    LocalDiskError,
+    OrthancUnavailableError,
+    StoreUnavailableError,
+    TransientError,
+)
 from common.local_bucket import LocalBucket
 from common.manifest import Provenance, ResultManifest, ResultStatus, SegmentMeasurement
 from common.orthanc import OrthancClient, OrthancSettings, UploadReply
@@ -244,6 +249,17 @@ def test_i3_the_first_stored_seg_of_the_job_wins_and_is_measured(scene: Scene) -
     path.write_bytes(first)
     assert delivery.measurements == scene.result().measurements == measure_seg(path)
     assert delivery.measurements != wrong
+
+
+def test_a_disk_that_refuses_the_first_stored_seg_is_waited_for(scene: Scene) -> None:
+    scene.client.upload(scene.altered_seg(ContentLabel="FIRST"))
+    in_the_way = scene.entry().folder / "stored.dcm"
+    in_the_way.mkdir()
+    with pytest.raises(LocalDiskError):
+        scene.deliver()
+    in_the_way.rmdir()
+    scene.deliver()
+    assert_delivered(scene)
 
 
 def test_foreign_bytes_under_the_same_uid_are_an_error_and_the_seg_is_kept(scene: Scene) -> None:

@@ -19,7 +19,7 @@ from collections import Counter
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import psutil
@@ -140,20 +140,26 @@ class FastLab:
     def start(self, agent: str = "lab-1", launch: Launch | None = None) -> None:
         """Start an agent's next life."""
         with self.log(agent).open("ab") as log:
-            self.agents[agent] = subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    "tests.support.launcher",
-                    (launch or Launch()).model_dump_json(),
-                    *("--config", str(self._settings()), "--log", "json", "run"),
-                ],
-                env=self._environment(agent),
-                cwd=self.folder,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-            )
+            self.agents[agent] = self.open_process(agent, launch or Launch(), "run", log)
+
+    def open_process(
+        self, agent: str, launch: Launch, command: str, log: IO[bytes]
+    ) -> subprocess.Popen[bytes]:
+        """Start ``lab-agent`` as this agent, with one command."""
+        return subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "tests.support.launcher",
+                launch.model_dump_json(),
+                *("--config", str(self._settings()), "--log", "json", command),
+            ],
+            env=self._environment(agent),
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
 
     def is_serving(self, agent: str) -> bool:
         """Whether this life of the agent has come so far as to look for jobs."""

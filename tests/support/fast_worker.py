@@ -7,10 +7,12 @@ the agent around it is what a test is about: it starts without torch and answers
 from __future__ import annotations
 
 import hashlib
+import os
 import time
 from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
+from typing import IO
 
 from common.durable import write_durably
 from common.errors import SeriesRefusedError
@@ -25,6 +27,7 @@ from lab_side.worker.protocol import (
     SegmentReply,
     SegmentRequest,
 )
+from tests.support.full_disk import WORKER_VARIABLE, FailingDisk, FullDisk
 
 MODEL_SHA256 = "f" * 64
 SIDE = 16
@@ -132,7 +135,14 @@ def _check_whole(request: SegmentRequest) -> None:
 
 
 class _Server(server.WorkerServer):
-    """The real loop over the fast answers."""
+    """The real loop over the fast answers, on a disk that may be full."""
+
+    def __init__(self, output: IO[str]) -> None:
+        super().__init__(output)
+        order = os.environ.get(WORKER_VARIABLE)
+        self._disk = None if order is None else FailingDisk(FullDisk.model_validate_json(order))
+        if self._disk is not None:
+            self._disk.install()
 
     def _load(self, request: LoadRequest) -> LoadReply:
         return FastWorker().load(request)
@@ -140,6 +150,8 @@ class _Server(server.WorkerServer):
     def _segment(
         self, request: SegmentRequest, progress: Callable[[str, float], None]
     ) -> SegmentReply:
+        if self._disk is not None:
+            self._disk.begin(request.job_key)
         return FastWorker().segment(request, progress)
 
 

@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict
 
 from common import gcs_bucket
 from lab_side import cli
+from tests.support.full_disk import WORKER_VARIABLE, FailingDisk, FullDisk
 
 LEASE = timedelta(seconds=4)
 BEAT_EVERY = 0.5
@@ -82,6 +83,10 @@ class Launch(BaseModel):
     """It dies right after this step of :data:`STEPS`."""
     operation: int = 0
     """It dies right before its n-th change of a file or request since the job's claim."""
+    full_disk: FullDisk | None = None
+    """The disk is full at some write of each job that it claims."""
+    worker_full_disk: FullDisk | None = None
+    """The same for its worker, for each job that is given to it."""
 
 
 def shorten(replace: Callable[[str, Any], None]) -> None:
@@ -105,6 +110,12 @@ def main() -> None:
     if launch.host is not None:
         host = launch.host
         _replace("socket.gethostname", lambda: host)
+    if launch.full_disk is not None:
+        disk = FailingDisk(launch.full_disk)
+        disk.install()
+        _after("common.queue.claims.ClaimDesk.claim", lambda claim: _begin(disk, claim))
+    if launch.worker_full_disk is not None:
+        os.environ[WORKER_VARIABLE] = launch.worker_full_disk.model_dump_json()
     if launch.job:
         death = _Death(launch)
         death.watch_steps()
@@ -123,12 +134,12 @@ class _Death:
 
     def watch_steps(self) -> None:
         """Look at what the agent calls."""
-        self._after("common.queue.claims.ClaimDesk.claim", self._arm)
+        _after("common.queue.claims.ClaimDesk.claim", self._arm)
         for name, step in (
             ("common.queue.claims.ClaimDesk.open", "manifest-read"),
             ("lab_side.agent.folders.WorkFolders.new", "folder-made"),
             ("lab_side.agent.pipeline.fetch", "fetched"),
-            ("lab_side.agent.heartbeat.Heartbeat.beat_now", "start-told"),
+            ("lab_side.agent.pipeline.Pipeline._begin", "start-told"),
             ("lab_side.worker.client.WorkerProcess.segment", "seg-written"),
             ("lab_side.agent.outbox.write_durably", "draft-written"),
             ("lab_side.agent.outbox.Outbox.add", "in-outbox"),
@@ -139,7 +150,7 @@ class _Death:
             ("common.queue.claims.ClaimDesk.forget_progress", "progress-forgotten"),
             ("lab_side.agent.outbox.Outbox.remove", "entry-removed"),
         ):
-            self._after(name, lambda _answer, step=step: self._reach(step))  # type: ignore[misc]
+            _after(name, lambda _answer, step=step: self._reach(step))  # type: ignore[misc]
         self._before("lab_side.agent.outbox.sync_folder", self._on_sync)
         self._before("common.orthanc.client.OrthancClient.upload", self._on_upload)
         self._before("http.client.HTTPConnection.getresponse", self._on_answer_awaited)
@@ -181,17 +192,6 @@ class _Death:
         if self._is_armed and step == self._launch.step:
             _die()
 
-    def _after(self, name: str, tell: Callable[[Any], None]) -> None:
-        original = _find(name)
-
-        @functools.wraps(original)
-        def watched(*arguments: Any, **options: Any) -> Any:
-            answer = original(*arguments, **options)
-            tell(answer)
-            return answer
-
-        _replace(name, watched)
-
     def _before(self, name: str, tell: Callable[[], None]) -> None:
         original = _find(name)
 
@@ -201,6 +201,24 @@ class _Death:
             return original(*arguments, **options)
 
         _replace(name, watched)
+
+
+def _begin(disk: FailingDisk, claim: Any) -> None:
+    if claim is not None:
+        disk.begin(claim.job_id)
+
+
+def _after(name: str, tell: Callable[[Any], None]) -> None:
+    """Tell what a function has answered."""
+    original = _find(name)
+
+    @functools.wraps(original)
+    def watched(*arguments: Any, **options: Any) -> Any:
+        answer = original(*arguments, **options)
+        tell(answer)
+        return answer
+
+    _replace(name, watched)
 
 
 def _is_change(event: str, arguments: tuple[Any, ...]) -> bool:

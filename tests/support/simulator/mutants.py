@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -77,8 +76,8 @@ def _claim_without_source_generation(patch: pytest.MonkeyPatch) -> None:
     """
     require = LocalBucket._require
 
-    def require_any(self: LocalBucket, path: Path, source: str, _generation: int) -> None:
-        require(self, path, source, self.stat(source).generation)
+    def require_any(self: LocalBucket, path: str, source: str, _generation: int) -> ObjectInfo:
+        return require(self, path, source, self.stat(source).generation)
 
     move_blob = storage.Bucket.move_blob
 

@@ -78,7 +78,7 @@ class TimedDirectory(LocalBucket):
         return info
 
     @contextlib.contextmanager
-    def _aside(self, data: bytes) -> Iterator[Path]:
+    def _aside(self, data: bytes) -> Iterator[str]:
         with super()._aside(data) as path:
             # A generation is the time of the write, in nanoseconds: all writes must differ.
             self._writes += 1

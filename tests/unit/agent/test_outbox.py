@@ -81,3 +81,13 @@ def test_a_folder_that_is_not_there_holds_nothing(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(LocalDiskError, match="cannot be listed"):
         read_entries(tmp_path / "file")
+
+
+def test_what_another_process_has_put_there_first_stays(tmp_path: Path) -> None:
+    """Two processes of one computer and one agent id: the first one's SEG may be under way."""
+    waiting = Outbox(tmp_path / "home")
+    first = make_entry(waiting, tmp_path / "one")
+    again = make_entry(waiting, tmp_path / "two", claim="5-other~demo~2.json")
+    assert again == first
+    assert waiting.entries() == [first]
+    assert not (tmp_path / "two").exists()

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
+import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,6 +17,7 @@ from common.errors import (
     ObjectExistsError,
     ObjectNotFoundError,
     PreconditionFailedError,
+    StoreUnavailableError,
 )
 from common.local_bucket import LocalBucket
 
@@ -53,6 +58,28 @@ def test_move_never_overwrites(bucket: LocalBucket) -> None:
     with pytest.raises(ObjectExistsError):
         bucket.move("a", "b", generation=info.generation)
     assert (bucket.read("a", limit=9), bucket.read("b", limit=9)) == (b"1", b"2")
+
+
+def test_what_cannot_be_looked_at_is_not_overwritten(
+    bucket: LocalBucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    info = bucket.create("a", b"1")
+    bucket.create("b", b"2")
+    look = os.stat
+
+    def look_in_vain(path: str, **options: Any) -> os.stat_result:
+        if path == str(bucket.root / "b"):
+            raise OSError(errno.EIO, "Input/output error")
+        return look(path, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "stat", look_in_vain)
+        with pytest.raises(StoreUnavailableError):
+            bucket.move("a", "b", generation=info.generation)
+        with pytest.raises(StoreUnavailableError):
+            bucket.create("b", b"3")
+    assert (bucket.read("a", limit=9), bucket.read("b", limit=9)) == (b"1", b"2")
+    assert os.listdir(bucket.root / ".tmp") == []
 
 
 def test_delete_needs_the_right_generation(bucket: LocalBucket) -> None:
@@ -109,8 +136,6 @@ def test_no_name_leaves_the_directory(bucket: LocalBucket, name: str) -> None:
 
 
 def test_a_temporary_file_of_a_killed_process_is_swept_when_old(tmp_path: Path) -> None:
-    import os
-
     bucket = LocalBucket(tmp_path)
     old, fresh = tmp_path / ".tmp/1-dead", tmp_path / ".tmp/2-busy"
     old.write_bytes(b"half")
@@ -158,3 +183,40 @@ def test_a_directory_that_cannot_be_made_is_a_setting_to_fix(tmp_path: Path) -> 
     with pytest.raises(FixConfigurationError) as caught:
         LocalBucket(tmp_path / "file" / "queue")
     assert caught.value.code == "bucket-address"
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_is_told_with_its_remedy(
+    bucket: LocalBucket, monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    info = bucket.create("v1/a.json", b"1")
+
+    def refuse(_handle: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    writes: list[Callable[[], object]] = [
+        lambda: bucket.create("v1/b.json", b"2"),
+        lambda: bucket.replace("v1/a.json", b"2"),
+        lambda: bucket.light("v1/c.json", {}, generation=0),
+        lambda: bucket.move("v1/a.json", "v1/new/a.json", generation=info.generation),
+    ]
+    for write in writes:
+        with pytest.raises(StoreUnavailableError) as caught:
+            write()
+        assert caught.value.code == "store-full"
+        assert caught.value.remedy.startswith("Free space on ")
+    monkeypatch.undo()
+    assert bucket.read("v1/a.json", limit=9) == b"1"
+    assert list((bucket.root / ".tmp").iterdir()) == []
+
+
+def test_a_queue_that_cannot_be_made_on_a_full_disk_is_no_wrong_setting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_arguments: object, **_options: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "mkdir", refuse)
+    with pytest.raises(StoreUnavailableError):
+        LocalBucket(tmp_path / "queue")

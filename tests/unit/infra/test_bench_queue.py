@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from common.local_bucket import LocalBucket
 from common.queue import scan
 from common.ulid import new_ulid
 from infra.benches import queue
+from infra.benches.child import PEERS_PYTHON
 from infra.benches.contender import (
     JOB_BYTES,
     RESULT_BYTES,
@@ -21,8 +24,9 @@ from infra.benches.contender import (
     run_backlog,
     run_steady,
 )
-from infra.benches.crew import PEERS_PYTHON, Worker
+from infra.benches.crew import Worker
 from infra.benches.figures import claim_ratio, claim_us, cycle_us, percentile
+from infra.benches.floors import FLOORS, FloorCommits, FloorFiles
 from infra.benches.machine import filesystem
 from infra.benches.naive import Naive
 from infra.benches.phases import Plan
@@ -83,6 +87,20 @@ def test_everybody_carries_as_many_bytes_as_we_do() -> None:
     assert abs(len(make_result(new_ulid()).to_json()) - RESULT_BYTES) <= 10
 
 
+def test_the_floor_of_files_writes_what_a_finish_of_ours_writes(tmp_path: Path) -> None:
+    run_steady(FloorFiles(tmp_path / "floor"), 3)
+    sizes = [path.stat().st_size for path in tmp_path.rglob("*") if path.is_file()]
+    assert sizes == [RESULT_BYTES] * 3
+
+
+def test_the_floor_of_commits_ends_every_job(tmp_path: Path) -> None:
+    run_steady(FloorCommits(tmp_path / "floor"), 3)
+    with contextlib.closing(sqlite3.connect(tmp_path / "floor" / "floor.db")) as database:
+        (jobs,) = database.execute("SELECT COUNT(*) FROM jobs WHERE state = 2").fetchone()
+        results = database.execute("SELECT LENGTH(result) FROM results").fetchall()
+    assert (jobs, results) == (3, [(RESULT_BYTES,)] * 3)
+
+
 @pytest.mark.parametrize("kind", queue.PEERS)
 def test_every_peer_takes_part(kind: str, tmp_path: Path) -> None:
     if not (repository_root() / PEERS_PYTHON).exists():
@@ -136,6 +154,7 @@ def test_the_best_durable_peer_is_the_fastest_that_acknowledges_and_flushes() ->
     found = _headlines({})
     assert found["best_durable_peer"] == "litequeue-full"
     assert found["cycles_vs_best_durable_peer"] == 2.0
+    assert found["flush_floor_vs_best_durable_peer"] == 4.0
     assert found["cycles_vs_best_durable_peer_full_history"] == 8.0
 
 
@@ -148,7 +167,8 @@ def test_a_tiny_run_has_every_figure(report: dict[str, Any]) -> None:
     for figure in ("claims_vs_naive", "history_ratio", "local_claim_p99_ms"):
         assert report[figure] > 0
     assert report["cycles_vs_best_durable_peer"] is None
-    assert set(report["side_by_side"]) == {"relay", "naive"}
+    assert report["flush_floor_vs_best_durable_peer"] is None
+    assert set(report["side_by_side"]) == {"relay", "naive", *FLOORS}
     assert [step["finished"] for step in report["growth"]] == [1, 3, 5, 7, 9]
     assert set(report["latency_ms"]) == {"doorbell", "scan", "gcs_active", "gcs_idle"}
     # Of one job: result asked for, manifest created; listing, move, manifest and result
@@ -169,7 +189,8 @@ def test_json_is_one_object_and_the_table_tells_what_everybody_flushes(
     assert "claims_vs_naive" in text
     assert CONTENDERS["relay"][0] in text
     assert CONTENDERS["naive"][2] in text
-    assert set(CONTENDERS) == {"relay", "naive", *queue.PEERS}
+    assert CONTENDERS["floor-files"][0] in text
+    assert set(CONTENDERS) == {"relay", "naive", *queue.PEERS, *FLOORS}
 
 
 def test_the_filesystem_is_that_of_the_folder(tmp_path: Path) -> None:
@@ -186,6 +207,7 @@ def _headlines(figures: dict[str, float]) -> dict[str, Any]:
             "persist-queue": {"cycle_ratio": peer + 1},
             "litequeue-full": {"cycle_ratio": peer},
             "dirq": {"cycle_ratio": 0.1},
+            "floor-files": {"cycle_ratio": 0.5},
         },
         "growth": [{"naive_claim_us": figures.get("claims_vs_naive", 60.0), "relay_claim_us": 1.0}],
         "history": {

@@ -1,0 +1,73 @@
+"""Contenders in processes of their own, driven by lines of JSON; their side is ``answering``."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from common.errors import FixConfigurationError
+from infra.debian import repository_root
+from infra.processes import stop_process
+
+PEERS_PYTHON = Path(".cache/bench/bin/python")
+"""Below the repository: where ``infra/bench`` put the peers."""
+
+
+class Child:
+    """``python -m MODULE ARGUMENTS``, in this venv or (``peer``) in that of the peers.
+
+    Raises
+    ------
+    FixConfigurationError
+        ``bench-tools-missing``.
+    """
+
+    def __init__(self, name: str, module: str, arguments: Sequence[str], *, peer: bool) -> None:
+        self._name = name
+        self._process = subprocess.Popen(
+            [str(_python(peer=peer)), "-m", module, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            cwd=repository_root(),
+        )
+
+    def ask(self, request: object) -> Any:
+        """Send one line and wait for the answer.
+
+        Raises
+        ------
+        RuntimeError
+            The process ended instead.
+        """
+        if self._process.stdin is None or self._process.stdout is None:
+            raise RuntimeError("the worker was started without pipes")
+        self._process.stdin.write(json.dumps(request).encode() + b"\n")
+        self._process.stdin.flush()
+        answer = self._process.stdout.readline()
+        if not answer:
+            raise RuntimeError(f"the worker {self._name} ended; its message is above")
+        return json.loads(answer)
+
+    def close(self) -> None:
+        """End the process."""
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                stream.close()
+        stop_process(self._process)
+
+
+def _python(*, peer: bool) -> Path:
+    if not peer:
+        return Path(sys.executable)
+    python = repository_root() / PEERS_PYTHON
+    if not python.exists():
+        raise FixConfigurationError(
+            "The other tools are not installed.",
+            code="bench-tools-missing",
+            remedy="Start the benchmark with infra/bench, which installs them.",
+        )
+    return python

@@ -1,0 +1,63 @@
+"""The SEG that is uploaded: SegRelay's own, of three segments nested in each other.
+
+Each segment has something in every slice, so that leaving out empty frames leaves out none:
+on 155 slices of 240 by 240 these are 465 frames of single bits, 3.6 MB, nearly all zeros.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from datetime import datetime, timezone
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from common.profiles import Profile, load_profile
+from infra.benches.moving.study import SyntheticStudy
+from lab_side.config import PACKAGED_PROFILES
+from lab_side.imaging.seg import SegOrigin, build_seg
+from lab_side.imaging.series import read_series
+
+SEGMENTS = {"Oedema": 28, "Enhancing tumour": 20, "Necrosis": 12}
+"""Radius in the largest slice, in pixels; a third of it at the ends."""
+
+
+def write_seg(study: SyntheticStudy, path: Path) -> None:
+    """Write a SEG on the study's first series; the same bytes each time."""
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        sources = []
+        for number, image in enumerate(study.images(0)):
+            sources.append(Path(folder, str(number)))
+            image.save_as(sources[-1], enforce_file_format=True)
+        reference = read_series(sources)
+    origin = SegOrigin(
+        job_key="bench",
+        created_at=datetime(2026, 1, 1, tzinfo=timezone.utc),
+        profile=_profile(),
+        model_sha256="0" * 64,
+        software_version="bench",
+    )
+    slices, rows, columns = reference.voxels.shape
+    masks = [_lesion(radius, slices, rows, columns) for radius in SEGMENTS.values()]
+    build_seg(masks, reference, [reference], origin).save_as(path, enforce_file_format=True)
+
+
+def _profile() -> Profile:
+    demo = load_profile(PACKAGED_PROFILES / "demo")
+    segments = tuple(
+        demo.segments[0].model_copy(update={"number": number, "label": label})
+        for number, label in enumerate(SEGMENTS, 1)
+    )
+    return demo.model_copy(update={"segments": segments})
+
+
+def _lesion(radius: int, slices: int, rows: int, columns: int) -> npt.NDArray[np.uint8]:
+    """A spindle along the slices; its outline and its middle waver from slice to slice."""
+    z = np.arange(slices)[:, None, None]
+    y = np.arange(rows)[:, None] - rows / 2 - 9 * np.sin(z / 11)
+    x = np.arange(columns) - columns / 2 - 7 * np.cos(z / 17)
+    size = radius * (1 / 3 + 2 / 3 * np.sin(np.pi * (z + 0.5) / slices))
+    outline = size * (1 + 0.15 * np.sin(5 * np.arctan2(y, x) + z / 5))
+    mask: npt.NDArray[np.uint8] = (np.hypot(y, x) <= outline).astype(np.uint8)
+    return mask

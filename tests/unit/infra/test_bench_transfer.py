@@ -1,0 +1,219 @@
+"""The transfer bench: its parts, and the structure of its report; never how fast anything is."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from collections.abc import Iterator
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import pydicom
+import pytest
+
+from infra.benches import transfer
+from infra.benches.child import PEERS_PYTHON
+from infra.benches.moving import runs
+from infra.benches.moving.crew import PEERS, Mover, movers
+from infra.benches.moving.downloads import BLACK_KINDS
+from infra.benches.moving.errand import Server
+from infra.benches.moving.runs import download, side_by_side, upload
+from infra.benches.moving.scene import LINES, Plan, Scene, Way
+from infra.benches.moving.seg import SEGMENTS, write_seg
+from infra.benches.moving.study import SERIES, StoredStudy, SyntheticStudy
+from infra.benches.moving.table import CONTENDERS
+from infra.benches.moving.upload import KINDS as UPLOAD_KINDS
+from infra.benches.report import as_expected
+from infra.debian import repository_root
+from infra.line import LineProfile
+
+FAST = LineProfile(rtt_ms=2, mbit=400)
+TINY = Plan(
+    rounds=1,
+    instances=3,
+    peers=(),
+    seed=1,
+    blast_s=0.05,
+    lines={name: line and FAST for name, line in LINES.items()},
+)
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
+    with Scene(TINY, tmp_path_factory.mktemp("scene")) as scene:
+        yield scene
+
+
+@pytest.fixture
+def study(scene: Scene) -> StoredStudy:
+    return scene.stored("noisy")
+
+
+@pytest.fixture
+def naive() -> Iterator[Mover]:
+    with movers(["naive"]) as crew:
+        yield crew["naive"]
+
+
+@pytest.mark.parametrize("kind", PEERS)
+def test_every_peer_takes_part(scene: Scene, study: StoredStudy, kind: str) -> None:
+    if not (repository_root() / PEERS_PYTHON).exists():
+        pytest.skip("infra/bench has not installed the peers here")
+    with movers([kind]) as crew, scene.way("wan30") as way:
+        assert download(scene, crew[kind], way, study).seconds >= 2 * FAST.rtt_ms / 1e3
+
+
+def test_whoever_brings_too_little_or_something_else_is_found_out(
+    scene: Scene, study: StoredStudy, naive: Mover
+) -> None:
+    with scene.way("loopback") as way:
+        download(scene, naive, way, study)
+        uid, found = next(iter(study.instances.items()))
+        more = {**study.instances, "1.2.3": found}
+        other = {**study.instances, uid: found._replace(pixels="0" * 64)}
+        larger = {**study.instances, uid: found._replace(size=1)}
+        for instances, message in (
+            (more, "brought 12 of 13 instances"),
+            (other, "not the stored one"),
+            (larger, "not the stored one"),
+        ):
+            with pytest.raises(RuntimeError, match=message):
+                download(scene, naive, way, replace(study, instances=instances))
+
+
+def test_a_slow_contender_runs_once(
+    scene: Scene, study: StoredStudy, naive: Mover, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scene, "plan", replace(TINY, rounds=3))
+    with scene.way("loopback") as way:
+        for limit, count in ((1e9, 3), (0.0, 1)):
+            monkeypatch.setattr(runs, "SLOW_S", limit)
+            found = side_by_side(scene, {"naive": naive}, way, study, label="test")
+            assert len(found["naive"]) == count
+
+
+def test_an_upload_is_compared_and_leaves_nothing_behind(scene: Scene, tmp_path: Path) -> None:
+    path = tmp_path / "seg.dcm"
+    write_seg(scene.synthetic("black"), path)
+    with movers(["upload"]) as crew, scene.way("upload20") as way:
+        for _ in range(2):
+            upload(scene, crew["upload"], way, path)
+        spoilt = bytearray(path.read_bytes())
+        with scene.orthanc.session() as session:
+            session.post(f"{scene.orthanc.url}/instances", bytes(spoilt)).raise_for_status()
+        spoilt[-1] ^= 1
+        path.write_bytes(spoilt)
+        with pytest.raises(RuntimeError, match="stored other bytes"):
+            upload(scene, crew["upload"], way, path)
+
+
+def test_noise_does_not_compress_and_a_black_background_eight_times() -> None:
+    for kind, least, most in (("noisy", 0.99, 1.01), ("black", 7.0, 9.0)):
+        files = []
+        for image in SyntheticStudy(kind, instances=15, seed=1).images(0):
+            buffer = BytesIO()
+            image.save_as(buffer, enforce_file_format=True)
+            files.append(buffer.getvalue())
+        ratio = sum(map(len, files)) / sum(len(zlib.compress(data)) for data in files)
+        assert least < ratio < most
+
+
+def test_a_study_is_the_same_each_time_and_no_two_images_are() -> None:
+    pixels = [
+        image.PixelData
+        for _ in range(2)
+        for series in range(SERIES)
+        for image in SyntheticStudy("noisy", instances=2, seed=1).images(series)
+    ]
+    assert pixels[:8] == pixels[8:]
+    assert len(set(pixels)) == 8
+
+
+def test_the_seg_has_every_segment_in_every_slice_and_is_nearly_empty(tmp_path: Path) -> None:
+    path = tmp_path / "seg.dcm"
+    write_seg(SyntheticStudy("black", instances=5, seed=1), path)
+    seg = pydicom.dcmread(path)
+    assert (seg.SegmentationType, seg.NumberOfFrames) == ("BINARY", 5 * len(SEGMENTS))
+    assert 0 < seg.pixel_array.mean() < 0.05
+    assert len(gzip.compress(path.read_bytes())) < path.stat().st_size / 20
+
+
+def test_the_byte_limit_is_full_bandwidth_and_two_round_trips() -> None:
+    server: Server = {"url": "", "user": "", "password": ""}
+    way = Way(server=server, profile=LineProfile(rtt_ms=30, mbit=8), pid=None)
+    assert way.limit_s(2_000_000) == pytest.approx(2.06)
+    assert replace(way, profile=None).limit_s(1) is None
+
+
+@pytest.mark.parametrize(
+    ("figure", "good", "bad"),
+    [
+        ("wan30_vs_naive", 30.0, 29.9),
+        ("wan30_vs_limit", 1.1, 1.11),
+        ("wan30_vs_pyorthanc", 6.0, 5.9),
+        ("wan10_vs_naive", 20.0, 19.9),
+        ("loopback_vs_naive", 3.5, 3.4),
+        ("sparse_vs_pool", 1.7, 1.69),
+        ("upload20_vs_plain", 5.0, 4.9),
+        ("server_cpu_s", 0.3, 0.31),
+    ],
+)
+def test_what_is_expected_is_compared_the_right_way_round(
+    figure: str, good: float, bad: float
+) -> None:
+    assert as_expected(transfer.EXPECTED, {figure: good})[figure] is True
+    assert as_expected(transfer.EXPECTED, {figure: bad})[figure] is False
+    assert as_expected(transfer.EXPECTED, {figure: None})[figure] is None
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return transfer.measure(TINY, tmp_path_factory.mktemp("bench"))
+
+
+def test_a_tiny_run_has_every_figure(report: dict[str, Any]) -> None:
+    assert set(report["as_expected"]) == set(transfer.EXPECTED)
+    for figure in transfer.EXPECTED:
+        if figure == "wan30_vs_pyorthanc":
+            assert report[figure] is None
+        else:
+            assert report[figure] >= 0
+    for line in report["downloads"].values():
+        assert set(line["contenders"]) == {"naive", "session", "ours"}
+        assert (line["instances"], line["bytes"] > 900_000) == (12, True)
+    for line in report["black_background"].values():
+        assert set(line["contenders"]) == set(BLACK_KINDS)
+    assert set(report["upload"]["contenders"]) == set(UPLOAD_KINDS)
+    assert set(report["line_alone"]) == {"unlimited", "wan10", "wan30", "thin30", "upload20"}
+    assert report["machine"]["cores"] > 0
+
+
+def test_no_line_is_faster_than_its_limit(report: dict[str, Any]) -> None:
+    rows = [report["line_alone"][name] for name, line in TINY.lines.items() if line]
+    for phase in ("downloads", "black_background"):
+        rows += [
+            row
+            for line in report[phase].values()
+            for kind, row in line["contenders"].items()
+            if line["limit_s"] is not None and kind != "ours-archive"
+        ]
+    assert len(rows) == 4 + 2 * 3 + 2 * 2
+    assert all(row["to_limit"] >= 0.99 for row in rows)
+
+
+def test_json_is_one_object_and_the_table_names_everybody(
+    report: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(transfer, "measure", lambda plan, folder: report)
+    assert transfer.main(["--json", "--quick"]) == 0
+    assert json.loads(capsys.readouterr().out) == json.loads(json.dumps(report))
+    assert transfer.main([]) == 0
+    text = capsys.readouterr().out
+    for figure in transfer.EXPECTED:
+        assert figure in text
+    for kind in ("naive", "session", *BLACK_KINDS, *UPLOAD_KINDS):
+        assert CONTENDERS[kind] in text
+    assert set(CONTENDERS) == {"naive", "session", *PEERS, *BLACK_KINDS, *UPLOAD_KINDS}
