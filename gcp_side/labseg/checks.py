@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.db import router
 
 from gcp_side.labseg.conf import Conf, problems
 
@@ -27,6 +28,28 @@ def check_settings(
             id="labseg.E001",
         )
         for item in problems()
+    ]
+
+
+@register()
+def check_sqlite(
+    app_configs: Sequence[AppConfig] | None,  # noqa: ARG001
+    **kwargs: Any,  # noqa: ARG001
+) -> list[CheckMessage]:
+    """labseg.W002: two processes that write at once get "database is locked"."""
+    alias = router.db_for_write(apps.get_model("labseg", "Job"))
+    database: dict[str, Any] = settings.DATABASES[alias]
+    mode = database.get("OPTIONS", {}).get("transaction_mode", "")
+    if not database["ENGINE"].endswith("sqlite3") or mode.upper() == "IMMEDIATE":
+        return []
+    return [
+        Warning(
+            f"The database {alias!r} is SQLite with deferred transactions: writes at the same "
+            'time fail with "database is locked".',
+            hint=f'Set DATABASES[{alias!r}]["OPTIONS"]["transaction_mode"] = "IMMEDIATE" '
+            'and "timeout" to 20.',
+            id="labseg.W002",
+        )
     ]
 
 

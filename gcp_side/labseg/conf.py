@@ -51,6 +51,7 @@ REMEDIES = {
     "READ_RATE": "Write a number and a period, e.g. 600/min.",
     "SIGNING_KEY": "Make a pair with `manage.py labseg keygen`.",
     "AGENT_KEYS": "List the public keys that `lab-agent keygen` printed on the agents' computers.",
+    "PUSH_AUDIENCE": "Set both as the push subscription has them, or neither.",
     "CACHE": "Name one of the keys of CACHES.",
 }
 """What to do about a wrong value, by key."""
@@ -124,6 +125,16 @@ class Conf(BaseModel):
     """Requests for a segmentation, by user."""
     read_rate: Rate = "600/min"
     """All other requests, by user."""
+    push_audience: str = ""
+    """Audience of the tokens that Pub/Sub sends; empty turns the push endpoint off."""
+    push_service_account: str = ""
+    """E-mail address of the service account that signs them."""
+
+    @model_validator(mode="after")
+    def _push_is_whole_or_off(self) -> Conf:
+        if bool(self.push_audience) != bool(self.push_service_account):
+            raise ValueError("PUSH_AUDIENCE and PUSH_SERVICE_ACCOUNT belong together")
+        return self
 
     @model_validator(mode="after")
     def _default_profile_is_on_offer(self) -> Conf:
@@ -217,8 +228,9 @@ def _key_problems(conf: Conf) -> list[Problem]:
 
 
 def _problem(place: tuple[int | str, ...], message: str) -> Problem:
-    key = str(place[0]) if place else "DEFAULT_PROFILE"
     text = message.removeprefix("Value error, ")
+    # What a validator says of several values begins with the key to look at.
+    key = str(place[0]) if place else text.partition(" ")[0]
     return Problem(key, text, REMEDIES.get(key, "Correct the value."))
 
 

@@ -2,31 +2,58 @@
 
 from __future__ import annotations
 
-from django.urls import path
+from django.apps import apps
+from django.urls import URLPattern, URLResolver, include, path
 
-from gcp_side.labseg import views
+from gcp_side.labseg.views.frames import SegmentationFrames
+from gcp_side.labseg.views.lab import Agents, Health, Profiles
+from gcp_side.labseg.views.push import Push
+from gcp_side.labseg.views.requests import (
+    CancelRequest,
+    RequestEvents,
+    Requests,
+    RetryRequest,
+    SegmentationStatus,
+)
+from gcp_side.labseg.views.studies import Studies, Study
+from gcp_side.labseg.views.submit import RequestSegmentation, RequestStudySegmentation
 
 app_name = "labseg"
 
-urlpatterns = [
-    path(
-        "segmentation/series/<str:series_id>/segment/",
-        views.RequestSegmentation.as_view(),
-        name="segment",
-    ),
-    path(
-        "segmentation/series/<str:series_id>/request-local/",
-        views.RequestSegmentation.as_view(),
-        name="request-local",
-    ),
-    path(
-        "segmentation/status/<str:request_id>/",
-        views.SegmentationStatus.as_view(),
-        name="status",
-    ),
-    path(
-        "segmentation/instances/<str:seg_instance_id>/frames/",
-        views.SegmentationFrames.as_view(),
-        name="frames",
-    ),
+_series = [
+    path("segment/", RequestSegmentation.as_view(), name="segment"),
+    path("request-local/", RequestSegmentation.as_view(), name="request-local"),
 ]
+
+_requests = [
+    path("cancel/", CancelRequest.as_view(), name="cancel"),
+    path("retry/", RetryRequest.as_view(), name="retry"),
+    path("events/", RequestEvents.as_view(), name="events"),
+]
+
+_segmentation: list[URLPattern | URLResolver] = [
+    path("health/", Health.as_view(), name="health"),
+    path("agents/", Agents.as_view(), name="agents"),
+    path("profiles/", Profiles.as_view(), name="profiles"),
+    path("studies/", Studies.as_view(), name="studies"),
+    path("studies/<str:study_id>/", Study.as_view(), name="study"),
+    path(
+        "studies/<str:study_id>/segment/",
+        RequestStudySegmentation.as_view(),
+        name="segment-study",
+    ),
+    path("series/<str:series_id>/", include(_series)),
+    path("requests/", Requests.as_view(), name="requests"),
+    path("requests/<str:request_id>/", include(_requests)),
+    path("status/<str:request_id>/", SegmentationStatus.as_view(), name="status"),
+    path("push/", Push.as_view(), name="push"),
+    path("instances/<str:seg_instance_id>/frames/", SegmentationFrames.as_view(), name="frames"),
+]
+
+if apps.is_installed("drf_spectacular"):
+    from gcp_side.labseg.openapi import OpenApiSchema, describe
+
+    describe()
+    _segmentation.append(path("schema/", OpenApiSchema.as_view(), name="schema"))
+
+urlpatterns = [path("segmentation/", include(_segmentation))]

@@ -12,8 +12,10 @@
 ``SEGRELAY_ORTHANC_PLAIN_HTTP`` ``1``: allow plain http to Orthanc on another machine (VPN)
 ``SEGRELAY_SIGNING_KEY``        optional (or ``…_FILE``): signs jobs; ``labseg keygen`` makes one
 ``SEGRELAY_AGENT_KEYS``         optional: public keys of the agents whose results are believed
+``SEGRELAY_PUSH_AUDIENCE``      optional: audience of Pub/Sub's tokens, with
+                                ``SEGRELAY_PUSH_SERVICE_ACCOUNT``, the account that signs them
 ``SEGRELAY_DEFAULT_PROFILE``    the profile of requests that name none
-``SEGRELAY_DATABASE``           path of the SQLite file
+``SEGRELAY_DATABASE``           path of a SQLite file, or ``postgresql://…`` (or ``…_FILE``)
 ``SEGRELAY_SECRET_KEY``         Django's secret key (or ``…_FILE``), at least 50 characters
 ``SEGRELAY_ALLOWED_HOSTS``      host names of this site, separated by commas
 ``SEGRELAY_TRUSTED_ORIGINS``    optional: ``https://…`` origins for CSRF, behind a proxy
@@ -27,10 +29,15 @@
 from __future__ import annotations
 
 import secrets
+from importlib.util import find_spec
 
+from gcp_side.site.database import database
 from gcp_side.site.environment import flag, required, secret, text, words
 
 HSTS_SECONDS = 365 * 24 * 3600
+
+DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024
+"""Bytes of a request's body: sixteen ids and a few names are the longest."""
 
 DEBUG = flag("SEGRELAY_DEBUG", default=False)
 HTTPS = flag("SEGRELAY_HTTPS", default=not DEBUG)
@@ -57,6 +64,9 @@ INSTALLED_APPS = [
     "rest_framework",
     "gcp_side.labseg",
 ]
+if find_spec("drf_spectacular"):
+    # Optional: the endpoints' OpenAPI description.
+    INSTALLED_APPS.append("drf_spectacular")
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
@@ -87,21 +97,14 @@ WSGI_APPLICATION = "gcp_side.site.wsgi.application"
 LOGIN_URL = "admin:login"
 
 DATABASES = {
-    "default": {
-        "ENGINE": "django.db.backends.sqlite3",
-        "NAME": text("SEGRELAY_DATABASE")
+    "default": database(
+        secret("SEGRELAY_DATABASE")
         or (
             "segrelay.sqlite3"
             if DEBUG
             else required("SEGRELAY_DATABASE", "", "Set it to the path of the SQLite file.")
-        ),
-        # The defaults answer "database is locked" as soon as two processes write.
-        "OPTIONS": {
-            "transaction_mode": "IMMEDIATE",
-            "timeout": 20,
-            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
-        },
-    }
+        )
+    )
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
@@ -179,5 +182,7 @@ SEGRELAY = {
     "AGENT_KEYS": words("SEGRELAY_AGENT_KEYS"),
     "PROFILES": {"demo": _DCE_PHASES, "breast-dce-swinunetr": _DCE_PHASES},
     "DEFAULT_PROFILE": text("SEGRELAY_DEFAULT_PROFILE", "demo"),
+    "PUSH_AUDIENCE": text("SEGRELAY_PUSH_AUDIENCE"),
+    "PUSH_SERVICE_ACCOUNT": text("SEGRELAY_PUSH_SERVICE_ACCOUNT"),
     "CACHE": "segmentations",
 }

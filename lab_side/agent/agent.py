@@ -21,6 +21,7 @@ from common.errors import (
     StoreUnavailableError,
 )
 from common.local_bucket import LocalBucket
+from common.offers import Offer
 from common.orthanc import OrthancClient
 from common.queue import ClaimDesk, Lease, QueueView, Reaper, check_honest, scan
 from common.sealed_bucket import SealedBucket
@@ -56,7 +57,10 @@ class Agent:
         self._folders = WorkFolders(config.home)
         self._worker = WorkerProcess(hang_seconds=config.hang_minutes * 60)
         self._board = Board(
-            identity=this_process(), version=__version__, profiles=tuple(self._profiles)
+            identity=this_process(),
+            version=__version__,
+            profiles=tuple(self._profiles),
+            offers=tuple(Offer.of(profile) for profile in self._profiles.values()),
         )
         self._lease = Lease(bucket, config.agent_id, self._board.identity, is_dead=is_dead)
         self._desk = ClaimDesk(bucket, config.agent_id, now=self._lease.now)

@@ -8,11 +8,14 @@ from pathlib import Path
 import pytest
 from django.core.cache import caches
 from pytest_django import Settings
+from rest_framework.test import APIClient
 
 from common.bucket import Bucket
 from gcp_side.labseg import orthanc as orthanc_module
+from gcp_side.labseg.catalogue import Catalogue
 from gcp_side.labseg.conf import get_bucket
-from tests.unit.gcp_side.fakes import FakeAgent, FakeOrthanc, four_series
+from gcp_side.labseg.views import studies
+from tests.unit.gcp_side.fakes import FakeAgent, FakeOrthanc, four_series, radiologist
 
 
 @pytest.fixture(autouse=True)
@@ -45,4 +48,13 @@ def orthanc(monkeypatch: pytest.MonkeyPatch, bucket: Bucket) -> FakeOrthanc:
     """The site's Orthanc, beside its queue."""
     fake = four_series()
     monkeypatch.setattr(orthanc_module, "connect", lambda: fake)
+    monkeypatch.setattr(studies, "_catalogue", Catalogue())
     return fake
+
+
+@pytest.fixture
+def client() -> APIClient:
+    """A radiologist, logged in."""
+    client = APIClient()
+    client.force_authenticate(radiologist())
+    return client

@@ -10,11 +10,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from django.conf import settings as django_settings
 from django.core.checks import run_checks
 from django.core.management import call_command
 from pytest_django import Settings
 
 from common.errors import FixConfigurationError
+from gcp_side.labseg.checks import check_sqlite
 from gcp_side.labseg.conf import get_conf
 from gcp_side.labseg.orthanc import connect
 from infra.certificates import Authority
@@ -50,6 +52,7 @@ HTTPS = "https://orthanc.example.org"
         ({"MAX_ATTEMPTS": 0}, "MAX_ATTEMPTS"),
         ({"SUBMIT_RATE": "often"}, "SUBMIT_RATE"),
         ({"CACHE": "nowhere"}, "CACHE"),
+        ({"PUSH_AUDIENCE": "https://seg.example.org"}, "PUSH_AUDIENCE"),
         ({"ORTHANC_PASSWORT": PASSWORD}, "ORTHANC_PASSWORT"),
     ],
 )
@@ -67,6 +70,34 @@ def test_a_wrong_value_is_named_with_its_remedy(
         get_conf()
     for text in (error.msg, error.hint, caught.value.message, caught.value.remedy):
         assert PASSWORD not in text
+
+
+@pytest.mark.parametrize(
+    ("database", "complaints"),
+    [
+        ({"ENGINE": "django.db.backends.sqlite3"}, ["labseg.W002"]),
+        (
+            {
+                "ENGINE": "django.db.backends.sqlite3",
+                "OPTIONS": {"transaction_mode": "DEFERRED"},
+            },
+            ["labseg.W002"],
+        ),
+        (
+            {
+                "ENGINE": "django.db.backends.sqlite3",
+                "OPTIONS": {"transaction_mode": "immediate"},
+            },
+            [],
+        ),
+        ({"ENGINE": "django.db.backends.postgresql"}, []),
+    ],
+)
+def test_a_database_that_will_be_locked_is_warned_of(
+    monkeypatch: pytest.MonkeyPatch, database: dict[str, object], complaints: list[str]
+) -> None:
+    monkeypatch.setitem(django_settings.DATABASES, "default", database)
+    assert [item.id for item in check_sqlite(None)] == complaints
 
 
 def test_no_dict_at_all(settings: Settings) -> None:
