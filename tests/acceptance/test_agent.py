@@ -9,7 +9,7 @@ import signal
 from common import names
 from common.manifest import ResultManifest
 from common.names import JobName
-from common.queue import JobState, SiteDesk
+from common.queue import JobState, SiteDesk, scan
 from tests.support.jobs import orthanc_id
 from tests.support.lab import DEADLINE, PATIENT_NAME, Lab
 from tests.support.tiny_profile import write_tiny_profile
@@ -51,6 +51,9 @@ def test_i2_i6_a_job_goes_the_whole_way_and_bad_ones_do_not_stop_the_agent(lab: 
     assert lab.bucket.list(stray) == []
     assert done.result is not None
     assert_seg_is_in_orthanc(lab, done.result)
+    (agent,) = scan(lab.bucket).agents.values()
+    told = {offer.name: tuple(item.role for item in offer.roles) for offer in agent.beat.offers}
+    assert told["tiny"] == tuple(item.role for item in lab.manifest().series)
     assert_nothing_leaked(lab)
 
 
