@@ -200,7 +200,6 @@ def load_config(
     """
     environment = os.environ if environment is None else environment
     values = _gather(path, environment)
-    values.setdefault("agent_id", _default_agent_id())
     _add_secrets(values, environment)
     config = _validated(AgentConfig, values)
     return config.model_copy(update={"orthanc": config.orthanc.checked()})
@@ -218,7 +217,6 @@ def load_orthanc_settings(
     """
     environment = os.environ if environment is None else environment
     values = _gather(path, environment)
-    values.setdefault("agent_id", _default_agent_id())
     if not values.get("orthanc", {}).get("url"):
         return None
     _add_secrets(values, environment)
@@ -235,9 +233,7 @@ def load_local_config(
     FixConfigurationError
         Names the first setting that is missing or wrong, never its value.
     """
-    values = _gather(path, environment)
-    values.setdefault("agent_id", _default_agent_id())
-    return _validated(LocalConfig, values)
+    return _validated(LocalConfig, _gather(path, environment))
 
 
 def load_queue_address(
@@ -265,7 +261,6 @@ def load_queue_config(
     """
     values = _gather(path, environment)
     address = _queue_address(values)
-    values.setdefault("agent_id", _default_agent_id())
     return _validated(QueueConfig, {**values, "bucket": address})
 
 
@@ -308,10 +303,11 @@ def _validated(model: type[Config], values: Mapping[str, Any]) -> Config:
 
 
 def _gather(path: Path | None, environment: Mapping[str, str] | None) -> dict[str, Any]:
-    """The file's settings, overruled by the environment's."""
+    """The file's settings, overruled by the environment's; the agent id is always there."""
     environment = os.environ if environment is None else environment
     values = _read_file(path, environment)
     _overrule(values, environment)
+    values.setdefault("agent_id", _default_agent_id())
     return values
 
 
