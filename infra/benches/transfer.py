@@ -54,6 +54,7 @@ from infra.benches.machine import describe_machine, load
 from infra.benches.moving.ceiling import line_alone
 from infra.benches.moving.crew import PEERS
 from infra.benches.moving.downloads import black, noisy
+from infra.benches.moving.floor import folder_alone
 from infra.benches.moving.runs import Document
 from infra.benches.moving.scene import Plan, Scene
 from infra.benches.moving.sustained import sustained
@@ -65,6 +66,7 @@ from infra.processes import exit_on_termination
 
 PHASES: dict[str, Callable[[Scene], Document]] = {
     "the line alone": line_alone,
+    "the folder alone": folder_alone,
     "noisy images": noisy,
     "black background": black,
     "upload": upload,

@@ -8,7 +8,9 @@
 ``study``      synthetic studies and their storing in Orthanc
 ``seg``        the SEG that is uploaded
 ``scene``      Orthanc, the studies, the lines: what all phases need
+``runs``       one run of a contender, timed and looked at
 ``ceiling``    phase: the line alone
+``floor``      phase: the folder alone
 ``downloads``  phases: noisy images, and images with a black background
 ``upload``     phase: a SEG over a thin line
 ``table``      the report for people

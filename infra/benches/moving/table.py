@@ -40,6 +40,12 @@ def print_report(report: Mapping[str, Any]) -> None:
         console.print(_sustained_table(report["sustained"]))
     if "line_alone" in report:
         console.print(_line_table(report))
+    if "folder_alone" in report:
+        alone = report["folder_alone"]
+        console.print(
+            f"The folder alone: {alone['files']} files are written in {alone['files_s']:.3f} s, "
+            f"their bytes into one file in {alone['one_file_s']:.3f} s."
+        )
 
 
 def _download_table(title: str, line: Mapping[str, Any]) -> Table:

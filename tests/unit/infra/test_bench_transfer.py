@@ -191,6 +191,8 @@ def test_a_tiny_run_has_every_figure(report: dict[str, Any]) -> None:
         assert set(line["contenders"]) == set(BLACK_KINDS)
     assert set(report["upload"]["contenders"]) == set(UPLOAD_KINDS)
     assert set(report["line_alone"]) == {"unlimited", "wan10", "wan30", "thin30", "upload20"}
+    assert report["folder_alone"]["files"] == 12
+    assert report["folder_alone"]["files_s"] > 0
     assert report["machine"]["cores"] > 0
     run = report["sustained"]
     assert set(run["stages_alone_s"]) == set(run["stages_together_s"])
