@@ -5,6 +5,7 @@
 
 What they share:
 
+``command``    options, folder, output, exit code
 ``child``      a contender in a process of its own, driven by lines of JSON
 ``answering``  that process's side
 ``report``     headlines, tables, progress

@@ -32,22 +32,17 @@ of a millisecond, charged to whoever makes files.
 from __future__ import annotations
 
 import argparse
-import json
-import sys
-import tempfile
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from common.errors import SegRelayError
 from infra.benches import phases
+from infra.benches.command import heading, make_parser, run
 from infra.benches.machine import describe_machine, load
 from infra.benches.phases import Plan
 from infra.benches.report import as_expected, step
 from infra.benches.table import print_report
-from infra.debian import repository_root
-from infra.processes import exit_on_termination
 from lab_side.config import AgentConfig
 
 PEERS = ("persist-queue", "litequeue-full", "litequeue", "huey", "dirq")
@@ -68,7 +63,6 @@ DEFAULT_SEED = 20_261_123
 def main(arguments: Sequence[str]) -> int:
     """Measure and print; the exit code says whether it ran, not how fast."""
     options = _parser().parse_args(arguments)
-    exit_on_termination()
     plan = Plan(
         rounds=options.rounds,
         block=options.block,
@@ -83,19 +77,7 @@ def main(arguments: Sequence[str]) -> int:
         peers=() if options.no_peers else PEERS,
         seed=options.seed,
     )
-    options.dir.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="bench-queue-", dir=options.dir) as folder:
-        try:
-            report = measure(plan, Path(folder))
-        except SegRelayError as error:
-            sys.stderr.write(f"{error.message} {error.remedy}\n")
-            return 78
-        # Before hundreds of thousands of files are removed, which takes a while.
-        if options.json:
-            print(json.dumps(report, indent=1), flush=True)
-        else:
-            print_report(report)
-    return 0
+    return run("queue", options, partial(measure, plan), print_report)
 
 
 def measure(plan: Plan, folder: Path) -> dict[str, Any]:
@@ -126,9 +108,7 @@ def measure(plan: Plan, folder: Path) -> dict[str, Any]:
         "gcs_fake": cloud,
     }
     return {
-        "bench": "queue",
-        "date": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
-        "seed": plan.seed,
+        **heading("queue", plan.seed),
         "plan": {key: value for key, value in vars(plan).items() if key != "seed"},
         "machine": machine,
         **headlines(measured),
@@ -163,10 +143,7 @@ def headlines(measured: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="infra/bench queue", description="The job queue beside other ways to do it."
-    )
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser = make_parser("queue", "The job queue beside other ways to do it.", seed=DEFAULT_SEED)
     parser.add_argument("--rounds", type=int, default=9, help="blocks of each (default: 9)")
     parser.add_argument("--block", type=int, default=40, help="jobs in a block (default: 40)")
     parser.add_argument(
@@ -190,14 +167,6 @@ def _parser() -> argparse.ArgumentParser:
         type=float,
         default=_agent_default("idle_poll_seconds"),
         help="seconds between looks when idle (default: the agent's)",
-    )
-    parser.add_argument("--seed", type=int, default=DEFAULT_SEED)
-    parser.add_argument("--no-peers", action="store_true", help="leave out others' queues")
-    parser.add_argument(
-        "--dir",
-        type=Path,
-        default=repository_root() / ".cache",
-        help="folder on the disk to measure (default: .cache)",
     )
     return parser
 

@@ -41,15 +41,12 @@ bytes in memory to the server's answer; then the stored bytes are compared, and 
 from __future__ import annotations
 
 import argparse
-import json
-import sys
-import tempfile
 from collections.abc import Callable, Sequence
-from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from common.errors import SegRelayError
+from infra.benches.command import heading, make_parser, run
 from infra.benches.machine import describe_machine, load
 from infra.benches.moving.ceiling import line_alone
 from infra.benches.moving.crew import PEERS
@@ -61,8 +58,6 @@ from infra.benches.moving.sustained import sustained
 from infra.benches.moving.table import print_report
 from infra.benches.moving.upload import upload
 from infra.benches.report import as_expected, step
-from infra.debian import repository_root
-from infra.processes import exit_on_termination
 
 PHASES: dict[str, Callable[[Scene], Document]] = {
     "the line alone": line_alone,
@@ -94,7 +89,6 @@ QUICK_INSTANCES = 12
 def main(arguments: Sequence[str]) -> int:
     """Measure and print; the exit code says whether it ran, not how fast."""
     options = _parser().parse_args(arguments)
-    exit_on_termination()
     plan = Plan(
         rounds=1 if options.quick else options.rounds,
         instances=QUICK_INSTANCES if options.quick else options.instances,
@@ -102,18 +96,7 @@ def main(arguments: Sequence[str]) -> int:
         peers=() if options.no_peers else PEERS,
         seed=options.seed,
     )
-    options.dir.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="bench-transfer-", dir=options.dir) as folder:
-        try:
-            report = measure(plan, Path(folder))
-        except SegRelayError as error:
-            sys.stderr.write(f"{error.message} {error.remedy}\n")
-            return 78
-    if options.json:
-        print(json.dumps(report, indent=1), flush=True)
-    else:
-        print_report(report)
-    return 0
+    return run("transfer", options, partial(measure, plan), print_report)
 
 
 def measure(plan: Plan, folder: Path) -> dict[str, Any]:
@@ -127,9 +110,7 @@ def measure(plan: Plan, folder: Path) -> dict[str, Any]:
     machine["load_after"] = load()
     lines = {name: line and line.model_dump() for name, line in plan.lines.items()}
     return {
-        "bench": "transfer",
-        "date": datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
-        "seed": plan.seed,
+        **heading("transfer", plan.seed),
         "plan": {"rounds": plan.rounds, "instances": plan.instances, "lines": lines},
         "machine": machine,
         "as_expected": as_expected(EXPECTED, measured),
@@ -138,10 +119,7 @@ def measure(plan: Plan, folder: Path) -> dict[str, Any]:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="infra/bench transfer", description="Downloads and uploads beside other ways."
-    )
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser = make_parser("transfer", "Downloads and uploads beside other ways.", seed=DEFAULT_SEED)
     parser.add_argument("--rounds", type=int, default=3, help="runs of each (default: 3)")
     parser.add_argument(
         "--instances", type=int, default=155, help="slices in each of 4 series (default: 155)"
@@ -153,13 +131,5 @@ def _parser() -> argparse.ArgumentParser:
         "--quick",
         action="store_true",
         help=f"one round of 4 x {QUICK_INSTANCES} slices: to see it run, not for figures",
-    )
-    parser.add_argument("--seed", type=int, default=DEFAULT_SEED)
-    parser.add_argument("--no-peers", action="store_true", help="leave out others' clients")
-    parser.add_argument(
-        "--dir",
-        type=Path,
-        default=repository_root() / ".cache",
-        help="folder that SegRelay downloads to (default: .cache)",
     )
     return parser
