@@ -8,6 +8,7 @@ __all__ = [
     "JobNotFoundError",
     "JobStateError",
     "SegmentationUnreadableError",
+    "SeriesNotShownError",
     "SubmissionRefusedError",
 ]
 
@@ -37,3 +38,10 @@ class SegmentationUnreadableError(PermanentError):
 
     code = "segmentation-unreadable"
     remedy = "Check the instance in Orthanc."
+
+
+class SeriesNotShownError(PermanentError):
+    """The series cannot be placed in space or decoded, so it is not shown at all."""
+
+    code = "series-not-shown"
+    remedy = "Look at the series in Orthanc, or choose another one."

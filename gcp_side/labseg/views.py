@@ -33,6 +33,7 @@ from gcp_side.labseg import orthanc, services
 from gcp_side.labseg.errors import (
     JobNotFoundError,
     SegmentationUnreadableError,
+    SeriesNotShownError,
     SubmissionRefusedError,
 )
 from gcp_side.labseg.frames import load_frames
@@ -42,7 +43,14 @@ from gcp_side.labseg.throttles import ReadThrottle, SubmitThrottle
 
 log = logging.getLogger(__name__)
 
-_NOT_FOUND_CODES = ("orthanc-not-found", "series-missing")
+_NOT_FOUND_CODES = ("orthanc-not-found", "series-missing", "no-such-slice")
+
+_BAD_REQUEST = (
+    SubmissionRefusedError,
+    SegmentationUnreadableError,
+    SeriesNotShownError,
+    SeriesRefusedError,
+)
 
 
 class LabsegView(APIView):
@@ -174,7 +182,7 @@ def _refusal(error: SegRelayError) -> Response:
 def _status_of(error: SegRelayError) -> int:
     if isinstance(error, JobNotFoundError) or error.code in _NOT_FOUND_CODES:
         return status.HTTP_404_NOT_FOUND
-    if isinstance(error, (SubmissionRefusedError, SegmentationUnreadableError, SeriesRefusedError)):
+    if isinstance(error, _BAD_REQUEST):
         return status.HTTP_400_BAD_REQUEST
     if isinstance(error, TransientError):
         return status.HTTP_503_SERVICE_UNAVAILABLE

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from io import BytesIO
@@ -93,6 +93,11 @@ class FakeOrthanc:
         if orthanc_id not in self.files:
             raise OrthancRefusedError("Not there.", code="orthanc-not-found")
         return self.files[orthanc_id]
+
+    def image_files(self, orthanc_ids: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+        """Backwards, since the order in which files come means nothing."""
+        for orthanc_id in reversed(orthanc_ids):
+            yield orthanc_id, self.instance_file(orthanc_id)
 
 
 def four_series() -> FakeOrthanc:
