@@ -96,8 +96,8 @@ class FakeOrthanc:
 
     def image_files(self, orthanc_ids: Sequence[str]) -> Iterator[tuple[str, bytes]]:
         """Backwards, since the order in which files come means nothing."""
-        for orthanc_id in reversed(orthanc_ids):
-            yield orthanc_id, self.instance_file(orthanc_id)
+        for one in reversed(orthanc_ids):
+            yield one, self.instance_file(one)
 
 
 def four_series() -> FakeOrthanc:
