@@ -7,9 +7,11 @@ every byte that comes off the line is counted.
 
 from __future__ import annotations
 
+import errno
 import http.client
 import io
 import math
+import ssl
 import time
 from socket import socket
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -106,13 +108,20 @@ class _BoundedLine(io.RawIOBase):
 
 
 class _PieceSender(_Connection):
-    """A connection that sends large bodies piece by piece."""
+    """A connection that sends large bodies piece by piece, and hears what ends the sending."""
 
     piece_limit: ClassVar[float]
     """Seconds."""
 
     def send(self, data: Any) -> None:
         """As http.client."""
+        try:
+            self._send_pieces(data)
+        except ssl.SSLEOFError:
+            # As without TLS: then urllib3 reads what the server said before it hung up.
+            raise BrokenPipeError(errno.EPIPE, "the server has hung up") from None
+
+    def _send_pieces(self, data: Any) -> None:
         if not isinstance(data, bytes) or len(data) <= _PIECE:
             super().send(data)
             return

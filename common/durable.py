@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
+from collections.abc import Iterator
 from pathlib import Path
+
+from common.errors import LocalDiskError
+
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_NOT_FULL = "Check the disk of the agent's work folder, and the rights; it is retried by itself."
 
 
 def write_durably(path: Path, data: bytes) -> None:
@@ -29,3 +37,23 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+@contextlib.contextmanager
+def disk_errors(what: str) -> Iterator[None]:
+    """Raise LocalDiskError, its message ``what`` and the reason, where the system refuses."""
+    try:
+        yield
+    except OSError as error:
+        remedy = None if is_full(error) else _NOT_FULL
+        raise LocalDiskError(f"{what} ({describe(error)}).", remedy=remedy) from error
+
+
+def is_full(error: OSError) -> bool:
+    """Whether the disk, or the account's share of it, is full."""
+    return error.errno in _FULL
+
+
+def describe(error: OSError) -> str:
+    """What the system says, without names of files."""
+    return error.strerror or type(error).__name__

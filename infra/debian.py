@@ -3,8 +3,9 @@
 Orthanc, its DICOMweb plugin and dicom3tools are unpacked under ``.cache/debian/``: no root, no
 service that starts by itself, nothing left on the machine. Programs that are installed already
 are used as they are. Only the standard library is needed, so it runs before the venv is full.
+nginx is fetched when somebody first asks for it.
 
-    python -m infra.debian        fetch what is missing and print where the programs are
+    python -m infra.debian        fetch what is missing, except nginx; print where it is
 """
 
 from __future__ import annotations
@@ -19,23 +20,27 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from common.errors import FixConfigurationError
 
-PACKAGE_OF_PROGRAM = {
+Group = Mapping[str, str]
+"""Path below the root of the file system -> package that brings it; fetched together."""
+
+IMAGING: Group = {
     "usr/sbin/Orthanc": "orthanc",
     "usr/share/orthanc/plugins/libOrthancDicomWeb.so": "orthanc-dicomweb",
     "usr/bin/dciodvfy": "dicom3tools",
     "usr/bin/dcentvfy": "dicom3tools",
 }
-"""Path below the root of the file system -> package that brings it."""
+NGINX: Group = {"usr/sbin/nginx": "nginx"}
 
-_SUPPORT_PACKAGE = re.compile(r"lib.*|.*-(data|common)")
-"""Dependencies worth unpacking: libraries and data, not further programs and services."""
+_SUPPORT_PACKAGE = re.compile(r"lib.*|.*-(data|common|core)")
+"""Dependencies worth unpacking: libraries, data, and what a program's package is but a name for;
+not further programs and services."""
 
 _COMMAND_LIMIT_S = 300
 
@@ -66,27 +71,42 @@ def debian_programs() -> DebianPrograms:
     FixConfigurationError
         No apt here, the packages cannot be had, or a library is missing after unpacking.
     """
-    missing = {
-        package for path, package in PACKAGE_OF_PROGRAM.items() if not (Path("/") / path).exists()
-    }
-    folder = _ensure_unpacked(sorted(missing)) if missing else None
-    roots = [Path("/")] if folder is None else [Path("/"), folder]
-    orthanc, plugin, dciodvfy, dcentvfy = (
-        _first_existing(roots, path) for path in PACKAGE_OF_PROGRAM
-    )
-    environment = {} if folder is None else _environment(folder)
-    _check_libraries([orthanc, plugin, dciodvfy, dcentvfy], environment)
+    (orthanc, plugin, dciodvfy, dcentvfy), environment = _find(IMAGING)
     return DebianPrograms(orthanc, plugin, dciodvfy, dcentvfy, environment)
 
 
-def _first_existing(roots: Sequence[Path], relative: str) -> Path:
+@functools.cache
+def nginx_program() -> tuple[Path, dict[str, str]]:
+    """Find nginx, fetching it where it is missing: its path, and the environment that it needs.
+
+    Raises
+    ------
+    FixConfigurationError
+        As :func:`debian_programs`.
+    """
+    (program,), environment = _find(NGINX)
+    return program, environment
+
+
+def _find(group: Group) -> tuple[list[Path], dict[str, str]]:
+    """The programs of ``group`` in its order, and what their processes need."""
+    missing = {package for path, package in group.items() if not (Path("/") / path).exists()}
+    folder = _ensure_unpacked(sorted(missing)) if missing else None
+    roots = [Path("/")] if folder is None else [Path("/"), folder]
+    programs = [_first_existing(roots, path, package) for path, package in group.items()]
+    environment = {} if folder is None else _environment(folder)
+    _check_libraries(programs, environment, sorted(set(group.values())))
+    return programs, environment
+
+
+def _first_existing(roots: Sequence[Path], relative: str, package: str) -> Path:
     for root in roots:
         if (root / relative).exists():
             return root / relative
     raise FixConfigurationError(
-        f"The package {PACKAGE_OF_PROGRAM[relative]} does not bring /{relative}.",
+        f"The package {package} does not bring /{relative}.",
         code="program-missing",
-        remedy=f"Install the package {PACKAGE_OF_PROGRAM[relative]} of your distribution.",
+        remedy=f"Install the package {package} of your distribution.",
     )
 
 
@@ -120,8 +140,8 @@ def _unpack(packages: Sequence[str], folder: Path, base: Path) -> None:
         raise FixConfigurationError(
             f"This machine has no apt, so {', '.join(packages)} cannot be fetched.",
             code="apt-missing",
-            remedy="Run on Debian or Ubuntu, or install Orthanc, its DICOMweb plugin and "
-            "dicom3tools by hand.",
+            remedy="Run on Debian or Ubuntu, or install by hand: Orthanc, its DICOMweb plugin "
+            "and dicom3tools; for some tests nginx.",
         )
     shutil.rmtree(folder, ignore_errors=True)
     with tempfile.TemporaryDirectory(dir=base, prefix="unpack-") as work:
@@ -190,7 +210,7 @@ def _private_lists(folder: Path) -> list[str]:
 
 def _environment(folder: Path) -> dict[str, str]:
     libraries = sorted({str(path.parent) for path in folder.glob("**/*.so.*")})
-    environment = {"LD_LIBRARY_PATH": ":".join(libraries)}
+    environment = {"LD_LIBRARY_PATH": ":".join(libraries)} if libraries else {}
     pattern = "usr/share/*dcmtk*/dicom.dic"
     dictionaries = [*folder.glob(pattern), *Path("/").glob(pattern)]
     if dictionaries:
@@ -199,14 +219,16 @@ def _environment(folder: Path) -> dict[str, str]:
     return environment
 
 
-def _check_libraries(files: Sequence[Path], environment: dict[str, str]) -> None:
+def _check_libraries(
+    files: Sequence[Path], environment: dict[str, str], packages: Sequence[str]
+) -> None:
     listing = _command(["ldd", *map(str, files)], environment=environment)
     if missing := missing_libraries(listing):
         raise FixConfigurationError(
             f"Libraries are missing: {', '.join(missing)}.",
             code="library-missing",
-            remedy="Remove .cache/debian and try again, or install orthanc, orthanc-dicomweb "
-            "and dicom3tools with your package manager.",
+            remedy="Remove .cache/debian and try again, or install with your package manager: "
+            f"{', '.join(packages)}.",
         )
 
 

@@ -2,8 +2,8 @@
 
 Exit codes: 0 done or stopped; 1 the segmentation failed for good, or the job is in a state that
 refuses the command; 2 wrong usage, or a job that nobody knows; 70 a defect in the agent; 75 not
-now (Orthanc or the queue is away, the agent id is in use): try again; 78 a setting is wrong:
-starting again does not help.
+now (Orthanc or the queue is away, a SEG waits after a failed delivery, the agent id is in
+use): try again; 78 a setting is wrong: starting again does not help.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from common.errors import (
 )
 from common.queue.operator import JobUnknownError
 from lab_side import __version__
-from lab_side.commands import doctor, keygen, queue
+from lab_side.commands import doctor, keygen, outbox, queue, status
 from lab_side.config import AgentConfig, ModelConfig, load_config
 from lab_side.log import configure_logging
 
@@ -101,6 +101,8 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--profile", help="model profile (default: the first configured)")
     command.add_argument("--json", action="store_true", help="print the result as JSON")
     command.set_defaults(command=_segment)
+    status.add_to(commands)
+    outbox.add_to(commands)
     queue.add_to(commands)
     doctor.add_to(commands)
     keygen.add_to(commands)

@@ -1,7 +1,7 @@
 """The agent's settings: one TOML file, and environment variables that overrule it.
 
-Secrets are never in the file: the Orthanc password comes from ``SEGRELAY_ORTHANC_PASSWORD``,
-a systemd credential or the keyring (``lab_side.secrets``).
+Secrets are never in the file: password, token and the proxy's password come from the
+environment, a systemd credential or the keyring (``lab_side.secrets``).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -29,7 +29,7 @@ from common.manifest import describe_first_error
 from common.names import is_agent_id
 from common.orthanc import OrthancSettings
 from common.profiles import Profile, Sha256, load_profile
-from lab_side.secrets import orthanc_password
+from lab_side.secrets import orthanc_password, orthanc_token, proxy_password
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -47,6 +47,10 @@ VARIABLES: Mapping[str, tuple[str, ...]] = {
     "SEGRELAY_ORTHANC_URL": ("orthanc", "url"),
     "SEGRELAY_ORTHANC_USER": ("orthanc", "user"),
     "SEGRELAY_ORTHANC_CA_FILE": ("orthanc", "ca_file"),
+    "SEGRELAY_ORTHANC_CLIENT_CERT": ("orthanc", "client_cert"),
+    "SEGRELAY_ORTHANC_CLIENT_KEY": ("orthanc", "client_key"),
+    "SEGRELAY_ORTHANC_PROXY": ("orthanc", "proxy"),
+    "SEGRELAY_ORTHANC_PROXY_USER": ("orthanc", "proxy_user"),
     "SEGRELAY_SITE_KEYS": ("trust", "site_keys"),
     "SEGRELAY_AGENT_KEYS": ("trust", "agent_keys"),
 }
@@ -54,6 +58,9 @@ VARIABLES: Mapping[str, tuple[str, ...]] = {
 
 PROFILES_VARIABLE = "SEGRELAY_PROFILES"
 """Comma-separated profile names: overrules the ``[[models]]`` of the file."""
+
+_SECRETS = ("password", "token", "proxy_password")
+"""Keys of ``[orthanc]`` that must not be in the file."""
 
 PACKAGED_PROFILES = Path(__file__).parent / "profiles"
 
@@ -108,10 +115,18 @@ class QueueConfig(BaseModel):
     trust: TrustConfig = TrustConfig()
 
 
-class AgentConfig(BaseModel):
-    """Everything the agent needs to know."""
+class OrthancPart(BaseModel):
+    """What looking at Orthanc needs."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    orthanc: OrthancSettings
+
+
+class LocalConfig(BaseModel):
+    """What looking at an agent on its own computer needs: its folder, and its queue if any."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
 
     bucket: str = ""
     """The queue: ``gs://bucket/prefix`` or ``file:///directory``; not needed to segment by hand."""
@@ -119,23 +134,9 @@ class AgentConfig(BaseModel):
     """This agent's name in the queue; one per running agent."""
     work_dir: Path
     """Downloads, and the outbox of SEGs that wait for Orthanc. Absolute, on a local disk."""
-    orthanc: OrthancSettings
     trust: TrustConfig = TrustConfig()
-    models: Annotated[tuple[ModelConfig, ...], Field(min_length=1)]
-    profiles_dir: Path | None = None
-    """The lab's own profiles."""
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
-    """``auto`` takes the first GPU, else the CPU."""
-    poll_seconds: Annotated[float, Field(ge=0.2, le=60)] = 2.0
-    """Between two looks at the queue: always at a directory, soon after activity at a bucket."""
-    idle_poll_seconds: Annotated[float, Field(ge=0.2, le=60)] = 15.0
-    """Between two looks at a cloud bucket in which nothing has happened for some minutes."""
-    directory_events: Literal["native", "polling", "off"] = "native"
-    """How a queue directory rings: ``polling`` for network shares, which send no events."""
     min_free_gb: Annotated[float, Field(ge=0)] = 2.0
     """No job is claimed with less free disk under ``work_dir``."""
-    hang_minutes: Annotated[float, Field(gt=0)] = 15.0
-    """The worker is killed after this long without progress."""
 
     @field_validator("work_dir")
     @classmethod
@@ -150,6 +151,27 @@ class AgentConfig(BaseModel):
         """This agent's own folder under ``work_dir``."""
         return self.work_dir / self.agent_id
 
+
+class AgentConfig(LocalConfig):
+    """Everything the agent needs to know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    orthanc: OrthancSettings
+    models: Annotated[tuple[ModelConfig, ...], Field(min_length=1)]
+    profiles_dir: Path | None = None
+    """The lab's own profiles."""
+    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
+    """``auto`` takes the first GPU, else the CPU."""
+    poll_seconds: Annotated[float, Field(ge=0.2, le=60)] = 2.0
+    """Between two looks at the queue: always at a directory, soon after activity at a bucket."""
+    idle_poll_seconds: Annotated[float, Field(ge=0.2, le=60)] = 15.0
+    """Between two looks at a cloud bucket in which nothing has happened for some minutes."""
+    directory_events: Literal["native", "polling", "off"] = "native"
+    """How a queue directory rings: ``polling`` for network shares, which send no events."""
+    hang_minutes: Annotated[float, Field(gt=0)] = 15.0
+    """The worker is killed after this long without progress."""
+
     def profile_folder(self, name: str) -> Path:
         """Where a profile lies: the lab's own folder first, then the shipped ones."""
         if self.profiles_dir is not None and (self.profiles_dir / name).is_dir():
@@ -161,6 +183,9 @@ class AgentConfig(BaseModel):
         return {
             model.profile: load_profile(self.profile_folder(model.profile)) for model in self.models
         }
+
+
+Config = TypeVar("Config", bound=BaseModel)
 
 
 def load_config(
@@ -176,21 +201,43 @@ def load_config(
     environment = os.environ if environment is None else environment
     values = _gather(path, environment)
     values.setdefault("agent_id", _default_agent_id())
-    orthanc = values.setdefault("orthanc", {})
-    if "password" in orthanc:
-        raise FixConfigurationError(
-            "The configuration file contains a password.",
-            code="secret-in-file",
-            remedy="Remove it; set SEGRELAY_ORTHANC_PASSWORD or use the keyring.",
-        )
-    password = orthanc_password(str(orthanc.get("user", "")), environment)
-    try:
-        config = AgentConfig.model_validate(
-            {**values, "orthanc": {**orthanc, "password": SecretStr(password)}}
-        )
-    except ValidationError as error:
-        raise _invalid(error) from None
+    _add_secrets(values, environment)
+    config = _validated(AgentConfig, values)
     return config.model_copy(update={"orthanc": config.orthanc.checked()})
+
+
+def load_orthanc_settings(
+    path: Path | None = None, environment: Mapping[str, str] | None = None
+) -> OrthancSettings | None:
+    """Where Orthanc is; needs no setting of the queue. None where no address is configured.
+
+    Raises
+    ------
+    FixConfigurationError
+        Names the first setting that is missing or wrong, never its value.
+    """
+    environment = os.environ if environment is None else environment
+    values = _gather(path, environment)
+    values.setdefault("agent_id", _default_agent_id())
+    if not values.get("orthanc", {}).get("url"):
+        return None
+    _add_secrets(values, environment)
+    return _validated(OrthancPart, values).orthanc.checked()
+
+
+def load_local_config(
+    path: Path | None = None, environment: Mapping[str, str] | None = None
+) -> LocalConfig:
+    """What looking at this computer's agent needs; no setting of Orthanc, no password.
+
+    Raises
+    ------
+    FixConfigurationError
+        Names the first setting that is missing or wrong, never its value.
+    """
+    values = _gather(path, environment)
+    values.setdefault("agent_id", _default_agent_id())
+    return _validated(LocalConfig, values)
 
 
 def load_queue_address(
@@ -219,10 +266,24 @@ def load_queue_config(
     values = _gather(path, environment)
     address = _queue_address(values)
     values.setdefault("agent_id", _default_agent_id())
-    try:
-        return QueueConfig.model_validate({**values, "bucket": address})
-    except ValidationError as error:
-        raise _invalid(error) from None
+    return _validated(QueueConfig, {**values, "bucket": address})
+
+
+def _add_secrets(values: dict[str, Any], environment: Mapping[str, str]) -> None:
+    orthanc = values.setdefault("orthanc", {})
+    for key in _SECRETS:
+        if key in orthanc:
+            raise FixConfigurationError(
+                f"The configuration file contains a secret (orthanc.{key}).",
+                code="secret-in-file",
+                remedy="Remove it; give it by environment variable, systemd credential or "
+                "keyring, see the README.",
+            )
+    user, agent_id = str(orthanc.get("user", "")), str(values["agent_id"])
+    orthanc["password"] = SecretStr(orthanc_password(user, environment))
+    orthanc["token"] = SecretStr(orthanc_token(user, agent_id, environment))
+    proxy_user = str(orthanc.get("proxy_user", ""))
+    orthanc["proxy_password"] = SecretStr(proxy_password(proxy_user, environment))
 
 
 def _queue_address(values: Mapping[str, Any]) -> str:
@@ -236,11 +297,14 @@ def _queue_address(values: Mapping[str, Any]) -> str:
     )
 
 
-def _invalid(error: ValidationError) -> FixConfigurationError:
-    return FixConfigurationError(
-        f"The configuration is not valid: {describe_first_error(error)}.",
-        remedy="Set it in the TOML file or by environment variable; see the README.",
-    )
+def _validated(model: type[Config], values: Mapping[str, Any]) -> Config:
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise FixConfigurationError(
+            f"The configuration is not valid: {describe_first_error(error)}.",
+            remedy="Set it in the TOML file or by environment variable; see the README.",
+        ) from None
 
 
 def _gather(path: Path | None, environment: Mapping[str, str] | None) -> dict[str, Any]:

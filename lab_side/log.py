@@ -44,10 +44,9 @@ def configure_logging(style: str) -> None:
         style = "human" if sys.stderr is not None and sys.stderr.isatty() else "json"
     handler = logging.StreamHandler()
     handler.setFormatter(JsonFormatter() if style == "json" else HumanFormatter())
-    root = logging.getLogger("segrelay")
-    root.handlers[:] = [handler]
-    root.setLevel(logging.INFO)
-    root.propagate = False
+    # The libraries' warnings, too, are lines of the same form.
+    logging.getLogger().handlers[:] = [handler]
+    logging.getLogger("segrelay").setLevel(logging.INFO)
 
 
 def event(logger: logging.Logger, level: int, text: str, **fields: object) -> None:

@@ -3,65 +3,125 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from common.errors import FixConfigurationError
 from common.signing import SigningKey
 
-PASSWORD_VARIABLE = "SEGRELAY_ORTHANC_PASSWORD"  # noqa: S105
-CREDENTIAL_NAME = "orthanc-password"
-KEYRING_SERVICE = "segrelay-orthanc"
 
-SIGNING_VARIABLE = "SEGRELAY_SIGNING_KEY"
-SIGNING_CREDENTIAL = "signing-key"
-SIGNING_SERVICE = "segrelay-signing"
+@dataclass(frozen=True, kw_only=True)
+class SecretPlaces:
+    """Where one secret may lie, in the order in which it is looked for."""
 
-SECRET_PLACES = frozenset({PASSWORD_VARIABLE, SIGNING_VARIABLE, "CREDENTIALS_DIRECTORY"})
+    variable: str
+    """Of the environment."""
+    credential: str
+    """A file in ``$CREDENTIALS_DIRECTORY``: systemd's ``LoadCredential=``."""
+    service: str
+    """In the keyring of the account that runs this, with a name beside it."""
+
+
+PASSWORD = SecretPlaces(
+    variable="SEGRELAY_ORTHANC_PASSWORD",
+    credential="orthanc-password",
+    service="segrelay-orthanc",
+)
+TOKEN = SecretPlaces(
+    variable="SEGRELAY_ORTHANC_TOKEN",
+    credential="orthanc-token",
+    service="segrelay-orthanc-token",
+)
+PROXY_PASSWORD = SecretPlaces(
+    variable="SEGRELAY_ORTHANC_PROXY_PASSWORD",
+    credential="orthanc-proxy-password",
+    service="segrelay-orthanc-proxy",
+)
+SIGNING = SecretPlaces(
+    variable="SEGRELAY_SIGNING_KEY", credential="signing-key", service="segrelay-signing"
+)
+EVERY_SECRET = (PASSWORD, TOKEN, PROXY_PASSWORD, SIGNING)
+
+SECRET_VARIABLES = frozenset(
+    {"CREDENTIALS_DIRECTORY"} | {places.variable for places in EVERY_SECRET}
+)
 """Variables that lead to secrets; the worker, which runs the models, gets none of them."""
 
 
 def orthanc_password(user: str, environment: Mapping[str, str]) -> str:
     """The password of ``user``; empty when no user is configured.
 
-    Looked for in the environment, in ``$CREDENTIALS_DIRECTORY`` (systemd's
-    ``LoadCredential=``) and in the keyring of the account that runs this.
-
     Raises
     ------
     FixConfigurationError
         ``orthanc-password-missing``
     """
-    if not user:
-        return ""
-    password = (
-        environment.get(PASSWORD_VARIABLE)
-        or _from_systemd(CREDENTIAL_NAME, environment)
-        or _from_keyring(KEYRING_SERVICE, user)
+    return _password(
+        PASSWORD, user, environment, whose="Orthanc user", code="orthanc-password-missing"
     )
-    if not password:
-        raise FixConfigurationError(
-            f"There is no password for the Orthanc user {user}.",
-            code="orthanc-password-missing",
-            remedy=f"Set {PASSWORD_VARIABLE}, a systemd credential named {CREDENTIAL_NAME}, "
-            f"or store it: keyring set {KEYRING_SERVICE} {user}",
-        )
-    return password
+
+
+def orthanc_token(user: str, agent_id: str, environment: Mapping[str, str]) -> str:
+    """The bearer token in place of user and password; empty where there is none.
+
+    The keyring is asked only where no user is configured.
+    """
+    return _find(TOKEN, "" if user else agent_id, environment)
+
+
+def proxy_password(user: str, environment: Mapping[str, str]) -> str:
+    """The password of the proxy's ``user``; empty when none is configured.
+
+    Raises
+    ------
+    FixConfigurationError
+        ``orthanc-proxy-password-missing``
+    """
+    return _password(
+        PROXY_PASSWORD,
+        user,
+        environment,
+        whose="proxy's user",
+        code="orthanc-proxy-password-missing",
+    )
 
 
 def signing_key(agent_id: str, environment: Mapping[str, str]) -> SigningKey | None:
-    """This agent's key, None where it has none; looked for in the same places.
+    """This agent's key, None where it has none.
 
     Raises
     ------
     FixConfigurationError
         ``key-invalid``
     """
-    text = (
-        environment.get(SIGNING_VARIABLE)
-        or _from_systemd(SIGNING_CREDENTIAL, environment)
-        or _from_keyring(SIGNING_SERVICE, agent_id)
-    )
+    text = _find(SIGNING, agent_id, environment)
     return SigningKey.from_text(text) if text else None
+
+
+def _password(
+    places: SecretPlaces, user: str, environment: Mapping[str, str], *, whose: str, code: str
+) -> str:
+    if not user:
+        return ""
+    password = _find(places, user, environment)
+    if not password:
+        raise FixConfigurationError(
+            f"There is no password for the {whose} {user}.",
+            code=code,
+            remedy=f"Set {places.variable}, a systemd credential named {places.credential}, "
+            f"or store it: keyring set {places.service} {user}",
+        )
+    return password
+
+
+def _find(places: SecretPlaces, name: str, environment: Mapping[str, str]) -> str:
+    """The secret, empty where there is none; without a ``name`` no keyring is asked."""
+    return (
+        environment.get(places.variable)
+        or _from_systemd(places.credential, environment)
+        or (_from_keyring(places.service, name) if name else None)
+        or ""
+    )
 
 
 def _from_systemd(credential: str, environment: Mapping[str, str]) -> str | None:

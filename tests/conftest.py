@@ -31,7 +31,8 @@ def pytest_report_header() -> str:
 @pytest.fixture(autouse=True)
 def _same_log_for_every_test() -> Iterator[None]:
     """Programs that a test runs in this process set up their own log: undo it."""
-    log = logging.getLogger("segrelay")
-    before = (log.handlers[:], log.level, log.propagate)
+    root, log = logging.getLogger(), logging.getLogger("segrelay")
+    before = (root.handlers[:], log.level)
     yield
-    log.handlers[:], log.level, log.propagate = before
+    root.handlers[:], level = before
+    log.setLevel(level)

@@ -1,7 +1,10 @@
 """Talking to Orthanc over its REST API.
 
 ``settings``   address, credentials, trust
-``transport``  one pooled session; every failure becomes an error of ``common.errors``
+``tls``        whom we trust and who we are; what a failed handshake means
+``pools``      the connections, directly or over a proxy
+``failures``   every failure becomes an error of ``common.errors``
+``transport``  requests with retries and time-outs
 ``client``     the calls that SegRelay makes
 ``download``   whole series to a folder, complete or refused
 ``crew``       its threads and what they have to do
@@ -21,6 +24,7 @@ from common.orthanc.client import (
 from common.orthanc.crew import Progress
 from common.orthanc.download import download_series
 from common.orthanc.settings import OrthancSettings
+from common.orthanc.tls import check_usable
 
 __all__ = [
     "InstanceInfo",
@@ -29,5 +33,6 @@ __all__ = [
     "Progress",
     "SeriesInfo",
     "UploadReply",
+    "check_usable",
     "download_series",
 ]

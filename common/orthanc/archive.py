@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
-from common.errors import LocalDiskError, OrthancUnavailableError
+from common.errors import OrthancUnavailableError
 from common.orthanc.client import InstanceInfo, OrthancClient
 from common.orthanc.part10 import HEAD_BYTES, sop_instance_uid
 
@@ -47,17 +47,14 @@ def fetch_archive(
     ------
     OrthancUnavailableError
         The archive broke off, or a member is spoilt; what came before was kept.
-    LocalDiskError
+    OSError
         The disk refused a write.
     """
-    try:
-        with _buffer(sum(item.size_bytes for item in items), folder) as buffer:
-            _receive(client, items, buffer, check)
-            for item, path in _unpack(buffer, items, folder):
-                keep(item, path)
-                check()
-    except OSError as error:
-        raise LocalDiskError(f"The work folder refused a write ({error.strerror}).") from error
+    with _buffer(sum(item.size_bytes for item in items), folder) as buffer:
+        _receive(client, items, buffer, check)
+        for item, path in _unpack(buffer, items, folder):
+            keep(item, path)
+            check()
 
 
 def _buffer(size: int, folder: Path) -> IO[bytes]:

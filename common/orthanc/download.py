@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from common.errors import LocalDiskError, SeriesRefusedError, TransientError
+from common.durable import disk_errors
+from common.errors import SeriesRefusedError, TransientError
 from common.orthanc.client import InstanceInfo, OrthancClient
 from common.orthanc.crew import Crew, Progress
 
@@ -47,10 +48,8 @@ def download_series(
     """
     inventory = client.inventory(series_ids)
     _check_expected(inventory, expected)
-    try:
+    with disk_errors("No folder for the series"):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise LocalDiskError(f"No folder for the series ({error.strerror}).") from error
     targets = {item: folder / f"{item.orthanc_id}.dcm" for item in inventory}
     Crew(client, targets, progress=progress, stop=stop).run()
     if set(client.inventory(series_ids)) != set(inventory):

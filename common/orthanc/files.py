@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from common.errors import LocalDiskError, OrthancUnavailableError
+from common.durable import disk_errors
+from common.errors import OrthancUnavailableError
 from common.orthanc.archive import fetch_archive
 from common.orthanc.client import InstanceInfo, OrthancClient
 
 _PIECE = 1024 * 1024
+_REFUSED = "The work folder refused a file"
 
 
 class InstanceFiles:
@@ -40,7 +41,7 @@ class InstanceFiles:
 
     def head(self, item: InstanceInfo, size: int) -> bytes:
         """The first bytes of a file that is there."""
-        with _disk_errors(), self._targets[item].open("rb") as file:
+        with disk_errors(_REFUSED), self._targets[item].open("rb") as file:
             return file.read(size)
 
     def fetch_one(self, item: InstanceInfo) -> None:
@@ -56,7 +57,7 @@ class InstanceFiles:
         part = self._targets[item].with_suffix(".part")
         size = 0
         with (
-            _disk_errors(),
+            disk_errors(_REFUSED),
             self._client.instance_pieces(item.orthanc_id) as pieces,
             part.open("wb") as file,
         ):
@@ -80,27 +81,19 @@ class InstanceFiles:
             arrived(item)
 
         folder = self._targets[items[0]].parent
-        with _disk_errors():
+        with disk_errors(_REFUSED):
             fetch_archive(self._client, items, folder, keep, self._check)
 
     def _keep(self, item: InstanceInfo, path: Path) -> None:
         if self._verify_md5 and _md5(path) != self._client.instance_md5(item.orthanc_id):
             raise OrthancUnavailableError("An instance arrived with another MD5 than Orthanc's.")
-        with _disk_errors():
+        with disk_errors(_REFUSED):
             path.replace(self._targets[item])
 
 
 def _md5(path: Path) -> str:
     digest = hashlib.md5(usedforsecurity=False)
-    with _disk_errors(), path.open("rb") as file:
+    with disk_errors(_REFUSED), path.open("rb") as file:
         while piece := file.read(_PIECE):
             digest.update(piece)
     return digest.hexdigest()
-
-
-@contextlib.contextmanager
-def _disk_errors() -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise LocalDiskError(f"The work folder refused a write ({error.strerror}).") from error

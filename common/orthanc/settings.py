@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
@@ -21,8 +21,18 @@ class OrthancSettings(BaseModel):
     """``https://host[:port][/path]``; plain http only to this machine, unless allowed."""
     user: str = ""
     password: SecretStr = SecretStr("")
+    token: SecretStr = SecretStr("")
+    """Sent as ``Authorization: Bearer …``, in place of user and password."""
     ca_file: Path | None = None
     """A PEM file to trust instead of the public authorities."""
+    client_cert: Path | None = None
+    """A PEM file with this side's certificate, and those between it and its authority."""
+    client_key: Path | None = None
+    """Its key, without a password; in ``client_cert`` unless given."""
+    proxy: str = ""
+    """``http://host:port`` of a forward proxy; what the environment says of one is ignored."""
+    proxy_user: str = ""
+    proxy_password: SecretStr = SecretStr("")
     allow_plain_http: bool = False
     """Send credentials and images unencrypted to another machine: only inside a VPN."""
     connections: Annotated[int, Field(ge=1, le=64)] = 12
@@ -38,34 +48,100 @@ class OrthancSettings(BaseModel):
     retries: Annotated[int, Field(ge=0)] = 4
     """Repeats of one request on network errors and 429, 500, 502, 503, 504."""
 
+    @property
+    def is_exposed(self) -> bool:
+        """Whether credentials and images cross a network unencrypted."""
+        parts = urlsplit(self.url)
+        if parts.scheme != "http":
+            return False
+        return bool(self.proxy) or not _is_here(parts.hostname or "")
+
     def checked(self) -> OrthancSettings:
-        """Itself, with the address tidied.
+        """Itself, with the address tidied; opens no file.
 
         Raises
         ------
         FixConfigurationError
-            ``orthanc-address`` or ``orthanc-plain-http``.
+            ``orthanc-address``, ``orthanc-plain-http``, ``orthanc-two-credentials``,
+            ``orthanc-token``, ``orthanc-client-certificate`` or ``orthanc-proxy``.
         """
-        parts = urlsplit(self.url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
+        _check_address(self.url)
+        _check_credentials(self.user, self.token.get_secret_value())
+        if self.client_key is not None and self.client_cert is None:
             raise FixConfigurationError(
-                "The Orthanc address is not an http(s) address.",
-                code="orthanc-address",
-                remedy="Set it to something like https://orthanc.example.org.",
+                "There is a key for Orthanc (client_key) and no certificate.",
+                code="orthanc-client-certificate",
+                remedy="Set client_cert to the certificate that belongs to the key.",
             )
-        if parts.username or parts.password:
-            raise FixConfigurationError(
-                "The Orthanc address contains a user name or password.",
-                code="orthanc-address",
-                remedy="Give user and password as settings of their own, not in the address.",
-            )
-        if parts.scheme == "http" and not self.allow_plain_http and not _is_here(parts.hostname):
+        _check_proxy(self.proxy)
+        if self.is_exposed and not self.allow_plain_http:
             raise FixConfigurationError(
                 "Plain http to another machine would show password and images to the network.",
                 code="orthanc-plain-http",
                 remedy="Use https, or set allow_plain_http where a VPN protects the way.",
             )
-        return self.model_copy(update={"url": self.url.rstrip("/")})
+        return self.model_copy(
+            update={"url": self.url.rstrip("/"), "proxy": self.proxy.rstrip("/")}
+        )
+
+
+def _check_address(url: str) -> None:
+    parts = _split(url)
+    if parts is None or parts.scheme not in ("http", "https") or parts.query or parts.fragment:
+        raise FixConfigurationError(
+            "The Orthanc address is not an http(s) address.",
+            code="orthanc-address",
+            remedy="Set it to something like https://orthanc.example.org.",
+        )
+    if parts.username or parts.password:
+        raise FixConfigurationError(
+            "The Orthanc address contains a user name or password.",
+            code="orthanc-address",
+            remedy="Give user and password as settings of their own, not in the address.",
+        )
+
+
+def _check_credentials(user: str, token: str) -> None:
+    if user and token:
+        raise FixConfigurationError(
+            "There are both a user and a token for Orthanc.",
+            code="orthanc-two-credentials",
+            remedy="Keep the one that Orthanc's server asks for: user and password, or the token.",
+        )
+    if not all("!" <= character <= "~" for character in token):
+        raise FixConfigurationError(
+            "The token for Orthanc has characters that no token has.",
+            code="orthanc-token",
+            remedy="Store it as it was given: one line of letters, digits and signs.",
+        )
+
+
+def _check_proxy(proxy: str) -> None:
+    if not proxy:
+        return
+    parts = _split(proxy)
+    if parts is None or parts.scheme != "http" or parts.path.strip("/") or parts.query:
+        raise FixConfigurationError(
+            "The proxy's address is not of the form http://host:port.",
+            code="orthanc-proxy",
+            remedy="Set orthanc.proxy to something like http://proxy.example.org:3128.",
+        )
+    if parts.username or parts.password:
+        raise FixConfigurationError(
+            "The proxy's address contains a user name or password.",
+            code="orthanc-proxy",
+            remedy="Set proxy_user, and give the password as the README says, not in the address.",
+        )
+
+
+def _split(url: str) -> SplitResult | None:
+    """The parts of an address with a host; None where it is none."""
+    try:
+        parts = urlsplit(url)
+        # Reading the port is what checks it.
+        return parts if parts.hostname and parts.port != 0 else None
+    except ValueError:
+        return None
 
 
 def _is_here(host: str) -> bool:

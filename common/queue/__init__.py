@@ -24,7 +24,7 @@ exists.
 """
 
 from common.queue.claims import Claim, ClaimDesk
-from common.queue.lease import Beat, BeatJob, Identity, Lease
+from common.queue.lease import Beat, BeatJob, Identity, Lease, how_far
 from common.queue.reaper import Reaper
 from common.queue.selftest import check_honest
 from common.queue.site import JobState, JobWhereabouts, SiteDesk
@@ -43,5 +43,6 @@ __all__ = [
     "Reaper",
     "SiteDesk",
     "check_honest",
+    "how_far",
     "scan",
 ]

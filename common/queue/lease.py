@@ -16,7 +16,14 @@ from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    field_validator,
+)
 
 from common import names
 from common.bucket import Bucket
@@ -25,6 +32,7 @@ from common.errors import (
     ObjectNotFoundError,
     PreconditionFailedError,
 )
+from common.offers import Offer
 
 LEASE = timedelta(seconds=120)
 """A heartbeat older than this means that its owner is dead."""
@@ -69,6 +77,11 @@ class BeatJob(BaseModel):
     """Whether the GPU worker has been given the job: from then on the attempt counts."""
 
 
+def how_far(percent: int, done: int, total: int) -> str:
+    """A stage's progress for a person: ``248/620`` where instances are counted, else ``40 %``."""
+    return f"{done}/{total}" if total else f"{percent} %"
+
+
 class Beat(BaseModel):
     """What a heartbeat tells."""
 
@@ -83,13 +96,32 @@ class Beat(BaseModel):
     profiles: tuple[str, ...] = ()
     device: str = ""
     jobs: tuple[BeatJob, ...] = ()
+    offers: tuple[Offer, ...] = ()
+    """``profiles`` in full, as far as there is room."""
+
+    @field_validator("offers", mode="wrap")
+    @classmethod
+    def _unreadable_offers_are_no_death(
+        cls, value: object, read: ValidatorFunctionWrapHandler
+    ) -> tuple[Offer, ...]:
+        """An agent of another version lives, whatever it tells of its profiles."""
+        try:
+            offers: tuple[Offer, ...] = read(value)
+        except ValidationError:
+            return ()
+        return offers
 
     def to_metadata(self) -> dict[str, str]:
-        """The beat as an object's text metadata."""
-        text = self.model_dump_json()
-        if len(text.encode()) > _METADATA_LIMIT:
-            text = self.model_copy(update={"reason": "", "profiles": ()}).model_dump_json()
-        return {"beat": text}
+        """The beat as an object's text metadata, with as much as there is room for."""
+        brief = self.model_copy(
+            update={"offers": tuple(offer.without_texts() for offer in self.offers)}
+        )
+        bare = self.model_copy(update={"offers": ()})
+        for beat in (self, brief, bare):
+            text = beat.model_dump_json()
+            if len(text.encode()) <= _METADATA_LIMIT:
+                return {"beat": text}
+        return {"beat": bare.model_copy(update={"reason": "", "profiles": ()}).model_dump_json()}
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str]) -> Beat | None:

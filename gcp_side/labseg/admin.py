@@ -1,12 +1,17 @@
-"""Jobs in Django's admin, to look at: state changes belong to ``services``."""
+"""Jobs in Django's admin: to look at, to retry and to cancel through ``services``."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
 
-from gcp_side.labseg.models import Job, JobEvent
+from common.errors import SegRelayError
+from gcp_side.labseg import orthanc, services
+from gcp_side.labseg.models import Job, JobEvent, State
 
 if TYPE_CHECKING:
     # Only the type stubs know these classes as generic.
@@ -55,3 +60,48 @@ class JobAdmin(_ReadOnly, ModelAdmin):
     list_select_related = ("retry_of",)
     date_hierarchy = "submitted_at"
     inlines = (JobEventInline,)
+    actions = ("retry_jobs", "cancel_jobs")
+
+    def has_steer_permission(self, request: HttpRequest) -> bool:
+        """Whether the user may retry and cancel; nobody edits a row."""
+        return request.user.has_perm("labseg.change_job")
+
+    @admin.action(description="Run the selected jobs again, as new ones", permissions=["steer"])
+    def retry_jobs(self, request: HttpRequest, jobs: QuerySet[Job]) -> None:
+        """As ``labseg retry``, without ``--force``."""
+        user = request.user if request.user.is_authenticated else None
+
+        def retry(job: Job) -> tuple[int, str]:
+            again = services.retry(job.pk, orthanc=orthanc.connect(), requested_by=user)
+            said = "is tried again as" if again.is_new else "is being tried again already as"
+            return messages.SUCCESS, f"Job {job.pk} {said} {again.job.pk}."
+
+        self._for_each(request, jobs, retry)
+
+    @admin.action(description="Cancel the selected jobs", permissions=["steer"])
+    def cancel_jobs(self, request: HttpRequest, jobs: QuerySet[Job]) -> None:
+        """As ``labseg cancel``."""
+
+        def cancel(job: Job) -> tuple[int, str]:
+            stands = services.cancel(job.pk)
+            if stands.state == State.CANCELLED:
+                return messages.SUCCESS, f"Job {job.pk} is cancelled."
+            if stands.is_open:
+                return messages.INFO, f"Job {job.pk} will be cancelled."
+            return messages.WARNING, f"Job {job.pk} had ended before: {stands.state}."
+
+        self._for_each(request, jobs, cancel)
+
+    def _for_each(
+        self,
+        request: HttpRequest,
+        jobs: QuerySet[Job],
+        act: Callable[[Job], tuple[int, str]],
+    ) -> None:
+        """Act on one job after another; what refuses one is told and stops no other."""
+        for job in jobs.order_by("pk"):
+            try:
+                level, text = act(job)
+            except SegRelayError as error:
+                level, text = messages.ERROR, f"Job {job.pk}: {error.message} {error.remedy}"
+            self.message_user(request, text, level)

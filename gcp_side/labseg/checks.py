@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.db import router
 
 from gcp_side.labseg.conf import Conf, problems
 
@@ -30,13 +31,36 @@ def check_settings(
     ]
 
 
+@register()
+def check_sqlite(
+    app_configs: Sequence[AppConfig] | None,  # noqa: ARG001
+    **kwargs: Any,  # noqa: ARG001
+) -> list[CheckMessage]:
+    """labseg.W002: two processes that write at once get "database is locked"."""
+    alias = router.db_for_write(apps.get_model("labseg", "Job"))
+    database: dict[str, Any] = settings.DATABASES[alias]
+    mode = database.get("OPTIONS", {}).get("transaction_mode", "")
+    if not database["ENGINE"].endswith("sqlite3") or mode.upper() == "IMMEDIATE":
+        return []
+    return [
+        Warning(
+            f"The database {alias!r} is SQLite with deferred transactions: writes at the same "
+            'time fail with "database is locked".',
+            hint=f'Set DATABASES[{alias!r}]["OPTIONS"]["transaction_mode"] = "IMMEDIATE" '
+            'and "timeout" to 20.',
+            id="labseg.W002",
+        )
+    ]
+
+
 @register(Tags.security, deploy=True)
 def check_orthanc_credentials(
     app_configs: Sequence[AppConfig] | None,  # noqa: ARG001
     **kwargs: Any,  # noqa: ARG001
 ) -> list[CheckMessage]:
     """labseg.W001: images lie open to whoever reaches Orthanc."""
-    if problems() or Conf.model_validate(settings.SEGRELAY).orthanc_user:
+    conf = _usable_conf()
+    if conf is None or conf.orthanc_user or conf.orthanc_token or conf.orthanc_client_cert:
         return []
     return [
         Warning(
@@ -45,3 +69,25 @@ def check_orthanc_credentials(
             id="labseg.W001",
         )
     ]
+
+
+@register(Tags.security, deploy=True)
+def check_orthanc_encryption(
+    app_configs: Sequence[AppConfig] | None,  # noqa: ARG001
+    **kwargs: Any,  # noqa: ARG001
+) -> list[CheckMessage]:
+    """labseg.W002: password and images can be read on the way to Orthanc."""
+    conf = _usable_conf()
+    if conf is None or not conf.orthanc.is_exposed:
+        return []
+    return [
+        Warning(
+            "Orthanc on another machine is used over plain http.",
+            hint="Use https, or make sure that a VPN protects the way.",
+            id="labseg.W002",
+        )
+    ]
+
+
+def _usable_conf() -> Conf | None:
+    return None if problems() else Conf.model_validate(settings.SEGRELAY)

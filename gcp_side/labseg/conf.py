@@ -35,7 +35,7 @@ from pydantic import (
 from common.bucket import Bucket, open_bucket
 from common.errors import FixConfigurationError
 from common.manifest import Role
-from common.orthanc import OrthancSettings
+from common.orthanc import OrthancSettings, check_usable
 from common.profiles import PROFILE_NAME
 from common.sealed_bucket import SealedBucket
 from common.signing import PublicKey, SigningKey, Trust
@@ -51,11 +51,21 @@ REMEDIES = {
     "READ_RATE": "Write a number and a period, e.g. 600/min.",
     "SIGNING_KEY": "Make a pair with `manage.py labseg keygen`.",
     "AGENT_KEYS": "List the public keys that `lab-agent keygen` printed on the agents' computers.",
+    "PUSH_AUDIENCE": "Set both as the push subscription has them, or neither.",
     "CACHE": "Name one of the keys of CACHES.",
 }
 """What to do about a wrong value, by key."""
 
 ProfileName = Annotated[str, Field(pattern=rf"^{PROFILE_NAME.pattern}$", max_length=48)]
+ORTHANC_KEYS = {
+    "orthanc-two-credentials": "ORTHANC_TOKEN",
+    "orthanc-token": "ORTHANC_TOKEN",
+    "orthanc-ca-file": "ORTHANC_CA_FILE",
+    "orthanc-client-certificate": "ORTHANC_CLIENT_CERT",
+    "orthanc-proxy": "ORTHANC_PROXY",
+}
+"""The key that an error of Orthanc's settings is about, by its code; else the address."""
+
 Rate = Annotated[str, Field(pattern=r"^[1-9]\d*/(s|sec|m|min|h|hour|d|day)$")]
 
 
@@ -81,7 +91,18 @@ class Conf(BaseModel):
     orthanc_password: SecretStr = SecretStr("")
     orthanc_ca_file: Path | None = None
     """PEM file to trust instead of the public authorities."""
+    orthanc_token: SecretStr = SecretStr("")
+    """Sent as ``Authorization: Bearer …``, in place of user and password."""
+    orthanc_client_cert: Path | None = None
+    """PEM file with this site's certificate."""
+    orthanc_client_key: Path | None = None
+    """Its key, without a password; in the same file unless given."""
+    orthanc_proxy: str = ""
+    """``http://host:port`` of a forward proxy; the environment's are ignored."""
+    orthanc_proxy_user: str = ""
+    orthanc_proxy_password: SecretStr = SecretStr("")
     orthanc_allow_plain_http: bool = False
+    """Send credentials and images unencrypted to another machine: only inside a VPN."""
     signing_key: SecretStr = SecretStr("")
     """Signs this site's jobs, as ``labseg keygen`` prints it; empty leaves them unsigned."""
     agent_keys: tuple[str, ...] = ()
@@ -104,6 +125,16 @@ class Conf(BaseModel):
     """Requests for a segmentation, by user."""
     read_rate: Rate = "600/min"
     """All other requests, by user."""
+    push_audience: str = ""
+    """Audience of the tokens that Pub/Sub sends; empty turns the push endpoint off."""
+    push_service_account: str = ""
+    """E-mail address of the service account that signs them."""
+
+    @model_validator(mode="after")
+    def _push_is_whole_or_off(self) -> Conf:
+        if bool(self.push_audience) != bool(self.push_service_account):
+            raise ValueError("PUSH_AUDIENCE and PUSH_SERVICE_ACCOUNT belong together")
+        return self
 
     @model_validator(mode="after")
     def _default_profile_is_on_offer(self) -> Conf:
@@ -141,7 +172,13 @@ class Conf(BaseModel):
             url=self.orthanc_url,
             user=self.orthanc_user,
             password=self.orthanc_password,
+            token=self.orthanc_token,
             ca_file=self.orthanc_ca_file,
+            client_cert=self.orthanc_client_cert,
+            client_key=self.orthanc_client_key,
+            proxy=self.orthanc_proxy,
+            proxy_user=self.orthanc_proxy_user,
+            proxy_password=self.orthanc_proxy_password,
             allow_plain_http=self.orthanc_allow_plain_http,
         )
 
@@ -166,9 +203,10 @@ def problems() -> list[Problem]:
         return [_problem(item["loc"], item["msg"]) for item in error.errors(include_url=False)]
     found = []
     try:
-        conf.orthanc.checked()
+        check_usable(conf.orthanc)
     except FixConfigurationError as error:
-        found.append(Problem("ORTHANC_URL", error.message, error.remedy))
+        key = ORTHANC_KEYS.get(error.code, "ORTHANC_URL")
+        found.append(Problem(key, error.message, error.remedy))
     found += _key_problems(conf)
     if conf.cache not in settings.CACHES:
         found.append(Problem("CACHE", "is not a key of CACHES", REMEDIES["CACHE"]))
@@ -190,8 +228,9 @@ def _key_problems(conf: Conf) -> list[Problem]:
 
 
 def _problem(place: tuple[int | str, ...], message: str) -> Problem:
-    key = str(place[0]) if place else "DEFAULT_PROFILE"
     text = message.removeprefix("Value error, ")
+    # What a validator says of several values begins with the key to look at.
+    key = str(place[0]) if place else text.partition(" ")[0]
     return Problem(key, text, REMEDIES.get(key, "Correct the value."))
 
 

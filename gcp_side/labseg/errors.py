@@ -7,6 +7,7 @@ from common.errors import PermanentError
 __all__ = [
     "JobNotFoundError",
     "JobStateError",
+    "QueryRefusedError",
     "SegmentationUnreadableError",
     "SeriesNotShownError",
     "SubmissionRefusedError",
@@ -31,6 +32,13 @@ class JobStateError(PermanentError):
     """The job is in a state that refuses this; nothing was changed."""
 
     code = "job-state"
+
+
+class QueryRefusedError(PermanentError):
+    """The address asks for something that cannot be: a page, a state, a profile."""
+
+    code = "query-invalid"
+    remedy = "Correct the address."
 
 
 class SegmentationUnreadableError(PermanentError):

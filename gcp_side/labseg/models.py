@@ -28,6 +28,9 @@ CHANGEABLE_STATES = (*OPEN_STATES, State.REJECTED, State.RESULT_UNREADABLE)
 """A later look into the bucket may change the state: all others are final. An operator may put
 a rejected job back, or the true bytes of a result."""
 
+FINAL_STATES = (State.SUCCEEDED, State.FAILED, State.CANCELLED)
+"""The job has its one result."""
+
 
 class EventKind(models.TextChoices):
     """What happened to a job: it came into a state, or an attempt ended."""

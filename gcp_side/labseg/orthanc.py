@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import islice
 from typing import Any, Protocol
 
-from common.errors import SeriesRefusedError
+from common.errors import OrthancRefusedError, SeriesRefusedError
+from common.manifest import is_orthanc_id
 from common.orthanc import OrthancClient, OrthancSettings, SeriesInfo
 from gcp_side.labseg.conf import get_conf
+
+log = logging.getLogger(__name__)
+
+STUDIES_A_REQUEST = 500
+"""Half a megabyte of answer."""
+
+PING = {"retries": 0, "connect_timeout": 3.0, "read_timeout": 5.0}
+"""Settings of the question whether Orthanc is there at all."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +37,35 @@ class SlicePlace:
     """Image Orientation (Patient): 6 direction cosines, of a row, then of a column."""
     file_uuid: str = ""
     """Another one when the instance was replaced; empty where Orthanc does not tell."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyEntry:
+    """A study as Orthanc's index has it."""
+
+    orthanc_id: str
+    patient_name: str = field(repr=False)
+    patient_id: str = field(repr=False)
+    date: str
+    """Study Date, ``YYYYMMDD`` or empty."""
+    time: str
+    """Study Time, ``HHMMSS`` and perhaps a fraction, or empty."""
+    description: str = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeriesEntry:
+    """A series as Orthanc's index has it."""
+
+    orthanc_id: str
+    study_id: str
+    """Orthanc's id of its study."""
+    modality: str
+    number: str
+    """Series Number, as text: it may be missing or odd."""
+    description: str
+    instances: tuple[str, ...]
+    """Orthanc ids, in the order of the upload."""
 
 
 class Orthanc(Protocol):
@@ -48,12 +87,33 @@ class Orthanc(Protocol):
         """Ids and DICOM files of images, as they come: some at a time, all in parallel."""
         ...
 
+    def study_ids(self) -> list[str]:
+        """Orthanc ids of every study, in no order."""
+        ...
+
+    def studies(self, study_ids: Sequence[str]) -> list[StudyEntry]:
+        """Those of these studies that exist."""
+        ...
+
+    def series_of(self, study_ids: Sequence[str]) -> list[SeriesEntry]:
+        """Every series of these studies, in no order."""
+        ...
+
+    def tags(self, instance_id: str) -> dict[str, Any]:
+        """The tags of an instance by keyword; values are text, sequences lists of dicts."""
+        ...
+
+    def ping(self) -> None:
+        """Ask once, and not for long; raises when Orthanc cannot be used."""
+        ...
+
 
 class SiteOrthanc:
     """The hospital's Orthanc; thread-safe."""
 
-    def __init__(self, client: OrthancClient) -> None:
+    def __init__(self, client: OrthancClient, settings: OrthancSettings) -> None:
         self._client = client
+        self._pinger = OrthancClient(settings.model_copy(update=PING))
 
     def series(self, orthanc_id: str) -> SeriesInfo:
         """As the protocol."""
@@ -101,6 +161,42 @@ class SiteOrthanc:
             )
         return [_place(item) for item in answer]
 
+    def study_ids(self) -> list[str]:
+        """As the protocol."""
+        answer: list[str] = self._client.transport.call_json("GET", "/studies")
+        return answer
+
+    def studies(self, study_ids: Sequence[str]) -> list[StudyEntry]:
+        """As the protocol, in requests of :data:`STUDIES_A_REQUEST`."""
+        return [_study(item) for item in self._bulk(study_ids, "Study")]
+
+    def series_of(self, study_ids: Sequence[str]) -> list[SeriesEntry]:
+        """As the protocol, in requests of :data:`STUDIES_A_REQUEST`."""
+        return [_series(item) for item in self._bulk(study_ids, "Series")]
+
+    def tags(self, instance_id: str) -> dict[str, Any]:
+        """As the protocol."""
+        _check_id(instance_id)
+        path = f"/instances/{instance_id}/simplified-tags"
+        answer: dict[str, Any] = self._client.transport.call_json("GET", path)
+        return answer
+
+    def ping(self) -> None:
+        """As the protocol."""
+        self._pinger.system()
+
+    def _bulk(self, study_ids: Sequence[str], level: str) -> Iterator[dict[str, Any]]:
+        """What ``/tools/bulk-content`` has below these studies, or of themselves."""
+        for study_id in study_ids:
+            _check_id(study_id)
+        for start in range(0, len(study_ids), STUDIES_A_REQUEST):
+            body = {
+                "Resources": list(study_ids[start : start + STUDIES_A_REQUEST]),
+                "Level": level,
+                "Metadata": False,
+            }
+            yield from self._client.transport.call_json("POST", "/tools/bulk-content", body=body)
+
 
 def connect() -> Orthanc:
     """The Orthanc of the settings; one pool of connections in a process.
@@ -115,7 +211,9 @@ def connect() -> Orthanc:
 
 @lru_cache(maxsize=1)
 def _connect(settings: OrthancSettings) -> SiteOrthanc:
-    return SiteOrthanc(OrthancClient(settings))
+    if settings.is_exposed:
+        log.warning("Plain http to Orthanc: password and images can be read on the way.")
+    return SiteOrthanc(OrthancClient(settings), settings)
 
 
 def orthanc_id(*identifiers: str) -> str:
@@ -127,6 +225,36 @@ def orthanc_id(*identifiers: str) -> str:
     joined = "|".join(text.strip() for text in identifiers)
     digest = hashlib.sha1(joined.encode(), usedforsecurity=False).hexdigest()
     return "-".join(digest[start : start + 8] for start in range(0, 40, 8))
+
+
+def _check_id(identifier: str) -> None:
+    # An id goes into the path of a request: nothing else may.
+    if not is_orthanc_id(identifier):
+        raise OrthancRefusedError("An id is not an Orthanc id.", code="orthanc-not-found")
+
+
+def _study(item: dict[str, Any]) -> StudyEntry:
+    tags, patient = item["MainDicomTags"], item.get("PatientMainDicomTags", {})
+    return StudyEntry(
+        orthanc_id=item["ID"],
+        patient_name=patient.get("PatientName", ""),
+        patient_id=patient.get("PatientID", ""),
+        date=tags.get("StudyDate", ""),
+        time=tags.get("StudyTime", ""),
+        description=tags.get("StudyDescription", ""),
+    )
+
+
+def _series(item: dict[str, Any]) -> SeriesEntry:
+    tags = item["MainDicomTags"]
+    return SeriesEntry(
+        orthanc_id=item["ID"],
+        study_id=item["ParentStudy"],
+        modality=tags.get("Modality", ""),
+        number=tags.get("SeriesNumber", ""),
+        description=tags.get("SeriesDescription", ""),
+        instances=tuple(item["Instances"]),
+    )
 
 
 def _place(item: dict[str, Any]) -> SlicePlace:

@@ -10,6 +10,7 @@ from common.manifest import is_orthanc_id
 from common.orthanc import SeriesInfo
 from gcp_side.labseg.conf import Conf
 from gcp_side.labseg.errors import SubmissionRefusedError
+from gcp_side.labseg.lab import look, offered_roles
 from gcp_side.labseg.orthanc import Orthanc
 
 
@@ -38,17 +39,23 @@ def roles_of(profile: str, conf: Conf, given: Sequence[str] | None) -> tuple[str
     Raises
     ------
     SubmissionRefusedError
-        ``profile-unknown``: not configured, and no roles were given.
+        ``profile-unknown``: no roles were given, it is not configured, and no living agent
+        offers it.
+    StoreUnavailableError
+        It is not configured, and the agents' offers cannot be read.
     """
     if given is not None:
         return tuple(given)
-    if profile not in conf.profiles:
+    if profile in conf.profiles:
+        return conf.profiles[profile]
+    roles = offered_roles(profile, look())
+    if roles is None:
         raise SubmissionRefusedError(
-            f"The profile {profile!r} is not configured here.",
+            f"The profile {profile!r} is not configured here, and no agent online offers it.",
             code="profile-unknown",
             remedy=f"Use one of {', '.join(conf.profiles)}, or name the roles.",
         )
-    return conf.profiles[profile]
+    return roles
 
 
 def check_series_ids(series_ids: Sequence[str], roles: Sequence[str]) -> None:

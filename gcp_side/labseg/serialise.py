@@ -1,11 +1,17 @@
-"""A job as plain data, the same for the command and the REST answers."""
+"""Jobs, studies, agents and profiles as plain data, ready for JSON."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from gcp_side.labseg.models import Job
+from common.offers import OfferedRole
+from common.profiles import Text
+from gcp_side.labseg.lab import LabAgent, ProfileOnOffer
+from gcp_side.labseg.models import Job, State
+from gcp_side.labseg.orthanc import SeriesEntry, StudyEntry
+from gcp_side.labseg.recognition import Recognised, SeriesFacts, plane_of
 
 
 def job_as_dict(job: Job) -> dict[str, Any]:
@@ -22,8 +28,8 @@ def job_as_dict(job: Job) -> dict[str, Any]:
         "percent": job.percent,
         "done": job.done,
         "total": job.total,
-        "cancel_requested_at": _time(job.cancel_requested_at),
-        "missing_since": _time(job.missing_since),
+        "cancel_requested_at": time_as_text(job.cancel_requested_at),
+        "missing_since": time_as_text(job.missing_since),
         "orthanc_study_id": job.orthanc_study_id,
         "study_instance_uid": job.study_instance_uid,
         "series": job.series,
@@ -36,9 +42,21 @@ def job_as_dict(job: Job) -> dict[str, Any]:
         "provenance": job.provenance,
         "failure": failure_as_dict(job),
         "retry_of": job.retry_of_id,
-        "submitted_at": _time(job.submitted_at),
-        "updated_at": _time(job.updated_at),
-        "finished_at": _time(job.finished_at),
+        "submitted_at": time_as_text(job.submitted_at),
+        "updated_at": time_as_text(job.updated_at),
+        "finished_at": time_as_text(job.finished_at),
+    }
+
+
+def request_as_dict(job: Job) -> dict[str, Any]:
+    """One job, as the REST answers show it."""
+    failure = failure_as_dict(job)
+    return {
+        "request_id": job.job_id,
+        "status": str(job.state),
+        "status_text": str(State(job.state).label),
+        "error": None if failure is None else failure["reason"],
+        **job_as_dict(job),
     }
 
 
@@ -46,7 +64,7 @@ def events_as_list(job: Job) -> list[dict[str, Any]]:
     """The job's history, oldest first, ready for JSON."""
     return [
         {
-            "at": _time(event.at),
+            "at": time_as_text(event.at),
             "kind": event.kind,
             "attempt": event.attempt,
             "agent": event.agent,
@@ -67,5 +85,111 @@ def failure_as_dict(job: Job) -> dict[str, str] | None:
     }
 
 
-def _time(value: datetime | None) -> str | None:
+def time_as_text(value: datetime | None) -> str | None:
+    """ISO 8601, to the second."""
     return None if value is None else value.isoformat(timespec="seconds")
+
+
+def study_as_dict(
+    entry: StudyEntry, series: Sequence[SeriesEntry], latest: Job | None
+) -> dict[str, Any]:
+    """One study with its latest request."""
+    return {
+        "study_id": entry.orthanc_id,
+        "patient_name": entry.patient_name,
+        "patient_id": entry.patient_id,
+        "date": _date(entry.date),
+        "description": entry.description,
+        "modalities": sorted({item.modality for item in series if item.modality}),
+        "series": len(series),
+        "latest_request": None if latest is None else request_as_dict(latest),
+    }
+
+
+def series_as_dict(item: SeriesEntry, facts: SeriesFacts | None) -> dict[str, Any]:
+    """One series; its geometry where it was read."""
+    return {
+        "series_id": item.orthanc_id,
+        "number": item.number,
+        "description": item.description,
+        "modality": item.modality,
+        "instances": len(item.instances),
+        "orientation": None if facts is None else plane_of(facts.orientation),
+        "rows": None if facts is None else facts.rows,
+        "columns": None if facts is None else facts.columns,
+    }
+
+
+def recognised_as_dict(role: OfferedRole, found: Recognised) -> dict[str, Any]:
+    """The series that was recognised for a role, with the evidence."""
+    return {
+        "role": role.role,
+        "title": _texts(role.title, role.role),
+        "series_id": found.series_id,
+        "confidence": found.confidence.value,
+        "evidence": found.sentence,
+        "clues": [{"code": item.code, "parameters": dict(item.parameters)} for item in found.clues],
+    }
+
+
+def agent_as_dict(agent: LabAgent) -> dict[str, Any]:
+    """One agent, as its last heartbeat tells."""
+    beat = agent.beat
+    return {
+        "name": agent.name,
+        "online": agent.is_online,
+        "state": beat.state,
+        "reason": beat.reason,
+        "device": beat.device,
+        "version": beat.version,
+        "profiles": list(beat.profiles),
+        "last_beat": time_as_text(agent.last_beat),
+        "seconds_since_beat": round(agent.silent.total_seconds(), 1),
+        "jobs": [
+            {
+                "request_id": job.job_id,
+                "stage": job.stage,
+                "percent": job.percent,
+                "done": job.done,
+                "total": job.total,
+            }
+            for job in beat.jobs
+        ],
+    }
+
+
+def offer_as_dict(item: ProfileOnOffer) -> dict[str, Any]:
+    """One profile on offer; names stand for texts that nobody told."""
+    offer = item.offer
+    return {
+        "name": offer.name,
+        "title": _texts(offer.title, offer.name),
+        "intended_use": _texts(offer.intended_use, ""),
+        "roles": [
+            {"role": role.role, "title": _texts(role.title, role.role)} for role in offer.roles
+        ],
+        "segments": [
+            {
+                "number": segment.number,
+                "label": segment.label,
+                "title": _texts(segment.title, segment.label),
+                "colour": list(segment.colour),
+            }
+            for segment in offer.segments
+        ],
+        "online": item.is_online,
+        "default": item.is_default,
+    }
+
+
+def _texts(text: Text | None, otherwise: str) -> dict[str, str]:
+    """In both languages of the product."""
+    return {"en": otherwise, "ko": otherwise} if text is None else text.model_dump()
+
+
+def _date(text: str) -> str | None:
+    """``YYYYMMDD`` as ISO 8601; None where it is no date."""
+    try:
+        return datetime.strptime(text, "%Y%m%d").date().isoformat()
+    except ValueError:
+        return None

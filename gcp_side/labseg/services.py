@@ -9,6 +9,7 @@ that may be repeated, and run at the same time anywhere, without harm.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -33,13 +34,22 @@ from common.queue import (
     scan,
 )
 from common.queue.lease import store_now
-from common.ulid import new_ulid
+from common.ulid import is_ulid, new_ulid
 from gcp_side.labseg.conf import get_bucket, get_conf
 from gcp_side.labseg.errors import JobNotFoundError, JobStateError, SubmissionRefusedError
-from gcp_side.labseg.models import CHANGEABLE_STATES, OPEN_STATES, EventKind, Job, JobEvent, State
+from gcp_side.labseg.models import (
+    CHANGEABLE_STATES,
+    FINAL_STATES,
+    OPEN_STATES,
+    EventKind,
+    Job,
+    JobEvent,
+    State,
+)
 from gcp_side.labseg.orthanc import Orthanc
 from gcp_side.labseg.outcome import columns_of
 from gcp_side.labseg.selection import Selection, roles_of, select
+from gcp_side.labseg.signals import job_finished
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User
@@ -65,6 +75,8 @@ class Submission:
     """Those configured for the profile unless given."""
     priority: int | None = None
     """0..9, 0 first; the usual one unless given."""
+    study_id: str | None = None
+    """Orthanc id of the study that all series must belong to; any one study unless given."""
     requested_by: User | None = None
 
 
@@ -178,6 +190,12 @@ def _new_job(submission: Submission, *, orthanc: Orthanc) -> Job:
     profile = submission.profile or conf.usual_profile
     roles = roles_of(profile, conf, submission.roles)
     selection = select(submission.series_ids, roles, orthanc)
+    if submission.study_id not in (None, selection.study_id):
+        raise SubmissionRefusedError(
+            "The series do not belong to this study.",
+            code="other-study",
+            remedy="Choose series of the study.",
+        )
     priority = conf.priority if submission.priority is None else submission.priority
     now = timezone.now()
     job = Job(
@@ -254,17 +272,37 @@ def manifest_of(job: Job) -> JobManifest:
     )
 
 
+def name_of(job: Job) -> JobName:
+    """The name under which a job is published."""
+    return JobName(priority=job.priority, job_id=job.job_id, profile=job.profile, fence=0)
+
+
 def find(job_id: str) -> Job:
     """The job of this id.
 
     Raises
     ------
     JobNotFoundError
+        There is none, or it is no id at all.
     """
+    if not is_ulid(job_id):
+        # PostgreSQL refuses some characters with an error of its own.
+        raise JobNotFoundError("There is no job of this id.")
     try:
         return Job.objects.get(pk=job_id)
     except Job.DoesNotExist:
         raise JobNotFoundError("There is no job of this id.") from None
+
+
+def take_in(job_id: str) -> Job:
+    """Bring a job up to date now: something tells that the bucket has news of it.
+
+    Raises
+    ------
+    JobNotFoundError
+    StoreUnavailableError
+    """
+    return _look(find(job_id))
 
 
 def refresh(job: Job) -> Job:
@@ -282,6 +320,21 @@ def refresh(job: Job) -> Job:
     except TransientError as error:
         log.warning("job %s: not refreshed: %s", job.pk, error.message)
     return job
+
+
+def refresh_together(jobs: Sequence[Job]) -> None:
+    """As :func:`refresh`, for many jobs with one listing, at most once in ``REFRESH_SECONDS``."""
+    live = [job for job in jobs if job.is_open]
+    pause = get_conf().refresh_seconds
+    if not live or (pause and not cache.add("labseg:refresh-together", True, timeout=pause)):
+        return
+    try:
+        bucket = get_bucket()
+        view = scan(bucket)
+        for job in live:
+            _follow(job, bucket, view)
+    except TransientError as error:
+        log.warning("open jobs: not refreshed: %s", error.message)
 
 
 def sync_all() -> SyncReport:
@@ -382,7 +435,7 @@ def _publish(job: Job, desk: SiteDesk) -> bool:
 def _follow(job: Job, bucket: Bucket, view: QueueView) -> bool:
     """Ingest what the bucket says of one job; publish it again when it never arrived."""
     desk = SiteDesk(bucket)
-    name = JobName(priority=job.priority, job_id=job.job_id, profile=job.profile, fence=0)
+    name = name_of(job)
     found = desk.find(name, view)
     if job.cancel_requested_at is not None and found.state in LIVE:
         _call_off(job, bucket, desk)
@@ -423,6 +476,9 @@ def _write(job: Job, columns: dict[str, Any], attempts: tuple[AttemptRecord, ...
                 _tell_attempt(job, record, at=now)
             if "state" in columns:
                 _tell(job, EventKind(job.state), at=now)
+            if job.state in FINAL_STATES:
+                # Whoever changed the row is the only one to say so: no end changes again.
+                transaction.on_commit(partial(job_finished.send_robust, Job, job=job))
     return bool(changed)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.core.management.base import OutputWrapper
 
+from common.queue import how_far
 from gcp_side.labseg.models import EventKind, Job, State
 
 BAR_WIDTH = 24
@@ -44,8 +45,8 @@ def in_words(job: Job) -> str:
     if job.is_open and job.cancel_requested_at:
         return f"{State(job.state).label}; to be cancelled"
     if job.state == State.CLAIMED:
-        counted = f"{job.done}/{job.total}" if job.total else f"{job.percent} %"
-        return f"{job.stage or 'claimed'} {counted} on {job.agent}"
+        progress = how_far(job.percent, job.done, job.total)
+        return f"{job.stage or 'claimed'} {progress} on {job.agent}"
     return State(job.state).label
 
 

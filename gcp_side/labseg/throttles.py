@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rest_framework.throttling import UserRateThrottle
+from rest_framework.throttling import AnonRateThrottle, UserRateThrottle
 
 from gcp_side.labseg.conf import get_conf
 
@@ -21,6 +21,16 @@ class ReadThrottle(UserRateThrottle):
     """Everything else."""
 
     scope = "labseg-read"
+
+    def get_rate(self) -> str:
+        """``READ_RATE``."""
+        return get_conf().read_rate
+
+
+class PushThrottle(AnonRateThrottle):
+    """Notifications, by address: each token costs a request for Google's keys."""
+
+    scope = "labseg-push"
 
     def get_rate(self) -> str:
         """``READ_RATE``."""

@@ -4,11 +4,18 @@
 ``SEGRELAY_BUCKET``             the queue: ``gs://bucket/prefix`` or ``file:///directory``
 ``SEGRELAY_ORTHANC_URL``        ``https://host[:port][/path]``
 ``SEGRELAY_ORTHANC_USER``       optional; with ``SEGRELAY_ORTHANC_PASSWORD`` (or ``…_FILE``)
+``SEGRELAY_ORTHANC_TOKEN``      optional (or ``…_FILE``): bearer token in place of the user
 ``SEGRELAY_ORTHANC_CA_FILE``    optional: PEM file to trust for Orthanc's certificate
+``SEGRELAY_ORTHANC_CLIENT_…``   optional: ``…_CERT`` and ``…_KEY``, PEM files of this site
+``SEGRELAY_ORTHANC_PROXY``      optional: ``http://host:port``; with ``…_USER`` and
+                                ``…_PASSWORD`` (or ``…_PASSWORD_FILE``)
+``SEGRELAY_ORTHANC_PLAIN_HTTP`` ``1``: allow plain http to Orthanc on another machine (VPN)
 ``SEGRELAY_SIGNING_KEY``        optional (or ``…_FILE``): signs jobs; ``labseg keygen`` makes one
 ``SEGRELAY_AGENT_KEYS``         optional: public keys of the agents whose results are believed
+``SEGRELAY_PUSH_AUDIENCE``      optional: audience of Pub/Sub's tokens, with
+                                ``SEGRELAY_PUSH_SERVICE_ACCOUNT``, the account that signs them
 ``SEGRELAY_DEFAULT_PROFILE``    the profile of requests that name none
-``SEGRELAY_DATABASE``           path of the SQLite file
+``SEGRELAY_DATABASE``           path of a SQLite file, or ``postgresql://…`` (or ``…_FILE``)
 ``SEGRELAY_SECRET_KEY``         Django's secret key (or ``…_FILE``), at least 50 characters
 ``SEGRELAY_ALLOWED_HOSTS``      host names of this site, separated by commas
 ``SEGRELAY_TRUSTED_ORIGINS``    optional: ``https://…`` origins for CSRF, behind a proxy
@@ -22,10 +29,15 @@
 from __future__ import annotations
 
 import secrets
+from importlib.util import find_spec
 
+from gcp_side.site.database import database
 from gcp_side.site.environment import flag, required, secret, text, words
 
 HSTS_SECONDS = 365 * 24 * 3600
+
+DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024
+"""Bytes of a request's body: sixteen ids and a few names are the longest."""
 
 DEBUG = flag("SEGRELAY_DEBUG", default=False)
 HTTPS = flag("SEGRELAY_HTTPS", default=not DEBUG)
@@ -52,6 +64,9 @@ INSTALLED_APPS = [
     "rest_framework",
     "gcp_side.labseg",
 ]
+if find_spec("drf_spectacular"):
+    # Optional: the endpoints' OpenAPI description.
+    INSTALLED_APPS.append("drf_spectacular")
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
@@ -82,21 +97,14 @@ WSGI_APPLICATION = "gcp_side.site.wsgi.application"
 LOGIN_URL = "admin:login"
 
 DATABASES = {
-    "default": {
-        "ENGINE": "django.db.backends.sqlite3",
-        "NAME": text("SEGRELAY_DATABASE")
+    "default": database(
+        secret("SEGRELAY_DATABASE")
         or (
             "segrelay.sqlite3"
             if DEBUG
             else required("SEGRELAY_DATABASE", "", "Set it to the path of the SQLite file.")
-        ),
-        # The defaults answer "database is locked" as soon as two processes write.
-        "OPTIONS": {
-            "transaction_mode": "IMMEDIATE",
-            "timeout": 20,
-            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
-        },
-    }
+        )
+    )
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
@@ -162,10 +170,19 @@ SEGRELAY = {
     "ORTHANC_URL": text("SEGRELAY_ORTHANC_URL"),
     "ORTHANC_USER": text("SEGRELAY_ORTHANC_USER"),
     "ORTHANC_PASSWORD": secret("SEGRELAY_ORTHANC_PASSWORD"),
+    "ORTHANC_TOKEN": secret("SEGRELAY_ORTHANC_TOKEN"),
     "ORTHANC_CA_FILE": text("SEGRELAY_ORTHANC_CA_FILE") or None,
+    "ORTHANC_CLIENT_CERT": text("SEGRELAY_ORTHANC_CLIENT_CERT") or None,
+    "ORTHANC_CLIENT_KEY": text("SEGRELAY_ORTHANC_CLIENT_KEY") or None,
+    "ORTHANC_PROXY": text("SEGRELAY_ORTHANC_PROXY"),
+    "ORTHANC_PROXY_USER": text("SEGRELAY_ORTHANC_PROXY_USER"),
+    "ORTHANC_PROXY_PASSWORD": secret("SEGRELAY_ORTHANC_PROXY_PASSWORD"),
+    "ORTHANC_ALLOW_PLAIN_HTTP": flag("SEGRELAY_ORTHANC_PLAIN_HTTP", default=False),
     "SIGNING_KEY": secret("SEGRELAY_SIGNING_KEY"),
     "AGENT_KEYS": words("SEGRELAY_AGENT_KEYS"),
     "PROFILES": {"demo": _DCE_PHASES, "breast-dce-swinunetr": _DCE_PHASES},
     "DEFAULT_PROFILE": text("SEGRELAY_DEFAULT_PROFILE", "demo"),
+    "PUSH_AUDIENCE": text("SEGRELAY_PUSH_AUDIENCE"),
+    "PUSH_SERVICE_ACCOUNT": text("SEGRELAY_PUSH_SERVICE_ACCOUNT"),
     "CACHE": "segmentations",
 }

@@ -9,11 +9,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from infra.certificates import self_signed
 from infra.fake_gcs.api import Api
 from infra.fake_gcs.faults import Fault, FaultKind, Faults
 from infra.fake_gcs.http import HttpServer, Service
 from infra.fake_gcs.store import Store
-from infra.fake_gcs.tls import make_certificate, server_context
+from infra.fake_gcs.tls import server_context
 
 __all__ = ["FakeGcs"]
 
@@ -62,7 +63,7 @@ class FakeGcs:
         self._serve(HttpServer(self._service, self._port))
         if self._tls:
             self._folder = tempfile.TemporaryDirectory(prefix="segrelay-fake-gcs-")
-            context = server_context(*make_certificate(Path(self._folder.name)))
+            context = server_context(self_signed(Path(self._folder.name)))
             self._serve(HttpServer(self._service, self._tls_port, context))
         return self
 

@@ -11,8 +11,11 @@
 ``fetch``      Orthanc to the job's folder
 ``outbox``     SEGs on disk that Orthanc has not confirmed
 ``deliver``    outbox to Orthanc, verified; then the result
+``rounds``     when waiting SEGs are delivered, and what one failure means for the others
 ``pipeline``   the stages side by side
 ``agent``      the loop: scan, heal, claim, drain
 ``doorbell``   wakes the loop when the directory changes
 ``manual``     one segmentation by hand, without a queue
+``status``     what the agent does and what waits, read from outside
+``export``     a SEG that waits, as a file for a person
 """

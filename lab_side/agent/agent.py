@@ -16,10 +16,12 @@ from common.errors import (
     AttemptFailedError,
     FixConfigurationError,
     LeaseLostError,
+    LocalDiskError,
     SegRelayError,
     StoreUnavailableError,
 )
 from common.local_bucket import LocalBucket
+from common.offers import Offer
 from common.orthanc import OrthancClient
 from common.queue import ClaimDesk, Lease, QueueView, Reaper, check_honest, scan
 from common.sealed_bucket import SealedBucket
@@ -27,7 +29,7 @@ from lab_side import __version__
 from lab_side.agent.board import Board
 from lab_side.agent.deliver import Courier
 from lab_side.agent.doorbell import Doorbell
-from lab_side.agent.folders import WorkFolders
+from lab_side.agent.folders import GIGABYTE, WorkFolders
 from lab_side.agent.heartbeat import Heartbeat
 from lab_side.agent.identity import is_dead, this_process
 from lab_side.agent.models import load_models
@@ -38,8 +40,6 @@ from lab_side.agent.pipeline import Pipeline
 from lab_side.config import AgentConfig
 from lab_side.log import event
 from lab_side.worker.client import WorkerProcess
-
-GIGABYTE = 10**9
 
 logger = logging.getLogger("segrelay.agent")
 
@@ -57,7 +57,10 @@ class Agent:
         self._folders = WorkFolders(config.home)
         self._worker = WorkerProcess(hang_seconds=config.hang_minutes * 60)
         self._board = Board(
-            identity=this_process(), version=__version__, profiles=tuple(self._profiles)
+            identity=this_process(),
+            version=__version__,
+            profiles=tuple(self._profiles),
+            offers=tuple(Offer.of(profile) for profile in self._profiles.values()),
         )
         self._lease = Lease(bucket, config.agent_id, self._board.identity, is_dead=is_dead)
         self._desk = ClaimDesk(bucket, config.agent_id, now=self._lease.now)
@@ -143,6 +146,7 @@ class Agent:
             profiles=self._profiles,
             model_sha256={name: reply.model_sha256 for name, reply in loaded.items()},
             agent=self._config.agent_id,
+            is_orthanc_there=self._is_orthanc_there,
             on_room=self._wake.set,
             on_fatal=self._fail,
         )
@@ -223,15 +227,27 @@ class Agent:
         """Why nothing may be claimed now, or None."""
         if not self._lease.is_held():
             return "the heartbeat does not get through"
-        free = self._folders.free_bytes() / GIGABYTE
-        if free < self._config.min_free_gb:
-            return f"only {free:.1f} GB free under the work folder"
         try:
-            problem = self._gate.problem()
+            free = self._folders.free_bytes() / GIGABYTE
+        except LocalDiskError as error:
+            return error.message
+        if free < self._config.min_free_gb:
+            return f"only {free:.1f} GB free under the work folder: free space on its disk"
+        problem = self._orthanc_problem()
+        return None if problem is None else problem.message
+
+    def _orthanc_problem(self) -> SegRelayError | None:
+        """Why Orthanc cannot be used now, or None."""
+        try:
+            return self._gate.problem()
         except FixConfigurationError as error:
             self._fail(error)
-            return error.message
-        return None if problem is None else problem.message
+            return error
+
+    def _is_orthanc_there(self) -> bool:
+        """Whether Orthanc answers now; asked when a transfer has failed."""
+        self._gate.doubt()
+        return self._orthanc_problem() is None
 
     def _check_threads(self, pipeline: Pipeline) -> None:
         if self._fatal is None and not (pipeline.is_alive() and self._heartbeat.is_alive()):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from dataclasses import dataclass, field
 
+from common.offers import Offer
 from common.queue import Beat, BeatJob, Identity
 
 
@@ -24,6 +25,8 @@ class Board:
     identity: Identity
     version: str
     profiles: tuple[str, ...]
+    offers: tuple[Offer, ...] = ()
+    """What the site is told of them."""
     _agent: AgentState = field(default_factory=AgentState)
     _jobs: dict[str, BeatJob] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -84,6 +87,7 @@ class Board:
                 identity=self.identity,
                 version=self.version,
                 profiles=self.profiles,
+                offers=self.offers,
                 state=self._agent.state,
                 reason=self._agent.reason,
                 device=self._agent.device,

@@ -3,10 +3,12 @@
 ::
 
     result there already? ─▶ upload ─▶ read back, identical? ─▶ result ─▶ archive ─▶ forget
+                               └▶ refused for good ─▶ noted ─▶ failed result ─▶ set aside
 
 A result never names a SEG that Orthanc has not confirmed. When Orthanc already holds other
 bytes under this SEG's UID and they are this job's, the first stored SEG wins and the
-measurements are taken from it.
+measurements are taken from it. A refusal is on disk before the result that tells of it: a
+SEG is never forgotten because its job has failed.
 """
 
 from __future__ import annotations
@@ -19,8 +21,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from common.durable import disk_errors
 from common.errors import (
-    LocalDiskError,
     ManifestRejectedError,
     OrthancRefusedError,
     OrthancUnavailableError,
@@ -36,7 +38,8 @@ from common.manifest import (
 from common.orthanc import OrthancClient
 from common.queue import ClaimDesk
 from common.queue.lease import new_nonce
-from lab_side.agent.outbox import Draft, Outbox, OutboxEntry
+from lab_side.agent.outbox import Draft, Outbox, OutboxEntry, Trouble
+from lab_side.agent.outbox import read_seg as _read_seg
 from lab_side.log import event
 from lab_side.worker.protocol import InspectReply, InspectRequest
 
@@ -90,14 +93,23 @@ class Courier:
             Not now: the entry stays.
         PermanentError
             By hand only; for a job, the failed result is published and the SEG set aside.
+        AttemptFailedError
+            The worker broke while it looked at what Orthanc holds: the entry stays.
         """
+        refusal = entry.refusal
+        if refusal is not None:
+            return self._give_up(entry, refusal)
+        try:
+            return self._deliver(entry)
+        except PermanentError as error:
+            event(logger, logging.ERROR, "SEG refused", job=entry.draft.job_id, code=error.code)
+            return self._give_up(entry, self._outbox.refuse(entry, error))
+
+    def _deliver(self, entry: OutboxEntry) -> Delivery:
         if self._step_back(entry):
             return Delivery(result=None, seg=None)
         began = time.monotonic()
-        try:
-            seg, measurements, already = self._store(entry)
-        except PermanentError as error:
-            return self._give_up(entry, error)
+        seg, measurements, already = self._store(entry)
         seconds = time.monotonic() - began
         event(logger, logging.INFO, "SEG stored", job=entry.draft.job_id, again=already)
         result = self._publish(entry, seg, measurements, seconds)
@@ -117,13 +129,7 @@ class Courier:
         draft, claim = entry.draft, entry.claim
         if self._desk is None or claim is None:
             return False
-        try:
-            result = self._desk.result(draft.job_id)
-        except ManifestRejectedError:
-            # Nobody can tell what that result names: keep the SEG for a person.
-            self._desk.archive(claim, ResultStatus.FAILED)
-            self._outbox.set_aside(entry)
-            return True
+        result = self._desk.result(draft.job_id)
         if result is None:
             return False
         if not _names(result, draft):
@@ -183,7 +189,8 @@ class Courier:
     ) -> tuple[tuple[SegmentMeasurement, ...], int]:
         """Orthanc's older bytes of the same UID: this job's, or an error."""
         path = entry.folder / "stored.dcm"
-        path.write_bytes(stored)
+        with disk_errors("The outbox refused a file"):
+            path.write_bytes(stored)
         found = self._inspector.inspect(InspectRequest(path=path))
         draft = entry.draft
         same = (found.sop_instance_uid, found.series_instance_uid, found.job_key)
@@ -223,39 +230,35 @@ class Courier:
         self._desk.forget_progress(draft.job_id)
         return standing
 
-    def _give_up(self, entry: OutboxEntry, error: PermanentError) -> Delivery:
-        """Orthanc will never take this SEG: keep it for a person and say so in the result."""
-        kept = self._outbox.set_aside(entry)
-        event(logger, logging.ERROR, "SEG refused", job=entry.draft.job_id, code=error.code)
+    def _give_up(self, entry: OutboxEntry, refusal: Trouble) -> Delivery:
+        """Orthanc will never take this SEG: say so in the result and keep it for a person."""
+        error = PermanentError(refusal.message, code=refusal.code, remedy=refusal.remedy)
+        standing = self._publish_failure(entry, error)
+        self._outbox.set_aside(entry)
         if self._desk is None or entry.claim is None:
             raise error
-        result = failed_result(
-            entry.draft.job_id,
-            entry.draft.agent,
-            entry.claim.attempt,
-            error,
-            now=self._now(),
-            note=f" The SEG is kept on the agent's computer in refused/{kept.name}.",
-        )
-        standing = self._desk.finish(entry.claim, result)
-        self._desk.forget_progress(entry.draft.job_id)
         return Delivery(result=standing, seg=None)
 
-
-def _read_seg(entry: OutboxEntry) -> bytes:
-    try:
-        data = entry.seg_path.read_bytes()
-    except FileNotFoundError:
-        data = b""
-    except OSError as error:
-        raise LocalDiskError(f"The outbox cannot be read ({error.strerror}).") from error
-    if hashlib.sha256(data).hexdigest() != entry.draft.sha256:
-        raise PermanentError(
-            "The SEG in the outbox is damaged or gone.",
-            code="seg-damaged",
-            remedy="Check the disk of the agent's computer, then submit the job again.",
+    def _publish_failure(self, entry: OutboxEntry, error: PermanentError) -> ResultManifest | None:
+        claim, draft = entry.claim, entry.draft
+        if self._desk is None or claim is None:
+            return None
+        result = failed_result(
+            draft.job_id,
+            draft.agent,
+            claim.attempt,
+            error,
+            now=self._now(),
+            note=f" The SEG is kept on the agent's computer in refused/{draft.job_id}.",
         )
-    return data
+        try:
+            standing = self._desk.finish(claim, result)
+        except ManifestRejectedError:
+            # The job has a result and nobody can read it: for the queue it has failed.
+            self._desk.archive(claim, ResultStatus.FAILED)
+            return None
+        self._desk.forget_progress(draft.job_id)
+        return standing
 
 
 def _names(result: ResultManifest, draft: Draft) -> bool:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 
 from common.manifest import Provenance, utc_now
 from lab_side import __version__
 from lab_side.agent.case import Case
-from lab_side.agent.folders import SERIES_FOLDER
+from lab_side.agent.folders import WorkFolders
 from lab_side.agent.outbox import SEG_FILE, Draft, Outbox, OutboxEntry
 from lab_side.worker.client import WorkerProcess
 from lab_side.worker.protocol import SegmentReply, SegmentRequest
@@ -18,6 +17,7 @@ def infer(
     case: Case,
     worker: WorkerProcess,
     outbox: Outbox,
+    folders: WorkFolders,
     *,
     progress: Callable[[str, float], None],
 ) -> OutboxEntry:
@@ -38,7 +38,7 @@ def infer(
         progress,
     )
     # The folder becomes the outbox entry: the downloads must not go with it.
-    shutil.rmtree(case.folder / SERIES_FOLDER, ignore_errors=True)
+    folders.set_downloads_aside(case.job_id, case.attempt)
     return outbox.add(case.folder, _draft(case, reply))
 
 

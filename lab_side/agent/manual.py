@@ -95,9 +95,10 @@ def segment_by_hand(
             progress=lambda done, total: progress("fetch", done / max(total, 1)),
             stop=threading.Event(),
         )
-        entry = infer(case, worker, outbox, progress=progress)
+        entry = infer(case, worker, outbox, folders, progress=progress)
+        folders.remove_downloads()
         progress("upload", 0.0)
-        return _deliver(Courier(client, outbox, worker, desk=None, now=utc_now), entry)
+        return _deliver(Courier(client, outbox, worker, desk=None, now=utc_now), outbox, entry)
     finally:
         worker.close()
         client.close()
@@ -137,11 +138,12 @@ def _manifest(client: OrthancClient, profile: Profile, series_ids: Sequence[str]
     return manifest
 
 
-def _deliver(courier: Courier, entry: OutboxEntry) -> ManualResult:
+def _deliver(courier: Courier, outbox: Outbox, entry: OutboxEntry) -> ManualResult:
     try:
         with entry.lock():
             delivery = courier.deliver(entry)
     except (TransientError, FixConfigurationError) as error:
+        outbox.note_failure(entry, error, None)
         raise type(error)(
             f"{error.message} The SEG is kept in {entry.folder}",
             code=error.code,

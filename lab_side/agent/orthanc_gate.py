@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,9 @@ from common.errors import (
     OrthancUnavailableError,
 )
 from common.orthanc import OrthancClient
+from lab_side.log import event
+
+logger = logging.getLogger("segrelay.agent")
 
 CHECK_EVERY = 20.0
 """Seconds for which one answer is believed."""
@@ -55,6 +59,13 @@ class OrthancGate:
         FixConfigurationError
             Wrong address, password or certificate.
         """
+        if self._settings.is_exposed:
+            event(
+                logger,
+                logging.WARNING,
+                "plain http to Orthanc: password and images can be read on the way",
+                setting="orthanc.allow_plain_http",
+            )
         try:
             self._ask()
         except OrthancUnavailableError as error:

@@ -2,31 +2,46 @@
 
 A SEG enters before its first byte goes out and leaves when its result stands: the write
 order is SEG to disk (fsync), folder renamed into the outbox (fsync), then the upload.
+
+::
+
+    outbox/<job>/seg.dcm, draft.json   flushed
+                 trouble.json          why the last delivery failed; losing it loses nothing
+                 refusal.json          flushed: Orthanc never takes it, the job is to fail
+    refused/<job>/…                    the same folder, once the job has failed
+    outbox/.retry                      a person's wish: try now
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import logging
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
 
-from common.durable import sync_folder, write_durably
-from common.errors import LocalDiskError
-from common.manifest import Provenance, SegmentMeasurement
+from common.durable import disk_errors, sync_folder, write_durably
+from common.errors import PermanentError, SegRelayError, TransientError
+from common.manifest import Provenance, SegmentMeasurement, utc_now
 from common.names import parse_job_name
 from common.queue import Claim
 from lab_side.log import event
 
 SEG_FILE = "seg.dcm"
 DRAFT_FILE = "draft.json"
+TROUBLE_FILE = "trouble.json"
+REFUSAL_FILE = "refusal.json"
 
 _GONE = ".gone-"
 """Before the name of an entry that is being removed: removing takes several steps."""
+
+_RETRY = ".retry"
 
 logger = logging.getLogger("segrelay.outbox")
 
@@ -52,9 +67,25 @@ class Draft(BaseModel):
     written_at: AwareDatetime
 
 
+class Trouble(BaseModel):
+    """Why a SEG has not been delivered."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+    code: str
+    message: str
+    remedy: str
+    tries: int
+    """Deliveries that have failed."""
+    at: AwareDatetime
+    """This computer's clock, as all times here."""
+    next_at: AwareDatetime | None = None
+    """When the next try is due; None where nobody has one planned."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class OutboxEntry:
-    """One SEG that waits."""
+    """One SEG that waits, or was set aside."""
 
     folder: Path
     draft: Draft
@@ -70,22 +101,50 @@ class OutboxEntry:
         name = None if self.draft.claim is None else parse_job_name(self.draft.claim)
         return None if name is None else Claim(name=name, agent=self.draft.agent)
 
-    def lock(self) -> FileLock:
-        """Held while the entry is being delivered: another process may look in too."""
-        return FileLock(self.folder.with_suffix(".lock"), timeout=0)
+    @property
+    def trouble(self) -> Trouble | None:
+        """Why the last delivery failed; None where none has."""
+        return _read_trouble(self.folder / TROUBLE_FILE)
+
+    @property
+    def refusal(self) -> Trouble | None:
+        """Why Orthanc will never take it; None where it may."""
+        return _read_trouble(self.folder / REFUSAL_FILE)
+
+    @contextlib.contextmanager
+    def lock(self) -> Iterator[None]:
+        """Held while the entry is being delivered: another process may look in too.
+
+        Raises
+        ------
+        TransientError
+            ``outbox-locked``: another process delivers it now.
+        LocalDiskError
+            The disk refused.
+        """
+        lock = FileLock(self.folder.with_suffix(".lock"), timeout=0)
+        with disk_errors("The outbox refused a lock"):
+            try:
+                lock.acquire()
+            except Timeout:
+                raise TransientError(
+                    "Another process delivers this SEG now.", code="outbox-locked"
+                ) from None
+        try:
+            yield
+        finally:
+            lock.release()
 
 
 class Outbox:
     """The folder of waiting SEGs."""
 
     def __init__(self, home: Path) -> None:
-        self._folder = home / "outbox"
-        self._refused = home / "refused"
-        try:
+        self._folder = waiting_folder(home)
+        self._refused = refused_folder(home)
+        with disk_errors("The outbox cannot be made"):
             self._folder.mkdir(parents=True, exist_ok=True)
             self._refused.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise LocalDiskError(f"The outbox cannot be made ({error.strerror}).") from error
         for left in self._folder.glob(f"{_GONE}*"):
             shutil.rmtree(left, ignore_errors=True)
 
@@ -95,33 +154,27 @@ class Outbox:
         Raises
         ------
         LocalDiskError
-            The disk refused; the folder is as it was.
+            The disk refused; the folder is as it was, or it is an entry all the same.
         """
         target = self._folder / draft.job_id
-        try:
+        with disk_errors("The outbox refused a SEG"):
             write_durably(folder / DRAFT_FILE, draft.model_dump_json(indent=1).encode())
             if target.exists():
                 # Only a torn entry can be here: a whole one is delivered, not made again.
                 shutil.rmtree(target)
             folder.rename(target)
             sync_folder(self._folder)
-        except OSError as error:
-            raise LocalDiskError(f"The outbox refused a SEG ({error.strerror}).") from error
         return OutboxEntry(folder=target, draft=draft)
 
     def entries(self) -> list[OutboxEntry]:
-        """Every waiting SEG, oldest first."""
-        found = []
-        for folder in self._folder.iterdir():
-            if folder.name.startswith(_GONE):
-                continue
-            try:
-                data = (folder / DRAFT_FILE).read_bytes()
-                found.append(OutboxEntry(folder=folder, draft=Draft.model_validate_json(data)))
-            except (OSError, ValidationError):
-                if folder.is_dir():
-                    event(logger, logging.WARNING, "unreadable outbox entry", name=folder.name)
-        return sorted(found, key=lambda entry: entry.draft.written_at)
+        """Every waiting SEG, oldest first.
+
+        Raises
+        ------
+        LocalDiskError
+            The outbox cannot be listed.
+        """
+        return read_entries(self._folder)
 
     def find(self, job_id: str) -> OutboxEntry | None:
         """The entry of one job."""
@@ -139,12 +192,35 @@ class Outbox:
             The disk refused, or the entry has gone.
         """
         draft = entry.draft.model_copy(update={"claim": claim.name.file_name, "agent": claim.agent})
-        try:
+        # Full, or just delivered by a process that shares this folder.
+        with disk_errors("The outbox refused a change"):
             write_durably(entry.folder / DRAFT_FILE, draft.model_dump_json(indent=1).encode())
-        except OSError as error:
-            # Full, or just delivered by a process that shares this folder.
-            raise LocalDiskError(f"The outbox refused a change ({error.strerror}).") from error
         return OutboxEntry(folder=entry.folder, draft=draft)
+
+    def note_failure(
+        self, entry: OutboxEntry, error: SegRelayError, next_at: datetime | None
+    ) -> None:
+        """Write down why a delivery failed, for a person; not flushed, and no loss."""
+        before = entry.trouble
+        tries = 1 if before is None else before.tries + 1
+        aside = entry.folder / f".{TROUBLE_FILE}"
+        with contextlib.suppress(OSError):
+            aside.write_bytes(_to_json(_trouble(error, tries=tries, next_at=next_at)))
+            aside.replace(entry.folder / TROUBLE_FILE)
+
+    def refuse(self, entry: OutboxEntry, error: SegRelayError) -> Trouble:
+        """Write down, for good, that Orthanc will never take this SEG: the job is to fail.
+
+        Raises
+        ------
+        LocalDiskError
+            The disk refused; the next delivery finds out again.
+        """
+        before = entry.trouble
+        trouble = _trouble(error, tries=1 if before is None else before.tries + 1)
+        with disk_errors("The outbox refused a note"):
+            write_durably(entry.folder / REFUSAL_FILE, _to_json(trouble))
+        return trouble
 
     def remove(self, entry: OutboxEntry) -> None:
         """Forget a SEG whose job has its result; a kill in between leaves no torn entry."""
@@ -153,13 +229,124 @@ class Outbox:
             entry.folder.rename(gone)
         for folder in (gone, entry.folder):
             shutil.rmtree(folder, ignore_errors=True)
-        entry.folder.with_suffix(".lock").unlink(missing_ok=True)
+        self._remove_lock(entry)
 
-    def set_aside(self, entry: OutboxEntry) -> Path:
-        """Keep a SEG that Orthanc refuses for good, for a person; returns where."""
+    def set_aside(self, entry: OutboxEntry) -> None:
+        """Keep a SEG whose job has failed, for a person.
+
+        Raises
+        ------
+        LocalDiskError
+            The disk refused; the entry is where it was.
+        """
         target = self._refused / entry.draft.job_id
-        if target.exists():
-            shutil.rmtree(target)
-        entry.folder.rename(target)
-        entry.folder.with_suffix(".lock").unlink(missing_ok=True)
-        return target
+        with disk_errors("A refused SEG cannot be set aside"):
+            if target.exists():
+                shutil.rmtree(target)
+            entry.folder.rename(target)
+        self._remove_lock(entry)
+
+    def take_retry_wish(self) -> bool:
+        """Whether a person has asked to try now, since this was last called."""
+        try:
+            (self._folder / _RETRY).unlink()
+        except OSError:
+            return False
+        return True
+
+    def _remove_lock(self, entry: OutboxEntry) -> None:
+        with contextlib.suppress(OSError):
+            entry.folder.with_suffix(".lock").unlink()
+
+
+def waiting_folder(home: Path) -> Path:
+    """Where the SEGs of an agent wait."""
+    return home / "outbox"
+
+
+def refused_folder(home: Path) -> Path:
+    """Where those lie that were set aside."""
+    return home / "refused"
+
+
+def read_entries(folder: Path) -> list[OutboxEntry]:
+    """The entries of a folder, oldest first; none where there is no folder.
+
+    Raises
+    ------
+    LocalDiskError
+        The folder cannot be listed.
+    """
+    with disk_errors("The outbox cannot be listed"):
+        paths = list(folder.iterdir()) if folder.exists() else []
+    found = []
+    for path in paths:
+        if path.name.startswith("."):
+            continue
+        try:
+            data = (path / DRAFT_FILE).read_bytes()
+            found.append(OutboxEntry(folder=path, draft=Draft.model_validate_json(data)))
+        except (OSError, ValidationError):
+            if path.is_dir():
+                event(logger, logging.WARNING, "unreadable outbox entry", name=path.name)
+    return sorted(found, key=lambda entry: (entry.draft.written_at, entry.draft.job_id))
+
+
+def read_seg(entry: OutboxEntry) -> bytes:
+    """The SEG, byte for byte as it was written.
+
+    Raises
+    ------
+    PermanentError
+        ``seg-damaged``: other bytes, or none.
+    LocalDiskError
+        The disk does not give it.
+    """
+    with disk_errors("The outbox cannot be read"):
+        try:
+            data = entry.seg_path.read_bytes()
+        except FileNotFoundError:
+            data = b""
+    if hashlib.sha256(data).hexdigest() != entry.draft.sha256:
+        raise PermanentError(
+            "The SEG in the outbox is damaged or gone.",
+            code="seg-damaged",
+            remedy="Check the disk of the agent's computer, then submit the job again.",
+        )
+    return data
+
+
+def ask_for_retry(home: Path) -> Path:
+    """Ask the agent to try now; returns the file that it removes when it does.
+
+    Raises
+    ------
+    LocalDiskError
+        The disk refused.
+    """
+    wish = waiting_folder(home) / _RETRY
+    with disk_errors("The outbox refused a wish"):
+        wish.touch()
+    return wish
+
+
+def _trouble(error: SegRelayError, *, tries: int, next_at: datetime | None = None) -> Trouble:
+    return Trouble(
+        code=error.code,
+        message=error.message,
+        remedy=error.remedy,
+        tries=tries,
+        at=utc_now(),
+        next_at=next_at,
+    )
+
+
+def _to_json(trouble: Trouble) -> bytes:
+    return trouble.model_dump_json(indent=1).encode()
+
+
+def _read_trouble(path: Path) -> Trouble | None:
+    try:
+        return Trouble.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError):
+        return None

@@ -13,10 +13,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import queue
-import random
 import shutil
 import threading
-import time
 from collections.abc import Callable, Collection, Mapping
 from datetime import timedelta
 
@@ -44,14 +42,12 @@ from lab_side.agent.folders import WorkFolders
 from lab_side.agent.heartbeat import Heartbeat
 from lab_side.agent.infer import infer
 from lab_side.agent.outbox import Outbox, OutboxEntry
+from lab_side.agent.rounds import DeliveryRounds
 from lab_side.log import event
 from lab_side.worker.client import WorkerProcess
 
 HAND_BACK_WAIT = timedelta(seconds=15)
 """Before another claim of a job handed back for a transient reason; doubles, up to 2^5."""
-
-DELIVERY_RETRY = (5.0, 300.0)
-"""Seconds before the first and at most before a later try to deliver a SEG."""
 
 STORE_RETRY = (1.0, 30.0)
 """Seconds between tries to tell the store how a job ended."""
@@ -85,6 +81,7 @@ class Pipeline:
         profiles: Mapping[str, Profile],
         model_sha256: Mapping[str, str],
         agent: str,
+        is_orthanc_there: Callable[[], bool],
         on_room: Callable[[], None],
         on_fatal: Callable[[SegRelayError], None],
     ) -> None:
@@ -92,7 +89,6 @@ class Pipeline:
         self._client = client
         self._worker = worker
         self._outbox = outbox
-        self._courier = courier
         self._board = board
         self._heartbeat = heartbeat
         self._folders = folders
@@ -105,9 +101,14 @@ class Pipeline:
         self._ready: queue.Queue[Case] = queue.Queue(maxsize=1)
         self._draining = threading.Event()
         self._cancelled = threading.Event()
-        self._delivery = threading.Event()
-        self._delivery_due = 0.0
-        self._delivery_tries = 0
+        self._rounds = DeliveryRounds(
+            outbox,
+            courier,
+            is_orthanc_there=is_orthanc_there,
+            is_stopped=lambda: self._cancelled.is_set(),
+            on_settled=board.drop,
+            on_fatal=on_fatal,
+        )
         self._threads = [
             threading.Thread(target=self._guard, args=(stage,), name=stage.__name__, daemon=True)
             for stage in (self._fetch_stage, self._infer_stage, self._deliver_stage)
@@ -118,7 +119,7 @@ class Pipeline:
         for entry in self._outbox.entries():
             if entry.claim is not None:
                 self._board.post(entry.draft.job_id, entry.claim.attempt, UPLOAD, started=True)
-        self._delivery.set()
+        self._rounds.ring()
         for thread in self._threads:
             thread.start()
 
@@ -129,8 +130,7 @@ class Pipeline:
 
     def notice_waiting(self, jobs: Collection[str]) -> None:
         """Deliver what another process put into the outbox: a segmentation by hand, mostly."""
-        if set(jobs) - set(self._board.jobs()) and self._delivery_due == 0:
-            self._delivery.set()
+        self._rounds.notice(set(jobs) - set(self._board.jobs()))
 
     def holds(self, job_id: str) -> bool:
         """Whether the job is in hand: a doubled submit puts a second copy into the queue, and
@@ -144,7 +144,7 @@ class Pipeline:
 
     def has_nothing_to_do(self) -> bool:
         """Whether no job is in hand, or only SEGs that Orthanc did not take just now."""
-        return self.is_drained() and (not self._outbox.entries() or self._delivery_due > 0)
+        return self.is_drained() and self._rounds.has_tried_all
 
     def is_alive(self) -> bool:
         """Whether every stage still runs."""
@@ -169,7 +169,7 @@ class Pipeline:
         """End the threads; what waits in the outbox stays there, its claim too."""
         self._draining.set()
         self._cancelled.set()
-        self._delivery.set()
+        self._rounds.ring()
         for thread in self._threads:
             if thread.is_alive():
                 thread.join(timeout=JOIN_TIMEOUT)
@@ -230,7 +230,7 @@ class Pipeline:
         if waiting is not None:
             self._outbox.reassign(waiting, claim)
             self._board.post(claim.job_id, claim.attempt, UPLOAD, started=True)
-            self._delivery.set()
+            self._rounds.ring()
             return None
         profile = self._profiles[claim.name.profile]
         check_against_profile(manifest, profile)
@@ -294,11 +294,12 @@ class Pipeline:
                 case,
                 self._worker,
                 self._outbox,
+                self._folders,
                 progress=lambda stage, part: self._board.advance(case.job_id, stage, part),
             )
             self._log_inferred(case, entry)
             self._board.post(case.job_id, case.attempt, UPLOAD)
-            self._delivery.set()
+            self._rounds.ring()
             self._on_room()
         except SegRelayError as error:
             self._settle(
@@ -329,44 +330,10 @@ class Pipeline:
         )
 
     def _deliver_stage(self) -> None:
-        while True:
-            self._delivery.wait(IDLE)
-            if self._cancelled.is_set():
-                return
-            if self._delivery.is_set() or self._is_delivery_due():
-                self._delivery.clear()
-                self._deliver_all()
-
-    def _is_delivery_due(self) -> bool:
-        return self._delivery_due > 0 and time.monotonic() >= self._delivery_due
-
-    def _deliver_all(self) -> None:
-        """Deliver every waiting SEG, oldest first, until one says *not now*."""
-        self._delivery_due = 0.0
-        for entry in self._outbox.entries():
-            if self._cancelled.is_set():
-                return
-            try:
-                with entry.lock():
-                    self._courier.deliver(entry)
-            except (TransientError, QueueConflictError, TimeoutError) as error:
-                self._postpone_delivery(error)
-                return
-            except FixConfigurationError as error:
-                self._on_fatal(error)
-                return
-            except PermanentError as error:
-                event(logger, logging.ERROR, "SEG set aside", code=error.code)
-            self._delivery_tries = 0
-            self._board.drop(entry.draft.job_id)
-
-    def _postpone_delivery(self, error: Exception) -> None:
-        first, most = DELIVERY_RETRY
-        pause = min(most, first * 2**self._delivery_tries) * random.uniform(0.8, 1.2)  # noqa: S311
-        self._delivery_tries = min(self._delivery_tries + 1, 10)
-        self._delivery_due = time.monotonic() + pause
-        code = error.code if isinstance(error, SegRelayError) else "outbox-locked"
-        event(logger, logging.WARNING, "delivery postponed", code=code, seconds=round(pause))
+        while not self._cancelled.is_set():
+            if self._rounds.wait(IDLE) and not self._cancelled.is_set():
+                self._rounds.run()
+                self._folders.remove_downloads()
 
     def _settle(
         self, claim: Claim, error: SegRelayError, *, started: bool, max_attempts: int = 1

@@ -13,8 +13,9 @@ from urllib.parse import urlsplit
 
 from common.bucket import Bucket, open_bucket
 from common.errors import SegRelayError
-from lab_side.config import load_queue_address
+from lab_side.config import load_orthanc_settings, load_queue_address
 from lab_side.doctor.finding import Finding, Verdict, failed
+from lab_side.doctor.orthanc import examine_orthanc
 from lab_side.doctor.queue import check_account, check_emulator, check_promises, check_reached
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ _CONFORMANCE = "conformance"
 
 def add_to(commands: Any) -> None:
     """Add the command to the parser of ``lab-agent``."""
-    command = commands.add_parser("doctor", help="check the queue, and say what to do")
+    command = commands.add_parser("doctor", help="check queue and Orthanc, and say what to do")
     command.add_argument(
         "--conformance",
         action="store_true",
@@ -47,18 +48,35 @@ def add_to(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the checks; 0 without a failure, 75 if all failures may pass, else 78."""
     report = _Report(as_json=options.json)
+    _check_queue(report, options)
+    _check_orthanc(report, options)
+    return report.end()
+
+
+def _check_queue(report: _Report, options: argparse.Namespace) -> None:
     try:
         address = load_queue_address(options.config)
         bucket = open_bucket(address)
     except SegRelayError as error:
         report.add(check_emulator(os.environ))
         report.add(failed("queue address", error))
-        return report.end()
+        return
     for finding in examine_queue(bucket, address):
         report.add(finding)
     if options.conformance:
         _conform(report, bucket, address)
-    return report.end()
+
+
+def _check_orthanc(report: _Report, options: argparse.Namespace) -> None:
+    """Nothing where no Orthanc is configured: an operator of the queue alone has none."""
+    try:
+        settings = load_orthanc_settings(options.config)
+    except SegRelayError as error:
+        report.add(failed("Orthanc settings", error))
+        return
+    if settings is not None:
+        for finding in examine_orthanc(settings):
+            report.add(finding)
 
 
 def examine_queue(bucket: Bucket, address: str) -> Iterator[Finding]:

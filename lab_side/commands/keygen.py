@@ -8,7 +8,7 @@ from typing import Any
 
 from common.errors import FixConfigurationError
 from common.signing import SigningKey
-from lab_side.secrets import SIGNING_SERVICE, SIGNING_VARIABLE, keep_in_keyring
+from lab_side.secrets import SIGNING, keep_in_keyring
 
 OK = 0
 
@@ -28,9 +28,9 @@ def run(options: argparse.Namespace) -> int:
     """Make a pair; print the public half, and the secret one unless a keyring keeps it."""
     key = SigningKey.new()
     if options.keyring is None:
-        _write(f"{SIGNING_VARIABLE}={key.text}  # secret: keep it on this computer")
-    elif keep_in_keyring(SIGNING_SERVICE, options.keyring, key.text):
-        _write(f"The secret key is in the keyring, as {SIGNING_SERVICE} {options.keyring}.")
+        _write(f"{SIGNING.variable}={key.text}  # secret: keep it on this computer")
+    elif keep_in_keyring(SIGNING.service, options.keyring, key.text):
+        _write(f"The secret key is in the keyring, as {SIGNING.service} {options.keyring}.")
     else:
         raise FixConfigurationError(
             "There is no keyring here that keeps a secret.",

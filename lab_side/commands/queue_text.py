@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-from common.queue import JobState
+from common.queue import JobState, how_far
 from common.queue.operator import Cancelled, Requeued
 from common.queue.overview import (
     AgentOverview,
@@ -13,6 +13,7 @@ from common.queue.overview import (
     QueueOverview,
     RejectedOverview,
 )
+from lab_side.commands.table import span, table
 
 
 def overview(queue: QueueOverview) -> str:
@@ -21,26 +22,26 @@ def overview(queue: QueueOverview) -> str:
     rejected = f"REJECTED ({shown} newest of {total})" if shown < total else "REJECTED"
     parts = [
         f"Queue {queue.queue} at {queue.store_time:%Y-%m-%d %H:%M:%S} UTC by its own clock",
-        _table(
+        table(
             ("AGENT", "STATE", "LAST BEAT", "DEVICE", "PROFILES"),
             map(_agent, queue.agents),
             empty="No agent has ever beaten here.",
         ),
-        _table(
+        table(
             ("CLAIMED", "AGENT", "ATTEMPT", "PROFILE", "STAGE"),
             map(_claim, queue.claimed),
             empty="No job is claimed.",
         ),
-        _table(
+        table(
             ("PENDING", "PRIORITY", "PROFILE", "CLAIMS", "WHAT"),
             map(_pending, queue.pending),
             empty="No job is pending.",
         ),
     ]
     if queue.misnamed:
-        parts.append(_table(("MISNAMED",), ((name,) for name in queue.misnamed)))
+        parts.append(table(("MISNAMED",), ((name,) for name in queue.misnamed)))
     if queue.rejected:
-        parts.append(_table((rejected, "CODE", "WHY"), map(_rejected, queue.rejected)))
+        parts.append(table((rejected, "CODE", "WHY"), map(_rejected, queue.rejected)))
     return "\n\n".join(parts)
 
 
@@ -86,15 +87,14 @@ def _agent(item: AgentOverview) -> Sequence[str]:
     return (
         item.agent,
         f"{state}: {item.reason}" if item.reason else state,
-        f"{_span(item.beat_age_seconds)} ago",
+        f"{span(item.beat_age_seconds)} ago",
         item.device or "-",
         ",".join(item.profiles) or "-",
     )
 
 
 def _claim(item: ClaimOverview) -> Sequence[str]:
-    counted = f"{item.done}/{item.total}" if item.total else f"{item.percent} %"
-    notes = [f"{item.stage} {counted}"]
+    notes = [f"{item.stage} {how_far(item.percent, item.done, item.total)}"]
     if item.ended is not None:
         notes.append(f"has ended: {item.ended.value}")
     if not item.owner_alive:
@@ -122,26 +122,3 @@ def _pending(item: PendingOverview) -> Sequence[str]:
 def _rejected(item: RejectedOverview) -> Sequence[str]:
     why = f"{item.reason} {item.remedy}".strip()
     return (item.job_id or item.file, item.code or "-", why or "its reason cannot be read")
-
-
-def _span(seconds: float) -> str:
-    for limit, size, unit in ((120, 1, "s"), (7200, 60, "min"), (172_800, 3600, "h")):
-        if seconds < limit:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds / 86_400:.0f} days"
-
-
-def _table(heading: Sequence[str], rows: Iterable[Sequence[str]], *, empty: str = "") -> str:
-    lines = [heading, *([_printable(cell) for cell in row] for row in rows)]
-    if len(lines) == 1:
-        return empty
-    widths = [max(len(line[column]) for line in lines) for column in range(len(heading))]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    )
-
-
-def _printable(text: str) -> str:
-    # Whoever may write to the bucket must not move the cursor of whoever reads.
-    return "".join(character if character.isprintable() else "?" for character in text)

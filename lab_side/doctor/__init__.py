@@ -5,6 +5,7 @@ A check is a small function that looks at one thing, changes nothing, and return
 
 ``finding``   what a check says      ``queue``   the queue: address, sign-in, honesty
 ``settings``  the cloud bucket's settings
+``orthanc``   the way to Orthanc, and whether it answers
 """
 
 from lab_side.doctor.finding import Finding, Verdict, failed

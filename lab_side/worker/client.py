@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from common.errors import AttemptFailedError
-from lab_side.secrets import SECRET_PLACES
+from lab_side.secrets import SECRET_VARIABLES
 from lab_side.worker.protocol import (
     Call,
     InspectReply,
@@ -116,7 +116,9 @@ class WorkerProcess:
             self._call(request, _ignore)
 
     def _start(self) -> None:
-        environment = {key: value for key, value in os.environ.items() if key not in SECRET_PLACES}
+        environment = {
+            key: value for key, value in os.environ.items() if key not in SECRET_VARIABLES
+        }
         environment["PYTHONPATH"] = os.pathsep.join(
             filter(None, [str(PROJECT_ROOT), environment.get("PYTHONPATH")])
         )

@@ -25,7 +25,7 @@ from infra.orthanc import OrthancServer
 from infra.phantom.case import make_case, scanner_grid
 from infra.phantom.dicom import write_study
 from lab_side.agent.deliver import Courier, Delivery
-from lab_side.agent.outbox import SEG_FILE, Draft, Outbox, OutboxEntry
+from lab_side.agent.outbox import SEG_FILE, Draft, Outbox, OutboxEntry, read_entries
 from lab_side.imaging.measure import measure_seg
 from lab_side.imaging.pipeline import CaseInput, CaseOutput, segment_case
 from lab_side.models.loaded import LoadedModel, load_model
@@ -262,6 +262,47 @@ def test_foreign_bytes_under_the_same_uid_are_an_error_and_the_seg_is_kept(scene
     kept = scene.outbox._refused / scene.claim.job_id / SEG_FILE
     assert kept.read_bytes() == scene.seg
     assert scene.places() == [f"{names.FAILED}5-"]
+
+
+@pytest.mark.parametrize("fault", Fault)
+def test_i1_i4_whatever_breaks_while_a_seg_is_refused(
+    tmp_path: Path,
+    server: OrthancServer,
+    model: LoadedModel,
+    series: dict[str, list[Path]],
+    fault: Fault,
+) -> None:
+    """One failed result with the reason; the SEG is with a person, however often it dies."""
+    for at in range(1, MOST_OPERATIONS):
+        with open_scene(tmp_path / str(at), server, model, series) as scene:
+            scene.entry().seg_path.write_bytes(b"damaged")
+            faulty = FaultyBucket(scene.bucket, at=at, fault=fault)
+            with contextlib.suppress(SimulatedCrash, StoreUnavailableError):
+                scene.deliver(faulty)
+            if scene.outbox.entries():
+                scene.deliver()
+            failure = scene.result().failure
+            assert failure is not None
+            assert failure.code == "seg-damaged"
+            assert scene.places() == [f"{names.FAILED}5-"]
+            assert scene.outbox.entries() == []
+            (kept,) = read_entries(scene.outbox._refused)
+            assert kept.refusal is not None
+            assert kept.refusal.code == "seg-damaged"
+            if faulty.operations < at:
+                assert at > 3
+                return
+    raise AssertionError("the refusal never ran through")
+
+
+def test_a_result_that_nobody_can_read_ends_the_job_and_keeps_the_seg(scene: Scene) -> None:
+    scene.bucket.create(names.result_object(scene.claim.job_id), b"{}")
+    scene.deliver()
+    assert scene.places() == [f"{names.FAILED}5-"]
+    (kept,) = read_entries(scene.outbox._refused)
+    assert kept.seg_path.read_bytes() == scene.seg
+    assert kept.refusal is not None
+    assert kept.refusal.remedy
 
 
 def test_a_job_cancelled_before_the_upload_stores_nothing(scene: Scene) -> None:

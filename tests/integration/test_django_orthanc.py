@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import base64
 import json
+import random
+import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from io import BytesIO, StringIO
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pydicom
 import pytest
-from django.contrib.auth.models import User
 from django.core.cache import caches
 from django.core.management import CommandError, call_command
 from PIL import Image
 from pydantic import SecretStr
-from pydicom.uid import generate_uid
 from pytest_django import Settings
 from rest_framework.test import APIClient
 
@@ -27,22 +25,14 @@ from gcp_side.labseg.conf import get_bucket
 from gcp_side.labseg.models import Job, State
 from gcp_side.labseg.orthanc import orthanc_id
 from infra.orthanc import OrthancServer
+from tests.conftest import SEED
+from tests.support.imaging_cases import real_study
 from tests.support.orthanc import orthanc  # noqa: F401
-from tests.support.seg_study import SHAPE, BoolArray, SegStudy, example_mask, write_seg_study
-from tests.unit.gcp_side.fakes import FakeAgent
+from tests.support.seg_study import SHAPE, BoolArray, example_mask
+from tests.support.stored_study import Stored, store
+from tests.unit.gcp_side.fakes import FakeAgent, radiologist
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-UPLOAD_SEED = 5
-
-
-@dataclass(frozen=True)
-class Stored:
-    """A study of four series, and a SEG on the first, in Orthanc."""
-
-    series: tuple[str, ...]
-    seg: str
-    mask: BoolArray
 
 
 @pytest.fixture(autouse=True)
@@ -63,45 +53,8 @@ def site(settings: Settings, tmp_path: Path, orthanc: OrthancServer) -> Iterator
 @pytest.fixture
 def client() -> APIClient:
     client = APIClient()
-    client.force_authenticate(User.objects.create_user("radiologist"))
+    client.force_authenticate(radiologist())
     return client
-
-
-def store(server: OrthancServer, folder: Path, mask: BoolArray | None = None) -> Stored:
-    """Upload a study, slices in random order."""
-    folder.mkdir()
-    study = write_seg_study(folder, mask=mask)
-    lab = OrthancClient(
-        OrthancSettings(url=server.url, user=server.user, password=SecretStr(server.password))
-    )
-    files = [path.read_bytes() for path in study.sources]
-    rng = np.random.default_rng(UPLOAD_SEED)
-    series = []
-    for copy in range(4):
-        phase = files if copy == 0 else another_phase(study)
-        replies = [lab.upload(phase[index]) for index in rng.permutation(len(phase))]
-        series.append(series_of(lab, replies[0].orthanc_id))
-    seg = lab.upload(study.seg.read_bytes()).orthanc_id
-    lab.close()
-    return Stored(tuple(series), seg, study.mask)
-
-
-def another_phase(study: SegStudy) -> list[bytes]:
-    """The same slices as another series of the same study."""
-    series, files = generate_uid(), []
-    for path in study.sources:
-        dataset = pydicom.dcmread(path)
-        dataset.SeriesInstanceUID, dataset.SOPInstanceUID = series, generate_uid()
-        dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
-        buffer = BytesIO()
-        dataset.save_as(buffer)
-        files.append(buffer.getvalue())
-    return files
-
-
-def series_of(lab: OrthancClient, instance: str) -> str:
-    answer: str = lab.transport.call_json("GET", f"/instances/{instance}")["ParentSeries"]
-    return answer
 
 
 def frames(client: APIClient, stored: Stored, **query: str) -> BoolArray:
@@ -173,6 +126,95 @@ def test_an_image_is_no_segmentation(
     assert (answer.status_code, answer.json()["code"]) == (400, "not-a-segmentation")
     answer = client.get(f"/api/mri/segmentation/instances/{orthanc_id('none')}/frames/")
     assert (answer.status_code, answer.json()["code"]) == (404, "orthanc-not-found")
+
+
+def test_studies_and_series_as_the_page_asks(
+    client: APIClient,
+    orthanc: OrthancServer,  # noqa: F811
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """One module shares an Orthanc: there are more studies than this one."""
+    stored = store(orthanc, tmp_path / "study")
+    with orthanc.session() as session:
+        study_id = session.get(f"{orthanc.url}/series/{stored.series[0]}").json()["ParentStudy"]
+    listed: Any = client.get("/api/mri/segmentation/studies/", {"page_size": 200}).json()
+    (entry,) = [item for item in listed["studies"] if item["study_id"] == study_id]
+    assert (entry["modalities"], entry["series"]) == (["MR", "SEG"], 5)
+    assert entry["patient_name"] == "Test^Patient"
+
+    shown: Any = client.get(f"/api/mri/segmentation/studies/{study_id}/").json()
+    assert shown["study"] == entry
+    read = {item["series_id"]: item for item in shown["series"]}
+    assert set(stored.series) < read.keys()
+    first = read[stored.series[0]]
+    assert (first["instances"], first["rows"], first["columns"]) == SHAPE
+    assert sorted(item["series_id"] for item in shown["roles"]) == sorted(stored.series)
+    # Four copies of one series: nothing can tell them apart.
+    assert {item["confidence"] for item in shown["roles"]} == {"guess"}
+    missing: Any = client.get(f"/api/mri/segmentation/studies/{stored.series[0]}/")
+    assert missing.status_code == 404
+    assert "Test^Patient" not in caplog.text
+
+
+def test_health(client: APIClient) -> None:
+    answer: Any = client.get("/api/mri/segmentation/health/").json()
+    assert (answer["status"], answer["orthanc"], answer["queue"]) == ("ok", "ok", "ok")
+
+
+@pytest.mark.parametrize(
+    ("name", "roles", "sure"),
+    [
+        (
+            "breast-dce",
+            {f"dce-{number}": f"DCE-MRI Sequence {number + 1}" for number in range(4)},
+            {"likely"},
+        ),
+        (
+            "brain-glioma",
+            {
+                "t1": "T1 AX",
+                "t1c": "MRHR T1 AX POST GAD",
+                "t2": "MRHR T2 AX",
+                "flair": "MRHR FLAIR AX",
+            },
+            {"certain", "likely"},
+        ),
+    ],
+)
+def test_the_roles_of_real_studies(
+    client: APIClient,
+    orthanc: OrthancServer,  # noqa: F811
+    settings: Settings,
+    name: str,
+    roles: dict[str, str],
+    sure: set[str],
+) -> None:
+    study_id = upload_real(orthanc, name)
+    settings.SEGRELAY = settings.SEGRELAY | {
+        "PROFILES": {"real": list(roles)},
+        "DEFAULT_PROFILE": "real",
+    }
+    shown: Any = client.get(f"/api/mri/segmentation/studies/{study_id}/").json()
+    described = {item["series_id"]: item["description"] for item in shown["series"]}
+    found = {item["role"]: described[item["series_id"]] for item in shown["roles"]}
+    assert found == roles
+    assert {item["confidence"] for item in shown["roles"]} == sure
+
+
+def upload_real(server: OrthancServer, name: str) -> str:
+    """Upload a real study in random order; returns Orthanc's id of it."""
+    archive = real_study(name)
+    lab = OrthancClient(
+        OrthancSettings(url=server.url, user=server.user, password=SecretStr(server.password))
+    )
+    with zipfile.ZipFile(archive) as files:
+        names = [item for item in files.namelist() if not item.endswith("/")]
+        random.Random(SEED).shuffle(names)
+        replies = [lab.upload(files.read(item)) for item in names]
+    study: str = lab.transport.call_json("GET", f"/instances/{replies[0].orthanc_id}/study")["ID"]
+    lab.close()
+    return study
 
 
 def test_a_segmentation_is_no_input(orthanc: OrthancServer, tmp_path: Path) -> None:  # noqa: F811

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import threading
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
@@ -12,11 +11,12 @@ import requests
 
 from common.errors import OrthancUnavailableError
 from common.orthanc import OrthancSettings
-from common.orthanc.transport import SLOWEST_BYTES_S, OrthancTransport
+from common.orthanc.pools import SLOWEST_BYTES_S
+from common.orthanc.transport import OrthancTransport
 from infra.fake_gcs import Fault, FaultKind
-from infra.fake_gcs.http import HttpServer
 from infra.fake_gcs.messages import Answer, Request
 from tests.support.fault_proxy import FaultProxy, fault_proxy
+from tests.support.serving import serving
 
 TIMEOUT_S = 0.3
 BODY = bytes(range(256)) * 4
@@ -41,16 +41,8 @@ def echo() -> Echo:
 
 @pytest.fixture
 def proxy(echo: Echo) -> Iterator[FaultProxy]:
-    server = HttpServer(echo, 0)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    try:
-        with fault_proxy(server.url) as proxy:
-            yield proxy
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with serving(echo) as url, fault_proxy(url) as proxy:
+        yield proxy
 
 
 def get(proxy: FaultProxy) -> requests.Response:

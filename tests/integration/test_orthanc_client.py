@@ -16,9 +16,9 @@ from common.errors import (
     TransientError,
 )
 from common.orthanc import OrthancClient, OrthancSettings, download_series
+from infra.line import FaultKind, Line, LineFault
 from infra.orthanc import OrthancServer
 from infra.ports import free_port
-from tests.support.cutting_proxy import cutting_proxy
 from tests.support.jobs import orthanc_id
 from tests.support.lab import StoredStudy, store_phantom
 
@@ -80,13 +80,14 @@ def test_what_is_there_is_not_fetched_again(
 def test_broken_transfers_are_asked_for_again(
     server: OrthancServer, study: StoredStudy, tmp_path: Path, after: int
 ) -> None:
-    with cutting_proxy(server.url, after=after, cuts=3) as proxy:
-        client = connect(server, url=proxy.url, connections=2)
+    fault = LineFault(kind=FaultKind.CUT, after=after, times=3)
+    with Line(server.url, faults=[fault]) as line:
+        client = connect(server, url=line.url, connections=2)
         try:
             fetch(client, study, tmp_path)
         except OrthancUnavailableError:
             fetch(client, study, tmp_path)
-        assert proxy.cuts <= 0
+        assert line.stats().hits == 3
         whole = connect(server)
         for path in tmp_path.iterdir():
             assert path.read_bytes() == whole.instance_file(path.stem)
@@ -95,8 +96,9 @@ def test_broken_transfers_are_asked_for_again(
 def test_a_line_that_never_holds_is_unavailable(
     server: OrthancServer, study: StoredStudy, tmp_path: Path
 ) -> None:
-    with cutting_proxy(server.url, after=2_000, cuts=10_000) as proxy:
-        client = connect(server, url=proxy.url, retries=0)
+    fault = LineFault(kind=FaultKind.CUT, after=2_000, times=None)
+    with Line(server.url, faults=[fault]) as line:
+        client = connect(server, url=line.url, retries=0)
         with pytest.raises(OrthancUnavailableError):
             fetch(client, study, tmp_path)
 

@@ -18,7 +18,7 @@ from lab_side.agent.outbox import Outbox
 from tests.support.jobs import NOW, make_identity, make_manifest
 from tests.support.simulator.clock import Clock, MachineClock
 from tests.support.simulator.stores import TimedDirectory
-from tests.unit.agent.test_outbox import make_entry
+from tests.support.waiting import make_entry
 
 
 class SlowBeats(TimedDirectory):

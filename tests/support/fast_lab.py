@@ -14,7 +14,6 @@ import secrets
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
@@ -47,13 +46,14 @@ from common.ulid import new_ulid
 from infra.fake_gcs import FakeGcs
 from infra.fake_gcs.api import Api
 from infra.fake_gcs.faults import Faults
-from infra.fake_gcs.http import HttpServer, Service
+from infra.fake_gcs.http import Service
 from infra.orthanc import OrthancServer
 from lab_side.agent.outbox import DRAFT_FILE, SEG_FILE, Draft
 from tests.support.dicom_series import STUDY_UID, make_affine, write_series
 from tests.support.gcs import BUCKET, make_bucket
 from tests.support.lab import ROOT, StoredStudy, store_files
 from tests.support.launcher import Launch
+from tests.support.serving import serving
 
 DEADLINE = 120.0
 """Seconds until a test gives up waiting; a job takes about one, on a busy machine ten."""
@@ -105,15 +105,8 @@ def gcs_queue(_folder: Path) -> Iterator[Queue]:
 @contextlib.contextmanager
 def clean_door(fake: FakeGcs) -> Iterator[str]:
     """Another address of the same store, which knows no faults."""
-    server = HttpServer(Service(Api(fake.store), Faults()), 0)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-    thread.start()
-    try:
-        yield server.url
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
+    with serving(Service(Api(fake.store), Faults())) as url:
+        yield url
 
 
 QUEUES = {"directory": directory_queue, "gcs": gcs_queue}

@@ -37,7 +37,7 @@ SHORT_TIMES: dict[str, Any] = {
     "lab_side.agent.heartbeat.RETRY_AFTER": 0.1,
     "lab_side.agent.orthanc_gate.CHECK_EVERY": 0.2,
     "lab_side.agent.pipeline.HAND_BACK_WAIT": timedelta(seconds=0.1),
-    "lab_side.agent.pipeline.DELIVERY_RETRY": (0.1, 0.5),
+    "lab_side.agent.rounds.RETRY": (0.1, 0.5),
     "lab_side.agent.pipeline.STORE_RETRY": (0.1, 0.5),
 }
 """Constants of the product and what they are in these tests."""

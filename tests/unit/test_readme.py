@@ -11,7 +11,7 @@ import pytest
 
 from lab_side import cli
 from lab_side.config import CONFIG_VARIABLE, PROFILES_VARIABLE, VARIABLES
-from lab_side.secrets import CREDENTIAL_NAME, KEYRING_SERVICE, PASSWORD_VARIABLE
+from lab_side.secrets import EVERY_SECRET
 
 ROOT = Path(__file__).resolve().parents[2]
 READMES = ["README.md", "README.ko.md"]
@@ -24,10 +24,12 @@ def read(name: str) -> str:
 @pytest.mark.parametrize("name", READMES)
 def test_every_setting_of_the_agent_is_documented(name: str) -> None:
     text = read(name)
-    for variable in [*VARIABLES, CONFIG_VARIABLE, PROFILES_VARIABLE, PASSWORD_VARIABLE]:
+    secrets = [places.variable for places in EVERY_SECRET]
+    for variable in [*VARIABLES, CONFIG_VARIABLE, PROFILES_VARIABLE, *secrets]:
         assert f"`{variable}`" in text, variable
-    assert KEYRING_SERVICE in text
-    assert CREDENTIAL_NAME in text
+    for places in EVERY_SECRET:
+        assert f"`{places.credential}`" in text
+        assert f"keyring set {places.service} " in text
 
 
 @pytest.mark.parametrize("name", READMES)

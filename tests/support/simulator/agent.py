@@ -184,6 +184,7 @@ class AgentProcess:
             profiles=machine.profiles,
             model_sha256=dict.fromkeys(machine.profiles, "0" * 64),
             agent=machine.agent,
+            is_orthanc_there=lambda: not world.orthanc.is_away,
             on_room=lambda: None,
             on_fatal=lambda error: None,
         )
@@ -346,7 +347,7 @@ class StagedPipeline(Pipeline):
         for entry in self._outbox.entries():
             if entry.claim is not None:
                 self._board.post(entry.draft.job_id, entry.claim.attempt, UPLOAD, started=True)
-        self._delivery.set()
+        self._rounds.ring()
         self._is_ready = True
 
     def accept(self, claim: Claim) -> None:
@@ -387,14 +388,14 @@ class StagedPipeline(Pipeline):
             self._infer(case, case.claim)
 
     def deliver_due(self) -> bool:
-        """Whether a SEG waits, and the pause after a failed delivery is over."""
-        return self._is_ready and (self._delivery.is_set() or self._delivery_due > 0)
+        """Whether a SEG waits; a pause after a failed delivery may be over at any time."""
+        return self._is_ready and (self._rounds.wait(0) or self._rounds.is_postponed)
 
     def deliver_all(self) -> None:
         """Deliver what waits."""
-        self._delivery.clear()
+        self._rounds.hurry()
         if not self._cancelled.is_set():
-            self._deliver_all()
+            self._rounds.run()
 
     def _fetch(self, case: Case) -> None:
         self._board.post(case.job_id, case.attempt, "fetch")

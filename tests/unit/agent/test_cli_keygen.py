@@ -11,7 +11,7 @@ from keyring.backends.null import Keyring as NullKeyring
 
 from common.signing import Kind, SigningKey, Trust, open_envelope, seal
 from lab_side import cli
-from lab_side.secrets import SIGNING_VARIABLE, signing_key
+from lab_side.secrets import SIGNING, signing_key
 
 
 class MemoryKeyring(KeyringBackend):
@@ -44,7 +44,7 @@ def memory_keyring() -> Iterator[MemoryKeyring]:
 def test_the_printed_halves_belong_together(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["keygen"]) == cli.EXIT_OK
     secret, public = capsys.readouterr().out.splitlines()
-    key = SigningKey.from_text(secret.split()[0].removeprefix(f"{SIGNING_VARIABLE}="))
+    key = SigningKey.from_text(secret.split()[0].removeprefix(f"{SIGNING.variable}="))
     assert public == f"public key: {key.public.text}"
     trust = Trust.of(jobs=[key.public])
     assert open_envelope(seal(b"{}", Kind.JOB, key), Kind.JOB, trust) == b"{}"

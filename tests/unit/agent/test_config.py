@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import keyring
@@ -9,7 +10,8 @@ import pytest
 from keyring.backend import KeyringBackend
 
 from common.errors import FixConfigurationError
-from lab_side.config import VARIABLES, AgentConfig, load_config
+from lab_side import secrets
+from lab_side.config import VARIABLES, AgentConfig, load_config, load_orthanc_settings
 
 MINIMUM = {
     "SEGRELAY_AGENT_ID": "lab-1",
@@ -82,9 +84,10 @@ def test_plain_http_to_this_machine_is_allowed() -> None:
         assert load_config(environment={**MINIMUM, "SEGRELAY_ORTHANC_URL": url}).orthanc.url == url
 
 
-def test_a_password_in_the_file_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("key", ["password", "token", "proxy_password"])
+def test_a_secret_in_the_file_is_refused(tmp_path: Path, key: str) -> None:
     file = tmp_path / "agent.toml"
-    file.write_text('[orthanc]\npassword = "hunter2"\n')
+    file.write_text(f'[orthanc]\n{key} = "hunter2"\n')
     with pytest.raises(FixConfigurationError) as caught:
         load_config(file, MINIMUM)
     assert caught.value.code == "secret-in-file"
@@ -97,28 +100,84 @@ class MemoryKeyring(KeyringBackend):
     priority = 1
 
     def get_password(self, service: str, username: str) -> str | None:
-        return "from-keyring" if (service, username) == ("segrelay-orthanc", "lab") else None
+        known = {
+            ("segrelay-orthanc", "lab"),
+            ("segrelay-orthanc-token", "lab-token"),
+            ("segrelay-orthanc-proxy", "through"),
+        }
+        return "from-keyring" if (service, username) in known else None
 
     def set_password(self, service: str, username: str, password: str) -> None:
         raise AssertionError("nothing here may write a secret")
 
 
-def test_where_the_password_comes_from(tmp_path: Path) -> None:
+@pytest.fixture
+def memory_keyring() -> Iterator[None]:
     before = keyring.get_keyring()
     keyring.set_keyring(MemoryKeyring())  # type: ignore[no-untyped-call]
-    try:
-        user = {**MINIMUM, "SEGRELAY_ORTHANC_USER": "lab"}
-        (tmp_path / "orthanc-password").write_text("from-systemd\n")
-        credential = {**user, "CREDENTIALS_DIRECTORY": str(tmp_path)}
-        variable = {**credential, "SEGRELAY_ORTHANC_PASSWORD": "from-variable"}
-        for environment, expected in (
-            (user, "from-keyring"),
-            (credential, "from-systemd"),
-            (variable, "from-variable"),
-            (MINIMUM, ""),
-        ):
-            config = load_config(environment=environment)
-            assert config.orthanc.password.get_secret_value() == expected
-            assert expected == "" or expected not in repr(config)
-    finally:
-        keyring.set_keyring(before)
+    yield
+    keyring.set_keyring(before)
+
+
+@pytest.mark.usefixtures("memory_keyring")
+@pytest.mark.parametrize(
+    ("named", "places", "field"),
+    [
+        ({"SEGRELAY_ORTHANC_USER": "lab"}, secrets.PASSWORD, "password"),
+        ({"SEGRELAY_AGENT_ID": "lab-token"}, secrets.TOKEN, "token"),
+        ({"SEGRELAY_ORTHANC_PROXY_USER": "through"}, secrets.PROXY_PASSWORD, "proxy_password"),
+    ],
+)
+def test_where_a_secret_comes_from(
+    tmp_path: Path, named: dict[str, str], places: secrets.SecretPlaces, field: str
+) -> None:
+    user = {**MINIMUM, **named}
+    (tmp_path / places.credential).write_text("from-systemd\n")
+    credential = {**user, "CREDENTIALS_DIRECTORY": str(tmp_path)}
+    variable = {**credential, places.variable: "from-variable"}
+    for environment, expected in (
+        (user, "from-keyring"),
+        (credential, "from-systemd"),
+        (variable, "from-variable"),
+        (MINIMUM, ""),
+    ):
+        config = load_config(environment=environment)
+        assert getattr(config.orthanc, field).get_secret_value() == expected
+        assert expected == "" or expected not in repr(config)
+
+
+@pytest.mark.parametrize(
+    ("variable", "code"),
+    [
+        ("SEGRELAY_ORTHANC_USER", "orthanc-password-missing"),
+        ("SEGRELAY_ORTHANC_PROXY_USER", "orthanc-proxy-password-missing"),
+    ],
+)
+def test_a_user_without_a_password_is_told_where_to_put_it(variable: str, code: str) -> None:
+    with pytest.raises(FixConfigurationError) as caught:
+        load_config(environment={**MINIMUM, variable: "nobody-knows"})
+    assert caught.value.code == code
+    assert "keyring set segrelay-orthanc" in caught.value.remedy
+
+
+def test_user_and_token_do_not_go_together() -> None:
+    environment = {
+        "SEGRELAY_ORTHANC_USER": "lab",
+        "SEGRELAY_ORTHANC_PASSWORD": "hunter2",
+        "SEGRELAY_ORTHANC_TOKEN": "hunter3",
+    }
+    with pytest.raises(FixConfigurationError) as caught:
+        load_config(environment={**MINIMUM, **environment})
+    assert caught.value.code == "orthanc-two-credentials"
+    assert "hunter" not in str(caught.value)
+
+
+def test_orthanc_alone(tmp_path: Path) -> None:
+    """What the doctor needs of the settings."""
+    assert load_orthanc_settings(environment={"SEGRELAY_BUCKET": "file:///q"}) is None
+    file = tmp_path / "agent.toml"
+    file.write_text('[orthanc]\nurl = "https://orthanc.example.org/"\nproxy = "http://p:3128"\n')
+    settings = load_orthanc_settings(file, {"SEGRELAY_ORTHANC_TOKEN": "hunter2"})
+    assert settings is not None
+    assert (settings.url, settings.proxy) == ("https://orthanc.example.org", "http://p:3128")
+    assert settings.token.get_secret_value() == "hunter2"

@@ -13,13 +13,16 @@ from common.bucket import Bucket
 from common.conformance import Outcome, RowResult
 from common.errors import FixConfigurationError
 from common.local_bucket import LocalBucket
+from common.orthanc import OrthancSettings
 from lab_side import cli
 from lab_side.commands import doctor
 from lab_side.config import load_queue_address
 from lab_side.doctor import Verdict
+from lab_side.doctor.orthanc import check_way
 from lab_side.doctor.queue import EMULATOR, check_emulator
 from lab_side.doctor.settings import CHECKS, check_lifecycle
 from tests.support.faulty_bucket import Fault, FaultyBucket
+from tests.support.raw_server import answer, raw_server
 
 ROOT = "queue/"
 
@@ -60,7 +63,7 @@ def delete_rule(**condition: Any) -> dict[str, Any]:
 
 @pytest.fixture(autouse=True)
 def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("SEGRELAY_BUCKET", "SEGRELAY_CONFIG", EMULATOR):
+    for name in ("SEGRELAY_BUCKET", "SEGRELAY_CONFIG", "SEGRELAY_ORTHANC_URL", EMULATOR):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -180,6 +183,95 @@ def test_the_address_is_read_from_the_file(tmp_path: Path) -> None:
     with pytest.raises(FixConfigurationError) as caught:
         load_queue_address(None, {})
     assert caught.value.code == "bucket-address"
+
+
+ORTHANC = answer(b'{"ApiVersion": 16, "Version": "1.10.1"}')
+
+
+def examine(tmp_path: Path, orthanc: str, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
+    """The findings on Orthanc of a doctor whose queue is well, and the exit code."""
+    file = tmp_path / "agent.toml"
+    file.write_text(f'bucket = "{(tmp_path / "queue").as_uri()}"\n[orthanc]\n{orthanc}')
+    (tmp_path / "queue").mkdir(exist_ok=True)
+    code = cli.run(["--config", str(file), "doctor", "--json"])
+    findings = json.loads(capsys.readouterr().out)["findings"]
+    found = {item["check"]: item for item in findings if "Orthanc" in item["check"]}
+    return {**found, "code": code}
+
+
+def test_the_way_to_orthanc_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with raw_server(ORTHANC) as server:
+        found = examine(tmp_path, f'url = "{server.url}"\n', capsys)
+    assert found["code"] == cli.EXIT_OK
+    assert found["way to Orthanc"]["verdict"] == Verdict.OK
+    assert found["way to Orthanc"]["detail"] == (
+        "plain http within this machine; without user or token"
+    )
+    assert found["Orthanc answers"]["detail"] == "Orthanc 1.10.1"
+
+
+def test_plain_http_to_another_machine_is_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with raw_server(ORTHANC) as proxy:
+        found = examine(
+            tmp_path,
+            f'url = "http://orthanc.example.org"\nproxy = "{proxy.url}"\nallow_plain_http = true\n',
+            capsys,
+        )
+    assert found["code"] == cli.EXIT_OK
+    assert found["way to Orthanc"]["verdict"] == Verdict.WARNING
+    assert "not encrypted" in found["way to Orthanc"]["detail"]
+    assert "VPN" in found["way to Orthanc"]["remedy"]
+    assert found["Orthanc answers"]["verdict"] == Verdict.OK
+
+
+@pytest.mark.parametrize(
+    ("orthanc", "check", "code", "exit_code"),
+    [
+        (
+            'url = "http://orthanc.example.org"',
+            "Orthanc settings",
+            "orthanc-plain-http",
+            cli.EXIT_CONFIG,
+        ),
+        (
+            'url = "https://orthanc.example.org"\nca_file = "/nowhere/ca.pem"',
+            "Orthanc answers",
+            "orthanc-ca-file",
+            cli.EXIT_CONFIG,
+        ),
+        ('url = "http://127.0.0.1:9"', "Orthanc answers", "orthanc-unavailable", cli.EXIT_NOT_NOW),
+    ],
+)
+def test_what_is_wrong_with_orthanc_is_a_finding(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    orthanc: str,
+    check: str,
+    code: str,
+    exit_code: int,
+) -> None:
+    found = examine(tmp_path, f"{orthanc}\n", capsys)
+    assert (found[check]["code"], found["code"]) == (code, exit_code)
+    assert found[check]["remedy"]
+
+
+def test_who_and_how_are_told_without_a_secret() -> None:
+    settings = OrthancSettings.model_validate(
+        {
+            "url": "https://orthanc.example.org",
+            "ca_file": "/etc/ca.pem",
+            "client_cert": "/etc/lab.pem",
+            "token": "hunter2",
+            "proxy": "http://proxy:3128",
+        }
+    )
+    finding = check_way(settings)
+    assert finding.detail == (
+        "TLS, trusting /etc/ca.pem; client certificate /etc/lab.pem; "
+        "over the proxy proxy:3128; with a token"
+    )
 
 
 @pytest.mark.parametrize("operation", [1, 2])

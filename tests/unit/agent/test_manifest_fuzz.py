@@ -153,6 +153,7 @@ class Lab:
             profiles={"demo": profile},
             model_sha256={"demo": "0" * 64},
             agent="lab-1",
+            is_orthanc_there=lambda: True,
             on_room=lambda: None,
             on_fatal=lambda _error: None,
         )

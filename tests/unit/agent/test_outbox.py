@@ -1,4 +1,4 @@
-"""The outbox after a kill: every entry that it shows is whole."""
+"""The outbox after a kill, and what stands beside its SEGs."""
 
 from __future__ import annotations
 
@@ -7,39 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from common.manifest import Provenance
-from lab_side.agent.outbox import DRAFT_FILE, SEG_FILE, Draft, Outbox, OutboxEntry
+from common.errors import LocalDiskError, OrthancRefusedError, TransientError
+from lab_side.agent.outbox import DRAFT_FILE, SEG_FILE, Outbox, read_entries, refused_folder
 from tests.support.faulty_bucket import SimulatedCrash
-from tests.support.jobs import NOW
-
-
-def make_entry(waiting: Outbox, folder: Path) -> OutboxEntry:
-    folder.mkdir()
-    (folder / SEG_FILE).write_bytes(b"seg")
-    draft = Draft(
-        job_id="job",
-        claim=None,
-        agent="lab-1",
-        job_key="job",
-        sop_instance_uid="2.25.1",
-        series_instance_uid="2.25.2",
-        sha256="0" * 64,
-        size_bytes=3,
-        frames=1,
-        measurements=(),
-        provenance=Provenance(
-            profile="demo",
-            profile_version="1.0.0",
-            model_sha256="0" * 64,
-            device="cpu",
-            versions={},
-            stage_seconds={},
-            series_instance_uids=("1.2.3",),
-        ),
-        warnings=(),
-        written_at=NOW,
-    )
-    return waiting.add(folder, draft)
+from tests.support.waiting import SEG, make_entry
 
 
 @pytest.mark.parametrize("first", [DRAFT_FILE, SEG_FILE])
@@ -65,3 +36,48 @@ def test_a_kill_while_an_entry_is_removed_leaves_no_torn_entry(
     assert Outbox(home).entries() == []
     assert list((home / "outbox").iterdir()) == []
     shutil.rmtree(home)
+
+
+def test_a_locked_entry_is_no_defect_and_a_lock_that_the_disk_refuses_neither(
+    tmp_path: Path,
+) -> None:
+    entry = make_entry(Outbox(tmp_path / "home"), tmp_path / "work")
+    with entry.lock(), pytest.raises(TransientError) as caught, entry.lock():
+        pass
+    assert caught.value.code == "outbox-locked"
+    lock = entry.folder.with_suffix(".lock")
+    lock.unlink()
+    lock.mkdir()
+    with pytest.raises(LocalDiskError, match="refused a lock"), entry.lock():
+        pass
+
+
+def test_what_the_one_who_holds_the_lock_meets_is_not_the_locks_fault(tmp_path: Path) -> None:
+    entry = make_entry(Outbox(tmp_path / "home"), tmp_path / "work")
+    with pytest.raises(FileNotFoundError), entry.lock():
+        raise FileNotFoundError
+    with entry.lock():
+        pass
+
+
+def test_a_refusal_moves_with_the_seg(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    waiting = Outbox(home)
+    entry = make_entry(waiting, tmp_path / "work")
+    assert entry.refusal is None
+    waiting.note_failure(entry, TransientError("Not now."), None)
+    waiting.refuse(entry, OrthancRefusedError("No.", code="orthanc-too-large", remedy="Raise it."))
+    waiting.set_aside(entry)
+    assert waiting.entries() == []
+    (kept,) = read_entries(refused_folder(home))
+    refusal = kept.refusal
+    assert refusal is not None
+    assert (refusal.code, refusal.remedy, refusal.tries) == ("orthanc-too-large", "Raise it.", 2)
+    assert kept.seg_path.read_bytes() == SEG
+
+
+def test_a_folder_that_is_not_there_holds_nothing(tmp_path: Path) -> None:
+    assert read_entries(tmp_path / "nowhere") == []
+    (tmp_path / "file").touch()
+    with pytest.raises(LocalDiskError, match="cannot be listed"):
+        read_entries(tmp_path / "file")

@@ -11,7 +11,9 @@ from pytest_django import Settings
 
 from common.bucket import Bucket
 from gcp_side.labseg import orthanc as orthanc_module
+from gcp_side.labseg.catalogue import Catalogue
 from gcp_side.labseg.conf import get_bucket
+from gcp_side.labseg.views import studies
 from tests.unit.gcp_side.fakes import FakeAgent, FakeOrthanc, four_series
 
 
@@ -45,4 +47,5 @@ def orthanc(monkeypatch: pytest.MonkeyPatch, bucket: Bucket) -> FakeOrthanc:
     """The site's Orthanc, beside its queue."""
     fake = four_series()
     monkeypatch.setattr(orthanc_module, "connect", lambda: fake)
+    monkeypatch.setattr(studies, "_catalogue", Catalogue())
     return fake

@@ -6,8 +6,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from io import BytesIO
+from typing import Any
 
 import numpy as np
+from django.contrib.auth.models import Permission, User
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.pixels.utils import pack_bits
@@ -25,17 +27,35 @@ from common.manifest import (
     SegmentMeasurement,
     SegReference,
 )
+from common.offers import Offer, OfferedRole, OfferedSegment
 from common.orthanc import SeriesInfo
+from common.profiles import Text
 from common.queue import Beat, BeatJob, Claim, ClaimDesk, Identity, scan
 from common.queue.lease import new_nonce
-from gcp_side.labseg.orthanc import SlicePlace, orthanc_id
+from gcp_side.labseg.orthanc import SeriesEntry, SlicePlace, StudyEntry, orthanc_id
 
 PATIENT_ID = "P-1"
+PATIENT_NAME = "Test^Patient"
 STUDY_UID = "1.2.3"
 STUDY_ID = orthanc_id(PATIENT_ID, STUDY_UID)
 NOW = datetime(2026, 5, 4, 3, 2, 1, tzinfo=timezone.utc)
 
 SEG_ID = orthanc_id("seg")
+
+
+ROLES = ("dce-0", "dce-1", "dce-2", "dce-3")
+
+OFFER = Offer(
+    name="brain",
+    title=Text(en="Brain", ko="뇌"),
+    intended_use=Text(en="Research.", ko="연구용."),
+    roles=(
+        OfferedRole(role="t1", title=Text(en="T1", ko="T1")),
+        OfferedRole(role="t2"),
+    ),
+    segments=(OfferedSegment(number=1, label="Core", colour=(1, 2, 3)),),
+)
+"""What an agent with another profile tells."""
 
 
 def series_uid(number: int) -> str:
@@ -74,6 +94,10 @@ class FakeOrthanc:
     slices: dict[str, list[SlicePlace]] = field(default_factory=dict)
     """By Orthanc id of the series."""
     files: dict[str, bytes] = field(default_factory=dict)
+    index: list[StudyEntry] = field(default_factory=list)
+    series_index: list[SeriesEntry] = field(default_factory=list)
+    tags_of: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """By Orthanc id of the instance."""
     calls: list[str] = field(default_factory=list)
 
     def series(self, orthanc_id: str) -> SeriesInfo:
@@ -99,10 +123,79 @@ class FakeOrthanc:
         for one in reversed(orthanc_ids):
             yield one, self.instance_file(one)
 
+    def study_ids(self) -> list[str]:
+        self.calls.append("study_ids")
+        return [entry.orthanc_id for entry in self.index]
+
+    def studies(self, study_ids: Sequence[str]) -> list[StudyEntry]:
+        self.calls.append("studies")
+        return [entry for entry in self.index if entry.orthanc_id in study_ids]
+
+    def series_of(self, study_ids: Sequence[str]) -> list[SeriesEntry]:
+        self.calls.append("series_of")
+        return [item for item in self.series_index if item.study_id in study_ids]
+
+    def tags(self, instance_id: str) -> dict[str, Any]:
+        self.calls.append("tags")
+        if instance_id not in self.tags_of:
+            raise OrthancRefusedError("Not there.", code="orthanc-not-found")
+        return self.tags_of[instance_id]
+
+    def ping(self) -> None:
+        self.calls.append("ping")
+
 
 def four_series() -> FakeOrthanc:
     """An Orthanc with four good series of one study."""
-    return FakeOrthanc(known={series_id(number): series_info(number) for number in range(4)})
+    numbers = range(4)
+    return FakeOrthanc(
+        known={series_id(number): series_info(number) for number in numbers},
+        index=[study_entry()],
+        series_index=[series_entry(number) for number in numbers],
+        tags_of={first_instance(number): phase_tags(number) for number in numbers},
+    )
+
+
+def study_entry(**changes: str) -> StudyEntry:
+    """The study of the four series, as the index has it."""
+    values = {
+        "orthanc_id": STUDY_ID,
+        "patient_name": PATIENT_NAME,
+        "patient_id": PATIENT_ID,
+        "date": "20260504",
+        "time": "031500",
+        "description": "Breast",
+    }
+    return StudyEntry(**(values | changes))
+
+
+def series_entry(number: int, /, **changes: Any) -> SeriesEntry:
+    """Input series ``number``, as the index has it."""
+    values: dict[str, Any] = {
+        "orthanc_id": series_id(number),
+        "study_id": STUDY_ID,
+        "modality": "MR",
+        "number": str(number),
+        "description": f"phase {number}",
+        "instances": (first_instance(number), *(orthanc_id(f"{number}.{n}") for n in range(11))),
+    }
+    return SeriesEntry(**(values | changes))
+
+
+def first_instance(number: int) -> str:
+    """Orthanc's id of the instance of a series that came first."""
+    return orthanc_id(f"first of {number}")
+
+
+def phase_tags(number: int) -> dict[str, Any]:
+    """Tags of a phase of a DCE acquisition, one minute after the phase before."""
+    return {
+        "PatientName": PATIENT_NAME,
+        "Rows": "16",
+        "Columns": "20",
+        "ImageOrientationPatient": "1\\0\\0\\0\\0\\-1",
+        "AcquisitionTime": f"03{15 + number}00.5",
+    }
 
 
 @dataclass
@@ -125,12 +218,26 @@ class FakeAgent:
         assert manifest is not None
         return claim, manifest
 
-    def beat(self, *, state: str = "listening", claim: Claim | None = None) -> None:
+    def beat(
+        self,
+        *,
+        state: str = "listening",
+        claim: Claim | None = None,
+        profiles: tuple[str, ...] = (),
+        offers: tuple[Offer, ...] = (),
+    ) -> None:
         """Write a heartbeat; ``claim`` is in the GPU worker, at 70 %."""
         jobs: tuple[BeatJob, ...] = ()
         if claim is not None:
             jobs = (_in_work(claim, "inferring", 70),)
-        beat = Beat(identity=_IDENTITY, state=state, version="1", jobs=jobs)
+        beat = Beat(
+            identity=_IDENTITY,
+            state=state,
+            version="1",
+            jobs=jobs,
+            profiles=profiles or tuple(offer.name for offer in offers),
+            offers=offers,
+        )
         name = names.agent_object(self.name)
         seen = [item for item in self.bucket.list(name) if item.name == name]
         generation = self.bucket.beacon(name).generation if seen else 0
@@ -209,6 +316,16 @@ def ended(job_id: str, status: ResultStatus) -> ResultManifest:
         finished_at=NOW,
         failure=failure if status is ResultStatus.FAILED else None,
     )
+
+
+def radiologist(*permissions: str, name: str = "radiologist") -> User:
+    """A user with these permissions, all of a radiologist's unless given; ``a-password``."""
+    user = User.objects.create_user(name, password="a-password")
+    wanted = permissions or ("view_job", "add_job", "change_job")
+    user.user_permissions.set(
+        Permission.objects.filter(content_type__app_label="labseg", codename__in=wanted)
+    )
+    return user
 
 
 @dataclass(frozen=True, kw_only=True)

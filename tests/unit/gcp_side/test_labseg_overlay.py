@@ -167,7 +167,7 @@ def test_a_colour_comes_back_as_it_was_given(colour: tuple[int, int, int]) -> No
 @pytest.fixture
 def client(db: None) -> APIClient:
     client = APIClient()
-    client.force_authenticate(User.objects.create_user("radiologist"))
+    client.force_authenticate(User.objects.create_superuser("radiologist"))
     return client
 
 

@@ -10,17 +10,22 @@ import sys
 from pathlib import Path
 
 import pytest
+from django.conf import settings as django_settings
 from django.core.checks import run_checks
 from django.core.management import call_command
 from pytest_django import Settings
 
 from common.errors import FixConfigurationError
+from gcp_side.labseg.checks import check_sqlite
 from gcp_side.labseg.conf import get_conf
+from gcp_side.labseg.orthanc import connect
+from infra.certificates import Authority
 
 ROOT = Path(__file__).resolve().parents[3]
 MANAGE = ROOT / "gcp_side" / "manage.py"
 SECRET = "a-secret-key-of-the-tests-that-is-long-enough-and-has-0123456789-digits"
 PASSWORD = "hunter2-orthanc"
+HTTPS = "https://orthanc.example.org"
 
 
 @pytest.mark.parametrize(
@@ -33,6 +38,12 @@ PASSWORD = "hunter2-orthanc"
         ({"ORTHANC_URL": ""}, "ORTHANC_URL"),
         ({"ORTHANC_URL": "http://orthanc.example.org"}, "ORTHANC_URL"),
         ({"ORTHANC_URL": f"https://me:{PASSWORD}@example.org"}, "ORTHANC_URL"),
+        ({"ORTHANC_TOKEN": PASSWORD, "ORTHANC_USER": "site"}, "ORTHANC_TOKEN"),
+        ({"ORTHANC_TOKEN": f"{PASSWORD} x", "ORTHANC_USER": ""}, "ORTHANC_TOKEN"),
+        ({"ORTHANC_URL": HTTPS, "ORTHANC_CA_FILE": "/nowhere.pem"}, "ORTHANC_CA_FILE"),
+        ({"ORTHANC_URL": HTTPS, "ORTHANC_CLIENT_CERT": "/nowhere.pem"}, "ORTHANC_CLIENT_CERT"),
+        ({"ORTHANC_CLIENT_KEY": "/nowhere.pem"}, "ORTHANC_CLIENT_CERT"),
+        ({"ORTHANC_PROXY": f"http://me:{PASSWORD}@proxy"}, "ORTHANC_PROXY"),
         ({"PROFILES": {}}, "PROFILES"),
         ({"PROFILES": {"Demo": ["a"]}}, "PROFILES"),
         ({"PROFILES": {"demo": ["A a"]}}, "PROFILES"),
@@ -41,6 +52,7 @@ PASSWORD = "hunter2-orthanc"
         ({"MAX_ATTEMPTS": 0}, "MAX_ATTEMPTS"),
         ({"SUBMIT_RATE": "often"}, "SUBMIT_RATE"),
         ({"CACHE": "nowhere"}, "CACHE"),
+        ({"PUSH_AUDIENCE": "https://seg.example.org"}, "PUSH_AUDIENCE"),
         ({"ORTHANC_PASSWORT": PASSWORD}, "ORTHANC_PASSWORT"),
     ],
 )
@@ -60,6 +72,34 @@ def test_a_wrong_value_is_named_with_its_remedy(
         assert PASSWORD not in text
 
 
+@pytest.mark.parametrize(
+    ("database", "complaints"),
+    [
+        ({"ENGINE": "django.db.backends.sqlite3"}, ["labseg.W002"]),
+        (
+            {
+                "ENGINE": "django.db.backends.sqlite3",
+                "OPTIONS": {"transaction_mode": "DEFERRED"},
+            },
+            ["labseg.W002"],
+        ),
+        (
+            {
+                "ENGINE": "django.db.backends.sqlite3",
+                "OPTIONS": {"transaction_mode": "immediate"},
+            },
+            [],
+        ),
+        ({"ENGINE": "django.db.backends.postgresql"}, []),
+    ],
+)
+def test_a_database_that_will_be_locked_is_warned_of(
+    monkeypatch: pytest.MonkeyPatch, database: dict[str, object], complaints: list[str]
+) -> None:
+    monkeypatch.setitem(django_settings.DATABASES, "default", database)
+    assert [item.id for item in check_sqlite(None)] == complaints
+
+
 def test_no_dict_at_all(settings: Settings) -> None:
     del settings.SEGRELAY
     assert [error.id for error in run_checks()] == ["labseg.E001"]
@@ -75,6 +115,41 @@ def test_the_password_is_not_in_the_settings_text(settings: Settings) -> None:
     settings.SEGRELAY = settings.SEGRELAY | {"ORTHANC_PASSWORD": PASSWORD}
     assert PASSWORD not in repr(get_conf())
     assert PASSWORD not in repr(get_conf().orthanc)
+
+
+def test_every_setting_of_the_line_reaches_orthanc(settings: Settings, tmp_path: Path) -> None:
+    lab = Authority(tmp_path).issue("site")
+    settings.SEGRELAY = settings.SEGRELAY | {
+        "BUCKET": "file:///srv/q",
+        "ORTHANC_URL": HTTPS,
+        "ORTHANC_USER": "",
+        "ORTHANC_PASSWORD": "",
+        "ORTHANC_TOKEN": PASSWORD,
+        "ORTHANC_CLIENT_CERT": str(lab.certificate),
+        "ORTHANC_CLIENT_KEY": str(lab.key),
+        "ORTHANC_PROXY": "http://proxy:3128",
+        "ORTHANC_PROXY_USER": "through",
+        "ORTHANC_PROXY_PASSWORD": PASSWORD,
+    }
+    orthanc = get_conf().orthanc
+    assert orthanc.token.get_secret_value() == PASSWORD
+    assert (orthanc.client_cert, orthanc.client_key) == (lab.certificate, lab.key)
+    assert (orthanc.proxy, orthanc.proxy_user) == ("http://proxy:3128", "through")
+    assert orthanc.proxy_password.get_secret_value() == PASSWORD
+    assert PASSWORD not in repr(get_conf()) + repr(orthanc)
+
+
+def test_plain_http_is_logged_when_the_line_is_opened(
+    settings: Settings, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings.SEGRELAY = settings.SEGRELAY | {
+        "BUCKET": "file:///srv/q",
+        "ORTHANC_URL": "http://orthanc.example.org",
+        "ORTHANC_ALLOW_PLAIN_HTTP": True,
+    }
+    connect()
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    assert "Plain http to Orthanc" in caplog.text
 
 
 @pytest.mark.django_db
@@ -123,6 +198,21 @@ def test_an_orthanc_without_password_is_warned_of(tmp_path: Path) -> None:
     )
     assert done.returncode == 1
     assert "labseg.W001" in done.stderr
+
+
+def test_plain_http_to_another_machine_is_warned_of(tmp_path: Path) -> None:
+    plain = {"SEGRELAY_ORTHANC_URL": "http://orthanc.example.org"}
+    assert "allow_plain_http" in manage(tmp_path, "check", **plain).stderr
+    arguments = ("check", "--deploy", "--fail-level", "WARNING")
+    done = manage(tmp_path, *arguments, SEGRELAY_ORTHANC_PLAIN_HTTP="1", **plain)
+    assert done.returncode == 1
+    assert "labseg.W002" in done.stderr
+
+
+def test_a_token_or_a_certificate_is_enough_for_orthanc(tmp_path: Path) -> None:
+    arguments = ("check", "--deploy", "--fail-level", "WARNING")
+    token = {"SEGRELAY_ORTHANC_TOKEN": PASSWORD, "SEGRELAY_ORTHANC_USER": None}
+    assert manage(tmp_path, *arguments, **token).returncode == 0
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
-from pytest_django import Settings
 from rest_framework.test import APIClient
 
 from common.bucket import Bucket
@@ -18,7 +17,7 @@ from common.errors import (
     OrthancUnavailableError,
 )
 from common.queue import scan
-from gcp_side.labseg.models import Job, State
+from gcp_side.labseg.models import Job
 from tests.unit.gcp_side.fakes import (
     FOUR,
     SEG_ID,
@@ -27,6 +26,7 @@ from tests.unit.gcp_side.fakes import (
     Grid,
     MadeFrame,
     as_file,
+    radiologist,
     seg_dataset,
     series_id,
 )
@@ -42,7 +42,7 @@ UNKNOWN = "01arz3ndektsv4rrffq69g5fav"
 
 @pytest.fixture
 def user() -> User:
-    return User.objects.create_user("radiologist", password="a-password")
+    return radiologist()
 
 
 @pytest.fixture
@@ -253,39 +253,6 @@ def test_frames_of_an_instance_that_is_not_there(client: APIClient, orthanc: Fak
     assert (answer.status_code, answer.json()["code"]) == (404, "orthanc-not-found")
 
 
-@pytest.mark.usefixtures("orthanc", "user")
-@pytest.mark.parametrize(
-    ("method", "address"),
-    [
-        ("post", SEGMENT),
-        ("post", REQUEST_LOCAL),
-        ("get", f"{ROOT}/status/{UNKNOWN}/"),
-        ("get", FRAMES),
-    ],
-)
-class TestWhoMayCall:
-    """Every endpoint."""
-
-    def test_nobody_without_login(self, orthanc: FakeOrthanc, method: str, address: str) -> None:
-        answer = getattr(APIClient(), method)(address)
-        assert answer.status_code == 403
-        assert answer.json()["success"] is False
-        assert orthanc.calls == []
-
-    def test_nobody_with_a_wrong_password(self, method: str, address: str) -> None:
-        client = APIClient()
-        client.credentials(HTTP_AUTHORIZATION="Basic cmFkaW9sb2dpc3Q6d3Jvbmc=")
-        assert getattr(client, method)(address).status_code == 403
-
-    def test_not_more_often_than_allowed(
-        self, client: APIClient, settings: Settings, method: str, address: str
-    ) -> None:
-        settings.SEGRELAY = settings.SEGRELAY | {"SUBMIT_RATE": "2/min", "READ_RATE": "2/min"}
-        answers = [getattr(client, method)(address).status_code for _ in range(3)]
-        assert 429 not in answers[:2]
-        assert answers[2] == 429
-
-
 def test_basic_authentication(orthanc: FakeOrthanc, user: User) -> None:
     client = APIClient()
     client.credentials(HTTP_AUTHORIZATION="Basic cmFkaW9sb2dpc3Q6YS1wYXNzd29yZA==")
@@ -300,28 +267,3 @@ def test_a_session_needs_the_csrf_token(orthanc: FakeOrthanc, user: User) -> Non
     )
     assert answer.status_code == 403
     assert not Job.objects.exists()
-
-
-@pytest.mark.usefixtures("orthanc")
-class TestAdmin:
-    """To look at, never to change."""
-
-    @pytest.fixture
-    def admin(self) -> Client:
-        client = Client()
-        client.force_login(User.objects.create_superuser("admin"))
-        return client
-
-    def test_shows_jobs_and_their_history(self, client: APIClient, admin: Client) -> None:
-        job_id = post(client, {"sequence_series_ids": list(FOUR)}).json()["request_id"]
-        assert job_id in admin.get("/admin/labseg/job/").content.decode()
-        page = admin.get(f"/admin/labseg/job/{job_id}/change/").content.decode()
-        assert "put into the queue" in page
-
-    def test_changes_nothing(self, client: APIClient, admin: Client) -> None:
-        job_id = post(client, {"sequence_series_ids": list(FOUR)}).json()["request_id"]
-        change = f"/admin/labseg/job/{job_id}/change/"
-        assert admin.post(change, {"state": "succeeded"}).status_code == 403
-        assert admin.post(f"/admin/labseg/job/{job_id}/delete/", {"post": "yes"}).status_code == 403
-        assert admin.get("/admin/labseg/job/add/").status_code == 403
-        assert Job.objects.get().state == State.PENDING

@@ -19,7 +19,7 @@ from rest_framework.response import Response
 
 from gcp_side.labseg import orthanc
 from gcp_side.labseg.overlay import Overlay, load_overlay
-from gcp_side.labseg.views import LabsegView
+from gcp_side.labseg.views.base import LabsegView
 from gcp_side.labseg.volumes import DeflatedVoxels, load_geometry, load_slice, load_volume
 
 CACHE_CONTROL = "private, no-cache"

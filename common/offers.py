@@ -1,0 +1,74 @@
+"""What an agent offers: as much of its profiles as the site needs to show and submit them.
+
+It travels in the heartbeat, which nobody signs: a site takes names and texts from it, never
+anything that a job's outcome depends on.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from common.profiles import PROFILE_NAME, Profile, Text
+
+Number = Annotated[int, Field(ge=1, le=255)]
+Byte = Annotated[int, Field(ge=0, le=255)]
+
+
+class _Part(BaseModel):
+    # A newer agent may tell more.
+    model_config = ConfigDict(extra="ignore", frozen=True)
+
+
+class OfferedRole(_Part):
+    """One input series, in channel order."""
+
+    role: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=32)]
+    title: Text | None = None
+    """What a person calls it; None where the heartbeat had no room."""
+
+
+class OfferedSegment(_Part):
+    """One segment of the answer."""
+
+    number: Number
+    """Segment Number in the SEG."""
+    label: Annotated[str, Field(max_length=64)]
+    title: Text | None = None
+    colour: tuple[Byte, Byte, Byte]
+    """RGB 0..255."""
+
+
+class Offer(_Part):
+    """A profile that an agent has."""
+
+    name: Annotated[str, Field(pattern=rf"^{PROFILE_NAME.pattern}$", max_length=48)]
+    title: Text | None = None
+    intended_use: Text | None = None
+    roles: Annotated[tuple[OfferedRole, ...], Field(min_length=1, max_length=16)]
+    segments: tuple[OfferedSegment, ...] = ()
+
+    @classmethod
+    def of(cls, profile: Profile) -> Offer:
+        """All that is told of a profile."""
+        return cls(
+            name=profile.name,
+            title=profile.title,
+            intended_use=profile.intended_use,
+            roles=tuple(OfferedRole(role=item.role, title=item.title) for item in profile.inputs),
+            segments=tuple(
+                OfferedSegment(
+                    number=item.number, label=item.label, title=item.title, colour=item.colour
+                )
+                for item in profile.segments
+            ),
+        )
+
+    def without_texts(self) -> Offer:
+        """The same in fewer bytes: names alone."""
+        return Offer(
+            name=self.name,
+            roles=tuple(OfferedRole(role=item.role) for item in self.roles),
+            segments=tuple(item.model_copy(update={"title": None}) for item in self.segments),
+        )

@@ -1,0 +1,172 @@
+"""What a failed call means: an error of ``common.errors``, with its remedy and no address."""
+
+from __future__ import annotations
+
+import json
+import re
+import ssl
+
+from urllib3.exceptions import (
+    HTTPError,
+    MaxRetryError,
+    NameResolutionError,
+    NewConnectionError,
+    ProxyError,
+    ReadTimeoutError,
+    SSLError,
+    TimeoutError,
+)
+
+from common.bounded_http import TooSlowError
+from common.errors import (
+    FixConfigurationError,
+    OrthancRefusedError,
+    OrthancUnavailableError,
+    SegRelayError,
+)
+from common.orthanc.settings import OrthancSettings
+from common.orthanc.tls import certificate_refused, certificate_required, tls_problem
+
+RETRY_STATUS = (429, 500, 502, 503, 504)
+
+DISK_FULL = 14
+"""``OrthancStatus`` of "Cannot write to file", answered with HTTP 500."""
+
+
+def _https_wanted() -> FixConfigurationError:
+    return FixConfigurationError(
+        "The server at the Orthanc address speaks https.",
+        code="orthanc-address",
+        remedy="Write https:// in the Orthanc address.",
+    )
+
+
+_NGINX_400 = {
+    b"No required SSL certificate was sent": certificate_required,
+    b"The SSL certificate error": certificate_refused,
+    b"The plain HTTP request was sent to HTTPS port": _https_wanted,
+}
+"""Texts of its errors 495 to 497, which it sends as 400: there is no other sign."""
+
+
+def refusal(status: int, text: bytes, settings: OrthancSettings) -> SegRelayError:
+    """The error that an HTTP status other than success means."""
+    if 300 <= status < 400:
+        return FixConfigurationError(
+            f"The Orthanc address leads to another one (HTTP {status}), and is not followed.",
+            code="orthanc-redirect",
+            remedy="Set the address to where it leads (curl -I shows it): https in place of http, "
+            "or behind a login page that must let this side through.",
+        )
+    if status == 400:
+        for sign, meaning in _NGINX_400.items():
+            if sign in text:
+                return meaning()
+    if status in (401, 403):
+        return _credentials_refused(status, settings)
+    if status == 404:
+        return OrthancRefusedError(
+            "Orthanc does not have what was asked for (HTTP 404).",
+            code="orthanc-not-found",
+            remedy="It may have been deleted: look in Orthanc, then submit again.",
+        )
+    if status == 407:
+        return _proxy_credentials()
+    if status == 413:
+        return OrthancRefusedError(
+            "The server before Orthanc refuses an upload of this size (HTTP 413).",
+            code="orthanc-too-large",
+            remedy="Raise its limit (nginx: client_max_body_size).",
+        )
+    if status in RETRY_STATUS:
+        if _orthanc_status(text) == DISK_FULL:
+            return OrthancUnavailableError(
+                "Orthanc cannot write to its disk.",
+                code="orthanc-disk-full",
+                remedy="Free space on Orthanc's disk; it is retried by itself.",
+            )
+        return OrthancUnavailableError(f"Orthanc has a problem (HTTP {status}).")
+    return OrthancRefusedError(f"Orthanc refuses the request (HTTP {status}).")
+
+
+def no_answer(error: HTTPError) -> SegRelayError:
+    """The error that a request without an answer means."""
+    reason: Exception | None = error.reason if isinstance(error, MaxRetryError) else error
+    by_proxy = isinstance(reason, ProxyError)
+    if isinstance(reason, ProxyError):
+        reason = reason.original_error
+    cause = reason.args[0] if isinstance(reason, SSLError) and reason.args else None
+    if isinstance(cause, ssl.SSLError) and (problem := tls_problem(cause)) is not None:
+        return problem
+    if refused := re.search(r"Tunnel connection failed: (\d{3})", str(reason)):
+        return _proxy_refusal(int(refused[1]))
+    if by_proxy:
+        return OrthancUnavailableError(
+            f"The proxy to Orthanc did not answer ({_kind_of(reason)}).",
+            remedy="Check that the proxy runs and that its address (orthanc.proxy) is right.",
+        )
+    return OrthancUnavailableError(
+        f"Orthanc did not answer ({_kind_of(reason)}).",
+        remedy="Check that Orthanc runs and that its address is right.",
+    )
+
+
+def is_too_slow(error: Exception | None) -> bool:
+    """Whether bytes came, but too few."""
+    return isinstance(error, ReadTimeoutError) and isinstance(error.__cause__, TooSlowError)
+
+
+def _credentials_refused(status: int, settings: OrthancSettings) -> FixConfigurationError:
+    if settings.token.get_secret_value():
+        what, remedy = "refuses the token", "Check that the token is right and still valid."
+    elif settings.user:
+        what = "refuses the user name or password"
+        remedy = "Check the Orthanc user and password."
+    else:
+        what = "asks for credentials, and there are none"
+        remedy = "Set an Orthanc user and password, or a token."
+    return FixConfigurationError(
+        f"Orthanc {what} (HTTP {status}).", code="orthanc-credentials", remedy=remedy
+    )
+
+
+def _proxy_refusal(status: int) -> SegRelayError:
+    if status == 407:
+        return _proxy_credentials()
+    if status >= 500:
+        return OrthancUnavailableError(
+            f"The proxy cannot reach Orthanc (HTTP {status}).",
+            remedy="Check that Orthanc runs, and that the proxy's way to it is open.",
+        )
+    return FixConfigurationError(
+        f"The proxy refuses to connect to Orthanc (HTTP {status}).",
+        code="orthanc-proxy",
+        remedy="Let the proxy's operator allow Orthanc's address and port.",
+    )
+
+
+def _proxy_credentials() -> FixConfigurationError:
+    return FixConfigurationError(
+        "The proxy refuses the connection without the right user and password (HTTP 407).",
+        code="orthanc-proxy-credentials",
+        remedy="Check proxy_user and the proxy's password.",
+    )
+
+
+def _orthanc_status(text: bytes) -> int | None:
+    try:
+        answer = json.loads(text)
+    except ValueError:
+        return None
+    status = answer.get("OrthancStatus") if isinstance(answer, dict) else None
+    return status if isinstance(status, int) else None
+
+
+def _kind_of(reason: Exception | None) -> str:
+    if is_too_slow(reason):
+        return "too slowly"
+    if isinstance(reason, TimeoutError) and not isinstance(reason, NewConnectionError):
+        return "time-out"
+    if isinstance(reason, NameResolutionError):
+        return "its name cannot be resolved"
+    return "connection refused" if "refused" in str(reason) else "connection lost"

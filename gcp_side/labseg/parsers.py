@@ -1,0 +1,55 @@
+"""Bodies of requests: JSON, and not too much of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import IO, Any
+
+from django.conf import settings
+from rest_framework import status
+from rest_framework.exceptions import APIException, ParseError
+from rest_framework.parsers import JSONParser
+from rest_framework.request import Request
+
+
+class BodyTooLargeError(APIException):
+    """The body is larger than ``DATA_UPLOAD_MAX_MEMORY_SIZE``."""
+
+    status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
+    default_detail = "The body is too large."
+
+
+def check_size(request: Request) -> None:
+    """Before a byte of it is read: the framework reads streams that Django's limit never sees.
+
+    Raises
+    ------
+    BodyTooLargeError
+    """
+    limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    # WSGI reads no further than this header says; what is no number counts as 0 there.
+    length = str(request.META.get("CONTENT_LENGTH") or "")
+    if limit is not None and length.isdigit() and int(length) > limit:
+        raise BodyTooLargeError
+
+
+class ShallowJSONParser(JSONParser):
+    """JSON that is not nested deeper than Python can follow."""
+
+    def parse(
+        self,
+        stream: IO[Any],
+        media_type: str | None = None,
+        parser_context: Mapping[str, Any] | None = None,
+    ) -> Any:
+        """Read the body.
+
+        Raises
+        ------
+        ParseError
+            It is no JSON, or nested too deeply.
+        """
+        try:
+            return super().parse(stream, media_type, parser_context)
+        except RecursionError:
+            raise ParseError("The body is nested too deeply.") from None

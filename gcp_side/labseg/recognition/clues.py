@@ -1,0 +1,101 @@
+"""One piece of evidence: a code, its parameters, and the sentence that they make."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from django.utils.translation import gettext, gettext_noop
+
+CLUES: Mapping[str, str] = {
+    "temporal-position": gettext_noop("the temporal position is {position} of {count}"),
+    "acquired": gettext_noop("it was acquired at {time}, number {position} of {count}"),
+    "triggered": gettext_noop("its trigger time is {time} ms, number {position} of {count}"),
+    "content": gettext_noop("its content time is {time}, number {position} of {count}"),
+    "series-number": gettext_noop("its series number {number} is number {position} of {count}"),
+    "phase-in-description": gettext_noop(
+        "the description “{description}” makes it number {position} of {count}"
+    ),
+    "agrees": gettext_noop("the order by {other} is the same"),
+    "disagrees": gettext_noop("but the order by {other} is another one"),
+    "no-order": gettext_noop("nothing tells the order of the {count} series"),
+    "more-groups": gettext_noop("another group of {count} series fits as well"),
+    "too-few-phases": gettext_noop("only {count} series of one geometry were found"),
+    "no-phases": gettext_noop("no two series look like phases of one acquisition"),
+    "description": gettext_noop("the description “{description}” says {kind}"),
+    "timing": gettext_noop("{timing} fits {kind}"),
+    "timing-disagrees": gettext_noop("but {timing} would fit {kind}"),
+    "agent": gettext_noop("a contrast agent is named"),
+    "no-agent": gettext_noop("no contrast agent is named"),
+    "contrast-in-description": gettext_noop("the description tells of contrast"),
+    "several": gettext_noop("{count} series fit; this one has the most slices"),
+    "several-equal": gettext_noop("{count} series fit equally well"),
+    "none-fits": gettext_noop("no series looks like {kind}"),
+    "role-unknown": gettext_noop("there is no rule for this role: choose its series"),
+    "taken": gettext_noop("the series that fits has another role already"),
+}
+"""By code: the sentence, without its full stop; parameters in braces."""
+
+ORDERS: Mapping[str, str] = {
+    "temporal-position": gettext_noop("temporal position"),
+    "acquired": gettext_noop("acquisition time"),
+    "triggered": gettext_noop("trigger time"),
+    "content": gettext_noop("content time"),
+    "series-number": gettext_noop("series number"),
+    "phase-in-description": gettext_noop("description"),
+}
+"""What the phases can be sorted by."""
+
+
+class Confidence(str, Enum):
+    """How sure a recognition is."""
+
+    CERTAIN = "certain"
+    """Independent clues agree, or the scanner's clock says it and nothing speaks against it."""
+    LIKELY = "likely"
+    """One clue says it, and none speaks against it."""
+    GUESS = "guess"
+    """Another series fits as well, or clues disagree: somebody must look."""
+    NONE = "none"
+    """No series fits."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clue:
+    """One piece of evidence."""
+
+    code: str
+    """A key of :data:`CLUES`."""
+    parameters: Mapping[str, str | int] = field(default_factory=dict)
+
+    @property
+    def text(self) -> str:
+        """The sentence in the active language, without its full stop."""
+        names = {
+            key: gettext(str(value)) if key == "other" else value
+            for key, value in self.parameters.items()
+        }
+        return gettext(CLUES[self.code]).format(**names)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recognised:
+    """Which series plays a role, and why."""
+
+    role: str
+    series_id: str | None
+    confidence: Confidence
+    clues: tuple[Clue, ...]
+    """At least one."""
+
+    @property
+    def sentence(self) -> str:
+        """All clues as one sentence in the active language."""
+        text = "; ".join(clue.text for clue in self.clues)
+        return f"{text[:1].upper()}{text[1:]}."
+
+
+def clue(code: str, **parameters: str | int) -> Clue:
+    """A piece of evidence."""
+    return Clue(code=code, parameters=parameters)

@@ -1,0 +1,15 @@
+"""REST endpoints, by topic.
+
+``base``      who may call, how often, how errors look
+``submit``    a segmentation of four series, or of a study
+``requests``  the jobs: one, all, their history; cancel, retry
+``studies``   the studies of Orthanc, with recognised roles
+``lab``       agents, profiles on offer, health
+``push``      notifications of the bucket
+``frames``    a SEG as masks on the displayed slices
+
+Every answer has ``success``. A refusal is
+``{"success": false, "error": message, "code": …, "remedy": …}`` with HTTP 400 (the request),
+403 (not allowed), 404 (no such thing), 409 (the job's state), 429 (too often), 502 (Orthanc
+refuses), 503 (try again) or 500 (this site's settings).
+"""

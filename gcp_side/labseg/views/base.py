@@ -1,0 +1,165 @@
+"""What all endpoints share: who may call, how often, and how errors look."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+from django.contrib.auth.models import User
+from rest_framework import status
+from rest_framework.authentication import (
+    BaseAuthentication,
+    BasicAuthentication,
+    SessionAuthentication,
+)
+from rest_framework.permissions import BasePermission, IsAuthenticated
+from rest_framework.renderers import BaseRenderer, JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.schemas.inspectors import ViewInspector
+from rest_framework.throttling import BaseThrottle
+from rest_framework.views import APIView
+
+from common.errors import (
+    FixConfigurationError,
+    OrthancRefusedError,
+    SegRelayError,
+    SeriesRefusedError,
+    TransientError,
+)
+from gcp_side.labseg.errors import (
+    JobNotFoundError,
+    JobStateError,
+    QueryRefusedError,
+    SegmentationUnreadableError,
+    SeriesNotShownError,
+    SubmissionRefusedError,
+)
+from gcp_side.labseg.parsers import ShallowJSONParser, check_size
+from gcp_side.labseg.throttles import ReadThrottle
+
+log = logging.getLogger(__name__)
+
+PAGE_SIZE = 50
+LARGEST_PAGE = 200
+LARGEST_PAGE_NUMBER = 10**6
+
+_NOT_FOUND_CODES = ("orthanc-not-found", "series-missing", "no-such-slice")
+_BAD_REQUESTS = (
+    QueryRefusedError,
+    SegmentationUnreadableError,
+    SeriesNotShownError,
+    SeriesRefusedError,
+    SubmissionRefusedError,
+)
+
+
+class HasJobPermission(BasePermission):
+    """The user has the permission that the view names in ``needs``."""
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        """Superusers have every permission."""
+        needs: str = view.needs  # type: ignore[attr-defined]
+        return bool(request.user.has_perm(needs))
+
+
+class LabsegView(APIView):
+    """The base of all endpoints."""
+
+    needs: ClassVar[str] = "labseg.view_job"
+    """The permission of Django's that a caller must have."""
+    # In no description but where ``openapi`` gives one.
+    schema: ViewInspector | None = None
+    authentication_classes: Sequence[type[BaseAuthentication]] = (
+        SessionAuthentication,
+        BasicAuthentication,
+    )
+    permission_classes: Sequence[type[BasePermission]] = (IsAuthenticated, HasJobPermission)
+    throttle_classes: Sequence[type[BaseThrottle]] = (ReadThrottle,)
+    parser_classes = (ShallowJSONParser,)
+    renderer_classes: Sequence[type[BaseRenderer]] = (JSONRenderer,)
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Who asks, whether they may, and how often; nothing is read of a body too large."""
+        check_size(request)
+        super().initial(request, *args, **kwargs)
+
+    def handle_exception(self, exc: Exception) -> Response:
+        """Errors of :mod:`common.errors` become answers; others are the framework's."""
+        if isinstance(exc, SegRelayError):
+            return _refusal(exc)
+        response = super().handle_exception(exc)
+        if isinstance(response.data, dict) and "detail" in response.data:
+            response.data = {"success": False, "error": str(response.data["detail"])}
+        return response
+
+
+def body_of(request: Request) -> dict[str, Any]:
+    """The object that was sent; empty where something else was."""
+    return request.data if isinstance(request.data, dict) else {}
+
+
+def user_of(request: Request) -> User | None:
+    """Who asks."""
+    return request.user if request.user.is_authenticated else None
+
+
+def page_of(request: Request) -> tuple[int, int]:
+    """``?page=`` (from 1) and ``?page_size=``.
+
+    Raises
+    ------
+    QueryRefusedError
+        One is not a whole number in its range.
+    """
+    return (
+        _whole(request, "page", 1, LARGEST_PAGE_NUMBER),
+        _whole(request, "page_size", PAGE_SIZE, LARGEST_PAGE),
+    )
+
+
+def _whole(request: Request, name: str, default: int, largest: int) -> int:
+    text = request.query_params.get(name)
+    if text is None:
+        return default
+    if not text.isascii() or not text.isdigit() or len(text) > len(str(largest)):
+        raise QueryRefusedError(f"{name} is not a whole number.")
+    number = int(text)
+    if not 1 <= number <= largest:
+        raise QueryRefusedError(f"{name} is not between 1 and {largest}.")
+    return number
+
+
+def _refusal(error: SegRelayError) -> Response:
+    code = _status_of(error)
+    if code >= status.HTTP_500_INTERNAL_SERVER_ERROR:
+        log.error("%s: %s", error.code, error.message)
+    shown = told(error)
+    body = {"success": False, "error": shown.message, "code": shown.code, "remedy": shown.remedy}
+    return Response(body, status=code)
+
+
+def told(error: SegRelayError) -> SegRelayError:
+    """The error as every user may read it: one of the settings is for the site's log."""
+    if not isinstance(error, FixConfigurationError):
+        return error
+    return FixConfigurationError(
+        "The site is not set up correctly.",
+        code=error.code,
+        remedy="Tell the administrator; the site's log names the setting.",
+    )
+
+
+def _status_of(error: SegRelayError) -> int:
+    if isinstance(error, JobNotFoundError) or error.code in _NOT_FOUND_CODES:
+        return status.HTTP_404_NOT_FOUND
+    if isinstance(error, JobStateError):
+        return status.HTTP_409_CONFLICT
+    if isinstance(error, _BAD_REQUESTS):
+        return status.HTTP_400_BAD_REQUEST
+    if isinstance(error, TransientError):
+        return status.HTTP_503_SERVICE_UNAVAILABLE
+    if isinstance(error, OrthancRefusedError):
+        return status.HTTP_502_BAD_GATEWAY
+    return status.HTTP_500_INTERNAL_SERVER_ERROR

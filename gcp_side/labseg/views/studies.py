@@ -1,0 +1,120 @@
+"""The studies of Orthanc, and which of their series plays which role."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.db.models import Max
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from common.manifest import is_orthanc_id
+from gcp_side.labseg import orthanc, services
+from gcp_side.labseg.catalogue import Catalogue, one_study
+from gcp_side.labseg.conf import get_conf
+from gcp_side.labseg.errors import QueryRefusedError
+from gcp_side.labseg.lab import ProfileOnOffer, look_or_nobody, profiles_on_offer
+from gcp_side.labseg.models import Job
+from gcp_side.labseg.orthanc import SeriesEntry
+from gcp_side.labseg.recognition import SeriesFacts, recognise
+from gcp_side.labseg.serialise import (
+    recognised_as_dict,
+    request_as_dict,
+    series_as_dict,
+    study_as_dict,
+)
+from gcp_side.labseg.seriesfacts import read_facts
+from gcp_side.labseg.views.base import LabsegView, page_of
+
+REQUESTS_SHOWN = 50
+"""Newest requests of one study."""
+
+SEARCH_LIMIT = 200
+
+_catalogue = Catalogue()
+
+
+class Studies(LabsegView):
+    """``GET …/studies/[?q=][&page=][&page_size=]``."""
+
+    def get(self, request: Request) -> Response:
+        """The studies in Orthanc, newest first, each with its latest request."""
+        number, size = page_of(request)
+        text = request.query_params.get("q", "")[:SEARCH_LIMIT]
+        found = _catalogue.page(orthanc.connect(), text=text, number=number, size=size)
+        latest = _latest_requests([entry.orthanc_id for entry in found.studies])
+        return Response(
+            {
+                "success": True,
+                "count": found.count,
+                "page": number,
+                "page_size": size,
+                "studies": [
+                    study_as_dict(
+                        entry, found.series[entry.orthanc_id], latest.get(entry.orthanc_id)
+                    )
+                    for entry in found.studies
+                ],
+            }
+        )
+
+
+class Study(LabsegView):
+    """``GET …/studies/<study_id>/[?profile=<name>]``."""
+
+    def get(self, request: Request, study_id: str) -> Response:
+        """A study, its series, the recognised roles of a profile, and its requests."""
+        if not is_orthanc_id(study_id):
+            raise QueryRefusedError("The study in the address is not an Orthanc id.")
+        profile = _profile(request.query_params.get("profile"))
+        client = orthanc.connect()
+        entry, series = one_study(study_id, client)
+        facts = read_facts(series, client)
+        jobs = list(Job.objects.filter(orthanc_study_id=study_id)[:REQUESTS_SHOWN])
+        services.refresh_together(jobs)
+        return Response(
+            {
+                "success": True,
+                "study": study_as_dict(entry, series, jobs[0] if jobs else None),
+                "series": [series_as_dict(item, facts.get(item.orthanc_id)) for item in series],
+                "profile": profile.offer.name,
+                "roles": _roles(profile, series, facts),
+                "requests": [request_as_dict(job) for job in jobs],
+            }
+        )
+
+
+def _profile(name: str | None) -> ProfileOnOffer:
+    """The profile of this name, the usual one unless given."""
+    offers = profiles_on_offer(look_or_nobody(), get_conf())
+    for item in offers:
+        if item.offer.name == name or (name is None and item.is_default):
+            return item
+    raise QueryRefusedError(
+        "The profile is not on offer.",
+        code="profile-unknown",
+        remedy=f"Use one of {', '.join(item.offer.name for item in offers)}.",
+    )
+
+
+def _roles(
+    profile: ProfileOnOffer, series: Sequence[SeriesEntry], facts: dict[str, SeriesFacts]
+) -> list[dict[str, Any]]:
+    known = [facts[item.orthanc_id] for item in series if item.orthanc_id in facts]
+    roles = profile.offer.roles
+    found = recognise([item.role for item in roles], known)
+    return [recognised_as_dict(role, item) for role, item in zip(roles, found, strict=True)]
+
+
+def _latest_requests(study_ids: Sequence[str]) -> dict[str, Job]:
+    """The newest job of each study, in two queries."""
+    newest = (
+        Job.objects.filter(orthanc_study_id__in=study_ids)
+        .order_by()
+        .values("orthanc_study_id")
+        .annotate(newest=Max("job_id"))
+        .values_list("newest", flat=True)
+    )
+    jobs = Job.objects.filter(pk__in=list(newest))
+    return {job.orthanc_study_id: job for job in jobs}

@@ -1,0 +1,124 @@
+"""Asking for a segmentation; answered at once with 202, the work is done in the lab."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import status
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from common.manifest import is_orthanc_id
+from gcp_side.labseg import orthanc, services
+from gcp_side.labseg.conf import get_conf
+from gcp_side.labseg.errors import SubmissionRefusedError
+from gcp_side.labseg.models import Job
+from gcp_side.labseg.selection import roles_of
+from gcp_side.labseg.throttles import SubmitThrottle
+from gcp_side.labseg.views.base import LabsegView, body_of, user_of
+
+
+class SubmitView(LabsegView):
+    """What the endpoints share that make a new job."""
+
+    needs = "labseg.add_job"
+    throttle_classes = (SubmitThrottle,)
+
+
+class RequestSegmentation(SubmitView):
+    """``POST …/series/<series_id>/segment/`` and ``…/request-local/``.
+
+    Body: ``{"sequence_series_ids": [a, b, c, d]}`` in channel order, optionally
+    ``"profile"``.
+    """
+
+    def post(self, request: Request, series_id: str) -> Response:
+        """Submit a job."""
+        if not is_orthanc_id(series_id):
+            raise SubmissionRefusedError(
+                "The series in the address is not an Orthanc id.", code="series-id"
+            )
+        job = services.submit(_by_series(request), orthanc=orthanc.connect())
+        return accepted(job, series_id=series_id)
+
+
+class RequestStudySegmentation(SubmitView):
+    """``POST …/studies/<study_id>/segment/``.
+
+    Body: ``{"profile": name, "series": {role: series id, …}}``, optionally ``"priority"``.
+    """
+
+    def post(self, request: Request, study_id: str) -> Response:
+        """Submit a job."""
+        if not is_orthanc_id(study_id):
+            raise SubmissionRefusedError(
+                "The study in the address is not an Orthanc id.", code="study-id"
+            )
+        submission = _by_role(request, study_id)
+        job = services.submit(submission, orthanc=orthanc.connect())
+        return accepted(job, study_id=study_id)
+
+
+def accepted(job: Job, **more: object) -> Response:
+    """The answer to a new job, as it stands after its publication."""
+    job.refresh_from_db()
+    body = {
+        "success": True,
+        "request_id": job.job_id,
+        "status": str(job.state),
+        "profile": job.profile,
+    }
+    return Response(body | more, status=status.HTTP_202_ACCEPTED)
+
+
+def _by_series(request: Request) -> services.Submission:
+    body = body_of(request)
+    ids = body.get("sequence_series_ids")
+    if not isinstance(ids, list) or not all(isinstance(item, str) for item in ids):
+        raise SubmissionRefusedError(
+            "sequence_series_ids is not a list of Orthanc series ids.", code="series-ids"
+        )
+    return services.Submission(
+        series_ids=tuple(ids), profile=_profile(body), requested_by=user_of(request)
+    )
+
+
+def _by_role(request: Request, study_id: str) -> services.Submission:
+    body = body_of(request)
+    conf = get_conf()
+    profile = _profile(body) or conf.usual_profile
+    chosen = body.get("series")
+    if not isinstance(chosen, dict) or not all(isinstance(one, str) for one in chosen.values()):
+        raise SubmissionRefusedError(
+            "series is not an object of roles and Orthanc series ids.", code="series-ids"
+        )
+    roles = roles_of(profile, conf, None)
+    if set(chosen) != set(roles):
+        raise SubmissionRefusedError(
+            "The roles are not those of the profile.",
+            code="roles",
+            remedy=f"Give one series for each of: {', '.join(roles)}.",
+        )
+    return services.Submission(
+        series_ids=tuple(chosen[role] for role in roles),
+        profile=profile,
+        roles=roles,
+        priority=_priority(body),
+        study_id=study_id,
+        requested_by=user_of(request),
+    )
+
+
+def _profile(body: dict[str, Any]) -> str | None:
+    profile = body.get("profile")
+    if profile is not None and not isinstance(profile, str):
+        raise SubmissionRefusedError("profile is not a name.", code="profile-unknown")
+    return profile
+
+
+def _priority(body: dict[str, Any]) -> int | None:
+    priority = body.get("priority")
+    # True is an int in Python, and no priority.
+    if priority is not None and type(priority) is not int:
+        raise SubmissionRefusedError("priority is not a number from 0 to 9.", code="priority")
+    return priority

@@ -1,0 +1,207 @@
+"""``lab-agent outbox list | export | retry``: the SEGs that Orthanc has not taken.
+
+They need the work folder and nothing else, and disturb no agent: ``export`` only reads, and
+``retry`` leaves a wish that a running agent looks for.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import json
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from common.errors import SegRelayError
+from common.queue.operator import JobUnknownError
+from lab_side.commands import status_text
+from lab_side.config import load_local_config
+
+if TYPE_CHECKING:
+    from lab_side.agent.outbox import OutboxEntry
+
+OK, FAILED, NOT_NOW = 0, 1, 75
+"""Exit codes, as everywhere in ``lab-agent``."""
+
+PATIENCE = 3.0
+"""Seconds for a running agent to hear of a wish; it looks five times a second."""
+
+_POLL = 0.05
+
+BY_HAND = """\
+Load the file into Orthanc by hand: on its page under Upload, or with
+curl -u USER --data-binary @FILE https://ORTHANC/instances
+It names the patient: keep it where only you can read it, and delete it afterwards."""
+
+STILL_SENT = """\
+A SEG that waits stays in the outbox and is sent as well once Orthanc takes it. That does no
+harm: it is the same instance, and its job then has its result."""
+
+NOT_SENT = """\
+A SEG that was set aside is not sent again, and the result of its job, which has failed, does
+not name it. To run the job again: manage.py labseg retry JOB, at the site."""
+
+
+def add_to(commands: Any) -> None:
+    """Add the command to the parser of ``lab-agent``."""
+    parser = commands.add_parser(
+        "outbox", help="the SEGs that Orthanc has not taken: list, export, retry"
+    )
+    actions = parser.add_subparsers(required=True, metavar="ACTION")
+    command = actions.add_parser("list", help="show what waits and what was set aside, and why")
+    command.set_defaults(command=_list)
+    _add_json(command)
+    command = actions.add_parser(
+        "export",
+        usage="lab-agent outbox export [-h] [--json] (JOB | --all) DIRECTORY",
+        help="copy a SEG that waits or was set aside to a file, for a person to load by hand",
+        description="Copy a SEG that waits or was set aside to DIRECTORY/JOB.dcm, checked by "
+        "SHA-256. Nothing is written over, and the SEG stays where it is.",
+    )
+    command.add_argument("--all", action="store_true", help="every SEG that is here")
+    command.add_argument("words", nargs="+", metavar="JOB DIRECTORY", help="as outbox list shows")
+    command.set_defaults(command=functools.partial(_export, command))
+    _add_json(command)
+    command = actions.add_parser(
+        "retry",
+        help="let the agent try at once to deliver what waits",
+        description="Let a running agent try at once to deliver what waits. What was set aside "
+        "is not tried again: its job has failed.",
+    )
+    command.set_defaults(command=_retry)
+    _add_json(command)
+
+
+def _list(options: argparse.Namespace) -> int:
+    from lab_side.agent.status import look_at_segs
+
+    waiting, refused = look_at_segs(load_local_config(options.config).home)
+    if options.json:
+        parts = {"waiting": waiting, "refused": refused}
+        dumped = {k: [item.model_dump(mode="json") for item in v] for k, v in parts.items()}
+        _write(json.dumps(dumped, indent=1))
+    else:
+        _write(status_text.segs(waiting, refused, is_running=None))
+    return OK
+
+
+def _export(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
+    from lab_side.agent.export import SegGoneError, export_seg
+    from lab_side.agent.outbox import read_entries, refused_folder, waiting_folder
+
+    *jobs, directory = options.words
+    if len(jobs) != (0 if options.all else 1):
+        parser.error("give one JOB, or --all, and one DIRECTORY")
+    home = load_local_config(options.config).home
+    waiting, refused = read_entries(waiting_folder(home)), read_entries(refused_folder(home))
+    export = _Export()
+    for entry in _chosen([*waiting, *refused], jobs):
+        try:
+            export.written[entry.draft.job_id] = export_seg(entry, Path(directory))
+        except SegRelayError as error:
+            if not options.all:
+                raise
+            if not isinstance(error, SegGoneError):
+                export.failed[entry.draft.job_id] = error
+    _write(export.as_json() if options.json else export.as_text(waiting, refused))
+    return FAILED if export.failed else OK
+
+
+def _chosen(entries: Sequence[OutboxEntry], jobs: Sequence[str]) -> Sequence[OutboxEntry]:
+    """The entries of these jobs; all without any."""
+    known = {entry.draft.job_id for entry in entries}
+    for job in jobs:
+        if job not in known:
+            raise JobUnknownError(
+                "There is no SEG of this job here.",
+                remedy="Check the id; lab-agent outbox list shows what is here.",
+            )
+    return [entry for entry in entries if not jobs or entry.draft.job_id in jobs]
+
+
+@dataclass
+class _Export:
+    """What was copied and what was not, by job."""
+
+    written: dict[str, Path] = field(default_factory=dict)
+    failed: dict[str, SegRelayError] = field(default_factory=dict)
+
+    def as_json(self) -> str:
+        """One object."""
+        failed = {
+            job: {"code": error.code, "message": error.message, "remedy": error.remedy}
+            for job, error in self.failed.items()
+        }
+        written = {job: str(path) for job, path in self.written.items()}
+        return json.dumps({"written": written, "failed": failed}, indent=1)
+
+    def as_text(self, waiting: Sequence[OutboxEntry], refused: Sequence[OutboxEntry]) -> str:
+        """The files, and what to do with them."""
+        if not self.written and not self.failed:
+            return "No SEG is here."
+        parts = ["\n".join(str(path) for path in self.written.values())] if self.written else []
+        parts += [
+            f"{job} not copied: {error.message} [{error.code}]\nremedy: {error.remedy}"
+            for job, error in self.failed.items()
+        ]
+        for advice, entries in ((STILL_SENT, waiting), (NOT_SENT, refused)):
+            if any(entry.draft.job_id in self.written for entry in entries):
+                parts.append(advice)
+        return "\n\n".join([*parts, BY_HAND] if self.written else parts)
+
+
+def _retry(options: argparse.Namespace) -> int:
+    from lab_side.agent.outbox import (
+        ask_for_retry,
+        read_entries,
+        refused_folder,
+        waiting_folder,
+    )
+
+    home = load_local_config(options.config).home
+    waiting = len(read_entries(waiting_folder(home)))
+    refused = len(read_entries(refused_folder(home)))
+    is_heard = waiting > 0 and _is_heard(ask_for_retry(home))
+    if options.json:
+        answer = {"waiting": waiting, "refused": refused, "heard": is_heard}
+        _write(json.dumps(answer, indent=1))
+    else:
+        _write(_retried(waiting, refused, is_heard=is_heard))
+    return OK if is_heard or not waiting else NOT_NOW
+
+
+def _is_heard(wish: Path) -> bool:
+    """Whether a running agent takes the wish up."""
+    end = time.monotonic() + PATIENCE
+    while wish.exists():
+        if time.monotonic() > end:
+            return False
+        time.sleep(_POLL)
+    return True
+
+
+def _retried(waiting: int, refused: int, *, is_heard: bool) -> str:
+    aside = (
+        "" if not refused else f"\n{refused} set aside: their jobs have failed, not tried again."
+    )
+    if not waiting:
+        return f"No SEG waits.{aside}"
+    if is_heard:
+        told = "lab-agent status tells what comes of it."
+        return f"The agent tries now; {waiting} waiting. {told}{aside}"
+    return (
+        f"No agent has taken it up; {waiting} waiting. Either none runs here, and it tries when it "
+        f"starts (lab-agent run, or once), or it is in the middle of a delivery.{aside}"
+    )
+
+
+def _add_json(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _write(text: str) -> None:
+    sys.stdout.write(text + "\n")

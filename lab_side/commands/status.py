@@ -1,0 +1,77 @@
+"""``lab-agent status``: what this computer's agent does, what waits here, and why.
+
+It needs no setting of Orthanc and no password, and works whether the agent runs or not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING, Any
+
+from common.bucket import open_bucket
+from common.errors import SegRelayError
+from lab_side.commands import status_text
+from lab_side.config import LocalConfig, load_local_config
+from lab_side.queue_access import sealed
+
+if TYPE_CHECKING:
+    from lab_side.agent.status import AgentStatus
+
+OK, NOT_NOW = 0, 75
+"""Exit codes, as everywhere in ``lab-agent``: 75 where a SEG waits after a failed delivery."""
+
+
+def add_to(commands: Any) -> None:
+    """Add the command to the parser of ``lab-agent``."""
+    command = commands.add_parser(
+        "status", help="show what this computer's agent does, what waits here, and why"
+    )
+    command.add_argument("--json", action="store_true", help="print one JSON object")
+    command.set_defaults(command=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Look and tell; 75 if a SEG is still here after a failed delivery, else 0."""
+    status = look(load_local_config(options.config))
+    text = status.model_dump_json(indent=1) if options.json else status_text.status(status)
+    sys.stdout.write(text + "\n")
+    return NOT_NOW if status.needs_a_look else OK
+
+
+def look(config: LocalConfig) -> AgentStatus:
+    """Everything that can be told; a queue that does not answer is told of, too.
+
+    Raises
+    ------
+    LocalDiskError
+        The agent's own folder cannot be read.
+    """
+    # Imported here: asking whether a process lives needs psutil, and no other command asks.
+    from lab_side.agent.folders import GIGABYTE
+    from lab_side.agent.identity import is_dead
+    from lab_side.agent.status import (
+        AgentStatus,
+        QueueProblem,
+        look_at_disk,
+        look_at_segs,
+        look_for_beat,
+    )
+
+    waiting, refused = look_at_segs(config.home)
+    beat, problem = None, None
+    try:
+        if config.bucket:
+            bucket = sealed(open_bucket(config.bucket), config.trust, config.agent_id)
+            beat = look_for_beat(bucket, config.agent_id, is_dead=is_dead)
+    except SegRelayError as error:
+        problem = QueueProblem.of(error)
+    return AgentStatus(
+        agent=config.agent_id,
+        queue=config.bucket,
+        queue_problem=problem,
+        beat=beat,
+        disk=look_at_disk(config.home, round(config.min_free_gb * GIGABYTE)),
+        waiting=waiting,
+        refused=refused,
+    )

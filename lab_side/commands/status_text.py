@@ -1,0 +1,130 @@
+"""What ``lab-agent status`` and ``lab-agent outbox`` tell a person."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from common.manifest import utc_now
+from common.queue import how_far
+from lab_side.commands.table import printable, size, span, table
+
+if TYPE_CHECKING:
+    from common.queue.lease import BeatJob
+    from lab_side.agent.status import AgentStatus, BeatStatus, DiskStatus, SegStatus
+
+_LIVES = {
+    "running": "runs",
+    "stopped": "is stopped",
+    "dead": "does not run: its process has ended without a word",
+    "silent": "is silent for longer than its lease: it hangs, or its computer does not run",
+}
+
+
+def status(found: AgentStatus) -> str:
+    """The whole status, one part below the other."""
+    parts = [f"{_agent(found)}\n{_disk(found.disk)}"]
+    is_running = None if found.beat is None else found.beat.life.value == "running"
+    if found.beat is not None and is_running:
+        rows = map(_job, found.beat.jobs)
+        parts.append(table(("JOB", "ATTEMPT", "STAGE"), rows, empty="No job is in hand."))
+    parts.append(segs(found.waiting, found.refused, is_running=is_running))
+    return "\n\n".join(parts)
+
+
+def segs(
+    waiting: Sequence[SegStatus], refused: Sequence[SegStatus], *, is_running: bool | None
+) -> str:
+    """What waits and what was set aside; ``is_running``: the agent, None where unknown."""
+    now = utc_now()
+    parts = [
+        table(
+            ("WAITING", "SINCE", "SIZE", "FAILED TRIES", "NEXT TRY", "WHY"),
+            (_waiting(item, now, is_running) for item in waiting),
+            empty="No SEG waits.",
+        )
+    ]
+    if refused:
+        parts.append(
+            table(("SET ASIDE", "SINCE", "SIZE", "WHY"), (_refused(item, now) for item in refused))
+        )
+        parts.append(
+            "SEGs set aside are not sent again. Take them out with lab-agent outbox export, and "
+            f"delete their folders under {refused[0].folder.parent} when they are not needed."
+        )
+    return "\n\n".join(parts)
+
+
+def _agent(found: AgentStatus) -> str:
+    if found.queue_problem is not None:
+        problem = found.queue_problem
+        return (
+            f"Agent {found.agent}: not known whether it runs, its queue was not reached\n"
+            f"Queue {found.queue}: {printable(problem.message)} [{problem.code}]\n"
+            f"remedy: {printable(problem.remedy)}"
+        )
+    if not found.queue:
+        return f"Agent {found.agent}: no queue is configured"
+    said = "has never run" if found.beat is None else _beat(found.beat)
+    return f"Agent {found.agent} {said}\nQueue {found.queue}"
+
+
+def _beat(beat: BeatStatus) -> str:
+    doing = f": {beat.state}" if beat.life.value == "running" else ""
+    why = f" ({printable(beat.reason)})" if beat.reason and doing else ""
+    device = f", on {printable(beat.device)}" if beat.device and doing else ""
+    return f"{_LIVES[beat.life.value]}{doing}{why}{device}; last beat {span(beat.age_seconds)} ago"
+
+
+def _disk(disk: DiskStatus) -> str:
+    text = f"Disk {size(disk.free_bytes)} free under {disk.folder}"
+    if disk.is_low:
+        needed = size(disk.watermark_bytes)
+        return f"{text}: no job is claimed below {needed}. Free space on this disk"
+    return text
+
+
+def _job(job: BeatJob) -> Sequence[str]:
+    return (
+        job.job_id,
+        str(job.attempt),
+        f"{job.stage} {how_far(job.percent, job.done, job.total)}",
+    )
+
+
+def _waiting(item: SegStatus, now: datetime, is_running: bool | None) -> Sequence[str]:
+    trouble = item.trouble
+    return (
+        item.job_id,
+        _ago(item.written_at, now),
+        size(item.size_bytes),
+        "0" if trouble is None else str(trouble.tries),
+        _next_try(item, now, is_running),
+        _why(item),
+    )
+
+
+def _refused(item: SegStatus, now: datetime) -> Sequence[str]:
+    return (item.job_id, _ago(item.written_at, now), size(item.size_bytes), _why(item))
+
+
+def _next_try(item: SegStatus, now: datetime, is_running: bool | None) -> str:
+    if is_running is False:
+        return "when the agent starts"
+    due = None if item.trouble is None else item.trouble.next_at
+    seconds = 0.0 if due is None else (due - now).total_seconds()
+    if seconds > 0:
+        return f"in {span(seconds)}"
+    return "now" if is_running else "when the agent runs"
+
+
+def _why(item: SegStatus) -> str:
+    trouble = item.trouble
+    if trouble is None:
+        return "not tried yet"
+    return f"{trouble.code}: {trouble.message} {trouble.remedy}"
+
+
+def _ago(moment: datetime, now: datetime) -> str:
+    return span(max(0.0, (now - moment).total_seconds()))

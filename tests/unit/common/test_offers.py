@@ -1,0 +1,92 @@
+"""The profiles that a heartbeat offers: told in full, in brief, or not at all."""
+
+from __future__ import annotations
+
+import json
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common.offers import Offer
+from common.profiles import load_profile
+from common.queue import Beat
+from common.queue.lease import _METADATA_LIMIT
+from lab_side.agent.board import Board
+from lab_side.config import PACKAGED_PROFILES
+from tests.support.jobs import make_identity
+
+SHIPPED = [load_profile(path.parent) for path in sorted(PACKAGED_PROFILES.glob("*/profile.json"))]
+DEMO = next(Offer.of(profile) for profile in SHIPPED if profile.name == "demo")
+
+
+def beat_of(*offers: Offer, reason: str = "") -> Beat:
+    return Beat(
+        identity=make_identity(),
+        state="listening",
+        reason=reason,
+        version="1",
+        profiles=tuple(offer.name for offer in offers),
+        offers=offers,
+    )
+
+
+def read_back(beat: Beat) -> Beat:
+    metadata = beat.to_metadata()
+    assert len(metadata["beat"].encode()) <= _METADATA_LIMIT
+    found = Beat.from_metadata(metadata)
+    assert found is not None
+    return found
+
+
+def test_every_profile_that_is_shipped_fits_in_full() -> None:
+    offers = tuple(Offer.of(profile) for profile in SHIPPED)
+    board = Board(
+        identity=make_identity(),
+        version="1",
+        profiles=tuple(offer.name for offer in offers),
+        offers=offers,
+    )
+    assert read_back(board.beat()).offers == offers
+    for profile, offer in zip(SHIPPED, offers, strict=True):
+        assert tuple(item.role for item in offer.roles) == profile.roles
+        assert offer.title == profile.title
+
+
+def many(count: int) -> tuple[Offer, ...]:
+    return tuple(DEMO.model_copy(update={"name": f"demo-{number}"}) for number in range(count))
+
+
+@given(count=st.integers(0, 150), reason=st.text(max_size=3000))
+def test_any_number_of_profiles_leaves_a_readable_heartbeat(count: int, reason: str) -> None:
+    beat = beat_of(*many(count), reason=reason)
+    found = read_back(beat)
+    brief = tuple(offer.without_texts() for offer in beat.offers)
+    assert found.offers in (beat.offers, brief, ())
+    assert found.profiles == beat.profiles or not found.offers
+    assert found.identity == beat.identity
+
+
+def test_texts_go_first_then_roles_then_names() -> None:
+    by_count = {count: read_back(beat_of(*many(count))) for count in (1, 10, 60, 1000)}
+    assert by_count[1].offers[0].title is not None
+    assert by_count[10].offers[0].title is None
+    assert by_count[10].offers[0].roles[0].role == "dce-0"
+    assert by_count[60].offers == ()
+    assert len(by_count[60].profiles) == 60
+    assert by_count[1000].profiles == ()
+
+
+def test_offers_of_another_version_are_no_reason_to_count_an_agent_as_dead() -> None:
+    document = json.loads(beat_of(DEMO).to_metadata()["beat"])
+    document["offers"][0]["roles"] = "all of them"
+    found = Beat.from_metadata({"beat": json.dumps(document)})
+    assert found is not None
+    assert (found.offers, found.profiles) == ((), ("demo",))
+
+
+def test_what_a_newer_agent_tells_on_top_is_left_out() -> None:
+    document = json.loads(beat_of(DEMO).to_metadata()["beat"])
+    document["offers"][0]["speed"] = 9
+    found = Beat.from_metadata({"beat": json.dumps(document)})
+    assert found is not None
+    assert found.offers == (DEMO,)

@@ -1,0 +1,288 @@
+"""Every endpoint, against everybody and everything that should not come through."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import URLPattern, URLResolver, get_resolver, reverse
+from pytest_django import Settings
+from rest_framework.test import APIClient
+
+from common.bucket import Bucket
+from gcp_side.labseg.models import Job
+from gcp_side.labseg.orthanc import orthanc_id
+from tests.unit.gcp_side.fakes import (
+    FOUR,
+    PATIENT_ID,
+    PATIENT_NAME,
+    ROLES,
+    SEG_ID,
+    STUDY_ID,
+    FakeOrthanc,
+    radiologist,
+)
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+UNKNOWN = "01arz3ndektsv4rrffq69g5fav"
+PASSWORD = "hunter2-orthanc"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One endpoint: how it is called, and which permission that needs."""
+
+    name: str
+    method: str = "get"
+    arguments: dict[str, str] = field(default_factory=dict)
+    body: Any = None
+    needs: str = "view_job"
+
+    @property
+    def address(self) -> str:
+        return reverse(f"labseg:{self.name}", kwargs=self.arguments)
+
+    def junk(self, text: str) -> str:
+        """The address with every id replaced; not by ``reverse``, which would quote."""
+        address = self.address
+        for value in self.arguments.values():
+            address = address.replace(value, text)
+        return address
+
+    def call(self, client: Client, address: str | None = None) -> Any:
+        address = self.address if address is None else address
+        if self.method == "get":
+            return client.get(address)
+        return client.post(address, self.body, content_type="application/json")
+
+
+_SERIES = {"series_id": FOUR[0]}
+_STUDY = {"study_id": STUDY_ID}
+_JOB = {"request_id": UNKNOWN}
+_FOUR_IDS = {"sequence_series_ids": list(FOUR)}
+
+ROWS = (
+    Row(name="segment", method="post", arguments=_SERIES, body=_FOUR_IDS, needs="add_job"),
+    Row(name="request-local", method="post", arguments=_SERIES, body=_FOUR_IDS, needs="add_job"),
+    Row(name="status", arguments=_JOB),
+    Row(name="frames", arguments={"seg_instance_id": SEG_ID}),
+    Row(name="health"),
+    Row(name="agents"),
+    Row(name="profiles"),
+    Row(name="requests"),
+    Row(name="events", arguments=_JOB),
+    Row(name="cancel", method="post", arguments=_JOB, needs="change_job"),
+    Row(name="retry", method="post", arguments=_JOB, body={}, needs="change_job"),
+    Row(name="schema"),
+    Row(name="studies"),
+    Row(name="study", arguments=_STUDY),
+    Row(
+        name="segment-study",
+        method="post",
+        arguments=_STUDY,
+        body={"series": dict(zip(ROLES, FOUR, strict=True))},
+        needs="add_job",
+    ),
+)
+WITHOUT_USER = {"push"}
+"""Called by programs that show another proof; tested beside what checks it."""
+
+POSTS = tuple(row for row in ROWS if row.method == "post")
+WITH_ID = tuple(row for row in ROWS if row.arguments)
+
+JUNK = (
+    "x",
+    "..",
+    "%2e%2e%2f%2e%2e%2fsystem",
+    "..%5c..",
+    "%00",
+    "%0a",
+    "%ff%fe",
+    "'%20OR%201=1--",
+    "%3Cscript%3E",
+    "9" * 3000,
+    FOUR[0].upper(),
+    FOUR[0] + "%0a",
+)
+
+
+def names(patterns: list[URLPattern | URLResolver]) -> Iterator[str | None]:
+    for item in patterns:
+        if isinstance(item, URLResolver):
+            yield from names(item.url_patterns)
+        else:
+            yield item.name
+
+
+def test_every_endpoint_has_a_row() -> None:
+    found = sorted(map(str, names(get_resolver("gcp_side.labseg.urls").url_patterns)))
+    assert found == sorted({row.name for row in ROWS} | WITHOUT_USER)
+
+
+def session_of(user: User) -> Client:
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+def of(rows: tuple[Row, ...]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("row", rows, ids=lambda row: row.name)
+
+
+@of(ROWS)
+class TestWhoMayCall:
+    """Nobody without login, and nobody without the permission."""
+
+    def test_nobody_without_login(self, orthanc: FakeOrthanc, bucket: Bucket, row: Row) -> None:
+        answer = row.call(Client())
+        assert answer.status_code == 403
+        assert answer.json()["success"] is False
+        assert (orthanc.calls, bucket.list("")) == ([], [])
+
+    def test_nobody_with_a_wrong_password(self, orthanc: FakeOrthanc, row: Row) -> None:
+        radiologist()
+        client = Client(headers={"authorization": "Basic cmFkaW9sb2dpc3Q6d3Jvbmc="})
+        assert row.call(client).status_code == 403
+        assert orthanc.calls == []
+
+    def test_nobody_who_is_no_longer_active(self, orthanc: FakeOrthanc, row: Row) -> None:
+        user = radiologist()
+        client = session_of(user)
+        user.is_active = False
+        user.save()
+        assert row.call(client).status_code == 403
+        assert orthanc.calls == []
+
+    def test_nobody_without_the_permission(
+        self, orthanc: FakeOrthanc, bucket: Bucket, row: Row
+    ) -> None:
+        others = {"view_job", "add_job", "change_job", "delete_job"} - {row.needs}
+        answer = row.call(session_of(radiologist(*others)))
+        assert answer.status_code == 403
+        assert answer.json()["success"] is False
+        assert (orthanc.calls, bucket.list("")) == ([], [])
+
+    def test_the_permission_is_enough(self, orthanc: FakeOrthanc, row: Row) -> None:
+        assert row.call(session_of(radiologist(row.needs))).status_code in (200, 202, 404)
+
+    def test_a_superuser_may_do_all(self, orthanc: FakeOrthanc, row: Row) -> None:
+        user = User.objects.create_superuser("admin")
+        assert row.call(session_of(user)).status_code in (200, 202, 404)
+
+    def test_not_more_often_than_allowed(
+        self, orthanc: FakeOrthanc, settings: Settings, row: Row
+    ) -> None:
+        settings.SEGRELAY = settings.SEGRELAY | {"SUBMIT_RATE": "2/min", "READ_RATE": "2/min"}
+        client = session_of(radiologist())
+        answers = [row.call(client) for _ in range(3)]
+        assert 429 not in [answer.status_code for answer in answers[:2]]
+        assert answers[2].status_code == 429
+        assert int(answers[2]["Retry-After"]) > 0
+
+    def test_no_other_method(self, orthanc: FakeOrthanc, row: Row) -> None:
+        client = session_of(radiologist())
+        for method in {"get", "post", "put", "patch", "delete"} - {row.method}:
+            assert getattr(client, method)(row.address).status_code == 405, method
+        assert (orthanc.calls, Job.objects.count()) == ([], 0)
+
+
+@of(POSTS)
+class TestBodies:
+    """What is sent."""
+
+    def test_a_session_needs_the_csrf_token(self, orthanc: FakeOrthanc, row: Row) -> None:
+        client = Client(enforce_csrf_checks=True)
+        client.force_login(radiologist())
+        assert row.call(client).status_code == 403
+        assert (orthanc.calls, Job.objects.count()) == ([], 0)
+
+    def test_a_session_with_the_token_comes_through(self, orthanc: FakeOrthanc, row: Row) -> None:
+        token = "t" * 32
+        client = Client(enforce_csrf_checks=True, headers={"x-csrftoken": token})
+        client.force_login(radiologist())
+        client.cookies["csrftoken"] = token
+        assert row.call(client).status_code in (202, 404)
+
+    @pytest.mark.parametrize(
+        ("body", "kind", "status"),
+        [
+            ("{" + " " * 300_000 + "}", "application/json", 413),
+            ("[" * 100_000, "application/json", 400),
+            ('{"sequence_series_ids": ' + "9" * 5000 + "}", "application/json", 400),
+            ("{", "application/json", 400),
+            (b"\xff\xfe\x00", "application/json", 400),
+            ("NaN", "application/json", 400),
+            ("a=b", "application/x-www-form-urlencoded", 415),
+            ("<x/>", "application/xml", 415),
+        ],
+    )
+    def test_bodies_that_are_refused(
+        self, orthanc: FakeOrthanc, row: Row, body: str | bytes, kind: str, status: int
+    ) -> None:
+        client = session_of(radiologist())
+        answer = client.post(row.address, body, content_type=kind)
+        # To cancel takes no body, and none is read.
+        assert answer.status_code == (404 if row.name == "cancel" and status != 413 else status)
+        assert answer.json()["success"] is False
+        assert (orthanc.calls, Job.objects.count()) == ([], 0)
+
+
+@of(WITH_ID)
+@pytest.mark.parametrize("junk", JUNK)
+def test_junk_in_the_address_never_reaches_orthanc(
+    orthanc: FakeOrthanc, bucket: Bucket, row: Row, junk: str
+) -> None:
+    answer = row.call(session_of(radiologist()), row.junk(junk))
+    assert answer.status_code in (400, 404)
+    assert (orthanc.calls, bucket.list("")) == ([], [])
+
+
+@of(ROWS)
+def test_the_log_names_no_patient_and_no_secret(
+    orthanc: FakeOrthanc, settings: Settings, caplog: pytest.LogCaptureFixture, row: Row
+) -> None:
+    settings.SEGRELAY = settings.SEGRELAY | {
+        "ORTHANC_USER": "site",
+        "ORTHANC_PASSWORD": PASSWORD,
+    }
+    caplog.set_level(logging.DEBUG)
+    client = session_of(radiologist())
+    row.call(client)
+    if row.method == "get":
+        client.get(row.address, {"q": PATIENT_NAME, "study": PATIENT_NAME, "page": PATIENT_NAME})
+    row.call(client, row.junk("x"))
+    shown = caplog.text + "".join(str(vars(record)) for record in caplog.records)
+    for secret in (PATIENT_NAME, PATIENT_ID, PASSWORD, client.cookies["sessionid"].value):
+        assert secret not in shown
+
+
+def test_errors_of_orthanc_name_no_patient(
+    orthanc: FakeOrthanc, caplog: pytest.LogCaptureFixture
+) -> None:
+    """An id that exists, of something that is no SEG: the file's names stay in the file."""
+    orthanc.files[SEG_ID] = PATIENT_NAME.encode() * 50
+    answer: Any = session_of(radiologist()).get(
+        reverse("labseg:frames", kwargs={"seg_instance_id": SEG_ID})
+    )
+    assert answer.status_code == 400
+    assert PATIENT_NAME not in answer.content.decode() + caplog.text
+
+
+def test_basic_authentication_needs_no_csrf_token(orthanc: FakeOrthanc) -> None:
+    radiologist()
+    client = APIClient(enforce_csrf_checks=True)
+    client.credentials(HTTP_AUTHORIZATION="Basic cmFkaW9sb2dpc3Q6YS1wYXNzd29yZA==")
+    assert ROWS[0].call(client).status_code == 202
+
+
+def test_a_job_of_another_study_is_not_shown_under_this_one(orthanc: FakeOrthanc) -> None:
+    client = session_of(radiologist())
+    ROWS[0].call(client)
+    other: Any = client.get(reverse("labseg:requests"), {"study": orthanc_id("other")})
+    assert other.json()["requests"] == []

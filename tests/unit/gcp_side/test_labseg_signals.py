@@ -1,0 +1,132 @@
+"""``job_finished``: once for each job, after the commit, whoever wrote the end."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+
+import pytest
+from django.db import connection, transaction
+
+from common.bucket import Bucket
+from common.manifest import ResultStatus
+from common.queue import SiteDesk, scan
+from common.queue.records import publish_result
+from gcp_side.labseg import services
+from gcp_side.labseg.models import Job, State
+from gcp_side.labseg.signals import job_finished
+from tests.unit.gcp_side.fakes import FOUR, FakeAgent, FakeOrthanc, ended
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+RACERS = 2
+
+
+class Listener:
+    """Notes what it is told, and whether the end was committed by then."""
+
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, str]] = []
+        self.too_early = 0
+
+    def __call__(self, sender: type[Job], job: Job, **_: object) -> None:
+        self.heard.append((job.pk, job.state))
+        self.too_early += connection.in_atomic_block
+
+
+@pytest.fixture
+def listener() -> Iterator[Listener]:
+    listener = Listener()
+    job_finished.connect(listener)
+    yield listener
+    job_finished.disconnect(listener)
+
+
+@pytest.fixture
+def job(orthanc: FakeOrthanc) -> Job:
+    job = services.submit(services.Submission(series_ids=FOUR), orthanc=orthanc)
+    job.refresh_from_db()
+    return job
+
+
+def test_once_however_often_the_result_is_seen(
+    job: Job, agent: FakeAgent, listener: Listener
+) -> None:
+    claim, _ = agent.claim()
+    services.sync_all()
+    assert listener.heard == []
+    agent.finish(claim)
+    for _ in range(3):
+        services.sync_all()
+        services.refresh(services.find(job.pk))
+    assert listener.heard == [(job.pk, "succeeded")]
+    assert listener.too_early == 0
+
+
+def test_a_cancellation_and_a_failure_are_ends_too(
+    orthanc: FakeOrthanc, job: Job, bucket: Bucket, listener: Listener
+) -> None:
+    services.cancel(job.pk)
+    other = services.submit(services.Submission(series_ids=FOUR), orthanc=orthanc)
+    publish_result(bucket, ended(other.pk, ResultStatus.FAILED))
+    services.sync_all()
+    assert listener.heard == [(job.pk, "cancelled"), (other.pk, "failed")]
+
+
+def test_two_who_see_the_result_at_once_tell_it_once(
+    job: Job, agent: FakeAgent, listener: Listener
+) -> None:
+    """Both have read the row before either writes."""
+    agent.finish(agent.claim()[0])
+    start = threading.Barrier(RACERS)
+    changed = []
+
+    def race() -> None:
+        row = services.find(job.pk)
+        view = scan(agent.bucket)
+        found = SiteDesk(agent.bucket).find(services.name_of(row), view)
+        start.wait(60)
+        changed.append(services.ingest(row, found, view))
+        connection.close()
+
+    threads = [threading.Thread(target=race) for _ in range(RACERS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    assert sorted(changed) == [False, True]
+    assert listener.heard == [(job.pk, "succeeded")]
+
+
+def test_nothing_is_told_of_what_was_rolled_back(
+    job: Job, agent: FakeAgent, listener: Listener
+) -> None:
+    agent.finish(agent.claim()[0])
+
+    @transaction.atomic
+    def sync_in_vain() -> None:
+        services.sync_all()
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        sync_in_vain()
+    assert listener.heard == []
+    services.sync_all()
+    assert listener.heard == [(job.pk, "succeeded")]
+
+
+def test_a_receiver_that_fails_stops_nobody(
+    job: Job, agent: FakeAgent, listener: Listener, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(**_: object) -> None:
+        raise ValueError("a receiver's own fault")
+
+    job_finished.connect(fail)
+    try:
+        agent.finish(agent.claim()[0])
+        services.sync_all()
+    finally:
+        job_finished.disconnect(fail)
+    assert Job.objects.get().state == State.SUCCEEDED
+    assert listener.heard == [(job.pk, "succeeded")]
+    assert "a receiver's own fault" in caplog.text
