@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlencode
-
 from django.contrib.auth.mixins import LoginRequiredMixin, PermissionRequiredMixin
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -50,17 +48,10 @@ class StudyViewer(_Page):
             "labseg/study.html",
             {
                 "script": "labseg/study.js",
-                "config": {"api": _api_root(), "study": study_id},
-                "ohif": _ohif_link(request.GET.get("uid", "")),
+                "config": {"api": _api_root(), "study": study_id, "ohif": get_conf().ohif_url},
             },
         )
 
 
 def _api_root() -> str:
     return reverse("labseg:studies").removesuffix("studies/")
-
-
-def _ohif_link(study_uid: str) -> str:
-    """Address of the study in OHIF; empty unless configured."""
-    address = get_conf().ohif_url
-    return f"{address}?{urlencode({'StudyInstanceUIDs': study_uid})}" if address else ""

@@ -30,6 +30,9 @@ function take(study) {
   page.chosen = Object.fromEntries(study.roles.map((one) => [one.role, one.series_id]));
   const { patient_name: name, patient_id: id, date, description } = study.study;
   part("study-title").textContent = [String(name).replaceAll("^", " ").split("=")[0], id, date, description].filter(Boolean).join("  ·  ");
+  const uid = study.requests[0]?.study_instance_uid;
+  part("ohif").hidden = !(config.ohif && uid);
+  if (config.ohif && uid) part("ohif").href = `${config.ohif}?StudyInstanceUIDs=${uid}`;
   drawForm();
   drawHistory();
 }
