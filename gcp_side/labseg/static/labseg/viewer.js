@@ -375,7 +375,7 @@ export class Viewer {
 
   #mark(pane, one, raster, factor) {
     const away = dot(frameWorld(this.frame, this.voxel), raster.normal);
-    pane.slice.textContent = `${raster.slice + 1} / ${raster.slices} · ${number(away, 1)} mm ${sideLetters(scale(raster.normal, Math.sign(away) || 1))}`;
+    pane.slice.textContent = `${raster.slice + 1} / ${raster.slices} · ${number(Math.abs(away), 1)} mm ${sideLetters(scale(raster.normal, Math.sign(away) || 1))}`;
     pane.window.textContent = `W ${number(one.window.width, 0)} · L ${number(one.window.center, 0)}`;
     pane.right.textContent = sideLetters(scale(raster.du, 1 / norm(raster.du)));
     pane.left.textContent = sideLetters(scale(raster.du, -1 / norm(raster.du)));
