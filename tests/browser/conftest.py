@@ -13,6 +13,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.cache import caches
 from django.test import Client
+from playwright.sync_api import Browser, Page, sync_playwright
 from pydantic import SecretStr
 from pytest_django import Settings
 from pytest_django.live_server_helper import LiveServer
@@ -24,8 +25,6 @@ from infra.phantom.case import make_case, scanner_grid
 from infra.phantom.dicom import write_study
 from tests.support.seg_study import BoolArray, make_seg
 from tests.unit.gcp_side.fakes import FakeAgent
-
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 CHROMIUM = Path("/usr/bin/chromium")
 SCREENS = Path(__file__).resolve().parents[2] / "build" / "screens"
@@ -98,10 +97,10 @@ def agent(settings: Settings, tmp_path: Path, orthanc: OrthancServer) -> Iterato
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[sync_api.Browser]:
+def browser() -> Iterator[Browser]:
     if not CHROMIUM.exists():
         pytest.skip("Chromium is not installed")
-    with sync_api.sync_playwright() as playwright:
+    with sync_playwright() as playwright:
         started = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
         yield started
         started.close()
@@ -109,8 +108,13 @@ def browser() -> Iterator[sync_api.Browser]:
 
 @pytest.fixture
 def page(
-    browser: sync_api.Browser, live_server: LiveServer, transactional_db: None, agent: FakeAgent
-) -> Iterator[sync_api.Page]:
+    browser: Browser,
+    # Before the server: it would share the settings' database in memory among its threads.
+    django_db_setup: None,
+    live_server: LiveServer,
+    transactional_db: None,
+    agent: FakeAgent,
+) -> Iterator[Page]:
     """A page of a logged-in user; the log of the browser stays free of errors."""
     User.objects.create_superuser("radiologist", password="a-password")
     client = Client()

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from axe_playwright_python.sync_playwright import Axe
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Page, expect
 
 from common.manifest import ResultStatus
@@ -112,7 +112,7 @@ def test_the_overlay_lies_on_the_truth(
 
 def expected(mask: BoolArray, axis: int, index: int) -> BoolArray:
     """The phantom is axial and its axes grow to Left, Posterior, Superior: heads are up."""
-    plane = np.take(mask, index, axis=axis)
+    plane: BoolArray = np.take(mask, index, axis=axis)
     return plane if axis == 0 else plane[::-1]
 
 

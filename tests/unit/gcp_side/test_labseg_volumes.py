@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -263,6 +262,6 @@ def test_the_cache_forgets_the_least_lately_used() -> None:
 
 def test_the_lock_of_a_volume_is_one() -> None:
     cache = VolumeCache(1)
-    first: Callable[..., object] = cache.lock_of("a")
+    first = cache.lock_of("a")
     assert cache.lock_of("a") is first
     assert cache.lock_of("b") is not first
