@@ -73,6 +73,7 @@ def test_from_the_button_to_the_overlay(page: Page, stored: Stored, agent: FakeA
     shoot(page, "planes-en")
     assert Axe().run(page).violations_count == 0, Axe().run(page).generate_report()
     page.get_by_role("button", name="한국어").click()
+    expect(page.locator("#send")).to_have_text("다시 분할", timeout=WAIT_MS)
     expect(page.locator("#segments")).to_contain_text("ml", timeout=WAIT_MS)
     expect(page.locator(".pane .note").last).to_be_empty(timeout=WAIT_MS)
     shoot(page, "result-ko")
