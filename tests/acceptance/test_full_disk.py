@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -23,7 +23,6 @@ from lab_side.cli import EXIT_OK
 from tests.conftest import SEED
 from tests.support.fast_lab import (
     DEADLINE,
-    QUEUES,
     FastLab,
     attempts,
     check_once,
@@ -45,14 +44,6 @@ PAGES_OF_A_JOB = 16
 
 A_WHILE = 40
 """Writes that fail in a row: longer than any single step of the agent."""
-
-
-@pytest.fixture(params=QUEUES)
-def fast_lab(
-    request: pytest.FixtureRequest, orthanc: OrthancServer, tmp_path: Path
-) -> Iterator[FastLab]:
-    with open_fast_lab(orthanc, tmp_path, request.param) as lab:
-        yield lab
 
 
 @pytest.mark.parametrize("length", [1, A_WHILE], ids=["once", "for a while"])
