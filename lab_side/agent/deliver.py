@@ -159,7 +159,7 @@ class Courier:
         is_ours = md5 == hashlib.md5(sent, usedforsecurity=False).hexdigest()
         measurements, frames = draft.measurements, draft.frames
         if not is_ours or stored != sent:
-            if is_ours or not reply.already_stored:
+            if not reply.already_stored:
                 raise OrthancUnavailableError("Orthanc has other bytes than it was sent.")
             measurements, frames = self._adopt(entry, stored)
         seg = SegReference(
