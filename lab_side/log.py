@@ -12,6 +12,8 @@ import sys
 from datetime import datetime, timezone
 from typing import Any
 
+from common.errors import SegRelayError
+
 
 class JsonFormatter(logging.Formatter):
     """One JSON object a line."""
@@ -54,3 +56,11 @@ def configure_logging(style: str) -> None:
 def event(logger: logging.Logger, level: int, text: str, **fields: object) -> None:
     """Log one event with its fields."""
     logger.log(level, text, extra={"fields": fields})
+
+
+def trouble(
+    logger: logging.Logger, level: int, text: str, error: SegRelayError, **fields: object
+) -> None:
+    """Log an event that an error explains, with what to do about it."""
+    told = {"code": error.code, "why": error.message, "remedy": error.remedy}
+    event(logger, level, text, **{**fields, **told})

@@ -87,6 +87,8 @@ class Conf(BaseModel):
     bucket: Annotated[str, AfterValidator(_bucket_address)]
     """Address of the queue, as :func:`common.bucket.open_bucket` takes it."""
     orthanc_url: str
+    ohif_url: str = ""
+    """Address of OHIF's viewer page, for the link "Open in OHIF"; none where empty."""
     orthanc_user: str = ""
     orthanc_password: SecretStr = SecretStr("")
     orthanc_ca_file: Path | None = None

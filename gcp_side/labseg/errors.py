@@ -9,6 +9,7 @@ __all__ = [
     "JobStateError",
     "QueryRefusedError",
     "SegmentationUnreadableError",
+    "SeriesNotShownError",
     "SubmissionRefusedError",
 ]
 
@@ -45,3 +46,10 @@ class SegmentationUnreadableError(PermanentError):
 
     code = "segmentation-unreadable"
     remedy = "Check the instance in Orthanc."
+
+
+class SeriesNotShownError(PermanentError):
+    """The series cannot be placed in space or decoded, so it is not shown at all."""
+
+    code = "series-not-shown"
+    remedy = "Look at the series in Orthanc, or choose another one."

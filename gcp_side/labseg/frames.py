@@ -53,22 +53,33 @@ def load_frames(
     OrthancUnavailableError, OrthancRefusedError, FixConfigurationError
         From Orthanc.
     """
-    for given in (instance_id, series_id):
-        if given is not None and not is_orthanc_id(given):
-            raise SegmentationUnreadableError(
-                "An id is not an Orthanc id.",
-                code="orthanc-id",
-                remedy="Orthanc ids are five groups of eight hexadecimal digits.",
-            )
+    check_ids(instance_id, series_id)
     conf = get_conf()
     cache = caches[conf.cache]
     key = f"labseg:frames:{instance_id}:{series_id or ''}:{segment or ''}"
     frames: Frames | None = cache.get(key)
     if frames is None:
         seg = read_segmentation(orthanc.instance_file(instance_id))
-        frames = _frames(seg, series_id or _reference_series_id(seg), segment, orthanc)
+        frames = _frames(seg, series_id or reference_series_id(seg), segment, orthanc)
         cache.set(key, frames, timeout=conf.frames_cache_seconds)
     return frames
+
+
+def check_ids(*given: str | None) -> None:
+    """Refuse what is no Orthanc id before it becomes part of an address.
+
+    Raises
+    ------
+    SegmentationUnreadableError
+        ``orthanc-id``
+    """
+    for one in given:
+        if one is not None and not is_orthanc_id(one):
+            raise SegmentationUnreadableError(
+                "An id is not an Orthanc id.",
+                code="orthanc-id",
+                remedy="Orthanc ids are five groups of eight hexadecimal digits.",
+            )
 
 
 def reference_series(seg: Segmentation) -> str:
@@ -95,7 +106,8 @@ def reference_series(seg: Segmentation) -> str:
     )
 
 
-def _reference_series_id(seg: Segmentation) -> str:
+def reference_series_id(seg: Segmentation) -> str:
+    """Orthanc's id of :func:`reference_series`."""
     return orthanc_id(seg.patient_id, seg.study_uid, reference_series(seg))
 
 

@@ -18,6 +18,7 @@ from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import SegmentationStorage
 
+from gcp_side.labseg.colour import srgb_of_cielab
 from gcp_side.labseg.errors import SegmentationUnreadableError
 
 
@@ -37,6 +38,16 @@ class SegFrame:
     """[rows, columns]"""
 
 
+@dataclass(frozen=True)
+class SegSegment:
+    """What a SEG says of one segment."""
+
+    number: int
+    label: str
+    colour: tuple[int, int, int] | None
+    """sRGB, 0..255; None where the SEG recommends none."""
+
+
 @dataclass(frozen=True, eq=False)
 class Segmentation:
     """A SEG instance."""
@@ -48,6 +59,8 @@ class Segmentation:
     """Series Instance UID to the SOP Instance UIDs named under it (C.12.1.1.1)."""
     rows: int
     columns: int
+    segments: tuple[SegSegment, ...]
+    """By rising number; also those without a frame."""
     frames: tuple[SegFrame, ...]
 
 
@@ -94,10 +107,27 @@ def _segmentation(dataset: Dataset) -> Segmentation:
         referenced_series=_referenced_series(dataset),
         rows=int(dataset.Rows),
         columns=int(dataset.Columns),
+        segments=_segments(dataset),
         frames=tuple(
             _frame(group, shared, mask) for group, mask in zip(groups, masks, strict=True)
         ),
     )
+
+
+def _segments(dataset: Dataset) -> tuple[SegSegment, ...]:
+    described = {
+        int(item.SegmentNumber): SegSegment(
+            number=int(item.SegmentNumber),
+            label=str(item.get("SegmentLabel") or ""),
+            colour=_colour(item.get("RecommendedDisplayCIELabValue")),
+        )
+        for item in dataset.get("SegmentSequence") or ()
+    }
+    return tuple(described[number] for number in sorted(described))
+
+
+def _colour(encoded: Sequence[int] | None) -> tuple[int, int, int] | None:
+    return srgb_of_cielab(encoded) if encoded is not None and len(encoded) == 3 else None
 
 
 def _masks(dataset: Dataset) -> NDArray[np.bool_]:

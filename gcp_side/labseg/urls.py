@@ -6,6 +6,14 @@ from django.apps import apps
 from django.urls import URLPattern, URLResolver, include, path
 
 from gcp_side.labseg.views.frames import SegmentationFrames
+from gcp_side.labseg.views.images import (
+    SegmentationLabels,
+    SegmentationOverlay,
+    SegmentationOverlaySlice,
+    SeriesGeometryView,
+    SeriesSliceView,
+    SeriesVolumeView,
+)
 from gcp_side.labseg.views.lab import Agents, Health, Profiles
 from gcp_side.labseg.views.push import Push
 from gcp_side.labseg.views.requests import (
@@ -23,6 +31,16 @@ app_name = "labseg"
 _series = [
     path("segment/", RequestSegmentation.as_view(), name="segment"),
     path("request-local/", RequestSegmentation.as_view(), name="request-local"),
+    path("geometry/", SeriesGeometryView.as_view(), name="geometry"),
+    path("volume/", SeriesVolumeView.as_view(), name="volume"),
+    path("slices/<int:index>/", SeriesSliceView.as_view(), name="slice"),
+]
+
+_instances = [
+    path("frames/", SegmentationFrames.as_view(), name="frames"),
+    path("labels/", SegmentationLabels.as_view(), name="labels"),
+    path("overlay/", SegmentationOverlay.as_view(), name="overlay"),
+    path("overlay/<int:index>.png", SegmentationOverlaySlice.as_view(), name="overlay-slice"),
 ]
 
 _requests = [
@@ -47,7 +65,7 @@ _segmentation: list[URLPattern | URLResolver] = [
     path("requests/<str:request_id>/", include(_requests)),
     path("status/<str:request_id>/", SegmentationStatus.as_view(), name="status"),
     path("push/", Push.as_view(), name="push"),
-    path("instances/<str:seg_instance_id>/frames/", SegmentationFrames.as_view(), name="frames"),
+    path("instances/<str:seg_instance_id>/", include(_instances)),
 ]
 
 if apps.is_installed("drf_spectacular"):

@@ -70,7 +70,9 @@ if find_spec("drf_spectacular"):
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "gcp_side.site.csp.ContentSecurityPolicy",
     "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -131,6 +133,7 @@ AUTH_PASSWORD_VALIDATORS = [
 USE_TZ = True
 TIME_ZONE = "UTC"
 LANGUAGE_CODE = "en"
+LANGUAGES = [("en", "English"), ("ko", "Korean")]
 STATIC_URL = "static/"
 STATIC_ROOT = text("SEGRELAY_STATIC_ROOT") or None
 

@@ -38,7 +38,7 @@ from lab_side.agent.outbox import Outbox
 from lab_side.agent.pace import Pace
 from lab_side.agent.pipeline import Pipeline
 from lab_side.config import AgentConfig
-from lab_side.log import event
+from lab_side.log import event, trouble
 from lab_side.worker.client import WorkerProcess
 
 logger = logging.getLogger("segrelay.agent")
@@ -183,14 +183,7 @@ class Agent:
             self._settle_debts(view, in_hand)
             return self._claim(view, pipeline)
         except (StoreUnavailableError, LocalDiskError) as error:
-            event(
-                logger,
-                logging.WARNING,
-                "queue not looked at",
-                code=error.code,
-                why=error.message,
-                remedy=error.remedy,
-            )
+            trouble(logger, logging.WARNING, "queue not looked at", error)
             return False
 
     def _settle_debts(self, view: QueueView, in_hand: set[str]) -> None:

@@ -40,7 +40,7 @@ from common.queue import ClaimDesk
 from common.queue.lease import new_nonce
 from lab_side.agent.outbox import Draft, Outbox, OutboxEntry, Trouble
 from lab_side.agent.outbox import read_seg as _read_seg
-from lab_side.log import event
+from lab_side.log import event, trouble
 from lab_side.worker.protocol import InspectReply, InspectRequest
 
 logger = logging.getLogger("segrelay.deliver")
@@ -102,7 +102,7 @@ class Courier:
         try:
             return self._deliver(entry)
         except PermanentError as error:
-            event(logger, logging.ERROR, "SEG refused", job=entry.draft.job_id, code=error.code)
+            trouble(logger, logging.ERROR, "SEG refused", error, job=entry.draft.job_id)
             return self._give_up(entry, self._outbox.refuse(entry, error))
 
     def _deliver(self, entry: OutboxEntry) -> Delivery:
@@ -159,7 +159,7 @@ class Courier:
         is_ours = md5 == hashlib.md5(sent, usedforsecurity=False).hexdigest()
         measurements, frames = draft.measurements, draft.frames
         if not is_ours or stored != sent:
-            if is_ours or not reply.already_stored:
+            if not reply.already_stored:
                 raise OrthancUnavailableError("Orthanc has other bytes than it was sent.")
             measurements, frames = self._adopt(entry, stored)
         seg = SegReference(

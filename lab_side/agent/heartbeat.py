@@ -13,7 +13,7 @@ from common.errors import LeaseLostError, StoreUnavailableError
 from common.queue import BeatJob, Lease
 from common.queue.lease import BEAT_EVERY
 from lab_side.agent.board import Board
-from lab_side.log import event
+from lab_side.log import event, trouble
 
 PROGRESS_EVERY = 1.0
 """Seconds between two looks at the board; only what changed is written."""
@@ -96,5 +96,5 @@ class Heartbeat:
 
 def _retry_at(what: str, error: StoreUnavailableError) -> float:
     """Log a failure; when to try again, by the monotonic clock."""
-    event(logger, logging.WARNING, what, code=error.code, why=error.message, remedy=error.remedy)
+    trouble(logger, logging.WARNING, what, error)
     return time.monotonic() + RETRY_AFTER

@@ -118,11 +118,11 @@ class OutboxEntry:
         Raises
         ------
         TransientError
-            ``outbox-locked``: another process delivers it now.
+            ``outbox-locked``: another process delivers it now; ``outbox-delivered``: it has.
         LocalDiskError
             The disk refused.
         """
-        lock = FileLock(self.folder.with_suffix(".lock"), timeout=0)
+        lock = FileLock(self._lock_path, timeout=0)
         with disk_errors("The outbox refused a lock"):
             try:
                 lock.acquire()
@@ -131,9 +131,23 @@ class OutboxEntry:
                     "Another process delivers this SEG now.", code="outbox-locked"
                 ) from None
         try:
+            if not self.folder.exists():
+                self.remove_lock()
+                raise TransientError(
+                    "Another process has delivered this SEG.", code="outbox-delivered"
+                )
             yield
         finally:
             lock.release()
+
+    def remove_lock(self) -> None:
+        """Leave no lock behind when the entry goes."""
+        with contextlib.suppress(OSError):
+            self._lock_path.unlink()
+
+    @property
+    def _lock_path(self) -> Path:
+        return self.folder.with_suffix(".lock")
 
 
 class Outbox:
@@ -236,7 +250,7 @@ class Outbox:
             entry.folder.rename(gone)
         for folder in (gone, entry.folder):
             shutil.rmtree(folder, ignore_errors=True)
-        self._remove_lock(entry)
+        entry.remove_lock()
 
     def set_aside(self, entry: OutboxEntry) -> None:
         """Keep a SEG whose job has failed, for a person.
@@ -251,7 +265,7 @@ class Outbox:
             if target.exists():
                 shutil.rmtree(target)
             entry.folder.rename(target)
-        self._remove_lock(entry)
+        entry.remove_lock()
 
     def take_retry_wish(self) -> bool:
         """Whether a person has asked to try now, since this was last called."""
@@ -260,10 +274,6 @@ class Outbox:
         except OSError:
             return False
         return True
-
-    def _remove_lock(self, entry: OutboxEntry) -> None:
-        with contextlib.suppress(OSError):
-            entry.folder.with_suffix(".lock").unlink()
 
 
 def waiting_folder(home: Path) -> Path:

@@ -44,7 +44,7 @@ from lab_side.agent.heartbeat import Heartbeat
 from lab_side.agent.infer import infer
 from lab_side.agent.outbox import Outbox, OutboxEntry
 from lab_side.agent.rounds import DeliveryRounds
-from lab_side.log import event
+from lab_side.log import event, trouble
 from lab_side.worker.client import WorkerProcess
 
 HAND_BACK_WAIT = timedelta(seconds=15)
@@ -346,15 +346,13 @@ class Pipeline:
         self, claim: Claim, error: SegRelayError, *, started: bool, max_attempts: int = 1
     ) -> None:
         """End a job's stay with this agent as its error demands."""
-        event(
+        trouble(
             logger,
             logging.WARNING,
             "job not finished",
+            error,
             job=claim.job_id,
             attempt=claim.attempt,
-            code=error.code,
-            why=error.message,
-            remedy=error.remedy,
         )
         self._persist(lambda: self._dispose(claim, error, started, max_attempts))
         self._forget(claim)
@@ -388,14 +386,7 @@ class Pipeline:
             try:
                 action()
             except StoreUnavailableError as error:
-                event(
-                    logger,
-                    logging.WARNING,
-                    "store did not answer",
-                    code=error.code,
-                    why=error.message,
-                    remedy=error.remedy,
-                )
+                trouble(logger, logging.WARNING, "store did not answer", error)
                 if self._cancelled.wait(pause):
                     return
                 pause = min(most, pause * 2)

@@ -40,7 +40,7 @@ from common.errors import (
 from common.manifest import utc_now
 from lab_side.agent.deliver import Courier
 from lab_side.agent.outbox import Outbox, OutboxEntry
-from lab_side.log import event
+from lab_side.log import trouble
 
 RETRY = (5.0, 300.0)
 """Seconds before the first and at most before a later try to deliver a SEG."""
@@ -141,7 +141,7 @@ class DeliveryRounds:
         except LocalDiskError as error:
             # The outbox itself cannot be listed: nothing is known to wait, and nothing is lost.
             self._pause = self._next_wait(self._pause)
-            event(logger, logging.ERROR, "outbox not read", why=error.message, remedy=error.remedy)
+            trouble(logger, logging.ERROR, "outbox not read", error)
         finally:
             self._is_running = False
 
@@ -179,9 +179,11 @@ class DeliveryRounds:
             self._outbox.note_failure(entry, error, None)
             raise
         except PermanentError as error:
-            event(logger, logging.ERROR, "SEG set aside", code=error.code)
+            trouble(logger, logging.ERROR, "SEG set aside", error, job=entry.draft.job_id)
         except SegRelayError as error:
-            return error
+            # Gone: another process was faster.
+            if entry.folder.exists():
+                return error
         job = entry.draft.job_id
         self._own = {other: wait for other, wait in self._own.items() if other != job}
         self._on_settled(job)
@@ -210,14 +212,12 @@ class DeliveryRounds:
     def _note(self, entry: OutboxEntry, error: SegRelayError, wait: _Wait) -> None:
         seconds = max(0.0, wait.until - self._monotonic())
         self._outbox.note_failure(entry, error, utc_now() + timedelta(seconds=seconds))
-        event(
+        trouble(
             logger,
             logging.WARNING,
             "delivery postponed",
+            error,
             job=entry.draft.job_id,
-            code=error.code,
-            why=error.message,
-            remedy=error.remedy,
             seconds=round(seconds),
         )
 

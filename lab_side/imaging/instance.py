@@ -20,7 +20,8 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from common.errors import LocalDiskError, SeriesRefusedError
+from common.durable import disk_error
+from common.errors import SeriesRefusedError
 
 PATIENT_AND_STUDY = (
     "SpecificCharacterSet",
@@ -127,9 +128,7 @@ def read_instance(path: Path) -> Dataset:
                 pass
         return dataset
     except OSError as error:
-        raise LocalDiskError(
-            f"A downloaded instance cannot be read ({error.strerror or 'input/output error'})."
-        ) from None
+        raise disk_error("A downloaded instance cannot be read", error) from None
     except Exception:
         # The original text may quote a patient's attribute, so it is not passed on.
         raise SeriesRefusedError(

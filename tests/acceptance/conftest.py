@@ -8,11 +8,22 @@ from pathlib import Path
 import pytest
 
 from infra.orthanc import OrthancServer
+from tests.support.fast_lab import QUEUES, FastLab, open_fast_lab
 from tests.support.lab import Lab, open_lab
+from tests.support.orthanc import orthanc as orthanc
 
 
 @pytest.fixture
 def lab(tmp_path: Path) -> Iterator[Lab]:
     """A lab of its own for each test: most of them break something."""
     with OrthancServer() as orthanc, open_lab(orthanc, tmp_path) as lab:
+        yield lab
+
+
+@pytest.fixture(params=QUEUES)
+def fast_lab(
+    request: pytest.FixtureRequest, orthanc: OrthancServer, tmp_path: Path
+) -> Iterator[FastLab]:
+    """The same with a worker without a network, over each kind of queue."""
+    with open_fast_lab(orthanc, tmp_path, request.param) as lab:
         yield lab

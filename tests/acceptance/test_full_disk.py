@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import mmap
-import os
 import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -25,7 +23,6 @@ from lab_side.cli import EXIT_OK
 from tests.conftest import SEED
 from tests.support.fast_lab import (
     DEADLINE,
-    QUEUES,
     FastLab,
     attempts,
     check_once,
@@ -35,27 +32,18 @@ from tests.support.fast_lab import (
 from tests.support.full_disk import FULL_EVENT, FullDisk
 from tests.support.launcher import LEASE, Launch
 from tests.support.orthanc import orthanc as orthanc
+from tests.support.small_disk import fill
+from tests.support.small_disk import small_disk as small_disk
 
 MOST_WRITES = 400
 SAMPLE_STEP = 9
 """In a short run every so many-th write, beginning at one that the seed chooses."""
-
-SMALL_DISK = 8 * 2**20
-"""Bytes."""
 
 PAGES_OF_A_JOB = 16
 """A little more than what a job of the fast lab needs at once."""
 
 A_WHILE = 40
 """Writes that fail in a row: longer than any single step of the agent."""
-
-
-@pytest.fixture(params=QUEUES)
-def fast_lab(
-    request: pytest.FixtureRequest, orthanc: OrthancServer, tmp_path: Path
-) -> Iterator[FastLab]:
-    with open_fast_lab(orthanc, tmp_path, request.param) as lab:
-        yield lab
 
 
 @pytest.mark.parametrize("length", [1, A_WHILE], ids=["once", "for a while"])
@@ -81,23 +69,6 @@ def test_i1_i2_i3_at_every_write_of_the_worker(
     assert codes == {"local-disk"}
     with capsys.disabled():
         sys.stdout.write(report)
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own, a few megabytes large."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={SMALL_DISK}", "segrelay-test", str(folder)]
-    if os.geteuid() != 0:
-        pytest.skip("only root may mount a small file system")
-    mounted = subprocess.run(mount, capture_output=True, text=True, check=False)
-    if mounted.returncode != 0:
-        pytest.skip(f"no small file system can be mounted here: {mounted.stderr.strip()}")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 @pytest.mark.parametrize("step", [SAMPLE_STEP, pytest.param(1, marks=pytest.mark.long)])
@@ -167,14 +138,6 @@ def halt(lab: FastLab, agent: subprocess.Popen[bytes]) -> None:
         with contextlib.suppress(Timeout), FileLock(lab.folder / "queue/.lock", timeout=0):
             return
         agent.send_signal(signal.SIGCONT)
-
-
-def fill(disk: Path, pages: int) -> Path:
-    """A file that leaves room for so many pages."""
-    filler = disk / "filler"
-    free = os.statvfs(disk)
-    filler.write_bytes(bytes(free.f_bavail * free.f_frsize - pages * mmap.PAGESIZE))
-    return filler
 
 
 def ends_or_comes_back(lab: FastLab, job: JobName) -> bool:

@@ -6,36 +6,23 @@ Each life first ends the job at which the one before it died, and then dies at t
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from common.manifest import AttemptOutcome, parse_result
 from common.names import JobName
 from common.ulid import new_ulid
-from infra.orthanc import OrthancServer
 from tests.support.fast_lab import (
     DEADLINE,
-    QUEUES,
     FastLab,
     attempts,
     check_once,
     events,
-    open_fast_lab,
 )
 from tests.support.launcher import FIRST_SAFE_STEP, STEPS, Launch
 from tests.support.orthanc import orthanc as orthanc
 
 MOST_CHANGES = 400
-
-
-@pytest.fixture(params=QUEUES)
-def fast_lab(
-    request: pytest.FixtureRequest, orthanc: OrthancServer, tmp_path: Path
-) -> Iterator[FastLab]:
-    with open_fast_lab(orthanc, tmp_path, request.param) as lab:
-        yield lab
 
 
 def test_i1_i2_i3_i4_a_kill_at_every_step_of_the_write_order(fast_lab: FastLab) -> None:

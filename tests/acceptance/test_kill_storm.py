@@ -10,25 +10,21 @@ import random
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import pytest
 
 from common import names
 from common.names import JobName
-from infra.orthanc import OrthancServer
 from lab_side.cli import EXIT_DEFECT
 from tests.conftest import SEED
 from tests.support.fast_lab import (
     DEADLINE,
     POLL_SECONDS,
-    QUEUES,
     FastLab,
     attempts,
     check_once,
-    open_fast_lab,
 )
 from tests.support.launcher import LEASE, Launch
 from tests.support.orthanc import orthanc as orthanc
@@ -51,14 +47,6 @@ ABSENCE_EVERY = 10
 
 SLACK_S = 10.0
 """What a busy computer adds to lease and poll."""
-
-
-@pytest.fixture(params=QUEUES)
-def fast_lab(
-    request: pytest.FixtureRequest, orthanc: OrthancServer, tmp_path: Path
-) -> Iterator[FastLab]:
-    with open_fast_lab(orthanc, tmp_path, request.param) as lab:
-        yield lab
 
 
 @dataclass

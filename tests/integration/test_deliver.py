@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import mmap
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -38,6 +39,8 @@ from lab_side.worker.protocol import InspectReply, InspectRequest
 from lab_side.worker.server import inspect_seg
 from tests.support.faulty_bucket import Fault, FaultyBucket, SimulatedCrash
 from tests.support.jobs import NOW, make_manifest, make_result
+from tests.support.small_disk import ForgetfulOrthanc, fill, put_storage_on
+from tests.support.small_disk import small_disk as small_disk
 from tests.support.tiny_profile import write_tiny_profile
 
 MOST_OPERATIONS = 40
@@ -228,6 +231,36 @@ def test_i2_i3_i4_whatever_breaks_while_delivering(
                 assert at > 4
                 return
     raise AssertionError("the delivery never ran through")
+
+
+def test_i2_a_seg_that_orthanc_has_written_in_part_is_no_result(
+    tmp_path: Path, small_disk: Path, model: LoadedModel, series: dict[str, list[Path]]
+) -> None:
+    """Its disk is full at the last page of the file: it answers *Success* all the same."""
+    with (
+        ForgetfulOrthanc() as server,
+        open_scene(tmp_path / "scene", server, model, series) as scene,
+    ):
+        put_storage_on(server, small_disk)
+        filler = fill(small_disk, (len(scene.seg) - 1) // mmap.PAGESIZE)
+        with pytest.raises(OrthancUnavailableError, match="other bytes"):
+            scene.deliver()
+        assert scene.entry().seg_path.read_bytes() == scene.seg
+        filler.unlink()
+        with contextlib.suppress(OrthancUnavailableError):
+            scene.deliver()
+        if scene.outbox.entries():
+            scene.deliver()
+        server.kill()
+        server.start()
+        result = scene.result()
+        if result.seg is None:
+            assert result.failure is not None
+            assert "remove it" in result.failure.remedy
+            (kept,) = read_entries(scene.outbox._refused)
+            assert kept.seg_path.read_bytes() == scene.seg
+        else:
+            assert_delivered(scene)
 
 
 def test_the_same_bytes_stored_already_are_recognised(scene: Scene) -> None:

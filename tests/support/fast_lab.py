@@ -49,6 +49,9 @@ from infra.fake_gcs.faults import Faults
 from infra.fake_gcs.http import Service
 from infra.orthanc import OrthancServer
 from lab_side.agent.outbox import DRAFT_FILE, SEG_FILE, Draft
+from lab_side.agent.status import AgentStatus
+from lab_side.commands.status import look
+from lab_side.config import LocalConfig
 from tests.support.dicom_series import STUDY_UID, make_affine, write_series
 from tests.support.gcs import BUCKET, make_bucket
 from tests.support.lab import ROOT, StoredStudy, store_files
@@ -246,6 +249,11 @@ class FastLab:
     def wait_until_settled(self) -> None:
         """Until every job has ended."""
         self.wait_for(self.is_settled, "every job is settled")
+
+    def status(self, agent: str = "lab-1") -> AgentStatus:
+        """What ``lab-agent status`` tells on an agent's computer."""
+        work = self.folder / "work"
+        return look(LocalConfig(bucket=self.queue.address, agent_id=agent, work_dir=work))
 
     def stored_segs(self) -> dict[str, str]:
         """SHA-256 of every SEG in Orthanc, by Orthanc's id."""

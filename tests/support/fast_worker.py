@@ -33,6 +33,9 @@ MODEL_SHA256 = "f" * 64
 SIDE = 16
 """Rows and columns of the one frame."""
 
+PADDING = 8192
+"""Bytes: below 4 KB, Orthanc does not notice that its disk is full."""
+
 STEPS, STEP_S = 5, 0.02
 """So many progress lines, and the seconds between them: a kill can land among them."""
 
@@ -115,6 +118,7 @@ def make_seg(source: Path, job_key: str) -> bytes:
     seg.SamplesPerPixel, seg.PhotometricInterpretation = 1, "MONOCHROME2"
     seg.BitsAllocated = seg.BitsStored = 1
     seg.HighBit = seg.PixelRepresentation = 0
+    seg.DataSetTrailingPadding = bytes(PADDING)
     seg.PixelData = hashlib.sha256(job_key.encode()).digest()[: SIDE * SIDE // 8]
     buffer = BytesIO()
     seg.save_as(buffer, enforce_file_format=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import http.client
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from urllib.parse import urlencode, urlsplit
 
@@ -30,6 +30,8 @@ class FaultProxy:
         self.faults = Faults()
         self.requests: list[tuple[str, str]] = []
         """Method and path of every request so far."""
+        self.instead: Callable[[Request], Answer | None] = _nothing_instead
+        """What is answered in place of the real server; None where that shall answer."""
         self._server = HttpServer(self, 0)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
         self._thread.start()
@@ -48,6 +50,9 @@ class FaultProxy:
     def answer(self, request: Request) -> tuple[Answer | None, Fault | None]:
         """As :class:`~infra.fake_gcs.http.Responder`."""
         self.requests.append((request.method, request.path))
+        ordered = self.instead(request)
+        if ordered is not None:
+            return ordered, None
         fault = self.faults.take(request.method, request.path)
         return spoil(fault, lambda: self._forward(request)), fault
 
@@ -62,6 +67,10 @@ class FaultProxy:
             return Answer(status=answer.status, headers=kept, body=answer.read())
         finally:
             connection.close()
+
+
+def _nothing_instead(_request: Request) -> None:
+    """The real server answers."""
 
 
 @contextmanager

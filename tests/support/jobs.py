@@ -19,6 +19,15 @@ from common.ulid import new_ulid
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=timezone.utc)
 ROLES = ("dce-0", "dce-1", "dce-2", "dce-3")
+PROVENANCE = Provenance(
+    profile="demo",
+    profile_version="1.0.0",
+    model_sha256="0" * 64,
+    device="cpu",
+    versions={},
+    stage_seconds={},
+    series_instance_uids=("1.2.3",),
+)
 
 
 def orthanc_id(number: int) -> str:
@@ -59,15 +68,7 @@ def make_result(job_id: str, agent: str = "lab-1", attempt: int = 1) -> ResultMa
             frames=3,
         ),
         measurements=(SegmentMeasurement(number=1, label="Tumor", voxels=10, volume_ml=0.1),),
-        provenance=Provenance(
-            profile="demo",
-            profile_version="1.0.0",
-            model_sha256="0" * 64,
-            device="cpu",
-            versions={},
-            stage_seconds={},
-            series_instance_uids=("1.2.3",),
-        ),
+        provenance=PROVENANCE,
     )
 
 

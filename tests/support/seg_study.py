@@ -46,7 +46,7 @@ def write_seg_study(folder: Path, *, mask: BoolArray | None = None) -> SegStudy:
         dataset.save_as(path, enforce_file_format=True)
         sources.append(path)
     seg_path = folder / "seg.dcm"
-    _seg(datasets, known).save_as(seg_path)
+    make_seg(datasets, known).save_as(seg_path)
     return SegStudy(sources, seg_path, known)
 
 
@@ -110,7 +110,8 @@ def _slice(
     return dataset
 
 
-def _seg(sources: Sequence[Dataset], mask: BoolArray) -> hd.seg.Segmentation:
+def make_seg(sources: Sequence[Dataset], mask: BoolArray) -> hd.seg.Segmentation:
+    """A BINARY SEG of one segment; ``mask`` [slices, rows, columns] in the order of ``sources``."""
     segment = hd.seg.SegmentDescription(
         segment_number=1,
         segment_label="Tumour",

@@ -6,9 +6,8 @@ import hashlib
 from datetime import datetime
 from pathlib import Path
 
-from common.manifest import Provenance
 from lab_side.agent.outbox import SEG_FILE, Draft, Outbox, OutboxEntry
-from tests.support.jobs import NOW
+from tests.support.jobs import NOW, PROVENANCE
 
 SEG = b"seg"
 
@@ -35,15 +34,7 @@ def make_entry(
         size_bytes=len(SEG),
         frames=1,
         measurements=(),
-        provenance=Provenance(
-            profile="demo",
-            profile_version="1.0.0",
-            model_sha256="0" * 64,
-            device="cpu",
-            versions={},
-            stage_seconds={},
-            series_instance_uids=("1.2.3",),
-        ),
+        provenance=PROVENANCE,
         warnings=(),
         written_at=written_at,
     )

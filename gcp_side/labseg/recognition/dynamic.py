@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -67,13 +67,22 @@ class _Ordered:
 
 
 def _groups(series: Sequence[SeriesFacts]) -> list[list[SeriesFacts]]:
-    """Series of one geometry and timing, at least two of them; the likeliest group first."""
+    """Series of one geometry and timing, at least two of them; the likeliest group first.
+
+    Derived series (subtractions, mostly) only where there is no original group: a study that
+    was resampled or made anonymous may have nothing else.
+    """
+    plain = [item for item in series if not _OTHER.search(item.description)]
+    originals = _alike(item for item in plain if not item.derived)
+    groups = originals or _alike(item for item in plain if item.derived)
+    return sorted(groups, key=lambda group: (_rank(group), _ids(group)), reverse=True)
+
+
+def _alike(series: Iterable[SeriesFacts]) -> list[list[SeriesFacts]]:
     by_geometry: dict[object, list[SeriesFacts]] = defaultdict(list)
     for item in series:
-        if not item.derived and not _OTHER.search(item.description):
-            by_geometry[_geometry(item)].append(item)
-    groups = [group for group in by_geometry.values() if len(group) > 1]
-    return sorted(groups, key=lambda group: (_rank(group), _ids(group)), reverse=True)
+        by_geometry[_geometry(item)].append(item)
+    return [group for group in by_geometry.values() if len(group) > 1]
 
 
 def _geometry(item: SeriesFacts) -> object:

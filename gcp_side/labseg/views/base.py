@@ -33,6 +33,7 @@ from gcp_side.labseg.errors import (
     JobStateError,
     QueryRefusedError,
     SegmentationUnreadableError,
+    SeriesNotShownError,
     SubmissionRefusedError,
 )
 from gcp_side.labseg.parsers import ShallowJSONParser, check_size
@@ -44,10 +45,11 @@ PAGE_SIZE = 50
 LARGEST_PAGE = 200
 LARGEST_PAGE_NUMBER = 10**6
 
-_NOT_FOUND_CODES = ("orthanc-not-found", "series-missing")
+_NOT_FOUND_CODES = ("orthanc-not-found", "series-missing", "no-such-slice")
 _BAD_REQUESTS = (
     QueryRefusedError,
     SegmentationUnreadableError,
+    SeriesNotShownError,
     SeriesRefusedError,
     SubmissionRefusedError,
 )

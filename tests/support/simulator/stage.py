@@ -24,6 +24,8 @@ class Actor:
         self.body = body
         self.due = due
         self.go = _closed_gate()
+        self.back = _closed_gate()
+        """Its own: one that kills another within its step must not wake who waits for itself."""
         self.is_parked = False
         """Whether it waits for something to do: then it runs only when ``due``."""
         self.is_killed = False
@@ -40,7 +42,6 @@ class Stage:
     """Who has the baton."""
 
     def __init__(self) -> None:
-        self._back = _closed_gate()
         self._actors: list[Actor] = []
         self.current: Actor | None = None
         self.story: list[str] = []
@@ -61,7 +62,7 @@ class Stage:
         """Let an actor run to its next pause; raises what escaped from it, or that it hangs."""
         outer, self.current = self.current, actor
         actor.go.release()
-        if not self._back.acquire(timeout=TURN_LIMIT):
+        if not actor.back.acquire(timeout=TURN_LIMIT):
             actor.has_ended = True
             raise AssertionError(f"{actor.name} has not come back from its step")
         self.current = outer
@@ -80,7 +81,7 @@ class Stage:
         if actor is None:
             return
         if not actor.is_killed:
-            self._back.release()
+            actor.back.release()
             actor.go.acquire()
         if actor.is_killed:
             raise SimulatedCrash
@@ -117,7 +118,7 @@ class Stage:
             actor.failure = error
         finally:
             actor.has_ended = True
-            self._back.release()
+            actor.back.release()
 
 
 def _closed_gate() -> threading.Lock:

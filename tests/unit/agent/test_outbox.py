@@ -52,6 +52,16 @@ def test_a_locked_entry_is_no_defect_and_a_lock_that_the_disk_refuses_neither(
         pass
 
 
+def test_an_entry_that_another_process_has_delivered_is_locked_no_more(tmp_path: Path) -> None:
+    waiting = Outbox(tmp_path / "home")
+    entry = make_entry(waiting, tmp_path / "work")
+    waiting.remove(entry)
+    with pytest.raises(TransientError) as caught, entry.lock():
+        pass
+    assert caught.value.code == "outbox-delivered"
+    assert list(entry.folder.parent.iterdir()) == []
+
+
 def test_what_the_one_who_holds_the_lock_meets_is_not_the_locks_fault(tmp_path: Path) -> None:
     entry = make_entry(Outbox(tmp_path / "home"), tmp_path / "work")
     with pytest.raises(FileNotFoundError), entry.lock():

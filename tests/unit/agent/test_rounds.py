@@ -135,6 +135,18 @@ def test_a_seg_that_another_process_has_locked_keeps_no_other(scene: Scene) -> N
     assert scene.delivered == ["b", "a"]
 
 
+def test_a_seg_that_another_process_delivers_in_between_is_settled(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene.add("a", "b")
+    entries = scene.outbox.entries()
+    scene.outbox.remove(entries[0])
+    monkeypatch.setattr(scene.outbox, "entries", lambda: entries)
+    assert scene.run() == ["b"]
+    assert scene.delivered == ["a", "b"]
+    assert not scene.rounds.is_postponed
+
+
 def test_a_seg_that_orthanc_refuses_keeps_no_other(scene: Scene) -> None:
     scene.add("a", "b")
     scene.failing["a"] = OrthancRefusedError("No.")

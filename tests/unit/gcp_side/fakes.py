@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from io import BytesIO
@@ -117,6 +117,11 @@ class FakeOrthanc:
         if orthanc_id not in self.files:
             raise OrthancRefusedError("Not there.", code="orthanc-not-found")
         return self.files[orthanc_id]
+
+    def image_files(self, orthanc_ids: Sequence[str]) -> Iterator[tuple[str, bytes]]:
+        """Backwards, since the order in which files come means nothing."""
+        for one in reversed(orthanc_ids):
+            yield one, self.instance_file(one)
 
     def study_ids(self) -> list[str]:
         self.calls.append("study_ids")

@@ -51,8 +51,9 @@ class Row:
     def junk(self, text: str) -> str:
         """The address with every id replaced; not by ``reverse``, which would quote."""
         address = self.address
-        for value in self.arguments.values():
-            address = address.replace(value, text)
+        for name, value in self.arguments.items():
+            if name != "index":
+                address = address.replace(value, text)
         return address
 
     def call(self, client: Client, address: str | None = None) -> Any:
@@ -65,13 +66,20 @@ class Row:
 _SERIES = {"series_id": FOUR[0]}
 _STUDY = {"study_id": STUDY_ID}
 _JOB = {"request_id": UNKNOWN}
+_SEG = {"seg_instance_id": SEG_ID}
 _FOUR_IDS = {"sequence_series_ids": list(FOUR)}
 
 ROWS = (
     Row(name="segment", method="post", arguments=_SERIES, body=_FOUR_IDS, needs="add_job"),
     Row(name="request-local", method="post", arguments=_SERIES, body=_FOUR_IDS, needs="add_job"),
     Row(name="status", arguments=_JOB),
-    Row(name="frames", arguments={"seg_instance_id": SEG_ID}),
+    Row(name="frames", arguments=_SEG),
+    Row(name="overlay", arguments=_SEG),
+    Row(name="overlay-slice", arguments=_SEG | {"index": "2"}),
+    Row(name="labels", arguments=_SEG),
+    Row(name="geometry", arguments=_SERIES),
+    Row(name="volume", arguments=_SERIES),
+    Row(name="slice", arguments=_SERIES | {"index": "1"}),
     Row(name="health"),
     Row(name="agents"),
     Row(name="profiles"),

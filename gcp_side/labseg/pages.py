@@ -1,0 +1,57 @@
+"""The pages: the list of studies and the viewer. What they show comes from the REST interface."""
+
+from __future__ import annotations
+
+from django.contrib.auth.mixins import LoginRequiredMixin, PermissionRequiredMixin
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.views import View
+
+from common.manifest import is_orthanc_id
+from gcp_side.labseg.conf import get_conf
+
+
+class _Page(LoginRequiredMixin, PermissionRequiredMixin, View):
+    """Whoever may see requests may see the pages; a stranger is led to the login."""
+
+    permission_required = "labseg.view_job"
+    http_method_names = ("get", "head")
+
+    def has_permission(self) -> bool:
+        # A stranger is asked to log in; who is logged in and may not see this is refused.
+        self.raise_exception = self.request.user.is_authenticated
+        return super().has_permission()
+
+
+class StudyList(_Page):
+    """``GET /segmentation/``."""
+
+    def get(self, request: HttpRequest) -> HttpResponse:
+        """The list of studies."""
+        return render(
+            request,
+            "labseg/studies.html",
+            {"script": "labseg/studies.js", "config": {"api": _api_root()}},
+        )
+
+
+class StudyViewer(_Page):
+    """``GET /segmentation/studies/<study_id>/``."""
+
+    def get(self, request: HttpRequest, study_id: str) -> HttpResponse:
+        """The viewer of one study."""
+        if not is_orthanc_id(study_id):
+            raise Http404
+        return render(
+            request,
+            "labseg/study.html",
+            {
+                "script": "labseg/study.js",
+                "config": {"api": _api_root(), "study": study_id, "ohif": get_conf().ohif_url},
+            },
+        )
+
+
+def _api_root() -> str:
+    return reverse("labseg:studies").removesuffix("studies/")

@@ -1,0 +1,42 @@
+// The list of studies.
+import * as api from "./api.js";
+import { element, fill, stateName, volumes } from "./dom.js";
+
+const { gettext } = globalThis;
+const part = (id) => document.getElementById(id);
+const SIZE = 25;
+let number = 1;
+
+async function load() {
+  part("message").textContent = gettext("Loading…");
+  try {
+    const found = await api.get(`studies/?q=${encodeURIComponent(part("search").value)}&page=${number}&page_size=${SIZE}`);
+    part("rows").replaceChildren(...found.studies.map(row));
+    const pages = Math.max(1, Math.ceil(found.count / SIZE));
+    part("message").textContent = found.count ? fill(gettext("%(count)s studies · page %(page)s of %(pages)s"), { count: found.count, page: number, pages }) : gettext("No studies found.");
+    part("before").disabled = number <= 1;
+    part("after").disabled = number >= pages;
+    part("again").hidden = true;
+  } catch (error) {
+    part("rows").replaceChildren();
+    part("message").textContent = `${error.message} ${error.remedy ?? ""}`;
+    part("again").hidden = false;
+  }
+}
+
+function row(study) {
+  const latest = study.latest_request;
+  const name = String(study.patient_name).replaceAll("^", " ").split("=")[0];
+  return element("tr", {},
+    element("td", { text: study.date ?? "" }),
+    element("td", {}, element("a", { href: `${location.pathname}studies/${study.study_id}/`, text: name || study.patient_id || gettext("no name") })),
+    element("td", { text: study.patient_id }), element("td", { text: study.description }), element("td", { text: study.modalities.join(", ") }), element("td", { class: "right", text: study.series }),
+    element("td", {}, latest ? element("span", { class: `state is-${latest.state}`, text: stateName(latest.state) }) : "–", latest?.finished ? ` ${volumes(latest)}` : ""));
+}
+
+const turn = (by) => () => { number += by; load(); };
+part("before").addEventListener("click", turn(-1));
+part("after").addEventListener("click", turn(1));
+part("again").addEventListener("click", load);
+part("find").addEventListener("submit", (event) => { event.preventDefault(); number = 1; load(); });
+load();

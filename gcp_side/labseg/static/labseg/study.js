@@ -1,0 +1,318 @@
+// The page of a study: choose the series, send, watch, look at the result.
+import * as api from "./api.js";
+import { clock, element, fill, language, number, say, stateName, volumes } from "./dom.js";
+import { follow } from "./progress.js";
+import { planeTitle, Viewer } from "./viewer.js";
+
+const { gettext } = globalThis;
+const config = JSON.parse(document.getElementById("labseg-config").textContent);
+const part = (id) => document.getElementById(id);
+
+const page = { study: null, profiles: [], chosen: {}, shown: null, current: null, stop: null };
+const viewer = new Viewer(part("panes"), { onMove: showPosition });
+
+async function start() {
+  try {
+    const [offers, study] = await Promise.all([api.get("profiles/"), api.get(`studies/${config.study}/`)]);
+    page.profiles = offers.profiles;
+    take(study);
+    const latest = study.requests[0];
+    if (latest && !latest.finished) watch(latest);
+    else if (latest && latest.state !== "succeeded") showEnded(latest);
+    show(study.requests.find((one) => one.state === "succeeded") ?? null);
+  } catch (error) {
+    part("task").replaceChildren(failureCard(error.message, error.remedy, [button(gettext("Try again"), start)]));
+  }
+}
+
+function take(study) {
+  page.study = study;
+  page.chosen = Object.fromEntries(study.roles.map((one) => [one.role, one.series_id]));
+  const { patient_name: name, patient_id: id, date, description } = study.study;
+  part("study-title").textContent = [String(name).replaceAll("^", " ").split("=")[0], id, date, description].filter(Boolean).join("  ·  ");
+  const uid = study.requests[0]?.study_instance_uid;
+  part("ohif").hidden = !(config.ohif && uid);
+  if (config.ohif && uid) part("ohif").href = `${config.ohif}?StudyInstanceUIDs=${uid}`;
+  drawForm();
+  drawHistory();
+}
+
+// Sending -----------------------------------------------------------------------------
+
+const profile = () => page.profiles.find((one) => one.name === page.study.profile);
+
+function drawForm() {
+  const fields = page.study.roles.map((one) => roleField(one));
+  const profiles = page.profiles.length > 1 && element("label", { class: "field" }, element("span", { text: gettext("Profile") }),
+    element("select", { id: "profile", onchange: (event) => chooseProfile(event.target.value) },
+      ...page.profiles.map((one) => element("option", { value: one.name, selected: one.name === page.study.profile, text: say(one.title) }))));
+  part("form").replaceChildren(...[profiles || null, ...fields].filter(Boolean));
+  part("use").textContent = say(profile()?.intended_use);
+  drawButton();
+}
+
+function roleField(one) {
+  const unsure = one.confidence === "guess" || one.confidence === "none";
+  const select = element("select", { id: `role-${one.role}`, "aria-describedby": `why-${one.role}`, onchange: (event) => {
+    page.chosen[one.role] = event.target.value || null;
+    drawButton();
+    if (!page.shown) loadViewer();
+  } },
+  element("option", { value: "", text: gettext("— choose —") }),
+  ...page.study.series.filter((item) => item.modality === "MR").map((item) => element("option", {
+    value: item.series_id, selected: item.series_id === page.chosen[one.role],
+    text: `${item.number} · ${item.description || gettext("no description")} (${item.instances})`,
+  })));
+  const sureness = { certain: gettext("certain"), likely: gettext("likely"), guess: gettext("please check"), none: gettext("not recognised") }[one.confidence];
+  return element("div", { class: `field${unsure ? " is-unsure" : ""}` },
+    element("label", { for: `role-${one.role}`, text: say(one.title) }), select,
+    element("p", { class: "why", id: `why-${one.role}` }, element("b", { text: sureness }), language === "en" && one.evidence ? ` · ${one.evidence}` : null));
+}
+
+async function chooseProfile(name) {
+  try {
+    const study = await api.get(`studies/${config.study}/?profile=${encodeURIComponent(name)}`);
+    take(study);
+    if (!page.shown) loadViewer();
+  } catch (error) {
+    part("task").replaceChildren(failureCard(error.message, error.remedy, []));
+  }
+}
+
+function problem() {
+  const ids = Object.values(page.chosen);
+  if (ids.some((id) => !id)) return gettext("Choose a series for each role.");
+  if (new Set(ids).size < ids.length) return gettext("The same series is chosen twice.");
+  return "";
+}
+
+function drawButton() {
+  const busy = page.current && !page.current.finished;
+  const why = problem();
+  part("send").disabled = Boolean(busy || why);
+  part("send").textContent = page.study?.requests.some((one) => one.state === "succeeded") ? gettext("Segment again") : gettext("Segment tumour");
+  part("send-why").textContent = busy ? "" : why;
+}
+
+async function send() {
+  part("send").disabled = true;
+  try {
+    const sent = await api.post(`studies/${config.study}/segment/`, { profile: page.study.profile, series: page.chosen });
+    watch({ ...sent, state: sent.status, finished: false });
+  } catch (error) {
+    part("task").replaceChildren(failureCard(error.message, error.remedy, [button(gettext("Try again"), send)]));
+    drawButton();
+  }
+}
+
+// Progress ----------------------------------------------------------------------------
+
+const STEPS = () => [
+  ["waiting", gettext("Waiting"), []],
+  ["downloading", gettext("Download"), ["claimed", "downloading", "fetch"]],
+  ["inferring", gettext("Segmentation"), ["loading", "load", "read", "preprocess", "inferring", "infer", "restore"]],
+  ["uploading", gettext("Storing the result"), ["writing", "seg", "uploading", "upload", "delivering"]],
+];
+
+function watch(request) {
+  page.stop?.();
+  page.current = request;
+  drawButton();
+  drawProgress(request, null);
+  page.stop = follow(request.request_id, {
+    onState: (state, agents) => {
+      page.current = state;
+      if (state.finished) finished(state);
+      else drawProgress(state, agents);
+    },
+    onError: (error) => { part("task-error").textContent = `${error.message} ${gettext("Trying again.")}`; },
+  });
+}
+
+function sentence(state, agents) {
+  if (state.cancel_requested_at) return gettext("Cancelling …");
+  if (agents && !agents.online) {
+    return agents.last_seen ? fill(gettext("waiting: no agent online since %(time)s"), { time: clock(agents.last_seen) }) : gettext("waiting: no agent has ever been online");
+  }
+  if (agents) return fill(gettext("waiting: %(count)s agent(s) online"), { count: agents.online });
+  if (state.state !== "claimed") return gettext("waiting");
+  const stage = STEPS().find((one) => one[2].includes(state.stage))?.[0] ?? "";
+  const words = { downloading: gettext("downloading"), inferring: gettext("segmenting"), uploading: gettext("storing the result") };
+  const amount = state.total ? ` ${state.done}/${state.total}` : state.percent ? ` ${state.percent} %` : "";
+  return fill(gettext("%(what)s on %(agent)s"), { what: (words[stage] ?? (state.stage || gettext("starting"))) + amount, agent: state.agent });
+}
+
+function drawProgress(state, agents) {
+  const steps = STEPS();
+  const at = state.state === "claimed" ? Math.max(1, steps.findIndex((one) => one[2].includes(state.stage))) : 0;
+  const share = state.total ? state.done / state.total : state.percent / 100;
+  const text = sentence(state, agents);
+  if (!part("task-steps")) {
+    part("task").replaceChildren(element("section", { class: "card", "aria-label": gettext("Progress") },
+      element("p", { id: "task-text", role: "status" }), element("progress", { id: "task-bar", max: "100", "aria-label": gettext("Progress of this step") }),
+      element("ol", { id: "task-steps", class: "steps" }), element("p", { id: "task-error", class: "warning", role: "status" }),
+      button(gettext("Cancel"), cancel, { id: "cancel" })));
+  }
+  if (part("task-text").textContent !== text) part("task-text").textContent = text;
+  if (at && share >= 0) part("task-bar").value = 100 * share;
+  else part("task-bar").removeAttribute("value");
+  part("task-error").textContent = "";
+  part("task-steps").replaceChildren(...steps.map(([, title], index) => element("li", { class: index < at ? "is-done" : index === at ? "is-now" : "", "aria-current": index === at ? "step" : null, text: title })));
+  part("cancel").disabled = Boolean(state.cancel_requested_at);
+}
+
+async function cancel() {
+  part("cancel").disabled = true;
+  try {
+    await api.post(`requests/${page.current.request_id}/cancel/`);
+  } catch (error) {
+    part("task-error").textContent = `${error.message} ${error.remedy}`;
+    part("cancel").disabled = false;
+  }
+}
+
+async function finished(state) {
+  const study = await api.get(`studies/${config.study}/?profile=${encodeURIComponent(page.study.profile)}`).catch(() => null);
+  if (study) page.study = study;
+  drawHistory();
+  drawButton();
+  if (state.state !== "succeeded") return showEnded(state);
+  part("task").replaceChildren();
+  show(state);
+}
+
+function showEnded(state) {
+  const again = button(gettext("Retry"), async () => {
+    try {
+      const sent = await api.post(`requests/${state.request_id}/retry/`, {});
+      watch({ ...sent, state: sent.status ?? "pending", finished: false });
+    } catch (error) {
+      part("task").replaceChildren(failureCard(error.message, error.remedy, [button(gettext("Try again"), () => showEnded(state))]));
+    }
+  }, { id: "retry" });
+  const { reason, remedy, code } = state.failure ?? {};
+  const title = state.state === "cancelled" ? gettext("The request was cancelled.") : gettext("The segmentation failed.");
+  part("task").replaceChildren(failureCard(title, [api.messageOf(code, reason), remedy].filter(Boolean).join(" "), [again], state.state === "cancelled"));
+}
+
+function failureCard(title, text, actions, mild = false) {
+  return element("section", { class: `card ${mild ? "is-mild" : "is-failure"}`, role: "alert" }, element("b", { text: title }), element("p", { text: text ?? "" }), ...actions);
+}
+
+function button(text, act, attributes = {}) {
+  return element("button", { type: "button", class: "second", text, onclick: act, ...attributes });
+}
+
+// Result ------------------------------------------------------------------------------
+
+function show(request) {
+  page.shown = request;
+  drawResult();
+  drawHistory();
+  loadViewer();
+}
+
+function loadViewer() {
+  const roles = page.study.roles;
+  const ids = page.shown ? page.shown.series : roles.map((one) => ({ role: one.role, orthanc_id: page.chosen[one.role] }));
+  viewer.linked = ids.every((one) => one.role.startsWith("dce"));
+  const titles = new Map(page.profiles.flatMap((one) => one.roles).map((one) => [one.role, say(one.title)]));
+  const series = ids.slice(0, 4).map((one) => ({ id: one.orthanc_id, title: titles.get(one.role) ?? one.role }));
+  while (series.length < 4) series.push({ id: null, title: "" });
+  viewer.load(series, page.shown?.seg_instance_id).then(drawResult);
+}
+
+function drawResult() {
+  const box = part("result");
+  const request = page.shown;
+  box.hidden = !request;
+  if (!request) return;
+  const old = page.study.requests.find((one) => one.state === "succeeded")?.request_id !== request.request_id || (page.current && !page.current.finished);
+  part("previous").hidden = !old;
+  part("previous").textContent = fill(gettext("Previous result, %(time)s"), { time: clock(request.finished_at ?? request.updated_at) });
+  const measured = new Map((request.segments ?? []).map((one) => [one.number, one]));
+  const titles = new Map((page.profiles.find((one) => one.name === request.profile)?.segments ?? []).map((one) => [one.number, say(one.title)]));
+  const rows = (viewer.overlay?.segments ?? request.segments ?? []).map((one) => segmentRow(one, measured.get(one.number) ?? one, titles.get(one.number) ?? one.label));
+  part("segments").replaceChildren(...rows);
+  part("no-tumour").hidden = request.tumour_found !== false;
+  part("jump").disabled = !viewer.overlay?.centre;
+  if (viewer.overlayError) part("segments").append(element("tr", {}, element("td", { colspan: 3, class: "warning", text: viewer.overlayError.message })));
+}
+
+function segmentRow(one, measured, title) {
+  const tick = element("input", { type: "checkbox", id: `segment-${one.number}`, checked: !viewer.hidden.has(one.number), onchange: (event) => {
+    viewer.hidden[event.target.checked ? "delete" : "add"](one.number);
+    viewer.draw();
+  } });
+  const dot = element("i", { class: "dot" });
+  dot.style.backgroundColor = `rgb(${(one.colour ?? [255, 64, 64]).join()})`;
+  const longest = measured.longest_diameter_mm;
+  return element("tr", {}, element("td", {}, tick, element("label", { for: `segment-${one.number}` }, dot, title)),
+    element("td", { text: `${number(measured.volume_ml, 2)} ml` }), element("td", { text: longest == null ? "–" : `${number(longest, 1)} mm` }));
+}
+
+function drawHistory() {
+  const list = page.study?.requests ?? [];
+  part("history-box").hidden = !list.length;
+  part("history").replaceChildren(...list.map((one) => element("li", { class: page.shown?.request_id === one.request_id ? "is-shown" : "" },
+    element("span", { text: clock(one.submitted_at) }), element("span", { class: `state is-${one.state}`, text: stateName(one.state) }), element("span", { text: volumes(one) }),
+    one.state === "succeeded" ? button(gettext("Show"), () => show(one), { "aria-label": fill(gettext("Show the result of %(time)s"), { time: clock(one.submitted_at) }) }) : null)));
+}
+
+// Tools and keys ----------------------------------------------------------------------
+
+function showPosition() {
+  part("position").textContent = `${viewer.position} mm`;
+  const one = viewer.series[viewer.active];
+  const value = viewer.valueOf(one);
+  part("value").textContent = value == null ? "" : fill(gettext("value %(value)s"), { value: number(value, 0) });
+}
+
+function layout(name) {
+  for (const one of document.querySelectorAll("[data-layout]")) one.setAttribute("aria-pressed", String(one.dataset.layout === name));
+  viewer.setLayout(name);
+}
+
+function toggle(id, change) {
+  part(id).checked = !part(id).checked;
+  change(part(id).checked);
+  viewer.draw();
+}
+
+const overlayOn = (on) => { viewer.showOverlay = on; };
+const outlineOn = (on) => { viewer.showOutline = on; };
+const crossOn = (on) => { viewer.showCross = on; };
+
+document.addEventListener("keydown", (event) => {
+  if (event.target.matches("input:not([type=checkbox]), select, textarea") || part("keys").open) return;
+  const pane = viewer.panes.find((one) => one.box === document.activeElement);
+  if (event.ctrlKey || event.metaKey) return;
+  if (pane && viewer.voxel && viewer.key(pane, event)) {
+    event.preventDefault();
+    announce(pane);
+    return;
+  }
+  const act = {
+    1: () => layout("axial"), 2: () => layout("coronal"), 3: () => layout("sagittal"), 4: () => layout("mpr"),
+    t: () => viewer.jump(), o: () => toggle("overlay-on", overlayOn), l: () => toggle("outline-on", outlineOn), c: () => toggle("cross-on", crossOn), "?": () => part("keys").showModal(),
+  }[event.key.toLowerCase()];
+  if (act && !event.altKey) act();
+});
+
+let saying = 0;
+function announce(pane) {
+  clearTimeout(saying);
+  saying = setTimeout(() => { part("said").textContent = `${planeTitle(viewer.planeOf(pane))} ${pane.slice.textContent}`; }, 400);
+}
+
+part("send").addEventListener("click", send);
+part("jump").addEventListener("click", () => viewer.jump());
+part("reset").addEventListener("click", () => viewer.reset());
+part("help").addEventListener("click", () => part("keys").showModal());
+part("keys-close").addEventListener("click", () => part("keys").close());
+part("overlay-on").addEventListener("change", (event) => { overlayOn(event.target.checked); viewer.draw(); });
+part("outline-on").addEventListener("change", (event) => { outlineOn(event.target.checked); viewer.draw(); });
+part("cross-on").addEventListener("change", (event) => { crossOn(event.target.checked); viewer.draw(); });
+part("opacity").addEventListener("input", (event) => { viewer.opacity = Number(event.target.value) / 100; viewer.draw(); });
+for (const one of document.querySelectorAll("[data-layout]")) one.addEventListener("click", () => layout(one.dataset.layout));
+start();

@@ -1,0 +1,164 @@
+"""REST endpoints of the viewer: images of a series, and a SEG laid over it.
+
+Voxels are raw little-endian bytes, deflated on the way where the client takes it. They may be
+kept by the browser alone, and are asked for again with their ETag.
+"""
+
+from __future__ import annotations
+
+import gzip
+from typing import Any, NoReturn
+
+from django.http import HttpResponse, HttpResponseBase
+from django.urls import reverse
+from django.utils.cache import get_conditional_response, patch_vary_headers
+from django.utils.http import quote_etag, urlencode
+from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from gcp_side.labseg import orthanc
+from gcp_side.labseg.overlay import Overlay, load_overlay
+from gcp_side.labseg.views.base import LabsegView
+from gcp_side.labseg.volumes import DeflatedVoxels, load_geometry, load_slice, load_volume
+
+CACHE_CONTROL = "private, no-cache"
+"""Only in the browser, and never used without asking whether it is still right."""
+
+
+class AnyAccept(BaseContentNegotiation):
+    """An image element accepts images alone: errors are JSON all the same."""
+
+    def select_renderer(
+        self,
+        request: Request,  # noqa: ARG002
+        renderers: Any,
+        format_suffix: str | None = None,  # noqa: ARG002
+    ) -> tuple[Any, str]:
+        """The first, whatever the client would like."""
+        return renderers[0], renderers[0].media_type
+
+    def select_parser(self, request: Request, parsers: Any) -> NoReturn:
+        """These endpoints are only read."""
+        raise NotImplementedError
+
+
+class SeriesGeometryView(LabsegView):
+    """``GET …/series/<series_id>/geometry/``."""
+
+    def get(self, request: Request, series_id: str) -> Response:  # noqa: ARG002
+        """Shape, place, and what the values mean."""
+        geometry = load_geometry(series_id, orthanc.connect())
+        centre, width = geometry.window
+        return Response(
+            {
+                "success": True,
+                "series_id": series_id,
+                "shape": list(geometry.shape),
+                "affine": geometry.affine.ravel().tolist(),
+                "dtype": geometry.dtype.name,
+                "window": {"center": centre, "width": width},
+                "slope": geometry.slope,
+                "intercept": geometry.intercept,
+                "instances": geometry.instances,
+            }
+        )
+
+
+class SeriesVolumeView(LabsegView):
+    """``GET …/series/<series_id>/volume/``."""
+
+    content_negotiation_class = AnyAccept
+
+    def get(self, request: Request, series_id: str) -> HttpResponseBase:
+        """All voxels, [slices, rows, columns] in displayed order."""
+        return _voxels(request, load_volume(series_id, orthanc.connect()))
+
+
+class SeriesSliceView(LabsegView):
+    """``GET …/series/<series_id>/slices/<index>/``."""
+
+    content_negotiation_class = AnyAccept
+
+    def get(self, request: Request, series_id: str, index: int) -> HttpResponseBase:
+        """One slice, [rows, columns]."""
+        return _voxels(request, load_slice(series_id, index, orthanc.connect()))
+
+
+class SegmentationOverlay(LabsegView):
+    """``GET …/instances/<seg_instance_id>/overlay/[?series=<id>]``."""
+
+    def get(self, request: Request, seg_instance_id: str) -> Response:
+        """Segments, their measures and where they lie; the labels have an address of their own."""
+        overlay = _overlay(request, seg_instance_id)
+        labels = reverse("labseg:labels", args=[seg_instance_id])
+        return Response(
+            {
+                "success": True,
+                "series_id": overlay.series_id,
+                "shape": list(overlay.shape),
+                "affine": overlay.affine.ravel().tolist(),
+                "box": [list(side) for side in overlay.box],
+                "segments": list(overlay.segments),
+                "slices": list(overlay.slices),
+                "centre": None if overlay.centre is None else list(overlay.centre),
+                "labels_url": f"{labels}?{urlencode({'series': overlay.series_id})}",
+            }
+        )
+
+
+class SegmentationLabels(LabsegView):
+    """``GET …/instances/<seg_instance_id>/labels/[?series=<id>]``."""
+
+    content_negotiation_class = AnyAccept
+
+    def get(self, request: Request, seg_instance_id: str) -> HttpResponseBase:
+        """One byte a voxel of the overlay's box: the segment's number."""
+        overlay = _overlay(request, seg_instance_id)
+        return _octets(request, overlay.labels_gzip, tag=f"{seg_instance_id}-{overlay.series_id}")
+
+
+class SegmentationOverlaySlice(LabsegView):
+    """``GET …/instances/<seg_instance_id>/overlay/<index>.png[?series=<id>]``."""
+
+    content_negotiation_class = AnyAccept
+
+    def get(self, request: Request, seg_instance_id: str, index: int) -> HttpResponseBase:
+        """A displayed slice as a palette PNG."""
+        overlay = _overlay(request, seg_instance_id)
+        answer = HttpResponse(overlay.png(index), content_type="image/png")
+        answer["Cache-Control"] = CACHE_CONTROL
+        return answer
+
+
+def _overlay(request: Request, seg_instance_id: str) -> Overlay:
+    return load_overlay(
+        seg_instance_id,
+        series_id=request.query_params.get("series"),
+        orthanc=orthanc.connect(),
+    )
+
+
+def _voxels(request: Request, voxels: DeflatedVoxels) -> HttpResponseBase:
+    answer = _octets(request, voxels.gzipped, tag=voxels.tag)
+    answer["X-Shape"] = ",".join(str(size) for size in voxels.shape)
+    answer["X-Dtype"] = voxels.dtype.name
+    return answer
+
+
+def _octets(request: Request, gzipped: bytes, *, tag: str) -> HttpResponseBase:
+    takes_gzip = "gzip" in request.headers.get("Accept-Encoding", "")
+    etag = quote_etag(f"{tag}-gz" if takes_gzip else tag)
+    unchanged = get_conditional_response(request._request, etag=etag)
+    if unchanged is not None:
+        return unchanged
+    answer = HttpResponse(
+        gzipped if takes_gzip else gzip.decompress(gzipped),
+        content_type="application/octet-stream",
+    )
+    if takes_gzip:
+        answer["Content-Encoding"] = "gzip"
+    answer["ETag"] = etag
+    answer["Cache-Control"] = CACHE_CONTROL
+    patch_vary_headers(answer, ["Accept-Encoding"])
+    return answer
