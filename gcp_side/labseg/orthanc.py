@@ -148,11 +148,7 @@ class SiteOrthanc:
 
     def places(self, series_id: str) -> list[SlicePlace]:
         """As the protocol: one request, whatever the number of slices."""
-        answer = self._client.transport.call_json(
-            "POST",
-            "/tools/bulk-content",
-            body={"Resources": [series_id], "Level": "Instance", "Metadata": False},
-        )
+        answer = list(self._bulk([series_id], "Instance"))
         if not answer:
             raise SeriesRefusedError(
                 f"Orthanc has no series {series_id}.",
@@ -185,13 +181,13 @@ class SiteOrthanc:
         """As the protocol."""
         self._pinger.system()
 
-    def _bulk(self, study_ids: Sequence[str], level: str) -> Iterator[dict[str, Any]]:
-        """What ``/tools/bulk-content`` has below these studies, or of themselves."""
-        for study_id in study_ids:
-            _check_id(study_id)
-        for start in range(0, len(study_ids), STUDIES_A_REQUEST):
+    def _bulk(self, orthanc_ids: Sequence[str], level: str) -> Iterator[dict[str, Any]]:
+        """What ``/tools/bulk-content`` has below these studies or series, or of themselves."""
+        for one in orthanc_ids:
+            _check_id(one)
+        for start in range(0, len(orthanc_ids), STUDIES_A_REQUEST):
             body = {
-                "Resources": list(study_ids[start : start + STUDIES_A_REQUEST]),
+                "Resources": list(orthanc_ids[start : start + STUDIES_A_REQUEST]),
                 "Level": level,
                 "Metadata": False,
             }

@@ -156,9 +156,9 @@ class Courier:
         sent = _read_seg(entry)
         reply = self._client.upload(sent)
         md5, stored = self._read_back(reply.orthanc_id)
-        is_ours = md5 == hashlib.md5(sent, usedforsecurity=False).hexdigest()
+        is_as_sent = stored == sent and md5 == hashlib.md5(sent, usedforsecurity=False).hexdigest()
         measurements, frames = draft.measurements, draft.frames
-        if not is_ours or stored != sent:
+        if not is_as_sent:
             if not reply.already_stored:
                 raise OrthancUnavailableError("Orthanc has other bytes than it was sent.")
             measurements, frames = self._adopt(entry, stored)

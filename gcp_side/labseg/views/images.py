@@ -7,13 +7,13 @@ kept by the browser alone, and are asked for again with their ETag.
 from __future__ import annotations
 
 import gzip
-from typing import Any, NoReturn
+from typing import Any
 
 from django.http import HttpResponse, HttpResponseBase
 from django.urls import reverse
 from django.utils.cache import get_conditional_response, patch_vary_headers
 from django.utils.http import quote_etag, urlencode
-from rest_framework.negotiation import BaseContentNegotiation
+from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -26,7 +26,7 @@ CACHE_CONTROL = "private, no-cache"
 """Only in the browser, and never used without asking whether it is still right."""
 
 
-class AnyAccept(BaseContentNegotiation):
+class AnyAccept(DefaultContentNegotiation):
     """An image element accepts images alone: errors are JSON all the same."""
 
     def select_renderer(
@@ -37,10 +37,6 @@ class AnyAccept(BaseContentNegotiation):
     ) -> tuple[Any, str]:
         """The first, whatever the client would like."""
         return renderers[0], renderers[0].media_type
-
-    def select_parser(self, request: Request, parsers: Any) -> NoReturn:
-        """These endpoints are only read."""
-        raise NotImplementedError
 
 
 class SeriesGeometryView(LabsegView):

@@ -12,7 +12,7 @@ from __future__ import annotations
 import statistics
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,6 +27,7 @@ from common.ulid import new_ulid
 from infra.benches.moving.runs import Document
 from infra.benches.moving.scene import Scene
 from infra.debian import repository_root
+from infra.demo_servers import AGENT_IS_READY
 from infra.orthanc import OrthancServer
 from infra.phantom.case import make_case
 from infra.phantom.dicom import write_study
@@ -48,7 +49,6 @@ LIMIT_S = 900.0
 
 LOOK_EVERY_S = 0.05
 
-_READY = "Listening for jobs"
 _MIB = 1024 * 1024
 
 
@@ -95,6 +95,12 @@ class Lab:
             series=series,
         )
         return SiteDesk(self.bucket).submit(manifest).job_id
+
+    def wait_until_it_listens(self) -> None:
+        """Until its model is loaded."""
+        while AGENT_IS_READY not in self.agent.log.read_text(errors="replace"):
+            self._check()
+            time.sleep(LOOK_EVERY_S)
 
     def wait_for(self, jobs: Sequence[str]) -> dict[str, tuple[float, ResultManifest]]:
         """When each job's result was written, by the store's clock in seconds, and the result."""
@@ -196,7 +202,7 @@ def measure(
             folder=repository_root(),
         )
         lab = Lab(bucket=bucket, agent=agent, study=study)
-        _wait_until(lab, lambda: _READY in agent.log.read_text(errors="replace"))
+        lab.wait_until_it_listens()
         # The first job opens connections and warms the network up; it is not counted.
         lab.wait_for([lab.submit()])
         single = [lab.wait_for([lab.submit()]) for _ in range(alone)]
@@ -242,9 +248,3 @@ def _stages(result: ResultManifest) -> dict[str, float]:
     seconds = {} if result.provenance is None else dict(result.provenance.stage_seconds)
     fetch, upload = seconds.pop(FETCH), seconds.pop(UPLOAD)
     return {FETCH: fetch, "worker": sum(seconds.values()), UPLOAD: upload}
-
-
-def _wait_until(lab: Lab, is_so: Callable[[], bool]) -> None:
-    while not is_so():
-        lab._check()
-        time.sleep(LOOK_EVERY_S)
