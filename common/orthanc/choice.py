@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 import time
 import zlib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Iterable
 
 from common.orthanc.client import InstanceInfo
 
@@ -36,14 +36,19 @@ SHORT_S = 0.5
 class Probe:
     """Watches the first arrivals of a download; thread-safe."""
 
-    def __init__(self, missing: Collection[InstanceInfo], *, connections: int) -> None:
+    def __init__(self, *, connections: int) -> None:
         self._enough = ROUNDS * connections
-        self._remaining_bytes = sum(item.size_bytes for item in missing)
+        self._remaining_bytes = 0
         self._seen: list[InstanceInfo] = []
         self._first_at = self._last_at = 0.0
         self._bytes_after_first = 0
         self._is_decided = False
         self._lock = threading.Lock()
+
+    def add(self, missing: Iterable[InstanceInfo]) -> None:
+        """These are to come."""
+        with self._lock:
+            self._remaining_bytes += sum(item.size_bytes for item in missing)
 
     def note(self, item: InstanceInfo) -> None:
         """An instance has come."""

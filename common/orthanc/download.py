@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from common.durable import disk_errors
-from common.errors import SeriesRefusedError, TransientError
-from common.orthanc.client import InstanceInfo, OrthancClient
+from common.orthanc.client import OrthancClient
 from common.orthanc.crew import Crew, Progress
+from common.orthanc.files import InstanceFiles
+from common.orthanc.looks import Looks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +39,7 @@ def download_series(
     Raises
     ------
     SeriesRefusedError
-        ``series-missing``, ``series-incomplete``: Orthanc has fewer than expected.
+        ``series-missing``, ``series-incomplete``: Orthanc has another number than expected.
     TransientError
         ``series-changing``: an instance was added, deleted or replaced meanwhile; ``stopping``.
     LocalDiskError
@@ -46,34 +47,17 @@ def download_series(
 
     And as the client.
     """
-    inventory = client.inventory(series_ids)
-    _check_expected(inventory, expected)
     with disk_errors("No folder for the series"):
         folder.mkdir(parents=True, exist_ok=True)
-    targets = {item: folder / f"{item.orthanc_id}.dcm" for item in inventory}
-    Crew(client, targets, progress=progress, stop=stop).run()
-    if set(client.inventory(series_ids)) != set(inventory):
-        raise TransientError("The series changed during the download.", code="series-changing")
+    files = InstanceFiles(client, folder)
+    looks = Looks(client, series_ids, expected)
+    Crew(client.transport.settings, looks, files, progress=progress, stop=stop).run()
     return {
         series_id: DownloadedSeries(
-            files=tuple(path for item, path in targets.items() if item.series_id == series_id),
+            files=tuple(files.path(item) for item in looks.instances(series_id)),
             sop_instance_uids=frozenset(
-                item.sop_instance_uid for item in inventory if item.series_id == series_id
+                item.sop_instance_uid for item in looks.instances(series_id)
             ),
         )
-        for series_id in series_ids
+        for series_id in looks.series_ids
     }
-
-
-def _check_expected(inventory: Iterable[InstanceInfo], expected: Mapping[str, int | None]) -> None:
-    counts: dict[str, int] = {}
-    for item in inventory:
-        counts[item.series_id] = counts.get(item.series_id, 0) + 1
-    for series_id, count in expected.items():
-        if count is not None and counts[series_id] != count:
-            raise SeriesRefusedError(
-                f"Series {series_id} has {counts[series_id]} instances in Orthanc; "
-                f"{count} when it was submitted.",
-                code="series-incomplete",
-                remedy="Wait until the scanner has sent everything, then submit again.",
-            )

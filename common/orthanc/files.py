@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from common.durable import disk_errors
+from common.durable import disk_error, disk_errors
 from common.errors import OrthancUnavailableError
 from common.orthanc.archive import fetch_archive
 from common.orthanc.client import InstanceInfo, OrthancClient
@@ -16,35 +17,36 @@ _REFUSED = "The work folder refused a file"
 
 
 class InstanceFiles:
-    """The files of one download; thread-safe for different instances.
+    """The files of one download in ``folder``; thread-safe for different instances.
 
-    ``check`` is called between two pieces and raises where the download shall end.
+    ``check``, where a call takes it, is called between two pieces and raises where the
+    download shall end.
     """
 
-    def __init__(
-        self,
-        client: OrthancClient,
-        targets: Mapping[InstanceInfo, Path],
-        check: Callable[[], None],
-    ) -> None:
+    def __init__(self, client: OrthancClient, folder: Path) -> None:
         self._client = client
-        self._targets = targets
-        self._check = check
+        self._folder = folder
+        # Names as text: a Path for each of hundreds of files costs as much as its request.
+        self._base = os.path.join(folder, "")
         self._verify_md5 = client.transport.settings.verify_md5
+
+    def path(self, item: InstanceInfo) -> Path:
+        """Where an instance lies, or shall lie."""
+        return Path(self._name(item))
 
     def is_whole(self, item: InstanceInfo) -> bool:
         """Whether the file is there, in its full size."""
         try:
-            return self._targets[item].stat().st_size == item.size_bytes
+            return os.stat(self._name(item)).st_size == item.size_bytes
         except FileNotFoundError:
             return False
 
     def head(self, item: InstanceInfo, size: int) -> bytes:
         """The first bytes of a file that is there."""
-        with disk_errors(_REFUSED), self._targets[item].open("rb") as file:
+        with disk_errors(_REFUSED), open(self._name(item), "rb") as file:
             return file.read(size)
 
-    def fetch_one(self, item: InstanceInfo) -> None:
+    def fetch_one(self, item: InstanceInfo, check: Callable[[], None]) -> None:
         """Fetch one instance.
 
         Raises
@@ -54,16 +56,19 @@ class InstanceFiles:
         LocalDiskError
             The disk refused a write.
         """
-        part = self._targets[item].with_suffix(".part")
+        part = f"{self._base}{item.orthanc_id}.part"
         size = 0
-        with (
-            disk_errors(_REFUSED),
-            self._client.instance_pieces(item.orthanc_id) as pieces,
-            part.open("wb") as file,
-        ):
-            for piece in pieces:
-                self._check()
-                size += file.write(piece)
+        try:
+            with (
+                self._client.instance_pieces(item.orthanc_id) as pieces,
+                open(part, "wb", buffering=0) as file,
+            ):
+                for piece in pieces:
+                    check()
+                    _write_all(file.fileno(), piece)
+                    size += len(piece)
+        except OSError as error:
+            raise disk_error(_REFUSED, error) from error
         if size != item.size_bytes:
             raise OrthancUnavailableError(
                 f"An instance arrived with {size} of {item.size_bytes} bytes."
@@ -71,29 +76,44 @@ class InstanceFiles:
         self._keep(item, part)
 
     def fetch_archive(
-        self, items: Sequence[InstanceInfo], arrived: Callable[[InstanceInfo], None]
+        self,
+        items: Sequence[InstanceInfo],
+        arrived: Callable[[InstanceInfo], None],
+        check: Callable[[], None],
     ) -> None:
         """Fetch several as one archive; raises as :meth:`fetch_one`, and what came is kept."""
 
         def keep(item: InstanceInfo, path: Path) -> None:
-            self._check()
-            self._keep(item, path)
+            check()
+            self._keep(item, str(path))
             arrived(item)
 
-        folder = self._targets[items[0]].parent
         with disk_errors(_REFUSED):
-            fetch_archive(self._client, items, folder, keep, self._check)
+            fetch_archive(self._client, items, self._folder, keep, check)
 
-    def _keep(self, item: InstanceInfo, path: Path) -> None:
-        if self._verify_md5 and _md5(path) != self._client.instance_md5(item.orthanc_id):
+    def _name(self, item: InstanceInfo) -> str:
+        return f"{self._base}{item.orthanc_id}.dcm"
+
+    def _keep(self, item: InstanceInfo, part: str) -> None:
+        if self._verify_md5 and _md5(part) != self._client.instance_md5(item.orthanc_id):
             raise OrthancUnavailableError("An instance arrived with another MD5 than Orthanc's.")
-        with disk_errors(_REFUSED):
-            path.replace(self._targets[item])
+        try:
+            os.replace(part, self._name(item))
+        except OSError as error:
+            raise disk_error(_REFUSED, error) from error
 
 
-def _md5(path: Path) -> str:
+def _write_all(handle: int, data: bytes) -> None:
+    # The system may take less than it is given.
+    while written := os.write(handle, data):
+        if written == len(data):
+            return
+        data = data[written:]
+
+
+def _md5(path: str) -> str:
     digest = hashlib.md5(usedforsecurity=False)
-    with disk_errors(_REFUSED), path.open("rb") as file:
+    with disk_errors(_REFUSED), open(path, "rb") as file:
         while piece := file.read(_PIECE):
             digest.update(piece)
     return digest.hexdigest()

@@ -20,6 +20,9 @@ NAME_IN_ARCHIVE = "Zebrafinch Quixotia/MR"
 """As Orthanc's: a patient's name, which must not come to light."""
 
 
+SERIES_ID = orthanc_id(7)
+
+
 def part10(sop_instance_uid: str, content: bytes) -> bytes:
     """A DICOM file as far as its File Meta Information goes, then ``content``."""
     uid = sop_instance_uid.encode() + b"\0" * (len(sop_instance_uid) % 2)
@@ -37,6 +40,8 @@ class FakeOrthanc:
     files: dict[InstanceInfo, bytes] = field(default_factory=dict)
     alone: list[str] = field(default_factory=list)
     """Instances asked for one by one, in order."""
+    looks: list[tuple[str, int]] = field(default_factory=list)
+    """The series of each look at an inventory, and how many instances were asked for before."""
     archives: list[tuple[str, ...]] = field(default_factory=list)
     broken_answers: int = 0
     """So many answers break off in the middle."""
@@ -58,15 +63,16 @@ class FakeOrthanc:
 
     @property
     def series_id(self) -> str:
-        return orthanc_id(7)
+        """Of the first series."""
+        return SERIES_ID
 
-    def add(self, number: int, size: int = 3000) -> InstanceInfo:
+    def add(self, number: int, size: int = 3000, *, series_id: str = SERIES_ID) -> InstanceInfo:
         """Store one more instance."""
         uid = f"2.25.{1000 + number}"
         data = part10(uid, bytes([number % 256]) * size)
         info = InstanceInfo(
             orthanc_id=orthanc_id(100 + number),
-            series_id=self.series_id,
+            series_id=series_id,
             sop_instance_uid=uid,
             size_bytes=len(data),
             file_uuid=f"file-{number}",
@@ -79,8 +85,9 @@ class FakeOrthanc:
         data = self.files.pop(info)
         self.files[replace(info, file_uuid="another")] = data[:-1] + b"\xff"
 
-    def inventory(self, _series_ids: Sequence[str]) -> list[InstanceInfo]:
-        return list(self.files)
+    def inventory(self, series_ids: Sequence[str]) -> list[InstanceInfo]:
+        self.looks.extend((one, len(self.alone)) for one in series_ids)
+        return [info for info in self.files if info.series_id in series_ids]
 
     def instance_md5(self, instance_id: str) -> str:
         return hashlib.md5(self._data(instance_id), usedforsecurity=False).hexdigest()

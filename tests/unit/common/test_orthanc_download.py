@@ -23,6 +23,7 @@ from common.orthanc import OrthancClient, download_series
 from common.orthanc import choice as choice_module
 from common.orthanc.choice import Probe, archive_seconds
 from tests.support.fake_orthanc import NAME_IN_ARCHIVE, FakeOrthanc, part10
+from tests.support.jobs import orthanc_id
 
 HANG_S = 30.0
 """Nothing here waits: more means that it hangs."""
@@ -70,6 +71,25 @@ def test_every_instance_comes_once_and_progress_counts_up(tmp_path: Path, transf
         assert fake.alone == []
         assert sum(map(len, fake.archives)) == 50
         assert len(fake.archives) == 8
+
+
+def test_each_series_is_looked_at_before_its_first_file_and_after_its_last(tmp_path: Path) -> None:
+    fake = FakeOrthanc.with_series(3, transfer="pool", connections=1)
+    other = orthanc_id(8)
+    for number in range(10, 14):
+        fake.add(number, series_id=other)
+    reports: list[tuple[int, int]] = []
+    found = download_series(
+        cast("OrthancClient", fake),
+        [fake.series_id, other],
+        tmp_path,
+        expected={fake.series_id: 3, other: 4},
+        progress=lambda done, total: reports.append((done, total)),
+        stop=threading.Event(),
+    )
+    assert [len(found[one].files) for one in (fake.series_id, other)] == [3, 4]
+    assert fake.looks == [(fake.series_id, 0), (other, 0), (fake.series_id, 3), (other, 7)]
+    assert reports == [*((done, 7) for done in range(1, 8)), (7, 7)]
 
 
 def test_archives_are_bounded_in_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -298,7 +318,8 @@ def probe_after(
     """A probe that saw ``rate`` bytes per second, and how many instances it took."""
     clock = [0.0]
     monkeypatch.setattr("time.monotonic", lambda: clock[0])
-    probe = Probe(list(fake.files), connections=2)
+    probe = Probe(connections=2)
+    probe.add(fake.files)
     for number, item in enumerate(fake.files, start=1):
         clock[0] += item.size_bytes / rate
         probe.note(item)
