@@ -28,9 +28,6 @@ from gcp_side.labseg.slices import DisplayedSlices, displayed_order, not_on_grid
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
-_PNG_LEVEL = 1
-"""A mask of 57,600 pixels becomes some 700 bytes, in a tenth of the time of level 6."""
-
 Frames = list[dict[str, Any]]
 """``index``: slice in displayed order; ``mask_base64``: PNG, 8 bits, 0 or 255."""
 
@@ -157,11 +154,10 @@ def _png(mask: NDArray[np.bool_]) -> str:
     lines = np.zeros((rows, 1 + columns), np.uint8)
     lines[:, 1:][mask] = 255
     header = struct.pack(">LLBBBBB", columns, rows, 8, 0, 0, 0, 0)
-    chunks = (
-        (b"IHDR", header),
-        (b"IDAT", zlib.compress(lines.tobytes(), _PNG_LEVEL)),
-        (b"IEND", b""),
-    )
+    # Runs of one value: as small as with the defaults, in a quarter of the time.
+    deflate = zlib.compressobj(1, strategy=zlib.Z_RLE)
+    data = deflate.compress(lines.tobytes()) + deflate.flush()
+    chunks = ((b"IHDR", header), (b"IDAT", data), (b"IEND", b""))
     file = _PNG_SIGNATURE + b"".join(_chunk(name, data) for name, data in chunks)
     return base64.b64encode(file).decode("ascii")
 

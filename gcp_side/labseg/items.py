@@ -9,7 +9,7 @@ the bytes are big-endian, pydicom reads it: with the same answer, only later.
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Sized
 from typing import Any
 
 from pydicom.datadict import tag_for_keyword
@@ -87,7 +87,7 @@ def _picked(dataset: Dataset, wanted: Wanted) -> Item:
     found: Item = {}
     for keyword, what in wanted.items():
         value = dataset.get(keyword)
-        if value is None or (not isinstance(value, int) and not value):
+        if value is None or (isinstance(value, Sized) and not len(value)):
             continue
         if isinstance(what, Mapping):
             found[keyword] = [_picked(item, what) for item in value]
@@ -128,16 +128,19 @@ class _Walk:
                     found[keyword] = self._items(first, end, what)
                 else:
                     found[keyword] = what(self._data[first:end])
+                if len(found) == len(wanted):
+                    # An attribute is there but once: nothing more is to be found.
+                    break
         return found
 
     def _explicit(self, start: int, stop: int) -> Iterator[tuple[int, int, int]]:
         """Tag, start and end of each value."""
         while start < stop:
             group, element, vr, length = self._unpack(_HEAD, start, stop)
-            start += _HEAD.size
+            start += 8
             if vr in _LONG_VR:
                 (length,) = self._unpack(_LENGTH, start, stop)
-                start += _LENGTH.size
+                start += 4
             end = _end(start, length, stop)
             yield group << 16 | element, start, end
             start = end
@@ -146,7 +149,7 @@ class _Walk:
         """Tag, start and end of each value."""
         while start < stop:
             group, element, length = self._unpack(_HEAD_IMPLICIT, start, stop)
-            start += _HEAD_IMPLICIT.size
+            start += 8
             end = _end(start, length, stop)
             yield group << 16 | element, start, end
             start = end
