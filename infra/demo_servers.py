@@ -212,6 +212,7 @@ class DemoServers:
 def demo_environment(orthanc: OrthancServer, state: Path, profile: str) -> dict[str, str]:
     """Settings of site and agent but for the queue; see the README's table of variables."""
     return {
+        "DJANGO_SETTINGS_MODULE": "gcp_side.site.settings",
         "SEGRELAY_ORTHANC_URL": orthanc.url,
         "SEGRELAY_ORTHANC_USER": orthanc.user,
         "SEGRELAY_ORTHANC_PASSWORD": orthanc.password,

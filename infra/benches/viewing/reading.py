@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from io import BytesIO
 
 import highdicom as hd
@@ -110,7 +110,7 @@ def _file(orthanc: OrthancServer, seg_id: str) -> bytes:
         return _get(session, f"{orthanc.url}/instances/{seg_id}/file")
 
 
-OTHERS: Mapping[str, Reader] = {
+OTHERS: dict[str, Reader] = {
     "calls": call_per_frame,
     "calls-new": call_per_frame_new,
     "bits": bits_per_frame,
