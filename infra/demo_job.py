@@ -153,8 +153,10 @@ def _print_listing(listing: Listing, steps: tuple[QueueStep, ...], console: Cons
 
 def _stay(demo: Demo, console: Console) -> NoReturn:
     """Leave all running until Ctrl-C, or until a server ends by itself."""
-    _print_as_is(f"The site: {demo.servers.url}/admin/ user {demo.servers.user}", console)
-    _print_as_is(f"password {demo.servers.password} — Ctrl-C ends everything.", console)
+    servers = demo.servers
+    _print_as_is(f"The page: {servers.url}/segmentation/", console)
+    _print_as_is(f"Sign in as {servers.user} with the password {servers.password}", console)
+    _print_as_is(f"The admin: {servers.url}/admin/ — Ctrl-C ends everything.", console)
     while True:
         demo.servers.check_alive()
         time.sleep(_WATCH_S)

@@ -36,6 +36,16 @@ AGENT_IS_READY = "Listening for jobs"
 _MANAGE = "gcp_side/manage.py"
 
 
+ServerCommand = Callable[[str], Sequence[str]]
+"""The command of a server that listens at ``host:port``."""
+
+
+def development_server(address: str) -> Sequence[str]:
+    """Django's own."""
+    # --insecure serves the static files as well, which only matters on a private address.
+    return [sys.executable, _MANAGE, "runserver", "--noreload", "--insecure", address]
+
+
 class DemoError(SegRelayError):
     """A part of the demo did not do its work."""
 
@@ -76,7 +86,7 @@ class DemoServers:
         self._session = requests.Session()
         self._session.trust_env = False
 
-    def start_site(self) -> None:
+    def start_site(self, command: ServerCommand = development_server) -> None:
         """Make the database and a user, start the site and wait until it answers."""
         self.manage("migrate", "--verbosity", "0")
         self.manage(
@@ -88,10 +98,8 @@ class DemoServers:
             "demo@localhost",
             extra={"DJANGO_SUPERUSER_PASSWORD": self.password},
         )
-        address = self.url.removeprefix("http://")
-        # --insecure serves the static files as well, which only matters on a private address.
-        command = [sys.executable, _MANAGE, "runserver", "--noreload", "--insecure", address]
-        wait_until_ready(self._start("site", command), self._answers)
+        child = self._start("site", command(self.url.removeprefix("http://")))
+        wait_until_ready(child, self._answers)
         self._log_in()
 
     def start_agent(self) -> None:
@@ -108,6 +116,10 @@ class DemoServers:
         DemoError
             It answered with an error, or not at all.
         """
+        return self.answer(path).json()
+
+    def answer(self, path: str) -> requests.Response:
+        """The same, with its headers and whatever it is; raises as :meth:`get`."""
         try:
             answer = self._session.get(f"{self.url}/api/mri/segmentation/{path}", timeout=60)
         except requests.RequestException as error:
@@ -115,7 +127,7 @@ class DemoServers:
             raise DemoError(f"The site does not answer ({type(error).__name__}).") from None
         if answer.status_code != 200:
             raise DemoError(f"The site answered HTTP {answer.status_code} to {path}")
-        return answer.json()
+        return answer
 
     def labseg(self, *arguments: str) -> Any:
         """``manage.py labseg … --json``, its answer decoded.
@@ -200,6 +212,7 @@ class DemoServers:
 def demo_environment(orthanc: OrthancServer, state: Path, profile: str) -> dict[str, str]:
     """Settings of site and agent but for the queue; see the README's table of variables."""
     return {
+        "DJANGO_SETTINGS_MODULE": "gcp_side.site.settings",
         "SEGRELAY_ORTHANC_URL": orthanc.url,
         "SEGRELAY_ORTHANC_USER": orthanc.user,
         "SEGRELAY_ORTHANC_PASSWORD": orthanc.password,

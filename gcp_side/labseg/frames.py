@@ -7,6 +7,8 @@ a slice. The answer is kept in Django's cache: a stored SEG never changes under 
 from __future__ import annotations
 
 import base64
+import struct
+import zlib
 from collections.abc import Iterable
 from io import BytesIO
 from typing import Any
@@ -15,7 +17,6 @@ import numpy as np
 import pydicom
 from django.core.cache import caches
 from numpy.typing import NDArray
-from PIL import Image
 from pydicom.errors import InvalidDicomError
 
 from common.manifest import is_orthanc_id
@@ -24,6 +25,8 @@ from gcp_side.labseg.errors import SegmentationUnreadableError
 from gcp_side.labseg.orthanc import Orthanc, orthanc_id
 from gcp_side.labseg.segmentation import SegFrame, Segmentation, read_segmentation
 from gcp_side.labseg.slices import DisplayedSlices, displayed_order, not_on_grid, place_frames
+
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 Frames = list[dict[str, Any]]
 """``index``: slice in displayed order; ``mask_base64``: PNG, 8 bits, 0 or 255."""
@@ -146,6 +149,18 @@ def _merge(frames: Iterable[SegFrame], indices: Iterable[int]) -> dict[int, NDAr
 
 
 def _png(mask: NDArray[np.bool_]) -> str:
-    buffer = BytesIO()
-    Image.fromarray(np.where(mask, 255, 0).astype(np.uint8)).save(buffer, "PNG")
-    return base64.b64encode(buffer.getvalue()).decode("ascii")
+    """8 bits a pixel, 0 or 255 (PNG 11.2.2, 11.2.4); a mask needs none of the usual filters."""
+    rows, columns = mask.shape
+    lines = np.zeros((rows, 1 + columns), np.uint8)
+    lines[:, 1:][mask] = 255
+    header = struct.pack(">LLBBBBB", columns, rows, 8, 0, 0, 0, 0)
+    # Runs of one value: as small as with the defaults, in a quarter of the time.
+    deflate = zlib.compressobj(1, strategy=zlib.Z_RLE)
+    data = deflate.compress(lines.tobytes()) + deflate.flush()
+    chunks = ((b"IHDR", header), (b"IDAT", data), (b"IEND", b""))
+    file = _PNG_SIGNATURE + b"".join(_chunk(name, data) for name, data in chunks)
+    return base64.b64encode(file).decode("ascii")
+
+
+def _chunk(name: bytes, data: bytes) -> bytes:
+    return struct.pack(">L", len(data)) + name + data + struct.pack(">L", zlib.crc32(name + data))

@@ -9,7 +9,7 @@ from typing import Any
 
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.renderers import OpenApiJsonRenderer
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from drf_spectacular.views import SpectacularJSONAPIView
 from rest_framework.views import APIView
 
@@ -18,6 +18,14 @@ from gcp_side.labseg.models import State
 from gcp_side.labseg.recognition import Confidence
 from gcp_side.labseg.views.base import LARGEST_PAGE, PAGE_SIZE, LabsegView
 from gcp_side.labseg.views.frames import SegmentationFrames
+from gcp_side.labseg.views.images import (
+    SegmentationLabels,
+    SegmentationOverlay,
+    SegmentationOverlaySlice,
+    SeriesGeometryView,
+    SeriesSliceView,
+    SeriesVolumeView,
+)
 from gcp_side.labseg.views.lab import Agents, Health, Profiles
 from gcp_side.labseg.views.push import Push
 from gcp_side.labseg.views.requests import (
@@ -37,6 +45,8 @@ TEXT_OR_NULL: Schema = {"type": ["string", "null"]}
 TIME: Schema = {"type": "string", "format": "date-time"}
 TIME_OR_NULL: Schema = {"type": ["string", "null"], "format": "date-time"}
 WHOLE: Schema = {"type": "integer", "minimum": 0}
+NUMBER: Schema = {"type": "number"}
+BYTES: Schema = {"type": "string", "format": "binary"}
 WHOLE_OR_NULL: Schema = {"type": ["integer", "null"]}
 FLAG: Schema = {"type": "boolean"}
 
@@ -49,6 +59,11 @@ def ref(name: str) -> Schema:
 def array(of: Schema) -> Schema:
     """A list."""
     return {"type": "array", "items": of}
+
+
+def row(of: Schema, count: int) -> Schema:
+    """A list of just so many."""
+    return array(of) | {"minItems": count, "maxItems": count}
 
 
 def shape(**properties: Schema) -> Schema:
@@ -134,6 +149,21 @@ _STUDY = {
 }
 _ROLE = {"role": TEXT, "title": _TEXTS}
 
+_AFFINE = row(NUMBER, 16) | {
+    "description": "4 x 4, row by row: (column, row, slice, 1) to LPS millimetres"
+}
+_SHAPE = row(WHOLE, 3) | {"description": "slices, rows, columns, in displayed order"}
+_GEOMETRY = {
+    "series_id": TEXT,
+    "shape": _SHAPE,
+    "affine": _AFFINE,
+    "dtype": {"type": "string", "enum": ["uint16", "int16"]},
+    "window": shape(center=NUMBER, width=NUMBER),
+    "slope": NUMBER,
+    "intercept": NUMBER,
+    "instances": array(TEXT) | {"description": "Orthanc ids, in displayed order"},
+}
+
 COMPONENTS: dict[str, Schema] = {
     "Refusal": {
         "type": "object",
@@ -188,6 +218,14 @@ COMPONENTS: dict[str, Schema] = {
         online=FLAG,
         default=FLAG,
     ),
+    "OverlaySegment": shape(
+        number=WHOLE,
+        label=TEXT,
+        colour=row(WHOLE, 3) | {"description": "sRGB, 0 to 255"},
+        voxels=WHOLE,
+        volume_ml=NUMBER,
+        longest_diameter_mm={"type": ["number", "null"]},
+    ),
     "Event": shape(at=TIME, kind=TEXT, attempt=WHOLE, agent=TEXT, text=TEXT),
 }
 
@@ -218,7 +256,35 @@ _PAGING = [
     _query("page_size", f"{PAGE_SIZE} unless given, at most {LARGEST_PAGE}", int),
 ]
 
-_Endpoint = tuple[type[LabsegView], str, int, Schema | None, dict[str, Any]]
+_ON_SERIES = _query("series", "Orthanc id of a series on the same grid; the SEG's own unless given")
+_INDEX = OpenApiParameter(
+    "index", int, OpenApiParameter.PATH, description="slice in displayed order, from 0"
+)
+_UNLESS_CHANGED = OpenApiParameter(
+    "If-None-Match", str, OpenApiParameter.HEADER, description="the ETag of an earlier answer"
+)
+_OCTETS = (200, "application/octet-stream")
+_UNCHANGED = {304: OpenApiResponse(description="As before: the ETag is that of If-None-Match.")}
+
+
+def _told(name: str, description: str, code: int = 200) -> OpenApiParameter:
+    return OpenApiParameter(
+        name, str, OpenApiParameter.HEADER, description=description, response=[code]
+    )
+
+
+_ETAG = _told("ETag", "changes with the bytes; may be sent back in If-None-Match")
+_VOXELS_TOLD = [
+    _told("X-Shape", "sizes, separated by commas"),
+    _told("X-Dtype", "uint16 or int16, little-endian"),
+    _ETAG,
+    _UNLESS_CHANGED,
+]
+
+_Code = int | tuple[int, str]
+"""A status, with the media type where it is not JSON."""
+
+_Endpoint = tuple[type[LabsegView], str, _Code, Schema | None, dict[str, Any]]
 
 ENDPOINTS: tuple[_Endpoint, ...] = (
     (
@@ -315,6 +381,80 @@ ENDPOINTS: tuple[_Endpoint, ...] = (
             ]
         },
     ),
+    (
+        SeriesGeometryView,
+        "get",
+        200,
+        answer(**_GEOMETRY),
+        {"description": "Where the voxels of a series lie, and what their values mean."},
+    ),
+    (
+        SeriesVolumeView,
+        "get",
+        _OCTETS,
+        BYTES,
+        {
+            "description": "All voxels of a series, [slices, rows, columns]; deflated (gzip) "
+            "where the client takes it.",
+            "parameters": _VOXELS_TOLD,
+            "responses": _UNCHANGED,
+        },
+    ),
+    (
+        SeriesSliceView,
+        "get",
+        _OCTETS,
+        BYTES,
+        {
+            "description": "The voxels of one slice, [rows, columns], in the same form.",
+            "parameters": [_INDEX, *_VOXELS_TOLD],
+            "responses": _UNCHANGED,
+        },
+    ),
+    (
+        SegmentationOverlay,
+        "get",
+        200,
+        answer(
+            series_id=TEXT,
+            shape=_SHAPE,
+            affine=_AFFINE,
+            box=row(row(WHOLE, 2), 3)
+            | {"description": "half-open ranges of slices, rows, columns; empty without a voxel"},
+            segments=array(ref("OverlaySegment")),
+            slices=array(WHOLE) | {"description": "with a voxel, in displayed order"},
+            centre=or_null(row(WHOLE, 3))
+            | {"description": "slice, row, column amid the largest segment"},
+            labels_url=TEXT,
+        ),
+        {
+            "description": "A SEG on a series: its segments, measures, colours and place.",
+            "parameters": [_ON_SERIES],
+        },
+    ),
+    (
+        SegmentationLabels,
+        "get",
+        _OCTETS,
+        BYTES,
+        {
+            "description": "The segment's number of each voxel of the overlay's box, one byte "
+            "each; 0 is none, and where segments overlap the highest number is told.",
+            "parameters": [_ON_SERIES, _ETAG, _UNLESS_CHANGED],
+            "responses": _UNCHANGED,
+        },
+    ),
+    (
+        SegmentationOverlaySlice,
+        "get",
+        (200, "image/png"),
+        BYTES,
+        {
+            "description": "One slice as a palette PNG: an index is a segment's number, 0 is "
+            "transparent.",
+            "parameters": [_INDEX, _ON_SERIES],
+        },
+    ),
     (Push, "post", 204, None, {"request": {"application/json": {"type": "object"}}}),
 )
 
@@ -323,7 +463,8 @@ def describe() -> None:
     """Give every endpoint its description; once, when the addresses are loaded."""
     for view, method, code, schema, more in ENDPOINTS:
         refused: dict[Any, Any] = {"4XX": ref("Refusal"), "5XX": ref("Refusal")}
-        described = extend_schema(responses={code: schema} | refused, **more)
+        responses = {code: schema} | more.get("responses", {}) | refused
+        described = extend_schema(**more | {"responses": responses})
         function = getattr(view, method)
         # Where the project has not set DEFAULT_SCHEMA_CLASS, which other apps may need.
         function.kwargs = {"schema": AutoSchema}

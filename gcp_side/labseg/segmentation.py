@@ -6,20 +6,38 @@ Frames may come in any order, empty ones may be absent, several segments may sha
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
-from typing import Any
 
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
-from pydicom.uid import SegmentationStorage
+from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, SegmentationStorage
 
 from gcp_side.labseg.colour import srgb_of_cielab
 from gcp_side.labseg.errors import SegmentationUnreadableError
+from gcp_side.labseg.items import Item, decimals, identifier, items_of, unsigned_short
+
+_PLAIN = (ImplicitVRLittleEndian, ExplicitVRLittleEndian)
+
+_GROUP = {
+    "SegmentIdentificationSequence": {"ReferencedSegmentNumber": unsigned_short},
+    "PlanePositionSequence": {"ImagePositionPatient": decimals},
+    "PlaneOrientationSequence": {"ImageOrientationPatient": decimals},
+    "DerivationImageSequence": {
+        "SourceImageSequence": {"ReferencedSOPInstanceUID": identifier},
+    },
+}
+"""What is read of a frame's functional groups."""
+
+_REFERENCED_SERIES = {
+    "SeriesInstanceUID": identifier,
+    "ReferencedInstanceSequence": {"ReferencedSOPInstanceUID": identifier},
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,18 +95,20 @@ def read_segmentation(data: bytes) -> Segmentation:
     """
     try:
         dataset = pydicom.dcmread(BytesIO(data))
+        if dataset.get("SOPClassUID") != SegmentationStorage:
+            raise SegmentationUnreadableError(
+                "The instance is not a segmentation (SEG).",
+                code="not-a-segmentation",
+                remedy="Give the Orthanc id of a SEG instance.",
+            )
+        return _segmentation(dataset)
+    except SegmentationUnreadableError:
+        raise
     except InvalidDicomError:
         raise SegmentationUnreadableError("The file is not DICOM.", code="not-dicom") from None
-    if dataset.get("SOPClassUID") != SegmentationStorage:
-        raise SegmentationUnreadableError(
-            "The instance is not a segmentation (SEG).",
-            code="not-a-segmentation",
-            remedy="Give the Orthanc id of a SEG instance.",
-        )
-    try:
-        return _segmentation(dataset)
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError, RuntimeError) as error:
-        # The library's message could quote the file: only the kind is told.
+    except Exception as error:
+        # Bytes can be wrong in every way, and the library's message could quote them: only the
+        # kind is told.
         raise SegmentationUnreadableError(
             f"The segmentation cannot be read ({type(error).__name__}).",
             code="segmentation-broken",
@@ -97,8 +117,8 @@ def read_segmentation(data: bytes) -> Segmentation:
 
 def _segmentation(dataset: Dataset) -> Segmentation:
     masks = _masks(dataset)
-    groups: Sequence[Dataset] = dataset.PerFrameFunctionalGroupsSequence
-    shared = _first(dataset, "SharedFunctionalGroupsSequence") or Dataset()
+    groups = items_of(dataset, "PerFrameFunctionalGroupsSequence", _GROUP)
+    shared = next(iter(items_of(dataset, "SharedFunctionalGroupsSequence", _GROUP)), {})
     if len(groups) != len(masks):
         raise ValueError("functional groups and frames differ in number")
     return Segmentation(
@@ -137,6 +157,8 @@ def _masks(dataset: Dataset) -> NDArray[np.bool_]:
         raise SegmentationUnreadableError(
             "The segmentation is neither BINARY nor FRACTIONAL.", code="segmentation-type"
         )
+    if kind == "BINARY" and dataset.file_meta.TransferSyntaxUID in _PLAIN:
+        return _unpacked(dataset)
     pixels = dataset.pixel_array
     pixels = pixels.reshape(-1, dataset.Rows, dataset.Columns)
     if kind == "BINARY":
@@ -144,55 +166,63 @@ def _masks(dataset: Dataset) -> NDArray[np.bool_]:
     return np.asarray(2 * pixels.astype(np.uint16) >= int(dataset.MaximumFractionalValue))
 
 
-def _frame(group: Dataset, shared: Dataset, mask: NDArray[np.bool_]) -> SegFrame:
+def _unpacked(dataset: Dataset) -> NDArray[np.bool_]:
+    """Bits that follow each other from frame to frame, the lowest of a byte first (PS3.5 8.1.1).
+
+    Raises ValueError where they are too few.
+    """
+    if (dataset.BitsAllocated, dataset.SamplesPerPixel) != (1, 1):
+        raise ValueError("a BINARY segmentation without single bits")
+    shape = (int(dataset.NumberOfFrames), int(dataset.Rows), int(dataset.Columns))
+    packed = np.frombuffer(dataset.PixelData, np.uint8)
+    bits = np.unpackbits(packed, count=math.prod(shape), bitorder="little")
+    if len(packed) * 8 < len(bits):
+        raise ValueError("fewer bits than the frames need")
+    return bits.view(np.bool_).reshape(shape)
+
+
+def _frame(group: Item, shared: Item, mask: NDArray[np.bool_]) -> SegFrame:
     segment = _macro(group, shared, "SegmentIdentificationSequence")
-    if segment is None:
-        raise ValueError("a frame names no segment")
-    place = _macro(group, shared, "PlanePositionSequence")
-    plane = _macro(group, shared, "PlaneOrientationSequence")
     return SegFrame(
-        segment=int(segment.ReferencedSegmentNumber),
+        segment=segment["ReferencedSegmentNumber"],
         sources=_sources(group, shared),
-        position=_numbers(place, "ImagePositionPatient", 3),
-        orientation=_numbers(plane, "ImageOrientationPatient", 6),
+        position=_numbers(
+            _macro(group, shared, "PlanePositionSequence"), "ImagePositionPatient", 3
+        ),
+        orientation=_numbers(
+            _macro(group, shared, "PlaneOrientationSequence"), "ImageOrientationPatient", 6
+        ),
         mask=mask,
     )
 
 
-def _sources(group: Dataset, shared: Dataset) -> tuple[str, ...]:
-    holder = group if "DerivationImageSequence" in group else shared
+def _sources(group: Item, shared: Item) -> tuple[str, ...]:
+    keyword = "DerivationImageSequence"
     return tuple(
-        str(source.ReferencedSOPInstanceUID)
-        for derivation in holder.get("DerivationImageSequence") or ()
-        for source in derivation.get("SourceImageSequence") or ()
+        source["ReferencedSOPInstanceUID"]
+        for derivation in group.get(keyword) or shared.get(keyword, ())
+        for source in derivation.get("SourceImageSequence", ())
     )
 
 
 def _referenced_series(dataset: Dataset) -> dict[str, frozenset[str]]:
     return {
-        str(item.SeriesInstanceUID): frozenset(
-            str(instance.ReferencedSOPInstanceUID)
-            for instance in item.get("ReferencedInstanceSequence") or ()
+        item["SeriesInstanceUID"]: frozenset(
+            instance["ReferencedSOPInstanceUID"]
+            for instance in item.get("ReferencedInstanceSequence", ())
         )
-        for item in dataset.get("ReferencedSeriesSequence") or ()
+        for item in items_of(dataset, "ReferencedSeriesSequence", _REFERENCED_SERIES)
     }
 
 
-def _macro(group: Dataset, shared: Dataset, keyword: str) -> Dataset | None:
-    """A functional group of one frame, from the frame or shared by all."""
-    return _first(group, keyword) or _first(shared, keyword)
+def _macro(group: Item, shared: Item, keyword: str) -> Item:
+    """A functional group of one frame, from the frame or shared by all; empty without."""
+    items: list[Item] = group.get(keyword) or shared.get(keyword) or [{}]
+    return items[0]
 
 
-def _first(dataset: Dataset, keyword: str) -> Dataset | None:
-    items = dataset.get(keyword)
-    return items[0] if items else None
-
-
-def _numbers(dataset: Dataset | None, keyword: str, count: int) -> tuple[float, ...] | None:
-    value: Any = None if dataset is None else dataset.get(keyword)
-    if value is None:
-        return None
-    numbers = tuple(float(item) for item in value)
-    if len(numbers) != count:
+def _numbers(item: Item, keyword: str, count: int) -> tuple[float, ...] | None:
+    numbers: tuple[float, ...] | None = item.get(keyword)
+    if numbers is not None and len(numbers) != count:
         raise ValueError(f"{keyword} has not {count} numbers")
     return numbers

@@ -83,15 +83,16 @@ def place_frames(frames: Sequence[SegFrame], slices: DisplayedSlices) -> list[in
         ``not-on-grid``: a frame lies on no slice of the series, or is turned against it.
     """
     index_of = {item.sop_instance_uid: n for n, item in enumerate(slices.instances)}
-    tolerance = slices.tolerance_mm
     placed = []
     for frame in frames:
         index = _by_source(frame, index_of)
         if index is None:
             index = _by_position(frame, slices)
-        if index is None or not _lies_on(frame, index, slices, tolerance):
+        if index is None:
             raise not_on_grid()
         placed.append(index)
+    if not (_as_turned(frames, slices) and _as_placed(frames, placed, slices)):
+        raise not_on_grid()
     return placed
 
 
@@ -115,13 +116,18 @@ def _by_position(frame: SegFrame, slices: DisplayedSlices) -> int | None:
     return int(np.linalg.norm(slices.positions - frame.position, axis=1).argmin())
 
 
-def _lies_on(frame: SegFrame, index: int, slices: DisplayedSlices, tolerance: float) -> bool:
-    """Whether what the frame says of its place agrees with the slice; silence agrees."""
-    if frame.orientation is not None:
-        turned = np.abs(np.array(frame.orientation) - slices.orientation).max()
-        if not turned <= SAME_COSINE:
-            return False
-    if frame.position is None:
+def _as_turned(frames: Sequence[SegFrame], slices: DisplayedSlices) -> bool:
+    """Whether what the frames say of their orientation agrees; silence agrees."""
+    told = {frame.orientation for frame in frames if frame.orientation is not None}
+    off = np.array([*told, slices.orientation]) - slices.orientation
+    return bool(np.abs(off).max() <= SAME_COSINE)
+
+
+def _as_placed(frames: Sequence[SegFrame], placed: Sequence[int], slices: DisplayedSlices) -> bool:
+    """Whether what the frames say of their place agrees with their slices; silence agrees."""
+    told = [(i, frame.position) for i, frame in zip(placed, frames, strict=True) if frame.position]
+    if not told:
         return True
-    off = np.linalg.norm(slices.positions[index] - frame.position)
-    return bool(off <= tolerance)
+    indices, positions = zip(*told, strict=True)
+    off = np.linalg.norm(slices.positions[list(indices)] - np.array(positions), axis=1)
+    return bool((off <= slices.tolerance_mm).all())

@@ -1,4 +1,4 @@
-"""WSGI entry point: ``gunicorn gcp_side.site.wsgi``."""
+"""WSGI entry point: ``gunicorn -c python:gcp_side.site.gunicorn gcp_side.site.wsgi``."""
 
 from __future__ import annotations
 

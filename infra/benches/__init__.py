@@ -2,6 +2,7 @@
 
 ``queue``      the job queue: claims, cycles, history, latency (:mod:`infra.benches.queue`)
 ``transfer``   downloads and uploads over lines (:mod:`infra.benches.transfer`, ``moving``)
+``web``        frames, overlays, first image (:mod:`infra.benches.web`, ``viewing``)
 
 What they share:
 

@@ -145,15 +145,15 @@ def _voxels(request: Request, voxels: DeflatedVoxels) -> HttpResponseBase:
 def _octets(request: Request, gzipped: bytes, *, tag: str) -> HttpResponseBase:
     takes_gzip = "gzip" in request.headers.get("Accept-Encoding", "")
     etag = quote_etag(f"{tag}-gz" if takes_gzip else tag)
-    unchanged = get_conditional_response(request._request, etag=etag)
-    if unchanged is not None:
-        return unchanged
-    answer = HttpResponse(
-        gzipped if takes_gzip else gzip.decompress(gzipped),
-        content_type="application/octet-stream",
-    )
-    if takes_gzip:
-        answer["Content-Encoding"] = "gzip"
+    answer = get_conditional_response(request._request, etag=etag)
+    if answer is None:
+        answer = HttpResponse(
+            gzipped if takes_gzip else gzip.decompress(gzipped),
+            content_type="application/octet-stream",
+        )
+        if takes_gzip:
+            answer["Content-Encoding"] = "gzip"
+    # Also of an answer without a body (RFC 9110 15.4.5).
     answer["ETag"] = etag
     answer["Cache-Control"] = CACHE_CONTROL
     patch_vary_headers(answer, ["Accept-Encoding"])

@@ -5,6 +5,7 @@ The others keep contents in memory; SegRelay writes files, because another proce
 
 from __future__ import annotations
 
+import math
 import tempfile
 import time
 from pathlib import Path
@@ -12,11 +13,11 @@ from statistics import median
 
 from infra.benches.moving.runs import Document
 from infra.benches.moving.scene import Scene
-from infra.benches.moving.study import COLUMNS, ROWS, SERIES
+from infra.benches.moving.study import MATRIX, SERIES
 
 RUNS = 5
 
-_FILE = bytes(2 * ROWS * COLUMNS)
+_FILE = bytes(2 * math.prod(MATRIX))
 """An instance's pixels."""
 
 

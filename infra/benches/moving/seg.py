@@ -7,6 +7,7 @@ on 155 slices of 240 by 240 these are 465 frames of single bits, 3.6 MB, nearly 
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -23,8 +24,28 @@ SEGMENTS = {"Oedema": 28, "Enhancing tumour": 20, "Necrosis": 12}
 """Radius in the largest slice, in pixels; a third of it at the ends."""
 
 
-def write_seg(study: SyntheticStudy, path: Path) -> None:
-    """Write a SEG on the study's first series; the same bytes each time."""
+Shape = tuple[int, int, int]
+"""Slices, rows, columns."""
+
+Mask = npt.NDArray[np.uint8]
+
+MasksOf = Callable[[Shape], list[Mask]]
+"""A mask for each of :data:`SEGMENTS`, [slices, rows, columns]."""
+
+
+def spindles(shape: Shape) -> list[Mask]:
+    """One in another, as long as the series."""
+    return [_lesion(radius, *shape) for radius in SEGMENTS.values()]
+
+
+def write_seg(
+    study: SyntheticStudy,
+    path: Path,
+    *,
+    job: str = "bench",
+    masks_of: MasksOf = spindles,
+) -> None:
+    """Write a SEG on the study's first series; the same bytes each time for the same ``job``."""
     with tempfile.TemporaryDirectory(dir=path.parent) as folder:
         sources = []
         for number, image in enumerate(study.images(0)):
@@ -32,15 +53,16 @@ def write_seg(study: SyntheticStudy, path: Path) -> None:
             image.save_as(sources[-1], enforce_file_format=True)
         reference = read_series(sources)
     origin = SegOrigin(
-        job_key="bench",
+        job_key=job,
         created_at=datetime(2026, 1, 1, tzinfo=timezone.utc),
         profile=_profile(),
         model_sha256="0" * 64,
         software_version="bench",
     )
     slices, rows, columns = reference.voxels.shape
-    masks = [_lesion(radius, slices, rows, columns) for radius in SEGMENTS.values()]
-    build_seg(masks, reference, [reference], origin).save_as(path, enforce_file_format=True)
+    build_seg(masks_of((slices, rows, columns)), reference, [reference], origin).save_as(
+        path, enforce_file_format=True
+    )
 
 
 def _profile() -> Profile:
@@ -52,12 +74,12 @@ def _profile() -> Profile:
     return demo.model_copy(update={"segments": segments})
 
 
-def _lesion(radius: int, slices: int, rows: int, columns: int) -> npt.NDArray[np.uint8]:
+def _lesion(radius: int, slices: int, rows: int, columns: int) -> Mask:
     """A spindle along the slices; its outline and its middle waver from slice to slice."""
     z = np.arange(slices)[:, None, None]
     y = np.arange(rows)[:, None] - rows / 2 - 9 * np.sin(z / 11)
     x = np.arange(columns) - columns / 2 - 7 * np.cos(z / 17)
     size = radius * (1 / 3 + 2 / 3 * np.sin(np.pi * (z + 0.5) / slices))
     outline = size * (1 + 0.15 * np.sin(5 * np.arctan2(y, x) + z / 5))
-    mask: npt.NDArray[np.uint8] = (np.hypot(y, x) <= outline).astype(np.uint8)
+    mask: Mask = (np.hypot(y, x) <= outline).astype(np.uint8)
     return mask

@@ -25,7 +25,7 @@ from infra.orthanc import OrthancServer
 Pixels = npt.NDArray[np.uint16]
 
 SERIES = 4
-ROWS = COLUMNS = 240
+MATRIX = (240, 240)
 
 TISSUE, TISSUE_NOISE = 600.0, 100.0
 """Mean and standard deviation of pixel values."""
@@ -85,11 +85,16 @@ class SyntheticStudy:
         ``noisy`` or ``black``.
     instances:
         In each series.
+    matrix:
+        Rows and columns.
     """
 
-    def __init__(self, kind: str, *, instances: int, seed: int) -> None:
-        self._what = (kind, instances, seed)
+    def __init__(
+        self, kind: str, *, instances: int, seed: int, matrix: tuple[int, int] = MATRIX
+    ) -> None:
+        self._what = (kind, instances, matrix, seed)
         self._instances = instances
+        self._matrix = matrix
         self._is_noisy = kind == "noisy"
 
     def uid(self, *what: str | int) -> UID:
@@ -117,7 +122,7 @@ class SyntheticStudy:
         image.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
         image.ImagePositionPatient = [0, 0, position]
         image.PixelSpacing, image.SliceThickness = [1, 1], 1
-        image.Rows, image.Columns = ROWS, COLUMNS
+        image.Rows, image.Columns = self._matrix
         image.SamplesPerPixel, image.PhotometricInterpretation = 1, "MONOCHROME2"
         image.BitsAllocated = image.BitsStored = 16
         image.HighBit, image.PixelRepresentation = 15, 0
@@ -126,16 +131,14 @@ class SyntheticStudy:
 
     def _pixels(self, series: int, position: int) -> Pixels:
         rng = np.random.default_rng([self._what[-1], series, position])
-        shape = (ROWS, COLUMNS)
         if self._is_noisy:
-            return rng.integers(0, 1 << 16, shape, dtype=np.uint16)
-        tissue = rng.normal(TISSUE, TISSUE_NOISE, shape).clip(1)
-        return np.where(_ellipse(position, self._instances), tissue, 0).astype(np.uint16)
+            return rng.integers(0, 1 << 16, self._matrix, dtype=np.uint16)
+        tissue = rng.normal(TISSUE, TISSUE_NOISE, self._matrix).clip(1)
+        return np.where(self._ellipse(position), tissue, 0).astype(np.uint16)
 
-
-def _ellipse(position: int, slices: int) -> npt.NDArray[np.bool_]:
-    z = (2 * position + 1) / slices - 1
-    y = np.linspace(-1, 1, ROWS)[:, None]
-    x = np.linspace(-1, 1, COLUMNS)
-    inside: npt.NDArray[np.bool_] = x**2 + y**2 + z**2 <= TISSUE_REACH**2
-    return inside
+    def _ellipse(self, position: int) -> npt.NDArray[np.bool_]:
+        z = (2 * position + 1) / self._instances - 1
+        y = np.linspace(-1, 1, self._matrix[0])[:, None]
+        x = np.linspace(-1, 1, self._matrix[1])
+        inside: npt.NDArray[np.bool_] = x**2 + y**2 + z**2 <= TISSUE_REACH**2
+        return inside

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,11 +11,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+from django.core.cache import caches
+from drf_spectacular.drainage import GENERATOR_STATS, reset_generator_stats
 from drf_spectacular.validation import validate_schema
 from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
+from pydicom.dataset import Dataset
 from rest_framework.test import APIClient
 
 from gcp_side.labseg.openapi import ENDPOINTS
+from tests.support.dicom_series import make_affine
 from tests.unit.gcp_side.fakes import (
     FOUR,
     OFFER,
@@ -27,11 +32,23 @@ from tests.unit.gcp_side.fakes import (
     MadeFrame,
     as_file,
     seg_dataset,
+    series_id,
 )
+from tests.unit.gcp_side.image_series import store_images, write_images
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 ROOT = "/api/mri/segmentation"
+
+IMAGES = {
+    "series/{series_id}/geometry/": "application/json",
+    "series/{series_id}/volume/": "application/octet-stream",
+    "series/{series_id}/slices/{index}/": "application/octet-stream",
+    "instances/{seg_instance_id}/overlay/": "application/json",
+    "instances/{seg_instance_id}/labels/": "application/octet-stream",
+    "instances/{seg_instance_id}/overlay/{index}.png": "image/png",
+}
+"""By address: the media type of the answer."""
 
 
 @pytest.fixture
@@ -48,6 +65,29 @@ def test_it_is_valid_and_tells_of_every_endpoint(schema: Any) -> None:
     # Two addresses lead to one view.
     assert len(operations) == len(ENDPOINTS) + 1
     assert all(path.startswith(f"{ROOT}/") for path in schema["paths"])
+
+
+def test_nothing_about_it_is_guessed(client: APIClient, orthanc: FakeOrthanc) -> None:
+    """The package warns of what it cannot find out, and then writes something."""
+    reset_generator_stats()
+    assert client.get(f"{ROOT}/schema/").status_code == 200
+    assert not GENERATOR_STATS._warn_cache
+    assert not GENERATOR_STATS._error_cache
+
+
+def test_every_image_endpoint_is_described(schema: Any) -> None:
+    for address, media in IMAGES.items():
+        told = schema["paths"][f"{ROOT}/{address}"]["get"]
+        assert told["description"]
+        ok = told["responses"]["200"]
+        assert list(ok["content"]) == [media]
+        if media == "application/octet-stream":
+            assert "304" in told["responses"]
+            assert "ETag" in ok["headers"]
+        names = {item["name"] for item in told["parameters"] if item["in"] == "path"}
+        assert names == set(re.findall(r"{(\w+)}", address))
+        for item in told["parameters"]:
+            assert item.get("description") or item["in"] == "path"
 
 
 def check(schema: Any, address: str, method: str, answer: Any) -> None:
@@ -96,6 +136,32 @@ def test_the_answers_are_as_described(
         done: Any = client.post(f"{ROOT}/requests/{again}/{verb}/", {}, format="json")
         assert done.status_code == code
         check(schema, f"requests/{{request_id}}/{verb}/", "post", done)
+
+
+def test_the_images_answers_are_as_described(
+    client: APIClient, schema: Any, orthanc: FakeOrthanc
+) -> None:
+    store_images(orthanc, write_images(np.ones((3, 2, 3), np.uint16), make_affine()), range(3))
+    grid = Grid(slices=3, rows=2, columns=3)
+    empty = MadeFrame(segment=1, index=1, mask=np.zeros((2, 3), bool))
+    full = MadeFrame(segment=1, index=1, mask=np.ones((2, 3), bool))
+    for frame in (empty, full):
+        seg = seg_dataset(grid, [frame], sources=False, positions=False)
+        place, source = orthanc.slices[series_id(0)][1], Dataset()
+        source.ReferencedSOPInstanceUID = place.sop_instance_uid
+        derivation = Dataset()
+        derivation.SourceImageSequence = [source]
+        seg.PerFrameFunctionalGroupsSequence[0].DerivationImageSequence = [derivation]
+        del seg.SharedFunctionalGroupsSequence
+        orthanc.files[SEG_ID] = as_file(seg)
+        caches["segmentations"].clear()
+        for address, media in IMAGES.items():
+            path = address.format(series_id=series_id(0), seg_instance_id=SEG_ID, index=1)
+            got: Any = client.get(f"{ROOT}/{path}")
+            assert got.status_code == 200
+            assert got["Content-Type"] == media
+            if media == "application/json":
+                check(schema, address, "get", got)
 
 
 def test_refusals_are_as_described(client: APIClient, schema: Any) -> None:

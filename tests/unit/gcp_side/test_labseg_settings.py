@@ -24,6 +24,9 @@ from infra.certificates import Authority
 ROOT = Path(__file__).resolve().parents[3]
 MANAGE = ROOT / "gcp_side" / "manage.py"
 SECRET = "a-secret-key-of-the-tests-that-is-long-enough-and-has-0123456789-digits"
+# The checks of the models ask the database what it can do.
+pytestmark = pytest.mark.django_db
+
 PASSWORD = "hunter2-orthanc"
 HTTPS = "https://orthanc.example.org"
 

@@ -1,0 +1,18 @@
+"""Settings of gunicorn: ``gunicorn -c python:gcp_side.site.gunicorn gcp_side.site.wsgi``.
+
+Volumes are kept in a process's memory, so a few threads in few processes serve best; the page
+asks once a second and holds no connection.
+"""
+
+from __future__ import annotations
+
+worker_class = "gthread"
+workers = 2
+threads = 8
+
+timeout = 120
+"""Seconds; a volume of a large series over a slow line to Orthanc takes some."""
+
+accesslog = "-"
+access_log_format = '%(h)s %(t)s "%(m)s %(U)s %(H)s" %(s)s %(b)s %(M)s ms'
+"""The path without its query, and no referrer: a search (``?q=``) may be a patient's name."""

@@ -1,0 +1,143 @@
+"""The web bench: its parts, and the structure of its report; never how fast anything is."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import requests
+import SimpleITK
+
+from infra.benches import web
+from infra.benches.report import as_expected
+from infra.benches.viewing import frames, niivue
+from infra.benches.viewing.browser import CHROMIUM
+from infra.benches.viewing.first import LEFT_OUT
+from infra.benches.viewing.frames import OURS
+from infra.benches.viewing.reading import OTHERS
+from infra.benches.viewing.scene import SEG_KINDS, SHAPES, Plan, Scene
+from infra.benches.viewing.study import Phases, tumour
+from infra.benches.viewing.table import CONTENDERS, OVERLAYS, SIZES
+
+SHAPE = (12, 48, 40)
+TINY = Plan(rounds=1, peers=False, seed=1, shapes=dict.fromkeys(SHAPES, SHAPE))
+
+
+def test_the_tumour_is_three_shells_one_in_another() -> None:
+    oedema, enhancing, necrosis = tumour((80, 90, 100), seed=1)
+    assert 60_000 < oedema.sum() < 90_000
+    for outer, inner in ((oedema, enhancing), (enhancing, necrosis)):
+        assert 0 < inner.sum() < outer.sum()
+        assert not (inner > outer).any()
+
+
+def test_the_volumes_of_niivue_are_the_phases(tmp_path: Path) -> None:
+    script = tmp_path / "script.js"
+    script.write_text("")
+    phases = Phases(SHAPE, seed=1)
+    (tmp_path / "site").mkdir()
+    niivue.write_site(tmp_path / "site", script, phases)
+    for series in range(4):
+        image = SimpleITK.ReadImage(str(tmp_path / "site" / f"{series}.nii.gz"))
+        voxels = [np.frombuffer(one.PixelData, "<u2") for one in phases.images(series)]
+        np.testing.assert_array_equal(SimpleITK.GetArrayFromImage(image), np.reshape(voxels, SHAPE))
+        assert np.allclose(image.GetOrigin(), 0)
+        assert np.allclose(image.GetDirection(), np.eye(3).ravel())
+
+
+def test_its_page_is_served_on_loopback(tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text(niivue.PAGE)
+    with niivue.serve(tmp_path) as address:
+        assert requests.get(address, timeout=30).text == niivue.PAGE
+    assert niivue.PAGE.count("<canvas>") == 4
+
+
+def test_why_there_is_no_niivue_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    assert niivue.fetch(tmp_path) == (None, "npm is not installed")
+    monkeypatch.setattr(shutil, "which", lambda name: "/bin/false")
+    assert niivue.fetch(tmp_path) == (None, "npm pack failed (CalledProcessError)")
+
+    def another(command: list[str], **_: Any) -> None:
+        Path(command[-1], "niivue.tgz").write_bytes(gzip.compress(b"another package"))
+
+    monkeypatch.setattr(subprocess, "run", another)
+    found, reason = niivue.fetch(tmp_path)
+    assert (found, "not the one" in reason) == (None, True)
+    kept = tmp_path / niivue.VERSION / niivue.SCRIPT
+    kept.parent.mkdir()
+    kept.write_text("script")
+    assert niivue.fetch(tmp_path) == (kept, "")
+
+
+@pytest.mark.parametrize(
+    ("figure", "good", "bad"),
+    [
+        ("frames_cold_vs_calls", 15.0, 14.9),
+        ("frames_cached_ms", 50.0, 50.1),
+        ("overlay_kib", 15.0, 15.1),
+        ("first_image_vs_niivue", 5.0, 4.9),
+    ],
+)
+def test_what_is_expected_is_compared_the_right_way_round(
+    figure: str, good: float, bad: float
+) -> None:
+    assert as_expected(web.EXPECTED, {figure: good})[figure] is True
+    assert as_expected(web.EXPECTED, {figure: bad})[figure] is False
+    assert as_expected(web.EXPECTED, {figure: None})[figure] is None
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    if not CHROMIUM.exists():
+        pytest.skip("Chromium is not installed")
+    return web.measure(TINY, tmp_path_factory.mktemp("bench"))
+
+
+def test_a_tiny_run_has_every_figure(report: dict[str, Any]) -> None:
+    assert set(report["as_expected"]) == set(web.EXPECTED)
+    assert set(report["frames"]["contenders"]) == {*OURS, *OTHERS} == set(CONTENDERS)
+    assert report["frames"]["frames"] == 3 * SHAPE[0]
+    assert set(report["overlay"]) == set(SEG_KINDS) == set(OVERLAYS)
+    for row in report["overlay"].values():
+        assert 0 < row["labels_kib"] < row["page_kib"]
+        assert row["png_kib"] > 0
+    assert set(report["first_image"]) == set(SIZES) == set(SHAPES)
+    for row in report["first_image"].values():
+        assert (row["shape"], row["ours_runs"], row["ours_ms"] > 0) == ([4, *SHAPE], 1, True)
+    assert report["machine"]["cores"] > 0
+
+
+def test_without_niivue_its_figure_is_null_and_the_reason_is_told(report: dict[str, Any]) -> None:
+    assert report["first_image_vs_niivue"] is None
+    assert report["as_expected"]["first_image_vs_niivue"] is None
+    assert report["niivue"] == {"version": None, "reason": LEFT_OUT}
+
+
+def test_whoever_finds_something_else_is_found_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(OTHERS, "bits", lambda *_: (1, 0))
+    with Scene(TINY, tmp_path) as scene:
+        seg_id = scene.store_seg("brats", "tumour", "test")
+        with pytest.raises(RuntimeError, match="bits found 1"):
+            frames._other(scene, "bits", seg_id, 36, 1000)
+
+
+def test_json_is_one_object_and_the_table_names_everybody(
+    report: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(web, "measure", lambda plan, folder: report)
+    assert web.main(["--json", "--quick"]) == 0
+    assert json.loads(capsys.readouterr().out) == json.loads(json.dumps(report))
+    assert web.main([]) == 0
+    text = re.sub(r"\s+", " ", capsys.readouterr().out)
+    for name in (*web.EXPECTED, *CONTENDERS.values(), *OVERLAYS.values(), LEFT_OUT):
+        assert name in text
