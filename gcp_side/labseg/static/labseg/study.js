@@ -1,7 +1,7 @@
 // The page of a study: choose the series, send, watch, look at the result.
 import * as api from "./api.js";
-import { clock, element, fill, language, number, say, stateName, volumes } from "./dom.js";
-import { follow } from "./progress.js";
+import { clock, element, fill, number, profileTitle, roleTitle, say, stateName, volumes } from "./dom.js";
+import { follow, patience } from "./progress.js";
 import { planeTitle, Viewer } from "./viewer.js";
 
 const { gettext } = globalThis;
@@ -10,24 +10,40 @@ const part = (id) => document.getElementById(id);
 
 const page = { study: null, profiles: [], chosen: {}, shown: null, current: null, stop: null };
 const viewer = new Viewer(part("panes"), { onMove: showPosition });
+const starting = patience(start);
+const looking = patience(loadViewer);
 
 async function start() {
   try {
-    const [offers, study] = await Promise.all([api.get("profiles/"), api.get(`studies/${config.study}/`)]);
+    const [offers, usual] = await Promise.all([api.get("profiles/"), api.get(`studies/${config.study}/`)]);
     page.profiles = offers.profiles;
+    const study = await withLastProfile(usual);
+    starting.done();
+    part("task").replaceChildren();
     take(study);
     const latest = study.requests[0];
     if (latest && !latest.finished) watch(latest);
     else if (latest && latest.state !== "succeeded") showEnded(latest);
-    show(study.requests.find((one) => one.state === "succeeded") ?? null);
+    showNewest(study.requests.find((one) => one.state === "succeeded") ?? null);
   } catch (error) {
-    part("task").replaceChildren(failureCard(error.message, error.remedy, [button(gettext("Try again"), start)]));
+    part("task").replaceChildren(failureCard(error.message, api.whatNow(error), [button(gettext("Try again"), start)]));
+    starting.failed(error);
   }
+}
+
+const studyFor = (profile) => api.get(`studies/${config.study}/?profile=${encodeURIComponent(profile)}`);
+
+// The study with the roles of the profile that was asked for last, where that is still on offer.
+async function withLastProfile(study) {
+  const last = study.requests[0]?.profile;
+  const isOther = last !== study.profile && page.profiles.some((one) => one.name === last);
+  return isOther ? studyFor(last) : study;
 }
 
 function take(study) {
   page.study = study;
-  page.chosen = Object.fromEntries(study.roles.map((one) => [one.role, one.series_id]));
+  const last = lastChoice(study);
+  page.chosen = Object.fromEntries(study.roles.map((one) => [one.role, last[one.role] ?? one.series_id]));
   const { patient_name: name, patient_id: id, date, description } = study.study;
   part("study-title").textContent = [String(name).replaceAll("^", " ").split("=")[0], id, date, description].filter(Boolean).join("  ·  ");
   const uid = study.requests[0]?.study_instance_uid;
@@ -37,6 +53,13 @@ function take(study) {
   drawHistory();
 }
 
+// The series that were sent last for this profile, by role.
+function lastChoice(study) {
+  const there = new Set(study.series.map((one) => one.series_id));
+  const sent = study.requests.find((one) => one.profile === study.profile)?.series ?? [];
+  return Object.fromEntries(sent.filter((one) => there.has(one.orthanc_id)).map((one) => [one.role, one.orthanc_id]));
+}
+
 // Sending -----------------------------------------------------------------------------
 
 const profile = () => page.profiles.find((one) => one.name === page.study.profile);
@@ -44,17 +67,17 @@ const profile = () => page.profiles.find((one) => one.name === page.study.profil
 function drawForm() {
   const fields = page.study.roles.map((one) => roleField(one));
   const profiles = page.profiles.length > 1 && element("label", { class: "field" }, element("span", { text: gettext("Profile") }),
-    element("select", { id: "profile", onchange: (event) => chooseProfile(event.target.value) },
-      ...page.profiles.map((one) => element("option", { value: one.name, selected: one.name === page.study.profile, text: say(one.title) }))));
+    element("select", { id: "profile", autocomplete: "off", onchange: (event) => chooseProfile(event.target.value) },
+      ...page.profiles.map((one) => element("option", { value: one.name, selected: one.name === page.study.profile, text: profileTitle(one) }))));
   part("form").replaceChildren(...[profiles || null, ...fields].filter(Boolean));
   part("use").textContent = say(profile()?.intended_use);
   drawButton();
 }
 
 function roleField(one) {
-  const unsure = one.confidence === "guess" || one.confidence === "none";
-  const select = element("select", { id: `role-${one.role}`, "aria-describedby": `why-${one.role}`, onchange: (event) => {
+  const select = element("select", { id: `role-${one.role}`, autocomplete: "off", "aria-describedby": `why-${one.role}`, onchange: (event) => {
     page.chosen[one.role] = event.target.value || null;
+    drawEvidence(one);
     drawButton();
     if (!page.shown) loadViewer();
   } },
@@ -63,16 +86,23 @@ function roleField(one) {
     value: item.series_id, selected: item.series_id === page.chosen[one.role],
     text: `${item.number} · ${item.description || gettext("no description")} (${item.instances})`,
   })));
+  const field = element("div", { class: "field", id: `field-${one.role}` }, element("label", { for: select.id, text: roleTitle(one) }), select,
+    element("p", { class: "why", id: `why-${one.role}` }));
+  drawEvidence(one, field);
+  return field;
+}
+
+// Why this series: what was recognised, unless a person chose another.
+function drawEvidence(one, field = part(`field-${one.role}`)) {
+  const isRecognised = page.chosen[one.role] === one.series_id;
   const sureness = { certain: gettext("certain"), likely: gettext("likely"), guess: gettext("please check"), none: gettext("not recognised") }[one.confidence];
-  return element("div", { class: `field${unsure ? " is-unsure" : ""}` },
-    element("label", { for: `role-${one.role}`, text: say(one.title) }), select,
-    element("p", { class: "why", id: `why-${one.role}` }, element("b", { text: sureness }), language === "en" && one.evidence ? ` · ${one.evidence}` : null));
+  field.classList.toggle("is-unsure", isRecognised && ["guess", "none"].includes(one.confidence));
+  field.querySelector(".why").replaceChildren(...(isRecognised ? [element("b", { text: sureness }), ` · ${one.evidence}`] : [element("b", { text: gettext("chosen by hand") })]));
 }
 
 async function chooseProfile(name) {
   try {
-    const study = await api.get(`studies/${config.study}/?profile=${encodeURIComponent(name)}`);
-    take(study);
+    take(await studyFor(name));
     if (!page.shown) loadViewer();
   } catch (error) {
     part("task").replaceChildren(failureCard(error.message, error.remedy, []));
@@ -118,6 +148,7 @@ function watch(request) {
   page.stop?.();
   page.current = request;
   drawButton();
+  drawBadge();
   drawProgress(request, null);
   page.stop = follow(request.request_id, {
     onState: (state, agents) => {
@@ -125,7 +156,7 @@ function watch(request) {
       if (state.finished) finished(state);
       else drawProgress(state, agents);
     },
-    onError: (error) => { part("task-error").textContent = `${error.message} ${gettext("Trying again.")}`; },
+    onError: (error) => { part("task-error").textContent = api.explained(error); },
   });
 }
 
@@ -172,13 +203,13 @@ async function cancel() {
 }
 
 async function finished(state) {
-  const study = await api.get(`studies/${config.study}/?profile=${encodeURIComponent(page.study.profile)}`).catch(() => null);
+  const study = await studyFor(page.study.profile).catch(() => null);
   if (study) page.study = study;
   drawHistory();
   drawButton();
   if (state.state !== "succeeded") return showEnded(state);
   part("task").replaceChildren();
-  show(state);
+  showNewest(state);
 }
 
 function showEnded(state) {
@@ -205,6 +236,12 @@ function button(text, act, attributes = {}) {
 
 // Result ------------------------------------------------------------------------------
 
+// A result is what the user waited for: the form makes room for it.
+function showNewest(request) {
+  part("choice").open = !request;
+  show(request);
+}
+
 function show(request) {
   page.shown = request;
   drawResult();
@@ -216,10 +253,15 @@ function loadViewer() {
   const roles = page.study.roles;
   const ids = page.shown ? page.shown.series : roles.map((one) => ({ role: one.role, orthanc_id: page.chosen[one.role] }));
   viewer.linked = ids.every((one) => one.role.startsWith("dce"));
-  const titles = new Map(page.profiles.flatMap((one) => one.roles).map((one) => [one.role, say(one.title)]));
-  const series = ids.slice(0, 4).map((one) => ({ id: one.orthanc_id, title: titles.get(one.role) ?? one.role }));
+  const titles = new Map(page.profiles.flatMap((one) => one.roles).map((one) => [one.role, one.title]));
+  const series = ids.slice(0, 4).map((one) => ({ id: one.orthanc_id, title: roleTitle({ role: one.role, title: titles.get(one.role) }) }));
   while (series.length < 4) series.push({ id: null, title: "" });
-  viewer.load(series, page.shown?.seg_instance_id).then(drawResult);
+  viewer.load(series, page.shown?.seg_instance_id).then(() => {
+    drawResult();
+    const error = viewer.failure;
+    if (error) looking.failed(error);
+    else looking.done();
+  });
 }
 
 function drawResult() {
@@ -227,9 +269,7 @@ function drawResult() {
   const request = page.shown;
   box.hidden = !request;
   if (!request) return;
-  const old = page.study.requests.find((one) => one.state === "succeeded")?.request_id !== request.request_id || (page.current && !page.current.finished);
-  part("previous").hidden = !old;
-  part("previous").textContent = fill(gettext("Previous result, %(time)s"), { time: clock(request.finished_at ?? request.updated_at) });
+  drawBadge();
   const measured = new Map((request.segments ?? []).map((one) => [one.number, one]));
   const titles = new Map((page.profiles.find((one) => one.name === request.profile)?.segments ?? []).map((one) => [one.number, say(one.title)]));
   const rows = (viewer.overlay?.segments ?? request.segments ?? []).map((one) => segmentRow(one, measured.get(one.number) ?? one, titles.get(one.number) ?? one.label));
@@ -237,6 +277,15 @@ function drawResult() {
   part("no-tumour").hidden = request.tumour_found !== false;
   part("jump").disabled = !viewer.overlay?.centre;
   if (viewer.overlayError) part("segments").append(element("tr", {}, element("td", { colspan: 3, class: "warning", text: viewer.overlayError.message })));
+}
+
+// What is shown is not, or will soon not be, the newest result.
+function drawBadge() {
+  const request = page.shown;
+  const newest = page.study.requests.find((one) => one.state === "succeeded")?.request_id;
+  const isOld = request && (newest !== request.request_id || (page.current && !page.current.finished));
+  part("previous").hidden = !isOld;
+  if (isOld) part("previous").textContent = fill(gettext("Previous result, %(time)s"), { time: clock(request.finished_at ?? request.updated_at) });
 }
 
 function segmentRow(one, measured, title) {
