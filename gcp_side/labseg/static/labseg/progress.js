@@ -6,7 +6,7 @@ const WORK_MS = 1000;
 const WAITING_MS = 2000;
 const HIDDEN_MS = 10000;
 const SLOWEST_MS = 30000;
-const AGENTS_MS = 6000;
+const AGENTS_MS = 4000;
 const FIRST_PAUSE_MS = 3000;
 
 export function follow(requestId, { onState, onError }) {

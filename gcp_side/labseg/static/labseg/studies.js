@@ -22,6 +22,7 @@ async function load() {
     part("message").textContent = found.count ? fill(ngettext("%(count)s study · page %(page)s of %(pages)s", "%(count)s studies · page %(page)s of %(pages)s", found.count), { count: found.count, page: number, pages }) : gettext("No studies found.");
     part("before").disabled = number <= 1;
     part("after").disabled = number >= pages;
+    for (const id of ["before", "after"]) part(id).hidden = pages < 2;
     part("again").hidden = true;
     part("message").className = "";
   } catch (error) {

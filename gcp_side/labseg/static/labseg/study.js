@@ -24,7 +24,8 @@ async function start() {
     const latest = study.requests[0];
     if (latest && !latest.finished) watch(latest);
     else if (latest && latest.state !== "succeeded") showEnded(latest);
-    showNewest(study.requests.find((one) => one.state === "succeeded") ?? null);
+    show(study.requests.find((one) => one.state === "succeeded") ?? null);
+    drawChoice();
   } catch (error) {
     part("task").replaceChildren(failureCard(error.message, api.whatNow(error), [button(gettext("Try again"), start)]));
     starting.failed(error);
@@ -116,8 +117,16 @@ function problem() {
   return "";
 }
 
+const isBusy = () => Boolean(page.current && !page.current.finished);
+
+// The form makes room for the progress and for the result.
+function drawChoice() {
+  part("choice").hidden = false;
+  part("choice").open = !page.shown && !isBusy();
+}
+
 function drawButton() {
-  const busy = page.current && !page.current.finished;
+  const busy = isBusy();
   const why = problem();
   part("send").disabled = Boolean(busy || why);
   part("send").textContent = page.study?.requests.some((one) => one.state === "succeeded") ? gettext("Segment again") : gettext("Segment tumour");
@@ -149,6 +158,7 @@ function watch(request) {
   page.current = request;
   drawButton();
   drawBadge();
+  drawChoice();
   drawProgress(request, null);
   page.stop = follow(request.request_id, {
     onState: (state, agents) => {
@@ -207,9 +217,13 @@ async function finished(state) {
   if (study) page.study = study;
   drawHistory();
   drawButton();
-  if (state.state !== "succeeded") return showEnded(state);
+  if (state.state !== "succeeded") {
+    showEnded(state);
+    return drawChoice();
+  }
   part("task").replaceChildren();
-  showNewest(state);
+  show(state);
+  drawChoice();
 }
 
 function showEnded(state) {
@@ -236,12 +250,6 @@ function button(text, act, attributes = {}) {
 
 // Result ------------------------------------------------------------------------------
 
-// A result is what the user waited for: the form makes room for it.
-function showNewest(request) {
-  part("choice").open = !request;
-  show(request);
-}
-
 function show(request) {
   page.shown = request;
   drawResult();
@@ -256,6 +264,10 @@ function loadViewer() {
   const titles = new Map(page.profiles.flatMap((one) => one.roles).map((one) => [one.role, one.title]));
   const series = ids.slice(0, 4).map((one) => ({ id: one.orthanc_id, title: roleTitle({ role: one.role, title: titles.get(one.role) }) }));
   while (series.length < 4) series.push({ id: null, title: "" });
+  // Enhancement shows after contrast.
+  if (page.lookedAt !== page.study.profile) viewer.active = viewer.linked ? 1 : 0;
+  page.lookedAt = page.study.profile;
+  part("which").replaceChildren(...series.map((one, index) => element("option", { value: index, text: one.title, selected: index === viewer.active })));
   viewer.load(series, page.shown?.seg_instance_id).then(() => {
     drawResult();
     const error = viewer.failure;
@@ -283,7 +295,7 @@ function drawResult() {
 function drawBadge() {
   const request = page.shown;
   const newest = page.study.requests.find((one) => one.state === "succeeded")?.request_id;
-  const isOld = request && (newest !== request.request_id || (page.current && !page.current.finished));
+  const isOld = request && (newest !== request.request_id || isBusy());
   part("previous").hidden = !isOld;
   if (isOld) part("previous").textContent = fill(gettext("Previous result, %(time)s"), { time: clock(request.finished_at ?? request.updated_at) });
 }
@@ -320,6 +332,8 @@ function showPosition() {
 function layout(name) {
   for (const one of document.querySelectorAll("[data-layout]")) one.setAttribute("aria-pressed", String(one.dataset.layout === name));
   viewer.setLayout(name);
+  part("which-box").hidden = name !== "mpr";
+  part("which").value = viewer.active;
 }
 
 function toggle(id, change) {
@@ -362,6 +376,7 @@ part("keys-close").addEventListener("click", () => part("keys").close());
 part("overlay-on").addEventListener("change", (event) => { overlayOn(event.target.checked); viewer.draw(); });
 part("outline-on").addEventListener("change", (event) => { outlineOn(event.target.checked); viewer.draw(); });
 part("cross-on").addEventListener("change", (event) => { crossOn(event.target.checked); viewer.draw(); });
+part("which").addEventListener("change", (event) => viewer.activate(Number(event.target.value)));
 part("opacity").addEventListener("input", (event) => { viewer.opacity = Number(event.target.value) / 100; viewer.draw(); });
 for (const one of document.querySelectorAll("[data-layout]")) one.addEventListener("click", () => layout(one.dataset.layout));
 start();

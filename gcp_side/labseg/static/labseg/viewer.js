@@ -5,7 +5,7 @@ import {
   column, dot, frameWorld, makeFrame, nearestVoxel, norm, onRaster, planeRaster, PLANE_NAMES, rasterWorld, roundLength, scale,
   sideLetters, sliceAxis, toWorld, add,
 } from "./geometry.js";
-import { labelPixels, outline, projection, sampleImage, sampleLabels, surface, viewAxes, windowed } from "./render.js";
+import { brightRange, labelPixels, outline, projection, sampleImage, sampleLabels, surface, viewAxes, windowed } from "./render.js";
 
 const { gettext } = globalThis;
 const TURN = 10;
@@ -128,6 +128,12 @@ export class Viewer {
     this.draw();
   }
 
+  // The series of the three planes.
+  activate(index) {
+    this.active = index;
+    this.draw();
+  }
+
   reset() {
     Object.assign(this, { zoom: 1, pan: [0, 0], turn: 20, tilt: 15 });
     for (const one of this.series) if (one.geometry) Object.assign(one, { window: { ...one.home }, byHand: false });
@@ -204,7 +210,7 @@ export class Viewer {
       else this.scroll(pane, Math.sign(event.deltaY));
     }, { passive: false });
     pane.box.addEventListener("contextmenu", (event) => event.preventDefault());
-    pane.box.addEventListener("focus", () => { if (this.layout !== "mpr") this.active = pane.index; });
+    pane.box.addEventListener("focus", () => { if (this.layout !== "mpr") this.activate(pane.index); });
     pane.box.addEventListener("dblclick", () => this.reset());
     pane.box.addEventListener("pointerdown", (event) => {
       pane.box.setPointerCapture(event.pointerId);
@@ -293,7 +299,7 @@ export class Viewer {
     for (const name of ["slice", "window", "left", "right", "top", "bottom", "ruler"]) pane[name].textContent = "";
     pane.ruler.hidden = true;
     const title = one?.title ?? "";
-    pane.title.textContent = this.layout === "mpr" ? `${planeTitle(plane)} · ${title}` : title;
+    pane.title.textContent = this.layout === "mpr" ? `${planeTitle(plane)}\n${title}` : title;
     pane.box.setAttribute("aria-label", `${planeTitle(plane)}: ${title}`);
     pane.box.classList.toggle("is-active", this.layout !== "mpr" && pane.index === this.active);
     pane.raster = null;
@@ -305,7 +311,8 @@ export class Viewer {
 
   #note(one) {
     if (one?.error) return api.explained(one.error);
-    if (!one?.id) return gettext("No series chosen");
+    if (!one) return "";
+    if (!one.id) return gettext("No series chosen");
     return one.complete ? "" : gettext("Loading…");
   }
 
@@ -406,11 +413,10 @@ export class Viewer {
     const key = [one.id, one.version, this.turn, this.tilt].join();
     if (pane.cache.key3d !== key) {
       const shot = projection(one.volume, axes);
-      const { slope, intercept, window: { center, width: w } } = one.geometry;
       pane.cache.shot = shot;
       pane.cache.key3d = key;
-      const top = (center + w / 2 - intercept) / slope;
-      pane.cache.mip = picture(pane.cache.mip, shot.size, shot.size, (rgba) => windowed(shot.values, top * 0.12, top * 1.1, rgba));
+      const [low, high] = brightRange(shot.values);
+      pane.cache.mip = picture(pane.cache.mip, shot.size, shot.size, (rgba) => windowed(shot.values, low, high, rgba));
     }
     const { size, pitch, centre } = pane.cache.shot;
     const factor = (Math.min(width, height) / (size * pitch)) * 1.25 * this.zoom;
