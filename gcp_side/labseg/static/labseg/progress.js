@@ -20,7 +20,7 @@ export function follow(requestId, { onState, onError }) {
     try {
       const state = await api.get(`status/${requestId}/`);
       waiting = state.state === "pending" || state.state === "submitting";
-      if (waiting && performance.now() - lab.at > AGENTS_MS) lab = { agents: await api.get("agents/"), at: performance.now() };
+      if (waiting && !document.hidden && performance.now() - lab.at > AGENTS_MS) lab = { agents: await api.get("agents/"), at: performance.now() };
       const agents = waiting ? lab.agents : null;
       failures = 0;
       if (ended) return;
