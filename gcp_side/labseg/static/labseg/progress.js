@@ -7,7 +7,7 @@ const WAITING_MS = 2000;
 const HIDDEN_MS = 10000;
 const SLOWEST_MS = 30000;
 const AGENTS_MS = 4000;
-const FIRST_PAUSE_MS = 3000;
+const FIRST_PAUSE_MS = 2000;
 
 export function follow(requestId, { onState, onError }) {
   let timer = 0;
