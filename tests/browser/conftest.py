@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -84,10 +85,33 @@ def browser() -> Iterator[Browser]:
         started.close()
 
 
+@dataclass
+class Heard:
+    """What the browser had to say."""
+
+    violations: list[str] = field(default_factory=list)
+    """Of the Content Security Policy."""
+    console: list[str] = field(default_factory=list)
+    """Errors and warnings."""
+    expected: set[str] = field(default_factory=set)
+    """Statuses of failed requests, e.g. ``503``, which belong to the test."""
+
+    @property
+    def unexpected(self) -> list[str]:
+        """Lines of the console that no test expects."""
+        return [
+            line
+            for line in self.console
+            if not (
+                line.startswith(LOAD_FAILED)
+                and any(f"status of {code}" in line for code in self.expected)
+            )
+        ]
+
+
 @pytest.fixture
-def may_fail() -> set[str]:
-    """Ends of the console's lines on failed requests, e.g. ``503``, that a test expects."""
-    return set()
+def heard() -> Heard:
+    return Heard()
 
 
 @pytest.fixture
@@ -98,7 +122,7 @@ def page(
     live_server: LiveServer,
     transactional_db: None,
     agent: FakeAgent,
-    may_fail: set[str],
+    heard: Heard,
 ) -> Iterator[Page]:
     """A page of a logged-in user; it breaks no rule of the CSP, and its console stays clean."""
     User.objects.create_superuser("radiologist", password="a-password")
@@ -113,21 +137,15 @@ def page(
     context.add_cookies(
         [{"name": "sessionid", "value": client.cookies["sessionid"].value, "url": live_server.url}]
     )
-    violations: list[str] = []
-    said: list[str] = []
-    context.expose_function("tellViolation", lambda line: violations.append(line))
+    context.expose_function("tellViolation", lambda line: heard.violations.append(line))
     context.add_init_script(TELL_VIOLATIONS)
     opened = context.new_page()
     opened.on(
         "console",
-        lambda line: said.append(line.text) if line.type in ("error", "warning") else None,
+        lambda line: heard.console.append(line.text) if line.type in ("error", "warning") else None,
     )
-    opened.on("pageerror", lambda error: said.append(str(error)))
+    opened.on("pageerror", lambda error: heard.console.append(str(error)))
     yield opened
     context.close()
-    assert violations == []
-    assert [line for line in said if not _is_expected(line, may_fail)] == []
-
-
-def _is_expected(line: str, may_fail: set[str]) -> bool:
-    return line.startswith(LOAD_FAILED) and any(f"status of {code}" in line for code in may_fail)
+    assert heard.violations == []
+    assert heard.unexpected == []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -46,17 +47,21 @@ class Stored:
     study: str
     series: tuple[str, ...]
     segs: tuple[KnownSeg, ...]
+    """Of the truth."""
+    nothing: str = ""
+    """A SEG without any voxel."""
 
 
 def store_axial(server: OrthancServer, folder: Path) -> Stored:
-    """Four axial phases, and the truth on the second."""
+    """Four axial phases, and the truth and nothing on the second."""
     written = write_study(_case(AXIAL, (40, 96, 110), (1.5, 1.5, 3.0)), folder)
     client = _client(server)
     series = [_upload(client, files.paths) for files in written.series]
-    known = _store_seg(client, written, folder, REFERENCE_PHASE)
+    known = _store_seg(client, written, REFERENCE_PHASE)
+    nothing = _store_seg(client, written, REFERENCE_PHASE, is_empty=True)
     study = client.series(series[0]).study_id
     client.close()
-    return Stored(study, tuple(series), (known,))
+    return Stored(study, tuple(series), (known,), nothing.seg)
 
 
 def store_turned(server: OrthancServer, folder: Path) -> Stored:
@@ -73,10 +78,7 @@ def store_turned(server: OrthancServer, folder: Path) -> Stored:
     client = _client(server)
     chosen = [*sagittal.series[:2], *oblique.series[1:3]]
     series = [_upload(client, files.paths) for files in chosen]
-    segs = tuple(
-        _store_seg(client, written, written.truth.parent, REFERENCE_PHASE)
-        for written in (sagittal, oblique)
-    )
+    segs = tuple(_store_seg(client, written, REFERENCE_PHASE) for written in (sagittal, oblique))
     study = client.series(series[0]).study_id
     client.close()
     return Stored(study, tuple(series), segs)
@@ -114,7 +116,9 @@ def _move_to_study(written: StudyFiles, example: Dataset) -> None:
         image.save_as(path)
 
 
-def _store_seg(client: OrthancClient, written: StudyFiles, folder: Path, phase: int) -> KnownSeg:
+def _store_seg(
+    client: OrthancClient, written: StudyFiles, phase: int, *, is_empty: bool = False
+) -> KnownSeg:
     with np.load(written.truth) as archive:
         mask = archive["mask"].astype(bool)
         order = [str(uid) for uid in archive["sop_instance_uids"]]
@@ -122,9 +126,10 @@ def _store_seg(client: OrthancClient, written: StudyFiles, folder: Path, phase: 
         str(item.SOPInstanceUID): item for item in map(pydicom.dcmread, written.series[phase].paths)
     }
     images = [by_uid[uid] for uid in order]
-    path = folder / "seg.dcm"
-    make_seg(images, mask).save_as(path)
-    return KnownSeg(client.upload(path.read_bytes()).orthanc_id, mask, _affine(images))
+    mask &= not is_empty
+    file = BytesIO()
+    make_seg(images, mask).save_as(file)
+    return KnownSeg(client.upload(file.getvalue()).orthanc_id, mask, _affine(images))
 
 
 def _affine(images: Sequence[Dataset]) -> npt.NDArray[np.float64]:

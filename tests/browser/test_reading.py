@@ -6,13 +6,14 @@ from itertools import pairwise
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
+from pytest_django import Settings
 
 from common.offers import Offer, OfferedRole
 from common.profiles import Text
 from tests.browser.canvas import read, wait_drawn
 from tests.browser.steps import WAIT_MS, find, look_for_barriers, open_study, shoot, wait_loaded
 from tests.browser.studies import Stored
-from tests.unit.gcp_side.fakes import FakeAgent
+from tests.unit.gcp_side.fakes import FakeAgent, succeeded
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -160,3 +161,34 @@ def test_each_series_in_three_planes(page: Page, stored: Stored) -> None:
         page.locator("#which").select_option(str(number))
         images.append(read(page, 0, "image").pixels)
     assert all((one != other).any() for one, other in pairwise(images))
+
+
+def test_no_tumour_was_found(page: Page, stored: Stored, agent: FakeAgent) -> None:
+    open_study(page, stored)
+    page.locator("#send").click()
+    expect(page.locator("#task-text")).to_contain_text("waiting", timeout=WAIT_MS)
+    claim, _ = agent.claim()
+    result = succeeded(claim.job_id, agent.name, seg_id=stored.nothing)
+    nothing = result.measurements[0].model_copy(
+        update={"voxels": 0, "volume_ml": 0.0, "longest_diameter_mm": None}
+    )
+    agent.desk.finish(claim, result.model_copy(update={"measurements": (nothing,)}))
+    expect(page.locator("#no-tumour")).to_be_visible(timeout=WAIT_MS)
+    expect(page.locator("#history")).to_contain_text("no tumour")
+    expect(page.locator("#jump")).to_be_disabled()
+    wait_loaded(page)
+    assert not read(page).covered.any()
+    shoot(page, "no-tumour-en")
+
+
+def test_the_way_to_another_viewer(
+    page: Page, stored: Stored, agent: FakeAgent, settings: Settings
+) -> None:
+    settings.SEGRELAY = settings.SEGRELAY | {"OHIF_URL": "https://viewer.example/viewer"}
+    (known,) = stored.segs
+    open_study(page, stored)
+    find(page, agent, known)
+    link = page.get_by_role("link", name="Open in OHIF")
+    expect(link).to_be_visible(timeout=WAIT_MS)
+    address = link.get_attribute("href") or ""
+    assert address.startswith("https://viewer.example/viewer?StudyInstanceUIDs=2.25.")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from datetime import datetime
 from zoneinfo import ZoneInfo
@@ -12,7 +13,7 @@ from playwright.sync_api import Page, expect
 from common.manifest import ResultStatus
 from infra.fake_gcs.messages import Answer
 from infra.orthanc import OrthancServer
-from tests.browser.conftest import TIME_ZONE
+from tests.browser.conftest import TIME_ZONE, Heard
 from tests.browser.steps import WAIT_MS, look_for_barriers, open_study, shoot, wait_loaded
 from tests.browser.studies import Stored
 from tests.support.fault_proxy import FaultProxy, fault_proxy
@@ -102,9 +103,9 @@ def test_orthanc_is_down_and_comes_back(
     stored: Stored,
     agent: FakeAgent,
     before_orthanc: FaultProxy,
-    may_fail: set[str],
+    heard: Heard,
 ) -> None:
-    may_fail.add("503")
+    heard.expected.add("503")
     take_away(before_orthanc)
     page.goto("/segmentation/")
     message = page.locator("#message")
@@ -131,9 +132,9 @@ def test_orthanc_goes_down_under_a_study(
     stored: Stored,
     agent: FakeAgent,
     before_orthanc: FaultProxy,
-    may_fail: set[str],
+    heard: Heard,
 ) -> None:
-    may_fail.add("503")
+    heard.expected.add("503")
     (known,) = stored.segs
     open_study(page, stored)
     page.locator("#send").click()
@@ -147,3 +148,25 @@ def test_orthanc_goes_down_under_a_study(
     give_back(before_orthanc)
     expect(result).not_to_contain_text("Orthanc", timeout=WAIT_MS)
     expect(page.locator("#jump")).to_be_enabled()
+
+
+def test_logged_out_meanwhile(page: Page, stored: Stored, heard: Heard) -> None:
+    heard.expected.add("403")
+    open_study(page, stored)
+    page.context.clear_cookies()
+    page.locator("#send").click()
+    card = page.locator("#task .is-failure")
+    expect(card).to_contain_text("You are no longer logged in", timeout=WAIT_MS)
+    page.reload()
+    expect(page).to_have_url(re.compile("/admin/login/"), timeout=WAIT_MS)
+
+
+def test_the_watch_over_the_policy_sees_a_violation(page: Page, heard: Heard) -> None:
+    page.goto("/segmentation/")
+    page.evaluate("document.body.append(document.createElement('style'))")
+    expect(page.locator("body > style")).to_have_count(1)
+    page.evaluate("document.querySelector('body > style').textContent = 'p { color: red }'")
+    expect(page.locator("#message")).not_to_be_empty()
+    assert any(line.startswith("style-src") for line in heard.violations)
+    heard.violations.clear()
+    heard.console.clear()

@@ -44,6 +44,9 @@ async function call(path, options = {}) {
   }
   if (answer.ok) return answer;
   const body = await answer.json().catch(() => ({}));
+  if (answer.status === 401 || answer.status === 403) {
+    throw new ApiError(gettext("You are no longer logged in, or may not do this."), { status: answer.status, remedy: gettext("Reload the page to log in.") });
+  }
   throw new ApiError(messageOf(body.code, body.error ?? gettext("The site refused this.")), { ...body, status: answer.status });
 }
 

@@ -50,4 +50,6 @@ part("before").addEventListener("click", turn(-1));
 part("after").addEventListener("click", turn(1));
 part("again").addEventListener("click", load);
 part("find").addEventListener("submit", (event) => { event.preventDefault(); number = 1; load(); });
+// Requests may have ended meanwhile.
+document.addEventListener("visibilitychange", () => { if (!document.hidden) load(); });
 load();

@@ -47,11 +47,15 @@ function take(study) {
   page.chosen = Object.fromEntries(study.roles.map((one) => [one.role, last[one.role] ?? one.series_id]));
   const { patient_name: name, patient_id: id, date, description } = study.study;
   part("study-title").textContent = [String(name).replaceAll("^", " ").split("=")[0], id, date, description].filter(Boolean).join("  ·  ");
-  const uid = study.requests[0]?.study_instance_uid;
-  part("ohif").hidden = !(config.ohif && uid);
-  if (config.ohif && uid) part("ohif").href = `${config.ohif}?StudyInstanceUIDs=${uid}`;
   drawForm();
   drawHistory();
+  drawLink();
+}
+
+function drawLink() {
+  const uid = page.study.requests[0]?.study_instance_uid;
+  part("ohif").hidden = !(config.ohif && uid);
+  if (config.ohif && uid) part("ohif").href = `${config.ohif}?StudyInstanceUIDs=${uid}`;
 }
 
 // The series that were sent last for this profile, by role.
@@ -216,6 +220,7 @@ async function finished(state) {
   const study = await studyFor(page.study.profile).catch(() => null);
   if (study) page.study = study;
   drawHistory();
+  drawLink();
   drawButton();
   if (state.state !== "succeeded") {
     showEnded(state);
