@@ -11,7 +11,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.cache import caches
 from django.test import Client
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 from pytest_django import Settings
 from pytest_django.live_server_helper import LiveServer
 
@@ -22,6 +22,8 @@ from tests.unit.gcp_side.fakes import FakeAgent
 
 CHROMIUM = Path("/usr/bin/chromium")
 TIME_ZONE = "Asia/Seoul"
+HANG_MS = 60_000
+"""Everything happens within a second or two, and later on a loaded machine."""
 
 LOAD_FAILED = "Failed to load resource"
 
@@ -29,6 +31,8 @@ TELL_VIOLATIONS = """
 document.addEventListener("securitypolicyviolation", (event) =>
   tellViolation(`${event.violatedDirective}: ${event.blockedURI} ${event.sourceFile ?? ""}`));
 """
+
+expect.set_options(timeout=HANG_MS)
 
 # Playwright keeps an event loop in this thread; the database is used between its steps only.
 os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
@@ -139,6 +143,7 @@ def page(
     )
     context.expose_function("tellViolation", lambda line: heard.violations.append(line))
     context.add_init_script(TELL_VIOLATIONS)
+    context.set_default_timeout(HANG_MS)
     opened = context.new_page()
     opened.on(
         "console",

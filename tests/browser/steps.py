@@ -13,7 +13,6 @@ from tests.browser.canvas import wait_drawn
 from tests.browser.studies import KnownSeg, Stored
 from tests.unit.gcp_side.fakes import FakeAgent, succeeded
 
-WAIT_MS = 60_000
 SCREENS = Path(__file__).resolve().parents[2] / "build" / "screens"
 SIZES = ((1280, 800), (1920, 1080))
 
@@ -31,23 +30,28 @@ def open_study(page: Page, stored: Stored) -> None:
     """Open a study and choose its four series."""
     page.goto(f"/segmentation/studies/{stored.study}/")
     for number, series in enumerate(stored.series):
-        page.locator(f"#role-dce-{number}").select_option(series, timeout=WAIT_MS)
+        page.locator(f"#role-dce-{number}").select_option(series)
     wait_loaded(page)
 
 
 def wait_loaded(page: Page) -> None:
     """Wait until all four panes show all they have."""
     for pane in page.locator(".pane").all():
-        expect(pane.locator(".slice")).not_to_be_empty(timeout=WAIT_MS)
-        expect(pane.locator(".note")).to_be_empty(timeout=WAIT_MS)
+        expect(pane.locator(".slice")).not_to_be_empty()
+        expect(pane.locator(".note")).to_be_empty()
+
+
+def send(page: Page, agent: FakeAgent) -> Claim:
+    """Press the button, and let the lab take the job."""
+    page.locator("#send").click()
+    expect(page.locator("#task-text")).to_contain_text("waiting")
+    claim, _ = agent.claim()
+    return claim
 
 
 def find(page: Page, agent: FakeAgent, known: KnownSeg) -> None:
     """Press the button, and let the lab find what the SEG says."""
-    page.locator("#send").click()
-    expect(page.locator("#task-text")).to_contain_text("waiting", timeout=WAIT_MS)
-    claim, _ = agent.claim()
-    deliver(page, agent, claim, known)
+    deliver(page, agent, send(page, agent), known)
 
 
 def deliver(page: Page, agent: FakeAgent, claim: Claim, known: KnownSeg) -> None:
@@ -61,7 +65,7 @@ def deliver(page: Page, agent: FakeAgent, claim: Claim, known: KnownSeg) -> None
     )
     result = succeeded(claim.job_id, agent.name, seg_id=known.seg)
     agent.desk.finish(claim, result.model_copy(update={"measurements": (measured,)}))
-    expect(page.locator("#segments")).to_contain_text(volume(known), timeout=WAIT_MS)
+    expect(page.locator("#segments")).to_contain_text(volume(known))
     wait_loaded(page)
 
 

@@ -18,11 +18,11 @@ from tests.browser.canvas import (
     strays,
 )
 from tests.browser.steps import (
-    WAIT_MS,
     choose_plane,
     deliver,
     find,
     open_study,
+    send,
     shoot,
     volume,
     wait_loaded,
@@ -56,17 +56,15 @@ def test_on_sagittal_and_on_oblique_series_of_one_study(
     for plane in PLANES:
         check_plane(page, stack(sagittal, plane), plane)
     shoot_tumour(page, "sagittal-en")
-    page.locator("#send").click()
-    expect(page.locator("#task-text")).to_contain_text("waiting", timeout=WAIT_MS)
+    claim = send(page, agent)
     expect(page.locator("#previous")).to_contain_text("Previous result")
-    claim, _ = agent.claim()
     deliver(page, agent, claim, oblique)
     expect(page.locator("#previous")).to_be_hidden()
     for plane in PLANES:
         check_plane(page, stack(oblique, plane), plane)
     shoot_tumour(page, "oblique-en")
     page.locator("#history button").last.click()
-    expect(page.locator("#segments")).to_contain_text(volume(sagittal), timeout=WAIT_MS)
+    expect(page.locator("#segments")).to_contain_text(volume(sagittal))
     expect(page.locator("#previous")).to_contain_text("Previous result")
     expect(page.locator("#history li").last).to_have_class("is-shown")
     wait_loaded(page)

@@ -11,7 +11,7 @@ from pytest_django import Settings
 from common.offers import Offer, OfferedRole
 from common.profiles import Text
 from tests.browser.canvas import read, wait_drawn
-from tests.browser.steps import WAIT_MS, find, look_for_barriers, open_study, shoot, wait_loaded
+from tests.browser.steps import find, look_for_barriers, open_study, send, shoot, wait_loaded
 from tests.browser.studies import Stored
 from tests.unit.gcp_side.fakes import FakeAgent, succeeded
 
@@ -104,7 +104,7 @@ def test_phases_share_a_window_and_other_contrasts_do_not(
     open_study(page, stored)
     assert len(set(windows(page))) == 1
     page.locator("#profile").select_option(label="Brain tumour")
-    expect(page.locator("#field-t1c label")).to_have_text("T1 with contrast", timeout=WAIT_MS)
+    expect(page.locator("#field-t1c label")).to_have_text("T1 with contrast")
     for role, series in zip(("t1c", "t1", "t2", "flair"), stored.series, strict=True):
         page.locator(f"#role-{role}").select_option(series)
     wait_loaded(page)
@@ -132,14 +132,14 @@ def test_after_a_reload_the_form_shows_what_was_sent(
         page.locator(f"#role-dce-{number}").select_option(series)
     expect(page.locator("#field-dce-0 .why")).to_have_text("chosen by hand")
     page.locator("#send").click()
-    expect(page.locator("#task-text")).to_contain_text("waiting", timeout=WAIT_MS)
+    expect(page.locator("#task-text")).to_contain_text("waiting")
     page.reload()
-    expect(page.locator("#task-text")).to_contain_text("waiting", timeout=WAIT_MS)
+    expect(page.locator("#task-text")).to_contain_text("waiting")
     for number, series in enumerate(turned_round):
         expect(page.locator(f"#role-dce-{number}")).to_have_value(series)
     wait_loaded(page)
     page.locator("#cancel").click()
-    expect(page.locator("#task")).to_contain_text("The request was cancelled.", timeout=WAIT_MS)
+    expect(page.locator("#task")).to_contain_text("The request was cancelled.")
 
 
 def test_titles_while_no_agent_has_ever_told_any(page: Page, stored: Stored) -> None:
@@ -165,15 +165,13 @@ def test_each_series_in_three_planes(page: Page, stored: Stored) -> None:
 
 def test_no_tumour_was_found(page: Page, stored: Stored, agent: FakeAgent) -> None:
     open_study(page, stored)
-    page.locator("#send").click()
-    expect(page.locator("#task-text")).to_contain_text("waiting", timeout=WAIT_MS)
-    claim, _ = agent.claim()
+    claim = send(page, agent)
     result = succeeded(claim.job_id, agent.name, seg_id=stored.nothing)
     nothing = result.measurements[0].model_copy(
         update={"voxels": 0, "volume_ml": 0.0, "longest_diameter_mm": None}
     )
     agent.desk.finish(claim, result.model_copy(update={"measurements": (nothing,)}))
-    expect(page.locator("#no-tumour")).to_be_visible(timeout=WAIT_MS)
+    expect(page.locator("#no-tumour")).to_be_visible()
     expect(page.locator("#history")).to_contain_text("no tumour")
     expect(page.locator("#jump")).to_be_disabled()
     wait_loaded(page)
@@ -189,6 +187,6 @@ def test_the_way_to_another_viewer(
     open_study(page, stored)
     find(page, agent, known)
     link = page.get_by_role("link", name="Open in OHIF")
-    expect(link).to_be_visible(timeout=WAIT_MS)
+    expect(link).to_be_visible()
     address = link.get_attribute("href") or ""
     assert address.startswith("https://viewer.example/viewer?StudyInstanceUIDs=2.25.")

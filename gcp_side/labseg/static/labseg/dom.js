@@ -1,6 +1,8 @@
 // Small helpers for elements and texts.
 const { gettext } = globalThis;
 
+export const part = (id) => document.getElementById(id);
+
 export function element(name, attributes = {}, ...children) {
   const made = document.createElement(name);
   for (const [key, value] of Object.entries(attributes)) {

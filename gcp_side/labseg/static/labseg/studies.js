@@ -1,10 +1,9 @@
 // The list of studies.
 import * as api from "./api.js";
-import { element, fill, stateName, volumes } from "./dom.js";
+import { element, fill, part, stateName, volumes } from "./dom.js";
 import { patience } from "./progress.js";
 
 const { gettext, ngettext } = globalThis;
-const part = (id) => document.getElementById(id);
 const SIZE = 25;
 let number = 1;
 let asked = 0;

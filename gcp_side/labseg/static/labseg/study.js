@@ -1,12 +1,12 @@
 // The page of a study: choose the series, send, watch, look at the result.
 import * as api from "./api.js";
-import { clock, element, fill, number, profileTitle, roleTitle, say, stateName, volumes } from "./dom.js";
+import { clock, element, fill, number, part, profileTitle, roleTitle, say, stateName, volumes } from "./dom.js";
 import { follow, patience } from "./progress.js";
-import { planeTitle, Viewer } from "./viewer.js";
+import { connectTools, showPosition } from "./tools.js";
+import { Viewer } from "./viewer.js";
 
-const { gettext } = globalThis;
+const { gettext, ngettext } = globalThis;
 const config = JSON.parse(document.getElementById("labseg-config").textContent);
-const part = (id) => document.getElementById(id);
 
 const page = { study: null, profiles: [], chosen: {}, shown: null, current: null, stop: null };
 const viewer = new Viewer(part("panes"), { onMove: showPosition });
@@ -179,7 +179,7 @@ function sentence(state, agents) {
   if (agents && !agents.online) {
     return agents.last_seen ? fill(gettext("waiting: no agent online since %(time)s"), { time: clock(agents.last_seen) }) : gettext("waiting: no agent has ever been online");
   }
-  if (agents) return fill(gettext("waiting: %(count)s agent(s) online"), { count: agents.online });
+  if (agents) return fill(ngettext("waiting: %(count)s agent online", "waiting: %(count)s agents online", agents.online), { count: agents.online });
   if (state.state !== "claimed") return gettext("waiting");
   const stage = STEPS().find((one) => one[2].includes(state.stage))?.[0] ?? "";
   const words = { downloading: gettext("downloading"), inferring: gettext("segmenting"), uploading: gettext("storing the result") };
@@ -325,63 +325,6 @@ function drawHistory() {
     one.state === "succeeded" ? button(gettext("Show"), () => show(one), { "aria-label": fill(gettext("Show the result of %(time)s"), { time: clock(one.submitted_at) }) }) : null)));
 }
 
-// Tools and keys ----------------------------------------------------------------------
-
-function showPosition() {
-  part("position").textContent = `${viewer.position} mm`;
-  const one = viewer.series[viewer.active];
-  const value = viewer.valueOf(one);
-  part("value").textContent = value == null ? "" : fill(gettext("value %(value)s"), { value: number(value, 0) });
-}
-
-function layout(name) {
-  for (const one of document.querySelectorAll("[data-layout]")) one.setAttribute("aria-pressed", String(one.dataset.layout === name));
-  viewer.setLayout(name);
-  part("which-box").hidden = name !== "mpr";
-  part("which").value = viewer.active;
-}
-
-function toggle(id, change) {
-  part(id).checked = !part(id).checked;
-  change(part(id).checked);
-  viewer.draw();
-}
-
-const overlayOn = (on) => { viewer.showOverlay = on; };
-const outlineOn = (on) => { viewer.showOutline = on; };
-const crossOn = (on) => { viewer.showCross = on; };
-
-document.addEventListener("keydown", (event) => {
-  if (event.target.matches("input:not([type=checkbox]), select, textarea") || part("keys").open) return;
-  const pane = viewer.panes.find((one) => one.box === document.activeElement);
-  if (event.ctrlKey || event.metaKey) return;
-  if (pane && viewer.voxel && viewer.key(pane, event)) {
-    event.preventDefault();
-    announce(pane);
-    return;
-  }
-  const act = {
-    1: () => layout("axial"), 2: () => layout("coronal"), 3: () => layout("sagittal"), 4: () => layout("mpr"),
-    t: () => viewer.jump(), o: () => toggle("overlay-on", overlayOn), l: () => toggle("outline-on", outlineOn), c: () => toggle("cross-on", crossOn), "?": () => part("keys").showModal(),
-  }[event.key.toLowerCase()];
-  if (act && !event.altKey) act();
-});
-
-let saying = 0;
-function announce(pane) {
-  clearTimeout(saying);
-  saying = setTimeout(() => { part("said").textContent = `${planeTitle(viewer.planeOf(pane))} ${pane.slice.textContent}`; }, 400);
-}
-
 part("send").addEventListener("click", send);
-part("jump").addEventListener("click", () => viewer.jump());
-part("reset").addEventListener("click", () => viewer.reset());
-part("help").addEventListener("click", () => part("keys").showModal());
-part("keys-close").addEventListener("click", () => part("keys").close());
-part("overlay-on").addEventListener("change", (event) => { overlayOn(event.target.checked); viewer.draw(); });
-part("outline-on").addEventListener("change", (event) => { outlineOn(event.target.checked); viewer.draw(); });
-part("cross-on").addEventListener("change", (event) => { crossOn(event.target.checked); viewer.draw(); });
-part("which").addEventListener("change", (event) => viewer.activate(Number(event.target.value)));
-part("opacity").addEventListener("input", (event) => { viewer.opacity = Number(event.target.value) / 100; viewer.draw(); });
-for (const one of document.querySelectorAll("[data-layout]")) one.addEventListener("click", () => layout(one.dataset.layout));
+connectTools(viewer);
 start();
