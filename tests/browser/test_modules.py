@@ -206,6 +206,17 @@ def test_a_bright_voxel_in_the_projection(modules: Page) -> None:
         assert np.array([column, row]) == pytest.approx(wanted + shot["size"] / 2, abs=1.01)
 
 
+def test_a_projection_shows_what_is_brighter_than_the_body(modules: Page) -> None:
+    body, vessels = [100.0] * 900, [400.0] * 50
+    low, high = run(
+        modules,
+        "return render.brightRange(Float32Array.from(v.values));",
+        values=[0.0] * 5000 + body + vessels,
+    )
+    assert 0 < low < 100 < high == 400
+    assert run(modules, "return render.brightRange(new Float32Array(9));") == [0, 1]
+
+
 def test_sides_and_lengths_as_people_say_them(modules: Page) -> None:
     sides, lengths = run(
         modules,
