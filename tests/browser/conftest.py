@@ -1,48 +1,41 @@
-"""A phantom study in a real Orthanc, the site on a free port, and Debian's Chromium."""
+"""Phantom studies in a real Orthanc, the site on a free port, and Debian's Chromium."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-import pydicom
 import pytest
 from django.contrib.auth.models import User
 from django.core.cache import caches
 from django.test import Client
-from playwright.sync_api import Browser, Page, sync_playwright
-from pydantic import SecretStr
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 from pytest_django import Settings
 from pytest_django.live_server_helper import LiveServer
 
-from common.orthanc import OrthancClient, OrthancSettings
 from gcp_side.labseg.conf import get_bucket
 from infra.orthanc import OrthancServer
-from infra.phantom.case import make_case, scanner_grid
-from infra.phantom.dicom import write_study
-from tests.support.seg_study import BoolArray, make_seg
+from tests.browser.studies import Stored, store_axial, store_turned
 from tests.unit.gcp_side.fakes import FakeAgent
 
 CHROMIUM = Path("/usr/bin/chromium")
-SCREENS = Path(__file__).resolve().parents[2] / "build" / "screens"
+TIME_ZONE = "Asia/Seoul"
+HANG_MS = 60_000
+"""Everything happens within a second or two, and later on a loaded machine."""
+
+LOAD_FAILED = "Failed to load resource"
+
+TELL_VIOLATIONS = """
+document.addEventListener("securitypolicyviolation", (event) =>
+  tellViolation(`${event.violatedDirective}: ${event.blockedURI} ${event.sourceFile ?? ""}`));
+"""
+
+expect.set_options(timeout=HANG_MS)
 
 # Playwright keeps an event loop in this thread; the database is used between its steps only.
 os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
-
-
-@dataclass(frozen=True)
-class Stored:
-    """What lies in Orthanc."""
-
-    study: str
-    series: tuple[str, ...]
-    seg: str
-    """A SEG of the truth, which no request knows yet."""
-    mask: BoolArray
-    """[slices, rows, columns] in displayed order."""
 
 
 @pytest.fixture(scope="session")
@@ -53,45 +46,35 @@ def orthanc() -> Iterator[OrthancServer]:
 
 @pytest.fixture(scope="session")
 def stored(orthanc: OrthancServer, tmp_path_factory: pytest.TempPathFactory) -> Stored:
-    folder = tmp_path_factory.mktemp("phantom")
-    case = make_case(
-        4, grid=lambda anatomy: scanner_grid(anatomy, shape=(40, 96, 110), spacing=(1.5, 1.5, 3.0))
-    )
-    written = write_study(case, folder)
-    client = OrthancClient(
-        OrthancSettings(url=orthanc.url, user=orthanc.user, password=SecretStr(orthanc.password))
-    )
-    series = []
-    for files in written.series:
-        replies = [client.upload(path.read_bytes()) for path in files.paths]
-        series.append(replies[0].orthanc_series_id)
-    with np.load(written.truth) as archive:
-        mask, order = (
-            archive["mask"].astype(bool),
-            [str(uid) for uid in archive["sop_instance_uids"]],
-        )
-    by_uid = {
-        str(item.SOPInstanceUID): item for item in map(pydicom.dcmread, written.series[1].paths)
-    }
-    seg = folder / "seg.dcm"
-    make_seg([by_uid[uid] for uid in order], mask).save_as(seg)
-    seg_id = client.upload(seg.read_bytes()).orthanc_id
-    study = client.series(series[0]).study_id
-    client.close()
-    return Stored(study, tuple(series), seg_id, mask)
+    """A study of four axial phases."""
+    return store_axial(orthanc, tmp_path_factory.mktemp("axial"))
+
+
+@pytest.fixture(scope="session")
+def turned(orthanc: OrthancServer, tmp_path_factory: pytest.TempPathFactory) -> Stored:
+    """A study of two sagittal and two oblique series."""
+    return store_turned(orthanc, tmp_path_factory.mktemp("turned"))
 
 
 @pytest.fixture
-def agent(settings: Settings, tmp_path: Path, orthanc: OrthancServer) -> Iterator[FakeAgent]:
+def orthanc_url(orthanc: OrthancServer) -> str:
+    """Where the site looks for Orthanc."""
+    return orthanc.url
+
+
+@pytest.fixture
+def agent(
+    settings: Settings, tmp_path: Path, orthanc: OrthancServer, orthanc_url: str
+) -> Iterator[FakeAgent]:
     """The lab's side of the site's new queue."""
     settings.SEGRELAY = settings.SEGRELAY | {
         "BUCKET": (tmp_path / "queue").as_uri(),
-        "ORTHANC_URL": orthanc.url,
+        "ORTHANC_URL": orthanc_url,
         "ORTHANC_USER": orthanc.user,
         "ORTHANC_PASSWORD": orthanc.password,
         "REFRESH_SECONDS": 0,
     }
-    yield FakeAgent(get_bucket())
+    yield FakeAgent(get_bucket(), "lab-gpu-1")
     for cache in caches.all():
         cache.clear()
 
@@ -106,6 +89,35 @@ def browser() -> Iterator[Browser]:
         started.close()
 
 
+@dataclass
+class Heard:
+    """What the browser had to say."""
+
+    violations: list[str] = field(default_factory=list)
+    """Of the Content Security Policy."""
+    console: list[str] = field(default_factory=list)
+    """Errors and warnings."""
+    expected: set[str] = field(default_factory=set)
+    """Statuses of failed requests, e.g. ``503``, which belong to the test."""
+
+    @property
+    def unexpected(self) -> list[str]:
+        """Lines of the console that no test expects."""
+        return [
+            line
+            for line in self.console
+            if not (
+                line.startswith(LOAD_FAILED)
+                and any(f"status of {code}" in line for code in self.expected)
+            )
+        ]
+
+
+@pytest.fixture
+def heard() -> Heard:
+    return Heard()
+
+
 @pytest.fixture
 def page(
     browser: Browser,
@@ -114,21 +126,31 @@ def page(
     live_server: LiveServer,
     transactional_db: None,
     agent: FakeAgent,
+    heard: Heard,
 ) -> Iterator[Page]:
-    """A page of a logged-in user; the log of the browser stays free of errors."""
+    """A page of a logged-in user; it breaks no rule of the CSP, and its console stays clean."""
     User.objects.create_superuser("radiologist", password="a-password")
     client = Client()
     client.login(username="radiologist", password="a-password")
-    context = browser.new_context(base_url=live_server.url, viewport={"width": 1280, "height": 800})
+    context = browser.new_context(
+        base_url=live_server.url,
+        viewport={"width": 1280, "height": 800},
+        timezone_id=TIME_ZONE,
+        locale="en-GB",
+    )
     context.add_cookies(
         [{"name": "sessionid", "value": client.cookies["sessionid"].value, "url": live_server.url}]
     )
+    context.expose_function("tellViolation", lambda line: heard.violations.append(line))
+    context.add_init_script(TELL_VIOLATIONS)
+    context.set_default_timeout(HANG_MS)
     opened = context.new_page()
-    said: list[str] = []
     opened.on(
-        "console", lambda message: said.append(message.text) if message.type == "error" else None
+        "console",
+        lambda line: heard.console.append(line.text) if line.type in ("error", "warning") else None,
     )
-    opened.on("pageerror", lambda error: said.append(str(error)))
+    opened.on("pageerror", lambda error: heard.console.append(str(error)))
     yield opened
     context.close()
-    assert [line for line in said if "Failed to load resource" not in line] == []
+    assert heard.violations == []
+    assert heard.unexpected == []

@@ -9,9 +9,13 @@ from pathlib import Path
 
 import pytest
 from django.core.management import call_command
+from django.utils.translation import gettext, override, pgettext
 
 APP = Path(__file__).resolve().parents[3] / "gcp_side" / "labseg"
-ENTRY = re.compile(r'^msgid "(.+)"\nmsgstr "(.*)"$', re.MULTILINE)
+ENTRY = re.compile(
+    r'(?:^msgctxt "(.+)"\n)?^msgid "(.+)"\n(?:msgid_plural ".+"\n)?msgstr(?:\[0\])? "(.*)"$',
+    re.MULTILINE,
+)
 PLACE = re.compile(r"%\(\w+\)s")
 
 pytestmark = pytest.mark.skipif(shutil.which("xgettext") is None, reason="no gettext here")
@@ -19,6 +23,11 @@ pytestmark = pytest.mark.skipif(shutil.which("xgettext") is None, reason="no get
 
 def messages(domain: str, app: Path = APP) -> Path:
     return app / "locale" / "ko" / "LC_MESSAGES" / f"{domain}.po"
+
+
+def texts(content: str) -> dict[tuple[str, str], str]:
+    """Translations by context, empty where there is none, and text."""
+    return {(context, text): korean for context, text, korean in ENTRY.findall(content)}
 
 
 @pytest.mark.parametrize("domain", ["django", "djangojs"])
@@ -31,14 +40,14 @@ def test_every_text_is_translated(
     (app / "locale").mkdir()
     monkeypatch.chdir(app)
     call_command("makemessages", locale=["ko"], domain=domain, verbosity=0, no_wrap=True)
-    used = {text for text, _ in ENTRY.findall(messages(domain, app).read_text())}
+    used = set(texts(messages(domain, app).read_text()))
     content = messages(domain).read_text()
-    translated = dict(ENTRY.findall(content))
+    translated = texts(content)
     assert len(used) > 20
     assert set(translated) == used
-    assert [text for text, korean in translated.items() if not korean] == []
+    assert [key for key, korean in translated.items() if not korean] == []
     assert "fuzzy" not in content
-    for text, korean in translated.items():
+    for (_, text), korean in translated.items():
         assert sorted(PLACE.findall(text)) == sorted(PLACE.findall(korean))
 
 
@@ -47,3 +56,10 @@ def test_the_compiled_texts_are_those_of_the_source(domain: str, tmp_path: Path)
     made = tmp_path / "made.mo"
     subprocess.run(["msgfmt", "--check", "-o", made, messages(domain)], check=True)
     assert made.read_bytes() == messages(domain).with_suffix(".mo").read_bytes()
+
+
+def test_no_other_app_puts_its_words_into_the_page() -> None:
+    # Django joins the catalogues of all apps, and the first to know a text wins.
+    with override("ko"):
+        for (context, text), korean in texts(messages("django").read_text()).items():
+            assert (pgettext(context, text) if context else gettext(text)) == korean

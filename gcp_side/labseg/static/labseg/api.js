@@ -22,6 +22,12 @@ function known(code) {
   }[code];
 }
 
+// Whether waiting may help: the network, the queue or Orthanc may come back.
+export const mayPass = (error) => error.code === "no-answer" || [429, 502, 503, 504].includes(error.status);
+
+export const whatNow = (error) => (mayPass(error) ? gettext("It is tried again by itself.") : error.remedy);
+export const explained = (error) => [error.message, whatNow(error)].filter(Boolean).join(" ");
+
 export const messageOf = (code, otherwise) => known(code) ?? otherwise;
 
 function cookie(name) {
@@ -34,10 +40,13 @@ async function call(path, options = {}) {
     answer = await fetch(path.startsWith("/") ? path : ROOT + path, { credentials: "same-origin", ...options });
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new ApiError(gettext("The site does not answer."), { code: "no-answer", remedy: gettext("Check the network; it is tried again.") });
+    throw new ApiError(gettext("The site does not answer."), { code: "no-answer", remedy: gettext("Check the network.") });
   }
   if (answer.ok) return answer;
   const body = await answer.json().catch(() => ({}));
+  if (answer.status === 401 || answer.status === 403) {
+    throw new ApiError(gettext("You are no longer logged in, or may not do this."), { status: answer.status, remedy: gettext("Reload the page to log in.") });
+  }
   throw new ApiError(messageOf(body.code, body.error ?? gettext("The site refused this.")), { ...body, status: answer.status });
 }
 

@@ -1,19 +1,27 @@
-// Following a request: asks once a second, every ten while the page is hidden, slower after failures.
+// Following a request: asks once a second while it is worked on, less often while it waits or the
+// page is hidden, slower after failures. Many pages may be open at once.
 import * as api from "./api.js";
 
-const SEEN_MS = 1000;
+const WORK_MS = 1000;
+const WAITING_MS = 2000;
 const HIDDEN_MS = 10000;
 const SLOWEST_MS = 30000;
+const AGENTS_MS = 4000;
+const FIRST_PAUSE_MS = 2000;
 
 export function follow(requestId, { onState, onError }) {
   let timer = 0;
   let failures = 0;
   let ended = false;
+  let lab = { agents: null, at: -Infinity };
   const ask = async () => {
     clearTimeout(timer);
+    let waiting = false;
     try {
       const state = await api.get(`status/${requestId}/`);
-      const agents = state.state === "pending" || state.state === "submitting" ? await api.get("agents/") : null;
+      waiting = state.state === "pending" || state.state === "submitting";
+      if (waiting && !document.hidden && performance.now() - lab.at > AGENTS_MS) lab = { agents: await api.get("agents/"), at: performance.now() };
+      const agents = waiting ? lab.agents : null;
       failures = 0;
       if (ended) return;
       onState(state, agents);
@@ -22,7 +30,9 @@ export function follow(requestId, { onState, onError }) {
       failures += 1;
       if (!ended) onError(error);
     }
-    if (!ended) timer = setTimeout(ask, Math.min(SLOWEST_MS, (document.hidden ? HIDDEN_MS : SEEN_MS) * 2 ** Math.min(failures, 5)));
+    const pause = document.hidden ? HIDDEN_MS : waiting ? WAITING_MS : WORK_MS;
+    clearTimeout(timer);
+    if (!ended) timer = setTimeout(ask, Math.min(SLOWEST_MS, pause * 2 ** Math.min(failures, 5)));
   };
   const wake = () => { if (!document.hidden && !ended) ask(); };
   const stop = () => {
@@ -33,4 +43,22 @@ export function follow(requestId, { onState, onError }) {
   document.addEventListener("visibilitychange", wake);
   ask();
   return stop;
+}
+
+// Acts again after a failure that may pass, each time later; a success starts afresh.
+export function patience(act) {
+  let timer = 0;
+  let pause = FIRST_PAUSE_MS;
+  return {
+    failed(error) {
+      clearTimeout(timer);
+      if (!api.mayPass(error)) return;
+      timer = setTimeout(act, pause);
+      pause = Math.min(SLOWEST_MS, pause * 2);
+    },
+    done() {
+      clearTimeout(timer);
+      pause = FIRST_PAUSE_MS;
+    },
+  };
 }

@@ -158,6 +158,14 @@ export function projection({ data, shape, affine }, axes, most = 1.5e6) {
   return { size, values, pitch, centre };
 }
 
+// The values between which a projection shows vessels and what enhances, and the body behind them.
+export function brightRange(values) {
+  const found = values.filter((value) => value > 0).sort();
+  const at = (share) => found[Math.floor(share * (found.length - 1))] ?? 0;
+  const body = at(0.5);
+  return [body * 0.6, Math.max(at(0.999), body * 1.2, 1)];
+}
+
 // The tumour's outer voxels with their outward normals, LPS mm.
 export function surface({ data, box, affine }) {
   const [[s0, s1], [r0, r1], [c0, c1]] = box;

@@ -1,26 +1,36 @@
 // The list of studies.
 import * as api from "./api.js";
-import { element, fill, stateName, volumes } from "./dom.js";
+import { element, fill, part, stateName, volumes } from "./dom.js";
+import { patience } from "./progress.js";
 
-const { gettext } = globalThis;
-const part = (id) => document.getElementById(id);
+const { gettext, ngettext } = globalThis;
 const SIZE = 25;
 let number = 1;
+let asked = 0;
+const trying = patience(load);
 
 async function load() {
-  part("message").textContent = gettext("Loading…");
+  const mine = ++asked;
+  if (part("again").hidden) part("message").textContent = gettext("Loading…");
   try {
     const found = await api.get(`studies/?q=${encodeURIComponent(part("search").value)}&page=${number}&page_size=${SIZE}`);
+    if (mine !== asked) return;
+    trying.done();
     part("rows").replaceChildren(...found.studies.map(row));
     const pages = Math.max(1, Math.ceil(found.count / SIZE));
-    part("message").textContent = found.count ? fill(gettext("%(count)s studies · page %(page)s of %(pages)s"), { count: found.count, page: number, pages }) : gettext("No studies found.");
+    part("message").textContent = found.count ? fill(ngettext("%(count)s study · page %(page)s of %(pages)s", "%(count)s studies · page %(page)s of %(pages)s", found.count), { count: found.count, page: number, pages }) : gettext("No studies found.");
     part("before").disabled = number <= 1;
     part("after").disabled = number >= pages;
+    for (const id of ["before", "after"]) part(id).hidden = pages < 2;
     part("again").hidden = true;
+    part("message").className = "";
   } catch (error) {
+    if (mine !== asked) return;
     part("rows").replaceChildren();
-    part("message").textContent = `${error.message} ${error.remedy ?? ""}`;
+    part("message").textContent = api.explained(error);
+    part("message").className = "warning";
     part("again").hidden = false;
+    trying.failed(error);
   }
 }
 
@@ -39,4 +49,6 @@ part("before").addEventListener("click", turn(-1));
 part("after").addEventListener("click", turn(1));
 part("again").addEventListener("click", load);
 part("find").addEventListener("submit", (event) => { event.preventDefault(); number = 1; load(); });
+// Requests may have ended meanwhile.
+document.addEventListener("visibilitychange", () => { if (!document.hidden) load(); });
 load();

@@ -1,40 +1,68 @@
 // The page of a study: choose the series, send, watch, look at the result.
 import * as api from "./api.js";
-import { clock, element, fill, language, number, say, stateName, volumes } from "./dom.js";
-import { follow } from "./progress.js";
-import { planeTitle, Viewer } from "./viewer.js";
+import { clock, element, fill, number, part, profileTitle, roleTitle, say, stateName, volumes } from "./dom.js";
+import { follow, patience } from "./progress.js";
+import { connectTools, showPosition } from "./tools.js";
+import { Viewer } from "./viewer.js";
 
-const { gettext } = globalThis;
+const { gettext, ngettext } = globalThis;
 const config = JSON.parse(document.getElementById("labseg-config").textContent);
-const part = (id) => document.getElementById(id);
 
 const page = { study: null, profiles: [], chosen: {}, shown: null, current: null, stop: null };
 const viewer = new Viewer(part("panes"), { onMove: showPosition });
+const starting = patience(start);
+const looking = patience(loadViewer);
 
 async function start() {
   try {
-    const [offers, study] = await Promise.all([api.get("profiles/"), api.get(`studies/${config.study}/`)]);
+    const [offers, usual] = await Promise.all([api.get("profiles/"), api.get(`studies/${config.study}/`)]);
     page.profiles = offers.profiles;
+    const study = await withLastProfile(usual);
+    starting.done();
+    part("task").replaceChildren();
     take(study);
     const latest = study.requests[0];
     if (latest && !latest.finished) watch(latest);
     else if (latest && latest.state !== "succeeded") showEnded(latest);
     show(study.requests.find((one) => one.state === "succeeded") ?? null);
+    drawChoice();
   } catch (error) {
-    part("task").replaceChildren(failureCard(error.message, error.remedy, [button(gettext("Try again"), start)]));
+    part("task").replaceChildren(failureCard(error.message, api.whatNow(error), [button(gettext("Try again"), start)]));
+    starting.failed(error);
   }
+}
+
+const studyFor = (profile) => api.get(`studies/${config.study}/?profile=${encodeURIComponent(profile)}`);
+
+// The study with the roles of the profile that was asked for last, where that is still on offer.
+async function withLastProfile(study) {
+  const last = study.requests[0]?.profile;
+  const isOther = last !== study.profile && page.profiles.some((one) => one.name === last);
+  return isOther ? studyFor(last) : study;
 }
 
 function take(study) {
   page.study = study;
-  page.chosen = Object.fromEntries(study.roles.map((one) => [one.role, one.series_id]));
+  const last = lastChoice(study);
+  page.chosen = Object.fromEntries(study.roles.map((one) => [one.role, last[one.role] ?? one.series_id]));
   const { patient_name: name, patient_id: id, date, description } = study.study;
   part("study-title").textContent = [String(name).replaceAll("^", " ").split("=")[0], id, date, description].filter(Boolean).join("  ·  ");
-  const uid = study.requests[0]?.study_instance_uid;
-  part("ohif").hidden = !(config.ohif && uid);
-  if (config.ohif && uid) part("ohif").href = `${config.ohif}?StudyInstanceUIDs=${uid}`;
   drawForm();
   drawHistory();
+  drawLink();
+}
+
+function drawLink() {
+  const uid = page.study.requests[0]?.study_instance_uid;
+  part("ohif").hidden = !(config.ohif && uid);
+  if (config.ohif && uid) part("ohif").href = `${config.ohif}?StudyInstanceUIDs=${uid}`;
+}
+
+// The series that were sent last for this profile, by role.
+function lastChoice(study) {
+  const there = new Set(study.series.map((one) => one.series_id));
+  const sent = study.requests.find((one) => one.profile === study.profile)?.series ?? [];
+  return Object.fromEntries(sent.filter((one) => there.has(one.orthanc_id)).map((one) => [one.role, one.orthanc_id]));
 }
 
 // Sending -----------------------------------------------------------------------------
@@ -44,17 +72,17 @@ const profile = () => page.profiles.find((one) => one.name === page.study.profil
 function drawForm() {
   const fields = page.study.roles.map((one) => roleField(one));
   const profiles = page.profiles.length > 1 && element("label", { class: "field" }, element("span", { text: gettext("Profile") }),
-    element("select", { id: "profile", onchange: (event) => chooseProfile(event.target.value) },
-      ...page.profiles.map((one) => element("option", { value: one.name, selected: one.name === page.study.profile, text: say(one.title) }))));
+    element("select", { id: "profile", autocomplete: "off", onchange: (event) => chooseProfile(event.target.value) },
+      ...page.profiles.map((one) => element("option", { value: one.name, selected: one.name === page.study.profile, text: profileTitle(one) }))));
   part("form").replaceChildren(...[profiles || null, ...fields].filter(Boolean));
   part("use").textContent = say(profile()?.intended_use);
   drawButton();
 }
 
 function roleField(one) {
-  const unsure = one.confidence === "guess" || one.confidence === "none";
-  const select = element("select", { id: `role-${one.role}`, "aria-describedby": `why-${one.role}`, onchange: (event) => {
+  const select = element("select", { id: `role-${one.role}`, autocomplete: "off", "aria-describedby": `why-${one.role}`, onchange: (event) => {
     page.chosen[one.role] = event.target.value || null;
+    drawEvidence(one);
     drawButton();
     if (!page.shown) loadViewer();
   } },
@@ -63,16 +91,23 @@ function roleField(one) {
     value: item.series_id, selected: item.series_id === page.chosen[one.role],
     text: `${item.number} · ${item.description || gettext("no description")} (${item.instances})`,
   })));
+  const field = element("div", { class: "field", id: `field-${one.role}` }, element("label", { for: select.id, text: roleTitle(one) }), select,
+    element("p", { class: "why", id: `why-${one.role}` }));
+  drawEvidence(one, field);
+  return field;
+}
+
+// Why this series: what was recognised, unless a person chose another.
+function drawEvidence(one, field = part(`field-${one.role}`)) {
+  const isRecognised = page.chosen[one.role] === one.series_id;
   const sureness = { certain: gettext("certain"), likely: gettext("likely"), guess: gettext("please check"), none: gettext("not recognised") }[one.confidence];
-  return element("div", { class: `field${unsure ? " is-unsure" : ""}` },
-    element("label", { for: `role-${one.role}`, text: say(one.title) }), select,
-    element("p", { class: "why", id: `why-${one.role}` }, element("b", { text: sureness }), language === "en" && one.evidence ? ` · ${one.evidence}` : null));
+  field.classList.toggle("is-unsure", isRecognised && ["guess", "none"].includes(one.confidence));
+  field.querySelector(".why").replaceChildren(...(isRecognised ? [element("b", { text: sureness }), ` · ${one.evidence}`] : [element("b", { text: gettext("chosen by hand") })]));
 }
 
 async function chooseProfile(name) {
   try {
-    const study = await api.get(`studies/${config.study}/?profile=${encodeURIComponent(name)}`);
-    take(study);
+    take(await studyFor(name));
     if (!page.shown) loadViewer();
   } catch (error) {
     part("task").replaceChildren(failureCard(error.message, error.remedy, []));
@@ -86,8 +121,16 @@ function problem() {
   return "";
 }
 
+const isBusy = () => Boolean(page.current && !page.current.finished);
+
+// The form makes room for the progress and for the result.
+function drawChoice() {
+  part("choice").hidden = false;
+  part("choice").open = !page.shown && !isBusy();
+}
+
 function drawButton() {
-  const busy = page.current && !page.current.finished;
+  const busy = isBusy();
   const why = problem();
   part("send").disabled = Boolean(busy || why);
   part("send").textContent = page.study?.requests.some((one) => one.state === "succeeded") ? gettext("Segment again") : gettext("Segment tumour");
@@ -118,6 +161,8 @@ function watch(request) {
   page.stop?.();
   page.current = request;
   drawButton();
+  drawBadge();
+  drawChoice();
   drawProgress(request, null);
   page.stop = follow(request.request_id, {
     onState: (state, agents) => {
@@ -125,7 +170,7 @@ function watch(request) {
       if (state.finished) finished(state);
       else drawProgress(state, agents);
     },
-    onError: (error) => { part("task-error").textContent = `${error.message} ${gettext("Trying again.")}`; },
+    onError: (error) => { part("task-error").textContent = api.explained(error); },
   });
 }
 
@@ -134,7 +179,7 @@ function sentence(state, agents) {
   if (agents && !agents.online) {
     return agents.last_seen ? fill(gettext("waiting: no agent online since %(time)s"), { time: clock(agents.last_seen) }) : gettext("waiting: no agent has ever been online");
   }
-  if (agents) return fill(gettext("waiting: %(count)s agent(s) online"), { count: agents.online });
+  if (agents) return fill(ngettext("waiting: %(count)s agent online", "waiting: %(count)s agents online", agents.online), { count: agents.online });
   if (state.state !== "claimed") return gettext("waiting");
   const stage = STEPS().find((one) => one[2].includes(state.stage))?.[0] ?? "";
   const words = { downloading: gettext("downloading"), inferring: gettext("segmenting"), uploading: gettext("storing the result") };
@@ -172,13 +217,18 @@ async function cancel() {
 }
 
 async function finished(state) {
-  const study = await api.get(`studies/${config.study}/?profile=${encodeURIComponent(page.study.profile)}`).catch(() => null);
+  const study = await studyFor(page.study.profile).catch(() => null);
   if (study) page.study = study;
   drawHistory();
+  drawLink();
   drawButton();
-  if (state.state !== "succeeded") return showEnded(state);
+  if (state.state !== "succeeded") {
+    showEnded(state);
+    return drawChoice();
+  }
   part("task").replaceChildren();
   show(state);
+  drawChoice();
 }
 
 function showEnded(state) {
@@ -216,10 +266,19 @@ function loadViewer() {
   const roles = page.study.roles;
   const ids = page.shown ? page.shown.series : roles.map((one) => ({ role: one.role, orthanc_id: page.chosen[one.role] }));
   viewer.linked = ids.every((one) => one.role.startsWith("dce"));
-  const titles = new Map(page.profiles.flatMap((one) => one.roles).map((one) => [one.role, say(one.title)]));
-  const series = ids.slice(0, 4).map((one) => ({ id: one.orthanc_id, title: titles.get(one.role) ?? one.role }));
+  const titles = new Map(page.profiles.flatMap((one) => one.roles).map((one) => [one.role, one.title]));
+  const series = ids.slice(0, 4).map((one) => ({ id: one.orthanc_id, title: roleTitle({ role: one.role, title: titles.get(one.role) }) }));
   while (series.length < 4) series.push({ id: null, title: "" });
-  viewer.load(series, page.shown?.seg_instance_id).then(drawResult);
+  // Enhancement shows after contrast.
+  if (page.lookedAt !== page.study.profile) viewer.active = viewer.linked ? 1 : 0;
+  page.lookedAt = page.study.profile;
+  part("which").replaceChildren(...series.map((one, index) => element("option", { value: index, text: one.title, selected: index === viewer.active })));
+  viewer.load(series, page.shown?.seg_instance_id).then(() => {
+    drawResult();
+    const error = viewer.failure;
+    if (error) looking.failed(error);
+    else looking.done();
+  });
 }
 
 function drawResult() {
@@ -227,9 +286,7 @@ function drawResult() {
   const request = page.shown;
   box.hidden = !request;
   if (!request) return;
-  const old = page.study.requests.find((one) => one.state === "succeeded")?.request_id !== request.request_id || (page.current && !page.current.finished);
-  part("previous").hidden = !old;
-  part("previous").textContent = fill(gettext("Previous result, %(time)s"), { time: clock(request.finished_at ?? request.updated_at) });
+  drawBadge();
   const measured = new Map((request.segments ?? []).map((one) => [one.number, one]));
   const titles = new Map((page.profiles.find((one) => one.name === request.profile)?.segments ?? []).map((one) => [one.number, say(one.title)]));
   const rows = (viewer.overlay?.segments ?? request.segments ?? []).map((one) => segmentRow(one, measured.get(one.number) ?? one, titles.get(one.number) ?? one.label));
@@ -237,6 +294,15 @@ function drawResult() {
   part("no-tumour").hidden = request.tumour_found !== false;
   part("jump").disabled = !viewer.overlay?.centre;
   if (viewer.overlayError) part("segments").append(element("tr", {}, element("td", { colspan: 3, class: "warning", text: viewer.overlayError.message })));
+}
+
+// What is shown is not, or will soon not be, the newest result.
+function drawBadge() {
+  const request = page.shown;
+  const newest = page.study.requests.find((one) => one.state === "succeeded")?.request_id;
+  const isOld = request && (newest !== request.request_id || isBusy());
+  part("previous").hidden = !isOld;
+  if (isOld) part("previous").textContent = fill(gettext("Previous result, %(time)s"), { time: clock(request.finished_at ?? request.updated_at) });
 }
 
 function segmentRow(one, measured, title) {
@@ -259,60 +325,6 @@ function drawHistory() {
     one.state === "succeeded" ? button(gettext("Show"), () => show(one), { "aria-label": fill(gettext("Show the result of %(time)s"), { time: clock(one.submitted_at) }) }) : null)));
 }
 
-// Tools and keys ----------------------------------------------------------------------
-
-function showPosition() {
-  part("position").textContent = `${viewer.position} mm`;
-  const one = viewer.series[viewer.active];
-  const value = viewer.valueOf(one);
-  part("value").textContent = value == null ? "" : fill(gettext("value %(value)s"), { value: number(value, 0) });
-}
-
-function layout(name) {
-  for (const one of document.querySelectorAll("[data-layout]")) one.setAttribute("aria-pressed", String(one.dataset.layout === name));
-  viewer.setLayout(name);
-}
-
-function toggle(id, change) {
-  part(id).checked = !part(id).checked;
-  change(part(id).checked);
-  viewer.draw();
-}
-
-const overlayOn = (on) => { viewer.showOverlay = on; };
-const outlineOn = (on) => { viewer.showOutline = on; };
-const crossOn = (on) => { viewer.showCross = on; };
-
-document.addEventListener("keydown", (event) => {
-  if (event.target.matches("input:not([type=checkbox]), select, textarea") || part("keys").open) return;
-  const pane = viewer.panes.find((one) => one.box === document.activeElement);
-  if (event.ctrlKey || event.metaKey) return;
-  if (pane && viewer.voxel && viewer.key(pane, event)) {
-    event.preventDefault();
-    announce(pane);
-    return;
-  }
-  const act = {
-    1: () => layout("axial"), 2: () => layout("coronal"), 3: () => layout("sagittal"), 4: () => layout("mpr"),
-    t: () => viewer.jump(), o: () => toggle("overlay-on", overlayOn), l: () => toggle("outline-on", outlineOn), c: () => toggle("cross-on", crossOn), "?": () => part("keys").showModal(),
-  }[event.key.toLowerCase()];
-  if (act && !event.altKey) act();
-});
-
-let saying = 0;
-function announce(pane) {
-  clearTimeout(saying);
-  saying = setTimeout(() => { part("said").textContent = `${planeTitle(viewer.planeOf(pane))} ${pane.slice.textContent}`; }, 400);
-}
-
 part("send").addEventListener("click", send);
-part("jump").addEventListener("click", () => viewer.jump());
-part("reset").addEventListener("click", () => viewer.reset());
-part("help").addEventListener("click", () => part("keys").showModal());
-part("keys-close").addEventListener("click", () => part("keys").close());
-part("overlay-on").addEventListener("change", (event) => { overlayOn(event.target.checked); viewer.draw(); });
-part("outline-on").addEventListener("change", (event) => { outlineOn(event.target.checked); viewer.draw(); });
-part("cross-on").addEventListener("change", (event) => { crossOn(event.target.checked); viewer.draw(); });
-part("opacity").addEventListener("input", (event) => { viewer.opacity = Number(event.target.value) / 100; viewer.draw(); });
-for (const one of document.querySelectorAll("[data-layout]")) one.addEventListener("click", () => layout(one.dataset.layout));
+connectTools(viewer);
 start();

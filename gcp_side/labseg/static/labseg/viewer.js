@@ -5,7 +5,7 @@ import {
   column, dot, frameWorld, makeFrame, nearestVoxel, norm, onRaster, planeRaster, PLANE_NAMES, rasterWorld, roundLength, scale,
   sideLetters, sliceAxis, toWorld, add,
 } from "./geometry.js";
-import { labelPixels, outline, projection, sampleImage, sampleLabels, surface, viewAxes, windowed } from "./render.js";
+import { brightRange, labelPixels, outline, projection, sampleImage, sampleLabels, surface, viewAxes, windowed } from "./render.js";
 
 const { gettext } = globalThis;
 const TURN = 10;
@@ -25,22 +25,26 @@ export class Viewer {
   async load(series, overlayId) {
     const load = ++this.loads;
     const before = new Map(this.series.map((one) => [one.id, one]));
-    this.series = series.map(({ id, title }) => ({ ...(before.get(id) ?? { id, version: 0 }), title }));
-    this.overlay = null;
+    this.series = series.map(({ id, title }) => ({ ...(before.get(id) ?? { id, version: 0 }), title, error: null }));
+    const isOther = this.overlay?.id !== overlayId;
+    if (isOther) this.overlay = null;
+    this.overlayError = null;
     this.draw();
-    const overlay = overlayId ? this.#loadOverlay(overlayId) : null;
+    const overlay = overlayId && isOther ? this.#loadOverlay(overlayId, load) : null;
     const placed = this.series.map((one) => (one.id && !one.geometry ? this.#place(one) : Promise.resolve()));
-    overlay?.then(() => this.draw(), (error) => this.#fail(error));
+    overlay?.then(() => this.draw(), (error) => { if (load === this.loads) this.overlayError = error; });
     await Promise.allSettled([...placed, overlay]);
     if (load !== this.loads) return;
+    this.#setWindows();
     const reference = this.series.find((one) => one.id === this.overlay?.series_id && one.geometry) ?? this.series.find((one) => one.geometry);
     if (!reference) return this.draw();
     if (this.frameOf !== reference.id) {
       this.frame = makeFrame(reference.geometry);
+      this.frameGrid = reference.geometry;
       this.frameOf = reference.id;
       this.voxel = [..."LPS"].map((name) => Math.floor(this.frame.axes[name].count / 2));
     }
-    if (this.overlay?.centre) this.jump();
+    if (isOther) this.jump();
     this.draw();
     await Promise.allSettled(this.series.map((one) => this.#first(one)));
     this.draw();
@@ -55,11 +59,27 @@ export class Viewer {
     try {
       const told = await api.get(`series/${one.id}/geometry/`);
       one.geometry = told;
-      one.window = { ...told.window };
       one.volume = { shape: told.shape, affine: told.affine, data: null };
     } catch (error) {
       one.error = error;
     }
+  }
+
+  // Phases of one examination share a window, so that enhancement shows; other contrasts do not.
+  // A window that was set by hand stays.
+  #setWindows() {
+    const placed = this.series.filter((one) => one.geometry);
+    const shared = this.linked ? span(placed.map((one) => one.geometry.window)) : null;
+    const byHand = this.linked ? placed.find((one) => one.byHand)?.window : null;
+    for (const one of placed) {
+      one.home = shared ?? one.geometry.window;
+      one.window = { ...(one.byHand ? one.window : byHand ?? one.home) };
+    }
+  }
+
+  // What kept something from being shown, if anything did.
+  get failure() {
+    return this.series.find((one) => one.error)?.error ?? this.overlayError;
   }
 
   // The slice under the cursor, long before the volume.
@@ -87,17 +107,11 @@ export class Viewer {
     }
   }
 
-  async #loadOverlay(id) {
+  async #loadOverlay(id, load) {
     const overlay = await api.get(`instances/${id}/overlay/`);
     overlay.data = await api.octets(overlay.labels_url);
     overlay.id = id;
-    this.overlay = overlay;
-    return overlay;
-  }
-
-  #fail(error) {
-    this.overlayError = error;
-    this.draw();
+    if (load === this.loads) this.overlay = overlay;
   }
 
   // Where the panes look -----------------------------------------------------------------
@@ -114,9 +128,15 @@ export class Viewer {
     this.draw();
   }
 
+  // The series of the three planes.
+  activate(index) {
+    this.active = index;
+    this.draw();
+  }
+
   reset() {
     Object.assign(this, { zoom: 1, pan: [0, 0], turn: 20, tilt: 15 });
-    for (const one of this.series) if (one.geometry) one.window = { ...one.geometry.window };
+    for (const one of this.series) if (one.geometry) Object.assign(one, { window: { ...one.home }, byHand: false });
     this.draw();
   }
 
@@ -145,7 +165,7 @@ export class Viewer {
     const unit = Math.max(one.geometry.window.width, 1) / 300;
     const centre = one.window.center + dCentre * unit;
     const width = Math.max(unit, one.window.width + dWidth * unit);
-    for (const other of this.linked ? this.series : [one]) if (other.window) other.window = { center: centre, width };
+    for (const other of this.linked ? this.series : [one]) if (other.window) Object.assign(other, { window: { center: centre, width }, byHand: true });
     this.draw();
   }
 
@@ -190,7 +210,7 @@ export class Viewer {
       else this.scroll(pane, Math.sign(event.deltaY));
     }, { passive: false });
     pane.box.addEventListener("contextmenu", (event) => event.preventDefault());
-    pane.box.addEventListener("focus", () => { if (this.layout !== "mpr") this.active = pane.index; });
+    pane.box.addEventListener("focus", () => { if (this.layout !== "mpr") this.activate(pane.index); });
     pane.box.addEventListener("dblclick", () => this.reset());
     pane.box.addEventListener("pointerdown", (event) => {
       pane.box.setPointerCapture(event.pointerId);
@@ -279,7 +299,7 @@ export class Viewer {
     for (const name of ["slice", "window", "left", "right", "top", "bottom", "ruler"]) pane[name].textContent = "";
     pane.ruler.hidden = true;
     const title = one?.title ?? "";
-    pane.title.textContent = this.layout === "mpr" ? `${planeTitle(plane)} · ${title}` : title;
+    pane.title.textContent = this.layout === "mpr" ? `${planeTitle(plane)}\n${title}` : title;
     pane.box.setAttribute("aria-label", `${planeTitle(plane)}: ${title}`);
     pane.box.classList.toggle("is-active", this.layout !== "mpr" && pane.index === this.active);
     pane.raster = null;
@@ -290,14 +310,15 @@ export class Viewer {
   }
 
   #note(one) {
-    if (one?.error) return [one.error.message, one.error.remedy].filter(Boolean).join(" ");
-    if (!one?.id) return gettext("No series chosen");
+    if (one?.error) return api.explained(one.error);
+    if (!one) return "";
+    if (!one.id) return gettext("No series chosen");
     return one.complete ? "" : gettext("Loading…");
   }
 
   #drawPlane(pane, one, plane, width, height) {
     const fine = Math.min(...[0, 1, 2].map((index) => norm(column(one.geometry.affine, index))));
-    const same = one.id === this.frameOf || sameGrid(one.geometry, this.series.find((other) => other.id === this.frameOf).geometry);
+    const same = one.id === this.frameOf || sameGrid(one.geometry, this.frameGrid);
     const raster = planeRaster(this.frame, plane, this.voxel, same ? Infinity : Math.max(fine, 0.4));
     pane.raster = raster;
     const factor = Math.min(width / raster.widthMm, height / raster.heightMm) * 0.96 * this.zoom;
@@ -392,11 +413,10 @@ export class Viewer {
     const key = [one.id, one.version, this.turn, this.tilt].join();
     if (pane.cache.key3d !== key) {
       const shot = projection(one.volume, axes);
-      const { slope, intercept, window: { center, width: w } } = one.geometry;
       pane.cache.shot = shot;
       pane.cache.key3d = key;
-      const top = (center + w / 2 - intercept) / slope;
-      pane.cache.mip = picture(pane.cache.mip, shot.size, shot.size, (rgba) => windowed(shot.values, top * 0.12, top * 1.1, rgba));
+      const [low, high] = brightRange(shot.values);
+      pane.cache.mip = picture(pane.cache.mip, shot.size, shot.size, (rgba) => windowed(shot.values, low, high, rgba));
     }
     const { size, pitch, centre } = pane.cache.shot;
     const factor = (Math.min(width, height) / (size * pitch)) * 1.25 * this.zoom;
@@ -445,6 +465,13 @@ function nearestSlice({ shape, affine }, world) {
   const step = column(affine, 2);
   const index = Math.round(dot(add(world, toWorld(affine, [0, 0, 0]), -1), step) / dot(step, step));
   return Math.min(shape[0] - 1, Math.max(0, index));
+}
+
+// The window that takes in all of these.
+function span(windows) {
+  const low = Math.min(...windows.map((one) => one.center - one.width / 2));
+  const high = Math.max(...windows.map((one) => one.center + one.width / 2));
+  return { center: (low + high) / 2, width: high - low };
 }
 
 function sameGrid(one, other) {

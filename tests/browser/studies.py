@@ -1,0 +1,145 @@
+"""Phantom studies in a real Orthanc, with SEGs of the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pydicom
+from pydantic import SecretStr
+from pydicom.dataset import Dataset
+
+from common.orthanc import OrthancClient, OrthancSettings
+from infra.orthanc import OrthancServer
+from infra.phantom.case import REFERENCE_PHASE, Case, make_case, scanner_grid
+from infra.phantom.dicom import StudyFiles, write_study
+from infra.phantom.grid import AXIAL, SAGITTAL, Matrix, tilted
+from tests.support.seg_study import BoolArray, make_seg
+
+PATIENT = 4
+"""Seed of the phantom."""
+
+
+@dataclass(frozen=True)
+class KnownSeg:
+    """A SEG in Orthanc, which no request knows yet, and what it says."""
+
+    seg: str
+    mask: BoolArray
+    """[slices, rows, columns] in displayed order."""
+    affine: npt.NDArray[np.float64]
+    """[4, 4] (column, row, slice, 1) to LPS mm."""
+
+    @property
+    def volume_ml(self) -> float:
+        """Of the mask."""
+        return float(self.mask.sum() * abs(np.linalg.det(self.affine[:3, :3])) / 1000)
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What lies in Orthanc."""
+
+    study: str
+    series: tuple[str, ...]
+    segs: tuple[KnownSeg, ...]
+    """Of the truth."""
+    nothing: str = ""
+    """A SEG without any voxel."""
+
+
+def store_axial(server: OrthancServer, folder: Path) -> Stored:
+    """Four axial phases, and the truth and nothing on the second."""
+    written = write_study(_case(AXIAL, (40, 96, 110), (1.5, 1.5, 3.0)), folder)
+    client = _client(server)
+    series = [_upload(client, files.paths) for files in written.series]
+    known = _store_seg(client, written, REFERENCE_PHASE)
+    nothing = _store_seg(client, written, REFERENCE_PHASE, is_empty=True)
+    study = client.series(series[0]).study_id
+    client.close()
+    return Stored(study, tuple(series), (known,), nothing.seg)
+
+
+def store_turned(server: OrthancServer, folder: Path) -> Stored:
+    """Two sagittal phases and two oblique ones of one study, and the truth on one of each."""
+    sagittal = write_study(
+        _case(SAGITTAL, (44, 72, 80), (1.8, 1.8, 2.6)), folder / "sagittal", patient_name="Turned^A"
+    )
+    oblique = write_study(
+        _case(tilted(AXIAL, 14, -18), (48, 84, 80), (1.6, 1.6, 2.3)),
+        folder / "oblique",
+        patient_name="Turned^A",
+    )
+    _move_to_study(oblique, pydicom.dcmread(sagittal.series[0].paths[0]))
+    client = _client(server)
+    chosen = [*sagittal.series[:2], *oblique.series[1:3]]
+    series = [_upload(client, files.paths) for files in chosen]
+    segs = tuple(_store_seg(client, written, REFERENCE_PHASE) for written in (sagittal, oblique))
+    study = client.series(series[0]).study_id
+    client.close()
+    return Stored(study, tuple(series), segs)
+
+
+def _case(
+    direction: Matrix, shape: tuple[int, int, int], spacing: tuple[float, float, float]
+) -> Case:
+    return make_case(
+        PATIENT,
+        grid=lambda anatomy: scanner_grid(
+            anatomy, shape=shape, spacing=spacing, direction=direction
+        ),
+    )
+
+
+def _client(server: OrthancServer) -> OrthancClient:
+    return OrthancClient(
+        OrthancSettings(url=server.url, user=server.user, password=SecretStr(server.password))
+    )
+
+
+def _upload(client: OrthancClient, paths: Sequence[Path]) -> str:
+    """Store the images of a series; Orthanc's id of it."""
+    replies = [client.upload(path.read_bytes()) for path in paths]
+    return replies[0].orthanc_series_id
+
+
+def _move_to_study(written: StudyFiles, example: Dataset) -> None:
+    """Make these images part of the example's study and space."""
+    for path in (path for files in written.series for path in files.paths):
+        image = pydicom.dcmread(path)
+        image.StudyInstanceUID = example.StudyInstanceUID
+        image.FrameOfReferenceUID = example.FrameOfReferenceUID
+        image.save_as(path)
+
+
+def _store_seg(
+    client: OrthancClient, written: StudyFiles, phase: int, *, is_empty: bool = False
+) -> KnownSeg:
+    with np.load(written.truth) as archive:
+        mask = archive["mask"].astype(bool)
+        order = [str(uid) for uid in archive["sop_instance_uids"]]
+    by_uid = {
+        str(item.SOPInstanceUID): item for item in map(pydicom.dcmread, written.series[phase].paths)
+    }
+    images = [by_uid[uid] for uid in order]
+    mask &= not is_empty
+    file = BytesIO()
+    make_seg(images, mask).save_as(file)
+    return KnownSeg(client.upload(file.getvalue()).orthanc_id, mask, _affine(images))
+
+
+def _affine(images: Sequence[Dataset]) -> npt.NDArray[np.float64]:
+    """DICOM PS3.3 C.7.6.2.1.1, with the slices' step from the first and the last."""
+    first, last = (np.array(image.ImagePositionPatient, float) for image in (images[0], images[-1]))
+    direction = np.array(images[0].ImageOrientationPatient, float)
+    row_mm, column_mm = (float(value) for value in images[0].PixelSpacing)
+    affine = np.eye(4)
+    affine[:3, 0] = direction[:3] * column_mm
+    affine[:3, 1] = direction[3:] * row_mm
+    affine[:3, 2] = (last - first) / (len(images) - 1)
+    affine[:3, 3] = first
+    return affine
