@@ -47,7 +47,7 @@ def build_network(profile: Profile) -> nn.Module:
 
 def _check_channels(profile: Profile, arguments: dict[str, Any]) -> None:
     inputs, outputs = arguments.get("in_channels"), arguments.get("out_channels")
-    highest = max(segment.channel for segment in profile.segments)
+    highest = max(max(segment.channels) for segment in profile.segments)
     if inputs != len(profile.inputs) or not isinstance(outputs, int) or outputs <= highest:
         raise FixConfigurationError(
             f"Profile {profile.name} has {len(profile.inputs)} inputs and uses output channel "
