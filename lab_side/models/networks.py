@@ -21,6 +21,17 @@ _ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
     "UNet": UNet,
 }
 
+_CONSTRUCTOR_ERRORS = (
+    AssertionError,
+    AttributeError,
+    KeyError,
+    NotImplementedError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What MONAI and PyTorch raise for arguments that make no network."""
+
 
 def build_network(profile: Profile) -> nn.Module:
     """The network with random weights, in evaluation mode.
@@ -32,10 +43,10 @@ def build_network(profile: Profile) -> nn.Module:
         inputs or segments do not fit the network's channels.
     """
     arguments: dict[str, Any] = dict(profile.network.arguments)
-    _check_channels(profile, arguments)
+    check_channels(profile)
     try:
         network = _ARCHITECTURES[profile.network.architecture](**arguments)
-    except (TypeError, ValueError, KeyError, AttributeError, NotImplementedError) as error:
+    except _CONSTRUCTOR_ERRORS as error:
         raise FixConfigurationError(
             f"Profile {profile.name}: {profile.network.architecture} cannot be built with its "
             f"arguments ({error}).",
@@ -45,7 +56,15 @@ def build_network(profile: Profile) -> nn.Module:
     return network.eval()
 
 
-def _check_channels(profile: Profile, arguments: dict[str, Any]) -> None:
+def check_channels(profile: Profile) -> None:
+    """Check that inputs and segments fit the network's channels.
+
+    Raises
+    ------
+    FixConfigurationError
+        ``network-arguments``.
+    """
+    arguments = profile.network.arguments
     inputs, outputs = arguments.get("in_channels"), arguments.get("out_channels")
     highest = max(max(segment.channels) for segment in profile.segments)
     if inputs != len(profile.inputs) or not isinstance(outputs, int) or outputs <= highest:
