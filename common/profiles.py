@@ -26,6 +26,9 @@ from common.errors import FixConfigurationError
 PROFILE_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 """Lower-case words joined by single hyphens: safe in object names on every system."""
 
+PROFILE_FILE = "profile.json"
+"""In the profile's folder."""
+
 Side = Annotated[int, Field(ge=1)]
 Triple = tuple[Side, Side, Side]
 SpacingMm = tuple[
@@ -267,7 +270,7 @@ def load_profile(folder: Path) -> Profile:
     FixConfigurationError
         The file is missing, unreadable or not a valid profile; names the first wrong field.
     """
-    path = folder / "profile.json"
+    path = folder / PROFILE_FILE
     try:
         text = path.read_bytes()
     except OSError as error:

@@ -12,7 +12,7 @@ from monai.networks.nets.unet import UNet
 from torch import nn
 
 from common.errors import FixConfigurationError
-from common.profiles import Profile
+from common.profiles import Network, Profile
 
 _ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
     "DynUNet": DynUNet,
@@ -42,18 +42,27 @@ def build_network(profile: Profile) -> nn.Module:
         ``network-arguments``: the profile's arguments do not fit the architecture, or its
         inputs or segments do not fit the network's channels.
     """
-    arguments: dict[str, Any] = dict(profile.network.arguments)
     check_channels(profile)
+    return construct(profile.network)
+
+
+def construct(network: Network) -> nn.Module:
+    """The same without a profile.
+
+    Raises
+    ------
+    FixConfigurationError
+        ``network-arguments``.
+    """
+    arguments: dict[str, Any] = dict(network.arguments)
     try:
-        network = _ARCHITECTURES[profile.network.architecture](**arguments)
+        return _ARCHITECTURES[network.architecture](**arguments).eval()
     except _CONSTRUCTOR_ERRORS as error:
         raise FixConfigurationError(
-            f"Profile {profile.name}: {profile.network.architecture} cannot be built with its "
-            f"arguments ({error}).",
+            f"{network.architecture} cannot be built with these arguments ({error}).",
             code="network-arguments",
             remedy="Correct network.arguments in the profile's profile.json.",
         ) from error
-    return network.eval()
 
 
 def check_channels(profile: Profile) -> None:

@@ -80,7 +80,7 @@ def parse_checkpoint(data: bytes, path: Path) -> tuple[StateDict, Any]:
     FixConfigurationError
         As ``read_checkpoint``.
     """
-    if path.suffix == ".safetensors" or data[8:9] == b"{":
+    if is_safetensors(data, path):
         return _from_safetensors(data, path), None
     if is_torchscript(data):
         raise FixConfigurationError(
@@ -117,6 +117,11 @@ def read_file(path: Path, *, sha256: str | None) -> tuple[bytes, str]:
             remedy="Copy the right file again, or write the new SHA-256 where it is configured.",
         )
     return data, found
+
+
+def is_safetensors(data: bytes, path: Path) -> bool:
+    """Whether a file is safetensors by its name, or by its content: a length, then JSON."""
+    return path.suffix == ".safetensors" or data[8:9] == b"{"
 
 
 def is_torchscript(data: bytes) -> bool:
