@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
+from tests.support.bomb import Bomb
 from tests.support.command_line import Cli
 from tests.support.importing import SEGRESNET, inference_json, save_weights, write_bundle
 
@@ -47,16 +46,6 @@ def test_a_bundle_is_imported_listed_shown_and_checked(
     checked = cli.json("profile", "check", "brats-small", "brats-segresnet", code=78)
     assert checked["brats-small"]["ok"] is True
     assert checked["brats-segresnet"]["code"] == "weights-missing"
-
-
-class Bomb:
-    """Runs a command when it is unpickled."""
-
-    def __init__(self, sentinel: Path) -> None:
-        self.sentinel = sentinel
-
-    def __reduce__(self) -> tuple[Any, tuple[str]]:
-        return os.system, (f"touch {self.sentinel}",)
 
 
 def test_code_is_refused_with_a_remedy_and_nothing_is_written(

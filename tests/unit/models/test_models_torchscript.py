@@ -17,27 +17,16 @@ from lab_side.models.loaded import load_model
 from lab_side.models.networks import build_network
 from lab_side.models.torchscript import read_program
 from lab_side.models.weights import read_checkpoint
-from tests.support.imaging_cases import make_profile
+from tests.support.imaging_cases import SMALL_UNET, make_profile
 from tests.support.torchscript import save_scripted, save_traced
 
 SCRIPT = Network(architecture="TorchScript", arguments={"in_channels": 1, "out_channels": 1})
-UNET = Network(
-    architecture="UNet",
-    arguments={
-        "spatial_dims": 3,
-        "in_channels": 1,
-        "out_channels": 1,
-        "channels": [4, 8],
-        "strides": [2],
-        "norm": "BATCH",
-    },
-)
 
 
 @pytest.fixture(scope="module")
 def network() -> nn.Module:
     torch.manual_seed(5)
-    return build_network(make_profile(network=UNET))
+    return build_network(make_profile(network=SMALL_UNET))
 
 
 @pytest.fixture
