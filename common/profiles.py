@@ -1,7 +1,8 @@
 """Model profiles: what a network needs and what its output means, as data only.
 
 A profile is a folder with a ``profile.json`` of the shape below and usually the weights
-beside it. Nothing here loads weights: the GPU worker does.
+beside it. Nothing here loads weights: the GPU worker does. ``lab_side/profiles/README.md``
+explains every field to whoever writes one.
 """
 
 from __future__ import annotations
@@ -10,18 +11,36 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from common.errors import FixConfigurationError
 
 PROFILE_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 """Lower-case words joined by single hyphens: safe in object names on every system."""
 
-Triple = tuple[int, int, int]
+PROFILE_FILE = "profile.json"
+"""In the profile's folder."""
+
+Side = Annotated[int, Field(ge=1)]
+Triple = tuple[Side, Side, Side]
 SpacingMm = tuple[
     Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]
 ]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Byte = Annotated[int, Field(ge=0, le=255)]
+Channel = Annotated[int, Field(ge=0)]
+Architecture = Literal["SwinUNETR", "SegResNet", "UNet", "DynUNet", "TorchScript"]
+
+SCRIPT_ARGUMENTS = frozenset({"in_channels", "out_channels"})
+"""What a profile says of a TorchScript program, which builds itself."""
 
 
 class _Data(BaseModel):
@@ -56,29 +75,39 @@ class InputRole(_Data):
 
 
 class Network(_Data):
-    """The MONAI network and its constructor arguments."""
+    """The network and its constructor arguments."""
 
-    architecture: Literal["SwinUNETR", "SegResNet", "UNet", "DynUNet"]
-    """Class name in ``monai.networks.nets``."""
-    arguments: dict[str, bool | int | float | str | list[int] | None]
-    """Keyword arguments of the constructor; plain data, never code."""
+    architecture: Architecture
+    """Class name in ``monai.networks.nets``; ``TorchScript``: the weights file is a program."""
+    arguments: dict[str, JsonValue]
+    """Keyword arguments of the constructor; plain data, never code. For ``TorchScript`` only
+    ``in_channels`` and ``out_channels``."""
+
+    @model_validator(mode="after")
+    def _a_script_is_told_its_channels_alone(self) -> Network:
+        if self.architecture == "TorchScript" and self.arguments.keys() != SCRIPT_ARGUMENTS:
+            raise ValueError("TorchScript takes in_channels and out_channels, nothing else")
+        return self
 
 
 class Lora(_Data):
     """Low-rank adapters inside the checkpoint (Hu et al. 2021), merged when loading."""
 
     rank: Annotated[int, Field(ge=1)]
+    """``r`` of the training's LoraConfig."""
     alpha: Annotated[float, Field(gt=0)]
+    """``lora_alpha`` of the same; adapters count ``alpha / rank``."""
 
 
 class Weights(_Data):
     """The weights file."""
 
-    file: str | None = None
+    file: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] | None = None
     """File name inside the profile's folder; None: the lab configures its own file."""
     sha256: Sha256 | None = None
     """Of the file's bytes; None only together with ``file`` None."""
     lora: Lora | None = None
+    """Adapters in the checkpoint; None: there are none."""
 
     @model_validator(mode="after")
     def _shipped_weights_are_pinned(self) -> Weights:
@@ -95,8 +124,16 @@ class Preprocessing(_Data):
     the first axis grows towards the patient's Right, and so on."""
     spacing_mm: SpacingMm
     """Voxel size along those axes, in millimetres."""
-    normalisation: Literal["zscore-nonzero", "none"]
-    """``zscore-nonzero``: per channel, over the voxels that are not 0; zeros stay 0."""
+    normalisation: Literal["zscore-nonzero", "zscore", "none"]
+    """Per channel. ``zscore-nonzero``: over the voxels that are not 0, and zeros stay 0;
+    ``zscore``: over all voxels; ``none``: as the scanner gave them."""
+
+    @field_validator("orientation")
+    @classmethod
+    def _names_each_axis_once(cls, value: str) -> str:
+        if sorted("RAS"["RLAPSI".index(letter) // 2] for letter in value) != ["A", "R", "S"]:
+            raise ValueError("name each of the axes R/L, A/P and S/I once")
+        return value
 
 
 class Inference(_Data):
@@ -105,8 +142,11 @@ class Inference(_Data):
     window: Triple
     """Window in voxels along the network's axes."""
     overlap: Annotated[float, Field(ge=0, lt=1)]
+    """Share of a window that its neighbour covers too."""
     blend: Literal["gaussian", "constant"] = "gaussian"
+    """How overlapping windows are weighed: the middle most, or all voxels alike."""
     activation: Literal["sigmoid", "softmax"] = "sigmoid"
+    """From logits to probabilities: each channel for itself, or over all channels."""
 
 
 class Postprocessing(_Data):
@@ -115,7 +155,9 @@ class Postprocessing(_Data):
     threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
     """Probability from which a voxel belongs to the segment."""
     keep_largest_component: bool = False
+    """Of each segment only the largest part stays; parts touch by faces, edges or corners."""
     fill_holes: bool = False
+    """Background that the segment encloses belongs to it."""
     minimum_volume_ml: Annotated[float, Field(ge=0)] = 0.0
     """Components smaller than this are dropped, in millilitres."""
 
@@ -128,39 +170,70 @@ class Segment(_Data):
     label: Annotated[str, Field(max_length=64)]
     """Segment Label in the SEG."""
     title: Text
-    channel: Annotated[int, Field(ge=0)]
+    """What a person calls it."""
+    channel: Channel
     """Output channel of the network."""
+    except_channels: tuple[Channel, ...] = ()
+    """Voxels that these channels claim are not this segment's: makes nested regions (whole
+    tumour, core, enhancing) into segments that do not overlap."""
     category: Code
+    """Segmented Property Category."""
     type: Code
+    """Segmented Property Type."""
     region: Code
     """Anatomic Region."""
-    colour: tuple[int, int, int]
-    """RGB 0..255 on the page."""
+    colour: tuple[Byte, Byte, Byte]
+    """RGB on the page."""
+
+    @property
+    def channels(self) -> tuple[int, ...]:
+        """Every output channel that it needs."""
+        return (self.channel, *self.except_channels)
+
+    @model_validator(mode="after")
+    def _does_not_exclude_itself(self) -> Segment:
+        if self.channel in self.except_channels:
+            raise ValueError("except_channels must not name the segment's own channel")
+        return self
 
 
 class Profile(_Data):
     """A model profile; see the module docstring."""
 
     schema_version: Literal["1.0"]
+    """Of this file's shape."""
     name: str
+    """The folder's name, and the profile's in manifests: lower-case words and hyphens."""
     version: Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$")]
+    """Of the profile; raise it with each change that can change a result."""
     title: Text
+    """What a person calls it."""
     intended_use: Text
-    licence: str
+    """One sentence: for what, and for what not."""
+    licence: Annotated[str, Field(min_length=1)]
+    """Of the weights."""
     citation: str = ""
+    """Whom to cite."""
     body_part_examined: Annotated[str, Field(pattern=r"^[A-Z ]{1,16}$")]
     """Body Part Examined of the SEG (PS3.16 Annex L)."""
     content_label: Annotated[str, Field(pattern=r"^[A-Z0-9_]{1,16}$")]
     """Content Label of the SEG (VR CS)."""
     inputs: Annotated[tuple[InputRole, ...], Field(min_length=1)]
+    """In the channel order of the network."""
     reference_role: str
     """The input on whose grid the SEG is written."""
     network: Network
+    """What computes."""
     weights: Weights
+    """What it has learnt."""
     preprocessing: Preprocessing
+    """What it is fed."""
     inference: Inference
+    """How it runs."""
     postprocessing: Postprocessing
+    """What becomes of its output."""
     segments: Annotated[tuple[Segment, ...], Field(min_length=1)]
+    """What the SEG holds."""
 
     @field_validator("name")
     @classmethod
@@ -179,6 +252,8 @@ class Profile(_Data):
         numbers = [segment.number for segment in self.segments]
         if numbers != list(range(1, len(numbers) + 1)):
             raise ValueError("segment numbers must be 1, 2, … in order")
+        if self.network.architecture == "TorchScript" and self.weights.lora is not None:
+            raise ValueError("adapters cannot be merged into a TorchScript program")
         return self
 
     @property
@@ -195,7 +270,7 @@ def load_profile(folder: Path) -> Profile:
     FixConfigurationError
         The file is missing, unreadable or not a valid profile; names the first wrong field.
     """
-    path = folder / "profile.json"
+    path = folder / PROFILE_FILE
     try:
         text = path.read_bytes()
     except OSError as error:

@@ -29,7 +29,7 @@ from common.errors import (
 )
 from common.queue.operator import JobUnknownError
 from lab_side import __version__
-from lab_side.commands import doctor, keygen, outbox, queue, status
+from lab_side.commands import doctor, keygen, outbox, profile, queue, status
 from lab_side.config import AgentConfig, ModelConfig, load_config
 from lab_side.log import configure_logging
 
@@ -114,6 +114,7 @@ def _parser() -> argparse.ArgumentParser:
     queue.add_to(commands)
     doctor.add_to(commands)
     keygen.add_to(commands)
+    profile.add_to(commands)
     return parser
 
 

@@ -152,23 +152,16 @@ class LocalConfig(BaseModel):
         return self.work_dir / self.agent_id
 
 
-class AgentConfig(LocalConfig):
-    """Everything the agent needs to know."""
+class ModelsConfig(BaseModel):
+    """What looking at profiles and loading their models needs; no queue, no Orthanc."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True)
 
-    orthanc: OrthancSettings
     models: Annotated[tuple[ModelConfig, ...], Field(min_length=1)]
     profiles_dir: Path | None = None
     """The lab's own profiles."""
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
     """``auto`` takes the first GPU, else the CPU."""
-    poll_seconds: Annotated[float, Field(ge=0.2, le=60)] = 2.0
-    """Between two looks at the queue: always at a directory, soon after activity at a bucket."""
-    idle_poll_seconds: Annotated[float, Field(ge=0.2, le=60)] = 15.0
-    """Between two looks at a cloud bucket in which nothing has happened for some minutes."""
-    directory_events: Literal["native", "polling", "off"] = "native"
-    """How a queue directory rings: ``polling`` for network shares, which send no events."""
     hang_minutes: Annotated[float, Field(gt=0)] = 15.0
     """The worker is killed after this long without progress."""
 
@@ -177,6 +170,20 @@ class AgentConfig(LocalConfig):
         if self.profiles_dir is not None and (self.profiles_dir / name).is_dir():
             return self.profiles_dir / name
         return PACKAGED_PROFILES / name
+
+
+class AgentConfig(LocalConfig, ModelsConfig):
+    """Everything the agent needs to know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    orthanc: OrthancSettings
+    poll_seconds: Annotated[float, Field(ge=0.2, le=60)] = 2.0
+    """Between two looks at the queue: always at a directory, soon after activity at a bucket."""
+    idle_poll_seconds: Annotated[float, Field(ge=0.2, le=60)] = 15.0
+    """Between two looks at a cloud bucket in which nothing has happened for some minutes."""
+    directory_events: Literal["native", "polling", "off"] = "native"
+    """How a queue directory rings: ``polling`` for network shares, which send no events."""
 
     def load_profiles(self) -> dict[str, Profile]:
         """Every configured profile's description, by name."""
@@ -234,6 +241,19 @@ def load_local_config(
         Names the first setting that is missing or wrong, never its value.
     """
     return _validated(LocalConfig, _gather(path, environment))
+
+
+def load_models_config(
+    path: Path | None = None, environment: Mapping[str, str] | None = None
+) -> ModelsConfig:
+    """What looking at profiles needs; no setting of the queue or of Orthanc, no password.
+
+    Raises
+    ------
+    FixConfigurationError
+        Names the first setting that is missing or wrong, never its value.
+    """
+    return _validated(ModelsConfig, _gather(path, environment))
 
 
 def load_queue_address(

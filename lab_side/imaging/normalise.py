@@ -16,7 +16,8 @@ def normalise(channel: NDArray[np.float32], method: str) -> NDArray[np.float32]:
     method:
         ``zscore-nonzero``: mean 0 and standard deviation 1 (of the population) over the
         voxels that are not 0; zeros stay 0, since they are air or outside the field of view.
-        The same as MONAI's ``NormalizeIntensity(nonzero=True)``. ``none``: unchanged.
+        The same as MONAI's ``NormalizeIntensity(nonzero=True)``. ``zscore``: the same over
+        all voxels, as with ``nonzero=False``. ``none``: unchanged.
 
     Returns
     -------
@@ -24,9 +25,9 @@ def normalise(channel: NDArray[np.float32], method: str) -> NDArray[np.float32]:
     """
     if method == "none":
         return channel
-    if method != "zscore-nonzero":
+    if method not in {"zscore-nonzero", "zscore"}:
         raise ValueError(f"unknown normalisation: {method}")
-    inside = channel != 0
+    inside = channel != 0 if method == "zscore-nonzero" else np.ones(channel.shape, dtype=bool)
     values = channel[inside].astype(np.float64)
     result = np.zeros_like(channel)
     if values.size:

@@ -232,12 +232,20 @@ def _restore(
     probabilities: NDArray[np.float32], profile: Profile, grid: Grid, reference: Grid
 ) -> list[Mask]:
     # Soft values are interpolated and only then cut: cutting first loses a voxel's fraction.
-    one_ml = voxel_ml(reference.affine)
+    settings, one_ml = profile.postprocessing, voxel_ml(reference.affine)
+    wanted = sorted({channel for segment in profile.segments for channel in segment.channels})
+    on_source = {
+        channel: to_grid(
+            np.ascontiguousarray(probabilities[channel].transpose(2, 1, 0)), grid.affine, reference
+        )
+        for channel in wanted
+    }
     masks = []
     for segment in profile.segments:
-        soft = np.ascontiguousarray(probabilities[segment.channel].transpose(2, 1, 0))
-        on_source = to_grid(soft, grid.affine, reference)
-        masks.append(clean_mask(on_source, profile.postprocessing, one_ml))
+        soft = on_source[segment.channel].copy()
+        for other in segment.except_channels:
+            soft[on_source[other] >= np.float32(settings.threshold)] = 0.0
+        masks.append(clean_mask(soft, settings, one_ml))
     return masks
 
 

@@ -52,23 +52,39 @@ def fit_names(state: StateDict, wanted: Collection[str], lora: Lora | None) -> S
         ``weights-do-not-fit``: adapters that the profile does not describe.
     """
     known = set(wanted)
-    stripped = _strip({key: value for key, value in state.items() if key not in _COUNTERS})
-    return _merge(max(stripped, key=lambda item: len(known & _merged_names(item))), lora)
+    spelled = max(spellings(state), key=lambda item: len(known & merged_shapes(item).keys()))
+    return _merge(spelled, lora)
 
 
-def _strip(state: StateDict) -> list[StateDict]:
+def adapter_rank(state: StateDict) -> int | None:
+    """``r`` of the adapters in a checkpoint; None where it has none."""
+    ranks = (len(value) for key, value in state.items() if key.endswith(_DOWN))
+    return next(ranks, None)
+
+
+def are_adapters_alone(state: StateDict) -> bool:
+    """Whether this is what PEFT saves of the adapters, without the layers that they adapt."""
+    return any(".lora_A." in key for key in state) and not any(_BASE in key for key in state)
+
+
+def merged_shapes(state: StateDict) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of the weights once the adapters are merged."""
+    return {
+        _merged_name(key): tuple(value.shape)
+        for key, value in state.items()
+        if not _is_adapter(key)
+    }
+
+
+def spellings(state: StateDict) -> list[StateDict]:
     """The state as it is, and after each prefix that all its names share."""
-    found = [state]
+    found = [{key: value for key, value in state.items() if key not in _COUNTERS}]
     while True:
         shared = (item for item in PREFIXES if all(key.startswith(item) for key in found[-1]))
         prefix = next(shared, None)
         if prefix is None:
             return found
         found.append({key[len(prefix) :]: value for key, value in found[-1].items()})
-
-
-def _merged_names(state: StateDict) -> set[str]:
-    return {_merged_name(key) for key in state if not _is_adapter(key)}
 
 
 def _is_adapter(key: str) -> bool:

@@ -12,7 +12,8 @@ from torch import nn
 from common.errors import FixConfigurationError
 from common.profiles import Profile, load_profile
 from lab_side.models.adapters import fit_names
-from lab_side.models.networks import build_network
+from lab_side.models.networks import build_network, check_channels
+from lab_side.models.torchscript import read_program
 from lab_side.models.weights import StateDict, read_checkpoint
 
 _WARM_UP_SIDE_ON_CPU = 64
@@ -61,16 +62,15 @@ def load_model(
     Raises
     ------
     FixConfigurationError
-        ``weights-missing``, ``weights-sha256``, ``weights-unsafe``, ``weights-unreadable``,
-        ``weights-do-not-fit``, ``network-arguments``, ``device``, or one of ``load_profile``.
+        ``weights-missing``, ``weights-sha256``, ``weights-unpinned``, ``weights-unsafe``,
+        ``weights-unreadable``, ``weights-do-not-fit``, ``network-arguments``,
+        ``network-window``, ``device``, or one of ``load_profile``.
     """
     start = monotonic()
     profile = load_profile(profile_folder)
     path, expected = _weights_file(profile, profile_folder, weights, sha256)
     place = _device(device)
-    network = build_network(profile)
-    state, found = read_checkpoint(path, sha256=expected)
-    load_weights(network, state, profile)
+    network, found = _network(profile, path, expected)
     network.to(place)
     warm_up_seconds = _warm_up(network, profile, place)
     return LoadedModel(
@@ -118,6 +118,16 @@ def load_weights(network: nn.Module, state: StateDict, profile: Profile) -> None
     network.load_state_dict(fitted, strict=True)
 
 
+def _network(profile: Profile, path: Path, sha256: str | None) -> tuple[nn.Module, str]:
+    if profile.network.architecture == "TorchScript":
+        check_channels(profile)
+        return read_program(path, sha256=sha256)
+    network = build_network(profile)
+    state, found = read_checkpoint(path, sha256=sha256)
+    load_weights(network, state, profile)
+    return network, found
+
+
 def _weights_file(
     profile: Profile, folder: Path, weights: Path | None, sha256: str | None
 ) -> tuple[Path, str | None]:
@@ -153,12 +163,36 @@ def _device_name(device: torch.device) -> str:
 
 
 def _warm_up(network: nn.Module, profile: Profile, device: torch.device) -> float:
+    """Seconds of one forward pass, whose output must have the form that the profile says."""
     side_limit = _WARM_UP_SIDE_ON_CPU if device.type == "cpu" else max(profile.inference.window)
     sides = [min(side, side_limit) for side in profile.inference.window]
     sample = torch.zeros(1, len(profile.inputs), *sides, device=device)
     start = monotonic()
-    with torch.inference_mode(), torch.autocast(device.type, enabled=device.type == "cuda"):
-        output = network(sample)
+    try:
+        with torch.inference_mode(), torch.autocast(device.type, enabled=device.type == "cuda"):
+            output = network(sample)
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, ValueError) as error:
+        raise _unfit(profile, f"does not take {len(profile.inputs)} x {sides} voxels") from error
+    _check_output(output, sample, profile)
     # Reading one value waits for the GPU to finish.
     output.flatten()[0].item()
     return round(monotonic() - start, 3)
+
+
+def _check_output(output: object, sample: torch.Tensor, profile: Profile) -> None:
+    wanted = (1, profile.network.arguments["out_channels"], *sample.shape[2:])
+    if not isinstance(output, torch.Tensor):
+        raise _unfit(profile, f"answers with a {type(output).__name__}, not with one tensor")
+    if tuple(output.shape) != wanted:
+        raise _unfit(profile, f"answers with the form {tuple(output.shape)}, not {wanted}")
+
+
+def _unfit(profile: Profile, what: str) -> FixConfigurationError:
+    return FixConfigurationError(
+        f"The network of profile {profile.name} {what}.",
+        code="network-window",
+        remedy="Correct inference.window, inputs or network.arguments in profile.json; the "
+        "sides of a window must be multiples of what the network's levels divide them by.",
+    )

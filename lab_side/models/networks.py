@@ -12,7 +12,7 @@ from monai.networks.nets.unet import UNet
 from torch import nn
 
 from common.errors import FixConfigurationError
-from common.profiles import Profile
+from common.profiles import Network, Profile
 
 _ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
     "DynUNet": DynUNet,
@@ -20,6 +20,17 @@ _ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
     "SwinUNETR": SwinUNETR,
     "UNet": UNet,
 }
+
+_CONSTRUCTOR_ERRORS = (
+    AssertionError,
+    AttributeError,
+    KeyError,
+    NotImplementedError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+"""What MONAI and PyTorch raise for arguments that make no network."""
 
 
 def build_network(profile: Profile) -> nn.Module:
@@ -31,23 +42,40 @@ def build_network(profile: Profile) -> nn.Module:
         ``network-arguments``: the profile's arguments do not fit the architecture, or its
         inputs or segments do not fit the network's channels.
     """
-    arguments: dict[str, Any] = dict(profile.network.arguments)
-    _check_channels(profile, arguments)
+    check_channels(profile)
+    return construct(profile.network)
+
+
+def construct(network: Network) -> nn.Module:
+    """The same without a profile.
+
+    Raises
+    ------
+    FixConfigurationError
+        ``network-arguments``.
+    """
+    arguments: dict[str, Any] = dict(network.arguments)
     try:
-        network = _ARCHITECTURES[profile.network.architecture](**arguments)
-    except (TypeError, ValueError, KeyError, AttributeError, NotImplementedError) as error:
+        return _ARCHITECTURES[network.architecture](**arguments).eval()
+    except _CONSTRUCTOR_ERRORS as error:
         raise FixConfigurationError(
-            f"Profile {profile.name}: {profile.network.architecture} cannot be built with its "
-            f"arguments ({error}).",
+            f"{network.architecture} cannot be built with these arguments ({error}).",
             code="network-arguments",
             remedy="Correct network.arguments in the profile's profile.json.",
         ) from error
-    return network.eval()
 
 
-def _check_channels(profile: Profile, arguments: dict[str, Any]) -> None:
+def check_channels(profile: Profile) -> None:
+    """Check that inputs and segments fit the network's channels.
+
+    Raises
+    ------
+    FixConfigurationError
+        ``network-arguments``.
+    """
+    arguments = profile.network.arguments
     inputs, outputs = arguments.get("in_channels"), arguments.get("out_channels")
-    highest = max(segment.channel for segment in profile.segments)
+    highest = max(max(segment.channels) for segment in profile.segments)
     if inputs != len(profile.inputs) or not isinstance(outputs, int) or outputs <= highest:
         raise FixConfigurationError(
             f"Profile {profile.name} has {len(profile.inputs)} inputs and uses output channel "

@@ -1,14 +1,15 @@
 """Reading a checkpoint without running code from it.
 
 Two formats: safetensors, and PyTorch's own with ``weights_only=True``, which builds tensors
-and plain containers only. A pickled object of any other class is refused.
+and plain containers only. A pickled object of any other class is refused. TorchScript, which
+is a program, has a module of its own.
 """
 
 from __future__ import annotations
 
-import codecs
 import hashlib
 import pickle
+import zipfile
 from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
@@ -43,7 +44,6 @@ _NUMBERS: list[Any] = [
     type(np.dtype(np.float32)),
     type(np.dtype(np.float64)),
     type(np.dtype(np.int64)),
-    codecs.encode,
 ]
 
 
@@ -67,6 +67,40 @@ def read_checkpoint(path: Path, *, sha256: str | None) -> tuple[StateDict, str]:
         ``weights-missing``, ``weights-sha256``, ``weights-unsafe``, ``weights-unreadable``
         or ``weights-do-not-fit`` (the file holds no weights).
     """
+    data, found = read_file(path, sha256=sha256)
+    # The bytes that were hashed are the bytes that are parsed: the file is not read twice.
+    return parse_checkpoint(data, path)[0], found
+
+
+def parse_checkpoint(data: bytes, path: Path) -> tuple[StateDict, Any]:
+    """The tensors in a checkpoint's bytes, and all that was read (None for safetensors).
+
+    Raises
+    ------
+    FixConfigurationError
+        As ``read_checkpoint``.
+    """
+    if is_safetensors(data, path):
+        return _from_safetensors(data, path), None
+    if is_torchscript(data):
+        raise FixConfigurationError(
+            f"The weights file {path} is a TorchScript program, not a checkpoint.",
+            code="weights-do-not-fit",
+            remedy="Write TorchScript as network.architecture in profile.json, or use the "
+            "checkpoint that it was exported from.",
+        )
+    checkpoint = _from_torch(data, path)
+    return unwrap(checkpoint, path), checkpoint
+
+
+def read_file(path: Path, *, sha256: str | None) -> tuple[bytes, str]:
+    """A file's bytes and their SHA-256, which is the expected one where one is given.
+
+    Raises
+    ------
+    FixConfigurationError
+        ``weights-missing`` or ``weights-sha256``.
+    """
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -82,10 +116,24 @@ def read_checkpoint(path: Path, *, sha256: str | None) -> tuple[StateDict, str]:
             code="weights-sha256",
             remedy="Copy the right file again, or write the new SHA-256 where it is configured.",
         )
-    # The bytes that were hashed are the bytes that are parsed: the file is not read twice.
-    if path.suffix == ".safetensors":
-        return _from_safetensors(data, path), found
-    return unwrap(_from_torch(data, path), path), found
+    return data, found
+
+
+def is_safetensors(data: bytes, path: Path) -> bool:
+    """Whether a file is safetensors by its name, or by its content: a length, then JSON."""
+    return path.suffix == ".safetensors" or data[8:9] == b"{"
+
+
+def is_torchscript(data: bytes) -> bool:
+    """Whether a file's bytes are what ``torch.jit.save`` writes: a zip with code inside."""
+    if not data.startswith(b"PK"):
+        return False
+    try:
+        with zipfile.ZipFile(BytesIO(data)) as archive:
+            names = archive.namelist()
+    except zipfile.BadZipFile:
+        return False
+    return any(name.endswith("/constants.pkl") for name in names)
 
 
 def unwrap(checkpoint: Any, path: Path) -> StateDict:
@@ -121,7 +169,7 @@ def _from_safetensors(data: bytes, path: Path) -> StateDict:
     try:
         return safetensors.torch.load(data)
     except SafetensorError as error:
-        raise _unreadable(path) from error
+        raise unreadable(path) from error
 
 
 def _from_torch(data: bytes, path: Path) -> Any:
@@ -136,7 +184,7 @@ def _from_torch(data: bytes, path: Path) -> Any:
             remedy=conversion_command(path),
         ) from error
     except (RuntimeError, EOFError, ValueError, KeyError, AttributeError, TypeError) as error:
-        raise _unreadable(path) from error
+        raise unreadable(path) from error
 
 
 def conversion_command(path: Path) -> str:
@@ -153,7 +201,8 @@ def conversion_command(path: Path) -> str:
     )
 
 
-def _unreadable(path: Path) -> FixConfigurationError:
+def unreadable(path: Path) -> FixConfigurationError:
+    """The refusal of a file that is damaged."""
     return FixConfigurationError(
         f"The weights file {path} is damaged or of an unknown format.",
         code="weights-unreadable",

@@ -21,6 +21,8 @@ from common.errors import AttemptFailedError
 from lab_side.secrets import SECRET_VARIABLES
 from lab_side.worker.protocol import (
     Call,
+    IdentifyReply,
+    IdentifyRequest,
     InspectReply,
     InspectRequest,
     LoadReply,
@@ -80,6 +82,10 @@ class WorkerProcess:
     def inspect(self, request: InspectRequest) -> InspectReply:
         """Describe a stored SEG."""
         return InspectReply.model_validate(self._request(request, _ignore))
+
+    def identify(self, request: IdentifyRequest) -> IdentifyReply:
+        """Find out what a weights file holds; raises what reading it raises."""
+        return IdentifyReply.model_validate(self._request(request, _ignore))
 
     def kill(self) -> None:
         """End the worker at once, also in the middle of a call (from any thread)."""

@@ -18,6 +18,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from common import errors
 from common.errors import AttemptFailedError, SegRelayError
 from common.manifest import SegmentMeasurement, Sha256, Uid
+from common.profiles import Network
 
 
 class _Message(BaseModel):
@@ -100,7 +101,29 @@ class InspectReply(_Message):
     measurements: tuple[SegmentMeasurement, ...]
 
 
-Request = Annotated[LoadRequest | SegmentRequest | InspectRequest, Field(discriminator="op")]
+class IdentifyRequest(_Message):
+    """Find out what a weights file holds, without running anything in it."""
+
+    op: Literal["identify"] = "identify"
+    path: Path
+    networks: tuple[Network, ...]
+    """Networks to try first, the likeliest first."""
+
+
+class IdentifyReply(_Message):
+    """What the weights file is; see ``lab_side.models.identify.Identified``."""
+
+    format: Literal["safetensors", "checkpoint", "TorchScript"]
+    sha256: Sha256
+    network: Network | None
+    parameters: int
+    lora_rank: int | None
+    lora_alpha: float | None
+
+
+Request = Annotated[
+    LoadRequest | SegmentRequest | InspectRequest | IdentifyRequest, Field(discriminator="op")
+]
 
 
 class Call(_Message):

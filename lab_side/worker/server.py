@@ -23,6 +23,8 @@ from common.durable import disk_error, is_disk_failure
 from common.errors import AttemptFailedError, FixConfigurationError, SegRelayError
 from lab_side.worker.protocol import (
     Call,
+    IdentifyReply,
+    IdentifyRequest,
     InspectReply,
     InspectRequest,
     LoadReply,
@@ -78,6 +80,8 @@ class WorkerServer:
             return self._load(request)
         if isinstance(request, SegmentRequest):
             return self._segment(request, progress)
+        if isinstance(request, IdentifyRequest):
+            return identify_weights(request)
         return inspect_seg(request)
 
     def _load(self, request: LoadRequest) -> LoadReply:
@@ -162,6 +166,13 @@ def inspect_seg(request: InspectRequest) -> InspectReply:
         frames=described.frames,
         measurements=measure_seg(request.path),
     )
+
+
+def identify_weights(request: IdentifyRequest) -> IdentifyReply:
+    """Find out what a weights file holds."""
+    from lab_side.models.identify import identify
+
+    return IdentifyReply.model_validate(vars(identify(request.path, request.networks)))
 
 
 def _out_of_memory() -> AttemptFailedError:

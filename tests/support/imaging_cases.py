@@ -34,6 +34,18 @@ TEXT = Text(en="test", ko="시험")
 CREATED_AT = datetime(2024, 5, 6, 13, 14, 15, tzinfo=timezone(timedelta(hours=9)))
 MODEL_SHA256 = "ab" * 32
 
+SMALL_UNET = Network(
+    architecture="UNet",
+    arguments={
+        "spatial_dims": 3,
+        "in_channels": 1,
+        "out_channels": 1,
+        "channels": [4, 8],
+        "strides": [2],
+        "norm": "BATCH",
+    },
+)
+
 
 def make_profile(
     *,

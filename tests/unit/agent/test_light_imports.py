@@ -14,7 +14,13 @@ HEAVY = ("numpy", "torch", "monai", "pydicom", "highdicom", "SimpleITK", "scipy"
 
 @pytest.mark.parametrize(
     "module",
-    ["lab_side.cli", "lab_side.agent.agent", "lab_side.agent.manual", "lab_side.progress"],
+    [
+        "lab_side.cli",
+        "lab_side.agent.agent",
+        "lab_side.agent.manual",
+        "lab_side.importing.run",
+        "lab_side.progress",
+    ],
 )
 def test_the_light_process_imports_nothing_heavy(module: str) -> None:
     code = f"import {module}, sys; print([m for m in {HEAVY!r} if m in sys.modules])"

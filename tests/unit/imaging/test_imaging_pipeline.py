@@ -181,3 +181,29 @@ def test_volumes_in_memory_need_no_dicom(tmp_path: Path) -> None:
     (mask,) = predict({"first": Plain()}, stand_in(profile))
     assert mask.shape == SHAPE
     assert dice(mask, ball(REFERENCE, SHAPE) > 100) > 0.95
+
+
+def test_nested_regions_become_segments_that_do_not_overlap() -> None:
+    class Nested(nn.Module):
+        """Core (0) in whole (1); enhancing (2) in core: where x is above 150, 50, 250."""
+
+        def forward(self, windows: torch.Tensor) -> torch.Tensor:
+            return torch.cat([windows - limit for limit in (150.0, 50.0, 250.0)], dim=1)
+
+    class Plain:
+        voxels = np.broadcast_to(
+            np.array([0, 0, 100, 100, 200, 200, 300, 300], dtype=np.float32), (8, 8, 8)
+        ).copy()
+        affine = make_affine(spacing=(1.0, 1.0, 1.0))
+
+    profile = make_profile(segments=3, spacing=(1.0, 1.0, 1.0), window=(8, 8, 8))
+    necrosis, oedema, enhancing = profile.segments
+    nested = (
+        necrosis.model_copy(update={"except_channels": (2,)}),
+        oedema.model_copy(update={"except_channels": (0, 2)}),
+        enhancing,
+    )
+    profile = profile.model_copy(update={"segments": nested})
+    masks = predict({"first": Plain()}, stand_in(profile, Nested()))
+    for mask, value in zip(masks, (200, 100, 300), strict=True):
+        np.testing.assert_array_equal(mask, Plain.voxels == value)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,20 +19,9 @@ from lab_side.models.adapters import PREFIXES, fit_names
 from lab_side.models.loaded import LoadedModel, load_model, load_weights
 from lab_side.models.networks import build_network
 from lab_side.models.weights import WRAPPERS, read_checkpoint
-from tests.support.imaging_cases import make_profile
+from tests.support.bomb import Bomb
+from tests.support.imaging_cases import SMALL_UNET, make_profile
 from tests.support.lora import adapt
-
-UNET = Network(
-    architecture="UNet",
-    arguments={
-        "spatial_dims": 3,
-        "in_channels": 1,
-        "out_channels": 1,
-        "channels": [4, 8],
-        "strides": [2],
-        "norm": "BATCH",
-    },
-)
 
 
 def swin(feature_size: int = 12) -> Network:
@@ -69,7 +57,7 @@ def code_of(action: Callable[[], object]) -> str:
 
 
 def loads_into_unet(state: dict[str, torch.Tensor]) -> None:
-    profile = make_profile(network=UNET)
+    profile = make_profile(network=SMALL_UNET)
     network = build_network(profile)
     expected = unet_state()
     load_weights(network, state, profile)
@@ -78,7 +66,7 @@ def loads_into_unet(state: dict[str, torch.Tensor]) -> None:
 
 
 def unet_state() -> dict[str, torch.Tensor]:
-    return dict(seeded(make_profile(network=UNET)).state_dict())
+    return dict(seeded(make_profile(network=SMALL_UNET)).state_dict())
 
 
 @pytest.mark.parametrize("wrapper", [None, *WRAPPERS])
@@ -128,16 +116,6 @@ def test_the_sha256_is_checked_before_anything_is_parsed(tmp_path: Path) -> None
     assert code_of(lambda: read_checkpoint(path, sha256=right)) == "weights-unsafe"
 
 
-class Bomb:
-    """Runs a command when it is unpickled."""
-
-    def __init__(self, sentinel: Path) -> None:
-        self.sentinel = sentinel
-
-    def __reduce__(self) -> tuple[Any, tuple[str]]:
-        return os.system, (f"touch {self.sentinel}",)
-
-
 @pytest.mark.parametrize("hidden", ["bare", "beside weights", "inside weights"])
 @pytest.mark.parametrize("old_format", [False, True])
 def test_a_checkpoint_with_code_is_refused_and_not_run(
@@ -167,12 +145,12 @@ def test_the_bomb_of_these_tests_would_go_off(tmp_path: Path) -> None:
 
 
 def test_a_whole_pickled_network_is_refused(tmp_path: Path) -> None:
-    path = save(tmp_path / "model.pth", build_network(make_profile(network=UNET)))
+    path = save(tmp_path / "model.pth", build_network(make_profile(network=SMALL_UNET)))
     assert code_of(lambda: read_checkpoint(path, sha256=None)) == "weights-unsafe"
 
 
 def test_the_conversion_command_works_as_printed(tmp_path: Path) -> None:
-    network = build_network(make_profile(network=UNET))
+    network = build_network(make_profile(network=SMALL_UNET))
     network.load_state_dict(unet_state())
     path = save(tmp_path / "model.pth", network)
     with pytest.raises(FixConfigurationError) as caught:
@@ -220,7 +198,7 @@ def test_what_does_not_fit_is_named(fault: str) -> None:
         name = "head.extra.weight"
     else:
         state[name] = torch.zeros(1, 2, 3)
-    profile = make_profile(network=UNET)
+    profile = make_profile(network=SMALL_UNET)
     with pytest.raises(FixConfigurationError) as caught:
         load_weights(build_network(profile), state, profile)
     assert caught.value.code == "weights-do-not-fit"
@@ -228,7 +206,7 @@ def test_what_does_not_fit_is_named(fault: str) -> None:
 
 
 def test_a_wholly_foreign_checkpoint_names_only_a_few() -> None:
-    profile = make_profile(network=UNET)
+    profile = make_profile(network=SMALL_UNET)
     state = {f"encoder.{index}.weight": torch.zeros(1) for index in range(500)}
     with pytest.raises(FixConfigurationError) as caught:
         load_weights(build_network(profile), state, profile)
@@ -239,8 +217,8 @@ def test_a_wholly_foreign_checkpoint_names_only_a_few() -> None:
     "network",
     [
         Network(architecture="UNet", arguments={"spatial_dims": 3, "in_channels": 1}),
-        Network(architecture="UNet", arguments={**UNET.arguments, "colour": "red"}),
-        Network(architecture="UNet", arguments={**UNET.arguments, "in_channels": 4}),
+        Network(architecture="UNet", arguments={**SMALL_UNET.arguments, "colour": "red"}),
+        Network(architecture="UNet", arguments={**SMALL_UNET.arguments, "in_channels": 4}),
         Network(architecture="SegResNet", arguments={"in_channels": 1, "out_channels": 0}),
     ],
 )
@@ -251,7 +229,7 @@ def test_network_arguments_that_do_not_fit_are_refused(network: Network) -> None
 
 def profile_folder(tmp_path: Path, *, with_weights: bool = True) -> Path:
     """A profile's folder with a small UNet."""
-    profile = make_profile(network=UNET, window=(16, 16, 16))
+    profile = make_profile(network=SMALL_UNET, window=(16, 16, 16))
     folder = tmp_path / "profile"
     folder.mkdir()
     weights = {}

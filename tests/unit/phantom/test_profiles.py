@@ -19,11 +19,26 @@ from infra.demo_cases import (
 from lab_side.models.networks import build_network
 
 PROFILES = PROFILE_FOLDER.parent
-NAMES = ("demo", "breast-dce-swinunetr")
+DCE = ("dce-0", "dce-1", "dce-2", "dce-3")
+ROLES = {
+    "brats-segresnet": ("t1c", "t1", "t2", "flair"),
+    "breast-dce-swinunetr": DCE,
+    "demo": DCE,
+}
+TYPES = {
+    "brats-segresnet": (codes.SCT.Necrosis, codes.SCT.Edema, codes.cid7168.EnhancingLesion),
+    "breast-dce-swinunetr": (codes.SCT.Neoplasm,),
+    "demo": (codes.SCT.Neoplasm,),
+}
+REGIONS = {"BRAIN": codes.SCT.Brain, "BREAST": codes.SCT.Breast}
 LARGEST_WEIGHTS = 8 * 1024 * 1024
 
 
-@pytest.fixture(params=NAMES)
+def test_these_are_all_profiles() -> None:
+    assert {path.parent.name for path in PROFILES.glob("*/profile.json")} == set(ROLES)
+
+
+@pytest.fixture(params=sorted(ROLES))
 def folder(request: pytest.FixtureRequest) -> Path:
     return PROFILES / str(request.param)
 
@@ -35,7 +50,7 @@ def profile(folder: Path) -> Profile:
 
 def test_the_profile_is_valid_and_named_after_its_folder(folder: Path, profile: Profile) -> None:
     assert profile.name == folder.name
-    assert profile.roles == ("dce-0", "dce-1", "dce-2", "dce-3")
+    assert profile.roles == ROLES[profile.name]
 
 
 def test_the_network_can_be_built(profile: Profile) -> None:
@@ -43,18 +58,18 @@ def test_the_network_can_be_built(profile: Profile) -> None:
 
 
 def test_the_codes_are_those_of_the_standard(profile: Profile) -> None:
-    (segment,) = profile.segments
-    expected = {
-        segment.category: codes.SCT.MorphologicallyAbnormalStructure,
-        segment.type: codes.SCT.Neoplasm,
-        segment.region: codes.SCT.Breast,
-    }
-    for ours, theirs in expected.items():
-        assert (ours.value, ours.scheme, ours.meaning) == (
-            theirs.value,
-            theirs.scheme_designator,
-            theirs.meaning,
-        )
+    for segment, theirs in zip(profile.segments, TYPES[profile.name], strict=True):
+        expected = {
+            segment.category: codes.SCT.MorphologicallyAbnormalStructure,
+            segment.type: theirs,
+            segment.region: REGIONS[profile.body_part_examined],
+        }
+        for ours, code in expected.items():
+            assert (ours.value, ours.scheme, ours.meaning) == (
+                code.value,
+                code.scheme_designator,
+                code.meaning,
+            )
 
 
 def test_the_shipped_weights_are_those_that_the_profile_names(
