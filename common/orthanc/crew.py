@@ -112,6 +112,8 @@ class Crew:
                 self._error = self._error or self._reason_to_end()
             self._change.notify_all()
             if self._error is not None:
+                # Mostly all end at once; only an answer that hangs is left behind.
+                self._change.wait_for(lambda: not self._in_hand, LOOK_EVERY)
                 raise self._error
             self._progress(self._total, self._total)
 
