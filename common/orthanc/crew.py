@@ -115,6 +115,8 @@ class Crew:
                 # Mostly all end at once; only an answer that hangs is left behind.
                 self._change.wait_for(lambda: not self._in_hand, LOOK_EVERY)
                 raise self._error
+            # Somebody else's file in the folder would not have been counted.
+            self._looks.check_all_done()
             self._progress(self._total, self._total)
 
     def _reason_to_end(self) -> TransientError | None:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from common.durable import disk_error, disk_errors
+from common.durable import disk_errors
 from common.errors import OrthancUnavailableError
 from common.orthanc.archive import fetch_archive
 from common.orthanc.client import InstanceInfo, OrthancClient
@@ -58,17 +58,14 @@ class InstanceFiles:
         """
         part = f"{self._base}{item.orthanc_id}.part"
         size = 0
-        try:
-            with (
-                self._client.instance_pieces(item.orthanc_id) as pieces,
-                open(part, "wb", buffering=0) as file,
-            ):
-                for piece in pieces:
-                    check()
-                    _write_all(file.fileno(), piece)
-                    size += len(piece)
-        except OSError as error:
-            raise disk_error(_REFUSED, error) from error
+        with (
+            disk_errors(_REFUSED),
+            self._client.instance_pieces(item.orthanc_id) as pieces,
+            open(part, "wb") as file,
+        ):
+            for piece in pieces:
+                check()
+                size += file.write(piece)
         if size != item.size_bytes:
             raise OrthancUnavailableError(
                 f"An instance arrived with {size} of {item.size_bytes} bytes."
@@ -97,18 +94,8 @@ class InstanceFiles:
     def _keep(self, item: InstanceInfo, part: str) -> None:
         if self._verify_md5 and _md5(part) != self._client.instance_md5(item.orthanc_id):
             raise OrthancUnavailableError("An instance arrived with another MD5 than Orthanc's.")
-        try:
+        with disk_errors(_REFUSED):
             os.replace(part, self._name(item))
-        except OSError as error:
-            raise disk_error(_REFUSED, error) from error
-
-
-def _write_all(handle: int, data: bytes) -> None:
-    # The system may take less than it is given.
-    while written := os.write(handle, data):
-        if written == len(data):
-            return
-        data = data[written:]
 
 
 def _md5(path: str) -> str:

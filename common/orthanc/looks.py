@@ -26,6 +26,7 @@ class Looks:
         self._expected = expected
         self._found: dict[str, list[InstanceInfo]] = {}
         self._missing: dict[str, int] = {}
+        self._unsure = set(self.series_ids)
         self._lock = threading.Lock()
 
     def instances(self, series_id: str) -> list[InstanceInfo]:
@@ -67,6 +68,13 @@ class Looks:
         """
         if set(self._client.inventory([series_id])) != set(self._found[series_id]):
             raise TransientError("The series changed during the download.", code="series-changing")
+        with self._lock:
+            self._unsure.discard(series_id)
+
+    def check_all_done(self) -> None:
+        """Raise TransientError, ``series-changing``, where a series was not looked at twice."""
+        if self._unsure:
+            raise TransientError("Files changed during the download.", code="series-changing")
 
 
 def _check_count(series_id: str, found: int, expected: int | None) -> None:
