@@ -29,7 +29,7 @@ from common.errors import (
 )
 from common.queue.operator import JobUnknownError
 from lab_side import __version__
-from lab_side.commands import doctor, keygen, outbox, queue, status
+from lab_side.commands import control, doctor, keygen, outbox, queue, status
 from lab_side.config import AgentConfig, ModelConfig, load_config
 from lab_side.log import configure_logging
 
@@ -110,6 +110,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--json", action="store_true", help="print the result as JSON")
     command.set_defaults(command=_segment)
     status.add_to(commands)
+    control.add_to(commands)
     outbox.add_to(commands)
     queue.add_to(commands)
     doctor.add_to(commands)
@@ -137,7 +138,8 @@ def _serve(options: argparse.Namespace) -> int:
     signal.signal(signal.SIGINT, on_signal)
     signal.signal(signal.SIGTERM, on_signal)
     agent.run(until_idle=options.until_idle)
-    return EXIT_NOT_NOW if options.until_idle and agent.waiting else EXIT_OK
+    has_more = options.until_idle and (agent.waiting or agent.is_paused)
+    return EXIT_NOT_NOW if has_more else EXIT_OK
 
 
 def _segment(options: argparse.Namespace) -> int:

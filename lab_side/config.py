@@ -171,6 +171,8 @@ class AgentConfig(LocalConfig):
     """How a queue directory rings: ``polling`` for network shares, which send no events."""
     hang_minutes: Annotated[float, Field(gt=0)] = 15.0
     """The worker is killed after this long without progress."""
+    drain_minutes: Annotated[float, Field(gt=0)] = 10.0
+    """A stop waits for what is in hand for so long; then it is handed back."""
 
     def profile_folder(self, name: str) -> Path:
         """Where a profile lies: the lab's own folder first, then the shipped ones."""

@@ -48,6 +48,7 @@ def look(config: LocalConfig) -> AgentStatus:
         The agent's own folder cannot be read.
     """
     # Imported here: asking whether a process lives needs psutil, and no other command asks.
+    from lab_side.agent.control import standing_pause
     from lab_side.agent.folders import GIGABYTE
     from lab_side.agent.identity import is_dead
     from lab_side.agent.status import (
@@ -71,6 +72,7 @@ def look(config: LocalConfig) -> AgentStatus:
         queue=config.bucket,
         queue_problem=problem,
         beat=beat,
+        pause=standing_pause(config.home),
         disk=look_at_disk(config.home, round(config.min_free_gb * GIGABYTE)),
         waiting=waiting,
         refused=refused,
