@@ -29,7 +29,7 @@ from common.errors import (
 )
 from common.queue.operator import JobUnknownError
 from lab_side import __version__
-from lab_side.commands import control, doctor, keygen, outbox, queue, status
+from lab_side.commands import control, doctor, keygen, outbox, queue, setup, status
 from lab_side.config import AgentConfig, ModelConfig, load_config
 from lab_side.log import configure_logging
 
@@ -109,6 +109,7 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--profile", help="model profile (default: the first configured)")
     command.add_argument("--json", action="store_true", help="print the result as JSON")
     command.set_defaults(command=_segment)
+    setup.add_to(commands)
     status.add_to(commands)
     control.add_to(commands)
     outbox.add_to(commands)
@@ -119,9 +120,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    from common.bucket import open_bucket
     from lab_side.agent.agent import Agent
-    from lab_side.queue_access import sealed
+    from lab_side.queue_access import open_queue
 
     config = load_config(options.config)
     if not config.bucket:
@@ -130,7 +130,7 @@ def _serve(options: argparse.Namespace) -> int:
             code="bucket-address",
             remedy="Set bucket in the TOML file, or SEGRELAY_BUCKET.",
         )
-    agent = Agent(config, sealed(open_bucket(config.bucket), config.trust, config.agent_id))
+    agent = Agent(config, open_queue(config))
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
         agent.stop()
