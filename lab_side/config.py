@@ -246,6 +246,17 @@ def load_orthanc_settings(
     return _validated(OrthancPart, values).orthanc.checked()
 
 
+def has_agent(path: Path | None = None, environment: Mapping[str, str] | None = None) -> bool:
+    """Whether this computer is configured to run an agent: it has a work folder.
+
+    Raises
+    ------
+    FixConfigurationError
+        The file cannot be read.
+    """
+    return bool(_gather(path, environment).get("work_dir"))
+
+
 def load_local_config(
     path: Path | None = None, environment: Mapping[str, str] | None = None
 ) -> LocalConfig:

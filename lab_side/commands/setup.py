@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import getpass
-import hashlib
 import os
 import sys
 from collections.abc import Callable, Mapping
@@ -27,6 +26,7 @@ from lab_side.config import (
     default_agent_id,
 )
 from lab_side.config_file import Answers, as_toml, check_free, refused, write_config
+from lab_side.model_files import sha256_of
 from lab_side.secrets import PASSWORD, keep_in_folder, keep_in_keyring
 
 OK = 0
@@ -39,8 +39,6 @@ Next:
   lab-agent --config {path} run
       serves the queue until it is stopped
 Set {variable}={path} to leave out --config."""
-
-_CHUNK = 1 << 20
 
 
 def add_to(commands: Any) -> None:
@@ -125,7 +123,7 @@ def _gather(options: argparse.Namespace, ask: Ask, environment: Mapping[str, str
         profile=profile,
         profiles_dir=None if options.profiles_dir is None else _absolute(options.profiles_dir),
         weights=None if weights is None else _absolute(weights),
-        sha256="" if weights is None else _sha256(_absolute(weights)),
+        sha256="" if weights is None else sha256_of(_absolute(weights)),
         credentials_dir=None,
     )
 
@@ -219,21 +217,6 @@ def _as_address(bucket: str) -> str:
 
 def _absolute(path: Path) -> Path:
     return path.expanduser().absolute()
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    try:
-        with path.open("rb") as file:
-            while chunk := file.read(_CHUNK):
-                digest.update(chunk)
-    except OSError as error:
-        raise FixConfigurationError(
-            f"The weights file {path} cannot be read ({error.strerror or type(error).__name__}).",
-            code="weights-missing",
-            remedy="Give the checkpoint's path with --weights.",
-        ) from None
-    return digest.hexdigest()
 
 
 def _shipped() -> list[str]:
