@@ -29,7 +29,7 @@ from common.errors import (
 )
 from common.queue.operator import JobUnknownError
 from lab_side import __version__
-from lab_side.commands import control, doctor, keygen, outbox, queue, setup, status
+from lab_side.commands import control, doctor, keygen, outbox, queue, service, setup, status
 from lab_side.config import AgentConfig, ModelConfig, load_config
 from lab_side.log import configure_logging
 
@@ -116,6 +116,7 @@ def _parser() -> argparse.ArgumentParser:
     queue.add_to(commands)
     doctor.add_to(commands)
     keygen.add_to(commands)
+    service.add_to(commands)
     return parser
 
 

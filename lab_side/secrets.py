@@ -144,7 +144,8 @@ def _from_systemd(credential: str, environment: Mapping[str, str]) -> str | None
 
 def _from_folder(credential: str, environment: Mapping[str, str]) -> str | None:
     folder = environment.get(FOLDER_VARIABLE)
-    if not folder:
+    # A service is given what it needs by systemd, and may not look into the folder.
+    if not folder or environment.get("CREDENTIALS_DIRECTORY"):
         return None
     path = Path(folder) / credential
     try:

@@ -43,6 +43,7 @@ from lab_side.agent.pace import Pace
 from lab_side.agent.pipeline import Halt, Pipeline
 from lab_side.config import AgentConfig
 from lab_side.log import event, trouble
+from lab_side.service.notify import ServiceManager
 from lab_side.worker.client import WorkerProcess
 
 logger = logging.getLogger("segrelay.agent")
@@ -84,6 +85,7 @@ class Agent:
         self._pause: Pause | None = None
         self._is_paused = False
         """Whether the loop has heeded it."""
+        self._manager = ServiceManager()
         self._fatal: SegRelayError | None = None
         self._pipeline: Pipeline | None = None
 
@@ -187,7 +189,9 @@ class Agent:
             profiles=",".join(self._profiles),
             device=self._board.agent.device,
         )
+        self._manager.ready()
         while self._fatal is None and not self._draining.is_set():
+            self._feed_watchdog()
             self._wake.clear()
             self._heed_pause(pipeline)
             claimable = self._look(pipeline)
@@ -309,6 +313,12 @@ class Agent:
         self._gate.doubt()
         return self._orthanc_problem() is None
 
+    def _feed_watchdog(self) -> None:
+        """Called where the loop turns: whoever hears nothing for long starts the agent anew."""
+        if self._heartbeat.is_well():
+            said = self._board.agent
+            self._manager.alive(f"{said.state}: {said.reason}" if said.reason else said.state)
+
     def _check_threads(self, pipeline: Pipeline) -> None:
         threads = (pipeline, self._heartbeat, self._control)
         if self._fatal is None and not all(thread.is_alive() for thread in threads):
@@ -321,6 +331,7 @@ class Agent:
         """
         self._board.set_state("draining")
         self._heartbeat.hurry_if_new()
+        self._manager.stopping()
         event(logger, logging.INFO, "draining", minutes=self._config.drain_minutes)
         limit = time.monotonic() + self._config.drain_minutes * 60
         pipeline.halt(Halt.STOPPED)
@@ -331,6 +342,7 @@ class Agent:
                 event(logger, logging.WARNING, "cancelling", why=why)
                 pipeline.cancel()
                 return
+            self._feed_watchdog()
             self._cancelled.wait(0.2)
 
     def _must_end_now(self, pipeline: Pipeline) -> bool:

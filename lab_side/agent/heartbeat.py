@@ -18,6 +18,9 @@ from lab_side.log import event, trouble
 PROGRESS_EVERY = 1.0
 """Seconds between two looks at the board; only what changed is written."""
 
+LONGEST_TURN = 120.0
+"""Seconds; one beat and one progress that both hang to their end take less."""
+
 RETRY_AFTER = 5.0
 """Seconds before a beat, or progress, that failed is tried again."""
 
@@ -38,6 +41,7 @@ class Heartbeat:
         self._told = board.agent
         """What the last beat said of the agent itself."""
         self._is_hurried = False
+        self._turned_at = time.monotonic()
         self._published: dict[str, BeatJob] = {}
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
@@ -48,6 +52,13 @@ class Heartbeat:
     def is_alive(self) -> bool:
         """Whether the thread runs."""
         return self._thread.is_alive()
+
+    def is_well(self) -> bool:
+        """Whether it goes on: each beat succeeds, or fails and is known to have failed.
+
+        A network that is down is no reason to start the agent anew; a thread that hangs is.
+        """
+        return self.is_alive() and time.monotonic() - self._turned_at < LONGEST_TURN
 
     def stop(self) -> None:
         """Say goodbye: a stopped agent's claims are taken over without waiting."""
@@ -82,6 +93,7 @@ class Heartbeat:
     def _run(self) -> None:
         beat_due = progress_due = 0.0
         while not self._stop.wait(PROGRESS_EVERY):
+            self._turned_at = time.monotonic()
             # Each for itself: progress that does not get through must not cost a beat.
             try:
                 if time.monotonic() >= beat_due and self._is_due():

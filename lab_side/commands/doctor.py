@@ -70,10 +70,11 @@ def run(options: argparse.Namespace) -> int:
     bucket = _check_queue(report, options)
     _check_orthanc(report, options)
     if config is not None:
-        from lab_side.doctor.computer import check_agent, examine_computer
+        from lab_side.doctor.computer import check_agent, check_service, examine_computer
 
         for finding in examine_computer(config, quick=options.quick):
             report.add(finding)
+        report.add(check_service())
         if bucket is not None:
             report.add(check_agent(bucket, config))
     return report.end()

@@ -15,6 +15,7 @@ from lab_side.agent.status import Life, look_at_disk, look_for_beat
 from lab_side.config import AgentConfig, ModelConfig
 from lab_side.doctor.finding import Finding, Verdict, failed
 from lab_side.model_files import sha256_of
+from lab_side.service.unit import NAME
 from lab_side.worker.client import WorkerProcess
 from lab_side.worker.protocol import LoadRequest
 
@@ -116,6 +117,25 @@ def check_agent(bucket: Bucket, config: AgentConfig) -> Finding:
             remedy="Start it, or restart it: lab-agent run. Its log says why it ended.",
         )
     return Finding(check=check, verdict=Verdict.OK, detail=detail)
+
+
+def check_service() -> Finding:
+    """Whether the agent is a service here, and how that is."""
+    from lab_side.service import systemd
+
+    check = "service"
+    if not systemd.is_installed():
+        return Finding(check=check, verdict=Verdict.OK, detail="none is installed")
+    state = systemd.state()
+    if state in ("active", "activating", "inactive"):
+        return Finding(check=check, verdict=Verdict.OK, detail=f"installed, {state}")
+    return Finding(
+        check=check,
+        verdict=Verdict.WARNING,
+        detail=f"installed, {state or 'in an unknown state'}",
+        remedy=f"Its log says why: journalctl -u {NAME} -n 50; then lab-agent service start",
+        code="service-failed",
+    )
 
 
 def _check_weights(

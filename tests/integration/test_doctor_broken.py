@@ -28,6 +28,8 @@ from lab_side.doctor import orthanc as orthanc_checks
 from lab_side.doctor import rights
 from lab_side.doctor.orthanc import check_overwriting
 from lab_side.secrets import EVERY_SECRET, FOLDER_VARIABLE
+from lab_side.service import systemd
+from lab_side.service.unit import NAME
 from tests.support.answering_orthanc import PASSWORD, STORED, USER, AnsweringOrthanc
 from tests.support.fast_lab import store_small_study
 from tests.support.gcs import BUCKET, make_bucket
@@ -54,6 +56,7 @@ HEALTHY = {
     "disk",
     "model demo",
     "run of demo",
+    "service",
     "agent",
 }
 
@@ -128,6 +131,7 @@ def setup(
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
     monkeypatch.setenv("SEGRELAY_ORTHANC_PASSWORD", PASSWORD)
     monkeypatch.setattr(orthanc_checks, "TIMEOUT_S", 3.0)
+    monkeypatch.setattr(systemd, "UNIT_FOLDER", tmp_path / "units")
     worker = (sys.executable, "-m", "tests.support.fast_worker")
     monkeypatch.setattr("lab_side.worker.client.COMMAND", worker)
     with contextlib.ExitStack() as stack:
@@ -325,6 +329,13 @@ def no_gpu_driver(setup: Setup) -> None:
     setup.serve()
 
 
+def service_failed(setup: Setup) -> None:
+    (setup.folder / "units").mkdir()
+    (setup.folder / "units" / NAME).write_text("")
+    setup.patch.setattr(systemd, "state", lambda: "failed")
+    setup.serve()
+
+
 def no_gpu_seen(setup: Setup) -> None:
     setup.settings["device"] = "auto"
     setup.serve()
@@ -397,6 +408,7 @@ def without(*permissions: str) -> Callable[[Setup], None]:
         (unknown_profile, "configuration", "FAILED", "profile-missing", "folder"),
         (no_gpu_driver, "run of demo", "FAILED", "device", "driver"),
         (no_gpu_seen, "run of demo", "WARNING", "device", "driver"),
+        (service_failed, "service", "WARNING", "service-failed", "journalctl"),
         (worker_that_dies, "run of demo", "FAILED", "worker-died", ""),
         (bucket_missing, "queue reached", "FAILED", "bucket-missing", "address"),
         (wrong_bucket_address, "queue address", "FAILED", "bucket-address", "gs://"),
