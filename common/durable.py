@@ -14,11 +14,17 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 _NOT_FULL = "Check the disk of the agent's work folder, and the rights; it is retried by itself."
 
 
-def write_durably(path: Path, data: bytes) -> None:
-    """Write a file aside, flush it, and put it in place in one step."""
+def write_durably(path: Path, data: bytes, *, private: bool = False) -> None:
+    """Write a file aside, flush it, and put it in place in one step.
+
+    ``private``: this account alone may read it, and never for a moment another one.
+    """
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with aside.open("wb") as file:
+        if private:
+            # One that a killed process left may have other rights.
+            aside.unlink(missing_ok=True)
+        with open(aside, "wb", opener=_open_private if private else None) as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -26,6 +32,10 @@ def write_durably(path: Path, data: bytes) -> None:
     finally:
         aside.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+def _open_private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def sync_folder(folder: str | Path) -> None:

@@ -6,8 +6,8 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from common.durable import write_durably
 from common.errors import FixConfigurationError
-from lab_side.secrets import write_private
 
 TEMPLATE = """\
 # The agent's settings. No secret belongs here: password, token and keys lie elsewhere, see below.
@@ -134,7 +134,7 @@ def write_config(path: Path, text: str) -> None:
     """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        write_private(path, text.encode())
+        write_durably(path, text.encode(), private=True)
     except OSError as error:
         raise refused(path, error) from None
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from common.durable import sync_folder
+from common.durable import write_durably
 from common.errors import FixConfigurationError
 from common.signing import SigningKey
 
@@ -178,24 +178,8 @@ def keep_in_folder(folder: Path, credential: str, secret: str) -> Path:
     """
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     path = folder / credential
-    write_private(path, f"{secret}\n".encode())
+    write_durably(path, f"{secret}\n".encode(), private=True)
     return path
-
-
-def write_private(path: Path, data: bytes) -> None:
-    """Write a file that only this account may read, never for a moment otherwise; flushed."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}")
-    aside.unlink(missing_ok=True)
-    try:
-        handle = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        aside.replace(path)
-    finally:
-        aside.unlink(missing_ok=True)
-    sync_folder(path.parent)
 
 
 def _from_keyring(service: str, name: str) -> str | None:

@@ -197,13 +197,21 @@ class ControlWatch:
 
     def _read(self, path: Path, model: type[Order]) -> Order | None:
         order = _read(path, model)
-        if order is None and path.exists():
+        if order is None and _is_there(path):
             if path not in self._unreadable:
                 event(logger, logging.WARNING, "order not readable", file=path.name)
             self._unreadable.add(path)
         else:
             self._unreadable.discard(path)
         return order
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:
+        # In a folder that another account made for itself.
+        return True
 
 
 def _write(path: Path, order: _Order) -> None:

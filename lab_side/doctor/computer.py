@@ -11,13 +11,13 @@ from common.durable import disk_errors, write_durably
 from common.errors import SegRelayError
 from common.profiles import Profile
 from lab_side.agent.folders import GIGABYTE
+from lab_side.agent.models import load_request
 from lab_side.agent.status import Life, look_at_disk, look_for_beat
 from lab_side.config import AgentConfig, ModelConfig
 from lab_side.doctor.finding import Finding, Verdict, failed
 from lab_side.model_files import sha256_of
 from lab_side.service.unit import NAME
 from lab_side.worker.client import WorkerProcess
-from lab_side.worker.protocol import LoadRequest
 
 _PROBE_FILE = ".doctor"
 
@@ -176,14 +176,7 @@ def _run(config: AgentConfig, worker: WorkerProcess, model: ModelConfig) -> Find
     check = f"run of {model.profile}"
     began = time.monotonic()
     try:
-        reply = worker.load(
-            LoadRequest(
-                folder=config.profile_folder(model.profile),
-                weights=model.weights,
-                sha256=model.sha256,
-                device=config.device,
-            )
-        )
+        reply = worker.load(load_request(config, model))
     except SegRelayError as error:
         return failed(check, error)
     seconds = time.monotonic() - began

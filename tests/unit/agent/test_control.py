@@ -123,6 +123,19 @@ def test_what_cannot_be_read_is_no_order(
     assert standing_pause(home) is None
 
 
+def test_a_folder_that_is_closed_to_the_agent_does_not_end_the_watch(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_path: Path) -> bool:
+        raise PermissionError
+
+    heard = Heard(home)
+    monkeypatch.setattr(Path, "exists", refuse)
+    monkeypatch.setattr(Path, "is_file", refuse)
+    heard.watch._look()
+    assert (heard.pauses, heard.drains) == ([], [])
+
+
 def test_pause_and_resume_by_command(lab: Cli, home: Path) -> None:
     assert "Paused: Kim trains, until 2100-01-01 12:00" in lab(
         "pause", "--reason", " Kim\n trains ", "--until", "2100-01-01T12:00"

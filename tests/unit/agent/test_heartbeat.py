@@ -87,11 +87,7 @@ def test_beats_that_fail_are_well_and_a_beat_that_hangs_is_not(
     monkeypatch.setattr(heartbeat, "RETRY_AFTER", 0.01)
     monkeypatch.setattr(heartbeat, "LONGEST_TURN", 2.0)
     bucket = Hangs(tmp_path)
-    board = Board(identity=make_identity(), version="1", profiles=("demo",))
-    lease = Lease(bucket, "lab-1", board.identity, is_dead=lambda _: False)
-    lease.take(board.beat())
-    beating = Heartbeat(bucket, lease, board, on_lost=threading.Event().set)
-    beating.start()
+    _, beating = start_beating(bucket)
     try:
         assert bucket.is_called.wait(DEADLINE)
         wait_until(lambda: not beating.is_well(), "the hang is noticed")
@@ -101,6 +97,15 @@ def test_beats_that_fail_are_well_and_a_beat_that_hangs_is_not(
         bucket.let_go.set()
         beating.stop()
     assert not beating.is_well()
+
+
+def start_beating(bucket: LocalBucket) -> tuple[Board, Heartbeat]:
+    board = Board(identity=make_identity(), version="1", profiles=("demo",))
+    lease = Lease(bucket, "lab-1", board.identity, is_dead=lambda _: False)
+    lease.take(board.beat())
+    beating = Heartbeat(bucket, lease, board, on_lost=threading.Event().set)
+    beating.start()
+    return board, beating
 
 
 def wait_until(what: Callable[[], bool], why: str) -> None:
@@ -115,11 +120,7 @@ def test_a_new_state_is_told_before_a_beat_is_due(
 ) -> None:
     monkeypatch.setattr(heartbeat, "PROGRESS_EVERY", 0.01)
     bucket = LocalBucket(tmp_path)
-    board = Board(identity=make_identity(), version="1", profiles=("demo",))
-    lease = Lease(bucket, "lab-1", board.identity, is_dead=lambda _: False)
-    lease.take(board.beat())
-    beating = Heartbeat(bucket, lease, board, on_lost=threading.Event().set)
-    beating.start()
+    board, beating = start_beating(bucket)
     try:
         board.set_state("paused", "Kim trains")
         beating.hurry_if_new()
