@@ -7,6 +7,7 @@ import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from common.errors import LocalDiskError
 
@@ -21,10 +22,7 @@ def write_durably(path: Path, data: bytes, *, private: bool = False) -> None:
     """
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        if private:
-            # One that a killed process left may have other rights.
-            aside.unlink(missing_ok=True)
-        with open(aside, "wb", opener=_open_private if private else None) as file:
+        with _open_private(aside) if private else aside.open("wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -34,8 +32,10 @@ def write_durably(path: Path, data: bytes, *, private: bool = False) -> None:
     sync_folder(path.parent)
 
 
-def _open_private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
+def _open_private(path: Path) -> IO[bytes]:
+    # One that a killed process left may have other rights.
+    path.unlink(missing_ok=True)
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
 
 
 def sync_folder(folder: str | Path) -> None:
