@@ -247,6 +247,7 @@ class TestShow:
             "code": "schema-newer",
             "reason": "Too new.",
             "remedy": "Update.",
+            "detail": "",
         }
 
     def test_tells_history_and_result(self, agent: FakeAgent) -> None:

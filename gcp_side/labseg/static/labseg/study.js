@@ -27,7 +27,7 @@ async function start() {
     show(study.requests.find((one) => one.state === "succeeded") ?? null);
     drawChoice();
   } catch (error) {
-    part("task").replaceChildren(failureCard(error.message, api.whatNow(error), [button(gettext("Try again"), start)]));
+    part("task").replaceChildren(refusalCard(error, [button(gettext("Try again"), start)]));
     starting.failed(error);
   }
 }
@@ -52,10 +52,16 @@ function take(study) {
   drawLink();
 }
 
+// To the other viewer: the study, and the segmentation that is shown.
 function drawLink() {
-  const uid = page.study.requests[0]?.study_instance_uid;
+  const uid = page.study.study.study_instance_uid;
   part("ohif").hidden = !(config.ohif && uid);
-  if (config.ohif && uid) part("ohif").href = `${config.ohif}?StudyInstanceUIDs=${uid}`;
+  if (!config.ohif || !uid) return;
+  const address = new URL(config.ohif);
+  address.searchParams.set("StudyInstanceUIDs", uid);
+  const seg = page.shown?.seg_series_instance_uid;
+  if (seg) address.searchParams.set("initialSeriesInstanceUID", seg);
+  part("ohif").href = address.href;
 }
 
 // The series that were sent last for this profile, by role.
@@ -110,7 +116,7 @@ async function chooseProfile(name) {
     take(await studyFor(name));
     if (!page.shown) loadViewer();
   } catch (error) {
-    part("task").replaceChildren(failureCard(error.message, error.remedy, []));
+    part("task").replaceChildren(refusalCard(error, []));
   }
 }
 
@@ -143,7 +149,7 @@ async function send() {
     const sent = await api.post(`studies/${config.study}/segment/`, { profile: page.study.profile, series: page.chosen });
     watch({ ...sent, state: sent.status, finished: false });
   } catch (error) {
-    part("task").replaceChildren(failureCard(error.message, error.remedy, [button(gettext("Try again"), send)]));
+    part("task").replaceChildren(refusalCard(error, [button(gettext("Try again"), send)]));
     drawButton();
   }
 }
@@ -211,7 +217,7 @@ async function cancel() {
   try {
     await api.post(`requests/${page.current.request_id}/cancel/`);
   } catch (error) {
-    part("task-error").textContent = `${error.message} ${error.remedy}`;
+    part("task-error").textContent = api.explained(error);
     part("cancel").disabled = false;
   }
 }
@@ -220,7 +226,6 @@ async function finished(state) {
   const study = await studyFor(page.study.profile).catch(() => null);
   if (study) page.study = study;
   drawHistory();
-  drawLink();
   drawButton();
   if (state.state !== "succeeded") {
     showEnded(state);
@@ -237,17 +242,21 @@ function showEnded(state) {
       const sent = await api.post(`requests/${state.request_id}/retry/`, {});
       watch({ ...sent, state: sent.status ?? "pending", finished: false });
     } catch (error) {
-      part("task").replaceChildren(failureCard(error.message, error.remedy, [button(gettext("Try again"), () => showEnded(state))]));
+      part("task").replaceChildren(refusalCard(error, [button(gettext("Try again"), () => showEnded(state))]));
     }
   }, { id: "retry" });
-  const { reason, remedy, code } = state.failure ?? {};
+  const { reason, remedy, detail } = state.failure ?? {};
   const title = state.state === "cancelled" ? gettext("The request was cancelled.") : gettext("The segmentation failed.");
-  part("task").replaceChildren(failureCard(title, [api.messageOf(code, reason), remedy].filter(Boolean).join(" "), [again], state.state === "cancelled"));
+  part("task").replaceChildren(failureCard(title, { text: [reason, remedy].filter(Boolean).join(" "), detail, mild: state.state === "cancelled" }, [again]));
 }
 
-function failureCard(title, text, actions, mild = false) {
-  return element("section", { class: `card ${mild ? "is-mild" : "is-failure"}`, role: "alert" }, element("b", { text: title }), element("p", { text: text ?? "" }), ...actions);
+// The detail is in English, whatever the page's language.
+function failureCard(title, { text = "", detail = "", mild = false }, actions) {
+  return element("section", { class: `card ${mild ? "is-mild" : "is-failure"}`, role: "alert" }, element("b", { text: title }), element("p", { text }),
+    detail ? element("p", { class: "why", lang: "en", text: detail }) : null, ...actions);
 }
+
+const refusalCard = (error, actions) => failureCard(error.message, { text: api.whatNow(error), detail: error.detail }, actions);
 
 function button(text, act, attributes = {}) {
   return element("button", { type: "button", class: "second", text, onclick: act, ...attributes });
@@ -257,6 +266,7 @@ function button(text, act, attributes = {}) {
 
 function show(request) {
   page.shown = request;
+  drawLink();
   drawResult();
   drawHistory();
   loadViewer();
