@@ -7,6 +7,7 @@ told what the code means, and the error's own words as a detail.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -262,6 +263,19 @@ UNKNOWN = (
 """A newer agent may have codes that this site does not know."""
 
 
+_WARNINGS: tuple[tuple[re.Pattern[str], str], ...] = (
+    (
+        re.compile(r"(?P<role>\S+) is empty: every voxel is 0\."),
+        _("{role} is empty: every voxel is 0."),
+    ),
+    (
+        re.compile(r"(?P<role>\S+) was resampled to the grid of (?P<other>\S+)\."),
+        _("{role} was resampled to the grid of {other}."),
+    ),
+)
+"""Warnings of the lab, as it writes them, and as they are told; they have no codes."""
+
+
 @dataclass(frozen=True)
 class Told:
     """What a user is told of an error."""
@@ -286,3 +300,11 @@ def tell(code: str, message: str, remedy: str) -> Told:
         return Told(message, remedy, "")
     meaning, what_to_do = MEANINGS.get(code, UNKNOWN)
     return Told(gettext(meaning), gettext(what_to_do), f"{message} {remedy}".strip())
+
+
+def tell_warning(text: str) -> str:
+    """A warning of the lab in the active language; one that is not known stays as it is."""
+    for pattern, sentence in _WARNINGS:
+        if (found := pattern.fullmatch(text)) is not None:
+            return gettext(sentence).format(**found.groupdict())
+    return text

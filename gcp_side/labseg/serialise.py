@@ -9,7 +9,7 @@ from typing import Any
 from common.offers import OfferedRole
 from common.profiles import Text
 from gcp_side.labseg.lab import LabAgent, ProfileOnOffer
-from gcp_side.labseg.meanings import Told, tell
+from gcp_side.labseg.meanings import Told, tell, tell_warning
 from gcp_side.labseg.models import Job, JobEvent, Outcome, State
 from gcp_side.labseg.orthanc import SeriesEntry, StudyEntry
 from gcp_side.labseg.recognition import Recognised, SeriesFacts, plane_of
@@ -39,7 +39,7 @@ def job_as_dict(job: Job) -> dict[str, Any]:
         "seg_series_instance_uid": job.seg_series_instance_uid or None,
         "tumour_found": job.tumour_found,
         "segments": job.measurements,
-        "warnings": job.warnings,
+        "warnings": [tell_warning(text) for text in job.warnings],
         "provenance": job.provenance,
         "failure": failure_as_dict(job),
         "retry_of": job.retry_of_id,

@@ -8,6 +8,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 import pytest
+from django.contrib.auth.models import Permission, User
 from playwright.sync_api import Page, expect
 
 from common.manifest import ResultStatus
@@ -54,6 +55,14 @@ def test_a_failing_job_and_its_retry(page: Page, stored: Stored, agent: FakeAgen
     shoot(page, "failed-en")
     look_for_barriers(page)
     page.reload()
+    expect(card).to_contain_text("A slice")
+    page.get_by_role("button", name="한국어").click()
+    expect(card).to_contain_text("시리즈에 빠진 슬라이스가 있습니다.")
+    expect(card.locator("[lang=en]")).to_have_text("A slice is missing. Send it.")
+    expect(page.locator("#retry")).to_be_in_viewport(ratio=1)
+    shoot(page, "failed-ko")
+    look_for_barriers(page)
+    page.get_by_role("button", name="English").click()
     expect(card).to_contain_text("A slice")
     page.locator("#retry").click()
     expect(page.locator("#task-text")).to_contain_text("waiting")
@@ -142,6 +151,23 @@ def test_orthanc_goes_down_under_a_study(
     give_back(before_orthanc)
     expect(result).not_to_contain_text("Orthanc")
     expect(page.locator("#jump")).to_be_enabled()
+
+
+def test_who_may_only_look(page: Page, stored: Stored, agent: FakeAgent) -> None:
+    open_study(page, stored)
+    claim = send(page, agent)
+    user = User.objects.get(username="radiologist")
+    user.is_superuser = False
+    user.save()
+    user.user_permissions.set(Permission.objects.filter(codename="view_job"))
+    page.reload()
+    expect(page.locator("#task-text")).not_to_be_empty()
+    expect(page.locator("#cancel")).to_have_count(0)
+    agent.desk.finish(claim, ended(claim.job_id, ResultStatus.FAILED))
+    expect(page.locator("#task .is-failure")).to_contain_text("A slice is missing.")
+    expect(page.locator("#retry")).to_have_count(0)
+    expect(page.locator("#send")).to_be_hidden()
+    wait_loaded(page)
 
 
 def test_logged_out_meanwhile(page: Page, stored: Stored, heard: Heard) -> None:

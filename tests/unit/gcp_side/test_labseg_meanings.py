@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 from django.utils.translation import gettext, override
 from rest_framework.test import APIClient
@@ -19,9 +21,10 @@ from common.errors import (
 )
 from common.manifest import AttemptOutcome, ResultStatus
 from gcp_side.labseg import services
-from gcp_side.labseg.meanings import MEANINGS, UNKNOWN, explain, tell
+from gcp_side.labseg.meanings import MEANINGS, UNKNOWN, explain, tell, tell_warning
 from gcp_side.labseg.models import EventKind, Job, Outcome, State
 from gcp_side.labseg.recognition.clues import CLUES, ORDERS
+from lab_side.imaging.pipeline import _warnings
 from tests.support.error_codes import ErrorTree
 from tests.unit.gcp_side.fakes import FOUR, STUDY_ID, FakeAgent, FakeOrthanc, ended
 
@@ -124,6 +127,19 @@ def test_a_wrong_setting_is_not_told(language: str) -> None:
 
 def test_outcomes_are_those_of_the_queue() -> None:
     assert set(Outcome.values) == {item.value for item in AttemptOutcome}
+
+
+def test_every_warning_of_the_lab_is_told_in_korean() -> None:
+    empty = SimpleNamespace(voxels=np.zeros((2, 2, 2)), affine=np.eye(4))
+    other = SimpleNamespace(voxels=np.ones((2, 2, 3)), affine=np.eye(4))
+    profile = SimpleNamespace(roles=("t1", "t2"), reference_role="t1")
+    warnings = _warnings({"t1": empty, "t2": other}, profile)  # type: ignore[dict-item, arg-type]
+    assert len(warnings) == 2
+    assert [tell_warning(text) for text in warnings] == list(warnings)
+    with override("ko"):
+        for text in warnings:
+            assert HANGUL.search(tell_warning(text))
+        assert tell_warning("Something new.") == "Something new."
 
 
 def get(client: APIClient, path: str, status: int = 200) -> Any:

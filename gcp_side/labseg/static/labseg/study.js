@@ -138,9 +138,10 @@ function drawChoice() {
 function drawButton() {
   const busy = isBusy();
   const why = problem();
+  part("send").hidden = !config.may.add;
   part("send").disabled = Boolean(busy || why);
   part("send").textContent = page.study?.requests.some((one) => one.state === "succeeded") ? gettext("Segment again") : gettext("Segment tumour");
-  part("send-why").textContent = busy ? "" : why;
+  part("send-why").textContent = busy || !config.may.add ? "" : why;
 }
 
 async function send() {
@@ -202,14 +203,14 @@ function drawProgress(state, agents) {
     part("task").replaceChildren(element("section", { class: "card", "aria-label": gettext("Progress") },
       element("p", { id: "task-text", role: "status" }), element("progress", { id: "task-bar", max: "100", "aria-label": gettext("Progress of this step") }),
       element("ol", { id: "task-steps", class: "steps" }), element("p", { id: "task-error", class: "warning", role: "status" }),
-      button(gettext("Cancel"), cancel, { id: "cancel" })));
+      config.may.change ? button(gettext("Cancel"), cancel, { id: "cancel" }) : null));
   }
   if (part("task-text").textContent !== text) part("task-text").textContent = text;
   if (at && share >= 0) part("task-bar").value = 100 * share;
   else part("task-bar").removeAttribute("value");
   part("task-error").textContent = "";
   part("task-steps").replaceChildren(...steps.map(([, title], index) => element("li", { class: index < at ? "is-done" : index === at ? "is-now" : "", "aria-current": index === at ? "step" : null, text: title })));
-  part("cancel").disabled = Boolean(state.cancel_requested_at);
+  if (config.may.change) part("cancel").disabled = Boolean(state.cancel_requested_at);
 }
 
 async function cancel() {
@@ -247,7 +248,7 @@ function showEnded(state) {
   }, { id: "retry" });
   const { reason, remedy, detail } = state.failure ?? {};
   const title = state.state === "cancelled" ? gettext("The request was cancelled.") : gettext("The segmentation failed.");
-  part("task").replaceChildren(failureCard(title, { text: [reason, remedy].filter(Boolean).join(" "), detail, mild: state.state === "cancelled" }, [again]));
+  part("task").replaceChildren(failureCard(title, { text: [reason, remedy].filter(Boolean).join(" "), detail, mild: state.state === "cancelled" }, config.may.change ? [again] : []));
 }
 
 // The detail is in English, whatever the page's language.
@@ -301,6 +302,8 @@ function drawResult() {
   const titles = new Map((page.profiles.find((one) => one.name === request.profile)?.segments ?? []).map((one) => [one.number, say(one.title)]));
   const rows = (viewer.overlay?.segments ?? request.segments ?? []).map((one) => segmentRow(one, measured.get(one.number) ?? one, titles.get(one.number) ?? one.label));
   part("segments").replaceChildren(...rows);
+  part("warnings").hidden = !request.warnings?.length;
+  part("warnings").replaceChildren(...(request.warnings ?? []).map((text) => element("li", { text })));
   part("no-tumour").hidden = request.tumour_found !== false;
   part("jump").disabled = !viewer.overlay?.centre;
   if (viewer.overlayError) part("segments").append(element("tr", {}, element("td", { colspan: 3, class: "warning", text: viewer.overlayError.message })));
