@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 PERIOD_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
-class PatientBasicAuthentication(BasicAuthentication):
+class GuardedBasicAuthentication(BasicAuthentication):
     """As the framework's, while the wrong passwords stay below the rates of the settings."""
 
     def authenticate_credentials(

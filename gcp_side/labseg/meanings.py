@@ -262,7 +262,6 @@ UNKNOWN = (
 )
 """A newer agent may have codes that this site does not know."""
 
-
 _WARNINGS: tuple[tuple[re.Pattern[str], str], ...] = (
     (
         re.compile(r"(?P<role>\S+) is empty: every voxel is 0\."),

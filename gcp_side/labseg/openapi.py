@@ -52,10 +52,10 @@ WHOLE_OR_NULL: Schema = {"type": ["integer", "null"]}
 FLAG: Schema = {"type": "boolean"}
 
 
-class PatientBasicScheme(BasicScheme):  # type: ignore[no-untyped-call]
+class GuardedBasicScheme(BasicScheme):  # type: ignore[no-untyped-call]
     """To a client it is Basic authentication as any other."""
 
-    target_class = "gcp_side.labseg.guessing.PatientBasicAuthentication"
+    target_class = "gcp_side.labseg.guessing.GuardedBasicAuthentication"
 
 
 def ref(name: str) -> Schema:

@@ -31,7 +31,7 @@ from gcp_side.labseg.errors import (
     SeriesNotShownError,
     SubmissionRefusedError,
 )
-from gcp_side.labseg.guessing import PatientBasicAuthentication
+from gcp_side.labseg.guessing import GuardedBasicAuthentication
 from gcp_side.labseg.meanings import explain
 from gcp_side.labseg.parsers import ShallowJSONParser, check_size
 from gcp_side.labseg.throttles import ReadThrottle
@@ -70,7 +70,7 @@ class LabsegView(APIView):
     schema: ViewInspector | None = None
     authentication_classes: Sequence[type[BaseAuthentication]] = (
         SessionAuthentication,
-        PatientBasicAuthentication,
+        GuardedBasicAuthentication,
     )
     permission_classes: Sequence[type[BasePermission]] = (IsAuthenticated, HasJobPermission)
     throttle_classes: Sequence[type[BaseThrottle]] = (ReadThrottle,)
