@@ -223,6 +223,7 @@ class FakeAgent:
         self,
         *,
         state: str = "listening",
+        reason: str = "",
         claim: Claim | None = None,
         profiles: tuple[str, ...] = (),
         offers: tuple[Offer, ...] = (),
@@ -234,6 +235,7 @@ class FakeAgent:
         beat = Beat(
             identity=_IDENTITY,
             state=state,
+            reason=reason,
             version="1",
             jobs=jobs,
             profiles=profiles or tuple(offer.name for offer in offers),
