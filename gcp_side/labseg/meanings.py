@@ -231,6 +231,7 @@ _LAB: Mapping[str, tuple[str, str]] = {
     "stage-died": (_("The agent met an error."), _BY_ITSELF),
     "thread-died": (_("The agent met an error."), _BY_ITSELF),
     "stopping": (_("The agent was stopped."), _BY_ITSELF),
+    "paused": (_("The agent was paused."), _BY_ITSELF),
     "agent-lost": (_("The agent died or fell silent."), _BY_ITSELF),
     "taken-by-operator": (_("An operator took the job from the agent."), _BY_ITSELF),
     "hurried-by-operator": (_("An operator ended the wait."), _BY_ITSELF),

@@ -24,6 +24,7 @@ from gcp_side.labseg import services
 from gcp_side.labseg.meanings import MEANINGS, UNKNOWN, explain, tell, tell_warning
 from gcp_side.labseg.models import EventKind, Job, Outcome, State
 from gcp_side.labseg.recognition.clues import CLUES, ORDERS
+from lab_side.agent.pipeline import Halt
 from lab_side.imaging.pipeline import _warnings
 from tests.support.error_codes import ErrorTree
 from tests.unit.gcp_side.fakes import FOUR, STUDY_ID, FakeAgent, FakeOrthanc, ended
@@ -49,6 +50,7 @@ BY_VARIABLE = {
         *("mixed-study", "mixed-series", "mixed-patient", "mixed-matrix"),
         "mixed-frame-of-reference",
     },
+    "lab_side/agent/pipeline.py": {halt.error().code for halt in Halt},
     "lab_side/imaging/together.py": {"other-patient", "other-study", "frame-of-reference"},
     # These pass on the code of another error.
     **{
