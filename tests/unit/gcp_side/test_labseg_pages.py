@@ -20,6 +20,7 @@ LIST = "/segmentation/"
 STUDY = f"/segmentation/studies/{STUDY_ID}/"
 PAGES = (LIST, STUDY)
 LANGUAGE = "/segmentation/language/"
+LOGOUT = "/segmentation/logout/"
 
 
 @pytest.fixture
@@ -135,3 +136,23 @@ class TestLanguages:
     def test_the_choice_needs_the_csrf_token(self) -> None:
         client = Client(enforce_csrf_checks=True)
         assert client.post(LANGUAGE, {"language": "ko", "next": LIST}).status_code == 403
+
+
+class TestLoggingOut:
+    """Who leaves a shared computer."""
+
+    def test_leads_to_the_login(self, client: Client) -> None:
+        assert f'action="{LOGOUT}"' in client.get(STUDY).content.decode()
+        answer: Any = client.post(LOGOUT)
+        assert (answer.status_code, answer["Location"]) == (302, LIST)
+        assert client.get(LIST).status_code == 302
+
+    def test_is_not_done_by_a_link(self, client: Client) -> None:
+        assert client.get(LOGOUT).status_code == 405
+        assert client.get(LIST).status_code == 200
+
+    def test_needs_the_csrf_token(self) -> None:
+        client = Client(enforce_csrf_checks=True)
+        client.force_login(radiologist())
+        assert client.post(LOGOUT).status_code == 403
+        assert client.get(LIST).status_code == 200
