@@ -34,6 +34,7 @@ from lab_side import __version__
 from lab_side.agent import control
 from lab_side.agent.board import Board
 from lab_side.agent.control import ControlWatch, Drain, Pause
+from lab_side.agent.daily import DailyLine
 from lab_side.agent.deliver import Courier
 from lab_side.agent.doorbell import Doorbell
 from lab_side.agent.folders import GIGABYTE, WorkFolders
@@ -41,9 +42,10 @@ from lab_side.agent.gpu import RETRY, GpuHealth
 from lab_side.agent.guard import Guard
 from lab_side.agent.heartbeat import Heartbeat
 from lab_side.agent.identity import is_dead, this_process
+from lab_side.agent.metrics import Figures, MetricsServer
 from lab_side.agent.models import load_models, new_worker
 from lab_side.agent.orthanc_gate import OrthancGate
-from lab_side.agent.outbox import Outbox
+from lab_side.agent.outbox import Outbox, read_entries, refused_folder
 from lab_side.agent.pace import Pace
 from lab_side.agent.pipeline import CLAIMED, Halt, Pipeline
 from lab_side.agent.tally import Tally
@@ -73,14 +75,19 @@ class Agent:
         self._gpu = GpuHealth(self._worker)
         self._guard = Guard(config.guard_failures, pause=self._order_pause)
         self._tally = Tally()
+        self._daily = DailyLine(config.home, round(config.min_free_gb * GIGABYTE), self._tally)
+        self._pending = 0
+        """Jobs that waited for this agent's profiles when it last looked."""
+        self._metrics: MetricsServer | None = None
         self._board = Board(
             identity=this_process(),
             version=__version__,
             profiles=tuple(self._profiles),
+            labels=config.labels,
             offers=tuple(Offer.of(profile) for profile in self._profiles.values()),
         )
         self._lease = Lease(bucket, config.agent_id, self._board.identity, is_dead=is_dead)
-        self._desk = ClaimDesk(bucket, config.agent_id, now=self._lease.now)
+        self._desk = ClaimDesk(bucket, config.agent_id, now=self._lease.now, labels=config.labels)
         self._reaper = Reaper(bucket, config.agent_id, now=self._lease.now, is_dead=is_dead)
         self._heartbeat = Heartbeat(bucket, self._lease, self._board, on_lost=self._lease_lost)
         self._wake = threading.Event()
@@ -123,6 +130,8 @@ class Agent:
         self._heartbeat.start()
         self._control.start()
         try:
+            if self._config.metrics_port:
+                self._metrics = MetricsServer(self._config.metrics_port, self._figures)
             self._folders.sweep()
             keep = {entry.draft.job_id for entry in self._outbox.entries()}
             for job in self._reaper.heal(scan(self._bucket), previous, keep=keep):
@@ -231,6 +240,7 @@ class Agent:
         self._manager.ready()
         while self._fatal is None and not self._draining.is_set():
             self._feed_watchdog()
+            self._daily.tell_if_due(self._board.agent)
             self._wake.clear()
             self._heed_pause(pipeline)
             claimable = self._look(pipeline)
@@ -298,9 +308,10 @@ class Agent:
             self._desk.reject_misnamed(info)
 
     def _claim(self, view: QueueView, pipeline: Pipeline) -> bool:
+        waiting = [job for job in view.pending if job.name.profile in self._profiles]
+        self._pending = len(waiting)
         if self._is_paused:
             return False
-        waiting = [job for job in view.pending if job.name.profile in self._profiles]
         if waiting or self._board.jobs():
             self._pace.note_activity()
         problem = self._reason_to_wait() if waiting else self._sickness()
@@ -354,6 +365,21 @@ class Agent:
         self._gate.doubt()
         return self._orthanc_problem() is None
 
+    def _figures(self) -> Figures:
+        return Figures(
+            agent=self._config.agent_id,
+            state=self._board.agent.state,
+            counts=self._tally.counts(),
+            pending=self._pending,
+            in_hand=len(self._board.jobs()),
+            outbox=self.waiting,
+            set_aside=len(read_entries(refused_folder(self._config.home))),
+            free_bytes=self._folders.free_bytes(),
+            gpu_is_well=self._gpu.problem is None,
+            gpu_peak_bytes=self._worker.gpu_peak_bytes,
+            worker_bytes=self._worker.size_bytes,
+        )
+
     def _feed_watchdog(self) -> None:
         """Called where the loop turns: whoever hears nothing for long starts the agent anew."""
         if self._heartbeat.is_well():
@@ -395,6 +421,8 @@ class Agent:
 
     def _end(self) -> None:
         self._control.close()
+        if self._metrics is not None:
+            self._metrics.close()
         if self._pipeline is not None:
             self._pipeline.stop()
         self._worker.close()

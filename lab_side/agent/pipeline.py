@@ -85,7 +85,8 @@ class Halt(Enum):
         return TransientError(message, code=code)
 
 
-_NO_WAIT = tuple(halt.error().code for halt in Halt)
+_NO_WAIT = (*(halt.error().code for halt in Halt), "labels")
+"""Another agent may have the job at once."""
 
 
 class Pipeline:
