@@ -182,11 +182,11 @@ class Agent:
     def _load_models(self, *, patient: bool) -> dict[str, LoadReply] | None:
         """Load every model; ``patient``: wait for a GPU that is sick or full until it is well.
 
-        None where a stop came first.
+        None where a stop, or an error that ends the agent, came first.
         """
         first, most = RETRY
         wait = first
-        while not self._draining.is_set():
+        while self._fatal is None and not self._draining.is_set():
             try:
                 return load_models(self._config, self._worker)
             except FixConfigurationError:
@@ -197,9 +197,16 @@ class Agent:
                 self._board.set_state("waiting", f"The GPU's self-test failed: {error.message}")
                 self._heartbeat.hurry_if_new()
                 trouble(logger, logging.ERROR, "self-test failed", error, again_in=round(wait))
-            self._draining.wait(wait)
+            self._rest(wait)
             wait = min(most, wait * 2)
         return None
+
+    def _rest(self, seconds: float) -> None:
+        """Wait so long, unless the agent is to end."""
+        end = time.monotonic() + seconds
+        while self._fatal is None and time.monotonic() < end:
+            if self._draining.wait(1.0):
+                return
 
     def _build_pipeline(self, loaded: Mapping[str, LoadReply]) -> Pipeline:
         device = next(iter(loaded.values())).device
@@ -315,9 +322,10 @@ class Agent:
         if waiting or self._board.jobs():
             self._pace.note_activity()
         problem = self._reason_to_wait() if waiting else self._sickness()
-        self._board.set_state("listening" if problem is None else "waiting", problem or "")
-        if problem is not None and waiting:
+        if problem is not None and problem != self._board.agent.reason:
+            # Once: what keeps it from claiming may last for days.
             event(logger, logging.WARNING, "not claiming", why=problem)
+        self._board.set_state("listening" if problem is None else "waiting", problem or "")
         if problem is not None or not waiting:
             return False
         progressed = False
