@@ -148,14 +148,14 @@ def _serve(options: argparse.Namespace) -> int:
             remedy="Set bucket in the TOML file, or SEGRELAY_BUCKET.",
         )
     keep_log(config)
-    agent = Agent(config, open_queue(config))
-
-    def on_signal(_number: int, _frame: FrameType | None) -> None:
-        agent.stop()
-
-    signal.signal(signal.SIGINT, on_signal)
-    signal.signal(signal.SIGTERM, on_signal)
     with _end_in_the_log():
+        agent = Agent(config, open_queue(config))
+
+        def on_signal(_number: int, _frame: FrameType | None) -> None:
+            agent.stop()
+
+        signal.signal(signal.SIGINT, on_signal)
+        signal.signal(signal.SIGTERM, on_signal)
         agent.run(until_idle=options.until_idle)
     has_more = options.until_idle and (agent.waiting or agent.is_paused)
     return EXIT_NOT_NOW if has_more else EXIT_OK
