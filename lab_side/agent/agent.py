@@ -12,7 +12,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Mapping
 from pathlib import Path
 
 from common.bucket import Bucket
@@ -38,12 +37,12 @@ from lab_side.agent.daily import DailyLine
 from lab_side.agent.deliver import Courier
 from lab_side.agent.doorbell import Doorbell
 from lab_side.agent.folders import GIGABYTE, WorkFolders
-from lab_side.agent.gpu import RETRY, GpuHealth
+from lab_side.agent.gpu import GpuHealth
 from lab_side.agent.guard import Guard
 from lab_side.agent.heartbeat import Heartbeat
 from lab_side.agent.identity import is_dead, this_process
 from lab_side.agent.metrics import Figures, MetricsServer
-from lab_side.agent.models import load_models, new_worker
+from lab_side.agent.models import load_models, new_worker, plan_models
 from lab_side.agent.orthanc_gate import OrthancGate
 from lab_side.agent.outbox import Outbox, read_entries, refused_folder
 from lab_side.agent.pace import Pace
@@ -52,7 +51,6 @@ from lab_side.agent.tally import Tally
 from lab_side.config import AgentConfig
 from lab_side.log import about_job, event, trouble
 from lab_side.service.notify import ServiceManager
-from lab_side.worker.protocol import LoadReply
 
 SETTLE = "settle"
 """The stage, in the log, of a job that another process or life has left behind."""
@@ -74,6 +72,8 @@ class Agent:
         self._worker = new_worker(config)
         self._gpu = GpuHealth(self._worker)
         self._guard = Guard(config.guard_failures, pause=self._order_pause)
+        self._model_sha256: dict[str, str] = {}
+        """Of the weights that the worker has loaded, by profile."""
         self._tally = Tally()
         self._daily = DailyLine(config.home, round(config.min_free_gb * GIGABYTE), self._tally)
         self._pending = 0
@@ -137,11 +137,10 @@ class Agent:
             for job in self._reaper.heal(scan(self._bucket), previous, keep=keep):
                 with about_job(job.name.job_id, job.name.fence, SETTLE):
                     event(logger, logging.INFO, "own claim of a previous life settled")
-            loaded = self._load_models(patient=not until_idle)
-            if loaded is not None:
-                self._pipeline = self._build_pipeline(loaded)
-                self._pipeline.start()
-                self._serve(self._pipeline, until_idle=until_idle)
+            self._load_models(is_patient=not until_idle)
+            self._pipeline = self._build_pipeline()
+            self._pipeline.start()
+            self._serve(self._pipeline, until_idle=until_idle)
         finally:
             self._end()
         if self._fatal is not None:
@@ -179,38 +178,29 @@ class Agent:
         if control.standing_pause(self._config.home) is None:
             control.pause(self._config.home, order)
 
-    def _load_models(self, *, patient: bool) -> dict[str, LoadReply] | None:
-        """Load every model; ``patient``: wait for a GPU that is sick or full until it is well.
-
-        None where a stop, or an error that ends the agent, came first.
-        """
-        first, most = RETRY
-        wait = first
-        while self._fatal is None and not self._draining.is_set():
-            try:
-                return load_models(self._config, self._worker)
-            except FixConfigurationError:
+    def _load_models(self, *, is_patient: bool) -> None:
+        """Load every model; with a GPU that is sick, or full, serve without until it is well."""
+        try:
+            load_models(self._config, self._worker)
+        except FixConfigurationError:
+            raise
+        except SegRelayError as error:
+            if not is_patient:
                 raise
-            except SegRelayError as error:
-                if not patient:
-                    raise
-                self._board.set_state("waiting", f"The GPU's self-test failed: {error.message}")
-                self._heartbeat.hurry_if_new()
-                trouble(logger, logging.ERROR, "self-test failed", error, again_in=round(wait))
-            self._rest(wait)
-            wait = min(most, wait * 2)
-        return None
+            plan_models(self._config, self._worker)
+            self._gpu.fall_sick(error)
+        problem = self._sickness()
+        self._board.set_state("listening" if problem is None else "waiting", problem or "")
+        self._note_models()
 
-    def _rest(self, seconds: float) -> None:
-        """Wait so long, unless the agent is to end."""
-        end = time.monotonic() + seconds
-        while self._fatal is None and time.monotonic() < end:
-            if self._draining.wait(1.0):
-                return
+    def _note_models(self) -> None:
+        loaded = self._worker.loaded
+        self._model_sha256.update({name: reply.model_sha256 for name, reply in loaded.items()})
+        devices = [reply.device for reply in loaded.values()]
+        said = self._board.agent
+        self._board.set_state(said.state, said.reason, device=devices[0] if devices else "")
 
-    def _build_pipeline(self, loaded: Mapping[str, LoadReply]) -> Pipeline:
-        device = next(iter(loaded.values())).device
-        self._board.set_state("listening", device=device)
+    def _build_pipeline(self) -> Pipeline:
         courier = Courier(
             self._client, self._outbox, self._worker, desk=self._desk, now=self._lease.now
         )
@@ -227,7 +217,7 @@ class Agent:
             tally=self._tally,
             folders=self._folders,
             profiles=self._profiles,
-            model_sha256={name: reply.model_sha256 for name, reply in loaded.items()},
+            model_sha256=self._model_sha256,
             agent=self._config.agent_id,
             is_orthanc_there=self._is_orthanc_there,
             on_room=self._wake.set,
@@ -322,6 +312,8 @@ class Agent:
         if waiting or self._board.jobs():
             self._pace.note_activity()
         problem = self._reason_to_wait() if waiting else self._sickness()
+        # After the question: a GPU that is well has loaded its models.
+        self._note_models()
         if problem is not None and problem != self._board.agent.reason:
             # Once: what keeps it from claiming may last for days.
             event(logger, logging.WARNING, "not claiming", why=problem)

@@ -81,6 +81,7 @@ class WorkerProcess:
         self._process: subprocess.Popen[str] | None = None
         self._lines: queue.Queue[str | None] = queue.Queue()
         self._loads: dict[str, LoadRequest] = {}
+        self._loaded: dict[str, LoadReply] = {}
         self._calls = 0
         self._killed = threading.Event()
         self._turn = threading.Lock()
@@ -116,10 +117,18 @@ class WorkerProcess:
         AttemptFailedError
             The worker died or hung.
         """
-        reply = LoadReply.model_validate(self._request(request, _ignore))
+        reply = self._note(self._request(request, _ignore))
         self._loads[reply.profile] = request
-        self._gpu_peak_bytes = reply.gpu_peak_bytes
         return reply
+
+    def plan(self, profile: str, request: LoadRequest) -> None:
+        """A model that does not load now: every process that is started from now on loads it."""
+        self._loads[profile] = request
+
+    @property
+    def loaded(self) -> dict[str, LoadReply]:
+        """What the last load of each model said, by profile; none that has never loaded."""
+        return dict(self._loaded)
 
     def segment(self, request: SegmentRequest, progress: Progress) -> SegmentReply:
         """Segment one case; raises what the imaging raises, or AttemptFailedError."""
@@ -197,11 +206,17 @@ class WorkerProcess:
         self._start()
         try:
             for request in self._loads.values():
-                self._call(request, _ignore)
+                self._note(self._call(request, _ignore))
         except SegRelayError:
             # A worker that lacks a model must not be taken for a ready one.
             self.close()
             raise
+
+    def _note(self, answer: Any) -> LoadReply:
+        reply = LoadReply.model_validate(answer)
+        self._loaded[reply.profile] = reply
+        self._gpu_peak_bytes = reply.gpu_peak_bytes
+        return reply
 
     def _start(self) -> None:
         environment = {
