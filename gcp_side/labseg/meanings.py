@@ -228,6 +228,13 @@ _LAB: Mapping[str, tuple[str, str]] = {
     "worker-hung": (_("The program that segments hung and was stopped."), _BY_ITSELF),
     "worker-stopped": (_("The program that segments was stopped."), _BY_ITSELF),
     "worker-error": (_("The program that segments met an error."), _ASK_LAB),
+    "worker-memory": (_("The program that segments took too much memory."), _ASK_LAB),
+    "gpu-error": (_("The lab's GPU met an error."), _BY_ITSELF),
+    "gpu-sick": (_("The lab's GPU does not work."), _ASK_LAB),
+    "labels": (
+        _("The agent lacks a label that the request asks for."),
+        _("Nothing, if another agent has it. Else ask the people who look after the lab."),
+    ),
     "stage-died": (_("The agent met an error."), _BY_ITSELF),
     "thread-died": (_("The agent met an error."), _BY_ITSELF),
     "stopping": (_("The agent was stopped."), _BY_ITSELF),
