@@ -335,7 +335,7 @@ class Agent:
         event(logger, logging.INFO, "draining", minutes=self._config.drain_minutes)
         limit = time.monotonic() + self._config.drain_minutes * 60
         pipeline.halt(Halt.STOPPED)
-        while not pipeline.has_nothing_to_do():
+        while not self._is_done(pipeline):
             is_late = time.monotonic() > limit
             if is_late or self._must_end_now(pipeline):
                 why = "the limit is reached" if is_late else "a second stop, or an error"
@@ -344,6 +344,10 @@ class Agent:
                 return
             self._feed_watchdog()
             self._cancelled.wait(0.2)
+
+    def _is_done(self, pipeline: Pipeline) -> bool:
+        # With wrong settings a SEG can wait for ever; it is safe in the outbox.
+        return pipeline.has_nothing_to_do() if self._fatal is None else pipeline.is_drained()
 
     def _must_end_now(self, pipeline: Pipeline) -> bool:
         return (
