@@ -15,7 +15,7 @@ import logging
 import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 
@@ -33,6 +33,7 @@ from lab_side.commands import (
     control,
     doctor,
     keygen,
+    logs,
     outbox,
     profile,
     queue,
@@ -41,7 +42,10 @@ from lab_side.commands import (
     status,
 )
 from lab_side.config import AgentConfig, ModelConfig, load_config
-from lab_side.log import configure_logging
+from lab_side.log import configure_logging, event, trouble
+from lab_side.log_file import keep_log
+
+logger = logging.getLogger("segrelay.cli")
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_DEFECT, EXIT_NOT_NOW, EXIT_CONFIG = 0, 1, 2, 70, 75, 78
 
@@ -70,9 +74,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return EXIT_NOT_NOW
     except Exception as error:
-        frames = traceback.extract_tb(error.__traceback__)
-        where = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "?"
-        _say(f"error: unexpected {type(error).__name__} at {where}; please report this line")
+        _say(
+            f"error: unexpected {type(error).__name__} at {_place(error)}; please report this line"
+        )
         return EXIT_DEFECT
 
 
@@ -122,6 +126,7 @@ def _parser() -> argparse.ArgumentParser:
     setup.add_to(commands)
     status.add_to(commands)
     control.add_to(commands)
+    logs.add_to(commands)
     outbox.add_to(commands)
     queue.add_to(commands)
     doctor.add_to(commands)
@@ -142,6 +147,7 @@ def _serve(options: argparse.Namespace) -> int:
             code="bucket-address",
             remedy="Set bucket in the TOML file, or SEGRELAY_BUCKET.",
         )
+    keep_log(config)
     agent = Agent(config, open_queue(config))
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
@@ -149,9 +155,24 @@ def _serve(options: argparse.Namespace) -> int:
 
     signal.signal(signal.SIGINT, on_signal)
     signal.signal(signal.SIGTERM, on_signal)
-    agent.run(until_idle=options.until_idle)
+    with _end_in_the_log():
+        agent.run(until_idle=options.until_idle)
     has_more = options.until_idle and (agent.waiting or agent.is_paused)
     return EXIT_NOT_NOW if has_more else EXIT_OK
+
+
+@contextlib.contextmanager
+def _end_in_the_log() -> Iterator[None]:
+    """Why the agent has ended, also for whoever does not see its standard error."""
+    try:
+        yield
+    except SegRelayError as error:
+        trouble(logger, logging.ERROR, "ended", error, exit_code=exit_code(error))
+        raise
+    except Exception as error:
+        kind, where = type(error).__name__, _place(error)
+        event(logger, logging.CRITICAL, "ended", kind=kind, where=where, exit_code=EXIT_DEFECT)
+        raise
 
 
 def _segment(options: argparse.Namespace) -> int:
@@ -193,6 +214,12 @@ def _model(config: AgentConfig, profile: str | None) -> ModelConfig:
         if model.profile == profile:
             return model
     return ModelConfig(profile=profile)
+
+
+def _place(error: Exception) -> str:
+    """Where an unexpected error was raised."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "?"
 
 
 def _report(error: SegRelayError) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from common.bucket import Bucket
@@ -22,6 +23,7 @@ from common.errors import (
     LocalDiskError,
     SegRelayError,
     StoreUnavailableError,
+    TransientError,
 )
 from common.local_bucket import LocalBucket
 from common.offers import Offer
@@ -29,22 +31,29 @@ from common.orthanc import OrthancClient
 from common.queue import ClaimDesk, Lease, QueueView, Reaper, check_honest, scan
 from common.sealed_bucket import SealedBucket
 from lab_side import __version__
+from lab_side.agent import control
 from lab_side.agent.board import Board
 from lab_side.agent.control import ControlWatch, Drain, Pause
 from lab_side.agent.deliver import Courier
 from lab_side.agent.doorbell import Doorbell
 from lab_side.agent.folders import GIGABYTE, WorkFolders
+from lab_side.agent.gpu import RETRY, GpuHealth
+from lab_side.agent.guard import Guard
 from lab_side.agent.heartbeat import Heartbeat
 from lab_side.agent.identity import is_dead, this_process
-from lab_side.agent.models import load_models
+from lab_side.agent.models import load_models, new_worker
 from lab_side.agent.orthanc_gate import OrthancGate
 from lab_side.agent.outbox import Outbox
 from lab_side.agent.pace import Pace
-from lab_side.agent.pipeline import Halt, Pipeline
+from lab_side.agent.pipeline import CLAIMED, Halt, Pipeline
+from lab_side.agent.tally import Tally
 from lab_side.config import AgentConfig
-from lab_side.log import event, trouble
+from lab_side.log import about_job, event, trouble
 from lab_side.service.notify import ServiceManager
-from lab_side.worker.client import WorkerProcess
+from lab_side.worker.protocol import LoadReply
+
+SETTLE = "settle"
+"""The stage, in the log, of a job that another process or life has left behind."""
 
 logger = logging.getLogger("segrelay.agent")
 
@@ -60,7 +69,10 @@ class Agent:
         self._gate = OrthancGate(self._client, config.home)
         self._outbox = Outbox(config.home)
         self._folders = WorkFolders(config.home)
-        self._worker = WorkerProcess(hang_seconds=config.hang_minutes * 60)
+        self._worker = new_worker(config)
+        self._gpu = GpuHealth(self._worker)
+        self._guard = Guard(config.guard_failures, pause=self._order_pause)
+        self._tally = Tally()
         self._board = Board(
             identity=this_process(),
             version=__version__,
@@ -114,15 +126,13 @@ class Agent:
             self._folders.sweep()
             keep = {entry.draft.job_id for entry in self._outbox.entries()}
             for job in self._reaper.heal(scan(self._bucket), previous, keep=keep):
-                event(
-                    logger,
-                    logging.INFO,
-                    "own claim of a previous life settled",
-                    job=job.name.job_id,
-                )
-            self._pipeline = self._build_pipeline()
-            self._pipeline.start()
-            self._serve(self._pipeline, until_idle=until_idle)
+                with about_job(job.name.job_id, job.name.fence, SETTLE):
+                    event(logger, logging.INFO, "own claim of a previous life settled")
+            loaded = self._load_models(patient=not until_idle)
+            if loaded is not None:
+                self._pipeline = self._build_pipeline(loaded)
+                self._pipeline.start()
+                self._serve(self._pipeline, until_idle=until_idle)
         finally:
             self._end()
         if self._fatal is not None:
@@ -155,8 +165,34 @@ class Agent:
         self._pause = pause
         self._wake.set()
 
-    def _build_pipeline(self) -> Pipeline:
-        loaded = load_models(self._config, self._worker)
+    def _order_pause(self, order: Pause) -> None:
+        """The guard's; a person's that stands goes before it."""
+        if control.standing_pause(self._config.home) is None:
+            control.pause(self._config.home, order)
+
+    def _load_models(self, *, patient: bool) -> dict[str, LoadReply] | None:
+        """Load every model; ``patient``: wait for a GPU that is sick or full until it is well.
+
+        None where a stop came first.
+        """
+        first, most = RETRY
+        wait = first
+        while not self._draining.is_set():
+            try:
+                return load_models(self._config, self._worker)
+            except FixConfigurationError:
+                raise
+            except SegRelayError as error:
+                if not patient:
+                    raise
+                self._board.set_state("waiting", f"The GPU's self-test failed: {error.message}")
+                self._heartbeat.hurry_if_new()
+                trouble(logger, logging.ERROR, "self-test failed", error, again_in=round(wait))
+            self._draining.wait(wait)
+            wait = min(most, wait * 2)
+        return None
+
+    def _build_pipeline(self, loaded: Mapping[str, LoadReply]) -> Pipeline:
         device = next(iter(loaded.values())).device
         self._board.set_state("listening", device=device)
         courier = Courier(
@@ -170,6 +206,9 @@ class Agent:
             courier=courier,
             board=self._board,
             heartbeat=self._heartbeat,
+            gpu=self._gpu,
+            guard=self._guard,
+            tally=self._tally,
             folders=self._folders,
             profiles=self._profiles,
             model_sha256={name: reply.model_sha256 for name, reply in loaded.items()},
@@ -220,12 +259,10 @@ class Agent:
     def _resume(self, pipeline: Pipeline) -> None:
         """Claim again, once the GPU takes the models; it may still be in others' use."""
         try:
-            self._worker.make_ready()
-        except FixConfigurationError as error:
-            self._fail(error)
-        except SegRelayError as error:
+            self._gpu.look_after()
+            self._gpu.make_sure()
+        except TransientError as error:
             self._board.set_state("waiting", error.message)
-            trouble(logger, logging.WARNING, "not resumed", error)
         else:
             event(logger, logging.INFO, "resumed")
             self._is_paused = False
@@ -252,11 +289,11 @@ class Agent:
 
     def _settle_debts(self, view: QueueView, in_hand: set[str]) -> None:
         for job in self._reaper.heal(view, self._board.beat(), keep=in_hand):
-            event(logger, logging.WARNING, "stray claim settled", job=job.name.job_id)
+            with about_job(job.name.job_id, job.name.fence, SETTLE):
+                event(logger, logging.WARNING, "stray claim settled")
         for job in self._reaper.reap(view):
-            event(
-                logger, logging.WARNING, "lost job returned", job=job.name.job_id, owner=job.agent
-            )
+            with about_job(job.name.job_id, job.name.fence, SETTLE):
+                event(logger, logging.WARNING, "lost job returned", owner=job.agent)
         for info in view.misnamed:
             self._desk.reject_misnamed(info)
 
@@ -266,13 +303,11 @@ class Agent:
         waiting = [job for job in view.pending if job.name.profile in self._profiles]
         if waiting or self._board.jobs():
             self._pace.note_activity()
-        if not waiting:
-            self._board.set_state("listening")
-            return False
-        problem = self._reason_to_wait()
+        problem = self._reason_to_wait() if waiting else self._sickness()
         self._board.set_state("listening" if problem is None else "waiting", problem or "")
-        if problem is not None:
+        if problem is not None and waiting:
             event(logger, logging.WARNING, "not claiming", why=problem)
+        if problem is not None or not waiting:
             return False
         progressed = False
         for job in waiting:
@@ -282,10 +317,16 @@ class Agent:
                 continue
             claim = self._desk.claim(job) if self._desk.may_claim(job) else None
             if claim is not None:
-                event(logger, logging.INFO, "job claimed", job=claim.job_id, attempt=claim.attempt)
+                with about_job(claim.job_id, claim.attempt, CLAIMED):
+                    event(logger, logging.INFO, "job claimed")
                 pipeline.accept(claim)
                 progressed = True
         return progressed
+
+    def _sickness(self) -> str | None:
+        """What keeps the agent from working, whether there is something to do or not."""
+        problem = self._gpu.problem
+        return None if problem is None else problem.message
 
     def _reason_to_wait(self) -> str | None:
         """Why nothing may be claimed now, or None."""
@@ -298,7 +339,7 @@ class Agent:
         if free < self._config.min_free_gb:
             return f"only {free:.1f} GB free under the work folder: free space on its disk"
         problem = self._orthanc_problem()
-        return None if problem is None else problem.message
+        return self._sickness() if problem is None else problem.message
 
     def _orthanc_problem(self) -> SegRelayError | None:
         """Why Orthanc cannot be used now, or None."""

@@ -102,7 +102,7 @@ class Courier:
         try:
             return self._deliver(entry)
         except PermanentError as error:
-            trouble(logger, logging.ERROR, "SEG refused", error, job=entry.draft.job_id)
+            trouble(logger, logging.ERROR, "SEG refused", error)
             return self._give_up(entry, self._outbox.refuse(entry, error))
 
     def _deliver(self, entry: OutboxEntry) -> Delivery:
@@ -111,7 +111,7 @@ class Courier:
         began = time.monotonic()
         seg, measurements, already = self._store(entry)
         seconds = time.monotonic() - began
-        event(logger, logging.INFO, "SEG stored", job=entry.draft.job_id, again=already)
+        event(logger, logging.INFO, "SEG stored", again=already)
         result = self._publish(entry, seg, measurements, seconds)
         named = result is None or _names(result, entry.draft)
         if not named:
@@ -137,7 +137,7 @@ class Courier:
         self._desk.archive(claim, result.status)
         self._desk.forget_progress(draft.job_id)
         self._outbox.remove(entry)
-        event(logger, logging.INFO, "job had a result already", job=draft.job_id)
+        event(logger, logging.INFO, "job had a result already")
         return True
 
     def _withdraw(self, draft: Draft) -> None:
@@ -146,7 +146,7 @@ class Courier:
             for orthanc_id in self._client.find_instance(draft.sop_instance_uid):
                 self._client.delete_instance(orthanc_id)
         except OrthancRefusedError as error:
-            event(logger, logging.WARNING, "SEG not removed", job=draft.job_id, code=error.code)
+            event(logger, logging.WARNING, "SEG not removed", code=error.code)
 
     def _store(
         self, entry: OutboxEntry
@@ -200,7 +200,7 @@ class Courier:
                 code="orthanc-foreign-instance",
                 remedy="Look at that instance in Orthanc; delete it if it does not belong there.",
             )
-        event(logger, logging.INFO, "first stored SEG adopted", job=draft.job_id)
+        event(logger, logging.INFO, "first stored SEG adopted")
         return found.measurements, found.frames
 
     def _publish(

@@ -102,6 +102,11 @@ class OutboxEntry:
         return None if name is None else Claim(name=name, agent=self.draft.agent)
 
     @property
+    def attempt(self) -> int:
+        """Of the job; 1 by hand."""
+        return 1 if self.claim is None else self.claim.attempt
+
+    @property
     def trouble(self) -> Trouble | None:
         """Why the last delivery failed; None where none has."""
         return _read_trouble(self.folder / TROUBLE_FILE)

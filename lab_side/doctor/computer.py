@@ -11,7 +11,7 @@ from common.durable import disk_errors, write_durably
 from common.errors import SegRelayError
 from common.profiles import Profile
 from lab_side.agent.folders import GIGABYTE
-from lab_side.agent.models import load_request
+from lab_side.agent.models import load_request, new_worker
 from lab_side.agent.status import Life, look_at_disk, look_for_beat
 from lab_side.config import AgentConfig, ModelConfig
 from lab_side.doctor.finding import Finding, Verdict, failed
@@ -83,7 +83,7 @@ def check_model(config: AgentConfig, model: ModelConfig) -> Finding:
 
 def run_models(config: AgentConfig) -> Iterator[Finding]:
     """A real forward pass of every network, in the worker process."""
-    worker = WorkerProcess(hang_seconds=config.hang_minutes * 60)
+    worker = new_worker(config)
     try:
         for model in config.models:
             yield _run(config, worker, model)

@@ -34,7 +34,7 @@ def make_unit(config: AgentConfig, path: Path, user: str, environment: Mapping[s
         command=_command(),
         config=path,
         user=user,
-        writable=(config.work_dir, *_queue_directory(config.bucket)),
+        writable=(config.work_dir, *_log_directory(config), *_queue_directory(config.bucket)),
         readable=tuple(_readable(config)),
         credentials=credentials,
         google_key=GOOGLE_KEY if google else "",
@@ -56,6 +56,8 @@ def install(unit: Unit, config: AgentConfig) -> Path:
     try:
         _make_account(unit.user)
         _give_folder(config.work_dir, unit.user)
+        for folder in _log_directory(config):
+            _make_folder(folder, unit.user)
         path.write_text(unit.text(), encoding="utf-8")
     except OSError as error:
         raise _refused(f"{error.filename or path}: {error.strerror}") from None
@@ -161,6 +163,13 @@ def _make_account(user: str) -> None:
             raise _refused(f"useradd {user}: {done.stderr.strip()}") from None
 
 
+def _make_folder(folder: Path, user: str) -> None:
+    """One that is there belongs to others as well, and is left as it is."""
+    if not folder.exists():
+        folder.mkdir(mode=0o700, parents=True)
+        shutil.chown(folder, user)
+
+
 def _give_folder(folder: Path, user: str) -> None:
     """The agent's account owns its work folder, also what an earlier run as root left there."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -191,6 +200,10 @@ def _readable(config: AgentConfig) -> list[Path]:
     orthanc = config.orthanc
     paths = [config.profiles_dir, orthanc.ca_file, orthanc.client_cert, orthanc.client_key]
     return [path for path in [*paths, *(m.weights for m in config.models)] if path is not None]
+
+
+def _log_directory(config: AgentConfig) -> list[Path]:
+    return [] if config.log_dir is None else [config.log_dir]
 
 
 def _queue_directory(address: str) -> list[Path]:

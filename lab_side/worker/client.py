@@ -1,24 +1,31 @@
 """The agent's side of the worker: start it, call it, watch it, kill it.
 
-The worker is killed when it makes no progress for a while (a hang), and it ends by itself
-when the agent dies, because its standard input closes.
+The worker is killed when it makes no progress for a while (a hang) or takes too much memory, and
+it ends by itself when the agent dies, because its standard input closes. After an error that may
+have left it broken inside, the next call starts another one.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import queue
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
+import psutil
+
 from common.errors import AttemptFailedError, SegRelayError
+from lab_side.log import event, what_about
 from lab_side.secrets import SECRET_VARIABLES
+from lab_side.worker.log import pass_on
 from lab_side.worker.protocol import (
     Call,
     IdentifyReply,
@@ -39,16 +46,37 @@ Progress = Callable[[str, float], None]
 STOP_GRACE = 5.0
 """Seconds for an idle worker to end by itself."""
 
+LOOK_EVERY = 1.0
+"""Seconds between two looks at the worker's memory during a call."""
+
+IDLE_SHARE = 0.75
+"""Of the memory limit: a worker that holds more between two jobs is started anew."""
+
+BREAKING = ("gpu-error", "out-of-memory", "worker-error")
+"""Codes of errors after which nobody knows what works inside: a broken GPU context stays so."""
+
 COMMAND = (sys.executable, "-m", "lab_side.worker.server")
+
+logger = logging.getLogger("segrelay.worker")
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 
 
 class WorkerProcess:
-    """One worker; calls wait for each other. Starts with the first call and after a death."""
+    """One worker; calls wait for each other. Starts with the first call and after a death.
 
-    def __init__(self, *, hang_seconds: float) -> None:
+    Parameters
+    ----------
+    hang_seconds:
+        It is killed after so long without a line.
+    most_bytes:
+        It is killed above this resident size.
+    """
+
+    def __init__(self, *, hang_seconds: float, most_bytes: int) -> None:
         self._hang_seconds = hang_seconds
+        self._most_bytes = most_bytes
+        self._looked_at = 0.0
         self._process: subprocess.Popen[str] | None = None
         self._lines: queue.Queue[str | None] = queue.Queue()
         self._loads: dict[str, LoadRequest] = {}
@@ -98,6 +126,12 @@ class WorkerProcess:
         with self._turn:
             self._ensure_running()
 
+    def renew(self) -> None:
+        """The same in a new process: every network runs once; raises as :meth:`make_ready`."""
+        with self._turn:
+            self.close()
+            self._ensure_running()
+
     def release(self) -> None:
         """Give the GPU back, unless it is at work now; the next call loads the models again."""
         if self._turn.acquire(blocking=False):
@@ -129,7 +163,11 @@ class WorkerProcess:
     def _request(self, request: Request, progress: Progress) -> Any:
         with self._turn:
             self._ensure_running()
-            return self._call(request, progress)
+            value = self._call(request, progress)
+            if self._size() > self._most_bytes * IDLE_SHARE:
+                event(logger, logging.WARNING, "worker holds much memory: it is started anew")
+                self.close()
+            return value
 
     def _ensure_running(self) -> None:
         if self._process is not None and self._process.poll() is None:
@@ -158,21 +196,21 @@ class WorkerProcess:
             COMMAND,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             encoding="utf-8",
+            errors="backslashreplace",
             env=environment,
             start_new_session=True,
         )
-        reader = threading.Thread(
-            target=_read_lines,
-            args=(_pipe(self._process.stdout), self._lines),
-            name="worker-reader",
-            daemon=True,
-        )
-        reader.start()
+        for name, target, arguments in (
+            ("worker-reader", _read_lines, (_pipe(self._process.stdout), self._lines)),
+            ("worker-log", pass_on, (_pipe(self._process.stderr),)),
+        ):
+            threading.Thread(target=target, args=arguments, name=name, daemon=True).start()
 
     def _call(self, request: Request, progress: Progress) -> Any:
         self._calls += 1
-        call = Call(id=self._calls, request=request)
+        call = Call(id=self._calls, request=request, about=what_about())
         self._send(call)
         while True:
             line = self._next_line()
@@ -183,7 +221,10 @@ class WorkerProcess:
             elif line["event"] == "done":
                 return line["value"]
             else:
-                raise error_from_line(line)
+                error = error_from_line(line)
+                if error.code in BREAKING:
+                    self.close()
+                raise error
 
     def _send(self, call: Call) -> None:
         process = self._process
@@ -196,20 +237,51 @@ class WorkerProcess:
             raise self._death() from None
 
     def _next_line(self) -> dict[str, Any]:
-        try:
-            text = self._lines.get(timeout=self._hang_seconds)
-        except queue.Empty:
-            self._death()
-            raise AttemptFailedError(
-                f"The worker made no progress for {self._hang_seconds:.0f} s and was killed.",
-                code="worker-hung",
-            ) from None
+        text = self._wait_for_line()
         if text is None:
             raise self._death()
         line = json.loads(text)
         if not isinstance(line, dict):
             raise self._death()
         return line
+
+    def _wait_for_line(self) -> str | None:
+        limit = time.monotonic() + self._hang_seconds
+        while True:
+            self._check_size()
+            left = limit - time.monotonic()
+            try:
+                return self._lines.get(timeout=max(0.0, min(left, LOOK_EVERY)))
+            except queue.Empty:
+                if left > 0:
+                    continue
+            self._death()
+            raise AttemptFailedError(
+                f"The worker made no progress for {self._hang_seconds:.0f} s and was killed.",
+                code="worker-hung",
+            )
+
+    def _check_size(self) -> None:
+        now = time.monotonic()
+        if now - self._looked_at < LOOK_EVERY:
+            return
+        self._looked_at = now
+        if self._size() > self._most_bytes:
+            self._death()
+            raise AttemptFailedError(
+                f"The worker used more than {self._most_bytes / 10**9:.1f} GB of memory and was "
+                "killed.",
+                code="worker-memory",
+                remedy="Close other programs on the agent's computer, or raise worker_max_gb; it "
+                "is tried again by itself.",
+            )
+
+    def _size(self) -> int:
+        """Bytes of main memory; 0 where the worker has ended."""
+        with contextlib.suppress(psutil.Error):
+            if self._process is not None:
+                return int(psutil.Process(self._process.pid).memory_info().rss)
+        return 0
 
     def _death(self) -> AttemptFailedError:
         killed = self._killed.is_set()

@@ -6,6 +6,8 @@
     worker ─▶ agent   {"id": 7, "event": "progress", "stage": "infer", "fraction": 0.4}
     worker ─▶ agent   {"id": 7, "event": "done", "value": {…}}
                       {"id": 7, "event": "error", "kind": "SeriesRefusedError", "code": …}
+
+The worker's log goes over standard error, as lines of ``lab_side.log``.
 """
 
 from __future__ import annotations
@@ -131,6 +133,8 @@ class Call(_Message):
 
     id: int
     request: Request
+    about: dict[str, Any] = {}
+    """What the worker's log lines concern meanwhile; see :func:`lab_side.log.what_about`."""
 
 
 def error_line(call_id: int, error: SegRelayError) -> dict[str, Any]:

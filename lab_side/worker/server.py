@@ -1,7 +1,8 @@
 """The worker process: reads requests from standard input, answers on standard output.
 
-Run as ``python -m lab_side.worker.server`` by the agent. Whatever a library prints goes to
-standard error, and Python warnings are off: DICOM libraries quote values in them.
+Run as ``python -m lab_side.worker.server`` by the agent. Its log lines are JSON on standard
+error, where whatever a library prints goes as well; Python warnings are off, because DICOM
+libraries quote values in them.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from pydantic import BaseModel
 
 from common.durable import disk_error, is_disk_failure
 from common.errors import AttemptFailedError, FixConfigurationError, SegRelayError
+from lab_side.log import about, at_stage, configure_logging, event
+from lab_side.models.failures import is_gpu_failure
 from lab_side.worker.protocol import (
     Call,
     IdentifyReply,
@@ -59,8 +62,13 @@ class WorkerServer:
         """Answer one call with progress lines and one last line."""
 
         def progress(stage: str, fraction: float) -> None:
+            at_stage(stage)
             self._write({"id": call.id, "event": "progress", "stage": stage, "fraction": fraction})
 
+        with about(call.about):
+            self._serve(call, progress)
+
+    def _serve(self, call: Call, progress: Callable[[str, float], None]) -> None:
         try:
             value = self._answer(call, progress)
         except SegRelayError as error:
@@ -196,9 +204,16 @@ def _unexpected(error: Exception) -> SegRelayError:
     where = " < ".join(
         f"{f.name} ({os.path.basename(f.filename)}:{f.lineno})" for f in frames[::-1]
     )
-    logger.error("unexpected %s in %s", type(error).__name__, where)
+    event(logger, logging.ERROR, "unexpected", kind=type(error).__name__, where=where)
     if "out of memory" in str(error).lower():
         return _out_of_memory()
+    if is_gpu_failure(error):
+        return AttemptFailedError(
+            "The GPU failed in the middle of the work.",
+            code="gpu-error",
+            remedy="The GPU is tested by itself. If it happens again: look at nvidia-smi and the "
+            "driver's messages, restart the computer.",
+        )
     return AttemptFailedError(
         f"The worker met an unexpected {type(error).__name__}.",
         code="worker-error",
@@ -215,8 +230,8 @@ def _take_standard_output() -> IO[str]:
 
 def _silence_libraries() -> None:
     warnings.simplefilter("ignore")
-    logging.basicConfig(level=logging.ERROR, stream=sys.stderr, format="worker: %(message)s")
-    logging.raiseExceptions = False
+    configure_logging("json")
+    logging.getLogger().setLevel(logging.ERROR)
     for name in ("pydicom", "highdicom"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
