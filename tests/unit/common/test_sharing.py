@@ -50,5 +50,6 @@ def test_another_refusal_is_told_at_once(winerror: int | None) -> None:
 
 
 def test_on_windows_an_untold_refusal_may_be_one(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sharing.os, "name", "nt")
-    assert patiently(refusing(RETRIES, None)) == "done"
+    with monkeypatch.context() as patch:
+        patch.setattr("os.name", "nt")
+        assert patiently(refusing(RETRIES, None)) == "done"
