@@ -49,6 +49,7 @@ _LAUNCHER_VARIABLE = "__PYVENV_LAUNCHER__"
 _SERVICES_KEY = rf"SYSTEM\CurrentControlSet\Services\{NAME}"
 _POLL = 0.2
 _NO_SERVICE, _DENIED, _RUNS_ALREADY, _NOT_ACTIVE, _IS_DELETED = 1060, 5, 1056, 1062, 1072
+_UNKNOWN_LEVEL, _NEVER_STARTED = 124, 1077
 _NO_PASSWORD = ("nt service\\", "nt authority\\", "localsystem")
 _SYSTEM, _ADMINISTRATORS = "*S-1-5-18", "*S-1-5-32-544"
 """By number: their names are translated."""
@@ -140,12 +141,12 @@ def install(config: AgentConfig, path: Path, user: str, environment: Mapping[str
     _need_administrator()
     service = register(config, path, user, environment)
     with _refusals():
-        _write_service(service)
+        unknown = _write_service(service)
         _write_environment(service.environment)
         _add_event_source()
     # Only now: Windows knows the account of a service once there is the service.
     _give_rights(service)
-    return NAME
+    return f"{NAME}, without {', '.join(unknown)}: unknown here" if unknown else NAME
 
 
 def uninstall() -> bool:
@@ -196,9 +197,6 @@ def state() -> str:
     return words.get(status["CurrentState"], "failed" if has_failed else "inactive")
 
 
-_NEVER_STARTED = 1077
-
-
 def start() -> None:
     """Start it; the models are loaded afterwards."""
     import win32service
@@ -230,7 +228,8 @@ def _interpreter() -> tuple[str, dict[str, str]]:
     return base, {_LAUNCHER_VARIABLE: sys.executable}
 
 
-def _write_service(service: ServiceOfWindows) -> None:
+def _write_service(service: ServiceOfWindows) -> list[str]:
+    """Returns what of it this Windows does not know."""
     import win32service
 
     password = _password(service.account)
@@ -250,21 +249,21 @@ def _write_service(service: ServiceOfWindows) -> None:
         if is_installed():
             with _open_service(win32service.SERVICE_ALL_ACCESS) as handle:
                 win32service.ChangeServiceConfig(handle, *kind, DISPLAY_NAME)
-                _configure(handle)
-            return
+                return _configure(handle)
         handle = win32service.CreateService(
             manager, NAME, DISPLAY_NAME, win32service.SERVICE_ALL_ACCESS, *kind
         )
         try:
-            _configure(handle)
+            return _configure(handle)
         finally:
             win32service.CloseServiceHandle(handle)
     finally:
         win32service.CloseServiceHandle(manager)
 
 
-def _configure(handle: Any) -> None:
-    """What ``CreateService`` has no words for."""
+def _configure(handle: Any) -> list[str]:
+    """What ``CreateService`` has no words for; returns what this Windows does not know."""
+    import pywintypes
     import win32service
 
     restart = win32service.SC_ACTION_RESTART
@@ -274,13 +273,20 @@ def _configure(handle: Any) -> None:
         "Command": "",
         "Actions": [(restart, pause) for pause in RESTART_AFTER_MS],
     }
-    for level, value in (
-        (win32service.SERVICE_CONFIG_DESCRIPTION, DESCRIPTION),
-        (win32service.SERVICE_CONFIG_FAILURE_ACTIONS, failures),
-        (win32service.SERVICE_CONFIG_DELAYED_AUTO_START_INFO, True),
-        (win32service.SERVICE_CONFIG_PRESHUTDOWN_INFO, PRESHUTDOWN_S * 1000),
+    unknown = []
+    for what, level, value in (
+        ("description", win32service.SERVICE_CONFIG_DESCRIPTION, DESCRIPTION),
+        ("restart", win32service.SERVICE_CONFIG_FAILURE_ACTIONS, failures),
+        ("delayed start", win32service.SERVICE_CONFIG_DELAYED_AUTO_START_INFO, True),
+        ("shutdown time", win32service.SERVICE_CONFIG_PRESHUTDOWN_INFO, PRESHUTDOWN_S * 1000),
     ):
-        win32service.ChangeServiceConfig2(handle, level, value)
+        try:
+            win32service.ChangeServiceConfig2(handle, level, value)
+        except pywintypes.error as error:
+            if error.winerror != _UNKNOWN_LEVEL:
+                raise
+            unknown.append(what)
+    return unknown
 
 
 def _write_environment(environment: Mapping[str, str]) -> None:
