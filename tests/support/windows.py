@@ -18,9 +18,7 @@ from typing import IO
 
 import pytest
 
-from infra.debian import repository_root
-
-ROOT = repository_root()
+ROOT = Path(__file__).resolve().parents[2]
 PYTHON = ROOT / ".cache" / "windows" / "cp313" / "python.exe"
 START = ROOT / "tests" / "windows" / "start"
 """A ``sitecustomize`` that shortens times in the service, which a test cannot start itself."""
