@@ -192,7 +192,7 @@ def test_another_name_is_not_served(hospital: Hospital) -> None:
 
 
 def test_a_large_body_is_refused_before_the_site_and_taken_by_orthanc(hospital: Hospital) -> None:
-    verify, body = str(hospital.authority), bytes(2 * 1024 * 1024)
+    verify, body = str(hospital.authority), b"x" * 2_000_000
     url = f"{hospital.url}/api/mri/segmentation/studies/x/segment/"
     assert requests.post(url, data=body, verify=verify, timeout=60).status_code == 413
     auth = (hospital.orthanc.user, hospital.orthanc.password)
