@@ -60,19 +60,16 @@ class Windows:
         self, arguments: Sequence[str], environment: Mapping[str, str], log: IO[bytes]
     ) -> subprocess.Popen[bytes]:
         """Start ``python.exe``; the process that is returned is the one of Windows."""
-        process = subprocess.Popen(
-            ["wine", str(PYTHON), *arguments],
+        # With other kinds of standard handles, python.exe ends at its start under wine.
+        script = 'exec wine "$@" > >(exec cat) 2>&1'
+        return subprocess.Popen(
+            ["bash", "-c", script, "wine", str(PYTHON), *arguments],
             env=self.full_environment(environment),
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
+            stdout=log,
+            stderr=log,
         )
-        # With other kinds of standard handles, python.exe ends at its start under wine.
-        subprocess.Popen(["cat"], stdin=process.stdout, stdout=log)
-        assert process.stdout is not None
-        process.stdout.close()
-        return process
 
     def full_environment(self, more: Mapping[str, str]) -> dict[str, str]:
         """Of a process under wine."""

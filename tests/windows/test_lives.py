@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from common import names
+from common.names import JobName
 from infra.orthanc import OrthancServer
 from tests.conftest import SEED
 from tests.support.fast_lab import check_once, directory_queue, store_small_study
@@ -50,7 +51,7 @@ def test_i1_i2_i3_kills_at_random_moments(
     lab: WindowsLab, capsys: pytest.CaptureFixture[str]
 ) -> None:
     chance = random.Random(f"{SEED} windows")
-    jobs = []
+    jobs: list[JobName] = []
     seen: dict[str, bytes] = {}
     owned = f"{names.CLAIMED}lab-1/"
 
