@@ -56,6 +56,9 @@ class FastWorker:
     pid = None
 
     def load(self, request: LoadRequest) -> LoadReply:
+        if os.name == "nt":
+            # Under wine this takes seconds, in which each life of a storm would end.
+            import pydicom  # noqa: F401
         return LoadReply(
             profile=request.folder.name, model_sha256=MODEL_SHA256, device="cpu", seconds=0.0
         )
