@@ -25,7 +25,7 @@ from pydantic import (
 )
 
 from common.errors import FixConfigurationError
-from common.manifest import describe_first_error
+from common.manifest import Labels, describe_first_error
 from common.names import is_agent_id
 from common.orthanc import OrthancSettings
 from common.profiles import Profile, Sha256, load_profile
@@ -41,6 +41,7 @@ CONFIG_VARIABLE = "SEGRELAY_CONFIG"
 VARIABLES: Mapping[str, tuple[str, ...]] = {
     "SEGRELAY_BUCKET": ("bucket",),
     "SEGRELAY_AGENT_ID": ("agent_id",),
+    "SEGRELAY_LABELS": ("labels",),
     "SEGRELAY_WORK_DIR": ("work_dir",),
     "SEGRELAY_DEVICE": ("device",),
     "SEGRELAY_PROFILES_DIR": ("profiles_dir",),
@@ -202,10 +203,14 @@ class AgentConfig(LocalConfig, ModelsConfig):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     orthanc: OrthancSettings
+    labels: Annotated[Labels, BeforeValidator(_split)] = ()
+    """What this agent is or has; it runs jobs that ask for none, or for some of these."""
     poll_seconds: Annotated[float, Field(ge=0.2, le=60)] = 2.0
     """Between two looks at the queue: always at a directory, soon after activity at a bucket."""
     idle_poll_seconds: Annotated[float, Field(ge=0.2, le=60)] = 15.0
     """Between two looks at a cloud bucket in which nothing has happened for some minutes."""
+    metrics_port: Annotated[int, Field(ge=0, le=65535)] = 0
+    """Figures for Prometheus on this port of 127.0.0.1; 0: none."""
     guard_failures: Annotated[int, Field(ge=0, le=100)] = 3
     """After so many different jobs in a row have failed here, the agent pauses; 0: never."""
     directory_events: Literal["native", "polling", "off"] = "native"

@@ -12,7 +12,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Mapping
 from pathlib import Path
 
 from common.bucket import Bucket
@@ -34,23 +33,24 @@ from lab_side import __version__
 from lab_side.agent import control
 from lab_side.agent.board import Board
 from lab_side.agent.control import ControlWatch, Drain, Pause
+from lab_side.agent.daily import DailyLine
 from lab_side.agent.deliver import Courier
 from lab_side.agent.doorbell import Doorbell
 from lab_side.agent.folders import GIGABYTE, WorkFolders
-from lab_side.agent.gpu import RETRY, GpuHealth
+from lab_side.agent.gpu import GpuHealth
 from lab_side.agent.guard import Guard
 from lab_side.agent.heartbeat import Heartbeat
 from lab_side.agent.identity import is_dead, this_process
-from lab_side.agent.models import load_models, new_worker
+from lab_side.agent.metrics import Figures, MetricsServer
+from lab_side.agent.models import load_models, new_worker, plan_models
 from lab_side.agent.orthanc_gate import OrthancGate
-from lab_side.agent.outbox import Outbox
+from lab_side.agent.outbox import Outbox, read_entries, refused_folder
 from lab_side.agent.pace import Pace
 from lab_side.agent.pipeline import CLAIMED, Halt, Pipeline
 from lab_side.agent.tally import Tally
 from lab_side.config import AgentConfig
 from lab_side.log import about_job, event, trouble
 from lab_side.service.notify import ServiceManager, Supervisor
-from lab_side.worker.protocol import LoadReply
 
 SETTLE = "settle"
 """The stage, in the log, of a job that another process or life has left behind."""
@@ -74,15 +74,22 @@ class Agent:
         self._worker = new_worker(config)
         self._gpu = GpuHealth(self._worker)
         self._guard = Guard(config.guard_failures, pause=self._order_pause)
+        self._model_sha256: dict[str, str] = {}
+        """Of the weights that the worker has loaded, by profile."""
         self._tally = Tally()
+        self._daily = DailyLine(config.home, round(config.min_free_gb * GIGABYTE), self._tally)
+        self._pending = 0
+        """Jobs that waited for this agent's profiles when it last looked."""
+        self._metrics: MetricsServer | None = None
         self._board = Board(
             identity=this_process(),
             version=__version__,
             profiles=tuple(self._profiles),
+            labels=config.labels,
             offers=tuple(Offer.of(profile) for profile in self._profiles.values()),
         )
         self._lease = Lease(bucket, config.agent_id, self._board.identity, is_dead=is_dead)
-        self._desk = ClaimDesk(bucket, config.agent_id, now=self._lease.now)
+        self._desk = ClaimDesk(bucket, config.agent_id, now=self._lease.now, labels=config.labels)
         self._reaper = Reaper(bucket, config.agent_id, now=self._lease.now, is_dead=is_dead)
         self._heartbeat = Heartbeat(bucket, self._lease, self._board, on_lost=self._lease_lost)
         self._wake = threading.Event()
@@ -125,16 +132,17 @@ class Agent:
         self._heartbeat.start()
         self._control.start()
         try:
+            if self._config.metrics_port:
+                self._metrics = MetricsServer(self._config.metrics_port, self._figures)
             self._folders.sweep()
             keep = {entry.draft.job_id for entry in self._outbox.entries()}
             for job in self._reaper.heal(scan(self._bucket), previous, keep=keep):
                 with about_job(job.name.job_id, job.name.fence, SETTLE):
                     event(logger, logging.INFO, "own claim of a previous life settled")
-            loaded = self._load_models(patient=not until_idle)
-            if loaded is not None:
-                self._pipeline = self._build_pipeline(loaded)
-                self._pipeline.start()
-                self._serve(self._pipeline, until_idle=until_idle)
+            self._load_models(is_patient=not until_idle)
+            self._pipeline = self._build_pipeline()
+            self._pipeline.start()
+            self._serve(self._pipeline, until_idle=until_idle)
         finally:
             self._end()
         if self._fatal is not None:
@@ -172,31 +180,29 @@ class Agent:
         if control.standing_pause(self._config.home) is None:
             control.pause(self._config.home, order)
 
-    def _load_models(self, *, patient: bool) -> dict[str, LoadReply] | None:
-        """Load every model; ``patient``: wait for a GPU that is sick or full until it is well.
-
-        None where a stop came first.
-        """
-        first, most = RETRY
-        wait = first
-        while not self._draining.is_set():
-            try:
-                return load_models(self._config, self._worker)
-            except FixConfigurationError:
+    def _load_models(self, *, is_patient: bool) -> None:
+        """Load every model; with a GPU that is sick, or full, serve without until it is well."""
+        try:
+            load_models(self._config, self._worker)
+        except FixConfigurationError:
+            raise
+        except SegRelayError as error:
+            if not is_patient:
                 raise
-            except SegRelayError as error:
-                if not patient:
-                    raise
-                self._board.set_state("waiting", f"The GPU's self-test failed: {error.message}")
-                self._heartbeat.hurry_if_new()
-                trouble(logger, logging.ERROR, "self-test failed", error, again_in=round(wait))
-            self._draining.wait(wait)
-            wait = min(most, wait * 2)
-        return None
+            plan_models(self._config, self._worker)
+            self._gpu.fall_sick(error)
+        problem = self._sickness()
+        self._board.set_state("listening" if problem is None else "waiting", problem or "")
+        self._note_models()
 
-    def _build_pipeline(self, loaded: Mapping[str, LoadReply]) -> Pipeline:
-        device = next(iter(loaded.values())).device
-        self._board.set_state("listening", device=device)
+    def _note_models(self) -> None:
+        loaded = self._worker.loaded
+        self._model_sha256.update({name: reply.model_sha256 for name, reply in loaded.items()})
+        devices = [reply.device for reply in loaded.values()]
+        said = self._board.agent
+        self._board.set_state(said.state, said.reason, device=devices[0] if devices else "")
+
+    def _build_pipeline(self) -> Pipeline:
         courier = Courier(
             self._client, self._outbox, self._worker, desk=self._desk, now=self._lease.now
         )
@@ -213,7 +219,7 @@ class Agent:
             tally=self._tally,
             folders=self._folders,
             profiles=self._profiles,
-            model_sha256={name: reply.model_sha256 for name, reply in loaded.items()},
+            model_sha256=self._model_sha256,
             agent=self._config.agent_id,
             is_orthanc_there=self._is_orthanc_there,
             on_room=self._wake.set,
@@ -233,6 +239,7 @@ class Agent:
         self._supervisor.ready()
         while self._fatal is None and not self._draining.is_set():
             self._feed_watchdog()
+            self._daily.tell_if_due(self._board.agent)
             self._wake.clear()
             self._heed_pause(pipeline)
             claimable = self._look(pipeline)
@@ -300,15 +307,19 @@ class Agent:
             self._desk.reject_misnamed(info)
 
     def _claim(self, view: QueueView, pipeline: Pipeline) -> bool:
+        waiting = [job for job in view.pending if job.name.profile in self._profiles]
+        self._pending = len(waiting)
         if self._is_paused:
             return False
-        waiting = [job for job in view.pending if job.name.profile in self._profiles]
         if waiting or self._board.jobs():
             self._pace.note_activity()
         problem = self._reason_to_wait() if waiting else self._sickness()
-        self._board.set_state("listening" if problem is None else "waiting", problem or "")
-        if problem is not None and waiting:
+        # After the question: a GPU that is well has loaded its models.
+        self._note_models()
+        if problem is not None and problem != self._board.agent.reason:
+            # Once: what keeps it from claiming may last for days.
             event(logger, logging.WARNING, "not claiming", why=problem)
+        self._board.set_state("listening" if problem is None else "waiting", problem or "")
         if problem is not None or not waiting:
             return False
         progressed = False
@@ -356,6 +367,21 @@ class Agent:
         self._gate.doubt()
         return self._orthanc_problem() is None
 
+    def _figures(self) -> Figures:
+        return Figures(
+            agent=self._config.agent_id,
+            state=self._board.agent.state,
+            counts=self._tally.counts(),
+            pending=self._pending,
+            in_hand=len(self._board.jobs()),
+            outbox=self.waiting,
+            set_aside=len(read_entries(refused_folder(self._config.home))),
+            free_bytes=self._folders.free_bytes(),
+            gpu_is_well=self._gpu.problem is None,
+            gpu_peak_bytes=self._worker.gpu_peak_bytes,
+            worker_bytes=self._worker.size_bytes,
+        )
+
     def _feed_watchdog(self) -> None:
         """Called where the loop turns: whoever hears nothing for long starts the agent anew."""
         if self._heartbeat.is_well():
@@ -401,6 +427,8 @@ class Agent:
 
     def _end(self) -> None:
         self._control.close()
+        if self._metrics is not None:
+            self._metrics.close()
         if self._pipeline is not None:
             self._pipeline.stop()
         self._worker.close()

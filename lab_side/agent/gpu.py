@@ -55,7 +55,7 @@ class GpuHealth:
         try:
             self._worker.renew()
         except SegRelayError as error:
-            self._fall_sick(error)
+            self.fall_sick(error)
         else:
             seconds = round(self._monotonic() - began, 1)
             event(logger, logging.INFO, "self-test passed", seconds=seconds)
@@ -78,11 +78,12 @@ class GpuHealth:
             try:
                 self._worker.make_ready()
             except SegRelayError as error:
-                self._fall_sick(error)
+                self.fall_sick(error)
         if self._problem is not None:
             raise self._problem
 
-    def _fall_sick(self, error: SegRelayError) -> None:
+    def fall_sick(self, error: SegRelayError) -> None:
+        """A test has failed, or the first load: claim nothing until a later one passes."""
         first, most = RETRY
         self._pause = min(most, max(first, self._pause * 2))
         self._due = self._monotonic() + self._pause

@@ -25,6 +25,12 @@ def new_worker(config: ModelsConfig) -> WorkerProcess:
     return WorkerProcess(hang_seconds=config.hang_minutes * 60, most_bytes=round(limit))
 
 
+def plan_models(config: AgentConfig, worker: WorkerProcess) -> None:
+    """Have every configured model loaded by the next process of the worker."""
+    for model in config.models:
+        worker.plan(model.profile, load_request(config, model))
+
+
 def load_models(config: AgentConfig, worker: WorkerProcess) -> dict[str, LoadReply]:
     """Load every configured model; the worker is warm when this returns.
 

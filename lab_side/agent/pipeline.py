@@ -85,7 +85,8 @@ class Halt(Enum):
         return TransientError(message, code=code)
 
 
-_NO_WAIT = tuple(halt.error().code for halt in Halt)
+_NO_WAIT = (*(halt.error().code for halt in Halt), "labels")
+"""Another agent may have the job at once."""
 
 
 class Pipeline:
@@ -371,7 +372,8 @@ class Pipeline:
         self._settle(claim, error, started=started, max_attempts=case.manifest.max_attempts)
         if is_workers_fault:
             self._guard.failed(case.job_id, error)
-            self._gpu.examine()
+            if not self._cancelled.is_set():
+                self._gpu.examine()
 
     def _begin(self, case: Case) -> None:
         """Tell the store that work starts: from here on a death counts as an attempt."""
@@ -384,7 +386,8 @@ class Pipeline:
 
     def _as_hand_back(self, error: SegRelayError) -> SegRelayError:
         """Why work broke off, where it was the agent that broke it off."""
-        is_cancelled = error.code == "worker-stopped" and self._cancelled.is_set()
+        is_killed = error.code in ("worker-stopped", "gpu-sick")
+        is_cancelled = is_killed and self._cancelled.is_set()
         if is_cancelled or error.code == "stopping":
             return self._why_halted.error()
         return error

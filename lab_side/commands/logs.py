@@ -15,8 +15,10 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
+from common.errors import FixConfigurationError
 from lab_side.commands.table import printable
 from lab_side.config import load_local_config
 from lab_side.log import in_words
@@ -71,6 +73,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _show(options: argparse.Namespace) -> int:
     path = load_local_config(options.config).log_path
+    _check_readable(path)
     wanted = _Wanted(job=options.job, since=options.since)
     reader = LogReader(path)
     lines = deque(wanted.of(reader.read()), maxlen=_most(options))
@@ -83,6 +86,22 @@ def _show(options: argparse.Namespace) -> int:
         sys.stderr.write(f"No such line in {path} and the files beside it.\n")
         return NOT_NOW
     return OK
+
+
+def _check_readable(path: Path) -> None:
+    """A service's files belong to its account: that is not the same as no lines."""
+    try:
+        os.listdir(path.parent)
+        with path.open("rb"):
+            pass
+    except FileNotFoundError:
+        return
+    except PermissionError:
+        raise FixConfigurationError(
+            f"This account may not read {path}.",
+            code="log-closed",
+            remedy="Run it as the account of the agent, or with sudo.",
+        ) from None
 
 
 @dataclass(frozen=True, kw_only=True)

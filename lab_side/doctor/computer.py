@@ -12,7 +12,7 @@ from common.errors import SegRelayError
 from common.profiles import Profile
 from lab_side.agent.folders import GIGABYTE
 from lab_side.agent.models import load_request, new_worker
-from lab_side.agent.status import Life, look_at_disk, look_for_beat
+from lab_side.agent.status import BeatStatus, Life, look_at_disk, look_for_beat
 from lab_side.config import AgentConfig, ModelConfig
 from lab_side.doctor.finding import Finding, Verdict, failed
 from lab_side.model_files import sha256_of
@@ -105,18 +105,20 @@ def check_agent(bucket: Bucket, config: AgentConfig) -> Finding:
     doing = f": {beat.state}" if beat.life is Life.RUNNING else ""
     why = f" ({beat.reason})" if doing and beat.reason else ""
     detail = f"{config.agent_id} {_DOES[beat.life]}{doing}{why}"
-    if beat.life is Life.RUNNING and beat.state == "paused":
-        return Finding(
-            check=check, verdict=Verdict.WARNING, detail=detail, remedy="lab-agent resume"
-        )
+    remedy = _remedy(beat)
+    verdict = Verdict.WARNING if remedy else Verdict.OK
+    return Finding(check=check, verdict=verdict, detail=detail, remedy=remedy)
+
+
+def _remedy(beat: BeatStatus) -> str:
+    """What to do about an agent that does not serve; empty where it does, or was stopped."""
     if beat.life in (Life.DEAD, Life.SILENT):
-        return Finding(
-            check=check,
-            verdict=Verdict.WARNING,
-            detail=detail,
-            remedy="Start it, or restart it: lab-agent run. Its log says why it ended.",
-        )
-    return Finding(check=check, verdict=Verdict.OK, detail=detail)
+        return "Start it, or restart it: lab-agent run. Its log says why it ended."
+    if beat.life is Life.RUNNING and beat.state == "paused":
+        return "lab-agent resume"
+    if beat.life is Life.RUNNING and beat.state == "waiting":
+        return "It goes on by itself once that is over; lab-agent logs tells more."
+    return ""
 
 
 def check_service() -> Finding:

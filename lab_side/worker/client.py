@@ -77,9 +77,11 @@ class WorkerProcess:
         self._hang_seconds = hang_seconds
         self._most_bytes = most_bytes
         self._looked_at = 0.0
+        self._gpu_peak_bytes = 0
         self._process: subprocess.Popen[str] | None = None
         self._lines: queue.Queue[str | None] = queue.Queue()
         self._loads: dict[str, LoadRequest] = {}
+        self._loaded: dict[str, LoadReply] = {}
         self._calls = 0
         self._killed = threading.Event()
         self._turn = threading.Lock()
@@ -88,6 +90,22 @@ class WorkerProcess:
     def pid(self) -> int | None:
         """The worker's process id while it lives."""
         return None if self._process is None else self._process.pid
+
+    @property
+    def gpu_peak_bytes(self) -> int:
+        """GPU memory that the last load or job took at most; 0 without a GPU."""
+        return self._gpu_peak_bytes
+
+    @property
+    def size_bytes(self) -> int:
+        """The worker's main memory; 0 where it does not run."""
+        process = self._process
+        if process is None:
+            return 0
+        try:
+            return int(psutil.Process(process.pid).memory_info().rss)
+        except psutil.Error:
+            return 0
 
     def load(self, request: LoadRequest) -> LoadReply:
         """Load a model; it is loaded again by itself after a restart of the worker.
@@ -99,13 +117,24 @@ class WorkerProcess:
         AttemptFailedError
             The worker died or hung.
         """
-        reply = LoadReply.model_validate(self._request(request, _ignore))
+        reply = self._note(self._request(request, _ignore))
         self._loads[reply.profile] = request
         return reply
 
+    def plan(self, profile: str, request: LoadRequest) -> None:
+        """A model that does not load now: every process that is started from now on loads it."""
+        self._loads[profile] = request
+
+    @property
+    def loaded(self) -> dict[str, LoadReply]:
+        """What the last load of each model said, by profile; none that has never loaded."""
+        return dict(self._loaded)
+
     def segment(self, request: SegmentRequest, progress: Progress) -> SegmentReply:
         """Segment one case; raises what the imaging raises, or AttemptFailedError."""
-        return SegmentReply.model_validate(self._request(request, progress))
+        reply = SegmentReply.model_validate(self._request(request, progress))
+        self._gpu_peak_bytes = reply.gpu_peak_bytes
+        return reply
 
     def inspect(self, request: InspectRequest) -> InspectReply:
         """Describe a stored SEG."""
@@ -164,7 +193,7 @@ class WorkerProcess:
         with self._turn:
             self._ensure_running()
             value = self._call(request, progress)
-            if self._size() > self._most_bytes * IDLE_SHARE:
+            if self.size_bytes > self._most_bytes * IDLE_SHARE:
                 event(logger, logging.WARNING, "worker holds much memory: it is started anew")
                 self.close()
             return value
@@ -177,11 +206,17 @@ class WorkerProcess:
         self._start()
         try:
             for request in self._loads.values():
-                self._call(request, _ignore)
+                self._note(self._call(request, _ignore))
         except SegRelayError:
             # A worker that lacks a model must not be taken for a ready one.
             self.close()
             raise
+
+    def _note(self, answer: Any) -> LoadReply:
+        reply = LoadReply.model_validate(answer)
+        self._loaded[reply.profile] = reply
+        self._gpu_peak_bytes = reply.gpu_peak_bytes
+        return reply
 
     def _start(self) -> None:
         environment = {
@@ -266,7 +301,7 @@ class WorkerProcess:
         if now - self._looked_at < LOOK_EVERY:
             return
         self._looked_at = now
-        if self._size() > self._most_bytes:
+        if self.size_bytes > self._most_bytes:
             self._death()
             raise AttemptFailedError(
                 f"The worker used more than {self._most_bytes / 10**9:.1f} GB of memory and was "
@@ -275,13 +310,6 @@ class WorkerProcess:
                 remedy="Close other programs on the agent's computer, or raise worker_max_gb; it "
                 "is tried again by itself.",
             )
-
-    def _size(self) -> int:
-        """Bytes of main memory; 0 where the worker has ended."""
-        with contextlib.suppress(psutil.Error):
-            if self._process is not None:
-                return int(psutil.Process(self._process.pid).memory_info().rss)
-        return 0
 
     def _death(self) -> AttemptFailedError:
         killed = self._killed.is_set()

@@ -45,6 +45,8 @@ class LoadReply(_Message):
     model_sha256: Sha256
     device: str
     seconds: float
+    gpu_peak_bytes: int = 0
+    """GPU memory that it took at most; 0 without a GPU."""
 
 
 class SeriesFiles(_Message):
@@ -83,6 +85,7 @@ class SegmentReply(_Message):
     series_instance_uids: tuple[Uid, ...]
     versions: dict[str, str]
     device: str
+    gpu_peak_bytes: int = 0
 
 
 class InspectRequest(_Message):

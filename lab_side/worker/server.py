@@ -16,7 +16,7 @@ import threading
 import traceback
 import warnings
 from collections.abc import Callable
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
@@ -36,6 +36,9 @@ from lab_side.worker.protocol import (
     SegmentRequest,
     error_line,
 )
+
+if TYPE_CHECKING:
+    import torch
 
 logger = logging.getLogger("segrelay.worker")
 
@@ -109,6 +112,7 @@ class WorkerServer:
             model_sha256=model.model_sha256,
             device=model.device_name,
             seconds=model.load_seconds,
+            gpu_peak_bytes=_take_gpu_peak(model.device),
         )
 
     def _segment(
@@ -146,6 +150,7 @@ class WorkerServer:
             series_instance_uids=output.series_instance_uids,
             versions=output.versions,
             device=output.device,
+            gpu_peak_bytes=_take_gpu_peak(model.device),
         )
 
     def _write(self, line: dict[str, Any]) -> None:
@@ -160,6 +165,17 @@ def _device(wanted: str) -> str:
     if wanted != "auto":
         return wanted
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _take_gpu_peak(device: torch.device) -> int:
+    """The most memory of a GPU that was held since the last call, bytes; 0 for a CPU."""
+    import torch
+
+    if device.type != "cuda":
+        return 0
+    peak = torch.cuda.max_memory_reserved(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    return peak
 
 
 def inspect_seg(request: InspectRequest) -> InspectReply:

@@ -9,9 +9,13 @@ import pytest
 from common.names import JobName
 from common.queue import JobState, SiteDesk
 from common.queue.view import read_beat
+from infra.fake_gcs import Fault, FaultKind
 from infra.orthanc import OrthancServer
 from tests.support.fast_lab import FastLab, attempts, check_once, events, open_fast_lab
+from tests.support.fault_proxy import fault_proxy
 from tests.support.launcher import Launch
+
+EVER = 10**6
 
 
 @pytest.fixture
@@ -44,15 +48,30 @@ def test_a_sick_gpu_claims_nothing_says_so_and_is_well_again(
 def test_a_gpu_that_is_sick_at_the_start_is_waited_for(
     orthanc: OrthancServer, tmp_path: Path, breakdown: Path
 ) -> None:
-    with open_fast_lab(orthanc, tmp_path / "lab", "directory") as lab:
+    """A SEG of an earlier life goes out meanwhile: that needs no GPU."""
+    with (
+        fault_proxy(orthanc.url) as proxy,
+        open_fast_lab(orthanc, tmp_path / "lab", "directory") as lab,
+    ):
+        lab.orthanc_url = proxy.url
+        proxy.faults.add(
+            Fault(kind=FaultKind.STATUS, operation="POST", name_contains="/instances", times=EVER)
+        )
+        lab.start()
+        ready = lab.submit()
+        lab.wait_for(lambda: len(lab.outbox("lab-1")) == 1, "a SEG waits")
+        lab.kill()
+        proxy.faults.clear()
+
         breakdown.write_text("load")
         job = lab.submit()
         lab.start(launch=Launch(breakdown=breakdown))
         lab.wait_for(lambda: says(lab, "waiting", "self-test failed"), "the heartbeat says why")
+        lab.wait_for(lambda: ready.job_id in lab.results(), "the SEG goes out")
         assert SiteDesk(lab.bucket).find(job).attempt == 0
         breakdown.unlink()
         lab.wait_until_settled()
-        check_once(lab, [job], {})
+        check_once(lab, [ready, job], {})
 
 
 def test_jobs_that_fail_in_a_row_pause_the_agent_until_resume(

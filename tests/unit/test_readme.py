@@ -6,6 +6,7 @@ import argparse
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,11 +24,11 @@ from lab_side.config import (
     TrustConfig,
 )
 from lab_side.secrets import EVERY_SECRET
+from tests.support.error_codes import codes_by_group
 
 ROOT = Path(__file__).resolve().parents[2]
 READMES = ["README.md", "README.ko.md"]
 LANGUAGE_LINKS = set(READMES)
-NEVER_IN_THE_FILE = {"orthanc.password", "orthanc.token", "orthanc.proxy_password"}
 
 
 def read(name: str) -> str:
@@ -43,6 +44,50 @@ def test_every_setting_of_the_agent_is_documented(name: str) -> None:
     for places in EVERY_SECRET:
         assert f"`{places.credential}`" in text
         assert f"keyring set {places.service} " in text
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_every_key_of_the_settings_file_is_documented(name: str) -> None:
+    text = read(name)
+    sections: dict[str, type[BaseModel]] = {"orthanc": OrthancSettings, "trust": TrustConfig}
+    keys = AgentConfig.model_fields.keys() - {"models", *sections}
+    for section, model in sections.items():
+        keys |= {f"{section}.{key}" for key in model.model_fields}
+    never_in_the_file = {"orthanc.password", "orthanc.token", "orthanc.proxy_password"}
+    assert {key for key in keys - never_in_the_file if f"`{key}`" not in text} == set()
+    for key in ModelConfig.model_fields:
+        assert re.search(rf"^{key} = ", text, re.MULTILINE), key
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_every_option_of_every_command_is_documented(name: str) -> None:
+    text = read(name)
+    missing = {
+        f"{command} {option}"
+        for command, option in options(cli._parser(), "lab-agent")
+        if not re.search(rf"(?<![\w-]){option}(?![\w-])", text)
+    }
+    assert missing == set()
+
+
+def options(parser: argparse.ArgumentParser, command: str) -> Iterator[tuple[str, str]]:
+    """Every long option with its command; what all programs have is left out."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, inner in action.choices.items():
+                yield from options(inner, f"{command} {name}")
+        for option in action.option_strings:
+            if option.startswith("--") and option not in ("--help", "--version"):
+                yield command, option
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_every_error_code_is_documented_in_its_group(name: str) -> None:
+    heading = {"README.md": "### Error codes", "README.ko.md": "### 오류 코드"}[name]
+    section = read(name).partition(f"{heading}\n")[2].partition("\n## ")[0]
+    rows = [line.split(" | ")[1] for line in section.splitlines() if line.startswith("| ")]
+    told = [set(re.findall(r"`([a-z0-9-]+)`", row)) for row in rows[1:]]
+    assert told == list(codes_by_group().values())
 
 
 @pytest.mark.parametrize("name", READMES)
@@ -67,24 +112,6 @@ def test_every_exit_code_and_command_is_documented(name: str) -> None:
 def test_links_lead_somewhere(name: str) -> None:
     for target in re.findall(r"\]\((?!http)([^)#]+)\)", read(name)):
         assert (ROOT / target).exists(), target
-
-
-@pytest.mark.parametrize("name", READMES)
-def test_every_key_of_the_configuration_file_is_documented(name: str) -> None:
-    text = read(name)
-    tables: dict[str, type[BaseModel]] = {
-        "": AgentConfig,
-        "orthanc.": OrthancSettings,
-        "trust.": TrustConfig,
-    }
-    for prefix, model in tables.items():
-        for key, field in model.model_fields.items():
-            inner = field.annotation
-            is_table = f"{key}." in tables or inner == tuple[ModelConfig, ...]
-            if not is_table and f"{prefix}{key}" not in NEVER_IN_THE_FILE:
-                assert f"`{prefix}{key}`" in text, key
-    for key in ModelConfig.model_fields:
-        assert re.search(rf"^{key} = |\[\[models\]\] {key}`", text, re.MULTILINE), key
 
 
 @pytest.mark.parametrize("name", READMES)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from common.errors import LeaseLostError, SegRelayError, StoreUnavailableError, TransientError
+from common.errors import LeaseLostError, StoreUnavailableError, TransientError
 from common.profiles import Profile
 from common.queue import Beat, Claim, ClaimDesk, Identity, Lease, QueueView, Reaper, scan
 from common.queue.lease import BEAT_EVERY, UPLOAD, new_nonce
@@ -373,13 +373,7 @@ class StagedPipeline(Pipeline):
             claim = self._claims.get_nowait()
         except queue.Empty:
             return
-        try:
-            case = self._open(claim)
-            if case is not None:
-                self._fetch(case)
-                self._hand_over(case)
-        except SegRelayError as error:
-            self._settle(claim, error, started=False)
+        self._prepare(claim)
 
     def infer_due(self) -> bool:
         """Whether a fetched case waits."""

@@ -230,6 +230,17 @@ def test_logs_tells_where_it_looked_in_vain(
     assert str(config.log_path) in capsys.readouterr().err
 
 
+def test_logs_of_another_account_are_told_from_no_logs(
+    settings: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_folder: object) -> list[str]:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("lab_side.commands.logs.os.listdir", refuse)
+    assert show(settings) == 78
+    assert "[log-closed]" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("text", ["yesterday", "5 weeks", "25:00", "0x"])
 def test_logs_refuses_a_time_that_it_does_not_understand(settings: Path, text: str) -> None:
     with pytest.raises(SystemExit) as caught:

@@ -130,6 +130,8 @@ def test_the_unit_holds_no_secret_and_gives_the_agent_its_files(tmp_path: Path) 
 def test_a_queue_in_a_directory_may_be_written(tmp_path: Path) -> None:
     text = unit_text(write_config(tmp_path, bucket=(tmp_path / "queue").as_uri()))
     assert f"ReadWritePaths={tmp_path}/work {tmp_path}/queue\n" in text
+    text = unit_text(write_config(tmp_path, log_dir=str(tmp_path / "log")))
+    assert f"ReadWritePaths={tmp_path}/work {tmp_path}/log\n" in text
     assert "GOOGLE" not in text
 
 

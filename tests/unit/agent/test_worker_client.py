@@ -194,7 +194,7 @@ def test_a_worker_that_holds_much_memory_is_started_anew_between_two_calls(
     worker._most_bytes = 4 * 10**9
     worker.inspect(REQUEST)
     assert worker.pid is not None
-    size = worker._size()
+    size = worker.size_bytes
     worker._most_bytes = int(size / client.IDLE_SHARE * 0.9)
     assert size < worker._most_bytes
     worker.inspect(REQUEST)
