@@ -31,7 +31,7 @@ class WindowsLab(FastLab):
         self, agent: str, launch: Launch, command: str, log: IO[bytes]
     ) -> subprocess.Popen[bytes]:
         """Start ``lab-agent`` as this agent, with one command."""
-        settings = ("--config", in_windows(self._settings()), "--log", "json", command)
+        settings = ("--config", in_windows(self._settings(agent)), "--log", "json", command)
         arguments = ("-m", "tests.support.launcher", launch.model_dump_json(), *settings)
         return self.windows.open(arguments, self._environment(agent), log)
 
