@@ -103,8 +103,12 @@ class Watchdog:
         """The agent has ended."""
         self._closed.set()
 
+    def is_silent(self) -> bool:
+        """Whether nothing was heard for too long."""
+        return time.monotonic() - self._heard > self._limit_s
+
     def _watch(self) -> None:
         while not self._closed.wait(min(LOOK_EVERY, self._limit_s)):
-            if time.monotonic() - self._heard > self._limit_s:
+            if self.is_silent():
                 self._on_silence()
                 return
