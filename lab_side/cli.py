@@ -140,14 +140,15 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    agent = open_agent(load_config(options.config))
-
-    def on_signal(_number: int, _frame: FrameType | None) -> None:
-        agent.stop()
-
-    signal.signal(signal.SIGINT, on_signal)
-    signal.signal(signal.SIGTERM, on_signal)
+    config = load_config(options.config)
     with end_in_the_log():
+        agent = open_agent(config)
+
+        def on_signal(_number: int, _frame: FrameType | None) -> None:
+            agent.stop()
+
+        signal.signal(signal.SIGINT, on_signal)
+        signal.signal(signal.SIGTERM, on_signal)
         agent.run(until_idle=options.until_idle)
     has_more = options.until_idle and (agent.waiting or agent.is_paused)
     return EXIT_NOT_NOW if has_more else EXIT_OK

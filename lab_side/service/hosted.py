@@ -38,9 +38,10 @@ class HostedAgent:
         """Serve the queue until stopped; returns the exit code of ``lab-agent run``."""
         configure_logging("json")
         try:
-            agent = open_agent(load_config(self._path), self._supervisor)
-            self._take(agent)
+            config = load_config(self._path)
             with end_in_the_log():
+                agent = open_agent(config, self._supervisor)
+                self._take(agent)
                 agent.run()
         except SegRelayError as error:
             self._tell(f"{error.message} [{error.code}]\n{error.remedy}")
@@ -102,8 +103,12 @@ class Watchdog:
         """The agent has ended."""
         self._closed.set()
 
+    def is_silent(self) -> bool:
+        """Whether nothing was heard for too long."""
+        return time.monotonic() - self._heard > self._limit_s
+
     def _watch(self) -> None:
         while not self._closed.wait(min(LOOK_EVERY, self._limit_s)):
-            if time.monotonic() - self._heard > self._limit_s:
+            if self.is_silent():
                 self._on_silence()
                 return

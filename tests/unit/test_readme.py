@@ -29,7 +29,6 @@ from tests.support.agent_codes import codes_by_group
 ROOT = Path(__file__).resolve().parents[2]
 READMES = ["README.md", "README.ko.md"]
 LANGUAGE_LINKS = set(READMES)
-NEVER_IN_THE_FILE = {"orthanc.password", "orthanc.token", "orthanc.proxy_password"}
 
 
 def read(name: str) -> str:
@@ -113,24 +112,6 @@ def test_every_exit_code_and_command_is_documented(name: str) -> None:
 def test_links_lead_somewhere(name: str) -> None:
     for target in re.findall(r"\]\((?!http)([^)#]+)\)", read(name)):
         assert (ROOT / target).exists(), target
-
-
-@pytest.mark.parametrize("name", READMES)
-def test_every_key_of_the_configuration_file_is_documented(name: str) -> None:
-    text = read(name)
-    tables: dict[str, type[BaseModel]] = {
-        "": AgentConfig,
-        "orthanc.": OrthancSettings,
-        "trust.": TrustConfig,
-    }
-    for prefix, model in tables.items():
-        for key, field in model.model_fields.items():
-            inner = field.annotation
-            is_table = f"{key}." in tables or inner == tuple[ModelConfig, ...]
-            if not is_table and f"{prefix}{key}" not in NEVER_IN_THE_FILE:
-                assert f"`{prefix}{key}`" in text, key
-    for key in ModelConfig.model_fields:
-        assert re.search(rf"^{key} = |\[\[models\]\] {key}`", text, re.MULTILINE), key
 
 
 @pytest.mark.parametrize("name", READMES)

@@ -44,7 +44,7 @@ def test_what_only_windows_refuses(windows: Windows, capsys: pytest.CaptureFixtu
 
 def _run(windows: Windows, capsys: pytest.CaptureFixture[str], *paths: str) -> None:
     # The project's own settings of pytest name plugins for Django, which is not there.
-    options = ("-c", "tests/windows/pytest.ini", "--rootdir", ".", "-q", "-rs", "--tb=short")
+    options = ("-c", "tests/windows/native.ini", "--rootdir", ".", "-q", "-rs", "--tb=short")
     done = windows.run("-m", "pytest", *options, *paths, check=False)
     assert done.returncode == 0, done.stdout[-8000:]
     closing = done.stdout.strip().splitlines()[-1]
