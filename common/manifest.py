@@ -176,6 +176,23 @@ class SegmentMeasurement(_Document):
     """Greatest distance between two voxel centres of the segment; None when empty."""
 
 
+class RegistrationRecord(_Document):
+    """How one input series was moved onto the reference series, or why it was not."""
+
+    role: Role
+    kept: bool
+    """Whether the motion was used; if not, the series lies where its headers put it."""
+    information_before: float
+    """Mutual information with the reference series, in nats."""
+    information_after: float
+    """The same with the motion."""
+    turn_degrees: Annotated[float, Field(ge=0)]
+    shift_mm: Annotated[float, Field(ge=0)]
+    """Of the middle of the reference series."""
+    motion: Annotated[tuple[float, ...], Field(min_length=16, max_length=16)]
+    """4 by 4, row by row: LPS millimetres by the headers to LPS millimetres on the reference."""
+
+
 class Provenance(_Document):
     """How the result came to be."""
 
@@ -188,6 +205,8 @@ class Provenance(_Document):
     stage_seconds: dict[str, float]
     series_instance_uids: tuple[Uid, ...]
     """The input series, in channel order."""
+    registrations: tuple[RegistrationRecord, ...] = ()
+    """Of each series but the reference, where the profile asks for registration."""
 
 
 class Failure(_Document):

@@ -63,6 +63,7 @@ def _draft(case: Case, reply: SegmentReply) -> Draft:
             versions={"segrelay": __version__, **reply.versions},
             stage_seconds={name: round(seconds, 3) for name, seconds in stages.items()},
             series_instance_uids=reply.series_instance_uids,
+            registrations=reply.registrations,
         ),
         warnings=reply.warnings,
         written_at=utc_now(),

@@ -1,9 +1,10 @@
 """One case, from files to SEG.
 
-    read ──▶ preprocess ──▶ infer ──▶ restore ──▶ seg
+    read ──▶ (register) ──▶ preprocess ──▶ infer ──▶ restore ──▶ seg
 
 =============  ==========================================================================
 ``read``       files of each series → volume with affine; checked alone and together
+``register``   by profile: other series moved onto the reference series
 ``preprocess`` each series, straight from its own grid, onto the network's grid; normalised
 ``infer``      sliding window → probabilities
 ``restore``    probabilities onto the reference series' grid; threshold; components
@@ -24,14 +25,16 @@ from time import monotonic
 import numpy as np
 from numpy.typing import NDArray
 
-from common.manifest import SegmentMeasurement
+from common.manifest import RegistrationRecord, SegmentMeasurement
 from common.profiles import Profile
 from lab_side.imaging.grid import Grid, VolumeLike, grid_of, network_grid, to_grid
 from lab_side.imaging.inference import infer
 from lab_side.imaging.measure import measure_masks, voxel_ml
 from lab_side.imaging.normalise import normalise
 from lab_side.imaging.postprocess import Mask, clean_mask
+from lab_side.imaging.registration import place_together
 from lab_side.imaging.rehearsal import rehearse_seg
+from lab_side.imaging.remarks import input_warnings, registration_warnings
 from lab_side.imaging.seg import SegOrigin, build_seg
 from lab_side.imaging.series import SeriesVolume, read_series
 from lab_side.imaging.store import write_dataset
@@ -81,6 +84,8 @@ class CaseOutput:
     """The input series, in channel order."""
     versions: dict[str, str]
     device: str
+    registrations: tuple[RegistrationRecord, ...]
+    """Of each series but the reference; empty where the profile asks for none."""
 
 
 @dataclass
@@ -122,7 +127,8 @@ def segment_case(case: CaseInput, model: LoadedModel, progress: Progress) -> Cas
         reference = volumes[profile.reference_role]
         inputs = [volumes[role] for role in profile.roles]
         rehearse_seg(reference, inputs, origin)
-    masks = _masks(volumes, model, stages, case.windows_at_once)
+    placed, registrations = _register(volumes, profile, stages)
+    masks = _masks(placed, model, stages, case.windows_at_once)
     with stages.stage("seg"):
         seg = build_seg(masks, reference, inputs, origin)
         stored = write_dataset(seg, case.output)
@@ -135,7 +141,11 @@ def segment_case(case: CaseInput, model: LoadedModel, progress: Progress) -> Cas
         size_bytes=stored.size_bytes,
         frames=int(seg.NumberOfFrames),
         measurements=measurements,
-        warnings=_warnings(volumes, profile),
+        warnings=(
+            *input_warnings(placed, profile),
+            *registration_warnings(registrations, profile.reference_role),
+        ),
+        registrations=registrations,
         stage_seconds=dict(stages.seconds),
         series_instance_uids=tuple(volume.series_uid for volume in inputs),
         versions=package_versions(),
@@ -192,8 +202,18 @@ def _read(case: CaseInput, profile: Profile, progress: Progress) -> dict[str, Se
             case.series[role], expected_sop_uids=case.expected_sop_uids.get(role)
         )
         progress("read", index / len(profile.roles))
-    check_together(volumes)
+    check_together(volumes, is_registered=profile.preprocessing.registration != "none")
     return volumes
+
+
+def _register(
+    volumes: Mapping[str, SeriesVolume], profile: Profile, stages: _Stages
+) -> tuple[Mapping[str, SeriesVolume], tuple[RegistrationRecord, ...]]:
+    """The volumes where they belong, and what was done for it."""
+    if profile.preprocessing.registration == "none":
+        return volumes, ()
+    with stages.stage("register"):
+        return place_together(volumes, profile.reference_role)
 
 
 def _masks(
@@ -247,19 +267,3 @@ def _restore(
             soft[on_source[other] >= np.float32(settings.threshold)] = 0.0
         masks.append(clean_mask(soft, settings, one_ml))
     return masks
-
-
-def _warnings(volumes: Mapping[str, SeriesVolume], profile: Profile) -> tuple[str, ...]:
-    """What the reader of the result should know about the input."""
-    reference = volumes[profile.reference_role]
-    found = []
-    for role in profile.roles:
-        volume = volumes[role]
-        if not volume.voxels.any():
-            found.append(f"{role} is empty: every voxel is 0.")
-        if volume.voxels.shape == reference.voxels.shape and np.allclose(
-            volume.affine, reference.affine, atol=1e-3
-        ):
-            continue
-        found.append(f"{role} was resampled to the grid of {profile.reference_role}.")
-    return tuple(found)

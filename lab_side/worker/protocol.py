@@ -17,7 +17,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from common import errors
 from common.errors import AttemptFailedError, SegRelayError
-from common.manifest import SegmentMeasurement, Sha256, Uid
+from common.manifest import RegistrationRecord, SegmentMeasurement, Sha256, Uid
 from common.profiles import Network
 
 
@@ -81,6 +81,7 @@ class SegmentReply(_Message):
     series_instance_uids: tuple[Uid, ...]
     versions: dict[str, str]
     device: str
+    registrations: tuple[RegistrationRecord, ...] = ()
 
 
 class InspectRequest(_Message):

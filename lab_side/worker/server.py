@@ -138,6 +138,7 @@ class WorkerServer:
             series_instance_uids=output.series_instance_uids,
             versions=output.versions,
             device=output.device,
+            registrations=output.registrations,
         )
 
     def _write(self, line: dict[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -110,6 +111,38 @@ def test_series_of_another_orientation_meet_on_the_networks_grid(tmp_path: Path)
     assert dice(found[1], ball(REFERENCE, SHAPE) > 100) > 0.9
     assert output.warnings == ("second was resampled to the grid of first.",)
     assert output.series_instance_uids == ("2.25.1", "2.25.2")
+
+
+def registering(profile: Profile) -> Profile:
+    preprocessing = profile.preprocessing.model_copy(update={"registration": "rigid"})
+    return profile.model_copy(update={"preprocessing": preprocessing})
+
+
+def test_a_series_that_was_moved_meets_the_other_where_the_profile_registers(
+    tmp_path: Path,
+) -> None:
+    profile = make_profile(roles=("first", "second"), spacing=(1.0, 1.0, 1.0))
+    made = case(tmp_path, profile)
+    away = OTHER.copy()
+    away[:3, 3] += (3.0, -7.0, 4.0)
+    moved = write_series(
+        tmp_path / "moved",
+        ball(OTHER, SHAPE),
+        away,
+        series_uid="2.25.2",
+        frame_of_reference_uid="2.25.77",
+    )
+    made = replace(made, series={**made.series, "second": moved})
+    with pytest.raises(SeriesRefusedError, match="frame of reference"):
+        segment_case(made, stand_in(profile, Differ()), lambda *_: None)
+    output = segment_case(made, stand_in(registering(profile), Differ()), lambda *_: None)
+    found = read_with_dcmqi(tmp_path / "seg.dcm", SHAPE, REFERENCE, tmp_path / "dcmqi")
+    assert dice(found[1], ball(REFERENCE, SHAPE) > 100) > 0.9
+    (record,) = output.registrations
+    assert (record.role, record.kept) == ("second", True)
+    assert record.information_after > record.information_before
+    assert output.warnings[-1].startswith("second was moved onto first: by ")
+    assert list(output.stage_seconds)[:3] == ["read", "register", "preprocess"]
 
 
 def test_channels_come_in_the_order_of_the_profile(tmp_path: Path) -> None:
