@@ -21,7 +21,7 @@ from urllib.parse import unquote, urlsplit
 
 from common.errors import FixConfigurationError
 
-__all__ = ["Bucket", "ObjectInfo", "open_bucket"]
+__all__ = ["Bucket", "ObjectInfo", "check_address", "open_bucket"]
 
 _GS_ADDRESS = re.compile(
     r"gs://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9](/[A-Za-z0-9_-][A-Za-z0-9._-]*)*/?"
@@ -110,14 +110,29 @@ def open_bucket(address: str) -> Bucket:
     FixConfigurationError
         The address is not one that this version can use, or nobody is signed in to it.
     """
+    check_address(address)
     parts = urlsplit(address)
-    if parts.scheme == "file" and parts.netloc in ("", "localhost") and parts.path != "/":
+    if parts.scheme == "file":
         return _open_directory(unquote(parts.path))
-    if parts.scheme == "gs" and _GS_ADDRESS.fullmatch(address):
-        # Imported here: a directory as queue needs nothing of Google's.
-        from common.gcs_bucket import open_gcs_bucket
+    # Imported here: a directory as queue needs nothing of Google's.
+    from common.gcs_bucket import open_gcs_bucket
 
-        return open_gcs_bucket(parts.netloc, parts.path.strip("/"))
+    return open_gcs_bucket(parts.netloc, parts.path.strip("/"))
+
+
+def check_address(address: str) -> None:
+    """Whether :func:`open_bucket` understands it; opens nothing.
+
+    Raises
+    ------
+    FixConfigurationError
+        ``bucket-address``
+    """
+    parts = urlsplit(address)
+    if parts.scheme == "file" and parts.netloc in ("", "localhost") and parts.path not in ("", "/"):
+        return
+    if parts.scheme == "gs" and _GS_ADDRESS.fullmatch(address):
+        return
     raise FixConfigurationError(
         f"The bucket address {address.split('@')[-1]!r} is not usable.",
         code="bucket-address",

@@ -7,6 +7,7 @@ import errno
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from common.errors import LocalDiskError
 
@@ -14,11 +15,14 @@ _FULL = (errno.ENOSPC, errno.EDQUOT)
 _NOT_FULL = "Check the disk of the agent's work folder, and the rights; it is retried by itself."
 
 
-def write_durably(path: Path, data: bytes) -> None:
-    """Write a file aside, flush it, and put it in place in one step."""
+def write_durably(path: Path, data: bytes, *, private: bool = False) -> None:
+    """Write a file aside, flush it, and put it in place in one step.
+
+    ``private``: this account alone may read it, and never for a moment another one.
+    """
     aside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        with aside.open("wb") as file:
+        with _open_private(aside) if private else aside.open("wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -26,6 +30,12 @@ def write_durably(path: Path, data: bytes) -> None:
     finally:
         aside.unlink(missing_ok=True)
     sync_folder(path.parent)
+
+
+def _open_private(path: Path) -> IO[bytes]:
+    # One that a killed process left may have other rights.
+    path.unlink(missing_ok=True)
+    return os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")
 
 
 def sync_folder(folder: str | Path) -> None:

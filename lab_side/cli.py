@@ -29,7 +29,17 @@ from common.errors import (
 )
 from common.queue.operator import JobUnknownError
 from lab_side import __version__
-from lab_side.commands import doctor, keygen, outbox, profile, queue, status
+from lab_side.commands import (
+    control,
+    doctor,
+    keygen,
+    outbox,
+    profile,
+    queue,
+    service,
+    setup,
+    status,
+)
 from lab_side.config import AgentConfig, ModelConfig, load_config
 from lab_side.log import configure_logging
 
@@ -109,19 +119,21 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--profile", help="model profile (default: the first configured)")
     command.add_argument("--json", action="store_true", help="print the result as JSON")
     command.set_defaults(command=_segment)
+    setup.add_to(commands)
     status.add_to(commands)
+    control.add_to(commands)
     outbox.add_to(commands)
     queue.add_to(commands)
     doctor.add_to(commands)
     keygen.add_to(commands)
     profile.add_to(commands)
+    service.add_to(commands)
     return parser
 
 
 def _serve(options: argparse.Namespace) -> int:
-    from common.bucket import open_bucket
     from lab_side.agent.agent import Agent
-    from lab_side.queue_access import sealed
+    from lab_side.queue_access import open_queue
 
     config = load_config(options.config)
     if not config.bucket:
@@ -130,7 +142,7 @@ def _serve(options: argparse.Namespace) -> int:
             code="bucket-address",
             remedy="Set bucket in the TOML file, or SEGRELAY_BUCKET.",
         )
-    agent = Agent(config, sealed(open_bucket(config.bucket), config.trust, config.agent_id))
+    agent = Agent(config, open_queue(config))
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:
         agent.stop()
@@ -138,7 +150,8 @@ def _serve(options: argparse.Namespace) -> int:
     signal.signal(signal.SIGINT, on_signal)
     signal.signal(signal.SIGTERM, on_signal)
     agent.run(until_idle=options.until_idle)
-    return EXIT_NOT_NOW if options.until_idle and agent.waiting else EXIT_OK
+    has_more = options.until_idle and (agent.waiting or agent.is_paused)
+    return EXIT_NOT_NOW if has_more else EXIT_OK
 
 
 def _segment(options: argparse.Namespace) -> int:

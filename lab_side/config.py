@@ -1,7 +1,8 @@
 """The agent's settings: one TOML file, and environment variables that overrule it.
 
 Secrets are never in the file: password, token and the proxy's password come from the
-environment, a systemd credential or the keyring (``lab_side.secrets``).
+environment, a systemd credential, a folder of private files or the keyring
+(``lab_side.secrets``).
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
-    field_validator,
 )
 
 from common.errors import FixConfigurationError
@@ -29,7 +29,7 @@ from common.manifest import describe_first_error
 from common.names import is_agent_id
 from common.orthanc import OrthancSettings
 from common.profiles import Profile, Sha256, load_profile
-from lab_side.secrets import orthanc_password, orthanc_token, proxy_password
+from lab_side.secrets import FOLDER_VARIABLE, orthanc_password, orthanc_token, proxy_password
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -44,6 +44,7 @@ VARIABLES: Mapping[str, tuple[str, ...]] = {
     "SEGRELAY_WORK_DIR": ("work_dir",),
     "SEGRELAY_DEVICE": ("device",),
     "SEGRELAY_PROFILES_DIR": ("profiles_dir",),
+    "SEGRELAY_CREDENTIALS_DIR": ("credentials_dir",),
     "SEGRELAY_ORTHANC_URL": ("orthanc", "url"),
     "SEGRELAY_ORTHANC_USER": ("orthanc", "user"),
     "SEGRELAY_ORTHANC_CA_FILE": ("orthanc", "ca_file"),
@@ -102,13 +103,31 @@ def _fits_object_names(value: str) -> str:
     return value
 
 
+def _is_absolute(value: Path | None) -> Path | None:
+    # A service starts in a system folder: a relative path would lead there.
+    if value is not None and not value.is_absolute():
+        raise ValueError("give an absolute path")
+    return value
+
+
 AgentId = Annotated[str, AfterValidator(_fits_object_names)]
 
 
-class QueueConfig(BaseModel):
-    """What looking at the queue needs: where it is, who asks, and whom to believe."""
+class SecretsPart(BaseModel):
+    """Where the files of secrets lie."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
+
+    credentials_dir: Annotated[Path | None, AfterValidator(_is_absolute)] = None
+    """One file for each secret, which no other account may read; as ``lab-agent setup`` writes."""
+
+    def secret_environment(self, environment: Mapping[str, str]) -> Mapping[str, str]:
+        """``environment``, from which every secret can be found."""
+        return _with_folder(environment, self.credentials_dir)
+
+
+class QueueConfig(SecretsPart):
+    """What looking at the queue needs: where it is, who asks, and whom to believe."""
 
     bucket: str
     agent_id: AgentId
@@ -123,28 +142,18 @@ class OrthancPart(BaseModel):
     orthanc: OrthancSettings
 
 
-class LocalConfig(BaseModel):
+class LocalConfig(SecretsPart):
     """What looking at an agent on its own computer needs: its folder, and its queue if any."""
-
-    model_config = ConfigDict(extra="ignore", frozen=True)
 
     bucket: str = ""
     """The queue: ``gs://bucket/prefix`` or ``file:///directory``; not needed to segment by hand."""
     agent_id: AgentId
     """This agent's name in the queue; one per running agent."""
-    work_dir: Path
+    work_dir: Annotated[Path, AfterValidator(_is_absolute)]
     """Downloads, and the outbox of SEGs that wait for Orthanc. Absolute, on a local disk."""
     trust: TrustConfig = TrustConfig()
     min_free_gb: Annotated[float, Field(ge=0)] = 2.0
     """No job is claimed with less free disk under ``work_dir``."""
-
-    @field_validator("work_dir")
-    @classmethod
-    def _work_dir_is_absolute(cls, value: Path) -> Path:
-        # A service starts in a system folder: a relative path would lead there.
-        if not value.is_absolute():
-            raise ValueError("give an absolute path")
-        return value
 
     @property
     def home(self) -> Path:
@@ -164,6 +173,8 @@ class ModelsConfig(BaseModel):
     """``auto`` takes the first GPU, else the CPU."""
     hang_minutes: Annotated[float, Field(gt=0)] = 15.0
     """The worker is killed after this long without progress."""
+    drain_minutes: Annotated[float, Field(gt=0)] = 10.0
+    """A stop waits for what is in hand for so long; then it is handed back."""
 
     def profile_folder(self, name: str) -> Path:
         """Where a profile lies: the lab's own folder first, then the shipped ones."""
@@ -212,6 +223,18 @@ def load_config(
     return config.model_copy(update={"orthanc": config.orthanc.checked()})
 
 
+def check_values(text: str) -> AgentConfig:
+    """What a configuration file with this text says; asks for no password, and no environment.
+
+    Raises
+    ------
+    FixConfigurationError
+        Names the first setting that is missing or wrong, never its value.
+    """
+    config = _validated(AgentConfig, tomllib.loads(text))
+    return config.model_copy(update={"orthanc": config.orthanc.checked()})
+
+
 def load_orthanc_settings(
     path: Path | None = None, environment: Mapping[str, str] | None = None
 ) -> OrthancSettings | None:
@@ -228,6 +251,17 @@ def load_orthanc_settings(
         return None
     _add_secrets(values, environment)
     return _validated(OrthancPart, values).orthanc.checked()
+
+
+def has_agent(path: Path | None = None, environment: Mapping[str, str] | None = None) -> bool:
+    """Whether this computer is configured to run an agent: it has a work folder.
+
+    Raises
+    ------
+    FixConfigurationError
+        The file cannot be read.
+    """
+    return bool(_gather(path, environment).get("work_dir"))
 
 
 def load_local_config(
@@ -294,11 +328,16 @@ def _add_secrets(values: dict[str, Any], environment: Mapping[str, str]) -> None
                 remedy="Remove it; give it by environment variable, systemd credential or "
                 "keyring, see the README.",
             )
+    environment = _with_folder(environment, values.get("credentials_dir"))
     user, agent_id = str(orthanc.get("user", "")), str(values["agent_id"])
     orthanc["password"] = SecretStr(orthanc_password(user, environment))
     orthanc["token"] = SecretStr(orthanc_token(user, agent_id, environment))
     proxy_user = str(orthanc.get("proxy_user", ""))
     orthanc["proxy_password"] = SecretStr(proxy_password(proxy_user, environment))
+
+
+def _with_folder(environment: Mapping[str, str], folder: object) -> Mapping[str, str]:
+    return environment if not folder else {**environment, FOLDER_VARIABLE: str(folder)}
 
 
 def _queue_address(values: Mapping[str, Any]) -> str:
@@ -327,7 +366,7 @@ def _gather(path: Path | None, environment: Mapping[str, str] | None) -> dict[st
     environment = os.environ if environment is None else environment
     values = _read_file(path, environment)
     _overrule(values, environment)
-    values.setdefault("agent_id", _default_agent_id())
+    values.setdefault("agent_id", default_agent_id())
     return values
 
 
@@ -362,6 +401,7 @@ def _overrule(values: dict[str, Any], environment: Mapping[str, str]) -> None:
     values.setdefault("models", [{"profile": "demo"}])
 
 
-def _default_agent_id() -> str:
+def default_agent_id() -> str:
+    """The host's name, as it fits into object names."""
     words = "".join(c if c.isalnum() and c.isascii() else "-" for c in socket.gethostname().lower())
     return "-".join(word for word in words.split("-") if word)[:40].strip("-") or "lab"

@@ -3,31 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 
-from common.bucket import Bucket
+from common.bucket import Bucket, open_bucket
 from common.sealed_bucket import SealedBucket
 from common.signing import PublicKey, Trust
-from lab_side.config import TrustConfig
+from lab_side.config import LocalConfig, QueueConfig
 from lab_side.secrets import signing_key
 
-__all__ = ["sealed"]
+__all__ = ["open_queue"]
 
 
-def sealed(
-    bucket: Bucket,
-    trust: TrustConfig,
-    agent_id: str,
-    environment: Mapping[str, str] | None = None,
-) -> Bucket:
-    """``bucket``, signing with this agent's key and believing whom ``trust`` names.
+def open_queue(config: LocalConfig | QueueConfig) -> Bucket:
+    """The queue, signing with this agent's key and believing whom ``config.trust`` names.
 
     Raises
     ------
     FixConfigurationError
-        ``key-invalid``
+        ``bucket-address``, ``key-invalid``, or a secret's file that others may read.
     """
-    key = signing_key(agent_id, os.environ if environment is None else environment)
+    bucket, trust = open_bucket(config.bucket), config.trust
+    key = signing_key(config.agent_id, config.secret_environment(os.environ))
     sites = [PublicKey.from_text(text) for text in trust.site_keys]
     agents = [PublicKey.from_text(text) for text in trust.agent_keys]
     agents += [key.public] if key is not None else []

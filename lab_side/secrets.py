@@ -1,11 +1,14 @@
-"""Where secrets come from: environment, systemd credential, keyring."""
+"""Where secrets come from: environment, systemd credential, a folder of files, keyring."""
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from common.durable import write_durably
 from common.errors import FixConfigurationError
 from common.signing import SigningKey
 
@@ -17,7 +20,8 @@ class SecretPlaces:
     variable: str
     """Of the environment."""
     credential: str
-    """A file in ``$CREDENTIALS_DIRECTORY``: systemd's ``LoadCredential=``."""
+    """A file in ``$CREDENTIALS_DIRECTORY``, systemd's ``LoadCredential=``, or in the folder that
+    ``credentials_dir`` names."""
     service: str
     """In the keyring of the account that runs this, with a name beside it."""
 
@@ -42,8 +46,11 @@ SIGNING = SecretPlaces(
 )
 EVERY_SECRET = (PASSWORD, TOKEN, PROXY_PASSWORD, SIGNING)
 
+FOLDER_VARIABLE = "SEGRELAY_CREDENTIALS_DIR"
+"""The setting ``credentials_dir``, for a computer without keyring and without systemd."""
+
 SECRET_VARIABLES = frozenset(
-    {"CREDENTIALS_DIRECTORY"} | {places.variable for places in EVERY_SECRET}
+    {"CREDENTIALS_DIRECTORY", FOLDER_VARIABLE} | {places.variable for places in EVERY_SECRET}
 )
 """Variables that lead to secrets; the worker, which runs the models, gets none of them."""
 
@@ -109,7 +116,7 @@ def _password(
             f"There is no password for the {whose} {user}.",
             code=code,
             remedy=f"Set {places.variable}, a systemd credential named {places.credential}, "
-            f"or store it: keyring set {places.service} {user}",
+            f"store it: keyring set {places.service} {user}, or run lab-agent setup.",
         )
     return password
 
@@ -119,6 +126,7 @@ def _find(places: SecretPlaces, name: str, environment: Mapping[str, str]) -> st
     return (
         environment.get(places.variable)
         or _from_systemd(places.credential, environment)
+        or _from_folder(places.credential, environment)
         or (_from_keyring(places.service, name) if name else None)
         or ""
     )
@@ -132,6 +140,46 @@ def _from_systemd(credential: str, environment: Mapping[str, str]) -> str | None
         return (Path(folder) / credential).read_text(encoding="utf-8").rstrip("\r\n")
     except OSError:
         return None
+
+
+def _from_folder(credential: str, environment: Mapping[str, str]) -> str | None:
+    folder = environment.get(FOLDER_VARIABLE)
+    # A service is given what it needs by systemd, and may not look into the folder.
+    if not folder or environment.get("CREDENTIALS_DIRECTORY"):
+        return None
+    path = Path(folder) / credential
+    try:
+        text = path.read_text(encoding="utf-8").rstrip("\r\n")
+        is_open = os.name == "posix" and stat.S_IMODE(path.stat().st_mode) & 0o077
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise FixConfigurationError(
+            f"The file of a secret, {path}, cannot be read ({type(error).__name__}).",
+            code="secret-file-unreadable",
+            remedy=f"Give it to the account that runs the agent: chown ACCOUNT {path}",
+        ) from None
+    if is_open:
+        raise FixConfigurationError(
+            f"Other accounts may read the file of a secret, {path}.",
+            code="secret-file-open",
+            remedy=f"Change the password if it may have been read, and run: chmod 600 {path}",
+        )
+    return text
+
+
+def keep_in_folder(folder: Path, credential: str, secret: str) -> Path:
+    """Store a secret in a file that this account alone may read; returns the file.
+
+    Raises
+    ------
+    OSError
+        The disk refused.
+    """
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path = folder / credential
+    write_durably(path, f"{secret}\n".encode(), private=True)
+    return path
 
 
 def _from_keyring(service: str, name: str) -> str | None:

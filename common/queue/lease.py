@@ -89,7 +89,7 @@ class Beat(BaseModel):
 
     identity: Identity
     state: str
-    """``starting``, ``listening``, ``draining``, ``sick`` or ``stopped``."""
+    """``starting``, ``listening``, ``waiting``, ``paused``, ``draining`` or ``stopped``."""
     reason: str = ""
     """Why, when it does not listen."""
     version: str

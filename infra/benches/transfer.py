@@ -34,7 +34,8 @@ bytes in memory to the server's answer; then the stored bytes are compared, and 
 ``server_cpu_s``            Orthanc's processor time for our download of noisy images, the
                             largest of the lines
 ``sustained_vs_slowest_``   the slowest stage's time alone / the time a job of the real agent
-``stage``                   with a backlog: see :mod:`infra.benches.moving.sustained`
+``stage``                   with a backlog, its worker on one thread:
+                            see :mod:`infra.benches.moving.sustained`
 ==========================  ================================================================
 """
 

@@ -1,14 +1,17 @@
 """The agent's loop: scan, heal, reap, claim; and an orderly end.
 
 Start: Orthanc and the profiles are checked, the agent id is taken over, what a previous
-life left is settled, the models are loaded, and only then jobs are claimed. End: the first
-stop drains (finish or hand back), the second cancels; heartbeats go on until all is done.
+life left is settled, the models are loaded, and only then jobs are claimed. A pause finishes
+what the GPU has, hands back the rest and gives the GPU back; the agent beats and delivers on.
+End: the first stop drains (finish or hand back within a limit), the second cancels; heartbeats
+go on until all is done.
 """
 
 from __future__ import annotations
 
 import logging
 import threading
+import time
 from pathlib import Path
 
 from common.bucket import Bucket
@@ -27,6 +30,7 @@ from common.queue import ClaimDesk, Lease, QueueView, Reaper, check_honest, scan
 from common.sealed_bucket import SealedBucket
 from lab_side import __version__
 from lab_side.agent.board import Board
+from lab_side.agent.control import ControlWatch, Drain, Pause
 from lab_side.agent.deliver import Courier
 from lab_side.agent.doorbell import Doorbell
 from lab_side.agent.folders import GIGABYTE, WorkFolders
@@ -36,9 +40,10 @@ from lab_side.agent.models import load_models
 from lab_side.agent.orthanc_gate import OrthancGate
 from lab_side.agent.outbox import Outbox
 from lab_side.agent.pace import Pace
-from lab_side.agent.pipeline import Pipeline
+from lab_side.agent.pipeline import Halt, Pipeline
 from lab_side.config import AgentConfig
 from lab_side.log import event, trouble
+from lab_side.service.notify import ServiceManager
 from lab_side.worker.client import WorkerProcess
 
 logger = logging.getLogger("segrelay.agent")
@@ -74,6 +79,13 @@ class Agent:
         self._pace = Pace(active=config.poll_seconds, idle=idle)
         self._draining = threading.Event()
         self._cancelled = threading.Event()
+        self._control = ControlWatch(
+            config.home, on_pause=self._on_pause, on_drain=self._on_drain_order
+        )
+        self._pause: Pause | None = None
+        self._is_paused = False
+        """Whether the loop has heeded it."""
+        self._manager = ServiceManager()
         self._fatal: SegRelayError | None = None
         self._pipeline: Pipeline | None = None
 
@@ -97,6 +109,7 @@ class Agent:
         check_honest(self._bucket)
         previous = self._lease.take(self._board.beat())
         self._heartbeat.start()
+        self._control.start()
         try:
             self._folders.sweep()
             keep = {entry.draft.job_id for entry in self._outbox.entries()}
@@ -120,11 +133,26 @@ class Agent:
         """How many SEGs wait in the outbox."""
         return len(self._outbox.entries())
 
+    @property
+    def is_paused(self) -> bool:
+        """Whether a person's pause kept it from claiming."""
+        return self._is_paused
+
     def stop(self) -> None:
         """First call: drain. Second call: cancel. Safe in a signal handler."""
         if self._draining.is_set():
             self._cancelled.set()
         self._draining.set()
+        self._wake.set()
+
+    def _on_drain_order(self, order: Drain) -> None:
+        if order.cancel:
+            self._cancelled.set()
+        self._draining.set()
+        self._wake.set()
+
+    def _on_pause(self, pause: Pause | None) -> None:
+        self._pause = pause
         self._wake.set()
 
     def _build_pipeline(self) -> Pipeline:
@@ -161,14 +189,50 @@ class Agent:
             profiles=",".join(self._profiles),
             device=self._board.agent.device,
         )
+        self._manager.ready()
         while self._fatal is None and not self._draining.is_set():
+            self._feed_watchdog()
             self._wake.clear()
+            self._heed_pause(pipeline)
             claimable = self._look(pipeline)
             if until_idle and not claimable and pipeline.has_nothing_to_do():
                 return
             self._check_threads(pipeline)
             self._wake.wait(self._pace.pause())
         self._drain(pipeline)
+
+    def _heed_pause(self, pipeline: Pipeline) -> None:
+        """Halt or resume as last told; while paused, the GPU is others'."""
+        pause = self._pause
+        if pause is None:
+            if self._is_paused:
+                self._resume(pipeline)
+            return
+        if not self._is_paused:
+            event(logger, logging.INFO, "paused", why=pause.in_words())
+        self._is_paused = True
+        self._board.set_state("paused", pause.in_words())
+        self._heartbeat.hurry_if_new()
+        pipeline.halt(Halt.PAUSED)
+        if pipeline.is_drained():
+            self._worker.release()
+
+    def _resume(self, pipeline: Pipeline) -> None:
+        """Claim again, once the GPU takes the models; it may still be in others' use."""
+        try:
+            self._worker.make_ready()
+        except FixConfigurationError as error:
+            self._fail(error)
+        except SegRelayError as error:
+            self._board.set_state("waiting", error.message)
+            trouble(logger, logging.WARNING, "not resumed", error)
+        else:
+            event(logger, logging.INFO, "resumed")
+            self._is_paused = False
+            self._board.set_state("listening")
+            self._pace.note_activity()
+            pipeline.resume()
+        self._heartbeat.hurry_if_new()
 
     def _look(self, pipeline: Pipeline) -> bool:
         """Scan once, settle what is owed, claim what fits; whether it is worth looking again."""
@@ -197,6 +261,8 @@ class Agent:
             self._desk.reject_misnamed(info)
 
     def _claim(self, view: QueueView, pipeline: Pipeline) -> bool:
+        if self._is_paused:
+            return False
         waiting = [job for job in view.pending if job.name.profile in self._profiles]
         if waiting or self._board.jobs():
             self._pace.note_activity()
@@ -210,7 +276,7 @@ class Agent:
             return False
         progressed = False
         for job in waiting:
-            if not pipeline.has_room() or self._draining.is_set():
+            if not pipeline.has_room() or self._draining.is_set() or self._pause is not None:
                 return True
             if pipeline.holds(job.name.job_id):
                 continue
@@ -247,21 +313,41 @@ class Agent:
         self._gate.doubt()
         return self._orthanc_problem() is None
 
+    def _feed_watchdog(self) -> None:
+        """Called where the loop turns: whoever hears nothing for long starts the agent anew."""
+        if self._heartbeat.is_well():
+            said = self._board.agent
+            self._manager.alive(f"{said.state}: {said.reason}" if said.reason else said.state)
+
     def _check_threads(self, pipeline: Pipeline) -> None:
-        if self._fatal is None and not (pipeline.is_alive() and self._heartbeat.is_alive()):
+        threads = (pipeline, self._heartbeat, self._control)
+        if self._fatal is None and not all(thread.is_alive() for thread in threads):
             self._fail(AttemptFailedError("A thread of the agent has ended.", code="thread-died"))
 
     def _drain(self, pipeline: Pipeline) -> None:
-        """Let the stages finish what they have; a second stop or a fatal error ends it."""
+        """Let the stages finish what they have.
+
+        A second stop, a fatal error or the limit ends it; then what is left is handed back.
+        """
         self._board.set_state("draining")
-        event(logger, logging.INFO, "draining")
-        pipeline.drain()
-        while not pipeline.is_drained():
-            if self._must_end_now(pipeline):
-                event(logger, logging.WARNING, "cancelling")
+        self._heartbeat.hurry_if_new()
+        self._manager.stopping()
+        event(logger, logging.INFO, "draining", minutes=self._config.drain_minutes)
+        limit = time.monotonic() + self._config.drain_minutes * 60
+        pipeline.halt(Halt.STOPPED)
+        while not self._is_done(pipeline):
+            is_late = time.monotonic() > limit
+            if is_late or self._must_end_now(pipeline):
+                why = "the limit is reached" if is_late else "a second stop, or an error"
+                event(logger, logging.WARNING, "cancelling", why=why)
                 pipeline.cancel()
                 return
+            self._feed_watchdog()
             self._cancelled.wait(0.2)
+
+    def _is_done(self, pipeline: Pipeline) -> bool:
+        # With wrong settings a SEG can wait for ever; it is safe in the outbox.
+        return pipeline.has_nothing_to_do() if self._fatal is None else pipeline.is_drained()
 
     def _must_end_now(self, pipeline: Pipeline) -> bool:
         return (
@@ -271,6 +357,7 @@ class Agent:
         )
 
     def _end(self) -> None:
+        self._control.close()
         if self._pipeline is not None:
             self._pipeline.stop()
         self._worker.close()

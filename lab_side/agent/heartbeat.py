@@ -18,6 +18,9 @@ from lab_side.log import event, trouble
 PROGRESS_EVERY = 1.0
 """Seconds between two looks at the board; only what changed is written."""
 
+LONGEST_TURN = 120.0
+"""Seconds; one beat and one progress that both hang to their end take less."""
+
 RETRY_AFTER = 5.0
 """Seconds before a beat, or progress, that failed is tried again."""
 
@@ -35,6 +38,10 @@ class Heartbeat:
         self._board = board
         self._on_lost = on_lost
         self._stop = threading.Event()
+        self._told = board.agent
+        """What the last beat said of the agent itself."""
+        self._is_hurried = False
+        self._turned_at = time.monotonic()
         self._published: dict[str, BeatJob] = {}
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
@@ -46,6 +53,13 @@ class Heartbeat:
         """Whether the thread runs."""
         return self._thread.is_alive()
 
+    def is_well(self) -> bool:
+        """Whether it goes on: each beat succeeds, or fails and is known to have failed.
+
+        A network that is down is no reason to start the agent anew; a thread that hangs is.
+        """
+        return self.is_alive() and time.monotonic() - self._turned_at < LONGEST_TURN
+
     def stop(self) -> None:
         """Say goodbye: a stopped agent's claims are taken over without waiting."""
         self._stop.set()
@@ -56,6 +70,10 @@ class Heartbeat:
             except (StoreUnavailableError, LeaseLostError) as error:
                 event(logger, logging.WARNING, "last beat failed", code=error.code)
 
+    def hurry_if_new(self) -> None:
+        """Beat within seconds, for a person who waits, if the board tells another state."""
+        self._is_hurried = self._told != self._board.agent
+
     def beat_now(self) -> None:
         """Beat in the caller's thread: what is on the board is then known to the store.
 
@@ -63,18 +81,22 @@ class Heartbeat:
         ------
         StoreUnavailableError, LeaseLostError
         """
+        told = self._board.agent
         try:
             self._lease.beat(self._board.beat())
         except LeaseLostError:
             self._on_lost()
             raise
+        if told == self._board.agent:
+            self._told, self._is_hurried = told, False
 
     def _run(self) -> None:
         beat_due = progress_due = 0.0
         while not self._stop.wait(PROGRESS_EVERY):
+            self._turned_at = time.monotonic()
             # Each for itself: progress that does not get through must not cost a beat.
             try:
-                if time.monotonic() >= beat_due and self._lease.age() >= BEAT_EVERY:
+                if time.monotonic() >= beat_due and self._is_due():
                     self.beat_now()
             except LeaseLostError:
                 return
@@ -85,6 +107,11 @@ class Heartbeat:
                     self._publish_progress()
             except StoreUnavailableError as error:
                 progress_due = _retry_at("progress not published", error)
+
+    def _is_due(self) -> bool:
+        age = self._lease.age()
+        # A cloud store takes one change a second of an object.
+        return age >= BEAT_EVERY or (self._is_hurried and age >= PROGRESS_EVERY)
 
     def _publish_progress(self) -> None:
         jobs = self._board.jobs()

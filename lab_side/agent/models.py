@@ -25,14 +25,7 @@ def load_models(config: AgentConfig, worker: WorkerProcess) -> dict[str, LoadRep
 
 def load_model(config: AgentConfig, worker: WorkerProcess, model: ModelConfig) -> LoadReply:
     """Load one configured model."""
-    reply = worker.load(
-        LoadRequest(
-            folder=config.profile_folder(model.profile),
-            weights=model.weights,
-            sha256=model.sha256,
-            device=config.device,
-        )
-    )
+    reply = worker.load(load_request(config, model))
     event(
         logger,
         logging.INFO,
@@ -42,3 +35,13 @@ def load_model(config: AgentConfig, worker: WorkerProcess, model: ModelConfig) -
         seconds=round(reply.seconds, 2),
     )
     return reply
+
+
+def load_request(config: AgentConfig, model: ModelConfig) -> LoadRequest:
+    """What the worker is told of a configured model."""
+    return LoadRequest(
+        folder=config.profile_folder(model.profile),
+        weights=model.weights,
+        sha256=model.sha256,
+        device=config.device,
+    )

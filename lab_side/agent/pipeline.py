@@ -17,6 +17,7 @@ import shutil
 import threading
 from collections.abc import Callable, Collection, Mapping
 from datetime import timedelta
+from enum import Enum
 
 from common.durable import disk_error, is_disk_failure
 from common.errors import (
@@ -65,6 +66,21 @@ IDLE = 0.2
 logger = logging.getLogger("segrelay.pipeline")
 
 
+class Halt(Enum):
+    """Why a job that nothing is wrong with is handed back: another agent may have it at once."""
+
+    STOPPED = ("stopping", "The agent was stopped.")
+    PAUSED = ("paused", "The agent was paused.")
+
+    def error(self) -> TransientError:
+        """The reason as a job's attempt record has it."""
+        code, message = self.value
+        return TransientError(message, code=code)
+
+
+_NO_WAIT = tuple(halt.error().code for halt in Halt)
+
+
 class Pipeline:
     """Three stage threads and the rule how each error ends a job."""
 
@@ -100,7 +116,8 @@ class Pipeline:
         self._on_fatal = on_fatal
         self._claims: queue.Queue[Claim] = queue.Queue(maxsize=1)
         self._ready: queue.Queue[Case] = queue.Queue(maxsize=1)
-        self._draining = threading.Event()
+        self._halted = threading.Event()
+        self._why_halted = Halt.STOPPED
         self._cancelled = threading.Event()
         self._rounds = DeliveryRounds(
             outbox,
@@ -127,7 +144,7 @@ class Pipeline:
     def has_room(self) -> bool:
         """Whether another job may be claimed: one on the GPU, one that downloads or waits."""
         in_hand = [job for job in self._board.jobs().values() if job.stage != UPLOAD]
-        return len(in_hand) < MOST_IN_HAND and not self._draining.is_set()
+        return len(in_hand) < MOST_IN_HAND and not self._halted.is_set()
 
     def notice_waiting(self, jobs: Collection[str]) -> None:
         """Deliver what another process put into the outbox: a segmentation by hand, mostly."""
@@ -151,14 +168,19 @@ class Pipeline:
         """Whether every stage still runs."""
         return all(thread.is_alive() for thread in self._threads)
 
-    def drain(self) -> None:
-        """Finish what the GPU has, hand back what it has not; upload what is ready."""
-        self._draining.set()
+    def halt(self, why: Halt) -> None:
+        """Finish what the GPU has, hand back what it has not; deliver what is ready."""
+        self._why_halted = why
+        self._halted.set()
+
+    def resume(self) -> None:
+        """Take jobs again."""
+        self._halted.clear()
 
     def cancel(self) -> None:
         """End now: kill the worker, hand back everything but what waits in the outbox."""
+        self.halt(Halt.STOPPED)
         self._cancelled.set()
-        self._draining.set()
         self._worker.kill()
 
     def is_drained(self) -> bool:
@@ -168,7 +190,7 @@ class Pipeline:
 
     def stop(self) -> None:
         """End the threads; what waits in the outbox stays there, its claim too."""
-        self._draining.set()
+        self.halt(Halt.STOPPED)
         self._cancelled.set()
         self._rounds.ring()
         for thread in self._threads:
@@ -187,8 +209,7 @@ class Pipeline:
                 claim = self._ready.get_nowait().claim
                 left += [] if claim is None else [claim]
         for claim in left:
-            error = TransientError("The agent was stopped.", code="stopping")
-            self._settle(claim, error, started=False)
+            self._settle(claim, self._why_halted.error(), started=False)
 
     def _guard(self, stage: Callable[[], None]) -> None:
         """A stage that dies of a bug stops the agent loudly."""
@@ -219,7 +240,7 @@ class Pipeline:
                     self._fetch(case)
                     self._hand_over(case)
             except SegRelayError as error:
-                self._settle(claim, error, started=False)
+                self._settle(claim, self._as_hand_back(error), started=False)
             except OSError as error:
                 # A download writes in many places; what the disk refuses there is no defect.
                 if not is_disk_failure(error):
@@ -258,7 +279,7 @@ class Pipeline:
             case,
             self._client,
             progress=lambda done, total: self._board.count(case.job_id, "fetch", done, total),
-            stop=self._draining,
+            stop=self._halted,
         )
         event(
             logger,
@@ -270,13 +291,13 @@ class Pipeline:
         self._board.post(case.job_id, case.attempt, "ready")
 
     def _hand_over(self, case: Case) -> None:
-        while not self._draining.is_set():
+        while not self._halted.is_set():
             try:
                 self._ready.put(case, timeout=IDLE)
             except queue.Full:
                 continue
             return
-        raise TransientError("The agent is stopping.", code="stopping")
+        raise self._why_halted.error()
 
     def _infer_stage(self) -> None:
         while not self._cancelled.is_set():
@@ -290,8 +311,8 @@ class Pipeline:
     def _infer(self, case: Case, claim: Claim) -> None:
         started = False
         try:
-            if self._draining.is_set():
-                raise TransientError("The agent is stopping.", code="stopping")
+            if self._halted.is_set():
+                raise self._why_halted.error()
             if self._desk.open(claim) is None:
                 self._forget(claim)
                 return
@@ -322,8 +343,10 @@ class Pipeline:
         self._persist(self._heartbeat.beat_now)
 
     def _as_hand_back(self, error: SegRelayError) -> SegRelayError:
-        if error.code == "worker-stopped" and self._cancelled.is_set():
-            return TransientError("The agent was stopped.", code="stopping")
+        """Why work broke off, where it was the agent that broke it off."""
+        is_cancelled = error.code == "worker-stopped" and self._cancelled.is_set()
+        if is_cancelled or error.code == "stopping":
+            return self._why_halted.error()
         return error
 
     def _log_inferred(self, case: Case, entry: OutboxEntry) -> None:
@@ -375,7 +398,7 @@ class Pipeline:
             return
         else:
             wait = timedelta(0)
-            if isinstance(error, TransientError) and error.code != "stopping":
+            if isinstance(error, TransientError) and error.code not in _NO_WAIT:
                 wait = HAND_BACK_WAIT * 2 ** min(claim.attempt - 1, 5)
             self._desk.hand_back(claim, error, started=started, wait=wait)
 

@@ -19,6 +19,7 @@ from common.queue import Identity
 from common.queue.lease import LEASE, BeatJob, store_now
 from common.queue.site import read_progress
 from common.queue.view import AgentBeat, read_beat
+from lab_side.agent.control import Pause
 from lab_side.agent.folders import free_bytes
 from lab_side.agent.outbox import (
     OutboxEntry,
@@ -122,6 +123,8 @@ class AgentStatus(_Part):
     queue_problem: QueueProblem | None
     beat: BeatStatus | None
     """None where the queue was not asked, or has never heard of the agent."""
+    pause: Pause | None
+    """A person's, which stands now."""
     disk: DiskStatus
     waiting: tuple[SegStatus, ...]
     """Oldest first."""

@@ -13,10 +13,18 @@ from urllib.parse import urlsplit
 
 from common.bucket import Bucket, open_bucket
 from common.errors import SegRelayError
-from lab_side.config import load_orthanc_settings, load_queue_address
+from lab_side.config import (
+    AgentConfig,
+    has_agent,
+    load_config,
+    load_orthanc_settings,
+    load_queue_address,
+)
+from lab_side.doctor.clock import judge_clock
 from lab_side.doctor.finding import Finding, Verdict, failed
 from lab_side.doctor.orthanc import examine_orthanc
 from lab_side.doctor.queue import check_account, check_emulator, check_promises, check_reached
+from lab_side.doctor.rights import RightsWalk
 
 if TYPE_CHECKING:
     from common.conformance import RowResult
@@ -35,11 +43,21 @@ _CONFORMANCE = "conformance"
 
 def add_to(commands: Any) -> None:
     """Add the command to the parser of ``lab-agent``."""
-    command = commands.add_parser("doctor", help="check queue and Orthanc, and say what to do")
+    command = commands.add_parser(
+        "doctor", help="check settings, queue, Orthanc and this computer, and say what to do"
+    )
     command.add_argument(
         "--conformance",
         action="store_true",
         help="try on the bucket every request that the real store must refuse (a minute)",
+    )
+    command.add_argument(
+        "--write",
+        action="store_true",
+        help="also store a tiny instance in Orthanc, and delete it again",
+    )
+    command.add_argument(
+        "--quick", action="store_true", help="do not run the models (on a GPU or CPU)"
     )
     command.add_argument("--json", action="store_true", help="print the findings as JSON")
     command.set_defaults(command=run)
@@ -48,23 +66,52 @@ def add_to(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Run the checks; 0 without a failure, 75 if all failures may pass, else 78."""
     report = _Report(as_json=options.json)
-    _check_queue(report, options)
+    config = _check_configuration(report, options)
+    bucket = _check_queue(report, options)
     _check_orthanc(report, options)
+    if config is not None:
+        from lab_side.doctor.computer import check_agent, check_service, examine_computer
+
+        for finding in examine_computer(config, quick=options.quick):
+            report.add(finding)
+        report.add(check_service())
+        if bucket is not None:
+            report.add(check_agent(bucket, config))
     return report.end()
 
 
-def _check_queue(report: _Report, options: argparse.Namespace) -> None:
+def _check_configuration(report: _Report, options: argparse.Namespace) -> AgentConfig | None:
+    """The agent's settings; None where they are wrong, or no agent is configured here."""
+    check = "configuration"
+    try:
+        if not has_agent(options.config):
+            detail = "no work_dir is set, so no agent is here: only queue and Orthanc are looked at"
+            report.add(Finding(check=check, verdict=Verdict.NOT_KNOWN, detail=detail))
+            return None
+        config = load_config(options.config)
+        config.load_profiles()
+    except SegRelayError as error:
+        report.add(failed(check, error))
+        return None
+    detail = f"agent {config.agent_id}, profiles {', '.join(m.profile for m in config.models)}"
+    report.add(Finding(check=check, verdict=Verdict.OK, detail=detail))
+    return config
+
+
+def _check_queue(report: _Report, options: argparse.Namespace) -> Bucket | None:
+    """The queue, where it can be used."""
     try:
         address = load_queue_address(options.config)
         bucket = open_bucket(address)
     except SegRelayError as error:
         report.add(check_emulator(os.environ))
         report.add(failed("queue address", error))
-        return
+        return None
     for finding in examine_queue(bucket, address):
         report.add(finding)
     if options.conformance:
         _conform(report, bucket, address)
+    return bucket
 
 
 def _check_orthanc(report: _Report, options: argparse.Namespace) -> None:
@@ -72,10 +119,11 @@ def _check_orthanc(report: _Report, options: argparse.Namespace) -> None:
     try:
         settings = load_orthanc_settings(options.config)
     except SegRelayError as error:
-        report.add(failed("Orthanc settings", error))
+        if not report.has_told(error):
+            report.add(failed("Orthanc settings", error))
         return
     if settings is not None:
-        for finding in examine_orthanc(settings):
+        for finding in examine_orthanc(settings, write=options.write):
             report.add(finding)
 
 
@@ -89,6 +137,9 @@ def examine_queue(bucket: Bucket, address: str) -> Iterator[Finding]:
     yield reached
     if reached.verdict is Verdict.FAILED:
         return
+    walk = RightsWalk(bucket)
+    yield from walk.run()
+    yield judge_clock("clock of the queue", walk.clock_offset_s, "the queue's store")
     yield check_promises(bucket)
     if cloud is not None:
         from lab_side.doctor.settings import examine_settings
@@ -187,6 +238,10 @@ class _Report:
     def has_failed(self) -> bool:
         """Whether a check has failed so far."""
         return any(finding.verdict is Verdict.FAILED for finding in self._findings)
+
+    def has_told(self, error: SegRelayError) -> bool:
+        """Whether a finding was this very error."""
+        return any(finding.detail == error.message for finding in self._findings)
 
     def add(self, finding: Finding) -> None:
         """One more finding."""

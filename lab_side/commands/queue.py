@@ -12,13 +12,13 @@ import json
 import sys
 from typing import Any
 
-from common.bucket import Bucket, open_bucket
+from common.bucket import Bucket
 from common.queue import JobState
 from common.queue.operator import OperatorDesk
 from common.queue.overview import survey
 from lab_side.commands import queue_text
 from lab_side.config import QueueConfig, load_queue_config
-from lab_side.queue_access import sealed
+from lab_side.queue_access import open_queue
 
 OK, JOB_ENDED = 0, 1
 """Exit codes, as everywhere in ``lab-agent``."""
@@ -74,7 +74,7 @@ def _desk(options: argparse.Namespace) -> OperatorDesk:
 
 
 def _open(config: QueueConfig) -> Bucket:
-    return sealed(open_bucket(config.bucket), config.trust, config.agent_id)
+    return open_queue(config)
 
 
 def _add_job(command: argparse.ArgumentParser) -> None:

@@ -9,11 +9,10 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
-from common.bucket import open_bucket
 from common.errors import SegRelayError
 from lab_side.commands import status_text
 from lab_side.config import LocalConfig, load_local_config
-from lab_side.queue_access import sealed
+from lab_side.queue_access import open_queue
 
 if TYPE_CHECKING:
     from lab_side.agent.status import AgentStatus
@@ -48,6 +47,7 @@ def look(config: LocalConfig) -> AgentStatus:
         The agent's own folder cannot be read.
     """
     # Imported here: asking whether a process lives needs psutil, and no other command asks.
+    from lab_side.agent.control import standing_pause
     from lab_side.agent.folders import GIGABYTE
     from lab_side.agent.identity import is_dead
     from lab_side.agent.status import (
@@ -62,7 +62,7 @@ def look(config: LocalConfig) -> AgentStatus:
     beat, problem = None, None
     try:
         if config.bucket:
-            bucket = sealed(open_bucket(config.bucket), config.trust, config.agent_id)
+            bucket = open_queue(config)
             beat = look_for_beat(bucket, config.agent_id, is_dead=is_dead)
     except SegRelayError as error:
         problem = QueueProblem.of(error)
@@ -71,6 +71,7 @@ def look(config: LocalConfig) -> AgentStatus:
         queue=config.bucket,
         queue_problem=problem,
         beat=beat,
+        pause=standing_pause(config.home),
         disk=look_at_disk(config.home, round(config.min_free_gb * GIGABYTE)),
         waiting=waiting,
         refused=refused,

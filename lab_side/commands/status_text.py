@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from lab_side.commands.table import printable, size, span, table
 
 if TYPE_CHECKING:
     from common.queue.lease import BeatJob
+    from lab_side.agent.control import Pause
     from lab_side.agent.status import AgentStatus, BeatStatus, DiskStatus, SegStatus
 
 _LIVES = {
@@ -24,7 +25,8 @@ _LIVES = {
 
 def status(found: AgentStatus) -> str:
     """The whole status, one part below the other."""
-    parts = [f"{_agent(found)}\n{_disk(found.disk)}"]
+    head = [_agent(found), *_pause(found.pause), _disk(found.disk)]
+    parts = ["\n".join(head)]
     is_running = None if found.beat is None else found.beat.life.value == "running"
     if found.beat is not None and is_running:
         rows = map(_job, found.beat.jobs)
@@ -75,6 +77,13 @@ def _beat(beat: BeatStatus) -> str:
     why = f" ({printable(beat.reason)})" if beat.reason and doing else ""
     device = f", on {printable(beat.device)}" if beat.device and doing else ""
     return f"{_LIVES[beat.life.value]}{doing}{why}{device}; last beat {span(beat.age_seconds)} ago"
+
+
+def _pause(pause: Pause | None) -> Iterator[str]:
+    if pause is not None:
+        why = f" ({printable(pause.in_words())})" if pause.in_words() else ""
+        since = f"since {pause.at.astimezone():%Y-%m-%d %H:%M}"
+        yield f"Paused here {since}{why}: no job is claimed. To go on: lab-agent resume"
 
 
 def _disk(disk: DiskStatus) -> str:

@@ -1,11 +1,14 @@
 """Checks that a person runs before trusting an installation.
 
-A check is a small function that looks at one thing, changes nothing, and returns a
+A check is a small function that looks at one thing, leaves nothing behind, and returns a
 :class:`~lab_side.doctor.finding.Finding`; it never raises for what it was made to find.
 
 ``finding``   what a check says      ``queue``   the queue: address, sign-in, honesty
+``rights``    every step of a job, really done in the queue
 ``settings``  the cloud bucket's settings
-``orthanc``   the way to Orthanc, and whether it answers
+``orthanc``   the way to Orthanc, what it permits, how fast it is
+``instance``  what ``--write`` stores   ``clock``  this computer's clock against others
+``computer``  disk, models, GPU, and whether the agent runs
 """
 
 from lab_side.doctor.finding import Finding, Verdict, failed

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
-from common.errors import AttemptFailedError
+from common.errors import AttemptFailedError, SegRelayError
 from lab_side.secrets import SECRET_VARIABLES
 from lab_side.worker.protocol import (
     Call,
@@ -87,6 +87,25 @@ class WorkerProcess:
         """Find out what a weights file holds; raises what reading it raises."""
         return IdentifyReply.model_validate(self._request(request, _ignore))
 
+    def make_ready(self) -> None:
+        """Start again after :meth:`release`, with every model that was loaded.
+
+        Raises
+        ------
+        FixConfigurationError, InferenceError, AttemptFailedError
+            As :meth:`load`; another process may still hold the GPU's memory.
+        """
+        with self._turn:
+            self._ensure_running()
+
+    def release(self) -> None:
+        """Give the GPU back, unless it is at work now; the next call loads the models again."""
+        if self._turn.acquire(blocking=False):
+            try:
+                self.close()
+            finally:
+                self._turn.release()
+
     def kill(self) -> None:
         """End the worker at once, also in the middle of a call (from any thread)."""
         self._killed.set()
@@ -118,8 +137,13 @@ class WorkerProcess:
         self.close()
         self._killed.clear()
         self._start()
-        for request in self._loads.values():
-            self._call(request, _ignore)
+        try:
+            for request in self._loads.values():
+                self._call(request, _ignore)
+        except SegRelayError:
+            # A worker that lacks a model must not be taken for a ready one.
+            self.close()
+            raise
 
     def _start(self) -> None:
         environment = {

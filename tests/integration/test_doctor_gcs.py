@@ -253,6 +253,7 @@ def test_settings_that_the_account_may_not_read_are_not_known(
     code, answer = ask(capsys)
     assert code == cli.EXIT_OK
     assert [c for c, verdict in found(answer).items() if verdict == "NOT KNOWN"] == [
+        "configuration",
         "retention policy",
         "versioning",
         "soft delete",
@@ -279,7 +280,11 @@ def test_a_foreign_emulator_is_refused(
     monkeypatch.setenv("SEGRELAY_BUCKET", f"gs://{BUCKET}/{PREFIX}")
     code, answer = ask(capsys)
     assert code == cli.EXIT_CONFIG
-    assert found(answer) == {"emulator variable": "WARNING", "queue address": "FAILED"}
+    assert found(answer) == {
+        "configuration": "NOT KNOWN",
+        "emulator variable": "WARNING",
+        "queue address": "FAILED",
+    }
 
 
 def test_the_readme_tells_how_long_the_table_is() -> None:

@@ -125,6 +125,7 @@ class FastLab:
     queue: Queue
     orthanc_url: str = ""
     """Where the agents find Orthanc; empty for the server itself."""
+    drain_minutes: float = 10.0
     agents: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     @property
@@ -163,6 +164,26 @@ class FastLab:
             stdout=log,
             stderr=log,
         )
+
+    def command(self, *arguments: str, agent: str = "lab-1") -> str:
+        """Run another ``lab-agent`` command on the agent's computer; returns what it says."""
+        done = subprocess.run(
+            [
+                sys.executable,
+                "-m",
+                "lab_side.cli",
+                *("--config", str(self._settings()), *arguments),
+            ],
+            env=self._environment(agent),
+            cwd=self.folder,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
 
     def is_serving(self, agent: str) -> bool:
         """Whether this life of the agent has come so far as to look for jobs."""
@@ -277,7 +298,8 @@ class FastLab:
     def _settings(self) -> Path:
         path = self.folder / "agent.toml"
         path.write_text(
-            f"poll_seconds = {POLL_SECONDS}\nmin_free_gb = 0\n[orthanc]\nread_timeout = 2.0\n"
+            f"poll_seconds = {POLL_SECONDS}\nmin_free_gb = 0\n"
+            f"drain_minutes = {self.drain_minutes}\n[orthanc]\nread_timeout = 2.0\n"
         )
         return path
 

@@ -39,6 +39,9 @@ PADDING = 8192
 STEPS, STEP_S = 5, 0.02
 """So many progress lines, and the seconds between them: a kill can land among them."""
 
+WORK_VARIABLE = "SEGRELAY_TEST_WORK_S"
+"""Seconds that a job takes, where it must not be over in a moment."""
+
 _SHARED = ("PatientID", "PatientName", "StudyInstanceUID", "FrameOfReferenceUID")
 _MEASURED = (SegmentMeasurement(number=1, label="Tumor", voxels=SIDE, volume_ml=0.5),)
 
@@ -56,9 +59,10 @@ class FastWorker:
     def segment(
         self, request: SegmentRequest, progress: Callable[[str, float], None]
     ) -> SegmentReply:
+        pause = float(os.environ.get(WORK_VARIABLE, STEPS * STEP_S)) / STEPS
         for step in range(STEPS):
             progress("infer", step / STEPS)
-            time.sleep(STEP_S)
+            time.sleep(pause)
         _check_whole(request)
         source = next(iter(request.series.values())).files[0]
         data = make_seg(source, request.job_key)
@@ -88,6 +92,12 @@ class FastWorker:
             frames=1,
             measurements=_MEASURED,
         )
+
+    def make_ready(self) -> None:
+        """Nothing runs between calls."""
+
+    def release(self) -> None:
+        """Nothing runs between calls."""
 
     def kill(self) -> None:
         """Nothing runs between calls."""

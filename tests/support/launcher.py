@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict
 
 from common import gcs_bucket
 from lab_side import cli
+from tests.support.fast_worker import WORK_VARIABLE
 from tests.support.full_disk import WORKER_VARIABLE, FailingDisk, FullDisk
 
 LEASE = timedelta(seconds=4)
@@ -87,6 +88,8 @@ class Launch(BaseModel):
     """The disk is full at some write of each job that it claims."""
     worker_full_disk: FullDisk | None = None
     """The same for its worker, for each job that is given to it."""
+    work_s: float | None = None
+    """How long a job takes the worker, seconds."""
 
 
 def shorten(replace: Callable[[str, Any], None]) -> None:
@@ -116,6 +119,8 @@ def main() -> None:
         _after("common.queue.claims.ClaimDesk.claim", lambda claim: _begin(disk, claim))
     if launch.worker_full_disk is not None:
         os.environ[WORKER_VARIABLE] = launch.worker_full_disk.model_dump_json()
+    if launch.work_s is not None:
+        os.environ[WORK_VARIABLE] = str(launch.work_s)
     if launch.job:
         death = _Death(launch)
         death.watch_steps()

@@ -44,6 +44,9 @@ LINE = "wan30"
 PHANTOM = 5
 """Its seed."""
 
+ONE_THREAD = {"OMP_NUM_THREADS": "1", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": "1"}
+"""Of torch and of SimpleITK."""
+
 LIMIT_S = 900.0
 """For the whole run: an agent that hangs must not hang the bench."""
 
@@ -152,7 +155,14 @@ def sustained(scene: Scene) -> Document:
             "SEGRELAY_ORTHANC_USER": way.server["user"],
             "SEGRELAY_ORTHANC_PASSWORD": way.server["password"],
         }
-        return measure(study, folder, server, jobs=scene.plan.jobs, alone=scene.plan.jobs_alone)
+        plan = {"jobs": scene.plan.jobs, "alone": scene.plan.jobs_alone}
+        one = measure(study, folder / "one-thread", server | ONE_THREAD, **plan)
+        every = measure(study, folder / "all-threads", server, **plan)
+    return {
+        "sustained_vs_slowest_stage": one["vs_slowest_stage"],
+        "sustained": one,
+        "sustained_all_threads": every,
+    }
 
 
 def store_phantom(orthanc: OrthancServer, folder: Path) -> Stored:
@@ -183,6 +193,7 @@ def measure(
     SustainedError
         The agent ended, hung, or failed a job.
     """
+    folder.mkdir()
     queue = folder / "queue"
     settings = {
         **environment,
@@ -224,17 +235,15 @@ def figures(
     middle = (memory[0][0] + memory[-1][0]) / 2
     halves = [[m for m in memory if m[0] <= middle], [m for m in memory if m[0] > middle]]
     return {
-        "sustained_vs_slowest_stage": round(stages_alone[slowest] / period, 3),
-        "sustained": {
-            "jobs": len(together),
-            "stages_alone_s": stages_alone,
-            "stages_together_s": median_stages([result for _, result in together.values()]),
-            "slowest_stage": slowest,
-            "period_s": round(period, 3),
-            "one_after_the_other_s": round(sum(stages_alone.values()), 3),
-            "agent_peak_mib": [round(max(m[1] for m in half), 1) for half in halves],
-            "worker_peak_mib": [round(max(m[2] for m in half), 1) for half in halves],
-        },
+        "vs_slowest_stage": round(stages_alone[slowest] / period, 3),
+        "jobs": len(together),
+        "stages_alone_s": stages_alone,
+        "stages_together_s": median_stages([result for _, result in together.values()]),
+        "slowest_stage": slowest,
+        "period_s": round(period, 3),
+        "one_after_the_other_s": round(sum(stages_alone.values()), 3),
+        "agent_peak_mib": [round(max(m[1] for m in half), 1) for half in halves],
+        "worker_peak_mib": [round(max(m[2] for m in half), 1) for half in halves],
     }
 
 

@@ -25,6 +25,8 @@ CONTENDERS = {
 
 STUDIES = {"downloads": "noisy images", "black_background": "black background"}
 
+SUSTAINED = {"sustained": "one worker thread", "sustained_all_threads": "all worker threads"}
+
 
 def print_report(report: Mapping[str, Any]) -> None:
     """Print every phase that ran."""
@@ -36,8 +38,9 @@ def print_report(report: Mapping[str, Any]) -> None:
             console.print(_download_table(f"{title}, {_line(report, name)}", line))
     if "upload" in report:
         console.print(_upload_table(report))
-    if "sustained" in report:
-        console.print(_sustained_table(report["sustained"]))
+    for phase, threads in SUSTAINED.items():
+        if phase in report:
+            console.print(_sustained_table(report[phase], threads))
     if "line_alone" in report:
         console.print(_line_table(report))
     if "folder_alone" in report:
@@ -90,8 +93,11 @@ def _upload_table(report: Mapping[str, Any]) -> Table:
     return table
 
 
-def _sustained_table(run: Mapping[str, Any]) -> Table:
-    title = f"{run['jobs']} jobs at once, a result every {run['period_s']:.2f} s"
+def _sustained_table(run: Mapping[str, Any], threads: str) -> Table:
+    title = (
+        f"{run['jobs']} jobs at once, {threads}: a result every {run['period_s']:.2f} s, "
+        f"{run['vs_slowest_stage']:.2f} of what the slowest stage alone allows"
+    )
     table = make_table(title, "alone, s", "together, s")
     for name, seconds in run["stages_alone_s"].items():
         label = f"{name} (slowest)" if name == run["slowest_stage"] else name

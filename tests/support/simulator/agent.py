@@ -23,7 +23,7 @@ from lab_side.agent.case import Case
 from lab_side.agent.deliver import Courier
 from lab_side.agent.folders import WorkFolders
 from lab_side.agent.outbox import Draft, Outbox, OutboxEntry
-from lab_side.agent.pipeline import Pipeline
+from lab_side.agent.pipeline import Halt, Pipeline
 from tests.support.simulator.bucket import StagedBucket
 from tests.support.simulator.clock import Clock, MachineClock
 from tests.support.simulator.orthanc import MemoryOrthanc
@@ -259,7 +259,7 @@ class AgentProcess:
     def _end(self) -> None:
         """Drain unless the lease is lost; stop the stages; say goodbye."""
         self._board.set_state("draining")
-        self._pipeline.drain()
+        self._pipeline.halt(Halt.STOPPED)
         while not (self._lost or self._pipeline.is_drained()):
             self._world.stage.pause()
         self._pipeline.cancel()
@@ -400,6 +400,6 @@ class StagedPipeline(Pipeline):
     def _fetch(self, case: Case) -> None:
         self._board.post(case.job_id, case.attempt, "fetch")
         self._world.orthanc.check()
-        if self._draining.is_set():
+        if self._halted.is_set():
             raise TransientError("The agent is stopping.", code="stopping")
         self._board.post(case.job_id, case.attempt, "ready")

@@ -160,7 +160,11 @@ def test_a_directory_is_checked_without_any_other_setting(
     assert cli.run(["doctor", "--conformance", "--json"]) == cli.EXIT_OK
     answer = json.loads(capsys.readouterr().out)
     found = {item["check"]: item for item in answer["findings"]}
-    assert list(found) == ["emulator variable", "queue reached", "self-test", "conformance"]
+    assert found.pop("configuration")["verdict"] == "NOT KNOWN", "no agent is configured here"
+    steps = [check for check in found if check.startswith("right to ")]
+    others = ["emulator variable", "queue reached", "clock of the queue", "self-test"]
+    assert sorted(found) == sorted([*others, *steps, "conformance"])
+    assert len(steps) == 10
     assert {item["verdict"] for item in found.values()} == {"OK"}
     assert "does not apply" in found["conformance"]["detail"]
     assert LocalBucket(tmp_path).list("") == []

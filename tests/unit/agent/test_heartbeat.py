@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from common.errors import StoreUnavailableError
 from common.local_bucket import LocalBucket
 from common.queue import Lease
 from common.queue.lease import BEAT_EVERY, LEASE
+from common.queue.view import read_beat
 from lab_side.agent import heartbeat
 from lab_side.agent.board import Board
 from lab_side.agent.heartbeat import RETRY_AFTER, Heartbeat
@@ -61,6 +63,75 @@ def test_progress_that_never_gets_through_costs_no_beat(
         assert bucket.refused > 0
     finally:
         beating.stop()
+
+
+class Hangs(LocalBucket):
+    """A beat that never comes back, until it is let go."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.is_called, self.let_go = threading.Event(), threading.Event()
+
+    def beat(self, *arguments: object, **options: object) -> ObjectInfo:
+        self.is_called.set()
+        self.let_go.wait(DEADLINE)
+        raise StoreUnavailableError("It hung.")
+
+
+def test_beats_that_fail_are_well_and_a_beat_that_hangs_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the watchdog of the service goes by."""
+    monkeypatch.setattr(heartbeat, "BEAT_EVERY", 0.01)
+    monkeypatch.setattr(heartbeat, "PROGRESS_EVERY", 0.01)
+    monkeypatch.setattr(heartbeat, "RETRY_AFTER", 0.01)
+    monkeypatch.setattr(heartbeat, "LONGEST_TURN", 2.0)
+    bucket = Hangs(tmp_path)
+    _, beating = start_beating(bucket)
+    try:
+        assert bucket.is_called.wait(DEADLINE)
+        wait_until(lambda: not beating.is_well(), "the hang is noticed")
+        bucket.let_go.set()
+        wait_until(beating.is_well, "failures are no hang")
+    finally:
+        bucket.let_go.set()
+        beating.stop()
+    assert not beating.is_well()
+
+
+def start_beating(bucket: LocalBucket) -> tuple[Board, Heartbeat]:
+    board = Board(identity=make_identity(), version="1", profiles=("demo",))
+    lease = Lease(bucket, "lab-1", board.identity, is_dead=lambda _: False)
+    lease.take(board.beat())
+    beating = Heartbeat(bucket, lease, board, on_lost=threading.Event().set)
+    beating.start()
+    return board, beating
+
+
+def wait_until(what: Callable[[], bool], why: str) -> None:
+    limit = time.monotonic() + DEADLINE
+    while not what():
+        assert time.monotonic() < limit, why
+        time.sleep(0.01)
+
+
+def test_a_new_state_is_told_before_a_beat_is_due(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(heartbeat, "PROGRESS_EVERY", 0.01)
+    bucket = LocalBucket(tmp_path)
+    board, beating = start_beating(bucket)
+    try:
+        board.set_state("paused", "Kim trains")
+        beating.hurry_if_new()
+        wait_until(lambda: told_state(bucket) == "paused", "the pause is told")
+    finally:
+        beating.stop()
+
+
+def told_state(bucket: LocalBucket) -> str:
+    seen = read_beat(bucket, "lab-1")
+    return "" if seen is None else seen.beat.state
 
 
 def test_one_hung_call_fits_into_the_lease() -> None:

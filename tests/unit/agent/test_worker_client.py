@@ -111,6 +111,32 @@ def test_models_are_loaded_again_after_a_death(stand_in: StandIn, tmp_path: Path
     worker.close()
 
 
+def test_a_released_worker_gives_all_back_and_is_made_ready_again(
+    stand_in: StandIn, tmp_path: Path
+) -> None:
+    """The second time the GPU is still full: no worker that lacks a model is left."""
+    worker = stand_in(
+        f"first = not os.path.exists({str(tmp_path / 'full')!r})\n"
+        "say(id=n, event='done', value={'profile': 'p', 'model_sha256': '0' * 64,"
+        " 'device': 'cpu', 'seconds': 0.1}) if first else say(id=n, event='error',"
+        " kind='AttemptFailedError', code='out-of-memory', message='full', remedy='')"
+    )
+    worker.load(LoadRequest(folder=tmp_path, weights=None, sha256=None, device="cpu"))
+    assert worker.pid is not None
+    worker.release()
+    assert worker.pid is None
+    (tmp_path / "full").touch()
+    for _ in range(2):
+        with pytest.raises(AttemptFailedError) as caught:
+            worker.make_ready()
+        assert caught.value.code == "out-of-memory"
+        assert worker.pid is None
+    (tmp_path / "full").unlink()
+    worker.make_ready()
+    assert worker.pid is not None
+    worker.close()
+
+
 def test_the_worker_does_not_get_the_password(
     stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:

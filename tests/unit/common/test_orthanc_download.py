@@ -92,6 +92,23 @@ def test_each_series_is_looked_at_before_its_first_file_and_after_its_last(tmp_p
     assert reports == [*((done, 7) for done in range(1, 8)), (7, 7)]
 
 
+def test_files_that_somebody_else_puts_there_leave_no_series_unchecked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = FakeOrthanc.with_series(6, transfer="archive", connections=1)
+    (first, data), *_ = fake.files.items()
+
+    def put_first_there(archive: bytes) -> bytes:
+        (tmp_path / f"{first.orthanc_id}.dcm").write_bytes(data)
+        return rewritten(archive, lambda members: [one for one in members if one != data])
+
+    monkeypatch.setattr(fake, "bend_archive", put_first_there)
+    with pytest.raises(TransientError) as caught:
+        fetch(fake, tmp_path)
+    assert caught.value.code == "series-changing"
+    assert [series for series, _ in fake.looks] == [fake.series_id]
+
+
 def test_archives_are_bounded_in_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("common.orthanc.crew.MOST_ARCHIVE_BYTES", 10_000)
     monkeypatch.setattr("common.orthanc.archive.BUFFER_BYTES", 5_000)

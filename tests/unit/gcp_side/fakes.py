@@ -222,6 +222,7 @@ class FakeAgent:
         self,
         *,
         state: str = "listening",
+        reason: str = "",
         claim: Claim | None = None,
         profiles: tuple[str, ...] = (),
         offers: tuple[Offer, ...] = (),
@@ -233,6 +234,7 @@ class FakeAgent:
         beat = Beat(
             identity=_IDENTITY,
             state=state,
+            reason=reason,
             version="1",
             jobs=jobs,
             profiles=profiles or tuple(offer.name for offer in offers),

@@ -253,6 +253,11 @@ class TestLab:
         }
         assert answer["online"] == 1
 
+    def test_a_paused_agent_says_why(self, client: APIClient, agent: FakeAgent) -> None:
+        agent.beat(state="paused", reason="Kim trains")
+        (shown,) = get(client, "agents/")["agents"]
+        assert (shown["online"], shown["state"], shown["reason"]) == (True, "paused", "Kim trains")
+
     def test_silence_by_the_stores_clock_is_absence(
         self, client: APIClient, agent: FakeAgent, monkeypatch: pytest.MonkeyPatch
     ) -> None:

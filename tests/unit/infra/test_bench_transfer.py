@@ -24,7 +24,7 @@ from infra.benches.moving.runs import download, side_by_side, upload
 from infra.benches.moving.scene import LINES, Plan, Scene, Way
 from infra.benches.moving.seg import SEGMENTS, write_seg
 from infra.benches.moving.study import SERIES, StoredStudy, SyntheticStudy
-from infra.benches.moving.table import CONTENDERS
+from infra.benches.moving.table import CONTENDERS, SUSTAINED
 from infra.benches.moving.upload import KINDS as UPLOAD_KINDS
 from infra.benches.report import as_expected
 from infra.debian import repository_root
@@ -194,10 +194,11 @@ def test_a_tiny_run_has_every_figure(report: dict[str, Any]) -> None:
     assert report["folder_alone"]["files"] == 12
     assert report["folder_alone"]["files_s"] > 0
     assert report["machine"]["cores"] > 0
-    run = report["sustained"]
-    assert set(run["stages_alone_s"]) == set(run["stages_together_s"])
-    assert run["slowest_stage"] in run["stages_alone_s"]
-    assert min(run["agent_peak_mib"] + run["worker_peak_mib"]) > 0
+    for phase in SUSTAINED:
+        run = report[phase]
+        assert set(run["stages_alone_s"]) == set(run["stages_together_s"])
+        assert run["slowest_stage"] in run["stages_alone_s"]
+        assert min(run["agent_peak_mib"] + run["worker_peak_mib"]) > 0
 
 
 def test_no_line_is_faster_than_its_limit(report: dict[str, Any]) -> None:
@@ -223,6 +224,8 @@ def test_json_is_one_object_and_the_table_names_everybody(
     text = capsys.readouterr().out
     for figure in transfer.EXPECTED:
         assert figure in text
+    for threads in SUSTAINED.values():
+        assert threads in " ".join(text.split())
     for kind in ("naive", "session", *BLACK_KINDS, *UPLOAD_KINDS):
         assert CONTENDERS[kind] in text
     assert set(CONTENDERS) == {"naive", "session", *PEERS, *BLACK_KINDS, *UPLOAD_KINDS}

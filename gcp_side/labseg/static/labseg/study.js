@@ -179,6 +179,10 @@ function sentence(state, agents) {
   if (agents && !agents.online) {
     return agents.last_seen ? fill(gettext("waiting: no agent online since %(time)s"), { time: clock(agents.last_seen) }) : gettext("waiting: no agent has ever been online");
   }
+  const living = agents?.agents.filter((agent) => agent.online) ?? [];
+  if (living.length && living.every((agent) => agent.state === "paused")) {
+    return fill(gettext("waiting: the lab has paused (%(reason)s)"), { reason: living[0].reason || living[0].name });
+  }
   if (agents) return fill(ngettext("waiting: %(count)s agent online", "waiting: %(count)s agents online", agents.online), { count: agents.online });
   if (state.state !== "claimed") return gettext("waiting");
   const stage = STEPS().find((one) => one[2].includes(state.stage))?.[0] ?? "";

@@ -1,0 +1,154 @@
+"""The configuration file that ``lab-agent setup`` writes: commented, without secrets."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from common.durable import write_durably
+from common.errors import FixConfigurationError
+
+TEMPLATE = """\
+# The agent's settings. No secret belongs here: password, token and keys lie elsewhere, see below.
+# Environment variables overrule this file; the README lists all settings.
+
+# The queue: gs://bucket/prefix, or file:///directory.
+bucket = {bucket}
+
+# This agent's name in the queue. Two agents that run at the same time need two names.
+agent_id = {agent_id}
+
+# Downloads, and the SEGs that wait for Orthanc. On a local disk, with some gigabytes free.
+work_dir = {work_dir}
+
+# auto takes the first GPU, else the CPU; cuda:1 the second GPU.
+device = {device}
+
+# No job is claimed with less free disk under work_dir.
+min_free_gb = 2
+
+# A stop waits so long for the job in hand, then hands it back.
+drain_minutes = 10
+{optional}
+[orthanc]
+url = {url}
+{orthanc}
+[[models]]
+profile = {profile}
+{model}"""
+
+PROFILES_DIR = """
+# The lab's own profiles.
+profiles_dir = {}
+"""
+CREDENTIALS_DIR = """
+# One file for each secret, which no other account may read.
+credentials_dir = {}
+"""
+USER = """\
+# Its password is in {}.
+user = {}
+"""
+CA_FILE = """\
+# What is trusted instead of the public authorities.
+ca_file = {}
+"""
+WEIGHTS = """\
+# The lab's own weights; the agent refuses a file with another SHA-256.
+weights = {}
+sha256 = {}
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answers:
+    """What a person has said of this computer; empty where it is not needed."""
+
+    bucket: str
+    agent_id: str
+    work_dir: Path
+    device: str
+    url: str
+    user: str
+    ca_file: Path | None
+    profile: str
+    profiles_dir: Path | None
+    weights: Path | None
+    sha256: str
+    credentials_dir: Path | None
+    """Where the secrets' files lie; None where a keyring keeps them, or there are none."""
+
+
+def as_toml(answers: Answers) -> str:
+    """The file's text."""
+    place = "the keyring of this account"
+    optional = orthanc = model = ""
+    if answers.profiles_dir is not None:
+        optional += PROFILES_DIR.format(_text(answers.profiles_dir))
+    if answers.credentials_dir is not None:
+        place = "credentials_dir"
+        optional += CREDENTIALS_DIR.format(_text(answers.credentials_dir))
+    if answers.user:
+        orthanc += USER.format(place, _text(answers.user))
+    if answers.ca_file is not None:
+        orthanc += CA_FILE.format(_text(answers.ca_file))
+    if answers.weights is not None:
+        model = WEIGHTS.format(_text(answers.weights), _text(answers.sha256))
+    return TEMPLATE.format(
+        bucket=_text(answers.bucket),
+        agent_id=_text(answers.agent_id),
+        work_dir=_text(answers.work_dir),
+        device=_text(answers.device),
+        optional=optional,
+        url=_text(answers.url),
+        orthanc=orthanc,
+        profile=_text(answers.profile),
+        model=model,
+    )
+
+
+def check_free(path: Path) -> None:
+    """Refuse to write over a file.
+
+    Raises
+    ------
+    FixConfigurationError
+        ``setup-exists``
+    """
+    if path.exists():
+        raise FixConfigurationError(
+            f"There is a file at {path} already.",
+            code="setup-exists",
+            remedy="Change it with an editor, give another --config, or replace it with --force.",
+        )
+
+
+def write_config(path: Path, text: str) -> None:
+    """Write the file so that this account alone may read it.
+
+    Raises
+    ------
+    FixConfigurationError
+        ``setup-refused``: the system refused.
+    """
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        write_durably(path, text.encode(), private=True)
+    except OSError as error:
+        raise refused(path, error) from None
+
+
+def refused(path: Path, error: OSError) -> FixConfigurationError:
+    """What the system said when a file was to be written."""
+    return FixConfigurationError(
+        f"{path} cannot be written ({error.strerror or type(error).__name__}).",
+        code="setup-refused",
+        remedy="Give a --config in a folder of this account, or run it as the account that will "
+        "run the agent.",
+    )
+
+
+def _text(value: str | Path) -> str:
+    """A TOML string; its escapes are those of JSON."""
+    return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")

@@ -1,0 +1,196 @@
+"""This computer: its disk, the models' files, the GPU, and whether the agent runs."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Iterator
+
+from common.bucket import Bucket
+from common.durable import disk_errors, write_durably
+from common.errors import SegRelayError
+from common.profiles import Profile
+from lab_side.agent.folders import GIGABYTE
+from lab_side.agent.models import load_request
+from lab_side.agent.status import Life, look_at_disk, look_for_beat
+from lab_side.config import AgentConfig, ModelConfig
+from lab_side.doctor.finding import Finding, Verdict, failed
+from lab_side.model_files import sha256_of
+from lab_side.service.unit import NAME
+from lab_side.worker.client import WorkerProcess
+
+_PROBE_FILE = ".doctor"
+
+_DOES = {
+    Life.RUNNING: "runs",
+    Life.STOPPED: "is stopped",
+    Life.DEAD: "does not run: its process has ended without a word",
+    Life.SILENT: "is silent for longer than its lease: it hangs, or its computer does not run",
+}
+
+
+def examine_computer(config: AgentConfig, *, quick: bool = False) -> Iterator[Finding]:
+    """Every check of the computer; ``quick`` leaves out the run of the networks."""
+    yield check_disk(config)
+    are_there = True
+    for model in config.models:
+        finding = check_model(config, model)
+        are_there &= finding.verdict is not Verdict.FAILED
+        yield finding
+    if are_there and not quick:
+        yield from run_models(config)
+
+
+def check_disk(config: AgentConfig) -> Finding:
+    """Whether the work folder takes a file, and has room for jobs."""
+    check = "disk"
+    probe = config.home / _PROBE_FILE
+    try:
+        with disk_errors("The work folder takes no file"):
+            config.home.mkdir(parents=True, exist_ok=True)
+            try:
+                write_durably(probe, b"doctor")
+            finally:
+                with contextlib.suppress(OSError):
+                    probe.unlink()
+        disk = look_at_disk(config.home, round(config.min_free_gb * GIGABYTE))
+    except SegRelayError as error:
+        return failed(check, error)
+    free, needed = disk.free_bytes / GIGABYTE, disk.watermark_bytes / GIGABYTE
+    if disk.is_low:
+        return Finding(
+            check=check,
+            verdict=Verdict.FAILED,
+            detail=f"{free:.1f} GB free under {config.work_dir}: no job is claimed below "
+            f"{needed:.1f} GB",
+            remedy="Free space on this disk, or put work_dir on another one.",
+            code="disk-low",
+        )
+    return Finding(
+        check=check, verdict=Verdict.OK, detail=f"{free:.1f} GB free under {config.work_dir}"
+    )
+
+
+def check_model(config: AgentConfig, model: ModelConfig) -> Finding:
+    """Whether the weights are there and are those that were meant."""
+    check = f"model {model.profile}"
+    try:
+        (profile,) = config.model_copy(update={"models": (model,)}).load_profiles().values()
+        return _check_weights(check, config, model, profile)
+    except SegRelayError as error:
+        return failed(check, error)
+
+
+def run_models(config: AgentConfig) -> Iterator[Finding]:
+    """A real forward pass of every network, in the worker process."""
+    worker = WorkerProcess(hang_seconds=config.hang_minutes * 60)
+    try:
+        for model in config.models:
+            yield _run(config, worker, model)
+    finally:
+        worker.close()
+
+
+def check_agent(bucket: Bucket, config: AgentConfig) -> Finding:
+    """Whether the agent runs, as its heartbeat tells."""
+    from lab_side.agent.identity import is_dead
+
+    check = "agent"
+    try:
+        beat = look_for_beat(bucket, config.agent_id, is_dead=is_dead)
+    except SegRelayError as error:
+        return failed(check, error)
+    if beat is None:
+        return Finding(check=check, verdict=Verdict.OK, detail=f"{config.agent_id} has never run")
+    doing = f": {beat.state}" if beat.life is Life.RUNNING else ""
+    why = f" ({beat.reason})" if doing and beat.reason else ""
+    detail = f"{config.agent_id} {_DOES[beat.life]}{doing}{why}"
+    if beat.life is Life.RUNNING and beat.state == "paused":
+        return Finding(
+            check=check, verdict=Verdict.WARNING, detail=detail, remedy="lab-agent resume"
+        )
+    if beat.life in (Life.DEAD, Life.SILENT):
+        return Finding(
+            check=check,
+            verdict=Verdict.WARNING,
+            detail=detail,
+            remedy="Start it, or restart it: lab-agent run. Its log says why it ended.",
+        )
+    return Finding(check=check, verdict=Verdict.OK, detail=detail)
+
+
+def check_service() -> Finding:
+    """Whether the agent is a service here, and how that is."""
+    from lab_side.service import systemd
+
+    check = "service"
+    if not systemd.is_installed():
+        return Finding(check=check, verdict=Verdict.OK, detail="none is installed")
+    state = systemd.state()
+    if state in ("active", "activating", "inactive"):
+        return Finding(check=check, verdict=Verdict.OK, detail=f"installed, {state}")
+    return Finding(
+        check=check,
+        verdict=Verdict.WARNING,
+        detail=f"installed, {state or 'in an unknown state'}",
+        remedy=f"Its log says why: journalctl -u {NAME} -n 50; then lab-agent service start",
+        code="service-failed",
+    )
+
+
+def _check_weights(
+    check: str, config: AgentConfig, model: ModelConfig, profile: Profile
+) -> Finding:
+    path, expected = model.weights, model.sha256
+    if path is None:
+        file, expected = profile.weights.file, profile.weights.sha256
+        if file is None:
+            return Finding(
+                check=check,
+                verdict=Verdict.FAILED,
+                detail="the profile comes without weights, and none are configured",
+                remedy="Set weights, and sha256, for this profile under [[models]].",
+                code="weights-missing",
+            )
+        path = config.profile_folder(model.profile) / file
+    found = sha256_of(path)
+    if expected is None:
+        return Finding(
+            check=check,
+            verdict=Verdict.WARNING,
+            detail=f"{path} may be any file: no SHA-256 is configured",
+            remedy=f'Write down what you mean: sha256 = "{found}"',
+        )
+    if found != expected:
+        return Finding(
+            check=check,
+            verdict=Verdict.FAILED,
+            detail=f"{path} has SHA-256 {found}, not the expected {expected}",
+            remedy="Copy the right file again, or write the new SHA-256 where it is configured.",
+            code="weights-sha256",
+        )
+    return Finding(check=check, verdict=Verdict.OK, detail=f"{path}, SHA-256 {found[:12]}…")
+
+
+def _run(config: AgentConfig, worker: WorkerProcess, model: ModelConfig) -> Finding:
+    check = f"run of {model.profile}"
+    began = time.monotonic()
+    try:
+        reply = worker.load(load_request(config, model))
+    except SegRelayError as error:
+        return failed(check, error)
+    seconds = time.monotonic() - began
+    detail = (
+        f"loaded and run once on {reply.device} in {reply.seconds:.1f} s, "
+        f"{seconds:.1f} s with the start of the worker"
+    )
+    if reply.device == "cpu" and config.device == "auto":
+        return Finding(
+            check=check,
+            verdict=Verdict.WARNING,
+            detail=f"{detail}: no GPU is seen",
+            remedy="Install the GPU's driver and a torch build for it (nvidia-smi must list it), "
+            'or set device = "cpu" if this is meant.',
+            code="device",
+        )
+    return Finding(check=check, verdict=Verdict.OK, detail=detail)

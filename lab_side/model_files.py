@@ -1,0 +1,32 @@
+"""The files of the models, without loading them."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from common.errors import FixConfigurationError
+
+_CHUNK = 1 << 20
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a weights file, in hexadecimal.
+
+    Raises
+    ------
+    FixConfigurationError
+        ``weights-missing``
+    """
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while chunk := file.read(_CHUNK):
+                digest.update(chunk)
+    except OSError as error:
+        raise FixConfigurationError(
+            f"The weights file {path} cannot be read ({error.strerror or type(error).__name__}).",
+            code="weights-missing",
+            remedy="Put the weights there, or correct the path.",
+        ) from None
+    return digest.hexdigest()

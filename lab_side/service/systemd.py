@@ -1,0 +1,198 @@
+"""Installing the agent as a service of systemd, and asking after it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from common.errors import FixConfigurationError, TransientError
+from lab_side.config import AgentConfig
+from lab_side.secrets import EVERY_SECRET
+from lab_side.service.unit import NAME, Unit
+
+UNIT_FOLDER = Path("/etc/systemd/system")
+
+GOOGLE_KEY = "gcs-key.json"
+"""The credential with the key of the service account."""
+
+_GOOGLE_VARIABLE = "GOOGLE_APPLICATION_CREDENTIALS"
+_CALL_SECONDS = 60
+
+
+def make_unit(config: AgentConfig, path: Path, user: str, environment: Mapping[str, str]) -> Unit:
+    """The unit for these settings, whose file is at ``path``."""
+    credentials = _secret_files(config)
+    google = environment.get(_GOOGLE_VARIABLE, "") if config.bucket.startswith("gs:") else ""
+    if google:
+        credentials[GOOGLE_KEY] = Path(google).absolute()
+    return Unit(
+        command=_command(),
+        config=path,
+        user=user,
+        writable=(config.work_dir, *_queue_directory(config.bucket)),
+        readable=tuple(_readable(config)),
+        credentials=credentials,
+        google_key=GOOGLE_KEY if google else "",
+        drain_minutes=config.drain_minutes,
+    )
+
+
+def install(unit: Unit, config: AgentConfig) -> Path:
+    """Make the account and the work folder, write the unit and let it start with the computer.
+
+    Raises
+    ------
+    FixConfigurationError
+        ``service-root``, ``service-no-systemd``, ``service-refused``.
+    """
+    _find_systemctl()
+    _need_root()
+    path = UNIT_FOLDER / NAME
+    try:
+        _make_account(unit.user)
+        _give_folder(config.work_dir, unit.user)
+        path.write_text(unit.text(), encoding="utf-8")
+    except OSError as error:
+        raise _refused(f"{error.filename or path}: {error.strerror}") from None
+    call("daemon-reload")
+    call("enable", NAME)
+    return path
+
+
+def uninstall() -> bool:
+    """Stop the service, which drains it, and take the unit away; whether there was one."""
+    _find_systemctl()
+    _need_root()
+    path = UNIT_FOLDER / NAME
+    if not path.exists():
+        return False
+    # Its stop waits for the drain: no time-out of ours.
+    call("disable", "--now", NAME, seconds=None)
+    path.unlink()
+    call("daemon-reload")
+    return True
+
+
+def is_installed() -> bool:
+    """Whether there is a unit."""
+    return (UNIT_FOLDER / NAME).exists()
+
+
+def state() -> str:
+    """As ``systemctl is-active`` says: ``active``, ``inactive``, ``failed``, …; empty: unknown."""
+    if shutil.which("systemctl") is None:
+        return ""
+    done = _run(["systemctl", "is-active", NAME], _CALL_SECONDS)
+    return done.stdout.strip()
+
+
+def call(*arguments: str, seconds: float | None = _CALL_SECONDS) -> str:
+    """``systemctl``; returns what it says.
+
+    Raises
+    ------
+    FixConfigurationError
+        ``service-no-systemd``, ``service-refused``: it says no.
+    """
+    _find_systemctl()
+    done = _run(["systemctl", *arguments], seconds)
+    if done.returncode != 0:
+        why = (done.stderr or done.stdout).strip().splitlines()
+        raise _refused(why[-1] if why else f"exit code {done.returncode}")
+    return done.stdout
+
+
+def _run(command: Sequence[str], seconds: float | None) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(  # noqa: S603 (constants)
+            command, capture_output=True, text=True, timeout=seconds, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise TransientError(
+            f"{' '.join(command[:2])} did not end in {seconds:.0f} s.",
+            code="service-slow",
+            remedy=f"Look at: systemctl status {NAME}",
+        ) from None
+
+
+def _find_systemctl() -> None:
+    if shutil.which("systemctl") is None:
+        raise FixConfigurationError(
+            "There is no systemctl here: services are managed by something else than systemd.",
+            code="service-no-systemd",
+            remedy="Start lab-agent run by what this system has; lab-agent service install "
+            "--print shows what the unit of systemd says.",
+        )
+
+
+def _need_root() -> None:
+    if os.geteuid() != 0:
+        raise FixConfigurationError(
+            "Only root can install or remove a service.",
+            code="service-root",
+            remedy="Run it with sudo; --print shows the unit without installing it.",
+        )
+
+
+def _refused(why: str) -> FixConfigurationError:
+    return FixConfigurationError(
+        f"The service manager refused ({why}).",
+        code="service-refused",
+        remedy=f"Look at: systemctl status {NAME}; journalctl -u {NAME} -n 50",
+    )
+
+
+def _make_account(user: str) -> None:
+    import pwd
+
+    try:
+        pwd.getpwnam(user)
+    except KeyError:
+        done = _run(
+            ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", user],
+            _CALL_SECONDS,
+        )
+        if done.returncode != 0:
+            raise _refused(f"useradd {user}: {done.stderr.strip()}") from None
+
+
+def _give_folder(folder: Path, user: str) -> None:
+    """The agent's account owns its work folder, also what an earlier run as root left there."""
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    shutil.chown(folder, user)
+    for base, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            # Of a link itself: what it leads to is not ours to give away.
+            path = Path(base) / name
+            if not path.is_symlink():
+                shutil.chown(path, user)
+
+
+def _command() -> list[str]:
+    """``lab-agent`` as it was installed beside this Python, else the module."""
+    script = Path(sys.executable).with_name("lab-agent")
+    return [str(script)] if script.exists() else [sys.executable, "-m", "lab_side.cli"]
+
+
+def _secret_files(config: AgentConfig) -> dict[str, Path]:
+    folder = config.credentials_dir
+    if folder is None:
+        return {}
+    files = {places.credential: folder / places.credential for places in EVERY_SECRET}
+    return {name: path for name, path in files.items() if path.exists()}
+
+
+def _readable(config: AgentConfig) -> list[Path]:
+    orthanc = config.orthanc
+    paths = [config.profiles_dir, orthanc.ca_file, orthanc.client_cert, orthanc.client_key]
+    return [path for path in [*paths, *(m.weights for m in config.models)] if path is not None]
+
+
+def _queue_directory(address: str) -> list[Path]:
+    parts = urlsplit(address)
+    return [Path(unquote(parts.path))] if parts.scheme == "file" else []

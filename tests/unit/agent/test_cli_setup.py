@@ -1,0 +1,229 @@
+"""``lab-agent setup``: one file, read by one account, and no secret in it."""
+
+from __future__ import annotations
+
+import builtins
+import getpass
+import hashlib
+import io
+import os
+import stat
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import keyring
+import pytest
+from keyring.backend import KeyringBackend
+from keyring.backends import null
+
+from common.errors import FixConfigurationError
+from lab_side import cli
+from lab_side.config import VARIABLES, load_config
+from lab_side.secrets import EVERY_SECRET, FOLDER_VARIABLE
+from tests.support.command_line import Cli
+from tests.support.tiny_profile import write_tiny_profile
+
+PASSWORD = "hunter2 \" \\ # ' 비밀"
+CONFIGURATION = 78
+NO_PASSWORD = ("--bucket", "gs://bucket/q", "--orthanc-url", "https://orthanc.example.org")
+FLAGS = (*NO_PASSWORD, "--orthanc-user", "lab", "--password-stdin")
+
+
+class KeepingKeyring(KeyringBackend):
+    """A keyring for one test."""
+
+    priority = 1
+
+    def __init__(self) -> None:
+        self.kept: dict[tuple[str, str], str] = {}
+
+    def get_password(self, service: str, username: str) -> str | None:
+        return self.kept.get((service, username))
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        self.kept[service, username] = password
+
+
+@pytest.fixture(autouse=True)
+def _a_bare_computer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for variable in [*VARIABLES, "SEGRELAY_CONFIG", "SEGRELAY_PROFILES", "CREDENTIALS_DIRECTORY"]:
+        monkeypatch.delenv(variable, raising=False)
+    for places in EVERY_SECRET:
+        monkeypatch.delenv(places.variable, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("SEGRELAY_WORK_DIR", str(tmp_path / "work"))
+    before = keyring.get_keyring()
+    keyring.set_keyring(null.Keyring())  # type: ignore[no-untyped-call]
+    yield
+    keyring.set_keyring(before)
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "etc" / "agent.toml"
+
+
+@pytest.fixture
+def lab(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Cli:
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{PASSWORD}\n"))
+    return Cli(capsys)
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_without_a_keyring_the_password_is_in_a_private_file(lab: Cli, file: Path) -> None:
+    said = lab("--config", str(file), "setup", *FLAGS)
+    assert f"lab-agent --config {file} doctor" in said
+    config = load_config(file, {})
+    assert (config.bucket, config.orthanc.user) == ("gs://bucket/q", "lab")
+    assert config.orthanc.password.get_secret_value() == PASSWORD
+    secret = file.parent / "credentials" / "orthanc-password"
+    assert (mode(file), mode(secret), mode(secret.parent)) == (0o600, 0o600, 0o700)
+    assert "hunter2" not in said + file.read_text()
+    assert sorted(path.name for path in file.parent.iterdir()) == ["agent.toml", "credentials"]
+    assert file.read_text().count("#") > 5, "it is commented"
+
+
+def test_with_a_keyring_there_is_no_file_of_secrets(lab: Cli, file: Path) -> None:
+    ring = KeepingKeyring()
+    keyring.set_keyring(ring)
+    assert "in the keyring" in lab("--config", str(file), "setup", *FLAGS)
+    assert ring.kept == {("segrelay-orthanc", "lab"): PASSWORD}
+    assert load_config(file, {}).orthanc.password.get_secret_value() == PASSWORD
+    assert [path.name for path in file.parent.iterdir()] == ["agent.toml"]
+
+
+def test_a_keyring_that_keeps_nothing_is_said_where_one_was_asked_for(lab: Cli, file: Path) -> None:
+    lab("--config", str(file), "setup", *FLAGS, "--secrets", "keyring", code=CONFIGURATION)
+    assert "keyring-unusable" in lab.said.err
+    assert not file.exists()
+
+
+def test_nothing_is_written_over_without_force(lab: Cli, file: Path) -> None:
+    file.parent.mkdir()
+    file.write_text("mine")
+    lab("--config", str(file), "setup", *NO_PASSWORD, code=CONFIGURATION)
+    assert "setup-exists" in lab.said.err
+    assert file.read_text() == "mine"
+    lab("--config", str(file), "setup", *NO_PASSWORD, "--force")
+    assert load_config(file, {}).bucket == "gs://bucket/q"
+    assert mode(file) == 0o600
+
+
+def test_own_weights_are_written_with_their_sha256(lab: Cli, file: Path, tmp_path: Path) -> None:
+    odd = tmp_path / 'we"ig\\hts'
+    odd.mkdir()
+    weights = odd / "best model.pth"
+    weights.write_bytes(b"weights")
+    lab(
+        *("--config", str(file), "setup", *NO_PASSWORD),
+        *("--profile", "breast-dce-swinunetr", "--weights", str(weights)),
+    )
+    (model,) = load_config(file, {}).models
+    assert (model.profile, model.weights) == ("breast-dce-swinunetr", weights)
+    assert model.sha256 == hashlib.sha256(b"weights").hexdigest()
+
+
+def test_a_directory_own_profiles_and_an_authority(lab: Cli, file: Path, tmp_path: Path) -> None:
+    write_tiny_profile(tmp_path / "profiles", "tiny")
+    lab(
+        *("--config", str(file), "setup", "--bucket", str(tmp_path / "queue")),
+        *("--orthanc-url", "https://orthanc.example.org", "--orthanc-user", ""),
+        *("--profile", "tiny", "--profiles-dir", str(tmp_path / "profiles")),
+        *("--orthanc-ca-file", str(tmp_path / "ca.pem"), "--device", "cuda:1"),
+        *("--agent-id", "gpu-2"),
+    )
+    config = load_config(file, {})
+    assert config.bucket == (tmp_path / "queue").as_uri()
+    assert (config.agent_id, config.device) == ("gpu-2", "cuda:1")
+    assert config.orthanc.ca_file == tmp_path / "ca.pem"
+    assert list(config.load_profiles()) == ["tiny"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        (("--bucket", "s3://b/q"), "bucket-address"),
+        (("--orthanc-url", "http://orthanc.example.org"), "orthanc-plain-http"),
+        (("--orthanc-url", "https://lab:hunter2@orthanc.example.org"), "orthanc-address"),
+        (("--agent-id", "Lab_1"), "configuration"),
+        (("--device", "gpu"), "configuration"),
+        (("--profile", "nobody-has-it"), "profile-missing"),
+        (("--weights", "/nowhere/best.pth"), "weights-missing"),
+        (("--profile", "breast-dce-swinunetr"), "setup-incomplete"),
+        (("--orthanc-user", "lab"), "orthanc-password-missing"),
+    ],
+)
+def test_a_wrong_answer_is_named_and_nothing_is_written(
+    lab: Cli, file: Path, changes: tuple[str, str], code: str
+) -> None:
+    lab("--config", str(file), "setup", *NO_PASSWORD, *changes, code=CONFIGURATION)
+    assert f"[{code}]" in lab.said.err
+    assert "remedy:" in lab.said.err
+    assert "hunter2" not in lab.said.err
+    assert not file.parent.exists()
+
+
+def test_what_is_not_given_is_asked_for_on_a_terminal(
+    lab: Cli, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answers = iter([str(tmp_path / "queue"), "https://orthanc.example.org", "lab", "", ""])
+    asked: list[str] = []
+
+    def answer(question: str) -> str:
+        asked.append(question)
+        return next(answers)
+
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
+    monkeypatch.setattr(builtins, "input", answer)
+    monkeypatch.setattr(getpass, "getpass", lambda _prompt: PASSWORD)
+    lab("--config", str(file), "setup")
+    assert len(asked) == 5
+    config = load_config(file, {})
+    assert (config.orthanc.user, config.models[0].profile) == ("lab", "demo")
+    assert config.work_dir == tmp_path / "work"
+    assert config.orthanc.password.get_secret_value() == PASSWORD
+
+
+def test_a_terminal_that_closes_is_no_defect(
+    lab: Cli, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def close(_question: str) -> str:
+        raise EOFError
+
+    monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
+    monkeypatch.setattr(builtins, "input", close)
+    lab("--config", str(file), "setup", code=CONFIGURATION)
+    assert "setup-incomplete" in lab.said.err
+
+
+def test_a_secret_that_others_may_read_is_refused(lab: Cli, file: Path) -> None:
+    lab("--config", str(file), "setup", *FLAGS)
+    secret = file.parent / "credentials" / "orthanc-password"
+    secret.chmod(0o640)
+    with pytest.raises(FixConfigurationError) as caught:
+        load_config(file, {})
+    assert caught.value.code == "secret-file-open"
+    assert f"chmod 600 {secret}" in caught.value.remedy
+    assert "hunter2" not in str(caught.value)
+    # The environment's place comes first: systemd has its own guard.
+    elsewhere = {FOLDER_VARIABLE: str(file.parent), "SEGRELAY_ORTHANC_PASSWORD": "other"}
+    assert load_config(file, elsewhere).orthanc.password.get_secret_value() == "other"
+
+
+def test_the_help_asks_for_no_secret_as_an_option(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.run(["setup", "--help"])
+    said = capsys.readouterr().out
+    assert "--password-stdin" in said
+    assert "--password " not in said
+
+
+def test_a_folder_that_refuses_is_said(lab: Cli, tmp_path: Path) -> None:
+    (tmp_path / "etc").write_text("no folder")
+    lab("--config", str(tmp_path / "etc" / "x.toml"), "setup", *NO_PASSWORD, code=CONFIGURATION)
+    assert "setup-refused" in lab.said.err
+    assert os.linesep in lab.said.err
