@@ -58,6 +58,8 @@ class Demo:
 
     study: Study
     profile: Profile
+    weights: str
+    """What they are, in words."""
     client: OrthancClient
     servers: DemoServers
     out: Path
@@ -87,6 +89,7 @@ class Demo:
         others = [file for s in inputs.values() if s.files is not reference for file in s.files]
         return Evidence(
             title=self.study.title,
+            weights=self.weights,
             inputs={role: _in_words(item) for role, item in chosen.items()},
             preparation_seconds=self.watch.seconds,
             job_seconds=job_seconds,

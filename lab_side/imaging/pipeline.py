@@ -5,7 +5,8 @@
 =============  ==========================================================================
 ``read``       files of each series → volume with affine; checked alone and together
 ``register``   by profile: other series moved onto the reference series
-``preprocess`` each series, straight from its own grid, onto the network's grid; normalised
+``preprocess`` each series, straight from its own grid, onto the network's grid; its role
+               checked; normalised
 ``infer``      sliding window → probabilities
 ``restore``    probabilities onto the reference series' grid; threshold; components
 ``seg``        DICOM SEG on disk, measurements
@@ -35,6 +36,7 @@ from lab_side.imaging.postprocess import Mask, clean_mask
 from lab_side.imaging.registration import place_together
 from lab_side.imaging.rehearsal import rehearse_seg
 from lab_side.imaging.remarks import input_warnings, registration_warnings
+from lab_side.imaging.roles import check_roles
 from lab_side.imaging.seg import SegOrigin, build_seg
 from lab_side.imaging.series import SeriesVolume, read_series
 from lab_side.imaging.store import write_dataset
@@ -128,7 +130,12 @@ def segment_case(case: CaseInput, model: LoadedModel, progress: Progress) -> Cas
         inputs = [volumes[role] for role in profile.roles]
         rehearse_seg(reference, inputs, origin)
     placed, registrations = _register(volumes, profile, stages)
-    masks = _masks(placed, model, stages, case.windows_at_once)
+    with stages.stage("preprocess"):
+        grid = _grid(placed, profile)
+        sampled = sample(placed, profile, grid)
+        doubts = check_roles(volumes, sampled, profile)
+        channels = _normalised(sampled, profile)
+    masks = _masks(channels, grid, grid_of(reference), model, stages, case.windows_at_once)
     with stages.stage("seg"):
         seg = build_seg(masks, reference, inputs, origin)
         stored = write_dataset(seg, case.output)
@@ -144,6 +151,7 @@ def segment_case(case: CaseInput, model: LoadedModel, progress: Progress) -> Cas
         warnings=(
             *input_warnings(placed, profile),
             *registration_warnings(registrations, profile.reference_role),
+            *doubts,
         ),
         registrations=registrations,
         stage_seconds=dict(stages.seconds),
@@ -171,7 +179,12 @@ def predict(
     -------
     One mask per segment: uint8 [slices, rows, columns] on the reference role's grid.
     """
-    return _masks(volumes, model, _Stages(progress), windows_at_once)
+    profile, stages = model.profile, _Stages(progress)
+    with stages.stage("preprocess"):
+        grid = _grid(volumes, profile)
+        channels = network_input(volumes, profile, grid)
+    reference = grid_of(volumes[profile.reference_role])
+    return _masks(channels, grid, reference, model, stages, windows_at_once)
 
 
 def package_versions() -> dict[str, str]:
@@ -216,36 +229,54 @@ def _register(
         return place_together(volumes, profile.reference_role)
 
 
-def _masks(
-    volumes: Mapping[str, VolumeLike], model: LoadedModel, stages: _Stages, windows_at_once: int
-) -> list[Mask]:
-    profile = model.profile
+def _grid(volumes: Mapping[str, VolumeLike], profile: Profile) -> Grid:
+    settings = profile.preprocessing
     reference = grid_of(volumes[profile.reference_role])
-    with stages.stage("preprocess"):
-        grid = network_grid(
-            reference, profile.preprocessing.orientation, profile.preprocessing.spacing_mm
-        )
-        channels = network_input(volumes, profile, grid)
-    with stages.stage("infer"):
-        probabilities = infer(
-            model.network,
-            channels,
-            profile.inference,
-            model.device,
-            windows_at_once=windows_at_once,
-            progress=lambda share: stages.progress("infer", share),
-        )
-    with stages.stage("restore"):
-        return _restore(probabilities, profile, grid, reference)
+    return network_grid(reference, settings.orientation, settings.spacing_mm)
+
+
+def sample(
+    volumes: Mapping[str, VolumeLike], profile: Profile, grid: Grid
+) -> dict[str, NDArray[np.float32]]:
+    """By role, in channel order: float32 [third, second, first network axis]."""
+    return {
+        role: to_grid(volumes[role].voxels, volumes[role].affine, grid) for role in profile.roles
+    }
 
 
 def network_input(
     volumes: Mapping[str, VolumeLike], profile: Profile, grid: Grid
 ) -> NDArray[np.float32]:
     """float32 [channels, first, second, third network axis], resampled and normalised."""
+    return _normalised(sample(volumes, profile, grid), profile)
+
+
+def _normalised(
+    sampled: Mapping[str, NDArray[np.float32]], profile: Profile
+) -> NDArray[np.float32]:
     method = profile.preprocessing.normalisation
-    sampled = (to_grid(volumes[role].voxels, volumes[role].affine, grid) for role in profile.roles)
-    return np.stack([normalise(values, method).transpose(2, 1, 0) for values in sampled])
+    return np.stack([normalise(values, method).transpose(2, 1, 0) for values in sampled.values()])
+
+
+def _masks(
+    channels: NDArray[np.float32],
+    grid: Grid,
+    reference: Grid,
+    model: LoadedModel,
+    stages: _Stages,
+    windows_at_once: int,
+) -> list[Mask]:
+    with stages.stage("infer"):
+        probabilities = infer(
+            model.network,
+            channels,
+            model.profile.inference,
+            model.device,
+            windows_at_once=windows_at_once,
+            progress=lambda share: stages.progress("infer", share),
+        )
+    with stages.stage("restore"):
+        return _restore(probabilities, model.profile, grid, reference)
 
 
 def _restore(

@@ -139,7 +139,7 @@ def register(moving: VolumeLike, fixed: VolumeLike, *, is_placed: bool) -> Regis
     """
     target, image = to_image(fixed), to_image(moving)
     start = _start(target, image, is_placed=is_placed)
-    coarse = [_resampled(item, CHECK_MM) for item in (target, image)]
+    coarse = (_resampled(target, CHECK_MM), _resampled(image, CHECK_MM))
     try:
         before = _information(*coarse, start)
         found = _search(target, image, start)
@@ -173,7 +173,8 @@ def _middle(image: sitk.Image) -> NDArray[np.float64]:
 def _resampled(image: sitk.Image, millimetres: float) -> sitk.Image:
     """On voxels of about this size; along an axis that is coarser already, as it is."""
     factors = [max(1, round(millimetres / spacing)) for spacing in image.GetSpacing()]
-    return sitk.BinShrink(image, factors)
+    shrunk: sitk.Image = sitk.BinShrink(image, factors)
+    return shrunk
 
 
 def _search(
@@ -230,7 +231,7 @@ def _result(
         kept=kept,
         before=before,
         after=after,
-        motion=np.linalg.inv(matrix),
+        motion=np.linalg.inv(matrix).astype(np.float64),
         turn_degrees=float(np.degrees(np.arccos(cosine))),
         shift_mm=float(np.linalg.norm(np.array(motion.TransformPoint(middle.tolist())) - middle)),
     )
