@@ -168,6 +168,7 @@ def test_nothing_found_is_an_empty_seg(tmp_path: Path) -> None:
     output = segment_case(case(tmp_path, profile), stand_in(profile), lambda *_: None)
     assert output.frames == 1
     assert output.measurements[0].voxels == 0
+    assert pydicom.dcmread(tmp_path / "seg.dcm").PatientName == "Phantom^Synthetic"
 
 
 def test_the_same_case_gives_the_same_file(tmp_path: Path) -> None:
