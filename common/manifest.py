@@ -165,6 +165,17 @@ class SegReference(_Document):
     frames: Annotated[int, Field(ge=1)]
 
 
+class ReportReference(_Document):
+    """The measurement report (SR) that Orthanc confirmed."""
+
+    orthanc_id: OrthancId
+    sop_instance_uid: Uid
+    series_instance_uid: Uid
+    sha256: Sha256
+    """Of the bytes that Orthanc holds."""
+    size_bytes: Annotated[int, Field(ge=1)]
+
+
 class SegmentMeasurement(_Document):
     """What one segment measures on the source grid."""
 
@@ -238,6 +249,8 @@ class ResultManifest(_Document):
     attempt: Annotated[int, Field(ge=0)]
     finished_at: AwareDatetime
     seg: SegReference | None = None
+    report: ReportReference | None = None
+    """The measurements as a DICOM SR that refers to the SEG; None where there is none."""
     measurements: tuple[SegmentMeasurement, ...] = ()
     provenance: Provenance | None = None
     warnings: tuple[str, ...] = ()
@@ -251,6 +264,8 @@ class ResultManifest(_Document):
             raise ValueError("a failed result needs its failure")
         if self.status is not ResultStatus.SUCCEEDED and self.seg is not None:
             raise ValueError("only a succeeded result names a SEG")
+        if self.report is not None and self.seg is None:
+            raise ValueError("a report belongs to a SEG")
         return self
 
     @property

@@ -184,7 +184,8 @@ class Postprocessing(_Data):
     """From soft output to a mask on the source grid."""
 
     threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
-    """Probability from which a voxel belongs to the segment."""
+    """Probability from which a voxel belongs to the segment. With ``softmax`` it does not
+    apply: there the channel with the highest probability has the voxel."""
     keep_largest_component: bool = False
     """Of each segment only the largest part stays; parts touch by faces, edges or corners."""
     fill_holes: bool = False
@@ -300,8 +301,13 @@ class Profile(_Data):
         return tuple(item.role for item in self.inputs)
 
 
-def load_profile(folder: Path) -> Profile:
+def load_profile(folder: Path, *, name: str | None = None) -> Profile:
     """Read ``folder/profile.json``.
+
+    Parameters
+    ----------
+    name:
+        What the profile must be called: jobs find it by that; None: not checked.
 
     Raises
     ------
@@ -318,7 +324,7 @@ def load_profile(folder: Path) -> Profile:
             remedy=f"Put the profile's folder at {folder}.",
         ) from error
     try:
-        return Profile.model_validate_json(text)
+        profile = Profile.model_validate_json(text)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         field = ".".join(str(part) for part in first["loc"]) or "profile.json"
@@ -327,3 +333,10 @@ def load_profile(folder: Path) -> Profile:
             code="profile-invalid",
             remedy=f"Correct {path}.",
         ) from error
+    if name is not None and profile.name != name:
+        raise FixConfigurationError(
+            f"The profile in the folder {folder.name!r} is called {profile.name!r}.",
+            code="profile-name",
+            remedy=f"Give folder and name in {path} the same name.",
+        )
+    return profile

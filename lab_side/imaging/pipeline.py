@@ -9,7 +9,7 @@
                checked; normalised
 ``infer``      sliding window → probabilities
 ``restore``    probabilities onto the reference series' grid; threshold; components
-``seg``        DICOM SEG on disk, measurements
+``seg``        DICOM SEG on disk, measurements, their report
 =============  ==========================================================================
 """
 
@@ -36,6 +36,7 @@ from lab_side.imaging.postprocess import Mask, clean_mask
 from lab_side.imaging.registration import place_together
 from lab_side.imaging.rehearsal import rehearse_seg
 from lab_side.imaging.remarks import input_warnings, registration_warnings
+from lab_side.imaging.report import WrittenReport, write_report
 from lab_side.imaging.roles import check_roles
 from lab_side.imaging.seg import SegOrigin, build_seg
 from lab_side.imaging.series import SeriesVolume, read_series
@@ -63,8 +64,8 @@ class CaseInput:
     """Time zone aware; every date and time of the SEG."""
     output: Path
     """Where the SEG goes, e.g. ``…/seg.dcm``."""
-    windows_at_once: int = 1
-    """Windows per forward pass; fewer are taken when the GPU's memory does not suffice."""
+    report_output: Path | None = None
+    """Where its measurement report (SR) goes; None: none is made."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +89,7 @@ class CaseOutput:
     device: str
     registrations: tuple[RegistrationRecord, ...]
     """Of each series but the reference; empty where the profile asks for none."""
+    report: WrittenReport | None
 
 
 @dataclass
@@ -135,11 +137,14 @@ def segment_case(case: CaseInput, model: LoadedModel, progress: Progress) -> Cas
         sampled = sample(placed, profile, grid)
         doubts = check_roles(volumes, sampled, profile)
         channels = _normalised(sampled, profile)
-    masks = _masks(channels, grid, grid_of(reference), model, stages, case.windows_at_once)
+    masks = _masks(channels, grid, grid_of(reference), model, stages)
     with stages.stage("seg"):
         seg = build_seg(masks, reference, inputs, origin)
         stored = write_dataset(seg, case.output)
         measurements = measure_masks(masks, reference.affine, profile.segments)
+        report = None
+        if case.report_output is not None:
+            report = write_report(seg, measurements, case.report_output)
     return CaseOutput(
         sop_instance_uid=str(seg.SOPInstanceUID),
         series_instance_uid=str(seg.SeriesInstanceUID),
@@ -154,6 +159,7 @@ def segment_case(case: CaseInput, model: LoadedModel, progress: Progress) -> Cas
             *doubts,
         ),
         registrations=registrations,
+        report=report,
         stage_seconds=dict(stages.seconds),
         series_instance_uids=tuple(volume.series_uid for volume in inputs),
         versions=package_versions(),
@@ -165,8 +171,6 @@ def predict(
     volumes: Mapping[str, VolumeLike],
     model: LoadedModel,
     progress: Progress = _silent,
-    *,
-    windows_at_once: int = 1,
 ) -> list[Mask]:
     """Segment volumes in memory, without DICOM.
 
@@ -184,7 +188,7 @@ def predict(
         grid = _grid(volumes, profile)
         channels = network_input(volumes, profile, grid)
     reference = grid_of(volumes[profile.reference_role])
-    return _masks(channels, grid, reference, model, stages, windows_at_once)
+    return _masks(channels, grid, reference, model, stages)
 
 
 def package_versions() -> dict[str, str]:
@@ -264,7 +268,6 @@ def _masks(
     reference: Grid,
     model: LoadedModel,
     stages: _Stages,
-    windows_at_once: int,
 ) -> list[Mask]:
     with stages.stage("infer"):
         probabilities = infer(
@@ -272,7 +275,7 @@ def _masks(
             channels,
             model.profile.inference,
             model.device,
-            windows_at_once=windows_at_once,
+            memory=model.memory,
             progress=lambda share: stages.progress("infer", share),
         )
     with stages.stage("restore"):
@@ -284,12 +287,15 @@ def _restore(
 ) -> list[Mask]:
     # Soft values are interpolated and only then cut: cutting first loses a voxel's fraction.
     settings, one_ml = profile.postprocessing, voxel_ml(reference.affine)
+    if profile.inference.activation == "softmax":
+        winners = _winners(probabilities, grid, reference)
+        return [
+            clean_mask((winners == segment.channel).astype(np.float32), settings, one_ml)
+            for segment in profile.segments
+        ]
     wanted = sorted({channel for segment in profile.segments for channel in segment.channels})
     on_source = {
-        channel: to_grid(
-            np.ascontiguousarray(probabilities[channel].transpose(2, 1, 0)), grid.affine, reference
-        )
-        for channel in wanted
+        channel: _on_reference(probabilities[channel], grid, reference) for channel in wanted
     }
     masks = []
     for segment in profile.segments:
@@ -298,3 +304,20 @@ def _restore(
             soft[on_source[other] >= np.float32(settings.threshold)] = 0.0
         masks.append(clean_mask(soft, settings, one_ml))
     return masks
+
+
+def _winners(probabilities: NDArray[np.float32], grid: Grid, reference: Grid) -> NDArray[np.intp]:
+    """[slices, rows, columns]: the channel of the highest probability, the first where equal."""
+    best = _on_reference(probabilities[0], grid, reference)
+    winners = np.zeros(best.shape, dtype=np.intp)
+    for channel in range(1, len(probabilities)):
+        values = _on_reference(probabilities[channel], grid, reference)
+        ahead = values > best
+        winners[ahead] = channel
+        best[ahead] = values[ahead]
+    return winners
+
+
+def _on_reference(soft: NDArray[np.float32], grid: Grid, reference: Grid) -> NDArray[np.float32]:
+    """One channel from the network's grid to float32 [slices, rows, columns] of the series."""
+    return to_grid(np.ascontiguousarray(soft.transpose(2, 1, 0)), grid.affine, reference)

@@ -11,6 +11,9 @@ time from the SEG.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import highdicom.sr as sr
 from highdicom.sr import CodedConcept
@@ -18,6 +21,7 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
 from common.manifest import SegmentMeasurement
+from lab_side.imaging.store import write_dataset
 from lab_side.imaging.uids import derive_uid
 
 DIAMETER = CodedConcept("L0JK", "IBSI", "Maximum 3D Diameter")
@@ -43,6 +47,37 @@ _PATIENT_AND_STUDY = (
     "AccessionNumber",
     "ReferringPhysicianName",
 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class WrittenReport:
+    """A report on the disk."""
+
+    sop_instance_uid: str
+    series_instance_uid: str
+    sha256: str
+    """Of the file's bytes."""
+    size_bytes: int
+
+
+def write_report(
+    seg: Dataset, measurements: Sequence[SegmentMeasurement], path: Path
+) -> WrittenReport:
+    """Make the SR and write it so that it survives a crash.
+
+    Raises
+    ------
+    LocalDiskError
+        The disk refused the write.
+    """
+    report = build_report(seg, measurements)
+    stored = write_dataset(report, path)
+    return WrittenReport(
+        sop_instance_uid=str(report.SOPInstanceUID),
+        series_instance_uid=str(report.SeriesInstanceUID),
+        sha256=stored.sha256,
+        size_bytes=stored.size_bytes,
+    )
 
 
 def build_report(seg: Dataset, measurements: Sequence[SegmentMeasurement]) -> Dataset:
@@ -105,7 +140,7 @@ def _group(
     sr.MeasurementsAndQualitativeEvaluations | sr.VolumetricROIMeasurementsAndQualitativeEvaluations
 ):
     number, seg_uid = int(segment.SegmentNumber), str(seg.SOPInstanceUID)
-    said = {
+    said: dict[str, Any] = {
         "tracking_identifier": sr.TrackingIdentifier(
             uid=derive_uid("tracking", (seg_uid, str(number))),
             identifier=str(segment.SegmentLabel),

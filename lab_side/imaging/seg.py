@@ -116,7 +116,7 @@ def _nameless(header: Dataset) -> Dataset:
     # highdicom quotes names of an unusual form in its warnings, which end in logs.
     # Dataset(header) would share its elements with the header, and take the name from both.
     copied = Dataset()
-    copied.update({tag: header[tag] for tag in header})
+    copied.update(header)
     del copied.PatientName
     copied.PatientName = ""
     return copied

@@ -14,10 +14,12 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from common.errors import AttemptFailedError, SegRelayError
+from common.errors import AttemptFailedError, FixConfigurationError, SegRelayError
+from common.profiles import PROFILE_FILE
 from lab_side.secrets import SECRET_VARIABLES
 from lab_side.worker.protocol import (
     Call,
@@ -44,6 +46,26 @@ COMMAND = (sys.executable, "-m", "lab_side.worker.server")
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 
 
+@dataclass(frozen=True)
+class _Loaded:
+    """A model as it was loaded first: results and heartbeats tell of that one."""
+
+    request: LoadRequest
+    model_sha256: str
+    profile: bytes
+    """``profile.json``, byte by byte."""
+
+    def check(self, reply: LoadReply) -> None:
+        """Raise FixConfigurationError where another one was loaded after a restart."""
+        same = reply.model_sha256 == self.model_sha256
+        if not same or _read_profile(self.request) != self.profile:
+            raise FixConfigurationError(
+                f"The profile {reply.profile} or its weights have changed since the agent started.",
+                code="model-changed",
+                remedy="Put the former files back, or start the agent again to serve the new ones.",
+            )
+
+
 class WorkerProcess:
     """One worker; calls wait for each other. Starts with the first call and after a death."""
 
@@ -51,7 +73,7 @@ class WorkerProcess:
         self._hang_seconds = hang_seconds
         self._process: subprocess.Popen[str] | None = None
         self._lines: queue.Queue[str | None] = queue.Queue()
-        self._loads: dict[str, LoadRequest] = {}
+        self._loads: dict[str, _Loaded] = {}
         self._calls = 0
         self._killed = threading.Event()
         self._turn = threading.Lock()
@@ -67,12 +89,14 @@ class WorkerProcess:
         Raises
         ------
         FixConfigurationError
-            The weights are missing, altered, unsafe or do not fit.
+            The weights are missing, altered, unsafe or do not fit. After a restart of the
+            worker any call may raise ``model-changed``: they are not those of the first load.
         AttemptFailedError
             The worker died or hung.
         """
+        content = _read_profile(request)
         reply = LoadReply.model_validate(self._request(request, _ignore))
-        self._loads[reply.profile] = request
+        self._loads[reply.profile] = _Loaded(request, reply.model_sha256, content)
         return reply
 
     def segment(self, request: SegmentRequest, progress: Progress) -> SegmentReply:
@@ -138,8 +162,9 @@ class WorkerProcess:
         self._killed.clear()
         self._start()
         try:
-            for request in self._loads.values():
-                self._call(request, _ignore)
+            for loaded in self._loads.values():
+                reply = LoadReply.model_validate(self._call(loaded.request, _ignore))
+                loaded.check(reply)
         except SegRelayError:
             # A worker that lacks a model must not be taken for a ready one.
             self.close()
@@ -226,6 +251,12 @@ class WorkerProcess:
         return AttemptFailedError(
             f"The worker process ended by itself (exit code {code}).", code="worker-died"
         )
+
+
+def _read_profile(request: LoadRequest) -> bytes:
+    with contextlib.suppress(OSError):
+        return (request.folder / PROFILE_FILE).read_bytes()
+    return b""
 
 
 def _read_lines(pipe: IO[str], lines: queue.Queue[str | None]) -> None:

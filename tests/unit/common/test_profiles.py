@@ -127,6 +127,14 @@ def test_what_is_wrong_is_named(tmp_path: Path, change: Change, named: str) -> N
     assert caught.value.code == "profile-invalid"
 
 
+def test_a_profile_in_a_folder_of_another_name_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "profile.json").write_text(json.dumps(demo()))
+    assert load_profile(tmp_path).name == load_profile(tmp_path, name="demo").name == "demo"
+    with pytest.raises(FixConfigurationError, match="is called 'demo'") as caught:
+        load_profile(tmp_path, name=tmp_path.name)
+    assert caught.value.code == "profile-name"
+
+
 def test_adapters_and_a_program_do_not_go_together(tmp_path: Path) -> None:
     document = demo()
     arguments = {"in_channels": 4, "out_channels": 1}

@@ -217,6 +217,38 @@ def test_volumes_in_memory_need_no_dicom(tmp_path: Path) -> None:
     assert dice(mask, ball(REFERENCE, SHAPE) > 100) > 0.95
 
 
+def test_with_softmax_the_likeliest_channel_has_the_voxel() -> None:
+    """Also where no channel reaches a half."""
+
+    class Three(nn.Module):
+        """Background, and two segments; of a value around 100, 200, 300 the nearest wins."""
+
+        def forward(self, windows: torch.Tensor) -> torch.Tensor:
+            return torch.cat([-(windows - centre).abs() / 400 for centre in (100, 200, 300)], dim=1)
+
+    class Plain:
+        voxels = np.broadcast_to(
+            np.array([0, 120, 140, 160, 240, 260, 300, 900], dtype=np.float32), (8, 8, 8)
+        ).copy()
+        affine = make_affine(spacing=(1.0, 1.0, 1.0))
+
+    profile = make_profile(segments=2, spacing=(1.0, 1.0, 1.0), window=(8, 8, 8))
+    first, second = profile.segments
+    profile = profile.model_copy(
+        update={
+            "inference": profile.inference.model_copy(update={"activation": "softmax"}),
+            "segments": (
+                first.model_copy(update={"channel": 1}),
+                second.model_copy(update={"channel": 2}),
+            ),
+        }
+    )
+    middle, highest = predict({"first": Plain()}, stand_in(profile, Three()))
+    values = Plain.voxels
+    np.testing.assert_array_equal(middle, (values > 150) & (values < 250))
+    np.testing.assert_array_equal(highest, values > 250)
+
+
 def test_nested_regions_become_segments_that_do_not_overlap() -> None:
     class Nested(nn.Module):
         """Core (0) in whole (1); enhancing (2) in core: where x is above 150, 50, 250."""
