@@ -203,6 +203,7 @@ def _segment(options: argparse.Namespace) -> int:
     if options.json:
         document = {
             "seg": result.seg.model_dump(),
+            "report": result.report and result.report.model_dump(),
             "tumour_found": result.tumour_found,
             "measurements": [item.model_dump() for item in result.measurements],
             "warnings": result.warnings,
@@ -212,6 +213,8 @@ def _segment(options: argparse.Namespace) -> int:
         _print(json.dumps(document, indent=1))
         return EXIT_OK
     _print(f"SEG instance: {result.seg.orthanc_id}")
+    if result.report is not None:
+        _print(f"SR instance:  {result.report.orthanc_id}")
     _print(f"Tumour:       {'yes' if result.tumour_found else 'no'}")
     for item in result.measurements:
         _print(f"Volume:       {item.volume_ml:.2f} ml ({item.label}, {item.voxels} voxels)")

@@ -231,6 +231,14 @@ _LAB: Mapping[str, tuple[str, str]] = {
     "worker-memory": (_("The program that segments took too much memory."), _ASK_LAB),
     "gpu-error": (_("The lab's GPU met an error."), _BY_ITSELF),
     "gpu-sick": (_("The lab's GPU does not work."), _ASK_LAB),
+    "report-damaged": (
+        _("The measurement report was damaged on the lab's computer before it was sent."),
+        _SUBMIT_AGAIN,
+    ),
+    "role-mismatch": (
+        _("The images do not look like what their roles say."),
+        _("Choose the right series for each role."),
+    ),
     "labels": (
         _("The agent lacks a label that the request asks for."),
         _("Nothing, if another agent has it. Else ask the people who look after the lab."),
@@ -278,6 +286,52 @@ _WARNINGS: tuple[tuple[re.Pattern[str], str], ...] = (
     (
         re.compile(r"(?P<role>\S+) was resampled to the grid of (?P<other>\S+)\."),
         _("{role} was resampled to the grid of {other}."),
+    ),
+    (
+        re.compile(
+            r"(?P<role>\S+) was moved onto (?P<other>\S+): by (?P<shift>\S+) mm and "
+            r"(?P<turn>\S+) degrees\."
+        ),
+        _("{role} was moved onto {other}: by {shift} mm and {turn} degrees."),
+    ),
+    (
+        re.compile(
+            r"(?P<role>\S+) lies where its headers put it: no motion was found with which it "
+            r"matches (?P<other>\S+) better\."
+        ),
+        _("{role} was left where it lies: no motion was found that matches {other} better."),
+    ),
+    (
+        re.compile(r"(?P<role>\S+) and (?P<other>\S+) hold the same pixels\."),
+        _("{role} and {other} hold the same pixels."),
+    ),
+    (
+        re.compile(
+            r"The headers name a contrast agent for (?P<role>\S+), which should be before "
+            r"contrast, and none for (?P<other>\S+)\."
+        ),
+        _("By the headers {role} is after contrast and {other} before it: the wrong way round."),
+    ),
+    (
+        re.compile(
+            r"The pixels of (?P<role>\S+) are darker than those of (?P<other>\S+) where a "
+            r"contrast agent would brighten them: the two may be swapped\."
+        ),
+        _("By the pixels {role} is before contrast and {other} after it: they may be swapped."),
+    ),
+    (
+        re.compile(r"By (?P<moment>[a-z ]+) the phases come as (?P<roles>.+)\."),
+        _("By the scanner's times the phases come as {roles}."),
+    ),
+    (
+        re.compile(
+            r"An echo time of (?P<echo>\S+) ms does not fit (?P<role>\S+) \((?P<weighting>\S+)\)\."
+        ),
+        _("An echo time of {echo} ms does not fit {role} ({weighting})."),
+    ),
+    (
+        re.compile(r"The measurement report was not stored: (?P<why>.+)"),
+        _("The measurement report was not stored: {why}"),
     ),
 )
 """Warnings of the lab, as it writes them, and as they are told; they have no codes."""

@@ -186,7 +186,11 @@ SEGRELAY = {
     "ORTHANC_ALLOW_PLAIN_HTTP": flag("SEGRELAY_ORTHANC_PLAIN_HTTP", default=False),
     "SIGNING_KEY": secret("SEGRELAY_SIGNING_KEY"),
     "AGENT_KEYS": words("SEGRELAY_AGENT_KEYS"),
-    "PROFILES": {"demo": _DCE_PHASES, "breast-dce-swinunetr": _DCE_PHASES},
+    "PROFILES": {
+        "demo": _DCE_PHASES,
+        "breast-dce-swinunetr": _DCE_PHASES,
+        "brats-segresnet": ("t1c", "t1", "t2", "flair"),
+    },
     "DEFAULT_PROFILE": text("SEGRELAY_DEFAULT_PROFILE", "demo"),
     "PUSH_AUDIENCE": text("SEGRELAY_PUSH_AUDIENCE"),
     "PUSH_SERVICE_ACCOUNT": text("SEGRELAY_PUSH_SERVICE_ACCOUNT"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
@@ -18,6 +19,23 @@ Progress = Callable[[float], None]
 """Told the finished share, 0 to 1, after each batch of windows."""
 
 
+MOST_WINDOWS = 16
+"""At once: more does not make a GPU faster."""
+
+USABLE_SHARE = 0.8
+"""Of the GPU's free memory: what is freed lies in pieces."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WindowMemory:
+    """What a GPU has, and what one window takes; where it is known."""
+
+    free_bytes: Callable[[], int]
+    """Memory that can be used now."""
+    window_bytes: int
+    """What one forward pass took at its peak."""
+
+
 def _silent(_share: float) -> None:
     return
 
@@ -28,19 +46,22 @@ def infer(
     settings: Inference,
     device: torch.device,
     *,
-    windows_at_once: int = 1,
+    memory: WindowMemory | None = None,
     progress: Progress = _silent,
 ) -> NDArray[np.float32]:
     """Run the network over the volume.
 
-    On a GPU the network runs in mixed precision. When its memory does not suffice, fewer
-    windows are run at once, then the result is collected in main memory. A volume smaller
-    than the window is padded with zeros and cropped again.
+    On a GPU the network runs in mixed precision, with as many windows at once as its free
+    memory takes. When it does not suffice, half as many are run, and at last the result is
+    collected in main memory. A volume smaller than the window is padded with zeros and cropped
+    again.
 
     Parameters
     ----------
     channels:
         float32 [input channels, first, second, third network axis].
+    memory:
+        By which the number of windows at once is chosen; None: one.
 
     Returns
     -------
@@ -53,10 +74,11 @@ def infer(
     AttemptFailedError
         ``out-of-memory``: the GPU's memory does not suffice even so.
     """
-    inputs = torch.from_numpy(np.ascontiguousarray(channels))[None].to(device)
-    for batch, stitch in _fallbacks(device, windows_at_once):
+    inputs = torch.from_numpy(np.ascontiguousarray(channels))[None]
+    batch = choose_batch(memory, count_windows(inputs.shape[2:], settings.window, settings.overlap))
+    for windows, stitch in fallbacks(device, batch):
         try:
-            logits = _run(network, inputs, settings, batch, stitch, progress)
+            logits = _run(network, inputs.to(stitch), settings, windows, (device, stitch), progress)
             break
         except torch.OutOfMemoryError:
             torch.cuda.empty_cache()
@@ -86,11 +108,22 @@ def count_windows(shape: Sequence[int], window: Sequence[int], overlap: float) -
     return total
 
 
-def _fallbacks(device: torch.device, windows_at_once: int) -> list[tuple[int, torch.device]]:
-    tries = [(windows_at_once, device)]
+def choose_batch(memory: WindowMemory | None, windows: int) -> int:
+    """How many of the windows to run at once."""
+    if memory is None or memory.window_bytes <= 0:
+        return 1
+    fitting = int(USABLE_SHARE * memory.free_bytes()) // memory.window_bytes
+    return max(1, min(fitting, windows, MOST_WINDOWS))
+
+
+def fallbacks(device: torch.device, batch: int) -> list[tuple[int, torch.device]]:
+    """Windows at once, and where inputs and result lie, from the fastest to the smallest."""
+    tries = [(batch, device)]
+    while batch > 1:
+        batch //= 2
+        tries.append((batch, device))
     if device.type != "cpu":
-        tries += [(1, device)] if windows_at_once > 1 else []
-        tries += [(1, torch.device("cpu"))]
+        tries.append((1, torch.device("cpu")))
     return tries
 
 
@@ -99,7 +132,7 @@ def _run(
     inputs: torch.Tensor,
     settings: Inference,
     batch: int,
-    stitch: torch.device,
+    places: tuple[torch.device, torch.device],
     progress: Progress,
 ) -> torch.Tensor:
     total = count_windows(inputs.shape[2:], settings.window, settings.overlap)
@@ -121,8 +154,8 @@ def _run(
             predict,
             overlap=settings.overlap,
             mode=settings.blend,
-            sw_device=inputs.device,
-            device=stitch,
+            sw_device=places[0],
+            device=places[1],
         )
     return cast("torch.Tensor", logits)
 

@@ -15,13 +15,15 @@ import sys
 import threading
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
 from common.durable import disk_error, is_disk_failure
 from common.errors import AttemptFailedError, FixConfigurationError, SegRelayError
+from common.manifest import SegmentMeasurement
 from lab_side.log import about, at_stage, configure_logging, event
 from lab_side.models.failures import is_gpu_failure
 from lab_side.worker.protocol import (
@@ -32,6 +34,7 @@ from lab_side.worker.protocol import (
     InspectRequest,
     LoadReply,
     LoadRequest,
+    ReportFile,
     SegmentReply,
     SegmentRequest,
     error_line,
@@ -134,6 +137,7 @@ class WorkerServer:
                 },
                 created_at=request.created_at,
                 output=request.output,
+                report_output=request.report_output,
             ),
             model,
             progress,
@@ -151,6 +155,8 @@ class WorkerServer:
             versions=output.versions,
             device=output.device,
             gpu_peak_bytes=_take_gpu_peak(model.device),
+            registrations=output.registrations,
+            report=None if output.report is None else ReportFile(**vars(output.report)),
         )
 
     def _write(self, line: dict[str, Any]) -> None:
@@ -183,13 +189,33 @@ def inspect_seg(request: InspectRequest) -> InspectReply:
     from lab_side.imaging.measure import describe_seg, measure_seg
 
     described = describe_seg(request.path)
+    measurements = measure_seg(request.path)
+    report = None
+    if request.report_output is not None:
+        report = _report_of(request.path, measurements, request.report_output)
     return InspectReply(
         sop_instance_uid=described.sop_instance_uid,
         series_instance_uid=described.series_instance_uid,
         job_key=described.job_key,
         frames=described.frames,
-        measurements=measure_seg(request.path),
+        measurements=measurements,
+        report=report,
     )
+
+
+def _report_of(
+    seg: Path, measurements: Sequence[SegmentMeasurement], path: Path
+) -> ReportFile | None:
+    """None where the SEG is not one of ours: it then lacks what a report tells."""
+    import pydicom
+
+    from lab_side.imaging.report import write_report
+
+    try:
+        written = write_report(pydicom.dcmread(seg, stop_before_pixels=True), measurements, path)
+    except (AttributeError, KeyError, IndexError, TypeError, ValueError, StopIteration):
+        return None
+    return ReportFile(**vars(written))
 
 
 def identify_weights(request: IdentifyRequest) -> IdentifyReply:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from django.utils.translation import gettext, override
+from pydicom.dataset import Dataset
 from rest_framework.test import APIClient
 
 from common.errors import (
@@ -25,7 +26,8 @@ from gcp_side.labseg.meanings import MEANINGS, UNKNOWN, explain, tell, tell_warn
 from gcp_side.labseg.models import EventKind, Job, Outcome, State
 from gcp_side.labseg.recognition.clues import CLUES, ORDERS
 from lab_side.agent.pipeline import Halt
-from lab_side.imaging.pipeline import _warnings
+from lab_side.imaging.remarks import input_warnings, registration_warnings
+from lab_side.imaging.roles import check_roles
 from tests.support.error_codes import ErrorTree
 from tests.unit.gcp_side.fakes import FOUR, STUDY_ID, FakeAgent, FakeOrthanc, ended
 
@@ -131,16 +133,54 @@ def test_outcomes_are_those_of_the_queue() -> None:
     assert set(Outcome.values) == {item.value for item in AttemptOutcome}
 
 
-def test_every_warning_of_the_lab_is_told_in_korean() -> None:
+def warnings_of_the_lab() -> list[str]:
+    """One of each kind, as the worker writes them."""
     empty = SimpleNamespace(voxels=np.zeros((2, 2, 2)), affine=np.eye(4))
     other = SimpleNamespace(voxels=np.ones((2, 2, 3)), affine=np.eye(4))
-    profile = SimpleNamespace(roles=("t1", "t2"), reference_role="t1")
-    warnings = _warnings({"t1": empty, "t2": other}, profile)  # type: ignore[dict-item, arg-type]
-    assert len(warnings) == 2
-    assert [tell_warning(text) for text in warnings] == list(warnings)
+    profile: Any = SimpleNamespace(roles=("t1", "t2"), reference_role="t1")
+    volumes: Any = {"t1": empty, "t2": other}
+    moves: Any = [
+        SimpleNamespace(role="t2", shift_mm=1.5, turn_degrees=2.0, kept=kept)
+        for kept in (True, False)
+    ]
+    return [
+        *input_warnings(volumes, profile),
+        *registration_warnings(moves, "t1"),
+        *doubts_about_roles(),
+        "The measurement report was not stored: Orthanc refuses it.",
+    ]
+
+
+def doubts_about_roles() -> tuple[str, ...]:
+    """All at once: two phases that are one scan, before contrast brighter than after it."""
+    before = np.random.default_rng(1).normal(100, 1, (30, 30, 30)).astype(np.float32)
+    before[12:18, 12:18, 12:18] += 300
+    headers = {"dce-0": Dataset(), "dce-1": Dataset()}
+    headers["dce-0"].ContrastBolusAgent = "Agent"
+    for role, seconds, echo in (("dce-0", 2, 5), ("dce-1", 1, 90)):
+        headers[role].TriggerTime = seconds
+        headers[role].EchoTime = echo
+    rules = [
+        SimpleNamespace(
+            role=f"dce-{phase}",
+            recognition=SimpleNamespace(weighting="T1", after_contrast=phase == 1, phase=phase),
+        )
+        for phase in (0, 1)
+    ]
+    profile: Any = SimpleNamespace(role_checks="warn", inputs=rules)
+    volumes: Any = {
+        role: SimpleNamespace(voxels=before, headers=[header]) for role, header in headers.items()
+    }
+    after = np.full_like(before, 100) + np.random.default_rng(2).normal(0, 1, before.shape)
+    return check_roles(volumes, {"dce-0": before, "dce-1": after.astype(np.float32)}, profile)
+
+
+def test_every_warning_of_the_lab_is_told_in_korean() -> None:
+    warnings = warnings_of_the_lab()
+    assert len({tell_warning(text) for text in warnings}) == 10
     with override("ko"):
         for text in warnings:
-            assert HANGUL.search(tell_warning(text))
+            assert HANGUL.search(tell_warning(text)), text
         assert tell_warning("Something new.") == "Something new."
 
 

@@ -299,7 +299,8 @@ class TestLab:
             "online": False,
             "default": True,
         }
-        assert [item["name"] for item in profiles] == ["demo", "breast-dce-swinunetr"]
+        names = [item["name"] for item in profiles]
+        assert names == ["demo", "breast-dce-swinunetr", "brats-segresnet"]
 
     def test_what_living_agents_offer(self, client: APIClient, bucket: Bucket) -> None:
         demo = Offer(
