@@ -55,10 +55,15 @@ class FastWorker:
 
     pid = None
 
+    def __init__(self) -> None:
+        self.loaded: dict[str, LoadReply] = {}
+
     def load(self, request: LoadRequest) -> LoadReply:
-        return LoadReply(
+        reply = LoadReply(
             profile=request.folder.name, model_sha256=MODEL_SHA256, device="cpu", seconds=0.0
         )
+        self.loaded[reply.profile] = reply
+        return reply
 
     def segment(
         self, request: SegmentRequest, progress: Callable[[str, float], None]
