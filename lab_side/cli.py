@@ -18,6 +18,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from common.errors import (
     FixConfigurationError,
@@ -44,6 +45,10 @@ from lab_side.commands import (
 from lab_side.config import AgentConfig, ModelConfig, load_config
 from lab_side.log import configure_logging, event, trouble
 from lab_side.log_file import keep_log
+
+if TYPE_CHECKING:
+    from lab_side.agent.agent import Agent
+    from lab_side.service.notify import Supervisor
 
 logger = logging.getLogger("segrelay.cli")
 
@@ -74,9 +79,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return EXIT_NOT_NOW
     except Exception as error:
-        _say(
-            f"error: unexpected {type(error).__name__} at {_place(error)}; please report this line"
-        )
+        _say(f"error: unexpected {type(error).__name__} at {place(error)}; please report this line")
         return EXIT_DEFECT
 
 
@@ -137,19 +140,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _serve(options: argparse.Namespace) -> int:
-    from lab_side.agent.agent import Agent
-    from lab_side.queue_access import open_queue
-
     config = load_config(options.config)
-    if not config.bucket:
-        raise FixConfigurationError(
-            "No queue is configured.",
-            code="bucket-address",
-            remedy="Set bucket in the TOML file, or SEGRELAY_BUCKET.",
-        )
-    keep_log(config)
-    with _end_in_the_log():
-        agent = Agent(config, open_queue(config))
+    with end_in_the_log():
+        agent = open_agent(config)
 
         def on_signal(_number: int, _frame: FrameType | None) -> None:
             agent.stop()
@@ -161,8 +154,30 @@ def _serve(options: argparse.Namespace) -> int:
     return EXIT_NOT_NOW if has_more else EXIT_OK
 
 
+def open_agent(config: AgentConfig, supervisor: Supervisor | None = None) -> Agent:
+    """An agent that is not started yet, and whose lines are kept.
+
+    Raises
+    ------
+    FixConfigurationError
+        A setting is wrong.
+    """
+    from lab_side.agent.agent import Agent
+    from lab_side.queue_access import open_queue
+
+    if not config.bucket:
+        raise FixConfigurationError(
+            "No queue is configured.",
+            code="bucket-address",
+            remedy="Set bucket in the TOML file, or SEGRELAY_BUCKET.",
+        )
+    keep_log(config)
+    with end_in_the_log():
+        return Agent(config, open_queue(config), supervisor)
+
+
 @contextlib.contextmanager
-def _end_in_the_log() -> Iterator[None]:
+def end_in_the_log() -> Iterator[None]:
     """Why the agent has ended, also for whoever does not see its standard error."""
     try:
         yield
@@ -170,7 +185,7 @@ def _end_in_the_log() -> Iterator[None]:
         trouble(logger, logging.ERROR, "ended", error, exit_code=exit_code(error))
         raise
     except Exception as error:
-        kind, where = type(error).__name__, _place(error)
+        kind, where = type(error).__name__, place(error)
         event(logger, logging.CRITICAL, "ended", kind=kind, where=where, exit_code=EXIT_DEFECT)
         raise
 
@@ -216,7 +231,7 @@ def _model(config: AgentConfig, profile: str | None) -> ModelConfig:
     return ModelConfig(profile=profile)
 
 
-def _place(error: Exception) -> str:
+def place(error: Exception) -> str:
     """Where an unexpected error was raised."""
     frames = traceback.extract_tb(error.__traceback__)
     return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "?"

@@ -50,7 +50,7 @@ from lab_side.agent.pipeline import CLAIMED, Halt, Pipeline
 from lab_side.agent.tally import Tally
 from lab_side.config import AgentConfig
 from lab_side.log import about_job, event, trouble
-from lab_side.service.notify import ServiceManager
+from lab_side.service.notify import ServiceManager, Supervisor
 
 SETTLE = "settle"
 """The stage, in the log, of a job that another process or life has left behind."""
@@ -59,9 +59,11 @@ logger = logging.getLogger("segrelay.agent")
 
 
 class Agent:
-    """One running agent."""
+    """One running agent; ``supervisor``: whom it tells that it lives, systemd unless given."""
 
-    def __init__(self, config: AgentConfig, bucket: Bucket) -> None:
+    def __init__(
+        self, config: AgentConfig, bucket: Bucket, supervisor: Supervisor | None = None
+    ) -> None:
         self._config = config
         self._bucket = bucket
         self._profiles = config.load_profiles()
@@ -104,7 +106,7 @@ class Agent:
         self._pause: Pause | None = None
         self._is_paused = False
         """Whether the loop has heeded it."""
-        self._manager = ServiceManager()
+        self._supervisor = supervisor or ServiceManager()
         self._fatal: SegRelayError | None = None
         self._pipeline: Pipeline | None = None
 
@@ -234,7 +236,7 @@ class Agent:
             profiles=",".join(self._profiles),
             device=self._board.agent.device,
         )
-        self._manager.ready()
+        self._supervisor.ready()
         while self._fatal is None and not self._draining.is_set():
             self._feed_watchdog()
             self._daily.tell_if_due(self._board.agent)
@@ -384,7 +386,7 @@ class Agent:
         """Called where the loop turns: whoever hears nothing for long starts the agent anew."""
         if self._heartbeat.is_well():
             said = self._board.agent
-            self._manager.alive(f"{said.state}: {said.reason}" if said.reason else said.state)
+            self._supervisor.alive(f"{said.state}: {said.reason}" if said.reason else said.state)
 
     def _check_threads(self, pipeline: Pipeline) -> None:
         threads = (pipeline, self._heartbeat, self._control)
@@ -398,7 +400,7 @@ class Agent:
         """
         self._board.set_state("draining")
         self._heartbeat.hurry_if_new()
-        self._manager.stopping()
+        self._supervisor.stopping()
         event(logger, logging.INFO, "draining", minutes=self._config.drain_minutes)
         limit = time.monotonic() + self._config.drain_minutes * 60
         pipeline.halt(Halt.STOPPED)

@@ -16,7 +16,7 @@ from lab_side.agent.status import BeatStatus, Life, look_at_disk, look_for_beat
 from lab_side.config import AgentConfig, ModelConfig
 from lab_side.doctor.finding import Finding, Verdict, failed
 from lab_side.model_files import sha256_of
-from lab_side.service.unit import NAME
+from lab_side.service.backend import backend
 from lab_side.worker.client import WorkerProcess
 
 _PROBE_FILE = ".doctor"
@@ -123,19 +123,18 @@ def _remedy(beat: BeatStatus) -> str:
 
 def check_service() -> Finding:
     """Whether the agent is a service here, and how that is."""
-    from lab_side.service import systemd
-
     check = "service"
-    if not systemd.is_installed():
+    manager = backend()
+    if not manager.is_installed():
         return Finding(check=check, verdict=Verdict.OK, detail="none is installed")
-    state = systemd.state()
+    state = manager.state()
     if state in ("active", "activating", "inactive"):
         return Finding(check=check, verdict=Verdict.OK, detail=f"installed, {state}")
     return Finding(
         check=check,
         verdict=Verdict.WARNING,
         detail=f"installed, {state or 'in an unknown state'}",
-        remedy=f"Its log says why: journalctl -u {NAME} -n 50; then lab-agent service start",
+        remedy=f"See why. {manager.LOG_HINT}; then lab-agent service start",
         code="service-failed",
     )
 

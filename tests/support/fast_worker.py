@@ -59,6 +59,9 @@ class FastWorker:
         self.loaded: dict[str, LoadReply] = {}
 
     def load(self, request: LoadRequest) -> LoadReply:
+        if os.name == "nt":
+            # Under wine this takes seconds, in which each life of a storm would end.
+            import pydicom  # noqa: F401
         reply = LoadReply(
             profile=request.folder.name, model_sha256=MODEL_SHA256, device="cpu", seconds=0.0
         )

@@ -13,6 +13,7 @@ import pytest
 from pydantic import BaseModel
 
 from common.orthanc import OrthancSettings
+from gcp_side.labseg.management.commands.labseg import Command
 from lab_side import cli
 from lab_side.config import (
     CONFIG_VARIABLE,
@@ -23,10 +24,11 @@ from lab_side.config import (
     TrustConfig,
 )
 from lab_side.secrets import EVERY_SECRET
-from tests.support.error_codes import codes_by_group
+from tests.support.agent_codes import codes_by_group
 
 ROOT = Path(__file__).resolve().parents[2]
 READMES = ["README.md", "README.ko.md"]
+LANGUAGE_LINKS = set(READMES)
 
 
 def read(name: str) -> str:
@@ -112,6 +114,93 @@ def test_links_lead_somewhere(name: str) -> None:
         assert (ROOT / target).exists(), target
 
 
+@pytest.mark.parametrize("name", READMES)
+def test_every_documented_option_of_the_agent_exists(name: str) -> None:
+    known = options_by_command()
+    found = 0
+    for words in re.findall(r"lab-agent ((?:[^`\n#|]|\\\|)*)", read(name)):
+        split = words.split()
+        command = next((word for word in split if word in known), None)
+        for option in re.findall(r"(?<!\S)\[?(--[a-z][a-z-]*)", words):
+            if command is not None:
+                assert option in known[command] | known[""], (command, option)
+                found += 1
+    assert found > 10
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_every_command_of_the_site_is_one_that_there_is(name: str) -> None:
+    parser = Command().create_parser("manage.py", "labseg")
+    (commands,) = (a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
+    used = set(re.findall(r"`?labseg ([a-z]+)", read(name)))
+    assert used
+    assert used - {"command"} <= set(commands.choices)
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_files_that_are_named_are_there(name: str) -> None:
+    for path in re.findall(r"`((?:infra|gcp_side|lab_side|common|tests)/[\w./-]+)", read(name)):
+        if not path.startswith("infra/compose/secrets"):
+            assert (ROOT / path.rstrip("./")).exists(), path
+
+
 def test_both_languages_have_the_same_sections() -> None:
-    counts = [len(re.findall(r"^#+ ", read(name), re.MULTILINE)) for name in READMES]
-    assert counts[0] == counts[1]
+    levels = [re.findall(r"^(#+) ", read(name), re.MULTILINE) for name in READMES]
+    assert levels[0] == levels[1]
+
+
+def test_both_languages_have_the_same_commands() -> None:
+    """Every line that is typed, and every block of code but for its comments."""
+    blocks = [re.findall(r"^```.*?^```", read(name), re.DOTALL | re.MULTILINE) for name in READMES]
+    assert len(blocks[0]) == len(blocks[1])
+    for english, korean in zip(*blocks, strict=True):
+        typed = [
+            re.findall(r"^[$>] .*", _plain(block), re.MULTILINE) for block in (english, korean)
+        ]
+        assert typed[0] == typed[1]
+
+
+def test_both_languages_have_the_same_options_names_and_links() -> None:
+    """Not how often: a sentence may be built otherwise."""
+    for what, pattern in (
+        ("options", r"(?<![\w-])--[a-z][a-z-]+"),
+        ("variables", r"SEGRELAY_[A-Z_]+"),
+        ("codes of programs", r"`((?:lab-agent|labseg|gsutil|infra/\w+) [^`]*)`"),
+        ("links", r"\]\(([^)]+)\)"),
+        ("invariants", r"\*\*(I\d)\*\*"),
+    ):
+        found = [
+            {" ".join(words.split()) for words in re.findall(pattern, read(name))} - LANGUAGE_LINKS
+            for name in READMES
+        ]
+        assert found[0] == found[1], (what, found[0] ^ found[1])
+
+
+def test_both_languages_have_the_same_tables() -> None:
+    rows = [
+        [line.count(" | ") for line in read(name).splitlines() if line.startswith("|")]
+        for name in READMES
+    ]
+    assert len(rows[0]) == len(rows[1])
+
+
+def options_by_command() -> dict[str, set[str]]:
+    """The long options of every command of ``lab-agent``; those of the program are under \"\"."""
+    found: dict[str, set[str]] = {}
+
+    def collect(parser: argparse.ArgumentParser, name: str) -> None:
+        for action in parser._actions:
+            found.setdefault(name, set()).update(
+                option for option in action.option_strings if option.startswith("--")
+            )
+            if isinstance(action, argparse._SubParsersAction):
+                for word, inner in action.choices.items():
+                    collect(inner, name or word)
+
+    collect(cli._parser(), "")
+    return found
+
+
+def _plain(block: str) -> str:
+    """Without what follows a command as a comment."""
+    return re.sub(r"\s+# .*", "", block)

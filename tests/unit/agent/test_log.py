@@ -176,7 +176,7 @@ def test_a_disk_that_refuses_costs_lines_and_nothing_else(
 def settings(config: LocalConfig, tmp_path: Path) -> Path:
     """A file with the settings, and three lines in the log."""
     path = tmp_path / "agent.toml"
-    path.write_text(f'agent_id = "lab-1"\nwork_dir = "{config.work_dir}"\n')
+    path.write_text(f"agent_id = \"lab-1\"\nwork_dir = '{config.work_dir}'\n")
     now = datetime.now(timezone.utc)
     config.log_path.parent.mkdir(parents=True)
     with config.log_path.open("w") as file:
