@@ -62,6 +62,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "orthanc-password-missing": ("There is no password for the Orthanc user.", _SET_IT),
     "orthanc-proxy-password-missing": ("There is no password for the proxy's user.", _SET_IT),
     "rejected": ("The manifest was moved to rejected/; the reason lies beside it.", "Look at it."),
+    "role-mismatch": ("The images do not look like what their roles say; each doubt is told.", ""),
     "series-not-shown": ("The series cannot be shown; the message says why.", ""),
     "site-settings": (
         "A value of SEGRELAY is wrong; it is named.",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import SimpleITK as sitk  # noqa: N813  (the library's own abbreviation)
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -20,6 +22,15 @@ SHAPE = (28, 44, 40)
 FIXED = make_affine("axial", spacing=(3.0, 3.0, 4.0), origin=(-60.0, -66.0, -54.0))
 OTHER = make_affine("coronal", spacing=(3.0, 3.0, 4.0), origin=(-60.0, -50.0, 64.0))
 CORNERS = np.array([[x, y, z] for x in (-50, 50) for y in (-50, 50) for z in (-40, 40)], float)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    """As in the product: sums over several threads differ from run to run."""
+    before = sitk.ProcessObject.GetGlobalDefaultNumberOfThreads()
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    yield
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(before)
 
 
 def head(places: NDArray[np.float64], *, inverted: bool) -> NDArray[np.float32]:
