@@ -23,6 +23,8 @@ from common.profiles import PROFILE_FILE
 from lab_side.secrets import SECRET_VARIABLES
 from lab_side.worker.protocol import (
     Call,
+    EvaluateReply,
+    EvaluateRequest,
     IdentifyReply,
     IdentifyRequest,
     InspectReply,
@@ -102,6 +104,10 @@ class WorkerProcess:
     def segment(self, request: SegmentRequest, progress: Progress) -> SegmentReply:
         """Segment one case; raises what the imaging raises, or AttemptFailedError."""
         return SegmentReply.model_validate(self._request(request, progress))
+
+    def evaluate(self, request: EvaluateRequest, progress: Progress) -> EvaluateReply:
+        """Segment a case and compare it with its truth; raises what the imaging raises."""
+        return EvaluateReply.model_validate(self._request(request, progress))
 
     def inspect(self, request: InspectRequest) -> InspectReply:
         """Describe a stored SEG."""
