@@ -176,6 +176,10 @@ class Inference(_Data):
     """Share of a window that its neighbour covers too."""
     blend: Literal["gaussian", "constant"] = "gaussian"
     """How overlapping windows are weighed: the middle most, or all voxels alike."""
+    foreground_multiple: Side | None = None
+    """Only the box of voxels that are not 0 is computed, its sides rounded up to multiples of
+    this; outside there is nothing. None: the whole volume. A network that normalises over its
+    window answers a little differently in a smaller one."""
     activation: Literal["sigmoid", "softmax"] = "sigmoid"
     """From logits to probabilities: each channel for itself, or over all channels."""
 
@@ -284,6 +288,9 @@ class Profile(_Data):
             raise ValueError("input roles must differ")
         if self.reference_role not in roles:
             raise ValueError(f"reference_role must be one of {roles}")
+        keeps_zeros = self.preprocessing.normalisation == "zscore-nonzero"
+        if self.inference.foreground_multiple is not None and not keeps_zeros:
+            raise ValueError("foreground_multiple needs the normalisation zscore-nonzero")
         phases = [item.recognition.phase for item in self.inputs if item.recognition]
         known = [phase for phase in phases if phase is not None]
         if len(set(known)) != len(known):

@@ -33,6 +33,7 @@ from lab_side import __version__
 from lab_side.commands import (
     control,
     doctor,
+    evaluate,
     keygen,
     logs,
     outbox,
@@ -135,6 +136,7 @@ def _parser() -> argparse.ArgumentParser:
     doctor.add_to(commands)
     keygen.add_to(commands)
     profile.add_to(commands)
+    evaluate.add_to(commands)
     service.add_to(commands)
     return parser
 

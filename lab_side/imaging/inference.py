@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from common.errors import AttemptFailedError, InferenceError
 from common.profiles import Inference
+from lab_side.imaging.postprocess import bounding_box
 
 Progress = Callable[[float], None]
 """Told the finished share, 0 to 1, after each batch of windows."""
@@ -97,6 +98,46 @@ def infer(
             "The network's output holds values that are not finite.", code="output-not-finite"
         )
     return _probabilities(logits, settings.activation)
+
+
+def infer_foreground(
+    network: torch.nn.Module,
+    channels: NDArray[np.float32],
+    settings: Inference,
+    device: torch.device,
+    *,
+    memory: WindowMemory | None = None,
+    progress: Progress = _silent,
+) -> NDArray[np.float32]:
+    """As :func:`infer`; where the settings allow it, on the box of what is not 0 alone.
+
+    Outside the box every probability is 0.
+    """
+    multiple = settings.foreground_multiple
+    box = None if multiple is None else bounding_box((channels != 0).any(axis=0))
+    if multiple is None or box is None:
+        return infer(network, channels, settings, device, memory=memory, progress=progress)
+    sides = [
+        min(-(-(part.stop - part.start) // multiple) * multiple, side)
+        for part, side in zip(box, settings.window, strict=True)
+    ]
+    wide = tuple(
+        _widened(part, side, size)
+        for part, side, size in zip(box, sides, channels.shape[1:], strict=True)
+    )
+    window = settings.model_copy(update={"window": tuple(sides)})
+    part = infer(
+        network, channels[(slice(None), *wide)], window, device, memory=memory, progress=progress
+    )
+    whole = np.zeros((len(part), *channels.shape[1:]), dtype=np.float32)
+    whole[(slice(None), *wide)] = part
+    return whole
+
+
+def _widened(part: slice, side: int, size: int) -> slice:
+    """The part, as wide as ``side`` where the volume of ``size`` has the room."""
+    start = max(0, min(part.start, size - side))
+    return slice(start, min(size, max(part.stop, start + side)))
 
 
 def count_windows(shape: Sequence[int], window: Sequence[int], overlap: float) -> int:

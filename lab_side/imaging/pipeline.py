@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from common.manifest import RegistrationRecord, SegmentMeasurement
 from common.profiles import Profile
 from lab_side.imaging.grid import Grid, VolumeLike, grid_of, network_grid, to_grid
-from lab_side.imaging.inference import infer
+from lab_side.imaging.inference import infer_foreground
 from lab_side.imaging.measure import measure_masks, voxel_ml
 from lab_side.imaging.normalise import normalise
 from lab_side.imaging.postprocess import Mask, clean_mask
@@ -270,7 +270,7 @@ def _masks(
     stages: _Stages,
 ) -> list[Mask]:
     with stages.stage("infer"):
-        probabilities = infer(
+        probabilities = infer_foreground(
             model.network,
             channels,
             model.profile.inference,

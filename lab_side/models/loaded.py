@@ -14,6 +14,7 @@ from common.profiles import Profile, load_profile
 from lab_side.imaging.inference import WindowMemory
 from lab_side.models.adapters import fit_names
 from lab_side.models.failures import is_gpu_failure
+from lab_side.models.fused import fuse_attention
 from lab_side.models.networks import build_network, check_channels
 from lab_side.models.torchscript import read_program
 from lab_side.models.weights import StateDict, read_checkpoint
@@ -133,6 +134,7 @@ def _network(profile: Profile, path: Path, sha256: str | None) -> tuple[nn.Modul
     network = build_network(profile)
     state, found = read_checkpoint(path, sha256=sha256)
     load_weights(network, state, profile)
+    fuse_attention(network)
     return network, found
 
 

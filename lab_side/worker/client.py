@@ -30,6 +30,8 @@ from lab_side.secrets import SECRET_VARIABLES
 from lab_side.worker.log import pass_on
 from lab_side.worker.protocol import (
     Call,
+    EvaluateReply,
+    EvaluateRequest,
     IdentifyReply,
     IdentifyRequest,
     InspectReply,
@@ -159,6 +161,10 @@ class WorkerProcess:
         reply = SegmentReply.model_validate(self._request(request, progress))
         self._gpu_peak_bytes = reply.gpu_peak_bytes
         return reply
+
+    def evaluate(self, request: EvaluateRequest, progress: Progress) -> EvaluateReply:
+        """Segment a case and compare it with its truth; raises what the imaging raises."""
+        return EvaluateReply.model_validate(self._request(request, progress))
 
     def inspect(self, request: InspectRequest) -> InspectReply:
         """Describe a stored SEG."""

@@ -122,6 +122,35 @@ class InspectReply(_Message):
     report: ReportFile | None = None
 
 
+class SegmentScore(_Message):
+    """How well one segment of one case agrees with the truth."""
+
+    number: int
+    label: str
+    dice: float
+    """1 where both are empty."""
+    hd95_mm: float | None
+    """95th percentile of the surface distances; None where one of the two is empty."""
+    found_ml: float
+    truth_ml: float
+
+
+class EvaluateRequest(_Message):
+    """Segment a case whose truth is known, and compare."""
+
+    op: Literal["evaluate"] = "evaluate"
+    profile: str
+    case: Path
+    montage: Path | None = None
+    """Where a picture of the case goes; None: none is made."""
+
+
+class EvaluateReply(_Message):
+    """The scores of the case, by segment."""
+
+    segments: tuple[SegmentScore, ...]
+
+
 class IdentifyRequest(_Message):
     """Find out what a weights file holds, without running anything in it."""
 
@@ -143,7 +172,8 @@ class IdentifyReply(_Message):
 
 
 Request = Annotated[
-    LoadRequest | SegmentRequest | InspectRequest | IdentifyRequest, Field(discriminator="op")
+    LoadRequest | SegmentRequest | InspectRequest | EvaluateRequest | IdentifyRequest,
+    Field(discriminator="op"),
 ]
 
 

@@ -28,6 +28,8 @@ from lab_side.log import about, at_stage, configure_logging, event
 from lab_side.models.failures import is_gpu_failure
 from lab_side.worker.protocol import (
     Call,
+    EvaluateReply,
+    EvaluateRequest,
     IdentifyReply,
     IdentifyRequest,
     InspectReply,
@@ -94,6 +96,8 @@ class WorkerServer:
             return self._load(request)
         if isinstance(request, SegmentRequest):
             return self._segment(request, progress)
+        if isinstance(request, EvaluateRequest):
+            return self._evaluate(request, progress)
         if isinstance(request, IdentifyRequest):
             return identify_weights(request)
         return inspect_seg(request)
@@ -123,11 +127,6 @@ class WorkerServer:
     ) -> SegmentReply:
         from lab_side.imaging.pipeline import CaseInput, segment_case
 
-        model = self._models.get(request.profile)
-        if model is None:
-            raise FixConfigurationError(
-                f"The profile {request.profile} is not loaded.", code="model-missing"
-            )
         output = segment_case(
             CaseInput(
                 job_key=request.job_key,
@@ -139,7 +138,7 @@ class WorkerServer:
                 output=request.output,
                 report_output=request.report_output,
             ),
-            model,
+            self._model(request.profile),
             progress,
         )
         return SegmentReply(
@@ -158,6 +157,22 @@ class WorkerServer:
             registrations=output.registrations,
             report=None if output.report is None else ReportFile(**vars(output.report)),
         )
+
+    def _evaluate(
+        self, request: EvaluateRequest, progress: Callable[[str, float], None]
+    ) -> EvaluateReply:
+        from lab_side.evaluation.scores import evaluate_case
+
+        model = self._model(request.profile)
+        return EvaluateReply(segments=evaluate_case(request.case, model, progress, request.montage))
+
+    def _model(self, profile: str) -> Any:
+        model = self._models.get(profile)
+        if model is None:
+            raise FixConfigurationError(
+                f"The profile {profile} is not loaded.", code="model-missing"
+            )
+        return model
 
     def _write(self, line: dict[str, Any]) -> None:
         self._output.write(json.dumps(line) + "\n")

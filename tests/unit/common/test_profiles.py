@@ -113,6 +113,7 @@ def put(path: str, value: object) -> Change:
         (put("inputs.0.recognition", {"weighting": "T1", "phase": 0}), "inputs.0.recognition"),
         (put("inputs.0.recognition", {"phase": 0, "contrast": True}), "inputs.0.recognition"),
         (put("inputs.0.recognition", {"phase": 1}), "profile.json"),
+        (put("inference.foreground_multiple", 0), "inference.foreground_multiple"),
         (put("segments.0.number", 2), "profile.json"),
         (put("segments.0.colour", [0, 0, 256]), "segments.0.colour.2"),
         (put("segments.0.except_channels", [0]), "segments.0"),
@@ -133,6 +134,15 @@ def test_a_profile_in_a_folder_of_another_name_is_refused(tmp_path: Path) -> Non
     with pytest.raises(FixConfigurationError, match="is called 'demo'") as caught:
         load_profile(tmp_path, name=tmp_path.name)
     assert caught.value.code == "profile-name"
+
+
+def test_a_foreground_needs_zeros_that_stay_zeros() -> None:
+    document = demo()
+    document["inference"]["foreground_multiple"] = 8
+    assert Profile.model_validate(document).inference.foreground_multiple == 8
+    document["preprocessing"]["normalisation"] = "zscore"
+    with pytest.raises(ValueError, match="zscore-nonzero"):
+        Profile.model_validate(document)
 
 
 def test_adapters_and_a_program_do_not_go_together(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from lab_side.imaging.inference import (
     count_windows,
     fallbacks,
     infer,
+    infer_foreground,
 )
 from lab_side.imaging.normalise import normalise
 from lab_side.imaging.postprocess import clean_mask
@@ -127,6 +128,33 @@ def test_windows_cover_every_size_and_are_counted(
     assert all(item[2:] == (16, 12, 20) for item in network.shapes)
     assert shares == sorted(shares)
     assert shares[-1] == 1.0
+
+
+@given(
+    start=st.tuples(st.integers(0, 12), st.integers(0, 12), st.integers(0, 12)),
+    size=st.tuples(st.integers(1, 25), st.integers(1, 25), st.integers(1, 25)),
+)
+def test_only_the_foreground_is_computed_and_the_rest_is_nothing(
+    start: tuple[int, int, int], size: tuple[int, int, int]
+) -> None:
+    values = np.zeros((2, 30, 26, 37), np.float32)
+    inside = tuple(slice(a, a + n) for a, n in zip(start, size, strict=True))
+    values[(0, *inside)] = 2.0
+    network = Scale(1.0)
+    window = Inference(window=(16, 16, 24), overlap=0.25, foreground_multiple=8)
+    found = infer_foreground(network, values, window, CPU)
+    np.testing.assert_allclose(found[0][values[0] > 0], 1 / (1 + np.exp(-2.0)), atol=1e-6)
+    assert found.shape == (1, 30, 26, 37)
+    assert set(np.unique(found.round(4))) <= {0.0, 0.5, np.float32(1 / (1 + np.exp(-2.0))).round(4)}
+    for _, _, *sides in network.shapes:
+        assert all(side % 8 == 0 for side in sides)
+        assert all(side <= most for side, most in zip(sides, (16, 16, 24), strict=True))
+
+
+def test_a_volume_of_nothing_but_zeros_is_computed_as_a_whole() -> None:
+    window = Inference(window=(8, 8, 8), overlap=0, foreground_multiple=8)
+    found = infer_foreground(Scale(1.0), np.zeros((1, 8, 8, 8), np.float32), window, CPU)
+    assert (found == 0.5).all()
 
 
 def test_softmax_gives_shares_of_one() -> None:
