@@ -7,5 +7,6 @@
 ``systemd``  installing, starting, stopping and removing it
 ``windows``  the same with the service manager of Windows
 ``hosted``   the agent without terminal and signals, as Windows runs it
+``scm``      what the service is called there
 ``windows_host``  the program that Windows starts
 """

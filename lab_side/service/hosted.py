@@ -10,14 +10,14 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from common.errors import SegRelayError
-from lab_side.agent.agent import Agent
-from lab_side.cli import EXIT_DEFECT, EXIT_OK, end_in_the_log, exit_code, open_agent, place
-from lab_side.config import load_config
-from lab_side.log import configure_logging
 from lab_side.service.notify import Supervisor
 from lab_side.service.unit import WATCHDOG_MINUTES
+
+if TYPE_CHECKING:
+    from lab_side.agent.agent import Agent
 
 LOOK_EVERY = 1.0
 """Seconds between two looks at the agent."""
@@ -36,20 +36,27 @@ class HostedAgent:
 
     def run(self) -> int:
         """Serve the queue until stopped; returns the exit code of ``lab-agent run``."""
+        # Only now: Windows starts the clock before, and reading all of it takes seconds.
+        from lab_side import cli
+        from lab_side.config import load_config
+        from lab_side.log import configure_logging
+
         configure_logging("json")
         try:
             config = load_config(self._path)
-            with end_in_the_log():
-                agent = open_agent(config, self._supervisor)
+            with cli.end_in_the_log():
+                agent = cli.open_agent(config, self._supervisor)
                 self._take(agent)
                 agent.run()
         except SegRelayError as error:
             self._tell(f"{error.message} [{error.code}]\n{error.remedy}")
-            return exit_code(error)
+            return cli.exit_code(error)
         except Exception as error:
-            self._tell(f"Unexpected {type(error).__name__} at {place(error)}; please report this.")
-            return EXIT_DEFECT
-        return EXIT_OK
+            self._tell(
+                f"Unexpected {type(error).__name__} at {cli.place(error)}; please report this."
+            )
+            return cli.EXIT_DEFECT
+        return cli.EXIT_OK
 
     def stop(self) -> None:
         """First call: drain. Second call: cancel. From any thread, at any time."""

@@ -22,12 +22,7 @@ from lab_side.service.needs import (
     secret_files,
     writable,
 )
-
-NAME = "segrelay-agent"
-
-DISPLAY_NAME = "SegRelay agent"
-
-DESCRIPTION = "MRI segmentation on this computer's GPU. lab-agent status tells what it does."
+from lab_side.service.scm import DESCRIPTION, DISPLAY_NAME, NAME, PRESHUTDOWN_S
 
 DEFAULT_USER = rf"NT SERVICE\{NAME}"
 """An account that Windows makes for this service alone, without a password."""
@@ -39,9 +34,6 @@ RESTART_AFTER_MS = (0, 60_000, 60_000)
 
 RESET_S = 24 * 3600
 """A crash after so long without one is a first crash again."""
-
-PRESHUTDOWN_S = 180
-"""What Windows waits for the service before it shuts down."""
 
 _LAUNCHER_VARIABLE = "__PYVENV_LAUNCHER__"
 """Tells the base interpreter which virtual environment it runs for; so does multiprocessing."""

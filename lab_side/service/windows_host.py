@@ -22,9 +22,8 @@ import servicemanager
 import win32service
 from win32serviceutil import ServiceFramework
 
-from lab_side.cli import EXIT_CONFIG, EXIT_DEFECT, EXIT_OK, EXIT_USAGE
 from lab_side.service.hosted import HostedAgent, Watchdog
-from lab_side.service.windows import DISPLAY_NAME, NAME, PRESHUTDOWN_S
+from lab_side.service.scm import DISPLAY_NAME, NAME, PRESHUTDOWN_S
 
 REPORT_EVERY = 3.0
 """Seconds between two signs of life while the agent drains."""
@@ -34,6 +33,12 @@ HINT_MS = 30_000
 
 CANCEL_BEFORE_S = 30.0
 """Of the time that Windows gives before it shuts down: then the job on the GPU is handed back."""
+
+LEFT_ALONE = (2, 78)
+"""Exit codes of ``lab-agent`` that a new start does not mend."""
+
+DEFECT = 70
+"""That of a defect in the agent."""
 
 _SPECIFIC = 1066
 """ERROR_SERVICE_SPECIFIC_ERROR: the reason is in the service's own code."""
@@ -62,17 +67,25 @@ class AgentService(ServiceFramework):  # type: ignore[misc]
     def SvcRun(self) -> None:  # noqa: N802
         """Called in the service's thread: run the agent, and tell how it has ended."""
         self.ReportServiceStatus(win32service.SERVICE_RUNNING)
-        code = self._agent.run()
+        code = self._run_agent()
         self._watchdog.close()
         self._ended.set()
         logging.shutdown()
-        if code == EXIT_OK:
+        if code == 0:
             return
-        if code in (EXIT_CONFIG, EXIT_USAGE):
+        if code in LEFT_ALONE:
             self.ReportServiceStatus(
                 win32service.SERVICE_STOPPED, win32ExitCode=_SPECIFIC, svcExitCode=code
             )
         os._exit(code)
+
+    def _run_agent(self) -> int:
+        try:
+            return self._agent.run()
+        except Exception as error:
+            # Not even its modules could be read.
+            servicemanager.LogErrorMsg(f"The agent cannot start: {type(error).__name__}.")
+            return DEFECT
 
     def SvcStop(self) -> None:  # noqa: N802
         """Drain."""
@@ -100,14 +113,14 @@ class AgentService(ServiceFramework):  # type: ignore[misc]
 
     def _end_hung(self) -> None:
         servicemanager.LogErrorMsg(_HANG)
-        os._exit(EXIT_DEFECT)
+        os._exit(DEFECT)
 
 
 def main() -> None:
     """Be the service; returns when it has stopped."""
     option, config = sys.argv[1:]
     if option != "--config":
-        raise SystemExit(EXIT_USAGE)
+        raise SystemExit(f"What is {option}?")
     AgentService.config = Path(config)
     servicemanager.Initialize(NAME, os.path.abspath(servicemanager.__file__))
     servicemanager.PrepareToHostSingle(AgentService)

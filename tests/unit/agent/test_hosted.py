@@ -55,7 +55,7 @@ def host(
     monkeypatch: pytest.MonkeyPatch, settings: Path, agent: FakeAgent
 ) -> tuple[HostedAgent, list[str]]:
     told: list[str] = []
-    monkeypatch.setattr(hosted, "open_agent", lambda _config, _supervisor: agent)
+    monkeypatch.setattr("lab_side.cli.open_agent", lambda _config, _supervisor: agent)
     return HostedAgent(settings, NOBODY, told.append), told
 
 
