@@ -127,6 +127,7 @@ class WorkerServer:
     ) -> SegmentReply:
         from lab_side.imaging.pipeline import CaseInput, segment_case
 
+        model = self._model(request.profile)
         output = segment_case(
             CaseInput(
                 job_key=request.job_key,
@@ -138,7 +139,7 @@ class WorkerServer:
                 output=request.output,
                 report_output=request.report_output,
             ),
-            self._model(request.profile),
+            model,
             progress,
         )
         return SegmentReply(

@@ -11,7 +11,7 @@ import pytest
 from common.errors import LeaseLostError
 from lab_side.config import load_config
 from lab_side.secrets import PASSWORD, keep_in_folder
-from lab_side.service import hosted, windows
+from lab_side.service import windows
 from lab_side.service.hosted import HostedAgent, Watchdog
 from lab_side.service.notify import ServiceManager
 
