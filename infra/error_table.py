@@ -43,6 +43,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
         "Every attempt at the job has failed; each reason is in its history.",
         "Mend what the last reason names, then run it again: manage.py labseg retry …",
     ),
+    "cases": ("The folder of cases, or one of them, is not as it must be; it is named.", ""),
     "clock-off": ("This computer's clock and the store's, or Orthanc's, differ.", ""),
     "configuration": ("A setting is missing or wrong; it is named.", ""),
     "failed": ("The job has failed, for the reason that is told.", "As the message says."),
