@@ -7,7 +7,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-NAMES = ("queue", "transfer", "web")
+NAMES = ("infer", "queue", "transfer", "web")
 """Modules of this package with a ``main``."""
 
 

@@ -162,8 +162,11 @@ def to_grid(
 
 def _place(image: sitk.Image, affine: NDArray[np.float64]) -> None:
     spacing = np.linalg.norm(affine[:3, :3], axis=0)
+    direction = affine[:3, :3] / spacing
+    # ITK cannot invert a direction with numbers near the smallest that there are.
+    direction[np.abs(direction) < 1e-12] = 0.0
     image.SetSpacing(spacing.tolist())
-    image.SetDirection((affine[:3, :3] / spacing).ravel().tolist())
+    image.SetDirection(direction.ravel().tolist())
     image.SetOrigin(affine[:3, 3].tolist())
 
 

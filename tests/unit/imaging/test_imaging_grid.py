@@ -106,6 +106,13 @@ def test_sampling_a_grid_on_itself_changes_nothing(orientation: str) -> None:
     np.testing.assert_allclose(to_grid(values, affine, grid(affine)), values, atol=1e-4)
 
 
+def test_a_direction_with_numbers_that_are_all_but_zero_is_sampled() -> None:
+    """ITK cannot invert such a matrix, and would find every place outside."""
+    affine = make_affine("axial", spacing=(0.7, 0.9, 3.1), tilt=rotation(0, 0, 1.4e-293))
+    values = np.random.default_rng(5).normal(size=SHAPE).astype(np.float32)
+    np.testing.assert_allclose(to_grid(values, affine, grid(affine)), values, atol=1e-4)
+
+
 @pytest.mark.parametrize("orientation", sorted(ORIENTATIONS))
 def test_a_ramp_in_space_survives_the_way_to_the_network_and_back(orientation: str) -> None:
     affine = make_affine(orientation, spacing=(0.8, 1.1, 2.0), tilt=rotation(8, -5, 17))

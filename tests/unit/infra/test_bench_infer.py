@@ -1,0 +1,86 @@
+"""The infer bench: its parts, and the structure of its report; never how fast anything is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from infra.benches import infer
+from infra.benches.inferring import phases
+from infra.benches.inferring.scene import BRAIN, BreastSize, Plan, random_model, write_series
+from infra.benches.inferring.table import print_report
+from infra.benches.moving.study import SyntheticStudy
+from lab_side.imaging.series import read_series
+
+PLAN = Plan(seed=3, brain=(12, 40, 40), breast=(12, 40, 40), plain_window=32, net_window=64)
+
+
+def test_the_matrix_product_is_a_rate(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(phases, "_MATRIX", 64)
+    assert phases.matrix_limit(PLAN, Path())["sgemm_gflops"] > 0
+
+
+def test_a_breast_has_its_spacing(tmp_path: Path) -> None:
+    study = BreastSize("black", instances=5, matrix=(16, 20), seed=1)
+    folders = write_series(study, ("a", "b", "c", "d"), tmp_path)
+    volume = read_series(list(folders["b"].iterdir()))
+    spacing = np.linalg.norm(volume.affine[:3, :3], axis=0)
+    np.testing.assert_allclose(spacing, BreastSize.spacing, atol=1e-4)
+
+
+def test_the_box_is_the_foregrounds(tmp_path: Path) -> None:
+    model = random_model(BRAIN, tmp_path)
+    channels = np.zeros((4, 40, 40, 40), np.float32)
+    channels[:, 3:19, 3:19, 3:19] = 1
+    box = phases._box_flop(model, channels)
+    channels[:] = 1
+    assert phases._box_flop(model, channels) / box == pytest.approx((40 / 16) ** 3)
+    # Convolutions of the published bundle: 141 kFLOP a voxel.
+    assert box / 16**3 == pytest.approx(141_150, rel=0.02)
+
+
+def test_reading_compares_the_same_files(tmp_path: Path) -> None:
+    study = SyntheticStudy("black", instances=5, matrix=(16, 20), seed=1)
+    write_series(study, ("a", "b", "c", "d"), tmp_path)
+    found = phases._reading(tmp_path)
+    assert set(found) == {"read_vs_pydicom", "reading_cpu_s"}
+
+
+def test_segs_are_written_both_ways(tmp_path: Path) -> None:
+    found = phases.seg_file(PLAN, tmp_path)
+    ours, naive = found["seg"]["bytes"]
+    assert ours == (tmp_path / "ours.dcm").stat().st_size
+    assert naive == (tmp_path / "naive.dcm").stat().st_size
+
+
+def test_the_report_can_be_printed(capsys: pytest.CaptureFixture[str]) -> None:
+    steps = {"network": 1.0}
+    report: dict[str, Any] = {
+        **dict.fromkeys(infer.EXPECTED, 2.0),
+        "as_expected": dict.fromkeys(infer.EXPECTED, True),
+        "date": "today",
+        "seed": 1,
+        "machine": {
+            "cpu": "c",
+            "cores": 2,
+            "memory_gb": 1,
+            "filesystem": "f",
+            "python": "3",
+            "load_before": 0,
+            "load_after": 0,
+        },
+        "sgemm_gflops": 100.0,
+        "brain": {"ours_s": steps, "plain_s": steps, "box_tflop": 1, "whole_vs_plain": 9},
+        "swinunetr_s": steps,
+        "swinunetr_largest_difference": 1e-6,
+        "reading_cpu_s": steps,
+        "seg": {"cpu_s": steps, "bytes": (1, 2)},
+        "breast_job": {"ours_s": steps, "plain_s": steps},
+    }
+    print_report(report)
+    told = capsys.readouterr().out
+    for name in infer.EXPECTED:
+        assert name in told
