@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from lab_side import cli
-from lab_side.service import windows
+from lab_side.service import scm, windows
 
 ROOT = Path(__file__).resolve().parents[3]
 SCRIPT = ROOT / "infra" / "windows" / "install.ps1"
@@ -40,7 +40,7 @@ def test_every_call_of_the_agent_is_one_that_it_understands(text: str) -> None:
 
 
 def test_the_service_is_the_one_that_the_agent_installs(text: str) -> None:
-    assert f"$Name = '{windows.NAME}'" in text
+    assert f"$Name = '{scm.NAME}'" in text
     assert f"$Account = '{windows.DEFAULT_USER}'" in text
 
 
