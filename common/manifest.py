@@ -196,6 +196,17 @@ class SegReference(_Document):
     frames: Annotated[int, Field(ge=1)]
 
 
+class ReportReference(_Document):
+    """The measurement report (SR) that Orthanc confirmed."""
+
+    orthanc_id: OrthancId
+    sop_instance_uid: Uid
+    series_instance_uid: Uid
+    sha256: Sha256
+    """Of the bytes that Orthanc holds."""
+    size_bytes: Annotated[int, Field(ge=1)]
+
+
 class SegmentMeasurement(_Document):
     """What one segment measures on the source grid."""
 
@@ -205,6 +216,23 @@ class SegmentMeasurement(_Document):
     volume_ml: Annotated[float, Field(ge=0)]
     longest_diameter_mm: Annotated[float, Field(ge=0)] | None = None
     """Greatest distance between two voxel centres of the segment; None when empty."""
+
+
+class RegistrationRecord(_Document):
+    """How one input series was moved onto the reference series, or why it was not."""
+
+    role: Role
+    kept: bool
+    """Whether the motion was used; if not, the series lies where its headers put it."""
+    information_before: float
+    """Mutual information with the reference series, in nats."""
+    information_after: float
+    """The same with the motion."""
+    turn_degrees: Annotated[float, Field(ge=0)]
+    shift_mm: Annotated[float, Field(ge=0)]
+    """Of the middle of the reference series."""
+    motion: Annotated[tuple[float, ...], Field(min_length=16, max_length=16)]
+    """4 by 4, row by row: LPS millimetres by the headers to LPS millimetres on the reference."""
 
 
 class Provenance(_Document):
@@ -219,6 +247,8 @@ class Provenance(_Document):
     stage_seconds: dict[str, float]
     series_instance_uids: tuple[Uid, ...]
     """The input series, in channel order."""
+    registrations: tuple[RegistrationRecord, ...] = ()
+    """Of each series but the reference, where the profile asks for registration."""
 
 
 class Failure(_Document):
@@ -250,6 +280,8 @@ class ResultManifest(_Document):
     attempt: Annotated[int, Field(ge=0)]
     finished_at: AwareDatetime
     seg: SegReference | None = None
+    report: ReportReference | None = None
+    """The measurements as a DICOM SR that refers to the SEG; None where there is none."""
     measurements: tuple[SegmentMeasurement, ...] = ()
     provenance: Provenance | None = None
     warnings: tuple[str, ...] = ()
@@ -263,6 +295,8 @@ class ResultManifest(_Document):
             raise ValueError("a failed result needs its failure")
         if self.status is not ResultStatus.SUCCEEDED and self.seg is not None:
             raise ValueError("only a succeeded result names a SEG")
+        if self.report is not None and self.seg is None:
+            raise ValueError("a report belongs to a SEG")
         return self
 
     @property

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from common.profiles import PROFILE_NAME, Profile, Text
+from common.profiles import PROFILE_NAME, InputRole, Profile, Recognition, Text
 
 Number = Annotated[int, Field(ge=1, le=255)]
 Byte = Annotated[int, Field(ge=0, le=255)]
@@ -21,12 +21,37 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
+class OfferedRecognition(_Part):
+    """A rule as the profile has it; one that a newer agent tells may say nothing here."""
+
+    weighting: Annotated[str, Field(max_length=16)] | None = None
+    contrast: bool | None = None
+    phase: Annotated[int, Field(ge=0, le=99)] | None = None
+
+    @property
+    def rule(self) -> Recognition | None:
+        """The same, checked; None where it makes no rule."""
+        try:
+            return Recognition.model_validate(self.model_dump())
+        except ValidationError:
+            return None
+
+
 class OfferedRole(_Part):
     """One input series, in channel order."""
 
     role: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=32)]
     title: Text | None = None
     """What a person calls it; None where the heartbeat had no room."""
+    recognition: OfferedRecognition | None = None
+    """How its series is found; None where the profile does not say, or there was no room."""
+
+    @classmethod
+    def of(cls, item: InputRole) -> OfferedRole:
+        """All that is told of a role."""
+        rule = item.recognition
+        told = None if rule is None else OfferedRecognition(**rule.model_dump())
+        return cls(role=item.role, title=item.title, recognition=told)
 
 
 class OfferedSegment(_Part):
@@ -56,7 +81,7 @@ class Offer(_Part):
             name=profile.name,
             title=profile.title,
             intended_use=profile.intended_use,
-            roles=tuple(OfferedRole(role=item.role, title=item.title) for item in profile.inputs),
+            roles=tuple(map(OfferedRole.of, profile.inputs)),
             segments=tuple(
                 OfferedSegment(
                     number=item.number, label=item.label, title=item.title, colour=item.colour

@@ -37,6 +37,7 @@ SpacingMm = tuple[
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Byte = Annotated[int, Field(ge=0, le=255)]
 Channel = Annotated[int, Field(ge=0)]
+Weighting = Literal["T1", "T2", "FLAIR"]
 Architecture = Literal["SwinUNETR", "SegResNet", "UNet", "DynUNet", "TorchScript"]
 
 SCRIPT_ARGUMENTS = frozenset({"in_channels", "out_channels"})
@@ -65,6 +66,30 @@ class Code(_Data):
     """Code Meaning in English."""
 
 
+class Recognition(_Data):
+    """What a series looks like that plays a role: a sequence, or a phase over time."""
+
+    weighting: Weighting | None = None
+    """Of a sequence that is told by its contrast: T1, T2, FLAIR."""
+    contrast: bool | None = None
+    """Whether it is after contrast; None: either."""
+    phase: Annotated[int, Field(ge=0)] | None = None
+    """Of a dynamic study, whose first phases are taken in this order: 0 is before contrast."""
+
+    @model_validator(mode="after")
+    def _is_a_sequence_or_a_phase(self) -> Recognition:
+        if (self.weighting is None) == (self.phase is None):
+            raise ValueError("give either a weighting or a phase")
+        if self.phase is not None and self.contrast is not None:
+            raise ValueError("contrast belongs to a weighting; a phase says it by its number")
+        return self
+
+    @property
+    def after_contrast(self) -> bool | None:
+        """Whether a contrast agent is in the blood; None where the rule does not say."""
+        return self.phase > 0 if self.phase is not None else self.contrast
+
+
 class InputRole(_Data):
     """One input series; the order in the profile is the channel order of the network."""
 
@@ -72,6 +97,8 @@ class InputRole(_Data):
     """Stable name used in manifests, e.g. ``dce-0`` or ``t1c``."""
     title: Text
     """What a person calls it."""
+    recognition: Recognition | None = None
+    """How a series is known to be this one; None: a person chooses it, nothing is checked."""
 
 
 class Network(_Data):
@@ -127,6 +154,10 @@ class Preprocessing(_Data):
     normalisation: Literal["zscore-nonzero", "zscore", "none"]
     """Per channel. ``zscore-nonzero``: over the voxels that are not 0, and zeros stay 0;
     ``zscore``: over all voxels; ``none``: as the scanner gave them."""
+    registration: Literal["none", "rigid"] = "none"
+    """``rigid``: each other series is moved and turned onto the reference series, where a check
+    says that they then match better. Without it, series of another frame of reference are
+    refused."""
 
     @field_validator("orientation")
     @classmethod
@@ -145,6 +176,10 @@ class Inference(_Data):
     """Share of a window that its neighbour covers too."""
     blend: Literal["gaussian", "constant"] = "gaussian"
     """How overlapping windows are weighed: the middle most, or all voxels alike."""
+    foreground_multiple: Side | None = None
+    """Only the box of voxels that are not 0 is computed, its sides rounded up to multiples of
+    this; outside there is nothing. None: the whole volume. A network that normalises over its
+    window answers a little differently in a smaller one."""
     activation: Literal["sigmoid", "softmax"] = "sigmoid"
     """From logits to probabilities: each channel for itself, or over all channels."""
 
@@ -153,7 +188,8 @@ class Postprocessing(_Data):
     """From soft output to a mask on the source grid."""
 
     threshold: Annotated[float, Field(gt=0, lt=1)] = 0.5
-    """Probability from which a voxel belongs to the segment."""
+    """Probability from which a voxel belongs to the segment. With ``softmax`` it does not
+    apply: there the channel with the highest probability has the voxel."""
     keep_largest_component: bool = False
     """Of each segment only the largest part stays; parts touch by faces, edges or corners."""
     fill_holes: bool = False
@@ -222,6 +258,9 @@ class Profile(_Data):
     """In the channel order of the network."""
     reference_role: str
     """The input on whose grid the SEG is written."""
+    role_checks: Literal["off", "warn", "fail"] = "warn"
+    """What happens where headers or pixels speak against the role of a series: nothing, a
+    warning in the result, or the job fails before inference."""
     network: Network
     """What computes."""
     weights: Weights
@@ -249,6 +288,13 @@ class Profile(_Data):
             raise ValueError("input roles must differ")
         if self.reference_role not in roles:
             raise ValueError(f"reference_role must be one of {roles}")
+        keeps_zeros = self.preprocessing.normalisation == "zscore-nonzero"
+        if self.inference.foreground_multiple is not None and not keeps_zeros:
+            raise ValueError("foreground_multiple needs the normalisation zscore-nonzero")
+        phases = [item.recognition.phase for item in self.inputs if item.recognition]
+        known = [phase for phase in phases if phase is not None]
+        if len(set(known)) != len(known):
+            raise ValueError("the phases of the inputs must differ")
         numbers = [segment.number for segment in self.segments]
         if numbers != list(range(1, len(numbers) + 1)):
             raise ValueError("segment numbers must be 1, 2, … in order")
@@ -262,8 +308,13 @@ class Profile(_Data):
         return tuple(item.role for item in self.inputs)
 
 
-def load_profile(folder: Path) -> Profile:
+def load_profile(folder: Path, *, name: str | None = None) -> Profile:
     """Read ``folder/profile.json``.
+
+    Parameters
+    ----------
+    name:
+        What the profile must be called: jobs find it by that; None: not checked.
 
     Raises
     ------
@@ -280,7 +331,7 @@ def load_profile(folder: Path) -> Profile:
             remedy=f"Put the profile's folder at {folder}.",
         ) from error
     try:
-        return Profile.model_validate_json(text)
+        profile = Profile.model_validate_json(text)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         field = ".".join(str(part) for part in first["loc"]) or "profile.json"
@@ -289,3 +340,10 @@ def load_profile(folder: Path) -> Profile:
             code="profile-invalid",
             remedy=f"Correct {path}.",
         ) from error
+    if name is not None and profile.name != name:
+        raise FixConfigurationError(
+            f"The profile in the folder {folder.name!r} is called {profile.name!r}.",
+            code="profile-name",
+            remedy=f"Give folder and name in {path} the same name.",
+        )
+    return profile

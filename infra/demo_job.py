@@ -21,8 +21,8 @@ from rich.console import Console
 
 from common.errors import FixConfigurationError, SegRelayError
 from common.orthanc import OrthancClient, OrthancSettings
-from common.profiles import load_profile
 from infra.debian import repository_root
+from infra.demo_model import prepare_profile
 from infra.demo_queue import CloudQueue, Listing, make_directory_queue, start_cloud_queue
 from infra.demo_report import all_passed, listing_problem, print_table, rows
 from infra.demo_servers import DemoServers, Folders, fresh_folder
@@ -72,6 +72,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--study", type=Path, help="zip or folder of one study; default: a phantom")
     parser.add_argument("--profile", default="demo", help="model profile (default: demo)")
+    parser.add_argument(
+        "--weights", type=Path, help="weights file; random ones where the profile has none"
+    )
     parser.add_argument("--seed", type=int, default=DEFAULT_SEED, help="which phantom")
     parser.add_argument("--out", type=Path, help="output folder (default: demo-output)")
     # Paths on the command line are those of the caller's folder, not of the repository.
@@ -85,10 +88,11 @@ def _prepared(options: argparse.Namespace, console: Console) -> Iterator[Demo]:
     out = options.relative_to / options.out if options.out else repository_root() / "demo-output"
     fresh_folder(out, OVERLAY, SEG_FILE)
     logs = fresh_folder(out / "logs", "site.log", "agent.log", "gcs.log")
-    profile = load_profile(repository_root() / "lab_side" / "profiles" / options.profile)
     watch = Stopwatch()
     with tempfile.TemporaryDirectory(prefix="segrelay-demo-") as temporary:
         state = Path(temporary)
+        weights = options.relative_to / options.weights if options.weights else None
+        profile, in_words = prepare_profile(options.profile, weights, state / "profiles")
         with watch.step("study made" if options.study is None else "study read"):
             if options.study is None:
                 study = phantom_study(options.seed, state / "study")
@@ -112,7 +116,7 @@ def _prepared(options: argparse.Namespace, console: Console) -> Iterator[Demo]:
                 url=orthanc.url, user=orthanc.user, password=SecretStr(orthanc.password)
             )
             with closing(OrthancClient(settings)) as client:
-                yield Demo(study, profile, client, servers, out, console, watch, cloud)
+                yield Demo(study, profile, in_words, client, servers, out, console, watch, cloud)
 
 
 def _run(demo: Demo, console: Console, *, stay: bool) -> int:

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from common.manifest import Provenance, SegmentMeasurement
+from common.manifest import Provenance, RegistrationRecord, SegmentMeasurement
 from infra.demo_queue import Listing
 from infra.demo_watch import QueueStep
 from infra.gate import GateReport
@@ -63,6 +63,8 @@ class Evidence:
     """All that the demo found out about one finished job."""
 
     title: str
+    weights: str
+    """What the network's weights are, in words."""
     inputs: Mapping[str, str]
     """Role -> the series it was given, in words."""
     preparation_seconds: Mapping[str, float]
@@ -92,6 +94,8 @@ def rows(evidence: Evidence) -> list[Row]:
     table += [Row(f"queue: {step.state}", step.name, step.seconds) for step in evidence.queue_steps]
     table.append(Row("job, submit to result", outcome.job_id, evidence.job_seconds))
     table.append(Row("device", f"{provenance.device}, profile {provenance.profile}"))
+    table.append(Row("weights", evidence.weights))
+    table += map(_registration_row, provenance.registrations)
     table.append(Row("SEG in Orthanc", outcome.seg_instance_id))
     table.append(Row("SEG frames", f"{evidence.seg_frames}, {evidence.seg_bytes} bytes"))
     table += _measurement_rows(outcome)
@@ -141,6 +145,15 @@ def _measurement_rows(outcome: Outcome) -> list[Row]:
         Row(f"volume of {item.label}", f"{item.volume_ml:.2f} ml, {item.voxels} voxels")
         for item in outcome.measurements
     ]
+
+
+def _registration_row(record: RegistrationRecord) -> Row:
+    kept = "kept" if record.kept else "NOT kept"
+    return Row(
+        f"registration of {record.role}",
+        f"{kept}: {record.shift_mm:.1f} mm, {record.turn_degrees:.1f} degrees; mutual information "
+        f"{record.information_before:.3f} before, {record.information_after:.3f} after",
+    )
 
 
 def _joined(states: set[str]) -> str:

@@ -219,6 +219,7 @@ def demo_environment(orthanc: OrthancServer, state: Path, profile: str) -> dict[
         "SEGRELAY_AGENT_ID": "demo-lab",
         "SEGRELAY_WORK_DIR": str(state / "agent"),
         "SEGRELAY_PROFILES": profile,
+        "SEGRELAY_PROFILES_DIR": str(state / "profiles"),
         "SEGRELAY_DEFAULT_PROFILE": profile,
         "SEGRELAY_DATABASE": str(state / "site.sqlite3"),
         "SEGRELAY_SECRET_KEY": secrets.token_urlsafe(50),

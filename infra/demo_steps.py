@@ -29,7 +29,7 @@ from infra.demo_servers import DemoError, DemoServers
 from infra.demo_watch import QueueStep, QueueWatch
 from infra.gate import check_seg, masks_by_dcmqi, read_grid
 from infra.montage import write_montage
-from infra.study import Study, StudySeries, choose_inputs
+from infra.study import ChosenSeries, Study, StudySeries, choose_inputs
 from infra.truth import dice, load_truth, union
 
 OVERLAY = "overlay.png"
@@ -58,6 +58,8 @@ class Demo:
 
     study: Study
     profile: Profile
+    weights: str
+    """What they are, in words."""
     client: OrthancClient
     servers: DemoServers
     out: Path
@@ -76,7 +78,8 @@ class Demo:
         FixConfigurationError
             The study does not fit the profile, or a validator is missing.
         """
-        inputs = choose_inputs(self.study, self.profile.roles)
+        chosen = choose_inputs(self.study, self.profile.inputs)
+        inputs = {role: item.series for role, item in chosen.items()}
         with self.watch.step("upload of the study"):
             orthanc_ids = self._upload(inputs)
         outcome, job_seconds, queue_steps = self._run_job(orthanc_ids)
@@ -86,7 +89,8 @@ class Demo:
         others = [file for s in inputs.values() if s.files is not reference for file in s.files]
         return Evidence(
             title=self.study.title,
-            inputs={role: _in_words(series) for role, series in inputs.items()},
+            weights=self.weights,
+            inputs={role: _in_words(item) for role, item in chosen.items()},
             preparation_seconds=self.watch.seconds,
             job_seconds=job_seconds,
             outcome=outcome,
@@ -160,6 +164,10 @@ def _voxels(mask_base64: str) -> int:
         return int(np.count_nonzero(np.asarray(image)))
 
 
-def _in_words(series: StudySeries) -> str:
+def _in_words(chosen: ChosenSeries) -> str:
+    series = chosen.series
     number = "no number" if series.number is None else f"number {series.number}"
-    return f"series {number}, {series.description or 'no description'}, {len(series.files)} images"
+    return (
+        f"series {number}, {series.description or 'no description'}, {len(series.files)} images; "
+        f"{chosen.confidence.value}: {chosen.why}"
+    )

@@ -1,4 +1,4 @@
-"""Every error code of the programs, in one table: ``ERRORS.md``, made from the code itself.
+"""Every error code of the programs, in one table: ``infra/ERRORS.md``, made from the code itself.
 
     python -m infra.error_table            write it
     python -m infra.error_table --check    end with 1 where it is not what would be written
@@ -20,7 +20,7 @@ from common import errors
 from infra.debian import repository_root
 
 ROOT = repository_root()
-FILE = ROOT / "ERRORS.md"
+FILE = ROOT / "infra" / "ERRORS.md"
 PACKAGES = ("common", "lab_side", "gcp_side")
 
 CLASSES = {name: kind for name in errors.__all__ if isinstance(kind := getattr(errors, name), type)}
@@ -43,6 +43,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
         "Every attempt at the job has failed; each reason is in its history.",
         "Mend what the last reason names, then run it again: manage.py labseg retry …",
     ),
+    "cases": ("The folder of cases, or one of them, is not as it must be; it is named.", ""),
     "clock-off": ("This computer's clock and the store's, or Orthanc's, differ.", ""),
     "configuration": ("A setting is missing or wrong; it is named.", ""),
     "failed": ("The job has failed, for the reason that is told.", "As the message says."),
@@ -62,6 +63,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "orthanc-password-missing": ("There is no password for the Orthanc user.", _SET_IT),
     "orthanc-proxy-password-missing": ("There is no password for the proxy's user.", _SET_IT),
     "rejected": ("The manifest was moved to rejected/; the reason lies beside it.", "Look at it."),
+    "role-mismatch": ("The images do not look like what their roles say; each doubt is told.", ""),
     "series-not-shown": ("The series cannot be shown; the message says why.", ""),
     "site-settings": (
         "A value of SEGRELAY is wrong; it is named.",

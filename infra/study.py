@@ -12,8 +12,11 @@ from pathlib import Path
 import pydicom
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
+from pydicom.multival import MultiValue
 
 from common.errors import FixConfigurationError
+from common.profiles import InputRole
+from gcp_side.labseg.recognition import CLUES, Confidence, SeriesFacts, facts_of, recognise
 from infra.phantom.case import make_case
 from infra.phantom.dicom import write_study
 
@@ -24,6 +27,23 @@ _HEADER = [
     "SeriesNumber",
     "SeriesDescription",
     "SOPInstanceUID",
+    # By which the site's rules recognise a series.
+    "Rows",
+    "Columns",
+    "ImageOrientationPatient",
+    "FrameOfReferenceUID",
+    "ImageType",
+    "TemporalPositionIdentifier",
+    "AcquisitionDateTime",
+    "AcquisitionDate",
+    "AcquisitionTime",
+    "TriggerTime",
+    "ContentDate",
+    "ContentTime",
+    "EchoTime",
+    "RepetitionTime",
+    "InversionTime",
+    "ContrastBolusAgent",
 ]
 
 
@@ -37,6 +57,18 @@ class StudySeries:
     description: str
     files: tuple[Path, ...]
     """In no particular order."""
+    facts: SeriesFacts
+    """What the site's rules look at; its id is the Series Instance UID."""
+
+
+@dataclass(frozen=True)
+class ChosenSeries:
+    """The series of one role, and how sure that is."""
+
+    series: StudySeries
+    confidence: Confidence
+    why: str
+    """One sentence in English."""
 
 
 @dataclass(frozen=True)
@@ -103,21 +135,30 @@ def read_series(files: Iterable[Path]) -> list[StudySeries]:
     return sorted((_series(uid, members) for uid, members in groups.items()), key=_order)
 
 
-def choose_inputs(study: Study, roles: Sequence[str]) -> dict[str, StudySeries]:
-    """Give each role of a profile its series: the first ones, in order of acquisition.
+def choose_inputs(study: Study, inputs: Sequence[InputRole]) -> dict[str, ChosenSeries]:
+    """Give each role of a profile its series, by the rules with which the site proposes them.
 
     Raises
     ------
     FixConfigurationError
-        The study has fewer series than the profile has roles.
+        No series of the study fits one of the roles.
     """
-    if len(study.series) < len(roles):
-        raise FixConfigurationError(
-            f"The study has {len(study.series)} MR series; the profile needs {len(roles)}.",
-            code="series-count",
-            remedy="Give a study with a series for each of: " + ", ".join(roles) + ".",
-        )
-    return dict(zip(roles, study.series, strict=False))
+    by_uid = {series.series_instance_uid: series for series in study.series}
+    rules = {item.role: item.recognition for item in inputs if item.recognition is not None}
+    facts = [series.facts for series in study.series]
+    chosen = {}
+    for found in recognise([item.role for item in inputs], facts, rules):
+        why = "; ".join(CLUES[clue.code].format(**clue.parameters) for clue in found.clues)
+        if found.series_id is None:
+            raise FixConfigurationError(
+                f"No series of the study fits the role {found.role}: {why}.",
+                code="series-not-recognised",
+                remedy="Give a study with a series for each of: "
+                + ", ".join(item.role for item in inputs)
+                + ".",
+            )
+        chosen[found.role] = ChosenSeries(by_uid[found.series_id], found.confidence, why)
+    return chosen
 
 
 def _mr_header(file: Path) -> Dataset | None:
@@ -136,7 +177,20 @@ def _series(uid: str, members: Sequence[tuple[Path, Dataset]]) -> StudySeries:
         number=None if number is None else int(number),
         description=str(header.get("SeriesDescription", "")),
         files=tuple(path for path, _ in members),
+        facts=facts_of(
+            uid,
+            description=str(header.get("SeriesDescription", "")),
+            number=None if number is None else int(number),
+            instances=len(members),
+            tags={element.keyword: _as_text(element.value) for element in header},
+        ),
     )
+
+
+def _as_text(value: object) -> str:
+    """As Orthanc gives the value of a tag."""
+    parts = value if isinstance(value, MultiValue) else [value]
+    return "\\".join("" if part is None else str(part) for part in parts)
 
 
 def _order(series: StudySeries) -> tuple[bool, int, list[tuple[int, str]]]:

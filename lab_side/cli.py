@@ -33,6 +33,7 @@ from lab_side import __version__
 from lab_side.commands import (
     control,
     doctor,
+    evaluate,
     keygen,
     logs,
     outbox,
@@ -135,6 +136,7 @@ def _parser() -> argparse.ArgumentParser:
     doctor.add_to(commands)
     keygen.add_to(commands)
     profile.add_to(commands)
+    evaluate.add_to(commands)
     service.add_to(commands)
     return parser
 
@@ -172,7 +174,8 @@ def open_agent(config: AgentConfig, supervisor: Supervisor | None = None) -> Age
             remedy="Set bucket in the TOML file, or SEGRELAY_BUCKET.",
         )
     keep_log(config)
-    return Agent(config, open_queue(config), supervisor)
+    with end_in_the_log():
+        return Agent(config, open_queue(config), supervisor)
 
 
 @contextlib.contextmanager
@@ -202,6 +205,7 @@ def _segment(options: argparse.Namespace) -> int:
     if options.json:
         document = {
             "seg": result.seg.model_dump(),
+            "report": result.report and result.report.model_dump(),
             "tumour_found": result.tumour_found,
             "measurements": [item.model_dump() for item in result.measurements],
             "warnings": result.warnings,
@@ -211,6 +215,8 @@ def _segment(options: argparse.Namespace) -> int:
         _print(json.dumps(document, indent=1))
         return EXIT_OK
     _print(f"SEG instance: {result.seg.orthanc_id}")
+    if result.report is not None:
+        _print(f"SR instance:  {result.report.orthanc_id}")
     _print(f"Tumour:       {'yes' if result.tumour_found else 'no'}")
     for item in result.measurements:
         _print(f"Volume:       {item.volume_ml:.2f} ml ({item.label}, {item.voxels} voxels)")

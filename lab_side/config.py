@@ -219,7 +219,8 @@ class AgentConfig(LocalConfig, ModelsConfig):
     def load_profiles(self) -> dict[str, Profile]:
         """Every configured profile's description, by name."""
         return {
-            model.profile: load_profile(self.profile_folder(model.profile)) for model in self.models
+            model.profile: load_profile(self.profile_folder(model.profile), name=model.profile)
+            for model in self.models
         }
 
 

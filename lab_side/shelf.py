@@ -52,7 +52,7 @@ def _files(place: Path) -> list[Path]:
 def _look(folder: Path, model: ModelConfig | None) -> Shelved:
     profile, problem = None, None
     try:
-        profile = load_profile(folder)
+        profile = load_profile(folder, name=folder.name)
     except FixConfigurationError as error:
         problem = error
     return Shelved(name=folder.name, folder=folder, profile=profile, problem=problem, model=model)

@@ -15,6 +15,7 @@ from common.offers import Offer, OfferedRole
 from common.queue import Beat, scan
 from common.queue.lease import LEASE, store_now
 from gcp_side.labseg.conf import Conf, get_bucket, get_conf
+from gcp_side.labseg.recognition import usual_rule
 
 log = logging.getLogger(__name__)
 
@@ -170,7 +171,17 @@ def _offer(name: str, told: Offer | None, conf: Conf) -> Offer | None:
 
 
 def _configured(name: str, told: Offer | None, conf: Conf) -> Offer:
-    titles = {} if told is None else {item.role: item.title for item in told.roles}
-    roles = tuple(OfferedRole(role=role, title=titles.get(role)) for role in conf.profiles[name])
+    by_role = {} if told is None else {item.role: item for item in told.roles}
+    roles = tuple(
+        _configured_role(role, by_role.get(role, OfferedRole(role=role)))
+        for role in conf.profiles[name]
+    )
     known = Offer(name=name, roles=roles) if told is None else told
     return known.model_copy(update={"roles": roles})
+
+
+def _configured_role(role: str, told: OfferedRole) -> OfferedRole:
+    """A name that says what it means is not reinterpreted by what nobody signed."""
+    if usual_rule(role) is None:
+        return told
+    return told.model_copy(update={"recognition": None})

@@ -2,12 +2,15 @@
 
 ::
 
-    result there already? ─▶ upload ─▶ read back, identical? ─▶ result ─▶ archive ─▶ forget
+    result there already? ─▶ upload ─▶ read back, identical? ─▶ report likewise ─▶ result
+                               │                                      ─▶ archive ─▶ forget
                                └▶ refused for good ─▶ noted ─▶ failed result ─▶ set aside
 
 A result never names a SEG that Orthanc has not confirmed. When Orthanc already holds other
 bytes under this SEG's UID and they are this job's, the first stored SEG wins and the
-measurements are taken from it. A refusal is on disk before the result that tells of it: a
+measurements are taken from it, and so is the report. The report (SR) goes after the SEG that it
+names, in the same way; one that Orthanc refuses is left out of the result, which says so. A
+refusal is on disk before the result that tells of it: a
 SEG is never forgotten because its job has failed.
 """
 
@@ -19,6 +22,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Protocol
 
 from common.durable import disk_errors
@@ -30,6 +34,7 @@ from common.errors import (
 )
 from common.manifest import (
     Failure,
+    ReportReference,
     ResultManifest,
     ResultStatus,
     SegmentMeasurement,
@@ -38,10 +43,13 @@ from common.manifest import (
 from common.orthanc import OrthancClient
 from common.queue import ClaimDesk
 from common.queue.lease import new_nonce
-from lab_side.agent.outbox import Draft, Outbox, OutboxEntry, Trouble
+from lab_side.agent.outbox import REPORT_FILE, Draft, Outbox, OutboxEntry, Trouble, read_report
 from lab_side.agent.outbox import read_seg as _read_seg
 from lab_side.log import event, trouble
-from lab_side.worker.protocol import InspectReply, InspectRequest
+from lab_side.worker.protocol import InspectReply, InspectRequest, ReportFile
+
+_ADOPTED_REPORT = "stored-report.dcm"
+"""In the entry's folder: of the SEG that Orthanc held already."""
 
 logger = logging.getLogger("segrelay.deliver")
 
@@ -62,8 +70,28 @@ class Delivery:
     """The result that stands; None for a segmentation by hand."""
     seg: SegReference | None
     """The SEG in Orthanc; None when the job had another result already."""
+    report: ReportReference | None = None
     measurements: tuple[SegmentMeasurement, ...] = ()
     already_stored: bool = False
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """A SEG in Orthanc, and the report that belongs to its bytes."""
+
+    seg: SegReference
+    measurements: tuple[SegmentMeasurement, ...]
+    already: bool
+    report: ReportFile | None
+    report_path: Path
+
+
+@dataclass(frozen=True)
+class _Reported:
+    """The report in Orthanc; None where there is none, and why."""
+
+    report: ReportReference | None = None
+    warnings: tuple[str, ...] = ()
 
 
 class Courier:
@@ -109,19 +137,20 @@ class Courier:
         if self._step_back(entry):
             return Delivery(result=None, seg=None)
         began = time.monotonic()
-        seg, measurements, already = self._store(entry)
-        seconds = time.monotonic() - began
-        event(logger, logging.INFO, "SEG stored", again=already)
-        result = self._publish(entry, seg, measurements, seconds)
+        stored = self._store(entry)
+        event(logger, logging.INFO, "SEG stored", again=stored.already)
+        reported = self._report(stored)
+        result = self._publish(entry, stored, reported, time.monotonic() - began)
         named = result is None or _names(result, entry.draft)
         if not named:
             self._withdraw(entry.draft)
         self._outbox.remove(entry)
         return Delivery(
             result=result,
-            seg=seg if named else None,
-            measurements=measurements,
-            already_stored=already,
+            seg=stored.seg if named else None,
+            report=reported.report if named else None,
+            measurements=stored.measurements,
+            already_stored=stored.already,
         )
 
     def _step_back(self, entry: OutboxEntry) -> bool:
@@ -141,27 +170,28 @@ class Courier:
         return True
 
     def _withdraw(self, draft: Draft) -> None:
-        """Remove this job's own SEG, and only that, from Orthanc."""
+        """Remove this job's own SEG and report, and only them, from Orthanc."""
+        reports = () if draft.report is None else (draft.report.sop_instance_uid,)
         try:
-            for orthanc_id in self._client.find_instance(draft.sop_instance_uid):
-                self._client.delete_instance(orthanc_id)
+            for uid in (*reports, draft.sop_instance_uid):
+                for orthanc_id in self._client.find_instance(uid):
+                    self._client.delete_instance(orthanc_id)
         except OrthancRefusedError as error:
             event(logger, logging.WARNING, "SEG not removed", code=error.code)
 
-    def _store(
-        self, entry: OutboxEntry
-    ) -> tuple[SegReference, tuple[SegmentMeasurement, ...], bool]:
+    def _store(self, entry: OutboxEntry) -> _Stored:
         """Upload, compare the MD5 of what Orthanc has, read back, compare."""
         draft = entry.draft
         sent = _read_seg(entry)
         reply = self._client.upload(sent)
         md5, stored = self._read_back(reply.orthanc_id)
         is_as_sent = stored == sent and md5 == hashlib.md5(sent, usedforsecurity=False).hexdigest()
-        measurements, frames = draft.measurements, draft.frames
+        measurements, frames, report = draft.measurements, draft.frames, draft.report
         if not is_as_sent:
             if not reply.already_stored:
                 raise OrthancUnavailableError("Orthanc has other bytes than it was sent.")
-            measurements, frames = self._adopt(entry, stored)
+            found = self._adopt(entry, stored)
+            measurements, frames, report = found.measurements, found.frames, found.report
         seg = SegReference(
             orthanc_id=reply.orthanc_id,
             orthanc_series_id=reply.orthanc_series_id,
@@ -171,7 +201,39 @@ class Courier:
             size_bytes=len(stored),
             frames=frames,
         )
-        return seg, measurements, reply.already_stored
+        path = entry.folder / (REPORT_FILE if is_as_sent else _ADOPTED_REPORT)
+        return _Stored(seg, measurements, reply.already_stored, report, path)
+
+    def _report(self, stored: _Stored) -> _Reported:
+        """Upload the report of a SEG that stands in Orthanc, read it back, compare."""
+        if stored.report is None:
+            return _Reported()
+        try:
+            return _Reported(self._store_report(stored.report, stored))
+        except PermanentError as error:
+            trouble(logger, logging.WARNING, "report refused", error)
+            return _Reported(warnings=(f"The measurement report was not stored: {error.message}",))
+
+    def _store_report(self, report: ReportFile, stored: _Stored) -> ReportReference:
+        sent = read_report(stored.report_path, report)
+        reply = self._client.upload(sent)
+        md5, kept = self._read_back(reply.orthanc_id)
+        is_as_sent = kept == sent and md5 == hashlib.md5(sent, usedforsecurity=False).hexdigest()
+        if not is_as_sent and not reply.already_stored:
+            raise OrthancUnavailableError("Orthanc has other bytes than it was sent.")
+        # Another version of the agent may have written it otherwise: the first one stands.
+        if stored.seg.sop_instance_uid.encode() not in kept:
+            raise OrthancRefusedError(
+                "Orthanc holds a foreign instance under this report's UID.",
+                code="orthanc-foreign-instance",
+            )
+        return ReportReference(
+            orthanc_id=reply.orthanc_id,
+            sop_instance_uid=report.sop_instance_uid,
+            series_instance_uid=report.series_instance_uid,
+            sha256=hashlib.sha256(kept).hexdigest(),
+            size_bytes=len(kept),
+        )
 
     def _read_back(self, orthanc_id: str) -> tuple[str, bytes]:
         """MD5 by Orthanc and bytes of what was just stored."""
@@ -184,14 +246,13 @@ class Courier:
                 "The SEG was deleted right after it was stored."
             ) from None
 
-    def _adopt(
-        self, entry: OutboxEntry, stored: bytes
-    ) -> tuple[tuple[SegmentMeasurement, ...], int]:
+    def _adopt(self, entry: OutboxEntry, stored: bytes) -> InspectReply:
         """Orthanc's older bytes of the same UID: this job's, or an error."""
         path = entry.folder / "stored.dcm"
         with disk_errors("The outbox refused a file"):
             path.write_bytes(stored)
-        found = self._inspector.inspect(InspectRequest(path=path))
+        wanted = None if entry.draft.report is None else entry.folder / _ADOPTED_REPORT
+        found = self._inspector.inspect(InspectRequest(path=path, report_output=wanted))
         draft = entry.draft
         same = (found.sop_instance_uid, found.series_instance_uid, found.job_key)
         if same != (draft.sop_instance_uid, draft.series_instance_uid, draft.job_key):
@@ -201,14 +262,10 @@ class Courier:
                 remedy="Look at that instance in Orthanc; delete it if it does not belong there.",
             )
         event(logger, logging.INFO, "first stored SEG adopted")
-        return found.measurements, found.frames
+        return found
 
     def _publish(
-        self,
-        entry: OutboxEntry,
-        seg: SegReference,
-        measurements: tuple[SegmentMeasurement, ...],
-        seconds: float,
+        self, entry: OutboxEntry, stored: _Stored, reported: _Reported, seconds: float
     ) -> ResultManifest | None:
         claim, draft = entry.claim, entry.draft
         if self._desk is None or claim is None:
@@ -221,10 +278,11 @@ class Courier:
             nonce=new_nonce(),
             attempt=claim.attempt,
             finished_at=self._now(),
-            seg=seg,
-            measurements=measurements,
+            seg=stored.seg,
+            report=reported.report,
+            measurements=stored.measurements,
             provenance=draft.provenance.model_copy(update={"stage_seconds": stages}),
-            warnings=draft.warnings,
+            warnings=(*draft.warnings, *reported.warnings),
         )
         standing = self._desk.finish(claim, result)
         self._desk.forget_progress(draft.job_id)

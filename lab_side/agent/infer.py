@@ -8,7 +8,7 @@ from common.manifest import Provenance, utc_now
 from lab_side import __version__
 from lab_side.agent.case import Case
 from lab_side.agent.folders import WorkFolders
-from lab_side.agent.outbox import SEG_FILE, Draft, Outbox, OutboxEntry
+from lab_side.agent.outbox import REPORT_FILE, SEG_FILE, Draft, Outbox, OutboxEntry
 from lab_side.worker.client import WorkerProcess
 from lab_side.worker.protocol import SegmentReply, SegmentRequest
 
@@ -34,6 +34,7 @@ def infer(
             series=case.series,
             created_at=case.manifest.submitted_at,
             output=case.folder / SEG_FILE,
+            report_output=case.folder / REPORT_FILE,
         ),
         progress,
     )
@@ -63,7 +64,9 @@ def _draft(case: Case, reply: SegmentReply) -> Draft:
             versions={"segrelay": __version__, **reply.versions},
             stage_seconds={name: round(seconds, 3) for name, seconds in stages.items()},
             series_instance_uids=reply.series_instance_uids,
+            registrations=reply.registrations,
         ),
         warnings=reply.warnings,
+        report=reply.report,
         written_at=utc_now(),
     )

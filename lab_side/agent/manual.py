@@ -12,6 +12,7 @@ from pydantic import ValidationError
 from common.errors import FixConfigurationError, ManifestRejectedError, TransientError
 from common.manifest import (
     JobManifest,
+    ReportReference,
     SegmentMeasurement,
     SegReference,
     SeriesInput,
@@ -44,6 +45,8 @@ class ManualResult:
     """What a segmentation by hand gave."""
 
     seg: SegReference
+    report: ReportReference | None
+    """Its measurements as a DICOM SR."""
     measurements: tuple[SegmentMeasurement, ...]
     warnings: tuple[str, ...]
     stage_seconds: dict[str, float]
@@ -170,6 +173,7 @@ def _deliver(courier: Courier, outbox: Outbox, entry: OutboxEntry) -> ManualResu
         raise TransientError("The SEG was delivered by another process meanwhile.")
     return ManualResult(
         seg=delivery.seg,
+        report=delivery.report,
         measurements=delivery.measurements,
         warnings=entry.draft.warnings,
         stage_seconds=entry.draft.provenance.stage_seconds,

@@ -6,6 +6,7 @@ order is SEG to disk (fsync), folder renamed into the outbox (fsync), then the u
 ::
 
     outbox/<job>/seg.dcm, draft.json   flushed
+                 report.dcm            flushed: its measurement report, where one was made
                  trouble.json          why the last delivery failed; losing it loses nothing
                  refusal.json          flushed: Orthanc never takes it, the job is to fail
     refused/<job>/…                    the same folder, once the job has failed
@@ -33,8 +34,10 @@ from common.names import parse_job_name
 from common.queue import Claim
 from common.sharing import patiently
 from lab_side.log import event
+from lab_side.worker.protocol import ReportFile
 
 SEG_FILE = "seg.dcm"
+REPORT_FILE = "report.dcm"
 DRAFT_FILE = "draft.json"
 TROUBLE_FILE = "trouble.json"
 REFUSAL_FILE = "refusal.json"
@@ -65,6 +68,8 @@ class Draft(BaseModel):
     measurements: tuple[SegmentMeasurement, ...]
     provenance: Provenance
     warnings: tuple[str, ...]
+    report: ReportFile | None = None
+    """Of this SEG; where Orthanc holds an earlier one, a report is made of that."""
     written_at: AwareDatetime
 
 
@@ -335,6 +340,28 @@ def read_seg(entry: OutboxEntry) -> bytes:
             "The SEG in the outbox is damaged or gone.",
             code="seg-damaged",
             remedy="Check the disk of the agent's computer, then submit the job again.",
+        )
+    return data
+
+
+def read_report(path: Path, report: ReportFile) -> bytes:
+    """The measurement report, byte for byte as it was written.
+
+    Raises
+    ------
+    PermanentError
+        ``report-damaged``: other bytes, or none.
+    LocalDiskError
+        The disk does not give it.
+    """
+    with disk_errors("The outbox cannot be read"):
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            data = b""
+    if hashlib.sha256(data).hexdigest() != report.sha256:
+        raise PermanentError(
+            "The measurement report in the outbox is damaged or gone.", code="report-damaged"
         )
     return data
 

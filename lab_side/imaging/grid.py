@@ -75,6 +75,13 @@ def grid_of(volume: VolumeLike) -> Grid:
     return Grid(shape=(columns, rows, slices), affine=np.asarray(volume.affine, dtype=np.float64))
 
 
+def to_image(volume: VolumeLike) -> sitk.Image:
+    """The volume as SimpleITK has it, at the same place."""
+    image = sitk.GetImageFromArray(volume.voxels)
+    _place(image, volume.affine)
+    return image
+
+
 def network_grid(reference: Grid, orientation: str, spacing_mm: Sequence[float]) -> Grid:
     """The grid on which the network works; see the module's docstring for its layout.
 

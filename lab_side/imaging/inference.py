@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import cast
 
 import numpy as np
@@ -13,9 +14,27 @@ from numpy.typing import NDArray
 
 from common.errors import AttemptFailedError, InferenceError
 from common.profiles import Inference
+from lab_side.imaging.postprocess import bounding_box
 
 Progress = Callable[[float], None]
 """Told the finished share, 0 to 1, after each batch of windows."""
+
+
+MOST_WINDOWS = 16
+"""At once: more does not make a GPU faster."""
+
+USABLE_SHARE = 0.8
+"""Of the GPU's free memory: what is freed lies in pieces."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WindowMemory:
+    """What a GPU has, and what one window takes; where it is known."""
+
+    free_bytes: Callable[[], int]
+    """Memory that can be used now."""
+    window_bytes: int
+    """What one forward pass took at its peak."""
 
 
 def _silent(_share: float) -> None:
@@ -28,19 +47,22 @@ def infer(
     settings: Inference,
     device: torch.device,
     *,
-    windows_at_once: int = 1,
+    memory: WindowMemory | None = None,
     progress: Progress = _silent,
 ) -> NDArray[np.float32]:
     """Run the network over the volume.
 
-    On a GPU the network runs in mixed precision. When its memory does not suffice, fewer
-    windows are run at once, then the result is collected in main memory. A volume smaller
-    than the window is padded with zeros and cropped again.
+    On a GPU the network runs in mixed precision, with as many windows at once as its free
+    memory takes. When it does not suffice, half as many are run, and at last the result is
+    collected in main memory. A volume smaller than the window is padded with zeros and cropped
+    again.
 
     Parameters
     ----------
     channels:
         float32 [input channels, first, second, third network axis].
+    memory:
+        By which the number of windows at once is chosen; None: one.
 
     Returns
     -------
@@ -53,10 +75,11 @@ def infer(
     AttemptFailedError
         ``out-of-memory``: the GPU's memory does not suffice even so.
     """
-    inputs = torch.from_numpy(np.ascontiguousarray(channels))[None].to(device)
-    for batch, stitch in _fallbacks(device, windows_at_once):
+    inputs = torch.from_numpy(np.ascontiguousarray(channels))[None]
+    batch = choose_batch(memory, count_windows(inputs.shape[2:], settings.window, settings.overlap))
+    for windows, stitch in fallbacks(device, batch):
         try:
-            logits = _run(network, inputs, settings, batch, stitch, progress)
+            logits = _run(network, inputs.to(stitch), settings, windows, (device, stitch), progress)
             break
         except torch.OutOfMemoryError:
             torch.cuda.empty_cache()
@@ -77,6 +100,46 @@ def infer(
     return _probabilities(logits, settings.activation)
 
 
+def infer_foreground(
+    network: torch.nn.Module,
+    channels: NDArray[np.float32],
+    settings: Inference,
+    device: torch.device,
+    *,
+    memory: WindowMemory | None = None,
+    progress: Progress = _silent,
+) -> NDArray[np.float32]:
+    """As :func:`infer`; where the settings allow it, on the box of what is not 0 alone.
+
+    Outside the box every probability is 0.
+    """
+    multiple = settings.foreground_multiple
+    box = None if multiple is None else bounding_box((channels != 0).any(axis=0))
+    if multiple is None or box is None:
+        return infer(network, channels, settings, device, memory=memory, progress=progress)
+    sides = [
+        min(-(-(part.stop - part.start) // multiple) * multiple, side)
+        for part, side in zip(box, settings.window, strict=True)
+    ]
+    wide = tuple(
+        _widened(part, side, size)
+        for part, side, size in zip(box, sides, channels.shape[1:], strict=True)
+    )
+    window = settings.model_copy(update={"window": tuple(sides)})
+    part = infer(
+        network, channels[(slice(None), *wide)], window, device, memory=memory, progress=progress
+    )
+    whole = np.zeros((len(part), *channels.shape[1:]), dtype=np.float32)
+    whole[(slice(None), *wide)] = part
+    return whole
+
+
+def _widened(part: slice, side: int, size: int) -> slice:
+    """The part, as wide as ``side`` where the volume of ``size`` has the room."""
+    start = max(0, min(part.start, size - side))
+    return slice(start, min(size, max(part.stop, start + side)))
+
+
 def count_windows(shape: Sequence[int], window: Sequence[int], overlap: float) -> int:
     """How many windows the sliding window takes over ``shape``."""
     total = 1
@@ -86,11 +149,22 @@ def count_windows(shape: Sequence[int], window: Sequence[int], overlap: float) -
     return total
 
 
-def _fallbacks(device: torch.device, windows_at_once: int) -> list[tuple[int, torch.device]]:
-    tries = [(windows_at_once, device)]
+def choose_batch(memory: WindowMemory | None, windows: int) -> int:
+    """How many of the windows to run at once."""
+    if memory is None or memory.window_bytes <= 0:
+        return 1
+    fitting = int(USABLE_SHARE * memory.free_bytes()) // memory.window_bytes
+    return max(1, min(fitting, windows, MOST_WINDOWS))
+
+
+def fallbacks(device: torch.device, batch: int) -> list[tuple[int, torch.device]]:
+    """Windows at once, and where inputs and result lie, from the fastest to the smallest."""
+    tries = [(batch, device)]
+    while batch > 1:
+        batch //= 2
+        tries.append((batch, device))
     if device.type != "cpu":
-        tries += [(1, device)] if windows_at_once > 1 else []
-        tries += [(1, torch.device("cpu"))]
+        tries.append((1, torch.device("cpu")))
     return tries
 
 
@@ -99,7 +173,7 @@ def _run(
     inputs: torch.Tensor,
     settings: Inference,
     batch: int,
-    stitch: torch.device,
+    places: tuple[torch.device, torch.device],
     progress: Progress,
 ) -> torch.Tensor:
     total = count_windows(inputs.shape[2:], settings.window, settings.overlap)
@@ -121,8 +195,8 @@ def _run(
             predict,
             overlap=settings.overlap,
             mode=settings.blend,
-            sw_device=inputs.device,
-            device=stitch,
+            sw_device=places[0],
+            device=places[1],
         )
     return cast("torch.Tensor", logits)
 

@@ -78,6 +78,15 @@ IMAGE = (
     "LossyImageCompressionMethod",
 )
 
+ACQUISITION = (
+    "AcquisitionDateTime",
+    "TemporalPositionIdentifier",
+    "TriggerTime",
+    "EchoTime",
+    "ContrastBolusAgent",
+)
+"""By which a series' role is checked."""
+
 PIXELS = (
     "SamplesPerPixel",
     "PhotometricInterpretation",
@@ -93,7 +102,7 @@ PIXELS = (
     "PixelData",
 )
 
-_TAGS: list[Any] = [*PATIENT_AND_STUDY, *SERIES_AND_EQUIPMENT, *IMAGE, *PIXELS]
+_TAGS: list[Any] = [*PATIENT_AND_STUDY, *SERIES_AND_EQUIPMENT, *ACQUISITION, *IMAGE, *PIXELS]
 
 _PLAIN_LITTLE_ENDIAN = (
     ImplicitVRLittleEndian,

@@ -1,13 +1,15 @@
 """One case, from files to SEG.
 
-    read ──▶ preprocess ──▶ infer ──▶ restore ──▶ seg
+    read ──▶ (register) ──▶ preprocess ──▶ infer ──▶ restore ──▶ seg
 
 =============  ==========================================================================
 ``read``       files of each series → volume with affine; checked alone and together
-``preprocess`` each series, straight from its own grid, onto the network's grid; normalised
+``register``   by profile: other series moved onto the reference series
+``preprocess`` each series, straight from its own grid, onto the network's grid; its role
+               checked; normalised
 ``infer``      sliding window → probabilities
 ``restore``    probabilities onto the reference series' grid; threshold; components
-``seg``        DICOM SEG on disk, measurements
+``seg``        DICOM SEG on disk, measurements, their report
 =============  ==========================================================================
 """
 
@@ -24,14 +26,18 @@ from time import monotonic
 import numpy as np
 from numpy.typing import NDArray
 
-from common.manifest import SegmentMeasurement
+from common.manifest import RegistrationRecord, SegmentMeasurement
 from common.profiles import Profile
 from lab_side.imaging.grid import Grid, VolumeLike, grid_of, network_grid, to_grid
-from lab_side.imaging.inference import infer
+from lab_side.imaging.inference import infer_foreground
 from lab_side.imaging.measure import measure_masks, voxel_ml
 from lab_side.imaging.normalise import normalise
 from lab_side.imaging.postprocess import Mask, clean_mask
+from lab_side.imaging.registration import place_together
 from lab_side.imaging.rehearsal import rehearse_seg
+from lab_side.imaging.remarks import input_warnings, registration_warnings
+from lab_side.imaging.report import WrittenReport, write_report
+from lab_side.imaging.roles import check_roles
 from lab_side.imaging.seg import SegOrigin, build_seg
 from lab_side.imaging.series import SeriesVolume, read_series
 from lab_side.imaging.store import write_dataset
@@ -58,8 +64,8 @@ class CaseInput:
     """Time zone aware; every date and time of the SEG."""
     output: Path
     """Where the SEG goes, e.g. ``…/seg.dcm``."""
-    windows_at_once: int = 1
-    """Windows per forward pass; fewer are taken when the GPU's memory does not suffice."""
+    report_output: Path | None = None
+    """Where its measurement report (SR) goes; None: none is made."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +87,9 @@ class CaseOutput:
     """The input series, in channel order."""
     versions: dict[str, str]
     device: str
+    registrations: tuple[RegistrationRecord, ...]
+    """Of each series but the reference; empty where the profile asks for none."""
+    report: WrittenReport | None
 
 
 @dataclass
@@ -122,11 +131,20 @@ def segment_case(case: CaseInput, model: LoadedModel, progress: Progress) -> Cas
         reference = volumes[profile.reference_role]
         inputs = [volumes[role] for role in profile.roles]
         rehearse_seg(reference, inputs, origin)
-    masks = _masks(volumes, model, stages, case.windows_at_once)
+    placed, registrations = _register(volumes, profile, stages)
+    with stages.stage("preprocess"):
+        grid = _grid(placed, profile)
+        sampled = sample(placed, profile, grid)
+        doubts = check_roles(volumes, sampled, profile)
+        channels = _normalised(sampled, profile)
+    masks = _masks(channels, grid, grid_of(reference), model, stages)
     with stages.stage("seg"):
         seg = build_seg(masks, reference, inputs, origin)
         stored = write_dataset(seg, case.output)
         measurements = measure_masks(masks, reference.affine, profile.segments)
+        report = None
+        if case.report_output is not None:
+            report = write_report(seg, measurements, case.report_output)
     return CaseOutput(
         sop_instance_uid=str(seg.SOPInstanceUID),
         series_instance_uid=str(seg.SeriesInstanceUID),
@@ -135,7 +153,13 @@ def segment_case(case: CaseInput, model: LoadedModel, progress: Progress) -> Cas
         size_bytes=stored.size_bytes,
         frames=int(seg.NumberOfFrames),
         measurements=measurements,
-        warnings=_warnings(volumes, profile),
+        warnings=(
+            *input_warnings(placed, profile),
+            *registration_warnings(registrations, profile.reference_role),
+            *doubts,
+        ),
+        registrations=registrations,
+        report=report,
         stage_seconds=dict(stages.seconds),
         series_instance_uids=tuple(volume.series_uid for volume in inputs),
         versions=package_versions(),
@@ -147,8 +171,6 @@ def predict(
     volumes: Mapping[str, VolumeLike],
     model: LoadedModel,
     progress: Progress = _silent,
-    *,
-    windows_at_once: int = 1,
 ) -> list[Mask]:
     """Segment volumes in memory, without DICOM.
 
@@ -161,7 +183,12 @@ def predict(
     -------
     One mask per segment: uint8 [slices, rows, columns] on the reference role's grid.
     """
-    return _masks(volumes, model, _Stages(progress), windows_at_once)
+    profile, stages = model.profile, _Stages(progress)
+    with stages.stage("preprocess"):
+        grid = _grid(volumes, profile)
+        channels = network_input(volumes, profile, grid)
+    reference = grid_of(volumes[profile.reference_role])
+    return _masks(channels, grid, reference, model, stages)
 
 
 def package_versions() -> dict[str, str]:
@@ -192,40 +219,67 @@ def _read(case: CaseInput, profile: Profile, progress: Progress) -> dict[str, Se
             case.series[role], expected_sop_uids=case.expected_sop_uids.get(role)
         )
         progress("read", index / len(profile.roles))
-    check_together(volumes)
+    check_together(volumes, is_registered=profile.preprocessing.registration != "none")
     return volumes
 
 
-def _masks(
-    volumes: Mapping[str, VolumeLike], model: LoadedModel, stages: _Stages, windows_at_once: int
-) -> list[Mask]:
-    profile = model.profile
+def _register(
+    volumes: Mapping[str, SeriesVolume], profile: Profile, stages: _Stages
+) -> tuple[Mapping[str, SeriesVolume], tuple[RegistrationRecord, ...]]:
+    """The volumes where they belong, and what was done for it."""
+    if profile.preprocessing.registration == "none":
+        return volumes, ()
+    with stages.stage("register"):
+        return place_together(volumes, profile.reference_role)
+
+
+def _grid(volumes: Mapping[str, VolumeLike], profile: Profile) -> Grid:
+    settings = profile.preprocessing
     reference = grid_of(volumes[profile.reference_role])
-    with stages.stage("preprocess"):
-        grid = network_grid(
-            reference, profile.preprocessing.orientation, profile.preprocessing.spacing_mm
-        )
-        channels = network_input(volumes, profile, grid)
-    with stages.stage("infer"):
-        probabilities = infer(
-            model.network,
-            channels,
-            profile.inference,
-            model.device,
-            windows_at_once=windows_at_once,
-            progress=lambda share: stages.progress("infer", share),
-        )
-    with stages.stage("restore"):
-        return _restore(probabilities, profile, grid, reference)
+    return network_grid(reference, settings.orientation, settings.spacing_mm)
+
+
+def sample(
+    volumes: Mapping[str, VolumeLike], profile: Profile, grid: Grid
+) -> dict[str, NDArray[np.float32]]:
+    """By role, in channel order: float32 [third, second, first network axis]."""
+    return {
+        role: to_grid(volumes[role].voxels, volumes[role].affine, grid) for role in profile.roles
+    }
 
 
 def network_input(
     volumes: Mapping[str, VolumeLike], profile: Profile, grid: Grid
 ) -> NDArray[np.float32]:
     """float32 [channels, first, second, third network axis], resampled and normalised."""
+    return _normalised(sample(volumes, profile, grid), profile)
+
+
+def _normalised(
+    sampled: Mapping[str, NDArray[np.float32]], profile: Profile
+) -> NDArray[np.float32]:
     method = profile.preprocessing.normalisation
-    sampled = (to_grid(volumes[role].voxels, volumes[role].affine, grid) for role in profile.roles)
-    return np.stack([normalise(values, method).transpose(2, 1, 0) for values in sampled])
+    return np.stack([normalise(values, method).transpose(2, 1, 0) for values in sampled.values()])
+
+
+def _masks(
+    channels: NDArray[np.float32],
+    grid: Grid,
+    reference: Grid,
+    model: LoadedModel,
+    stages: _Stages,
+) -> list[Mask]:
+    with stages.stage("infer"):
+        probabilities = infer_foreground(
+            model.network,
+            channels,
+            model.profile.inference,
+            model.device,
+            memory=model.memory,
+            progress=lambda share: stages.progress("infer", share),
+        )
+    with stages.stage("restore"):
+        return _restore(probabilities, model.profile, grid, reference)
 
 
 def _restore(
@@ -233,12 +287,15 @@ def _restore(
 ) -> list[Mask]:
     # Soft values are interpolated and only then cut: cutting first loses a voxel's fraction.
     settings, one_ml = profile.postprocessing, voxel_ml(reference.affine)
+    if profile.inference.activation == "softmax":
+        winners = _winners(probabilities, grid, reference)
+        return [
+            clean_mask((winners == segment.channel).astype(np.float32), settings, one_ml)
+            for segment in profile.segments
+        ]
     wanted = sorted({channel for segment in profile.segments for channel in segment.channels})
     on_source = {
-        channel: to_grid(
-            np.ascontiguousarray(probabilities[channel].transpose(2, 1, 0)), grid.affine, reference
-        )
-        for channel in wanted
+        channel: _on_reference(probabilities[channel], grid, reference) for channel in wanted
     }
     masks = []
     for segment in profile.segments:
@@ -249,17 +306,18 @@ def _restore(
     return masks
 
 
-def _warnings(volumes: Mapping[str, SeriesVolume], profile: Profile) -> tuple[str, ...]:
-    """What the reader of the result should know about the input."""
-    reference = volumes[profile.reference_role]
-    found = []
-    for role in profile.roles:
-        volume = volumes[role]
-        if not volume.voxels.any():
-            found.append(f"{role} is empty: every voxel is 0.")
-        if volume.voxels.shape == reference.voxels.shape and np.allclose(
-            volume.affine, reference.affine, atol=1e-3
-        ):
-            continue
-        found.append(f"{role} was resampled to the grid of {profile.reference_role}.")
-    return tuple(found)
+def _winners(probabilities: NDArray[np.float32], grid: Grid, reference: Grid) -> NDArray[np.intp]:
+    """[slices, rows, columns]: the channel of the highest probability, the first where equal."""
+    best = _on_reference(probabilities[0], grid, reference)
+    winners = np.zeros(best.shape, dtype=np.intp)
+    for channel in range(1, len(probabilities)):
+        values = _on_reference(probabilities[channel], grid, reference)
+        ahead = values > best
+        winners[ahead] = channel
+        best[ahead] = values[ahead]
+    return winners
+
+
+def _on_reference(soft: NDArray[np.float32], grid: Grid, reference: Grid) -> NDArray[np.float32]:
+    """One channel from the network's grid to float32 [slices, rows, columns] of the series."""
+    return to_grid(np.ascontiguousarray(soft.transpose(2, 1, 0)), grid.affine, reference)

@@ -1,4 +1,4 @@
-"""Writing the SEG once before inference, empty and in memory.
+"""Writing the SEG and its report once before inference, empty and in memory.
 
 Whatever the headers of a series hold that cannot be written again (text outside the declared
 character set, values of a wrong form) shows here, before minutes of inference are spent.
@@ -13,6 +13,8 @@ import numpy as np
 import pydicom
 
 from common.errors import SeriesRefusedError
+from lab_side.imaging.measure import measure_masks
+from lab_side.imaging.report import build_report
 from lab_side.imaging.seg import SegOrigin, build_seg
 from lab_side.imaging.series import SeriesVolume
 
@@ -32,6 +34,8 @@ def rehearse_seg(
     try:
         seg = build_seg(masks, reference, inputs, origin)
         pydicom.dcmwrite(BytesIO(), seg, enforce_file_format=True)
+        nothing = measure_masks(masks, reference.affine, origin.profile.segments)
+        pydicom.dcmwrite(BytesIO(), build_report(seg, nothing), enforce_file_format=True)
     except Exception as error:
         # Only the kind of error is told: its text may quote the patient's attributes.
         raise SeriesRefusedError(

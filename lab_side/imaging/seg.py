@@ -114,7 +114,10 @@ def build_seg(
 
 def _nameless(header: Dataset) -> Dataset:
     # highdicom quotes names of an unusual form in its warnings, which end in logs.
-    copied = Dataset(header)
+    # Dataset(header) would share its elements with the header, and take the name from both.
+    copied = Dataset()
+    copied.update(header)
+    del copied.PatientName
     copied.PatientName = ""
     return copied
 

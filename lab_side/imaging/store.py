@@ -1,4 +1,4 @@
-"""Writing a SEG so that it survives a crash: whole or not at all."""
+"""Writing a DICOM file so that it survives a crash: whole or not at all."""
 
 from __future__ import annotations
 
@@ -32,6 +32,6 @@ def write_dataset(dataset: Dataset, path: Path) -> StoredFile:
     buffer = BytesIO()
     pydicom.dcmwrite(buffer, dataset, enforce_file_format=True)
     data = buffer.getvalue()
-    with disk_errors("The SEG cannot be written"):
+    with disk_errors(f"{path.name} cannot be written"):
         write_durably(path, data)
     return StoredFile(sha256=hashlib.sha256(data).hexdigest(), size_bytes=len(data))

@@ -8,11 +8,12 @@ from common.errors import SeriesRefusedError
 from lab_side.imaging.series import SeriesVolume
 
 
-def check_together(volumes: Mapping[str, SeriesVolume]) -> None:
+def check_together(volumes: Mapping[str, SeriesVolume], *, is_registered: bool = False) -> None:
     """Check that all roles are different series of one patient, study and frame of reference.
 
     Series of different frames of reference cannot be laid on each other by their headers
-    (PS3.3 C.7.4.1.1.1), so they are refused rather than guessed.
+    (PS3.3 C.7.4.1.1.1), so they are refused rather than guessed; ``is_registered``: they will
+    be laid on each other by what they show.
 
     Raises
     ------
@@ -32,7 +33,7 @@ def check_together(volumes: Mapping[str, SeriesVolume]) -> None:
             (volume.patient_id != first.patient_id, "patient", "other-patient"),
             (volume.study_uid != first.study_uid, "study", "other-study"),
             (
-                volume.frame_of_reference_uid != first.frame_of_reference_uid,
+                volume.frame_of_reference_uid != first.frame_of_reference_uid and not is_registered,
                 "frame of reference",
                 "frame-of-reference",
             ),

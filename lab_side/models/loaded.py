@@ -11,8 +11,10 @@ from torch import nn
 
 from common.errors import FixConfigurationError, InferenceError
 from common.profiles import Profile, load_profile
+from lab_side.imaging.inference import WindowMemory
 from lab_side.models.adapters import fit_names
 from lab_side.models.failures import is_gpu_failure
+from lab_side.models.fused import fuse_attention
 from lab_side.models.networks import build_network, check_channels
 from lab_side.models.torchscript import read_program
 from lab_side.models.weights import StateDict, read_checkpoint
@@ -38,6 +40,8 @@ class LoadedModel:
     """From the first byte of the profile to the end of the first forward pass."""
     warm_up_seconds: float
     """Of that first pass alone, which is slower than later ones."""
+    memory: WindowMemory | None = None
+    """Of the GPU, and what one window takes of it; None on a CPU."""
 
 
 def load_model(
@@ -75,6 +79,7 @@ def load_model(
     place = _device(device)
     network, found = _network(profile, path, expected)
     network.to(place)
+    before = _used_bytes(place)
     warm_up_seconds = _warm_up(network, profile, place)
     return LoadedModel(
         profile=profile,
@@ -84,6 +89,7 @@ def load_model(
         model_sha256=found,
         load_seconds=round(monotonic() - start, 3),
         warm_up_seconds=warm_up_seconds,
+        memory=_memory(place, before),
     )
 
 
@@ -128,6 +134,7 @@ def _network(profile: Profile, path: Path, sha256: str | None) -> tuple[nn.Modul
     network = build_network(profile)
     state, found = read_checkpoint(path, sha256=sha256)
     load_weights(network, state, profile)
+    fuse_attention(network)
     return network, found
 
 
@@ -163,6 +170,26 @@ def _device_name(device: torch.device) -> str:
     if device.type == "cuda":
         return f"{device} {torch.cuda.get_device_name(device)}"
     return str(device)
+
+
+def _used_bytes(device: torch.device) -> int:
+    if device.type != "cuda":
+        return 0
+    torch.cuda.reset_peak_memory_stats(device)
+    return int(torch.cuda.memory_allocated(device))
+
+
+def _memory(device: torch.device, before: int) -> WindowMemory | None:
+    """After the warm-up, which runs a whole window on a GPU."""
+    if device.type != "cuda":
+        return None
+
+    def free_bytes() -> int:
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return int(torch.cuda.mem_get_info(device)[0]) + int(kept)
+
+    peak = int(torch.cuda.max_memory_allocated(device))
+    return WindowMemory(free_bytes=free_bytes, window_bytes=peak - before)
 
 
 def _warm_up(network: nn.Module, profile: Profile, device: torch.device) -> float:

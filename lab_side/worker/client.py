@@ -17,17 +17,21 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 import psutil
 
-from common.errors import AttemptFailedError, SegRelayError
+from common.errors import AttemptFailedError, FixConfigurationError, SegRelayError
+from common.profiles import PROFILE_FILE
 from lab_side.log import event, what_about
 from lab_side.secrets import SECRET_VARIABLES
 from lab_side.worker.log import pass_on
 from lab_side.worker.protocol import (
     Call,
+    EvaluateReply,
+    EvaluateRequest,
     IdentifyReply,
     IdentifyRequest,
     InspectReply,
@@ -62,6 +66,24 @@ logger = logging.getLogger("segrelay.worker")
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 
 
+@dataclass(frozen=True)
+class _First:
+    """A model as it was loaded first: results and heartbeats tell of that one."""
+
+    model_sha256: str
+    profile: bytes
+    """``profile.json``, byte by byte."""
+
+    def check(self, now: _First, name: str) -> None:
+        """Raise FixConfigurationError where another one was loaded after a restart."""
+        if now != self:
+            raise FixConfigurationError(
+                f"The profile {name} or its weights have changed since the agent started.",
+                code="model-changed",
+                remedy="Put the former files back, or start the agent again to serve the new ones.",
+            )
+
+
 class WorkerProcess:
     """One worker; calls wait for each other. Starts with the first call and after a death.
 
@@ -81,6 +103,7 @@ class WorkerProcess:
         self._process: subprocess.Popen[str] | None = None
         self._lines: queue.Queue[str | None] = queue.Queue()
         self._loads: dict[str, LoadRequest] = {}
+        self._first: dict[str, _First] = {}
         self._loaded: dict[str, LoadReply] = {}
         self._calls = 0
         self._killed = threading.Event()
@@ -113,11 +136,14 @@ class WorkerProcess:
         Raises
         ------
         FixConfigurationError
-            The weights are missing, altered, unsafe or do not fit.
+            The weights are missing, altered, unsafe or do not fit. After a restart of the
+            worker any call may raise ``model-changed``: they are not those of the first load.
         AttemptFailedError
             The worker died or hung.
         """
+        content = _read_profile(request)
         reply = self._note(self._request(request, _ignore))
+        self._first[reply.profile] = _First(reply.model_sha256, content)
         self._loads[reply.profile] = request
         return reply
 
@@ -135,6 +161,10 @@ class WorkerProcess:
         reply = SegmentReply.model_validate(self._request(request, progress))
         self._gpu_peak_bytes = reply.gpu_peak_bytes
         return reply
+
+    def evaluate(self, request: EvaluateRequest, progress: Progress) -> EvaluateReply:
+        """Segment a case and compare it with its truth; raises what the imaging raises."""
+        return EvaluateReply.model_validate(self._request(request, progress))
 
     def inspect(self, request: InspectRequest) -> InspectReply:
         """Describe a stored SEG."""
@@ -206,11 +236,17 @@ class WorkerProcess:
         self._start()
         try:
             for request in self._loads.values():
-                self._note(self._call(request, _ignore))
+                self._load_again(request)
         except SegRelayError:
             # A worker that lacks a model must not be taken for a ready one.
             self.close()
             raise
+
+    def _load_again(self, request: LoadRequest) -> None:
+        content = _read_profile(request)
+        reply = self._note(self._call(request, _ignore))
+        now = _First(reply.model_sha256, content)
+        self._first.setdefault(reply.profile, now).check(now, reply.profile)
 
     def _note(self, answer: Any) -> LoadReply:
         reply = LoadReply.model_validate(answer)
@@ -326,6 +362,12 @@ class WorkerProcess:
         return AttemptFailedError(
             f"The worker process ended by itself (exit code {code}).", code="worker-died"
         )
+
+
+def _read_profile(request: LoadRequest) -> bytes:
+    with contextlib.suppress(OSError):
+        return (request.folder / PROFILE_FILE).read_bytes()
+    return b""
 
 
 def _read_lines(pipe: IO[str], lines: queue.Queue[str | None]) -> None:

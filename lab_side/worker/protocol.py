@@ -19,7 +19,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from common import errors
 from common.errors import AttemptFailedError, SegRelayError
-from common.manifest import SegmentMeasurement, Sha256, Uid
+from common.manifest import RegistrationRecord, SegmentMeasurement, Sha256, Uid
 from common.profiles import Network
 
 
@@ -57,6 +57,15 @@ class SeriesFiles(_Message):
     """What Orthanc's inventory says the files are."""
 
 
+class ReportFile(_Message):
+    """The measurement report (SR) of a SEG, as a file."""
+
+    sop_instance_uid: Uid
+    series_instance_uid: Uid
+    sha256: Sha256
+    size_bytes: int
+
+
 class SegmentRequest(_Message):
     """Segment one case into a SEG file."""
 
@@ -69,6 +78,8 @@ class SegmentRequest(_Message):
     created_at: AwareDatetime
     """The date and time that the SEG carries."""
     output: Path
+    report_output: Path | None = None
+    """Where the measurement report goes; None: none is made."""
 
 
 class SegmentReply(_Message):
@@ -86,6 +97,8 @@ class SegmentReply(_Message):
     versions: dict[str, str]
     device: str
     gpu_peak_bytes: int = 0
+    registrations: tuple[RegistrationRecord, ...] = ()
+    report: ReportFile | None = None
 
 
 class InspectRequest(_Message):
@@ -93,6 +106,8 @@ class InspectRequest(_Message):
 
     op: Literal["inspect"] = "inspect"
     path: Path
+    report_output: Path | None = None
+    """Where the measurement report of that SEG goes; None: none is made."""
 
 
 class InspectReply(_Message):
@@ -104,6 +119,36 @@ class InspectReply(_Message):
     """The job that made it; empty when it was not made by SegRelay."""
     frames: int
     measurements: tuple[SegmentMeasurement, ...]
+    report: ReportFile | None = None
+
+
+class SegmentScore(_Message):
+    """How well one segment of one case agrees with the truth."""
+
+    number: int
+    label: str
+    dice: float
+    """1 where both are empty."""
+    hd95_mm: float | None
+    """95th percentile of the surface distances; None where one of the two is empty."""
+    found_ml: float
+    truth_ml: float
+
+
+class EvaluateRequest(_Message):
+    """Segment a case whose truth is known, and compare."""
+
+    op: Literal["evaluate"] = "evaluate"
+    profile: str
+    case: Path
+    montage: Path | None = None
+    """Where a picture of the case goes; None: none is made."""
+
+
+class EvaluateReply(_Message):
+    """The scores of the case, by segment."""
+
+    segments: tuple[SegmentScore, ...]
 
 
 class IdentifyRequest(_Message):
@@ -127,7 +172,8 @@ class IdentifyReply(_Message):
 
 
 Request = Annotated[
-    LoadRequest | SegmentRequest | InspectRequest | IdentifyRequest, Field(discriminator="op")
+    LoadRequest | SegmentRequest | InspectRequest | EvaluateRequest | IdentifyRequest,
+    Field(discriminator="op"),
 ]
 
 

@@ -15,23 +15,28 @@ import sys
 import threading
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
 from common.durable import disk_error, is_disk_failure
 from common.errors import AttemptFailedError, FixConfigurationError, SegRelayError
+from common.manifest import SegmentMeasurement
 from lab_side.log import about, at_stage, configure_logging, event
 from lab_side.models.failures import is_gpu_failure
 from lab_side.worker.protocol import (
     Call,
+    EvaluateReply,
+    EvaluateRequest,
     IdentifyReply,
     IdentifyRequest,
     InspectReply,
     InspectRequest,
     LoadReply,
     LoadRequest,
+    ReportFile,
     SegmentReply,
     SegmentRequest,
     error_line,
@@ -91,6 +96,8 @@ class WorkerServer:
             return self._load(request)
         if isinstance(request, SegmentRequest):
             return self._segment(request, progress)
+        if isinstance(request, EvaluateRequest):
+            return self._evaluate(request, progress)
         if isinstance(request, IdentifyRequest):
             return identify_weights(request)
         return inspect_seg(request)
@@ -120,11 +127,7 @@ class WorkerServer:
     ) -> SegmentReply:
         from lab_side.imaging.pipeline import CaseInput, segment_case
 
-        model = self._models.get(request.profile)
-        if model is None:
-            raise FixConfigurationError(
-                f"The profile {request.profile} is not loaded.", code="model-missing"
-            )
+        model = self._model(request.profile)
         output = segment_case(
             CaseInput(
                 job_key=request.job_key,
@@ -134,6 +137,7 @@ class WorkerServer:
                 },
                 created_at=request.created_at,
                 output=request.output,
+                report_output=request.report_output,
             ),
             model,
             progress,
@@ -151,7 +155,25 @@ class WorkerServer:
             versions=output.versions,
             device=output.device,
             gpu_peak_bytes=_take_gpu_peak(model.device),
+            registrations=output.registrations,
+            report=None if output.report is None else ReportFile(**vars(output.report)),
         )
+
+    def _evaluate(
+        self, request: EvaluateRequest, progress: Callable[[str, float], None]
+    ) -> EvaluateReply:
+        from lab_side.evaluation.scores import evaluate_case
+
+        model = self._model(request.profile)
+        return EvaluateReply(segments=evaluate_case(request.case, model, progress, request.montage))
+
+    def _model(self, profile: str) -> Any:
+        model = self._models.get(profile)
+        if model is None:
+            raise FixConfigurationError(
+                f"The profile {profile} is not loaded.", code="model-missing"
+            )
+        return model
 
     def _write(self, line: dict[str, Any]) -> None:
         self._output.write(json.dumps(line) + "\n")
@@ -183,13 +205,33 @@ def inspect_seg(request: InspectRequest) -> InspectReply:
     from lab_side.imaging.measure import describe_seg, measure_seg
 
     described = describe_seg(request.path)
+    measurements = measure_seg(request.path)
+    report = None
+    if request.report_output is not None:
+        report = _report_of(request.path, measurements, request.report_output)
     return InspectReply(
         sop_instance_uid=described.sop_instance_uid,
         series_instance_uid=described.series_instance_uid,
         job_key=described.job_key,
         frames=described.frames,
-        measurements=measure_seg(request.path),
+        measurements=measurements,
+        report=report,
     )
+
+
+def _report_of(
+    seg: Path, measurements: Sequence[SegmentMeasurement], path: Path
+) -> ReportFile | None:
+    """None where the SEG is not one of ours: it then lacks what a report tells."""
+    import pydicom
+
+    from lab_side.imaging.report import write_report
+
+    try:
+        written = write_report(pydicom.dcmread(seg, stop_before_pixels=True), measurements, path)
+    except (AttributeError, KeyError, IndexError, TypeError, ValueError, StopIteration):
+        return None
+    return ReportFile(**vars(written))
 
 
 def identify_weights(request: IdentifyRequest) -> IdentifyReply:

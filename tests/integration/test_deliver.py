@@ -19,6 +19,7 @@ from common import names
 from common.bucket import Bucket
 from common.errors import (
     LocalDiskError,
+    OrthancRefusedError,
     OrthancUnavailableError,
     StoreUnavailableError,
     TransientError,
@@ -31,11 +32,12 @@ from infra.orthanc import OrthancServer
 from infra.phantom.case import make_case, scanner_grid
 from infra.phantom.dicom import write_study
 from lab_side.agent.deliver import Courier, Delivery
-from lab_side.agent.outbox import SEG_FILE, Draft, Outbox, OutboxEntry, read_entries
+from lab_side.agent.outbox import REPORT_FILE, SEG_FILE, Draft, Outbox, OutboxEntry, read_entries
 from lab_side.imaging.measure import measure_seg
 from lab_side.imaging.pipeline import CaseInput, CaseOutput, segment_case
+from lab_side.imaging.report import report_uid
 from lab_side.models.loaded import LoadedModel, load_model
-from lab_side.worker.protocol import InspectReply, InspectRequest
+from lab_side.worker.protocol import InspectReply, InspectRequest, ReportFile
 from lab_side.worker.server import inspect_seg
 from tests.support.faulty_bucket import Fault, FaultyBucket, SimulatedCrash
 from tests.support.jobs import NOW, make_manifest, make_result
@@ -44,6 +46,8 @@ from tests.support.small_disk import small_disk as small_disk
 from tests.support.tiny_profile import write_tiny_profile
 
 MOST_OPERATIONS = 40
+VOLUME = "118565006"
+"""SNOMED CT."""
 
 
 class Inspect:
@@ -96,7 +100,13 @@ class Scene:
 
     def stored(self) -> list[bytes]:
         """The bytes of this SEG in Orthanc: none or one."""
-        uid = str(pydicom.dcmread(BytesIO(self.seg)).SOPInstanceUID)
+        return self.instances(str(pydicom.dcmread(BytesIO(self.seg)).SOPInstanceUID))
+
+    def reports(self) -> list[bytes]:
+        """The bytes of this SEG's report in Orthanc: none or one."""
+        return self.instances(report_uid(str(pydicom.dcmread(BytesIO(self.seg)).SOPInstanceUID)))
+
+    def instances(self, uid: str) -> list[bytes]:
         return [self.client.instance_file(item) for item in self.client.find_instance(uid)]
 
     def places(self) -> list[str]:
@@ -152,6 +162,7 @@ def open_scene(
             expected_sop_uids={},
             created_at=manifest.submitted_at,
             output=work / SEG_FILE,
+            report_output=work / REPORT_FILE,
         ),
         model,
         lambda _stage, _share: None,
@@ -190,8 +201,25 @@ def draft_of(claim: Claim, output: CaseOutput, model: LoadedModel) -> Draft:
             series_instance_uids=output.series_instance_uids,
         ),
         warnings=(),
+        report=None if output.report is None else ReportFile(**vars(output.report)),
         written_at=NOW,
     )
+
+
+def volumes_in(report: bytes) -> list[float]:
+    """Every volume that a report tells."""
+    return [
+        float(item.MeasuredValueSequence[0].NumericValue)
+        for item in items_of(pydicom.dcmread(BytesIO(report)))
+        if item.ValueType == "NUM" and item.ConceptNameCodeSequence[0].CodeValue == VOLUME
+    ]
+
+
+def items_of(item: pydicom.Dataset) -> Iterator[pydicom.Dataset]:
+    """All content items below."""
+    for inner in item.get("ContentSequence", []):
+        yield inner
+        yield from items_of(inner)
 
 
 def assert_delivered(scene: Scene) -> None:
@@ -200,6 +228,10 @@ def assert_delivered(scene: Scene) -> None:
     assert result.seg is not None
     (stored,) = scene.stored()
     assert hashlib.sha256(stored).hexdigest() == result.seg.sha256
+    assert result.report is not None
+    (report,) = scene.reports()
+    assert hashlib.sha256(report).hexdigest() == result.report.sha256
+    assert volumes_in(report) == [item.volume_ml for item in result.measurements]
     assert scene.outbox.entries() == []
     assert scene.places() == [f"{names.DONE}5-"]
 
@@ -354,10 +386,81 @@ def test_a_result_that_nobody_can_read_ends_the_job_and_keeps_the_seg(scene: Sce
     assert kept.refusal.remedy
 
 
+def test_a_report_that_orthanc_refuses_is_left_out_and_the_result_says_so(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload = scene.client.upload
+
+    def refuse_reports(data: bytes) -> UploadReply:
+        if data != scene.seg:
+            raise OrthancRefusedError("Orthanc stores no SR.")
+        return upload(data)
+
+    monkeypatch.setattr(scene.client, "upload", refuse_reports)
+    delivery = scene.deliver()
+    result = scene.result()
+    assert (result.status, result.report) == (ResultStatus.SUCCEEDED, None)
+    assert result.warnings[-1] == "The measurement report was not stored: Orthanc stores no SR."
+    assert (delivery.seg, delivery.report) == (result.seg, None)
+    assert scene.reports() == []
+
+
+def test_a_report_that_cannot_be_stored_now_is_waited_for_and_the_seg_is_not_sent_twice(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upload = scene.client.upload
+
+    def away_for_reports(data: bytes) -> UploadReply:
+        if data != scene.seg:
+            raise OrthancUnavailableError("Orthanc is away.")
+        return upload(data)
+
+    with monkeypatch.context() as bent:
+        bent.setattr(scene.client, "upload", away_for_reports)
+        with pytest.raises(OrthancUnavailableError):
+            scene.deliver()
+    assert scene.places() == [f"{names.CLAIMED}lab-1/5-"]
+    assert scene.stored() == [scene.seg]
+    assert scene.deliver().already_stored
+    assert_delivered(scene)
+
+
+def test_a_damaged_report_is_never_sent(scene: Scene) -> None:
+    (scene.entry().folder / REPORT_FILE).write_bytes(b"damaged")
+    scene.deliver()
+    result = scene.result()
+    assert (result.status, result.report) == (ResultStatus.SUCCEEDED, None)
+    assert "damaged" in result.warnings[-1]
+    assert scene.reports() == []
+
+
+def test_the_first_stored_report_of_the_seg_stands(scene: Scene) -> None:
+    first = pydicom.dcmread(scene.entry().folder / REPORT_FILE)
+    first.SeriesDescription = "of another version"
+    buffer = BytesIO()
+    first.save_as(buffer)
+    scene.client.upload(buffer.getvalue())
+    scene.deliver()
+    assert_delivered(scene)
+    assert scene.reports() == [buffer.getvalue()]
+
+
+def test_a_foreign_instance_under_the_reports_uid_is_not_named(scene: Scene) -> None:
+    foreign = pydicom.dcmread(scene.entry().folder / REPORT_FILE)
+    del foreign.ContentSequence
+    del foreign.CurrentRequestedProcedureEvidenceSequence
+    buffer = BytesIO()
+    foreign.save_as(buffer)
+    scene.client.upload(buffer.getvalue())
+    scene.deliver()
+    assert scene.result().report is None
+    assert "foreign" in scene.result().warnings[-1]
+
+
 def test_a_job_cancelled_before_the_upload_stores_nothing(scene: Scene) -> None:
     SiteDesk(scene.bucket).cancel(scene.claim.job_id, now=NOW)
     scene.deliver()
-    assert scene.stored() == []
+    assert scene.stored() == scene.reports() == []
     assert scene.outbox.entries() == []
     assert scene.places() == [f"{names.DONE}5-"]
 
@@ -373,7 +476,7 @@ def test_a_job_cancelled_between_upload_and_result_loses_its_seg_again(scene: Sc
     courier._publish = cancel_then_publish  # type: ignore[method-assign,assignment]
     courier.deliver(scene.entry())
     assert scene.result().status is ResultStatus.CANCELLED
-    assert scene.stored() == []
+    assert scene.stored() == scene.reports() == []
     assert scene.outbox.entries() == []
 
 

@@ -1,89 +1,87 @@
-"""Every error code of the agent's side, read from the source: what a README must explain."""
+"""The codes of all errors in the sources, found without running anything."""
 
 from __future__ import annotations
 
 import ast
-from collections import defaultdict
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
-from common import errors
-from lab_side.agent.pipeline import Halt
-
-ROOT = Path(__file__).resolve().parents[2]
-ROOMS = ("common", "lab_side")
-
-GROUPS = {
-    "FixConfigurationError": ("FixConfigurationError", "_password"),
-    "TransientError": (
-        "TransientError",
-        "StoreUnavailableError",
-        "OrthancUnavailableError",
-        "LocalDiskError",
-    ),
-    "AttemptFailedError": ("AttemptFailedError",),
-    "ManifestRejectedError": ("ManifestRejectedError",),
-    "SeriesRefusedError": ("SeriesRefusedError",),
-    "OrthancRefusedError": ("OrthancRefusedError",),
-    "InferenceError": ("InferenceError",),
-    "PermanentError": ("PermanentError", "JobUnknownError", "Failure"),
-    "QueueConflictError": (
-        "QueueConflictError",
-        "ObjectNotFoundError",
-        "ObjectExistsError",
-        "PreconditionFailedError",
-        "LeaseLostError",
-    ),
-    "AttemptRecord": ("AttemptRecord",),
-    "Finding": ("Finding",),
-}
-"""What a code is given to, in the order of the READMEs: one row for each."""
+DOCUMENTS = ("AttemptRecord", "Failure", "Rejection")
+"""What carries a code without being an error."""
 
 
-def codes_by_group() -> dict[str, set[str]]:
-    """The codes of each group; one that a group above it has is not told again."""
-    given = defaultdict(set)
-    for called, code in _given():
-        given[called].add(code)
-    for name in errors.__all__:
-        given[name].add(getattr(errors, name).code)
-    given["TransientError"] |= {halt.error().code for halt in Halt}
-    unknown = given.keys() - {name for names in GROUPS.values() for name in names}
-    # The base of all is never raised itself.
-    assert unknown == {"SegRelayError"}, unknown
-    found: dict[str, set[str]] = {}
-    for group, names in GROUPS.items():
-        told = set().union(*found.values())
-        found[group] = set().union(*(given[name] for name in names)) - told
-    return found
+@dataclass(frozen=True)
+class Found:
+    """One place where a code is given."""
+
+    path: Path
+    kind: str
+    """The error's class, or the document."""
+    code: str | None
+    """None where it is no constant."""
 
 
-def _given() -> Iterator[tuple[str, str]]:
-    """What is called with ``code=…``, and the codes."""
-    for path in (path for room in ROOMS for path in (ROOT / room).rglob("*.py")):
-        module = ast.parse(path.read_text(encoding="utf-8"))
-        named = dict(_named(module))
-        for call in (node for node in ast.walk(module) if isinstance(node, ast.Call)):
-            for value in (keyword.value for keyword in call.keywords if keyword.arg == "code"):
-                yield from ((_name(call.func), code) for code in _texts(value, named))
+@dataclass(frozen=True)
+class _Class:
+    bases: tuple[str, ...]
+    code: str | None
 
 
-def _named(module: ast.Module) -> Iterator[tuple[str, str]]:
-    """The texts that have a name in this module."""
-    for node in module.body:
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            yield from ((node.targets[0].id, text) for text in _texts(node.value, {}))
+class ErrorTree:
+    """The classes of all errors below some folders."""
+
+    def __init__(self, folders: list[Path]) -> None:
+        paths = sorted(path for folder in folders for path in folder.rglob("*.py"))
+        self._trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in paths}
+        self._classes: Mapping[str, _Class] = {
+            node.name: _Class(
+                tuple(base.id for base in node.bases if isinstance(base, ast.Name)),
+                _own_code(node),
+            )
+            for tree in self._trees.values()
+            for node in ast.walk(tree)
+            if isinstance(node, ast.ClassDef)
+        }
+
+    def is_a(self, name: str, root: str) -> bool:
+        """Whether the class is ``root`` or derived from it."""
+        known = self._classes.get(name)
+        return name == root or (
+            known is not None and any(self.is_a(base, root) for base in known.bases)
+        )
+
+    def found(self) -> Iterator[Found]:
+        """Every code: of a class, and wherever an error or a document is made."""
+        for path, tree in self._trees.items():
+            for node in ast.walk(tree):
+                if isinstance(node, ast.ClassDef) and self.is_a(node.name, "SegRelayError"):
+                    yield Found(path, node.name, self._code_of(node.name))
+                elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                    yield from self._made(path, node, node.func.id)
+
+    def _made(self, path: Path, call: ast.Call, kind: str) -> Iterator[Found]:
+        if kind not in DOCUMENTS and not self.is_a(kind, "SegRelayError"):
+            return
+        given = [word.value for word in call.keywords if word.arg == "code"]
+        for value in given:
+            yield Found(path, kind, _text(value))
+
+    def _code_of(self, name: str) -> str | None:
+        known = self._classes[name]
+        if known.code is not None:
+            return known.code
+        inherited = (self._code_of(base) for base in known.bases if base in self._classes)
+        return next((code for code in inherited if code is not None), None)
 
 
-def _texts(value: ast.expr, named: Mapping[str, str]) -> Iterator[str]:
-    if isinstance(value, ast.Constant) and isinstance(value.value, str) and value.value:
-        yield value.value
-    if isinstance(value, ast.Name) and value.id in named:
-        yield named[value.id]
-    if isinstance(value, ast.IfExp):
-        yield from _texts(value.body, named)
-        yield from _texts(value.orelse, named)
+def _own_code(node: ast.ClassDef) -> str | None:
+    for item in node.body:
+        target = item.targets[0] if isinstance(item, ast.Assign) else getattr(item, "target", None)
+        if isinstance(target, ast.Name) and target.id == "code":
+            return _text(getattr(item, "value", None))
+    return None
 
 
-def _name(called: ast.expr) -> str:
-    return called.id if isinstance(called, ast.Name) else getattr(called, "attr", "")
+def _text(value: ast.expr | None) -> str | None:
+    return str(value.value) if isinstance(value, ast.Constant) else None

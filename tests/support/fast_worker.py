@@ -55,13 +55,18 @@ class FastWorker:
 
     pid = None
 
+    def __init__(self) -> None:
+        self.loaded: dict[str, LoadReply] = {}
+
     def load(self, request: LoadRequest) -> LoadReply:
         if os.name == "nt":
             # Under wine this takes seconds, in which each life of a storm would end.
             import pydicom  # noqa: F401
-        return LoadReply(
+        reply = LoadReply(
             profile=request.folder.name, model_sha256=MODEL_SHA256, device="cpu", seconds=0.0
         )
+        self.loaded[reply.profile] = reply
+        return reply
 
     def segment(
         self, request: SegmentRequest, progress: Callable[[str, float], None]

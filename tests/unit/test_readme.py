@@ -24,7 +24,7 @@ from lab_side.config import (
     TrustConfig,
 )
 from lab_side.secrets import EVERY_SECRET
-from tests.support.error_codes import codes_by_group
+from tests.support.agent_codes import codes_by_group
 
 ROOT = Path(__file__).resolve().parents[2]
 READMES = ["README.md", "README.ko.md"]

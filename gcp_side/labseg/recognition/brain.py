@@ -3,28 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
+from common.profiles import Weighting
 from gcp_side.labseg.recognition.clues import Clue, Confidence, Recognised, clue
 from gcp_side.labseg.recognition.facts import SeriesFacts
-
-Weighting = Literal["T1", "T2", "FLAIR"]
-
-SEQUENCES: Mapping[str, tuple[Weighting, bool | None]] = {
-    "t1": ("T1", False),
-    "t1n": ("T1", False),
-    "t1w": ("T1", False),
-    "t1c": ("T1", True),
-    "t1ce": ("T1", True),
-    "t1gd": ("T1", True),
-    "t2": ("T2", None),
-    "t2w": ("T2", None),
-    "flair": ("FLAIR", None),
-    "t2f": ("FLAIR", None),
-}
-"""Role -> weighting, and whether it is after contrast (None: either)."""
 
 LONG_ECHO_MS = 60.0
 SHORT_ECHO_MS = 35.0
@@ -68,9 +52,10 @@ class _Reading:
     confidence: Confidence
 
 
-def recognise_sequence(role: str, series: Sequence[SeriesFacts]) -> Recognised:
-    """The series that plays ``role``, one of :data:`SEQUENCES`."""
-    weighting, contrast = SEQUENCES[role]
+def recognise_sequence(
+    role: str, weighting: Weighting, contrast: bool | None, series: Sequence[SeriesFacts]
+) -> Recognised:
+    """The series that plays ``role``; ``contrast``: whether it is after contrast, None: either."""
     readings = [
         reading
         for item in series

@@ -6,7 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
-from django.utils.translation import gettext, gettext_noop
+from django.utils.translation import gettext
+
+
+def gettext_noop(message: str) -> str:
+    """Mark a sentence for translation; Django's own would ask for its settings at import."""
+    return message
+
 
 CLUES: Mapping[str, str] = {
     "temporal-position": gettext_noop("the temporal position is {position} of {count}"),

@@ -25,7 +25,7 @@ _DESCRIBED = "phase-in-description"
 
 
 def recognise_phases(roles: Sequence[str], series: Sequence[SeriesFacts]) -> list[Recognised]:
-    """The series of ``dce-0``, ``dce-1``, …: ``roles`` in the order of time.
+    """The series of the phases: ``roles`` in the order of time.
 
     The first phases are taken where there are more of them than roles.
     """

@@ -1,30 +1,58 @@
-"""The roles of a profile, each recognised by its own rules."""
+"""The roles of a profile, each recognised by its rule.
+
+A profile says the rule of each role. Where none is told, the usual names of roles say it.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from gcp_side.labseg.recognition.brain import SEQUENCES, recognise_sequence
+from common.profiles import Recognition
+from gcp_side.labseg.recognition.brain import recognise_sequence
 from gcp_side.labseg.recognition.clues import Confidence, Recognised, clue
 from gcp_side.labseg.recognition.dynamic import recognise_phases
 from gcp_side.labseg.recognition.facts import SeriesFacts
 
+Rules = Mapping[str, Recognition]
+"""By role; those that are not named are looked up by the role's name."""
+
+USUAL_NAMES: Rules = {
+    "t1": Recognition(weighting="T1", contrast=False),
+    "t1n": Recognition(weighting="T1", contrast=False),
+    "t1w": Recognition(weighting="T1", contrast=False),
+    "t1c": Recognition(weighting="T1", contrast=True),
+    "t1ce": Recognition(weighting="T1", contrast=True),
+    "t1gd": Recognition(weighting="T1", contrast=True),
+    "t2": Recognition(weighting="T2"),
+    "t2w": Recognition(weighting="T2"),
+    "flair": Recognition(weighting="FLAIR"),
+    "t2f": Recognition(weighting="FLAIR"),
+}
+
 _PHASE = re.compile(r"dce-(\d{1,2})")
 
 
-def recognise(roles: Sequence[str], series: Sequence[SeriesFacts]) -> list[Recognised]:
+def usual_rule(role: str) -> Recognition | None:
+    """What the name of a role says by itself; None where it says nothing."""
+    phase = _PHASE.fullmatch(role)
+    return USUAL_NAMES.get(role) if phase is None else Recognition(phase=int(phase[1]))
+
+
+def recognise(
+    roles: Sequence[str], series: Sequence[SeriesFacts], rules: Rules | None = None
+) -> list[Recognised]:
     """One answer for each role, in their order; no series gets two roles.
 
     The order of ``series`` changes nothing: it is that of the upload.
     """
-    phases = sorted(
-        (role for role in roles if _PHASE.fullmatch(role)), key=lambda role: int(role[4:])
-    )
-    found = {item.role: item for item in recognise_phases(phases, series)} if phases else {}
-    for role in roles:
-        if role in SEQUENCES:
-            found[role] = recognise_sequence(role, series)
+    told = {role: (rules or {}).get(role) or usual_rule(role) for role in roles}
+    phases = {role: rule.phase for role, rule in told.items() if rule and rule.phase is not None}
+    by_time = sorted(phases, key=lambda role: phases[role])
+    found = {item.role: item for item in recognise_phases(by_time, series)} if phases else {}
+    for role, rule in told.items():
+        if rule is not None and rule.weighting is not None:
+            found[role] = recognise_sequence(role, rule.weighting, rule.contrast, series)
     return _each_once([found.get(role, _unknown(role)) for role in roles])
 
 

@@ -103,7 +103,12 @@ def _roles(
 ) -> list[dict[str, Any]]:
     known = [facts[item.orthanc_id] for item in series if item.orthanc_id in facts]
     roles = profile.offer.roles
-    found = recognise([item.role for item in roles], known)
+    rules = {
+        item.role: rule
+        for item in roles
+        if item.recognition is not None and (rule := item.recognition.rule) is not None
+    }
+    found = recognise([item.role for item in roles], known, rules)
     return [recognised_as_dict(role, item) for role, item in zip(roles, found, strict=True)]
 
 

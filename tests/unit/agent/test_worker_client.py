@@ -111,6 +111,32 @@ def test_models_are_loaded_again_after_a_death(stand_in: StandIn, tmp_path: Path
     worker.close()
 
 
+@pytest.mark.parametrize("changed", ["weights", "profile.json"])
+def test_a_model_that_was_changed_meanwhile_is_not_served_silently(
+    stand_in: StandIn, tmp_path: Path, changed: str
+) -> None:
+    (tmp_path / "weights").write_text("1")
+    (tmp_path / "profile.json").write_text("1")
+    worker = stand_in(
+        f"sha = open({str(tmp_path / 'weights')!r}).read() * 64\n"
+        "say(id=n, event='done', value={'profile': 'p', 'model_sha256': sha,"
+        " 'device': 'cpu', 'seconds': 0.1}) if op == 'load' else os._exit(1)"
+    )
+    worker.load(LoadRequest(folder=tmp_path, weights=None, sha256=None, device="cpu"))
+    with pytest.raises(AttemptFailedError):
+        worker.inspect(REQUEST)
+    (tmp_path / changed).write_text("2")
+    for _ in range(2):
+        with pytest.raises(FixConfigurationError) as caught:
+            worker.inspect(REQUEST)
+        assert caught.value.code == "model-changed"
+        assert worker.pid is None
+    (tmp_path / changed).write_text("1")
+    with pytest.raises(AttemptFailedError):
+        worker.inspect(REQUEST)
+    worker.close()
+
+
 def test_a_released_worker_gives_all_back_and_is_made_ready_again(
     stand_in: StandIn, tmp_path: Path
 ) -> None:

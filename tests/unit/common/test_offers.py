@@ -90,3 +90,18 @@ def test_what_a_newer_agent_tells_on_top_is_left_out() -> None:
     found = Beat.from_metadata({"beat": json.dumps(document)})
     assert found is not None
     assert found.offers == (DEMO,)
+
+
+def test_a_rule_travels_and_one_that_says_nothing_here_is_none() -> None:
+    for profile in SHIPPED:
+        told = read_back(beat_of(Offer.of(profile))).offers[0].roles
+        for item, role in zip(profile.inputs, told, strict=True):
+            assert role.recognition is not None
+            assert role.recognition.rule == item.recognition
+    document = json.loads(beat_of(DEMO).to_metadata()["beat"])
+    document["offers"][0]["roles"][0]["recognition"] = {"weighting": "DWI", "b_value": 1000}
+    found = Beat.from_metadata({"beat": json.dumps(document)})
+    assert found is not None
+    rule = found.offers[0].roles[0].recognition
+    assert rule is not None
+    assert rule.rule is None

@@ -109,6 +109,11 @@ def put(path: str, value: object) -> Change:
         (put("preprocessing.spacing_mm", [1, 1, 0]), "preprocessing.spacing_mm.2"),
         (put("inference.overlap", 1), "inference.overlap"),
         (put("inference.window", [0, 64, 64]), "inference.window.0"),
+        (put("inputs.0.recognition", {}), "inputs.0.recognition"),
+        (put("inputs.0.recognition", {"weighting": "T1", "phase": 0}), "inputs.0.recognition"),
+        (put("inputs.0.recognition", {"phase": 0, "contrast": True}), "inputs.0.recognition"),
+        (put("inputs.0.recognition", {"phase": 1}), "profile.json"),
+        (put("inference.foreground_multiple", 0), "inference.foreground_multiple"),
         (put("segments.0.number", 2), "profile.json"),
         (put("segments.0.colour", [0, 0, 256]), "segments.0.colour.2"),
         (put("segments.0.except_channels", [0]), "segments.0"),
@@ -121,6 +126,23 @@ def test_what_is_wrong_is_named(tmp_path: Path, change: Change, named: str) -> N
     with pytest.raises(FixConfigurationError, match=rf"not valid: {re.escape(named)}: ") as caught:
         load_profile(tmp_path)
     assert caught.value.code == "profile-invalid"
+
+
+def test_a_profile_in_a_folder_of_another_name_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "profile.json").write_text(json.dumps(demo()))
+    assert load_profile(tmp_path).name == load_profile(tmp_path, name="demo").name == "demo"
+    with pytest.raises(FixConfigurationError, match="is called 'demo'") as caught:
+        load_profile(tmp_path, name=tmp_path.name)
+    assert caught.value.code == "profile-name"
+
+
+def test_a_foreground_needs_zeros_that_stay_zeros() -> None:
+    document = demo()
+    document["inference"]["foreground_multiple"] = 8
+    assert Profile.model_validate(document).inference.foreground_multiple == 8
+    document["preprocessing"]["normalisation"] = "zscore"
+    with pytest.raises(ValueError, match="zscore-nonzero"):
+        Profile.model_validate(document)
 
 
 def test_adapters_and_a_program_do_not_go_together(tmp_path: Path) -> None:

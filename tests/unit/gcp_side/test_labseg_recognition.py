@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from common.profiles import Recognition, load_profile
 from gcp_side.labseg.recognition import (
     CLUES,
     Confidence,
@@ -20,7 +21,9 @@ from gcp_side.labseg.recognition import (
     facts_of,
     plane_of,
     recognise,
+    usual_rule,
 )
+from lab_side.config import PACKAGED_PROFILES
 
 PHASES = ("dce-0", "dce-1", "dce-2", "dce-3")
 BRAIN = ("t1", "t1c", "t2", "flair")
@@ -230,6 +233,26 @@ def test_of_several_the_largest_is_guessed() -> None:
 def test_a_role_without_a_rule() -> None:
     (found,) = recognise(("bold-1",), [brain("T1")])
     assert (found.series_id, found.confidence) == (None, Confidence.NONE)
+
+
+def test_a_profile_tells_the_rule_of_a_role_with_a_name_of_its_own() -> None:
+    rules = {
+        "late": Recognition(phase=4),
+        "native": Recognition(phase=0),
+        "t1": Recognition(weighting="T1", contrast=True),
+    }
+    series = [phase(n, acquired=START + timedelta(minutes=n)) for n in range(4)]
+    found = recognise(("late", "native"), series, rules)
+    assert chosen(found) == {"late": "phase-1", "native": "phase-0"}
+    both = [brain("T1 POST", agent="GAD"), brain("T1 PRE")]
+    assert chosen(recognise(("t1",), both, rules)) == {"t1": "T1 POST"}
+    assert chosen(recognise(("t1",), both)) == {"t1": "T1 PRE"}
+
+
+def test_the_shipped_profiles_say_what_their_roles_names_say() -> None:
+    for folder in PACKAGED_PROFILES.glob("*/profile.json"):
+        for item in load_profile(folder.parent).inputs:
+            assert item.recognition == usual_rule(item.role)
 
 
 ROLES = st.permutations([*PHASES, *BRAIN, "t1ce", "dwi"]).flatmap(

@@ -16,7 +16,14 @@ from common.errors import AttemptFailedError, InferenceError
 from common.profiles import Inference, Postprocessing
 from lab_side.imaging import inference
 from lab_side.imaging.diameter import longest_diameter_mm
-from lab_side.imaging.inference import count_windows, infer
+from lab_side.imaging.inference import (
+    WindowMemory,
+    choose_batch,
+    count_windows,
+    fallbacks,
+    infer,
+    infer_foreground,
+)
 from lab_side.imaging.normalise import normalise
 from lab_side.imaging.postprocess import clean_mask
 from tests.support.dicom_series import rotation
@@ -114,12 +121,40 @@ def test_windows_cover_every_size_and_are_counted(
     values = np.random.default_rng(1).normal(size=(2, *shape)).astype(np.float32)
     shares: list[float] = []
     window = Inference(window=(16, 12, 20), overlap=overlap)
-    result = infer(network, values, window, CPU, windows_at_once=batch, progress=shares.append)
+    memory = WindowMemory(free_bytes=lambda: 10 * batch, window_bytes=8)
+    result = infer(network, values, window, CPU, memory=memory, progress=shares.append)
     np.testing.assert_allclose(result[0], 1 / (1 + np.exp(-2.0 * values[0])), atol=1e-5)
     assert sum(item[0] for item in network.shapes) == count_windows(shape, (16, 12, 20), overlap)
     assert all(item[2:] == (16, 12, 20) for item in network.shapes)
     assert shares == sorted(shares)
     assert shares[-1] == 1.0
+
+
+@given(
+    start=st.tuples(st.integers(0, 12), st.integers(0, 12), st.integers(0, 12)),
+    size=st.tuples(st.integers(1, 25), st.integers(1, 25), st.integers(1, 25)),
+)
+def test_only_the_foreground_is_computed_and_the_rest_is_nothing(
+    start: tuple[int, int, int], size: tuple[int, int, int]
+) -> None:
+    values = np.zeros((2, 30, 26, 37), np.float32)
+    inside = tuple(slice(a, a + n) for a, n in zip(start, size, strict=True))
+    values[0][inside] = 2.0
+    network = Scale(1.0)
+    window = Inference(window=(16, 16, 24), overlap=0.25, foreground_multiple=8)
+    found = infer_foreground(network, values, window, CPU)
+    np.testing.assert_allclose(found[0][values[0] > 0], 1 / (1 + np.exp(-2.0)), atol=1e-6)
+    assert found.shape == (1, 30, 26, 37)
+    assert set(np.unique(found.round(4))) <= {0.0, 0.5, np.float32(1 / (1 + np.exp(-2.0))).round(4)}
+    for _, _, *sides in network.shapes:
+        assert all(side % 8 == 0 for side in sides)
+        assert all(side <= most for side, most in zip(sides, (16, 16, 24), strict=True))
+
+
+def test_a_volume_of_nothing_but_zeros_is_computed_as_a_whole() -> None:
+    window = Inference(window=(8, 8, 8), overlap=0, foreground_multiple=8)
+    found = infer_foreground(Scale(1.0), np.zeros((1, 8, 8, 8), np.float32), window, CPU)
+    assert (found == 0.5).all()
 
 
 def test_softmax_gives_shares_of_one() -> None:
@@ -170,25 +205,54 @@ class Hungry(nn.Module):
     def __init__(self, most: int) -> None:
         super().__init__()
         self.most = most
+        self.asked: list[int] = []
 
     def forward(self, windows: torch.Tensor) -> torch.Tensor:
         """Fails as a GPU without memory does."""
+        self.asked.append(len(windows))
         if len(windows) > self.most:
             raise torch.OutOfMemoryError("out of memory")
         return windows * 2.0
 
 
+GPU = torch.device("cuda", 0)
+
+
+@pytest.mark.parametrize(
+    ("free", "window", "windows", "batch"),
+    [
+        (10_000, 1_000, 99, 8),
+        (10_000, 1_000, 3, 3),
+        (1_000_000, 1_000, 99, inference.MOST_WINDOWS),
+        (500, 1_000, 99, 1),
+        (500, 0, 99, 1),
+    ],
+)
+def test_as_many_windows_at_once_as_four_fifths_of_the_free_memory_take(
+    free: int, window: int, windows: int, batch: int
+) -> None:
+    memory = WindowMemory(free_bytes=lambda: free, window_bytes=window)
+    assert choose_batch(memory, windows) == batch
+
+
+def test_nothing_known_of_the_memory_is_one_window_at_once() -> None:
+    assert choose_batch(None, 99) == 1
+
+
 def test_a_gpu_that_runs_out_of_memory_is_asked_for_less() -> None:
-    gpu = torch.device("cuda", 0)
-    assert inference._fallbacks(gpu, 4) == [(4, gpu), (1, gpu), (1, CPU)]
-    assert inference._fallbacks(gpu, 1) == [(1, gpu), (1, CPU)]
+    assert fallbacks(GPU, 5) == [(5, GPU), (2, GPU), (1, GPU), (1, CPU)]
+    assert fallbacks(GPU, 1) == [(1, GPU), (1, CPU)]
+    assert fallbacks(CPU, 1) == [(1, CPU)]
 
 
-def test_fewer_windows_at_once_give_the_same_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inference, "_fallbacks", lambda *_: [(4, CPU), (1, CPU)])
+def test_memory_that_others_took_meanwhile_makes_smaller_batches_of_the_same_answer() -> None:
+    """What was free when the batch was chosen is not when it runs."""
     values = np.random.default_rng(2).normal(size=(1, 20, 20, 20)).astype(np.float32)
     window = Inference(window=(8, 8, 8), overlap=0.25)
-    found = infer(Hungry(1), values, window, CPU, windows_at_once=4)
+    memory = WindowMemory(free_bytes=lambda: 100, window_bytes=10)
+    hungry = Hungry(2)
+    found = infer(hungry, values, window, CPU, memory=memory)
+    assert list(dict.fromkeys(hungry.asked))[:3] == [8, 4, 2]
     np.testing.assert_array_equal(found, infer(Hungry(9), values, window, CPU))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -112,6 +113,38 @@ def test_series_of_another_orientation_meet_on_the_networks_grid(tmp_path: Path)
     assert output.series_instance_uids == ("2.25.1", "2.25.2")
 
 
+def registering(profile: Profile) -> Profile:
+    preprocessing = profile.preprocessing.model_copy(update={"registration": "rigid"})
+    return profile.model_copy(update={"preprocessing": preprocessing})
+
+
+def test_a_series_that_was_moved_meets_the_other_where_the_profile_registers(
+    tmp_path: Path,
+) -> None:
+    profile = make_profile(roles=("first", "second"), spacing=(1.0, 1.0, 1.0))
+    made = case(tmp_path, profile)
+    away = OTHER.copy()
+    away[:3, 3] += (3.0, -7.0, 4.0)
+    moved = write_series(
+        tmp_path / "moved",
+        ball(OTHER, SHAPE),
+        away,
+        series_uid="2.25.2",
+        frame_of_reference_uid="2.25.77",
+    )
+    made = replace(made, series={**made.series, "second": moved})
+    with pytest.raises(SeriesRefusedError, match="frame of reference"):
+        segment_case(made, stand_in(profile, Differ()), lambda *_: None)
+    output = segment_case(made, stand_in(registering(profile), Differ()), lambda *_: None)
+    found = read_with_dcmqi(tmp_path / "seg.dcm", SHAPE, REFERENCE, tmp_path / "dcmqi")
+    assert dice(found[1], ball(REFERENCE, SHAPE) > 100) > 0.9
+    (record,) = output.registrations
+    assert (record.role, record.kept) == ("second", True)
+    assert record.information_after > record.information_before
+    assert output.warnings[-1].startswith("second was moved onto first: by ")
+    assert list(output.stage_seconds)[:3] == ["read", "register", "preprocess"]
+
+
 def test_channels_come_in_the_order_of_the_profile(tmp_path: Path) -> None:
     seen: list[torch.Tensor] = []
 
@@ -135,6 +168,7 @@ def test_nothing_found_is_an_empty_seg(tmp_path: Path) -> None:
     output = segment_case(case(tmp_path, profile), stand_in(profile), lambda *_: None)
     assert output.frames == 1
     assert output.measurements[0].voxels == 0
+    assert pydicom.dcmread(tmp_path / "seg.dcm").PatientName == "Phantom^Synthetic"
 
 
 def test_the_same_case_gives_the_same_file(tmp_path: Path) -> None:
@@ -181,6 +215,38 @@ def test_volumes_in_memory_need_no_dicom(tmp_path: Path) -> None:
     (mask,) = predict({"first": Plain()}, stand_in(profile))
     assert mask.shape == SHAPE
     assert dice(mask, ball(REFERENCE, SHAPE) > 100) > 0.95
+
+
+def test_with_softmax_the_likeliest_channel_has_the_voxel() -> None:
+    """Also where no channel reaches a half."""
+
+    class Three(nn.Module):
+        """Background, and two segments; of a value around 100, 200, 300 the nearest wins."""
+
+        def forward(self, windows: torch.Tensor) -> torch.Tensor:
+            return torch.cat([-(windows - centre).abs() / 400 for centre in (100, 200, 300)], dim=1)
+
+    class Plain:
+        voxels = np.broadcast_to(
+            np.array([0, 120, 140, 160, 240, 260, 300, 900], dtype=np.float32), (8, 8, 8)
+        ).copy()
+        affine = make_affine(spacing=(1.0, 1.0, 1.0))
+
+    profile = make_profile(segments=2, spacing=(1.0, 1.0, 1.0), window=(8, 8, 8))
+    first, second = profile.segments
+    profile = profile.model_copy(
+        update={
+            "inference": profile.inference.model_copy(update={"activation": "softmax"}),
+            "segments": (
+                first.model_copy(update={"channel": 1}),
+                second.model_copy(update={"channel": 2}),
+            ),
+        }
+    )
+    middle, highest = predict({"first": Plain()}, stand_in(profile, Three()))
+    values = Plain.voxels
+    np.testing.assert_array_equal(middle, (values > 150) & (values < 250))
+    np.testing.assert_array_equal(highest, values > 250)
 
 
 def test_nested_regions_become_segments_that_do_not_overlap() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from common.manifest import Provenance, SegmentMeasurement
+from common.manifest import Provenance, RegistrationRecord, SegmentMeasurement
 from common.ulid import new_ulid
 from infra.demo_queue import Listing
 from infra.demo_report import (
@@ -52,6 +52,7 @@ def outcome(voxels: int) -> Outcome:
 def evidence() -> Evidence:
     return Evidence(
         title="phantom, seed 1",
+        weights="the profile's own",
         inputs={"dce-0": "series number 100"},
         preparation_seconds={"upload of the study": 2.0},
         job_seconds=9.0,
@@ -76,6 +77,21 @@ def test_the_table_has_every_figure(evidence: Evidence) -> None:
     for wanted in ("1.25", "3.50", "9.00", SEG_ID, "5.00 ml", "0.912", "/somewhere/overlay.png"):
         assert wanted in text
     assert all_passed(rows(evidence))
+
+
+def test_a_registration_is_told(evidence: Evidence) -> None:
+    record = RegistrationRecord(
+        role="t2",
+        kept=False,
+        information_before=0.44812,
+        information_after=0.7,
+        turn_degrees=8.41,
+        shift_mm=16.28,
+        motion=(1.0,) * 16,
+    )
+    told = evidence.outcome.provenance.model_copy(update={"registrations": (record,)})
+    text = printed(replace(evidence, outcome=replace(evidence.outcome, provenance=told)))
+    assert "NOT kept: 16.3 mm, 8.4 degrees; mutual information 0.448 before" in text
 
 
 def test_a_failed_check_fails_the_demo(evidence: Evidence) -> None:

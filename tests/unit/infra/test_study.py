@@ -10,10 +10,13 @@ import pytest
 from pydicom.uid import generate_uid
 
 from common.errors import FixConfigurationError
-from infra.study import Study, StudySeries, choose_inputs, load_study
+from common.profiles import load_profile
+from infra.study import Study, choose_inputs, load_study
+from lab_side.config import PACKAGED_PROFILES
 from tests.support.seg_study import write_seg_study
 
-ROLES = ("dce-0", "dce-1", "dce-2", "dce-3")
+PHASES = load_profile(PACKAGED_PROFILES / "breast-dce-swinunetr").inputs
+SEQUENCES = load_profile(PACKAGED_PROFILES / "brats-segresnet").inputs
 
 
 def add_series(folder: Path, template: Path, number: int | None, description: str) -> str:
@@ -50,7 +53,6 @@ def test_series_are_ordered_by_number_then_by_the_numbers_in_the_description(
         *reversed(numbered),
         *reversed(no_number),
     ]
-    assert list(choose_inputs(study, ROLES)) == list(ROLES)
 
 
 def test_a_zip_and_the_folder_it_was_made_of_hold_the_same_series(
@@ -91,8 +93,32 @@ def test_what_is_no_study_is_refused(tmp_path: Path) -> None:
     assert error.value.code == "study-missing"
 
 
-def test_too_few_series_are_refused() -> None:
-    study = Study("x", (StudySeries("1.2", 1, "", ()),))
-    with pytest.raises(FixConfigurationError) as error:
-        choose_inputs(study, ROLES)
-    assert error.value.code == "series-count"
+def test_phases_are_told_by_the_sites_rules(folder: Path, template: Path) -> None:
+    uids = {n: add_series(folder, template, n, f"dyn {n}") for n in (7, 5, 8, 6)}
+    chosen = choose_inputs(load_study(folder, folder), PHASES)
+    assert {role: item.series.series_instance_uid for role, item in chosen.items()} == {
+        f"dce-{number - 5}": uid for number, uid in uids.items()
+    }
+    assert {item.confidence.value for item in chosen.values()} == {"likely"}
+    assert chosen["dce-1"].why.startswith("its series number 6 is number 2 of 4")
+
+
+def test_sequences_are_told_by_the_sites_rules_whatever_their_numbers(
+    folder: Path, template: Path
+) -> None:
+    names = {"t1c": "T1 AX POST GAD", "t1": "T1 AX", "t2": "T2 AX", "flair": "FLAIR AX"}
+    uids = {
+        role: add_series(folder, template, 9 - number, name)
+        for number, (role, name) in enumerate(names.items())
+    }
+    add_series(folder, template, 1, "LOCALIZER")
+    chosen = choose_inputs(load_study(folder, folder), SEQUENCES)
+    assert {role: item.series.series_instance_uid for role, item in chosen.items()} == uids
+
+
+def test_a_role_that_no_series_fits_is_named() -> None:
+    with pytest.raises(
+        FixConfigurationError, match=r"role t1c: no series looks like T1 [+]C"
+    ) as error:
+        choose_inputs(Study("x", ()), SEQUENCES)
+    assert error.value.code == "series-not-recognised"

@@ -1,0 +1,91 @@
+"""How well the masks of one case agree with the truth."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from monai.metrics.hausdorff_distance import compute_hausdorff_distance
+from numpy.typing import NDArray
+
+from common.profiles import Segment
+from lab_side.evaluation.montage import write_montage
+from lab_side.evaluation.reading import read_truth, read_volumes
+from lab_side.imaging.measure import voxel_ml
+from lab_side.imaging.pipeline import Progress, predict
+from lab_side.imaging.postprocess import Mask
+from lab_side.models.loaded import LoadedModel
+from lab_side.worker.protocol import SegmentScore
+
+PERCENTILE = 95
+
+
+def evaluate_case(
+    case: Path, model: LoadedModel, progress: Progress, montage: Path | None = None
+) -> tuple[SegmentScore, ...]:
+    """Segment one case, as a job does, and compare; ``montage``: a picture of it.
+
+    Raises
+    ------
+    SeriesRefusedError, InferenceError, AttemptFailedError
+    LocalDiskError
+        The picture cannot be written.
+    """
+    profile = model.profile
+    volumes = read_volumes(case, profile.roles)
+    reference = volumes[profile.reference_role]
+    truth = read_truth(case, profile, reference)
+    found = predict(volumes, model, progress)
+    if montage is not None:
+        write_montage(montage, reference, found, truth)
+    return compare(found, truth, profile.segments, np.asarray(reference.affine, np.float64))
+
+
+def compare(
+    found: Sequence[Mask],
+    truth: Sequence[Mask],
+    segments: Sequence[Segment],
+    affine: NDArray[np.float64],
+) -> tuple[SegmentScore, ...]:
+    """The scores of each segment; masks are uint8 [slices, rows, columns] on one grid."""
+    one_ml = voxel_ml(affine)
+    spacing = np.linalg.norm(affine[:3, :3], axis=0)[::-1].tolist()
+    return tuple(
+        SegmentScore(
+            number=segment.number,
+            label=segment.label,
+            dice=dice(mask, right),
+            hd95_mm=hd95_mm(mask, right, spacing),
+            found_ml=round(int(mask.sum()) * one_ml, 4),
+            truth_ml=round(int(right.sum()) * one_ml, 4),
+        )
+        for mask, right, segment in zip(found, truth, segments, strict=True)
+    )
+
+
+def dice(found: Mask, truth: Mask) -> float:
+    """Dice similarity coefficient; two empty masks agree: 1."""
+    total = int(found.sum()) + int(truth.sum())
+    return 2 * int((found & truth).sum()) / total if total else 1.0
+
+
+def hd95_mm(found: Mask, truth: Mask, spacing: Sequence[float]) -> float | None:
+    """95th percentile of the distances between the surfaces, the larger of both ways (MONAI).
+
+    None where one of the masks is empty: there is no distance then.
+    """
+    if not found.any() or not truth.any():
+        return None
+    pair = [torch.from_numpy(np.ascontiguousarray(mask))[None, None] for mask in (found, truth)]
+    with warnings.catch_warnings():
+        # MONAI 1.5 warns of an argument that it gives to itself.
+        warnings.simplefilter("ignore", FutureWarning)
+        distance = compute_hausdorff_distance(
+            pair[0], pair[1], include_background=True, percentile=PERCENTILE, spacing=list(spacing)
+        )
+    value = float(distance.item())
+    return round(value, 3) if math.isfinite(value) else None

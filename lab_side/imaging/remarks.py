@@ -1,0 +1,41 @@
+"""Sentences for the reader of a result: what was done to the input, and what is odd about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+
+from common.manifest import RegistrationRecord
+from common.profiles import Profile
+from lab_side.imaging.series import SeriesVolume
+
+
+def input_warnings(volumes: Mapping[str, SeriesVolume], profile: Profile) -> tuple[str, ...]:
+    """Which series are empty, and which were sampled anew."""
+    reference = volumes[profile.reference_role]
+    found = []
+    for role in profile.roles:
+        volume = volumes[role]
+        if not volume.voxels.any():
+            found.append(f"{role} is empty: every voxel is 0.")
+        if volume.voxels.shape == reference.voxels.shape and np.allclose(
+            volume.affine, reference.affine, atol=1e-3
+        ):
+            continue
+        found.append(f"{role} was resampled to the grid of {profile.reference_role}.")
+    return tuple(found)
+
+
+def registration_warnings(
+    records: Iterable[RegistrationRecord], reference_role: str
+) -> tuple[str, ...]:
+    """Which series were moved, and which could not be."""
+    return tuple(
+        f"{item.role} was moved onto {reference_role}: by {item.shift_mm:.1f} mm and "
+        f"{item.turn_degrees:.1f} degrees."
+        if item.kept
+        else f"{item.role} lies where its headers put it: no motion was found with which it "
+        f"matches {reference_role} better."
+        for item in records
+    )

@@ -1,0 +1,154 @@
+"""What speaks against the role of a series: told, or refused, as the profile wants."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from pydicom.dataset import Dataset
+
+from common.errors import SeriesRefusedError
+from common.profiles import Profile, load_profile
+from infra.phantom.case import make_case
+from lab_side.config import PACKAGED_PROFILES
+from lab_side.imaging.roles import check_roles
+from lab_side.imaging.series import SeriesVolume
+from tests.conftest import SEED
+
+BRAIN = load_profile(PACKAGED_PROFILES / "brats-segresnet")
+BREAST = load_profile(PACKAGED_PROFILES / "breast-dce-swinunetr")
+SHAPE = (21, 42, 42)
+HEADERS: dict[str, dict[str, object]] = {
+    "t1c": {"ContrastBolusAgent": "GAD", "EchoTime": "14"},
+    "t1": {"EchoTime": "14"},
+    "t2": {"EchoTime": "100"},
+    "flair": {"EchoTime": "120"},
+}
+TIMES = {
+    f"dce-{n}": {"AcquisitionDate": "20240105", "AcquisitionTime": f"10{15 + n}00"}
+    for n in range(4)
+}
+
+
+def images() -> dict[str, NDArray[np.float32]]:
+    """By role; T1c is T1 with a bright rim."""
+    rng = np.random.default_rng(SEED)
+    tissue = rng.uniform(200, 400, (4, *SHAPE)).astype(np.float32)
+    tissue[:, :2] = 0
+    t1, t2, flair, noise = tissue
+    t1c = t1 + 0.1 * noise * (t1 > 0)
+    t1c[9:12, 12:30, 12:30] += 500
+    return {"t1c": t1c, "t1": t1, "t2": t2, "flair": flair}
+
+
+def volumes(
+    pixels: Mapping[str, NDArray[np.float32]], headers: Mapping[str, Mapping[str, object]]
+) -> dict[str, SeriesVolume]:
+    found = {}
+    for role, voxels in pixels.items():
+        header = Dataset()
+        for keyword, value in headers[role].items():
+            setattr(header, keyword, value)
+        found[role] = SeriesVolume(
+            voxels=voxels,
+            affine=np.eye(4),
+            sop_instance_uids=(),
+            headers=(header,),
+            series_uid=role,
+            study_uid="",
+            frame_of_reference_uid="",
+            patient_id="",
+        )
+    return found
+
+
+def doubts(
+    pixels: Mapping[str, NDArray[np.float32]],
+    headers: Mapping[str, Mapping[str, object]] = HEADERS,
+    profile: Profile = BRAIN,
+) -> tuple[str, ...]:
+    return check_roles(volumes(pixels, headers), pixels, profile)
+
+
+def swapped(values: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
+    return {**values, "t1": values["t1c"], "t1c": values["t1"]}
+
+
+def test_series_in_their_roles_raise_no_doubt() -> None:
+    assert doubts(images()) == ()
+
+
+def test_swapped_pixels_are_told() -> None:
+    (told,) = doubts(swapped(images()))
+    assert told.startswith("The pixels of t1c are darker than those of t1 where")
+
+
+def test_swapped_headers_are_told() -> None:
+    (told,) = doubts(images(), {**HEADERS, "t1": HEADERS["t1c"], "t1c": HEADERS["t1"]})
+    assert told.startswith("The headers name a contrast agent for t1, which")
+
+
+def test_a_forgotten_agent_is_no_reason_for_doubt() -> None:
+    assert doubts(images(), {**HEADERS, "t1c": HEADERS["t1"]}) == ()
+    assert doubts(images(), {**HEADERS, "t1": HEADERS["t1c"]}) == ()
+    nothing: Mapping[str, Mapping[str, object]] = {role: {} for role in HEADERS}
+    assert doubts(images(), nothing) == ()
+
+
+def test_a_series_twice_is_told() -> None:
+    pixels = images()
+    told = doubts({**pixels, "flair": pixels["t2"].copy()})
+    assert told == ("t2 and flair hold the same pixels.",)
+
+
+def test_an_echo_time_that_does_not_fit_is_told() -> None:
+    told = doubts(images(), {**HEADERS, "t2": {"EchoTime": "14"}, "t1": {"EchoTime": "90"}})
+    assert told == (
+        "An echo time of 90 ms does not fit t1 (T1).",
+        "An echo time of 14 ms does not fit t2 (T2).",
+    )
+
+
+def test_phases_in_another_order_than_the_clock_are_told() -> None:
+    pixels = {role: values + 0 for role, values in zip(TIMES, images().values(), strict=True)}
+    late = replace_keys(pixels, TIMES)
+    assert "By acquisition time" not in " ".join(doubts(late, TIMES, BREAST))
+    other = {**TIMES, "dce-2": TIMES["dce-3"], "dce-3": TIMES["dce-2"]}
+    told = [s for s in doubts(late, other, BREAST) if s.startswith("By ")]
+    assert told == ["By acquisition time the phases come as dce-0, dce-1, dce-3, dce-2."]
+
+
+def replace_keys(
+    pixels: Mapping[str, NDArray[np.float32]], keys: Mapping[str, object]
+) -> dict[str, NDArray[np.float32]]:
+    return dict(zip(keys, pixels.values(), strict=True))
+
+
+def phantom(seed: int, *, has_lesion: bool) -> dict[str, NDArray[np.float32]]:
+    return dict(zip(TIMES, make_case(seed, has_lesion=has_lesion).phases, strict=True))
+
+
+@pytest.mark.parametrize("seed", [500, 503])
+def test_phases_in_their_roles_raise_no_doubt(seed: int) -> None:
+    """The second is healthy, and hardly enhances."""
+    assert doubts(phantom(seed, has_lesion=seed == 500), TIMES, BREAST) == ()
+
+
+@pytest.mark.parametrize("late", ["dce-1", "dce-3"])
+def test_a_phase_after_contrast_in_the_place_of_that_before_it_is_told(late: str) -> None:
+    right = phantom(500, has_lesion=True)
+    told = doubts({**right, "dce-0": right[late], late: right["dce-0"]}, TIMES, BREAST)
+    assert any(sentence.startswith(f"The pixels of {late} are darker") for sentence in told)
+
+
+def test_the_profile_says_what_a_doubt_means() -> None:
+    pixels = swapped(images())
+    strict = BRAIN.model_copy(update={"role_checks": "fail"})
+    with pytest.raises(SeriesRefusedError, match="t1c are darker") as caught:
+        doubts(pixels, profile=strict)
+    assert caught.value.code == "role-mismatch"
+    assert doubts(pixels, profile=BRAIN.model_copy(update={"role_checks": "off"})) == ()
+    unnamed = [item.model_copy(update={"recognition": None}) for item in BRAIN.inputs]
+    assert doubts(pixels, profile=BRAIN.model_copy(update={"inputs": tuple(unnamed)})) == ()
