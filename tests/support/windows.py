@@ -37,6 +37,29 @@ class Windows:
     prefix: Path
     environment: Mapping[str, str] = field(default_factory=dict)
 
+    def begin(self) -> None:
+        """Start Windows.
+
+        One server for all: each new one would start the installed services anew. Windows' own
+        processes, and so the services, keep the standard handles of whoever came first: those
+        are a pipe, without which python.exe ends at its start, and nobody waits for its end.
+        """
+        script = "wineserver -p && wine wineboot > >(exec cat >/dev/null) 2>&1"
+        subprocess.run(
+            ["bash", "-c", script],
+            env=self.full_environment({}),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            check=True,
+        )
+
+    def end(self) -> None:
+        """End Windows and all that runs in it."""
+        environment = self.full_environment({})
+        subprocess.run(["wineserver", "-k"], env=environment, check=False)
+        subprocess.run(["wineserver", "-w"], env=environment, check=False)
+
     def run(
         self, *arguments: str, check: bool = True, **environment: str
     ) -> subprocess.CompletedProcess[str]:
@@ -122,21 +145,13 @@ def open_windows(folder: Path) -> Iterator[Windows]:
         capture_output=True,
         timeout=LIMIT_S,
     )
-    environment = windows.full_environment({})
-    # One server for all: each new one would start the installed services anew. Windows' own
-    # processes keep the standard handles of whoever came first, so that is nobody's pipe.
-    for command in (["wineserver", "-p"], ["wine", "wineboot"]):
-        subprocess.run(
-            command,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            check=True,
-        )
     try:
+        # Services are given the variables that were there when Windows started.
+        windows.begin()
         windows.set_variable("PYTHONPATH", f"{in_windows(START)};{in_windows(ROOT)}")
+        windows.end()
+        windows.begin()
         yield windows
     finally:
-        subprocess.run(["wineserver", "-k"], env=environment, check=False)
+        windows.end()
         shutil.rmtree(windows.prefix, ignore_errors=True)
