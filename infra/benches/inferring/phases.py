@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import pydicom
 import torch
 from pydantic import SecretStr
@@ -213,7 +214,8 @@ def _our_job(
         url=server.url, user=server.user, password=SecretStr(server.password)
     )
     profile = load_profile(profile_folder)
-    worker, client = WorkerProcess(hang_seconds=_HANG_S), OrthancClient(settings)
+    worker = WorkerProcess(hang_seconds=_HANG_S, most_bytes=psutil.virtual_memory().total)
+    client = OrthancClient(settings)
     with closing(worker), closing(client):
         loaded = worker.load(
             LoadRequest(folder=profile_folder, weights=None, sha256=None, device="cpu")
