@@ -117,7 +117,7 @@ class SyntheticStudy:
         image.SeriesInstanceUID = self.uid("series", series)
         image.FrameOfReferenceUID = self.uid("frame of reference")
         image.Modality = "MR"
-        image.PatientID = image.PatientName = "BENCH"
+        image.PatientID, image.PatientName = "BENCH", "Bench^Study"
         image.SeriesNumber, image.InstanceNumber = series + 1, position + 1
         image.ImageOrientationPatient = [1, 0, 0, 0, 1, 0]
         image.ImagePositionPatient = [0, 0, position]
