@@ -21,7 +21,7 @@ from urllib.parse import unquote, urlsplit
 
 from common.errors import FixConfigurationError
 
-__all__ = ["Bucket", "ObjectInfo", "check_address", "open_bucket"]
+__all__ = ["Bucket", "ObjectInfo", "check_address", "directory_at", "open_bucket"]
 
 _GS_ADDRESS = re.compile(
     r"gs://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9](/[A-Za-z0-9_-][A-Za-z0-9._-]*)*/?"
@@ -111,12 +111,15 @@ def open_bucket(address: str) -> Bucket:
         The address is not one that this version can use, or nobody is signed in to it.
     """
     check_address(address)
-    parts = urlsplit(address)
-    if parts.scheme == "file":
-        return _open_directory(unquote(parts.path))
+    directory = directory_at(address)
+    if directory is not None:
+        from common.local_bucket import LocalBucket
+
+        return LocalBucket(directory)
     # Imported here: a directory as queue needs nothing of Google's.
     from common.gcs_bucket import open_gcs_bucket
 
+    parts = urlsplit(address)
     return open_gcs_bucket(parts.netloc, parts.path.strip("/"))
 
 
@@ -140,9 +143,15 @@ def check_address(address: str) -> None:
     )
 
 
-def _open_directory(path: str) -> Bucket:
-    from common.local_bucket import LocalBucket
+def directory_at(address: str) -> Path | None:
+    """Where a queue that is a directory lies; None for another one.
 
-    if len(path) > 2 and path[0] == "/" and path[2] == ":":
-        path = path[1:]
-    return LocalBucket(Path(path))
+    >>> directory_at("file:///srv/the%20queue")
+    PosixPath('/srv/the queue')
+    """
+    parts = urlsplit(address)
+    if parts.scheme != "file":
+        return None
+    path = unquote(parts.path)
+    has_drive = len(path) > 2 and path[0] == "/" and path[2] == ":"
+    return Path(path[1:] if has_drive else path)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from common.errors import LocalDiskError
+from common.sharing import patiently
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _NOT_FULL = "Check the disk of the agent's work folder, and the rights; it is retried by itself."
@@ -26,7 +27,7 @@ def write_durably(path: Path, data: bytes, *, private: bool = False) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        aside.replace(path)
+        patiently(lambda: aside.replace(path))
     finally:
         aside.unlink(missing_ok=True)
     sync_folder(path.parent)

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 from common.bucket import ObjectInfo
 from common.durable import describe, is_full, sync_folder
@@ -32,21 +32,15 @@ from common.errors import (
     StoreUnavailableError,
 )
 from common.folder_lock import locked
-
-SHARING_RETRIES = 25
-SHARING_PAUSE = 0.1
-"""Seconds; on Windows a virus scanner may hold a file for a moment (WinError 5, 32, 33)."""
+from common.sharing import patiently
 
 STALE_TEMPORARY = 3600.0
 """Seconds after which a half-written file of a killed process is swept."""
 
-_SHARING_ERRORS = {5, 32, 33}
 _TEMPORARY = ".tmp"
 _LOCK = ".lock"
 _NO_NAMES = {"", ".", "..", _TEMPORARY, _LOCK}
 _BEACON_BYTES_LIMIT = 64 * 1024
-
-T = TypeVar("T")
 
 
 class LocalBucket:
@@ -104,7 +98,7 @@ class LocalBucket:
         path = self._path(name)
         with _STORE_ERRORS:
             try:
-                with open(path, "rb") as file:
+                with patiently(lambda: open(path, "rb")) as file:
                     return file.read(limit + 1)
             except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
                 raise ObjectNotFoundError(f"There is no object {name}.") from None
@@ -146,7 +140,7 @@ class LocalBucket:
         path = self._path(name)
         with _STORE_ERRORS, self._locked():
             self._require(path, name, generation)
-            _patiently(lambda: os.unlink(path))
+            patiently(lambda: os.unlink(path))
             sync_folder(os.path.dirname(path))
 
     def beacon(self, name: str) -> ObjectInfo:
@@ -287,10 +281,10 @@ def _walk(folder: str, prefix: str) -> Iterator[tuple[str, str]]:
 def _rename(old: str, new: str, rename: Callable[[str, str], None] = os.rename) -> None:
     """Rename a file into a folder, which is made where it is missing."""
     try:
-        _patiently(lambda: rename(old, new))
+        patiently(lambda: rename(old, new))
     except FileNotFoundError:
         _make_folder(os.path.dirname(new))
-        _patiently(lambda: rename(old, new))
+        patiently(lambda: rename(old, new))
 
 
 def _make_folder(folder: str) -> None:
@@ -337,7 +331,7 @@ def _info_from(name: str, status: os.stat_result) -> ObjectInfo:
 
 def _read_beacon(path: str) -> _Beacon | None:
     try:
-        with open(path, "rb") as file:
+        with patiently(lambda: open(path, "rb")) as file:
             document = json.loads(file.read(_BEACON_BYTES_LIMIT))
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
@@ -347,15 +341,3 @@ def _read_beacon(path: str) -> _Beacon | None:
     if not isinstance(beacon.generation, int) or not isinstance(beacon.metadata, dict):
         return None
     return beacon
-
-
-def _patiently(action: Callable[[], T]) -> T:
-    """Run a rename or unlink, waiting out a Windows sharing violation."""
-    for _ in range(SHARING_RETRIES):
-        try:
-            return action()
-        except OSError as error:
-            if getattr(error, "winerror", None) not in _SHARING_ERRORS:
-                raise
-            time.sleep(SHARING_PAUSE)
-    return action()

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Collection
 from datetime import datetime, timezone
 from enum import Enum
 from typing import Annotated, Any
@@ -31,12 +32,15 @@ from pydantic import (
     model_validator,
 )
 
-from common.errors import ManifestRejectedError
+from common.errors import ManifestRejectedError, TransientError
 from common.profiles import PROFILE_NAME, Profile
 from common.ulid import ULID_PATTERN
 
 SCHEMA_VERSION = "1.0"
 """major.minor: a reader refuses another major and ignores nothing within its own."""
+
+LABELS_SCHEMA = "1.1"
+"""What a document with ``labels`` says; the newest that this program reads."""
 
 MANIFEST_BYTES_LIMIT = 64 * 1024
 """A manifest is a few hundred bytes; anything near this is not one."""
@@ -52,8 +56,17 @@ OrthancId = Annotated[str, Field(pattern=rf"^{_ORTHANC_ID.pattern}$")]
 JobId = Annotated[str, Field(pattern=rf"^{ULID_PATTERN}$")]
 Code = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$", max_length=64)]
 Role = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=32)]
+Label = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=32)]
+"""What an agent is or has: ``site-a``, ``gpu-24gb``. A person gives it its meaning."""
+
+Labels = Annotated[tuple[Label, ...], Field(max_length=16)]
 Uid = Annotated[str, Field(pattern=r"^[0-9.]+$", max_length=64)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+def schema_for(labels: Collection[str]) -> str:
+    """The version of a document with these labels."""
+    return LABELS_SCHEMA if labels else SCHEMA_VERSION
 
 
 def is_orthanc_id(text: str) -> bool:
@@ -69,6 +82,22 @@ class _Document(BaseModel):
         return self.model_dump_json(indent=1).encode()
 
 
+class _LabelledDocument(_Document):
+    """One that an agent of the first schema reads as before, as long as it asks for no labels."""
+
+    schema_version: str = SCHEMA_VERSION
+    labels: Labels = ()
+
+    @model_validator(mode="after")
+    def _labels_have_their_schema(self) -> _LabelledDocument:
+        if self.labels and self.schema_version == SCHEMA_VERSION:
+            raise ValueError(f"labels need schema_version {LABELS_SCHEMA}")
+        return self
+
+    def to_json(self) -> bytes:
+        return self.model_dump_json(indent=1, exclude=None if self.labels else {"labels"}).encode()
+
+
 class SeriesInput(_Document):
     """One input series of a job."""
 
@@ -79,10 +108,9 @@ class SeriesInput(_Document):
     """How many instances the site saw when it submitted; a shorter series is refused."""
 
 
-class JobManifest(_Document):
-    """A job: segment these series with this profile."""
+class JobManifest(_LabelledDocument):
+    """A job: segment these series with this profile, on an agent that has all ``labels``."""
 
-    schema_version: str = SCHEMA_VERSION
     job_id: JobId
     profile: Annotated[str, Field(pattern=rf"^{PROFILE_NAME.pattern}$", max_length=48)]
     priority: Annotated[int, Field(ge=0, le=9)] = 5
@@ -118,10 +146,13 @@ class AttemptOutcome(str, Enum):
     """The owner died or fell silent; whoever noticed wrote this. Counts once started."""
 
 
-class AttemptRecord(_Document):
-    """How attempt ``attempt`` of a job ended."""
+class AttemptRecord(_LabelledDocument):
+    """How attempt ``attempt`` of a job ended; ``labels`` are those that the job asks for.
 
-    schema_version: str = SCHEMA_VERSION
+    An agent reads the last record before it claims: so that one without these labels learns it
+    once, from whoever opened the manifest before.
+    """
+
     job_id: JobId
     attempt: Annotated[int, Field(ge=1)]
     agent: str
@@ -329,6 +360,25 @@ def check_against_profile(manifest: JobManifest, profile: Profile) -> None:
         )
 
 
+def check_labels(manifest: JobManifest, own: Collection[str]) -> None:
+    """Check that an agent with the labels ``own`` may run the job.
+
+    Raises
+    ------
+    TransientError
+        ``labels``: it may not; another one may.
+    """
+    missing = [label for label in manifest.labels if label not in own]
+    if missing:
+        raise TransientError(
+            f"The job asks for an agent with the labels {', '.join(manifest.labels)}; this one "
+            f"lacks {', '.join(missing)}.",
+            code="labels",
+            remedy="Nothing, if another agent has them. Else add them to labels in an agent's "
+            "settings, or submit the job without.",
+        )
+
+
 def parse_result(data: bytes) -> ResultManifest:
     """Read a result manifest strictly; raises :class:`ManifestRejectedError` as above."""
     _check_schema(_json_object(data, limit=RESULT_BYTES_LIMIT))
@@ -372,11 +422,10 @@ def _check_schema(document: dict[str, Any]) -> None:
             "The document has no valid schema_version.",
             remedy=f'Write "schema_version": "{SCHEMA_VERSION}".',
         ) from None
-    if version.split(".")[0] != SCHEMA_VERSION.split(".")[0] or _minor(version) > _minor(
-        SCHEMA_VERSION
-    ):
+    is_newer = _minor(version) > _minor(LABELS_SCHEMA)
+    if version.split(".")[0] != SCHEMA_VERSION.split(".")[0] or is_newer:
         raise ManifestRejectedError(
-            f"The document has schema version {version}; this program reads {SCHEMA_VERSION}.",
+            f"The document has schema version {version}; this program reads {LABELS_SCHEMA}.",
             code="schema-newer",
             remedy="Update the agent, or submit with the version it reads.",
         )

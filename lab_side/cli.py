@@ -15,9 +15,10 @@ import logging
 import signal
 import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType
+from typing import TYPE_CHECKING
 
 from common.errors import (
     FixConfigurationError,
@@ -34,6 +35,7 @@ from lab_side.commands import (
     doctor,
     evaluate,
     keygen,
+    logs,
     outbox,
     profile,
     queue,
@@ -42,7 +44,14 @@ from lab_side.commands import (
     status,
 )
 from lab_side.config import AgentConfig, ModelConfig, load_config
-from lab_side.log import configure_logging
+from lab_side.log import configure_logging, event, trouble
+from lab_side.log_file import keep_log
+
+if TYPE_CHECKING:
+    from lab_side.agent.agent import Agent
+    from lab_side.service.notify import Supervisor
+
+logger = logging.getLogger("segrelay.cli")
 
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_DEFECT, EXIT_NOT_NOW, EXIT_CONFIG = 0, 1, 2, 70, 75, 78
 
@@ -71,9 +80,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return EXIT_NOT_NOW
     except Exception as error:
-        frames = traceback.extract_tb(error.__traceback__)
-        where = f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "?"
-        _say(f"error: unexpected {type(error).__name__} at {where}; please report this line")
+        _say(f"error: unexpected {type(error).__name__} at {place(error)}; please report this line")
         return EXIT_DEFECT
 
 
@@ -123,6 +130,7 @@ def _parser() -> argparse.ArgumentParser:
     setup.add_to(commands)
     status.add_to(commands)
     control.add_to(commands)
+    logs.add_to(commands)
     outbox.add_to(commands)
     queue.add_to(commands)
     doctor.add_to(commands)
@@ -134,26 +142,54 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _serve(options: argparse.Namespace) -> int:
+    config = load_config(options.config)
+    with end_in_the_log():
+        agent = open_agent(config)
+
+        def on_signal(_number: int, _frame: FrameType | None) -> None:
+            agent.stop()
+
+        signal.signal(signal.SIGINT, on_signal)
+        signal.signal(signal.SIGTERM, on_signal)
+        agent.run(until_idle=options.until_idle)
+    has_more = options.until_idle and (agent.waiting or agent.is_paused)
+    return EXIT_NOT_NOW if has_more else EXIT_OK
+
+
+def open_agent(config: AgentConfig, supervisor: Supervisor | None = None) -> Agent:
+    """An agent that is not started yet, and whose lines are kept.
+
+    Raises
+    ------
+    FixConfigurationError
+        A setting is wrong.
+    """
     from lab_side.agent.agent import Agent
     from lab_side.queue_access import open_queue
 
-    config = load_config(options.config)
     if not config.bucket:
         raise FixConfigurationError(
             "No queue is configured.",
             code="bucket-address",
             remedy="Set bucket in the TOML file, or SEGRELAY_BUCKET.",
         )
-    agent = Agent(config, open_queue(config))
+    keep_log(config)
+    with end_in_the_log():
+        return Agent(config, open_queue(config), supervisor)
 
-    def on_signal(_number: int, _frame: FrameType | None) -> None:
-        agent.stop()
 
-    signal.signal(signal.SIGINT, on_signal)
-    signal.signal(signal.SIGTERM, on_signal)
-    agent.run(until_idle=options.until_idle)
-    has_more = options.until_idle and (agent.waiting or agent.is_paused)
-    return EXIT_NOT_NOW if has_more else EXIT_OK
+@contextlib.contextmanager
+def end_in_the_log() -> Iterator[None]:
+    """Why the agent has ended, also for whoever does not see its standard error."""
+    try:
+        yield
+    except SegRelayError as error:
+        trouble(logger, logging.ERROR, "ended", error, exit_code=exit_code(error))
+        raise
+    except Exception as error:
+        kind, where = type(error).__name__, place(error)
+        event(logger, logging.CRITICAL, "ended", kind=kind, where=where, exit_code=EXIT_DEFECT)
+        raise
 
 
 def _segment(options: argparse.Namespace) -> int:
@@ -198,6 +234,12 @@ def _model(config: AgentConfig, profile: str | None) -> ModelConfig:
         if model.profile == profile:
             return model
     return ModelConfig(profile=profile)
+
+
+def place(error: Exception) -> str:
+    """Where an unexpected error was raised."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "?"
 
 
 def _report(error: SegRelayError) -> None:

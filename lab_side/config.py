@@ -25,7 +25,7 @@ from pydantic import (
 )
 
 from common.errors import FixConfigurationError
-from common.manifest import describe_first_error
+from common.manifest import Labels, describe_first_error
 from common.names import is_agent_id
 from common.orthanc import OrthancSettings
 from common.profiles import Profile, Sha256, load_profile
@@ -41,6 +41,7 @@ CONFIG_VARIABLE = "SEGRELAY_CONFIG"
 VARIABLES: Mapping[str, tuple[str, ...]] = {
     "SEGRELAY_BUCKET": ("bucket",),
     "SEGRELAY_AGENT_ID": ("agent_id",),
+    "SEGRELAY_LABELS": ("labels",),
     "SEGRELAY_WORK_DIR": ("work_dir",),
     "SEGRELAY_DEVICE": ("device",),
     "SEGRELAY_PROFILES_DIR": ("profiles_dir",),
@@ -154,11 +155,22 @@ class LocalConfig(SecretsPart):
     trust: TrustConfig = TrustConfig()
     min_free_gb: Annotated[float, Field(ge=0)] = 2.0
     """No job is claimed with less free disk under ``work_dir``."""
+    log_dir: Annotated[Path | None, AfterValidator(_is_absolute)] = None
+    """Where the agent's log files lie; ``logs`` in the agent's own folder unless given."""
+    log_megabytes: Annotated[float, Field(ge=0.01, le=1000)] = 10.0
+    """Of one log file; then the next one is begun."""
+    log_files: Annotated[int, Field(ge=2, le=100)] = 5
+    """So many log files are kept."""
 
     @property
     def home(self) -> Path:
         """This agent's own folder under ``work_dir``."""
         return self.work_dir / self.agent_id
+
+    @property
+    def log_path(self) -> Path:
+        """The newest log file."""
+        return (self.log_dir or self.home / "logs") / f"{self.agent_id}.log"
 
 
 class ModelsConfig(BaseModel):
@@ -173,6 +185,8 @@ class ModelsConfig(BaseModel):
     """``auto`` takes the first GPU, else the CPU."""
     hang_minutes: Annotated[float, Field(gt=0)] = 15.0
     """The worker is killed after this long without progress."""
+    worker_max_gb: Annotated[float, Field(ge=0)] = 0.0
+    """The worker is killed above this use of main memory; 0: nine tenths of the computer's."""
     drain_minutes: Annotated[float, Field(gt=0)] = 10.0
     """A stop waits for what is in hand for so long; then it is handed back."""
 
@@ -189,10 +203,16 @@ class AgentConfig(LocalConfig, ModelsConfig):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     orthanc: OrthancSettings
+    labels: Annotated[Labels, BeforeValidator(_split)] = ()
+    """What this agent is or has; it runs jobs that ask for none, or for some of these."""
     poll_seconds: Annotated[float, Field(ge=0.2, le=60)] = 2.0
     """Between two looks at the queue: always at a directory, soon after activity at a bucket."""
     idle_poll_seconds: Annotated[float, Field(ge=0.2, le=60)] = 15.0
     """Between two looks at a cloud bucket in which nothing has happened for some minutes."""
+    metrics_port: Annotated[int, Field(ge=0, le=65535)] = 0
+    """Figures for Prometheus on this port of 127.0.0.1; 0: none."""
+    guard_failures: Annotated[int, Field(ge=0, le=100)] = 3
+    """After so many different jobs in a row have failed here, the agent pauses; 0: never."""
     directory_events: Literal["native", "polling", "off"] = "native"
     """How a queue directory rings: ``polling`` for network shares, which send no events."""
 

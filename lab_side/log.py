@@ -1,30 +1,64 @@
 """One line per event: JSON for machines, short text for a terminal.
 
-Fields of an event go into ``extra={"fields": {...}}``. Nothing here may be given a
-patient's identity or a secret; exceptions are logged by code and message only.
+Fields of an event go into ``extra={"fields": {...}}``. Within :func:`about_job` every line
+also carries the job's id, its stage and its attempt, whoever writes it. Nothing here may be
+given a patient's identity or a secret; exceptions are logged by code and message only.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import sys
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
 from datetime import datetime, timezone
 from typing import Any
 
 from common.errors import SegRelayError
+
+_about: ContextVar[Mapping[str, Any]] = ContextVar("about", default={})  # noqa: B039 (a constant)
+
+
+@contextlib.contextmanager
+def about_job(job_id: str, attempt: int, stage: str) -> Iterator[None]:
+    """Every line that this thread writes within concerns this attempt of this job."""
+    with about({"job": job_id, "attempt": attempt, "stage": stage}):
+        yield
+
+
+@contextlib.contextmanager
+def about(what: Mapping[str, Any]) -> Iterator[None]:
+    """The same with what :func:`what_about` has told elsewhere: in another process, or thread."""
+    token = _about.set(what)
+    try:
+        yield
+    finally:
+        _about.reset(token)
+
+
+def at_stage(stage: str) -> None:
+    """The job of this thread's lines, if they concern one, has come to another stage."""
+    if _about.get():
+        _about.set({**_about.get(), "stage": stage})
+
+
+def what_about() -> dict[str, Any]:
+    """What the lines of this thread concern: ``job``, ``attempt`` and ``stage``, or nothing."""
+    return dict(_about.get())
 
 
 class JsonFormatter(logging.Formatter):
     """One JSON object a line."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """``time, level, event`` and the event's fields."""
+        """``time, level, event``, the job that the line concerns, and the event's fields."""
         line: dict[str, Any] = {
             "time": datetime.fromtimestamp(record.created, timezone.utc).isoformat(),
             "level": record.levelname.lower(),
             "event": record.getMessage(),
-            **getattr(record, "fields", {}),
+            **_fields(record),
         }
         return json.dumps(line, default=str)
 
@@ -34,20 +68,29 @@ class HumanFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Local time, the level when it is not INFO, the event and its fields."""
-        clock = datetime.fromtimestamp(record.created).astimezone().strftime("%H:%M:%S")
-        level = "" if record.levelno == logging.INFO else f"{record.levelname} "
-        fields = ", ".join(f"{k}={v}" for k, v in getattr(record, "fields", {}).items())
-        return f"{clock} {level}{record.getMessage()}" + (f" ({fields})" if fields else "")
+        moment = datetime.fromtimestamp(record.created).astimezone()
+        level = record.levelname.lower()
+        return in_words(f"{moment:%H:%M:%S}", level, record.getMessage(), _fields(record))
+
+
+def in_words(moment: str, level: str, text: str, fields: Mapping[str, object]) -> str:
+    """An event as a line for a person."""
+    shown = "" if level == "info" else f"{level.upper()} "
+    told = ", ".join(f"{key}={value}" for key, value in fields.items())
+    return f"{moment} {shown}{text}" + (f" ({told})" if told else "")
 
 
 def configure_logging(style: str) -> None:
     """Log to standard error; ``style`` is ``json``, ``human`` or ``auto`` (by terminal)."""
     if style == "auto":
         style = "human" if sys.stderr is not None and sys.stderr.isatty() else "json"
-    handler = logging.StreamHandler()
-    handler.setFormatter(JsonFormatter() if style == "json" else HumanFormatter())
+    handlers: list[logging.Handler] = []
+    # A service of Windows has no standard error.
+    if sys.stderr is not None:
+        handlers.append(logging.StreamHandler())
+        handlers[0].setFormatter(JsonFormatter() if style == "json" else HumanFormatter())
     # The libraries' warnings, too, are lines of the same form.
-    logging.getLogger().handlers[:] = [handler]
+    logging.getLogger().handlers[:] = handlers or [logging.NullHandler()]
     logging.getLogger("segrelay").setLevel(logging.INFO)
     # A log on a full disk loses lines; each loss must not add a traceback to it.
     logging.raiseExceptions = False
@@ -64,3 +107,7 @@ def trouble(
     """Log an event that an error explains, with what to do about it."""
     told = {"code": error.code, "why": error.message, "remedy": error.remedy}
     event(logger, level, text, **{**fields, **told})
+
+
+def _fields(record: logging.LogRecord) -> dict[str, Any]:
+    return {**_about.get(), **getattr(record, "fields", {})}

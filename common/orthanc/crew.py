@@ -9,6 +9,7 @@ nothing.
 
 from __future__ import annotations
 
+import contextvars
 import threading
 import time
 from collections import Counter, deque
@@ -104,7 +105,7 @@ class Crew:
             As the looks and the client; LocalDiskError where the disk refused a write.
         """
         for _ in range(self._settings.connections):
-            threading.Thread(target=self._work, name="download", daemon=True).start()
+            self._start()
         with self._change:
             while self._error is None and (self._tasks or self._in_hand):
                 if not self._stop.is_set():
@@ -118,6 +119,13 @@ class Crew:
             # Somebody else's file in the folder would not have been counted.
             self._looks.check_all_done()
             self._progress(self._total, self._total)
+
+    def _start(self) -> threading.Thread:
+        # Their log lines concern what those of this thread do.
+        run = contextvars.copy_context().run
+        thread = threading.Thread(target=run, args=(self._work,), name="download", daemon=True)
+        thread.start()
+        return thread
 
     def _reason_to_end(self) -> TransientError | None:
         if self._stop.is_set():

@@ -11,6 +11,7 @@ from common.durable import disk_errors
 from common.errors import OrthancUnavailableError
 from common.orthanc.archive import fetch_archive
 from common.orthanc.client import InstanceInfo, OrthancClient
+from common.sharing import patiently
 
 _PIECE = 1024 * 1024
 _REFUSED = "The work folder refused a file"
@@ -95,7 +96,7 @@ class InstanceFiles:
         if self._verify_md5 and _md5(part) != self._client.instance_md5(item.orthanc_id):
             raise OrthancUnavailableError("An instance arrived with another MD5 than Orthanc's.")
         with disk_errors(_REFUSED):
-            os.replace(part, self._name(item))
+            patiently(lambda: os.replace(part, self._name(item)))
 
 
 def _md5(path: str) -> str:

@@ -7,7 +7,7 @@ nothing the second time.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -28,7 +28,9 @@ from common.manifest import (
     Rejection,
     ResultManifest,
     ResultStatus,
+    check_labels,
     parse_job_manifest,
+    schema_for,
 )
 from common.names import JobName
 from common.queue.lease import new_nonce
@@ -72,19 +74,35 @@ class Claim:
 
 
 class ClaimDesk:
-    """The agent's side of the queue."""
+    """The agent's side of the queue; ``labels`` are the agent's own."""
 
-    def __init__(self, bucket: Bucket, agent: str, *, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        bucket: Bucket,
+        agent: str,
+        *,
+        now: Callable[[], datetime],
+        labels: Collection[str] = (),
+    ) -> None:
         self._bucket = bucket
         self._agent = agent
+        self._labels = frozenset(labels)
+        self._asked: dict[str, tuple[str, ...]] = {}
+        """Labels that jobs in hand ask for, by the claim's object; only where they ask for any."""
         self.now = now
 
     def may_claim(self, job: PendingJob) -> bool:
-        """Whether the job's last attempt asks to wait longer (its ``not_before``)."""
+        """Whether the job's last attempt lets this agent claim now.
+
+        It may ask to wait longer (its ``not_before``), or for labels that the agent lacks.
+        """
         if job.name.fence == 0:
             return True
         last = read_attempt(self._bucket, job.name.job_id, job.name.fence)
-        return last is None or last.not_before is None or last.not_before <= self.now()
+        if last is None:
+            return True
+        is_due = last.not_before is None or last.not_before <= self.now()
+        return is_due and self._labels.issuperset(last.labels)
 
     def claim(self, job: PendingJob) -> Claim | None:
         """Rename the job into this agent's folder; None when another was first."""
@@ -99,6 +117,8 @@ class ClaimDesk:
         ------
         ManifestRejectedError
             The manifest cannot be believed; pass the error to :meth:`reject`.
+        TransientError
+            ``labels``: it asks for labels that this agent lacks.
         ObjectNotFoundError
             The claim is gone: another process took it for dead.
         """
@@ -112,6 +132,9 @@ class ClaimDesk:
                 "The manifest's job id, profile or priority disagrees with its object name.",
                 code="name-mismatch",
             )
+        if manifest.labels:
+            self._asked[claim.object_name] = manifest.labels
+        check_labels(manifest, self._labels)
         return manifest
 
     def result(self, job_id: str) -> ResultManifest | None:
@@ -127,13 +150,16 @@ class ClaimDesk:
     def archive(self, claim: Claim, status: ResultStatus) -> None:
         """Move an ended job out of the live queue."""
         archive_copy(self._bucket, claim.object_name, claim.name, status)
+        self._asked.pop(claim.object_name, None)
 
     def hand_back(
         self, claim: Claim, error: SegRelayError, *, started: bool, wait: timedelta
     ) -> None:
         """Return the job unharmed; the attempt does not count."""
-        now = self.now()
+        now, labels = self.now(), self._asked.pop(claim.object_name, ())
         record = AttemptRecord(
+            schema_version=schema_for(labels),
+            labels=labels,
             job_id=claim.job_id,
             attempt=claim.attempt,
             agent=self._agent,
@@ -154,8 +180,10 @@ class ClaimDesk:
 
         Returns the result that stands when the job has ended, else None.
         """
-        now = self.now()
+        now, labels = self.now(), self._asked.pop(claim.object_name, ())
         record = AttemptRecord(
+            schema_version=schema_for(labels),
+            labels=labels,
             job_id=claim.job_id,
             attempt=claim.attempt,
             agent=self._agent,

@@ -94,6 +94,8 @@ class Beat(BaseModel):
     """Why, when it does not listen."""
     version: str
     profiles: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    """It runs only jobs that ask for none, or for some of these."""
     device: str = ""
     jobs: tuple[BeatJob, ...] = ()
     offers: tuple[Offer, ...] = ()

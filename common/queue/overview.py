@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict
@@ -38,6 +38,7 @@ class AgentOverview(_Part):
     host: str
     version: str
     profiles: tuple[str, ...]
+    labels: tuple[str, ...]
     beat_age_seconds: float
     """By the store's clock."""
     lease_over: bool
@@ -80,7 +81,7 @@ class PendingOverview(_Part):
     """The store's clock; None where it may be claimed now."""
     last_attempt: AttemptRecord | None
     served: bool
-    """Whether a living agent has the profile."""
+    """Whether a living agent has the profile, and the labels as far as they are known."""
 
 
 class RejectedOverview(_Part):
@@ -124,7 +125,6 @@ def survey(bucket: Bucket, who: str) -> QueueOverview:
     now = store_now(bucket, who)
     agents = {name: _agent(seen, now) for name, seen in sorted(view.agents.items())}
     alive = [agent for agent in agents.values() if agent.is_alive]
-    served = {profile for agent in alive for profile in agent.profiles}
     rejected = list_rejected(bucket)
     return QueueOverview(
         queue=bucket.describe(),
@@ -134,7 +134,7 @@ def survey(bucket: Bucket, who: str) -> QueueOverview:
             _claim(bucket, job, view.agents, owner_alive=job.agent in {a.agent for a in alive})
             for job in view.claimed
         ),
-        pending=tuple(_pending(bucket, job, now, served) for job in view.pending),
+        pending=tuple(_pending(bucket, job, now, alive) for job in view.pending),
         misnamed=tuple(info.name for info in view.misnamed),
         rejected=tuple(
             _rejected(bucket, job)
@@ -154,6 +154,7 @@ def _agent(seen: AgentBeat, now: datetime) -> AgentOverview:
         host=seen.beat.identity.host,
         version=seen.beat.version,
         profiles=seen.beat.profiles,
+        labels=seen.beat.labels,
         # A beat during the listing may be younger than the time asked for after it.
         beat_age_seconds=round(max(0.0, age.total_seconds()), 1),
         lease_over=age > LEASE,
@@ -196,9 +197,12 @@ def _ended(bucket: Bucket, job_id: str) -> JobState | None:
     return None if result is None else JobState(result.status.value)
 
 
-def _pending(bucket: Bucket, job: PendingJob, now: datetime, served: set[str]) -> PendingOverview:
+def _pending(
+    bucket: Bucket, job: PendingJob, now: datetime, alive: Sequence[AgentOverview]
+) -> PendingOverview:
     last = read_attempt(bucket, job.name.job_id, job.name.fence) if job.name.fence else None
     not_before = None if last is None else last.not_before
+    labels = () if last is None else last.labels
     return PendingOverview(
         job_id=job.name.job_id,
         priority=job.name.priority,
@@ -206,7 +210,10 @@ def _pending(bucket: Bucket, job: PendingJob, now: datetime, served: set[str]) -
         claims=job.name.fence,
         not_before=None if not_before is None or not_before <= now else not_before,
         last_attempt=last,
-        served=job.name.profile in served,
+        served=any(
+            job.name.profile in agent.profiles and set(labels) <= set(agent.labels)
+            for agent in alive
+        ),
     )
 
 

@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Any
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from common.errors import SegRelayError
 from gcp_side.labseg import orthanc, services
+from gcp_side.labseg.meanings import tell
 from gcp_side.labseg.models import Job, JobEvent, State
 
 if TYPE_CHECKING:
@@ -36,7 +39,7 @@ class JobEventInline(_ReadOnly, TabularInline):
     """A job's history."""
 
     model = JobEvent
-    fields = ("at", "kind", "attempt", "agent", "text")
+    fields = ("at", "kind", "attempt", "agent", "outcome", "text")
     extra = 0
 
 
@@ -66,29 +69,35 @@ class JobAdmin(_ReadOnly, ModelAdmin):
         """Whether the user may retry and cancel; nobody edits a row."""
         return request.user.has_perm("labseg.change_job")
 
-    @admin.action(description="Run the selected jobs again, as new ones", permissions=["steer"])
+    @admin.action(description=_("Run the selected jobs again, as new ones"), permissions=["steer"])
     def retry_jobs(self, request: HttpRequest, jobs: QuerySet[Job]) -> None:
         """As ``labseg retry``, without ``--force``."""
         user = request.user if request.user.is_authenticated else None
 
         def retry(job: Job) -> tuple[int, str]:
             again = services.retry(job.pk, orthanc=orthanc.connect(), requested_by=user)
-            said = "is tried again as" if again.is_new else "is being tried again already as"
-            return messages.SUCCESS, f"Job {job.pk} {said} {again.job.pk}."
+            said = (
+                gettext("Job %(job)s is tried again as %(again)s.")
+                if again.is_new
+                else gettext("Job %(job)s is being tried again already as %(again)s.")
+            )
+            return messages.SUCCESS, said % {"job": job.pk, "again": again.job.pk}
 
         self._for_each(request, jobs, retry)
 
-    @admin.action(description="Cancel the selected jobs", permissions=["steer"])
+    @admin.action(description=_("Cancel the selected jobs"), permissions=["steer"])
     def cancel_jobs(self, request: HttpRequest, jobs: QuerySet[Job]) -> None:
         """As ``labseg cancel``."""
 
         def cancel(job: Job) -> tuple[int, str]:
             stands = services.cancel(job.pk)
             if stands.state == State.CANCELLED:
-                return messages.SUCCESS, f"Job {job.pk} is cancelled."
+                return messages.SUCCESS, gettext("Job %(job)s is cancelled.") % {"job": job.pk}
             if stands.is_open:
-                return messages.INFO, f"Job {job.pk} will be cancelled."
-            return messages.WARNING, f"Job {job.pk} had ended before: {stands.state}."
+                return messages.INFO, gettext("Job %(job)s will be cancelled.") % {"job": job.pk}
+            ended = gettext("Job %(job)s had ended before: %(state)s.")
+            state = State(stands.state).label
+            return messages.WARNING, ended % {"job": job.pk, "state": state}
 
         self._for_each(request, jobs, cancel)
 
@@ -103,5 +112,7 @@ class JobAdmin(_ReadOnly, ModelAdmin):
             try:
                 level, text = act(job)
             except SegRelayError as error:
-                level, text = messages.ERROR, f"Job {job.pk}: {error.message} {error.remedy}"
+                told = tell(error.code, error.message, error.remedy)
+                level = messages.ERROR
+                text = f"{job.pk}: {told.message} {told.remedy} {told.detail}".rstrip()
             self.message_user(request, text, level)

@@ -45,10 +45,13 @@ BUCKET_SCHEMES = ("gs", "file")
 REMEDIES = {
     "BUCKET": "Set it to the queue's address: gs://bucket/prefix or file:///srv/segrelay.",
     "ORTHANC_URL": "Set it to Orthanc's address, e.g. https://orthanc.example.org.",
+    "OHIF_URL": "Set it to the address of OHIF's viewer page, e.g. https://ohif.example.org/viewer.",
     "PROFILES": "Map each profile's name to the list of its roles, in channel order.",
     "DEFAULT_PROFILE": "Name one of the keys of PROFILES.",
     "SUBMIT_RATE": "Write a number and a period, e.g. 30/min.",
     "READ_RATE": "Write a number and a period, e.g. 600/min.",
+    "GUESS_RATE": "Write a number and a period, e.g. 10/h.",
+    "GUESS_ADDRESS_RATE": "Write a number and a period, e.g. 100/h.",
     "SIGNING_KEY": "Make a pair with `manage.py labseg keygen`.",
     "AGENT_KEYS": "List the public keys that `lab-agent keygen` printed on the agents' computers.",
     "PUSH_AUDIENCE": "Set both as the push subscription has them, or neither.",
@@ -77,6 +80,14 @@ def _bucket_address(value: str) -> str:
     return value
 
 
+def _web_address(value: str) -> str:
+    # It becomes a link: javascript: would be a program.
+    parts = urlsplit(value)
+    if value and (parts.scheme not in ("http", "https") or not parts.netloc):
+        raise ValueError("is not an address of the form https://…")
+    return value
+
+
 class Conf(BaseModel):
     """The settings; a key of the dict is the upper-case name."""
 
@@ -87,7 +98,7 @@ class Conf(BaseModel):
     bucket: Annotated[str, AfterValidator(_bucket_address)]
     """Address of the queue, as :func:`common.bucket.open_bucket` takes it."""
     orthanc_url: str
-    ohif_url: str = ""
+    ohif_url: Annotated[str, AfterValidator(_web_address)] = ""
     """Address of OHIF's viewer page, for the link "Open in OHIF"; none where empty."""
     orthanc_user: str = ""
     orthanc_password: SecretStr = SecretStr("")
@@ -127,6 +138,11 @@ class Conf(BaseModel):
     """Requests for a segmentation, by user."""
     read_rate: Rate = "600/min"
     """All other requests, by user."""
+    guess_rate: Rate = "10/h"
+    """Wrong passwords, Basic authentication, of one account from one address."""
+    guess_address_rate: Rate = "100/h"
+    """Of all accounts from one address. Behind a proxy, tell the REST framework so
+    (``NUM_PROXIES``), or all have the proxy's address."""
     push_audience: str = ""
     """Audience of the tokens that Pub/Sub sends; empty turns the push endpoint off."""
     push_service_account: str = ""

@@ -6,19 +6,20 @@ from typing import Any
 
 from django.conf import settings
 from django.db import models
+from django.utils.translation import gettext_lazy as _
 
 
 class State(models.TextChoices):
     """Where a job is: as :class:`common.queue.JobState`, and one before those."""
 
-    SUBMITTING = "submitting", "not yet in the queue"
-    PENDING = "pending", "waiting in the queue"
-    CLAIMED = "claimed", "an agent works on it"
-    SUCCEEDED = "succeeded", "done: the SEG is in Orthanc"
-    FAILED = "failed", "failed"
-    CANCELLED = "cancelled", "cancelled"
-    REJECTED = "rejected", "the agent could not accept the manifest"
-    RESULT_UNREADABLE = "result-unreadable", "its result cannot be read"
+    SUBMITTING = "submitting", _("not yet in the queue")
+    PENDING = "pending", _("waiting in the queue")
+    CLAIMED = "claimed", _("an agent works on it")
+    SUCCEEDED = "succeeded", _("done: the SEG is in Orthanc")
+    FAILED = "failed", _("failed")
+    CANCELLED = "cancelled", _("cancelled")
+    REJECTED = "rejected", _("the agent could not accept the manifest")
+    RESULT_UNREADABLE = "result-unreadable", _("its result cannot be read")
 
 
 OPEN_STATES = (State.SUBMITTING, State.PENDING, State.CLAIMED)
@@ -35,15 +36,23 @@ FINAL_STATES = (State.SUCCEEDED, State.FAILED, State.CANCELLED)
 class EventKind(models.TextChoices):
     """What happened to a job: it came into a state, or an attempt ended."""
 
-    SUBMITTING = "submitting", "submitted"
-    PENDING = "pending", "put into the queue"
-    CLAIMED = "claimed", "claimed"
-    ATTEMPT_ENDED = "attempt-ended", "attempt ended"
-    SUCCEEDED = "succeeded", "succeeded"
-    FAILED = "failed", "failed"
-    CANCELLED = "cancelled", "cancelled"
-    REJECTED = "rejected", "rejected"
-    RESULT_UNREADABLE = "result-unreadable", "result cannot be read"
+    SUBMITTING = "submitting", _("submitted")
+    PENDING = "pending", _("put into the queue")
+    CLAIMED = "claimed", _("claimed")
+    ATTEMPT_ENDED = "attempt-ended", _("attempt ended")
+    SUCCEEDED = "succeeded", _("succeeded")
+    FAILED = "failed", _("failed")
+    CANCELLED = "cancelled", _("cancelled")
+    REJECTED = "rejected", _("rejected")
+    RESULT_UNREADABLE = "result-unreadable", _("result cannot be read")
+
+
+class Outcome(models.TextChoices):
+    """How an attempt ended: as :class:`common.manifest.AttemptOutcome`."""
+
+    HANDED_BACK = "handed-back", _("handed back")
+    FAILED = "failed", _("failed")
+    LOST = "lost", _("lost")
 
 
 class Job(models.Model):
@@ -142,7 +151,12 @@ class JobEvent(models.Model):
     at = models.DateTimeField()
     """This site's clock when it noticed."""
     agent = models.CharField(max_length=40, blank=True)
+    outcome = models.CharField(max_length=20, choices=Outcome.choices, blank=True)
+    """Of the attempt that ended; empty for any other event."""
+    code = models.CharField(max_length=64, blank=True)
+    """Of the error; empty where none is told."""
     text = models.TextField(blank=True)
+    """The error's own words."""
 
     class Meta:
         ordering = ("id",)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from drf_spectacular.authentication import BasicScheme
 from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.renderers import OpenApiJsonRenderer
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
@@ -49,6 +50,12 @@ NUMBER: Schema = {"type": "number"}
 BYTES: Schema = {"type": "string", "format": "binary"}
 WHOLE_OR_NULL: Schema = {"type": ["integer", "null"]}
 FLAG: Schema = {"type": "boolean"}
+
+
+class GuardedBasicScheme(BasicScheme):  # type: ignore[no-untyped-call]
+    """To a client it is Basic authentication as any other."""
+
+    target_class = "gcp_side.labseg.guessing.GuardedBasicAuthentication"
 
 
 def ref(name: str) -> Schema:
@@ -131,7 +138,7 @@ _REQUEST = {
     ),
     "warnings": array(TEXT),
     "provenance": {"type": ["object", "null"]},
-    "failure": or_null(shape(code=TEXT, reason=TEXT, remedy=TEXT)),
+    "failure": or_null(shape(code=TEXT, reason=TEXT, remedy=TEXT, detail=TEXT)),
     "retry_of": TEXT_OR_NULL,
     "submitted_at": TIME,
     "updated_at": TIME,
@@ -139,6 +146,7 @@ _REQUEST = {
 }
 _STUDY = {
     "study_id": TEXT,
+    "study_instance_uid": TEXT,
     "patient_name": TEXT,
     "patient_id": TEXT,
     "date": {"type": ["string", "null"], "format": "date"},
@@ -172,6 +180,7 @@ COMPONENTS: dict[str, Schema] = {
             "error": TEXT,
             "code": TEXT,
             "remedy": TEXT,
+            "detail": TEXT,
         },
         "required": ["success", "error"],
     },
@@ -226,7 +235,7 @@ COMPONENTS: dict[str, Schema] = {
         volume_ml=NUMBER,
         longest_diameter_mm={"type": ["number", "null"]},
     ),
-    "Event": shape(at=TIME, kind=TEXT, attempt=WHOLE, agent=TEXT, text=TEXT),
+    "Event": shape(at=TIME, kind=TEXT, attempt=WHOLE, agent=TEXT, text=TEXT, detail=TEXT),
 }
 
 _PAGED = {"count": WHOLE, "page": WHOLE, "page_size": WHOLE}

@@ -44,6 +44,7 @@ class StudyEntry:
     """A study as Orthanc's index has it."""
 
     orthanc_id: str
+    study_instance_uid: str
     patient_name: str = field(repr=False)
     patient_id: str = field(repr=False)
     date: str
@@ -233,6 +234,7 @@ def _study(item: dict[str, Any]) -> StudyEntry:
     tags, patient = item["MainDicomTags"], item.get("PatientMainDicomTags", {})
     return StudyEntry(
         orthanc_id=item["ID"],
+        study_instance_uid=tags.get("StudyInstanceUID", ""),
         patient_name=patient.get("PatientName", ""),
         patient_id=patient.get("PatientID", ""),
         date=tags.get("StudyDate", ""),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from django.urls import path
+from django.contrib.auth.views import LogoutView
+from django.urls import path, reverse_lazy
 from django.views.i18n import JavaScriptCatalog, set_language
 
 from gcp_side.labseg.pages import StudyList, StudyViewer
@@ -14,4 +15,9 @@ urlpatterns = [
     path("studies/<str:study_id>/", StudyViewer.as_view(), name="study"),
     path("texts.js", JavaScriptCatalog.as_view(packages=["gcp_side.labseg"]), name="texts"),
     path("language/", set_language, name="set_language"),
+    path(
+        "logout/",
+        LogoutView.as_view(next_page=reverse_lazy("labseg-pages:studies")),
+        name="logout",
+    ),
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.conf import settings
 from django.contrib.auth.mixins import LoginRequiredMixin, PermissionRequiredMixin
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
@@ -10,6 +11,9 @@ from django.views import View
 
 from common.manifest import is_orthanc_id
 from gcp_side.labseg.conf import get_conf
+
+TRANSLATED = ("en", "ko")
+"""Languages of the pages."""
 
 
 class _Page(LoginRequiredMixin, PermissionRequiredMixin, View):
@@ -32,7 +36,11 @@ class StudyList(_Page):
         return render(
             request,
             "labseg/studies.html",
-            {"script": "labseg/studies.js", "config": {"api": _api_root()}},
+            {
+                "script": "labseg/studies.js",
+                "languages": _languages(),
+                "config": {"api": _api_root()},
+            },
         )
 
 
@@ -48,9 +56,26 @@ class StudyViewer(_Page):
             "labseg/study.html",
             {
                 "script": "labseg/study.js",
-                "config": {"api": _api_root(), "study": study_id, "ohif": get_conf().ohif_url},
+                "languages": _languages(),
+                "config": {
+                    "api": _api_root(),
+                    "study": study_id,
+                    "ohif": get_conf().ohif_url,
+                    # What the buttons need; the endpoints check it again.
+                    "may": {
+                        "add": request.user.has_perm("labseg.add_job"),
+                        "change": request.user.has_perm("labseg.change_job"),
+                    },
+                },
             },
         )
+
+
+def _languages() -> list[str]:
+    """What a user can choose from: the languages of these pages that the project has."""
+    chosen = [code for code, _name in settings.LANGUAGES if code in TRANSLATED]
+    can_be_chosen = "django.middleware.locale.LocaleMiddleware" in settings.MIDDLEWARE
+    return chosen if can_be_chosen and len(chosen) > 1 else []
 
 
 def _api_root() -> str:

@@ -9,7 +9,8 @@ from typing import Any
 from common.offers import OfferedRole
 from common.profiles import Text
 from gcp_side.labseg.lab import LabAgent, ProfileOnOffer
-from gcp_side.labseg.models import Job, State
+from gcp_side.labseg.meanings import Told, tell, tell_warning
+from gcp_side.labseg.models import Job, JobEvent, Outcome, State
 from gcp_side.labseg.orthanc import SeriesEntry, StudyEntry
 from gcp_side.labseg.recognition import Recognised, SeriesFacts, plane_of
 
@@ -38,7 +39,7 @@ def job_as_dict(job: Job) -> dict[str, Any]:
         "seg_series_instance_uid": job.seg_series_instance_uid or None,
         "tumour_found": job.tumour_found,
         "segments": job.measurements,
-        "warnings": job.warnings,
+        "warnings": [tell_warning(text) for text in job.warnings],
         "provenance": job.provenance,
         "failure": failure_as_dict(job),
         "retry_of": job.retry_of_id,
@@ -62,26 +63,32 @@ def request_as_dict(job: Job) -> dict[str, Any]:
 
 def events_as_list(job: Job) -> list[dict[str, Any]]:
     """The job's history, oldest first, ready for JSON."""
-    return [
-        {
-            "at": time_as_text(event.at),
-            "kind": event.kind,
-            "attempt": event.attempt,
-            "agent": event.agent,
-            "text": event.text,
-        }
-        for event in job.events.all()
-    ]
+    return [_event_as_dict(event) for event in job.events.all()]
+
+
+def _event_as_dict(event: JobEvent) -> dict[str, Any]:
+    told = tell(event.code, event.text, "") if event.code else Told(event.text, "", "")
+    outcome = f"{Outcome(event.outcome).label}: " if event.outcome else ""
+    return {
+        "at": time_as_text(event.at),
+        "kind": event.kind,
+        "attempt": event.attempt,
+        "agent": event.agent,
+        "text": outcome + told.message,
+        "detail": told.detail,
+    }
 
 
 def failure_as_dict(job: Job) -> dict[str, str] | None:
-    """Code, reason and remedy; None where nothing failed."""
+    """Code, reason and remedy in the active language, a detail in English; None for no failure."""
     if not job.failure_code:
         return None
+    told = tell(job.failure_code, job.failure_reason, job.failure_remedy)
     return {
         "code": job.failure_code,
-        "reason": job.failure_reason,
-        "remedy": job.failure_remedy,
+        "reason": told.message,
+        "remedy": told.remedy,
+        "detail": told.detail,
     }
 
 
@@ -96,6 +103,7 @@ def study_as_dict(
     """One study with its latest request."""
     return {
         "study_id": entry.orthanc_id,
+        "study_instance_uid": entry.study_instance_uid,
         "patient_name": entry.patient_name,
         "patient_id": entry.patient_id,
         "date": _date(entry.date),

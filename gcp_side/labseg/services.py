@@ -224,7 +224,7 @@ def _store(job: Job) -> None:
 def _check_may_retry(old: Job, *, force: bool) -> None:
     if old.is_open:
         raise JobStateError(
-            f"Job {old.pk} has not ended: {State(old.state).label}.",
+            f"Job {old.pk} has not ended: it is {old.state}.",
             code="job-open",
             remedy=f"Wait for it, or call it off: manage.py labseg cancel {old.pk}",
         )
@@ -491,6 +491,7 @@ def _tell(job: Job, kind: EventKind, *, at: datetime) -> None:
                 attempt=job.attempt,
                 at=at,
                 agent=job.agent,
+                code=job.failure_code,
                 text=job.failure_reason,
             )
         ],
@@ -507,7 +508,9 @@ def _tell_attempt(job: Job, record: AttemptRecord, *, at: datetime) -> None:
                 attempt=record.attempt,
                 at=at,
                 agent=record.agent[:40],
-                text=f"{record.outcome.value}: {record.reason}",
+                outcome=record.outcome.value,
+                code=record.code,
+                text=record.reason,
             )
         ],
         ignore_conflicts=True,

@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import OutputWrapper
 
 from common.queue import how_far
-from gcp_side.labseg.models import EventKind, Job, State
+from gcp_side.labseg.models import EventKind, Job, JobEvent, Outcome, State
 
 BAR_WIDTH = 24
 
@@ -47,7 +47,7 @@ def in_words(job: Job) -> str:
     if job.state == State.CLAIMED:
         progress = how_far(job.percent, job.done, job.total)
         return f"{job.stage or 'claimed'} {progress} on {job.agent}"
-    return State(job.state).label
+    return str(State(job.state).label)
 
 
 def in_full(job: Job) -> str:
@@ -79,10 +79,7 @@ def in_full(job: Job) -> str:
             ("reason", f"{job.failure_reason} ({job.failure_code})"),
             ("remedy", job.failure_remedy),
         ]
-    lines += [
-        (f"{event.at:%H:%M:%S}", _event(event.kind, event.attempt, event.agent, event.text))
-        for event in job.events.all()
-    ]
+    lines += [(f"{event.at:%H:%M:%S}", _event(event)) for event in job.events.all()]
     width = max(len(name) for name, _ in lines)
     return "\n".join(f"{name.ljust(width)}  {text}" for name, text in lines)
 
@@ -129,10 +126,12 @@ def _series(item: dict[str, Any]) -> str:
     return f"{item['orthanc_id']} ({item['expected_instances']} instances)"
 
 
-def _event(kind: str, attempt: int, agent: str, text: str) -> str:
-    parts = [str(EventKind(kind).label)]
-    if attempt:
-        parts.append(f"(attempt {attempt}{f' on {agent}' if agent else ''})")
-    if text:
-        parts.append(text)
+def _event(event: JobEvent) -> str:
+    parts = [str(EventKind(event.kind).label)]
+    if event.attempt:
+        parts.append(f"(attempt {event.attempt}{f' on {event.agent}' if event.agent else ''})")
+    if event.outcome:
+        parts.append(f"{Outcome(event.outcome).label}:")
+    if event.text:
+        parts.append(event.text)
     return " ".join(parts)

@@ -2,9 +2,22 @@
 
 from __future__ import annotations
 
-from rest_framework.throttling import AnonRateThrottle, UserRateThrottle
+from rest_framework.request import Request
+from rest_framework.settings import api_settings
+from rest_framework.throttling import AnonRateThrottle, BaseThrottle, UserRateThrottle
 
 from gcp_side.labseg.conf import get_conf
+
+
+def address_of(request: Request) -> str:
+    """The address of whoever asks, as far as it can be believed.
+
+    The framework takes all of ``X-Forwarded-For`` unless told how many proxies there are, and
+    everybody can write that header.
+    """
+    if api_settings.NUM_PROXIES is None:
+        return str(request.META.get("REMOTE_ADDR", ""))
+    return str(BaseThrottle().get_ident(request))
 
 
 class SubmitThrottle(UserRateThrottle):
@@ -31,6 +44,10 @@ class PushThrottle(AnonRateThrottle):
     """Notifications, by address: each token costs a request for Google's keys."""
 
     scope = "labseg-push"
+
+    def get_ident(self, request: Request) -> str:
+        """The address that can be believed."""
+        return address_of(request)
 
     def get_rate(self) -> str:
         """``READ_RATE``."""

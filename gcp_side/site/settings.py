@@ -14,12 +14,13 @@
 ``SEGRELAY_AGENT_KEYS``         optional: public keys of the agents whose results are believed
 ``SEGRELAY_PUSH_AUDIENCE``      optional: audience of Pub/Sub's tokens, with
                                 ``SEGRELAY_PUSH_SERVICE_ACCOUNT``, the account that signs them
+``SEGRELAY_OHIF_URL``           optional: OHIF's viewer page, for "Open in OHIF" on the page
 ``SEGRELAY_DEFAULT_PROFILE``    the profile of requests that name none
 ``SEGRELAY_DATABASE``           path of a SQLite file, or ``postgresql://…`` (or ``…_FILE``)
 ``SEGRELAY_SECRET_KEY``         Django's secret key (or ``…_FILE``), at least 50 characters
 ``SEGRELAY_ALLOWED_HOSTS``      host names of this site, separated by commas
 ``SEGRELAY_TRUSTED_ORIGINS``    optional: ``https://…`` origins for CSRF, behind a proxy
-``SEGRELAY_BEHIND_PROXY``       ``1``: believe the proxy's ``X-Forwarded-Proto`` header
+``SEGRELAY_BEHIND_PROXY``       ``1``: believe the one proxy's ``X-Forwarded-Proto`` and ``-For``
 ``SEGRELAY_HTTPS``              ``0``: serve plain http (only on loopback or in a VPN)
 ``SEGRELAY_STATIC_ROOT``        optional: where ``collectstatic`` writes
 ``SEGRELAY_DEBUG``              ``1``: a developer's machine; never in production
@@ -41,6 +42,7 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024
 
 DEBUG = flag("SEGRELAY_DEBUG", default=False)
 HTTPS = flag("SEGRELAY_HTTPS", default=not DEBUG)
+BEHIND_PROXY = flag("SEGRELAY_BEHIND_PROXY", default=False)
 
 SECRET_KEY = secret("SEGRELAY_SECRET_KEY") or (
     secrets.token_urlsafe(50)
@@ -143,15 +145,15 @@ CSRF_COOKIE_SECURE = HTTPS
 SECURE_HSTS_SECONDS = HSTS_SECONDS if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = HTTPS
 SECURE_HSTS_PRELOAD = HTTPS
-SECURE_PROXY_SSL_HEADER = (
-    ("HTTP_X_FORWARDED_PROTO", "https") if flag("SEGRELAY_BEHIND_PROXY", default=False) else None
-)
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BEHIND_PROXY else None
 X_FRAME_OPTIONS = "DENY"
 
 REST_FRAMEWORK = {
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    # Whose address a request has: the last one that the proxy adds, if there is a proxy.
+    "NUM_PROXIES": 1 if BEHIND_PROXY else 0,
 }
 
 LOGGING = {
@@ -171,6 +173,7 @@ _DCE_PHASES = ["dce-0", "dce-1", "dce-2", "dce-3"]
 SEGRELAY = {
     "BUCKET": text("SEGRELAY_BUCKET"),
     "ORTHANC_URL": text("SEGRELAY_ORTHANC_URL"),
+    "OHIF_URL": text("SEGRELAY_OHIF_URL"),
     "ORTHANC_USER": text("SEGRELAY_ORTHANC_USER"),
     "ORTHANC_PASSWORD": secret("SEGRELAY_ORTHANC_PASSWORD"),
     "ORTHANC_TOKEN": secret("SEGRELAY_ORTHANC_TOKEN"),

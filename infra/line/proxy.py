@@ -8,6 +8,7 @@ taken is added before its first byte leaves.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import selectors
 import socket
 import struct
@@ -273,7 +274,9 @@ class _End(asyncio.Protocol):
 
     def finish(self) -> None:
         if self._transport is not None and not self._transport.is_closing():
-            self._transport.write_eof()
+            # A reset that came just now is told only in the loop's next turn.
+            with contextlib.suppress(OSError):
+                self._transport.write_eof()
 
     def close(self) -> None:
         """Close it once all is written."""

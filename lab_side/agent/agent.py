@@ -22,6 +22,7 @@ from common.errors import (
     LocalDiskError,
     SegRelayError,
     StoreUnavailableError,
+    TransientError,
 )
 from common.local_bucket import LocalBucket
 from common.offers import Offer
@@ -29,30 +30,40 @@ from common.orthanc import OrthancClient
 from common.queue import ClaimDesk, Lease, QueueView, Reaper, check_honest, scan
 from common.sealed_bucket import SealedBucket
 from lab_side import __version__
+from lab_side.agent import control
 from lab_side.agent.board import Board
 from lab_side.agent.control import ControlWatch, Drain, Pause
+from lab_side.agent.daily import DailyLine
 from lab_side.agent.deliver import Courier
 from lab_side.agent.doorbell import Doorbell
 from lab_side.agent.folders import GIGABYTE, WorkFolders
+from lab_side.agent.gpu import GpuHealth
+from lab_side.agent.guard import Guard
 from lab_side.agent.heartbeat import Heartbeat
 from lab_side.agent.identity import is_dead, this_process
-from lab_side.agent.models import load_models
+from lab_side.agent.metrics import Figures, MetricsServer
+from lab_side.agent.models import load_models, new_worker, plan_models
 from lab_side.agent.orthanc_gate import OrthancGate
-from lab_side.agent.outbox import Outbox
+from lab_side.agent.outbox import Outbox, read_entries, refused_folder
 from lab_side.agent.pace import Pace
-from lab_side.agent.pipeline import Halt, Pipeline
+from lab_side.agent.pipeline import CLAIMED, Halt, Pipeline
+from lab_side.agent.tally import Tally
 from lab_side.config import AgentConfig
-from lab_side.log import event, trouble
-from lab_side.service.notify import ServiceManager
-from lab_side.worker.client import WorkerProcess
+from lab_side.log import about_job, event, trouble
+from lab_side.service.notify import ServiceManager, Supervisor
+
+SETTLE = "settle"
+"""The stage, in the log, of a job that another process or life has left behind."""
 
 logger = logging.getLogger("segrelay.agent")
 
 
 class Agent:
-    """One running agent."""
+    """One running agent; ``supervisor``: whom it tells that it lives, systemd unless given."""
 
-    def __init__(self, config: AgentConfig, bucket: Bucket) -> None:
+    def __init__(
+        self, config: AgentConfig, bucket: Bucket, supervisor: Supervisor | None = None
+    ) -> None:
         self._config = config
         self._bucket = bucket
         self._profiles = config.load_profiles()
@@ -60,15 +71,25 @@ class Agent:
         self._gate = OrthancGate(self._client, config.home)
         self._outbox = Outbox(config.home)
         self._folders = WorkFolders(config.home)
-        self._worker = WorkerProcess(hang_seconds=config.hang_minutes * 60)
+        self._worker = new_worker(config)
+        self._gpu = GpuHealth(self._worker)
+        self._guard = Guard(config.guard_failures, pause=self._order_pause)
+        self._model_sha256: dict[str, str] = {}
+        """Of the weights that the worker has loaded, by profile."""
+        self._tally = Tally()
+        self._daily = DailyLine(config.home, round(config.min_free_gb * GIGABYTE), self._tally)
+        self._pending = 0
+        """Jobs that waited for this agent's profiles when it last looked."""
+        self._metrics: MetricsServer | None = None
         self._board = Board(
             identity=this_process(),
             version=__version__,
             profiles=tuple(self._profiles),
+            labels=config.labels,
             offers=tuple(Offer.of(profile) for profile in self._profiles.values()),
         )
         self._lease = Lease(bucket, config.agent_id, self._board.identity, is_dead=is_dead)
-        self._desk = ClaimDesk(bucket, config.agent_id, now=self._lease.now)
+        self._desk = ClaimDesk(bucket, config.agent_id, now=self._lease.now, labels=config.labels)
         self._reaper = Reaper(bucket, config.agent_id, now=self._lease.now, is_dead=is_dead)
         self._heartbeat = Heartbeat(bucket, self._lease, self._board, on_lost=self._lease_lost)
         self._wake = threading.Event()
@@ -85,7 +106,7 @@ class Agent:
         self._pause: Pause | None = None
         self._is_paused = False
         """Whether the loop has heeded it."""
-        self._manager = ServiceManager()
+        self._supervisor = supervisor or ServiceManager()
         self._fatal: SegRelayError | None = None
         self._pipeline: Pipeline | None = None
 
@@ -111,15 +132,14 @@ class Agent:
         self._heartbeat.start()
         self._control.start()
         try:
+            if self._config.metrics_port:
+                self._metrics = MetricsServer(self._config.metrics_port, self._figures)
             self._folders.sweep()
             keep = {entry.draft.job_id for entry in self._outbox.entries()}
             for job in self._reaper.heal(scan(self._bucket), previous, keep=keep):
-                event(
-                    logger,
-                    logging.INFO,
-                    "own claim of a previous life settled",
-                    job=job.name.job_id,
-                )
+                with about_job(job.name.job_id, job.name.fence, SETTLE):
+                    event(logger, logging.INFO, "own claim of a previous life settled")
+            self._load_models(is_patient=not until_idle)
             self._pipeline = self._build_pipeline()
             self._pipeline.start()
             self._serve(self._pipeline, until_idle=until_idle)
@@ -155,10 +175,34 @@ class Agent:
         self._pause = pause
         self._wake.set()
 
+    def _order_pause(self, order: Pause) -> None:
+        """The guard's; a person's that stands goes before it."""
+        if control.standing_pause(self._config.home) is None:
+            control.pause(self._config.home, order)
+
+    def _load_models(self, *, is_patient: bool) -> None:
+        """Load every model; with a GPU that is sick, or full, serve without until it is well."""
+        try:
+            load_models(self._config, self._worker)
+        except FixConfigurationError:
+            raise
+        except SegRelayError as error:
+            if not is_patient:
+                raise
+            plan_models(self._config, self._worker)
+            self._gpu.fall_sick(error)
+        problem = self._sickness()
+        self._board.set_state("listening" if problem is None else "waiting", problem or "")
+        self._note_models()
+
+    def _note_models(self) -> None:
+        loaded = self._worker.loaded
+        self._model_sha256.update({name: reply.model_sha256 for name, reply in loaded.items()})
+        devices = [reply.device for reply in loaded.values()]
+        said = self._board.agent
+        self._board.set_state(said.state, said.reason, device=devices[0] if devices else "")
+
     def _build_pipeline(self) -> Pipeline:
-        loaded = load_models(self._config, self._worker)
-        device = next(iter(loaded.values())).device
-        self._board.set_state("listening", device=device)
         courier = Courier(
             self._client, self._outbox, self._worker, desk=self._desk, now=self._lease.now
         )
@@ -170,9 +214,12 @@ class Agent:
             courier=courier,
             board=self._board,
             heartbeat=self._heartbeat,
+            gpu=self._gpu,
+            guard=self._guard,
+            tally=self._tally,
             folders=self._folders,
             profiles=self._profiles,
-            model_sha256={name: reply.model_sha256 for name, reply in loaded.items()},
+            model_sha256=self._model_sha256,
             agent=self._config.agent_id,
             is_orthanc_there=self._is_orthanc_there,
             on_room=self._wake.set,
@@ -189,9 +236,10 @@ class Agent:
             profiles=",".join(self._profiles),
             device=self._board.agent.device,
         )
-        self._manager.ready()
+        self._supervisor.ready()
         while self._fatal is None and not self._draining.is_set():
             self._feed_watchdog()
+            self._daily.tell_if_due(self._board.agent)
             self._wake.clear()
             self._heed_pause(pipeline)
             claimable = self._look(pipeline)
@@ -220,12 +268,10 @@ class Agent:
     def _resume(self, pipeline: Pipeline) -> None:
         """Claim again, once the GPU takes the models; it may still be in others' use."""
         try:
-            self._worker.make_ready()
-        except FixConfigurationError as error:
-            self._fail(error)
-        except SegRelayError as error:
+            self._gpu.look_after()
+            self._gpu.make_sure()
+        except TransientError as error:
             self._board.set_state("waiting", error.message)
-            trouble(logger, logging.WARNING, "not resumed", error)
         else:
             event(logger, logging.INFO, "resumed")
             self._is_paused = False
@@ -252,27 +298,29 @@ class Agent:
 
     def _settle_debts(self, view: QueueView, in_hand: set[str]) -> None:
         for job in self._reaper.heal(view, self._board.beat(), keep=in_hand):
-            event(logger, logging.WARNING, "stray claim settled", job=job.name.job_id)
+            with about_job(job.name.job_id, job.name.fence, SETTLE):
+                event(logger, logging.WARNING, "stray claim settled")
         for job in self._reaper.reap(view):
-            event(
-                logger, logging.WARNING, "lost job returned", job=job.name.job_id, owner=job.agent
-            )
+            with about_job(job.name.job_id, job.name.fence, SETTLE):
+                event(logger, logging.WARNING, "lost job returned", owner=job.agent)
         for info in view.misnamed:
             self._desk.reject_misnamed(info)
 
     def _claim(self, view: QueueView, pipeline: Pipeline) -> bool:
+        waiting = [job for job in view.pending if job.name.profile in self._profiles]
+        self._pending = len(waiting)
         if self._is_paused:
             return False
-        waiting = [job for job in view.pending if job.name.profile in self._profiles]
         if waiting or self._board.jobs():
             self._pace.note_activity()
-        if not waiting:
-            self._board.set_state("listening")
-            return False
-        problem = self._reason_to_wait()
-        self._board.set_state("listening" if problem is None else "waiting", problem or "")
-        if problem is not None:
+        problem = self._reason_to_wait() if waiting else self._sickness()
+        # After the question: a GPU that is well has loaded its models.
+        self._note_models()
+        if problem is not None and problem != self._board.agent.reason:
+            # Once: what keeps it from claiming may last for days.
             event(logger, logging.WARNING, "not claiming", why=problem)
+        self._board.set_state("listening" if problem is None else "waiting", problem or "")
+        if problem is not None or not waiting:
             return False
         progressed = False
         for job in waiting:
@@ -282,10 +330,16 @@ class Agent:
                 continue
             claim = self._desk.claim(job) if self._desk.may_claim(job) else None
             if claim is not None:
-                event(logger, logging.INFO, "job claimed", job=claim.job_id, attempt=claim.attempt)
+                with about_job(claim.job_id, claim.attempt, CLAIMED):
+                    event(logger, logging.INFO, "job claimed")
                 pipeline.accept(claim)
                 progressed = True
         return progressed
+
+    def _sickness(self) -> str | None:
+        """What keeps the agent from working, whether there is something to do or not."""
+        problem = self._gpu.problem
+        return None if problem is None else problem.message
 
     def _reason_to_wait(self) -> str | None:
         """Why nothing may be claimed now, or None."""
@@ -298,7 +352,7 @@ class Agent:
         if free < self._config.min_free_gb:
             return f"only {free:.1f} GB free under the work folder: free space on its disk"
         problem = self._orthanc_problem()
-        return None if problem is None else problem.message
+        return self._sickness() if problem is None else problem.message
 
     def _orthanc_problem(self) -> SegRelayError | None:
         """Why Orthanc cannot be used now, or None."""
@@ -313,11 +367,26 @@ class Agent:
         self._gate.doubt()
         return self._orthanc_problem() is None
 
+    def _figures(self) -> Figures:
+        return Figures(
+            agent=self._config.agent_id,
+            state=self._board.agent.state,
+            counts=self._tally.counts(),
+            pending=self._pending,
+            in_hand=len(self._board.jobs()),
+            outbox=self.waiting,
+            set_aside=len(read_entries(refused_folder(self._config.home))),
+            free_bytes=self._folders.free_bytes(),
+            gpu_is_well=self._gpu.problem is None,
+            gpu_peak_bytes=self._worker.gpu_peak_bytes,
+            worker_bytes=self._worker.size_bytes,
+        )
+
     def _feed_watchdog(self) -> None:
         """Called where the loop turns: whoever hears nothing for long starts the agent anew."""
         if self._heartbeat.is_well():
             said = self._board.agent
-            self._manager.alive(f"{said.state}: {said.reason}" if said.reason else said.state)
+            self._supervisor.alive(f"{said.state}: {said.reason}" if said.reason else said.state)
 
     def _check_threads(self, pipeline: Pipeline) -> None:
         threads = (pipeline, self._heartbeat, self._control)
@@ -331,7 +400,7 @@ class Agent:
         """
         self._board.set_state("draining")
         self._heartbeat.hurry_if_new()
-        self._manager.stopping()
+        self._supervisor.stopping()
         event(logger, logging.INFO, "draining", minutes=self._config.drain_minutes)
         limit = time.monotonic() + self._config.drain_minutes * 60
         pipeline.halt(Halt.STOPPED)
@@ -358,6 +427,8 @@ class Agent:
 
     def _end(self) -> None:
         self._control.close()
+        if self._metrics is not None:
+            self._metrics.close()
         if self._pipeline is not None:
             self._pipeline.stop()
         self._worker.close()

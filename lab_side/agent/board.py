@@ -25,6 +25,7 @@ class Board:
     identity: Identity
     version: str
     profiles: tuple[str, ...]
+    labels: tuple[str, ...] = ()
     offers: tuple[Offer, ...] = ()
     """What the site is told of them."""
     _agent: AgentState = field(default_factory=AgentState)
@@ -87,6 +88,7 @@ class Board:
                 identity=self.identity,
                 version=self.version,
                 profiles=self.profiles,
+                labels=self.labels,
                 offers=self.offers,
                 state=self._agent.state,
                 reason=self._agent.reason,

@@ -23,6 +23,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 
 from common.durable import describe, disk_errors, write_durably
 from common.manifest import utc_now
+from common.sharing import patiently
 from lab_side.log import event
 
 LOOK_EVERY = 0.5
@@ -97,7 +98,7 @@ def resume(home: Path) -> bool:
     """
     with disk_errors("The pause cannot be taken back"):
         try:
-            (home / PAUSE_FILE).unlink()
+            patiently((home / PAUSE_FILE).unlink)
         except FileNotFoundError:
             return False
     return True
@@ -187,7 +188,7 @@ class ControlWatch:
         if order is None:
             return None
         try:
-            path.unlink()
+            patiently(path.unlink)
         except FileNotFoundError:
             # Taken back in this moment.
             return None
@@ -224,6 +225,6 @@ def _read(path: Path, model: type[Order]) -> Order | None:
     with contextlib.suppress(OSError, ValidationError):
         # A pipe or a device in its place would not end.
         if path.is_file():
-            with path.open("rb") as file:
+            with patiently(lambda: path.open("rb")) as file:
                 return model.model_validate_json(file.read(_SIZE_LIMIT))
     return None

@@ -130,7 +130,7 @@ class Courier:
         try:
             return self._deliver(entry)
         except PermanentError as error:
-            trouble(logger, logging.ERROR, "SEG refused", error, job=entry.draft.job_id)
+            trouble(logger, logging.ERROR, "SEG refused", error)
             return self._give_up(entry, self._outbox.refuse(entry, error))
 
     def _deliver(self, entry: OutboxEntry) -> Delivery:
@@ -138,8 +138,8 @@ class Courier:
             return Delivery(result=None, seg=None)
         began = time.monotonic()
         stored = self._store(entry)
-        event(logger, logging.INFO, "SEG stored", job=entry.draft.job_id, again=stored.already)
-        reported = self._report(entry, stored)
+        event(logger, logging.INFO, "SEG stored", again=stored.already)
+        reported = self._report(stored)
         result = self._publish(entry, stored, reported, time.monotonic() - began)
         named = result is None or _names(result, entry.draft)
         if not named:
@@ -166,7 +166,7 @@ class Courier:
         self._desk.archive(claim, result.status)
         self._desk.forget_progress(draft.job_id)
         self._outbox.remove(entry)
-        event(logger, logging.INFO, "job had a result already", job=draft.job_id)
+        event(logger, logging.INFO, "job had a result already")
         return True
 
     def _withdraw(self, draft: Draft) -> None:
@@ -177,7 +177,7 @@ class Courier:
                 for orthanc_id in self._client.find_instance(uid):
                     self._client.delete_instance(orthanc_id)
         except OrthancRefusedError as error:
-            event(logger, logging.WARNING, "SEG not removed", job=draft.job_id, code=error.code)
+            event(logger, logging.WARNING, "SEG not removed", code=error.code)
 
     def _store(self, entry: OutboxEntry) -> _Stored:
         """Upload, compare the MD5 of what Orthanc has, read back, compare."""
@@ -204,14 +204,14 @@ class Courier:
         path = entry.folder / (REPORT_FILE if is_as_sent else _ADOPTED_REPORT)
         return _Stored(seg, measurements, reply.already_stored, report, path)
 
-    def _report(self, entry: OutboxEntry, stored: _Stored) -> _Reported:
+    def _report(self, stored: _Stored) -> _Reported:
         """Upload the report of a SEG that stands in Orthanc, read it back, compare."""
         if stored.report is None:
             return _Reported()
         try:
             return _Reported(self._store_report(stored.report, stored))
         except PermanentError as error:
-            trouble(logger, logging.WARNING, "report refused", error, job=entry.draft.job_id)
+            trouble(logger, logging.WARNING, "report refused", error)
             return _Reported(warnings=(f"The measurement report was not stored: {error.message}",))
 
     def _store_report(self, report: ReportFile, stored: _Stored) -> ReportReference:
@@ -261,7 +261,7 @@ class Courier:
                 code="orthanc-foreign-instance",
                 remedy="Look at that instance in Orthanc; delete it if it does not belong there.",
             )
-        event(logger, logging.INFO, "first stored SEG adopted", job=draft.job_id)
+        event(logger, logging.INFO, "first stored SEG adopted")
         return found
 
     def _publish(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from common.durable import describe, sync_folder
 from common.errors import LocalDiskError, PermanentError
+from common.sharing import patiently
 from lab_side.agent.outbox import OutboxEntry, read_seg
 
 
@@ -64,7 +65,7 @@ def _write(data: bytes, target: Path, sha256: str) -> None:
                 remedy="The disk that it was written to is damaged: give another directory.",
             )
         if not _is_there(target, sha256):
-            part.rename(target)
+            patiently(lambda: part.rename(target))
     finally:
         part.unlink(missing_ok=True)
     sync_folder(target.parent)

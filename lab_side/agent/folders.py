@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from common.durable import disk_errors
+from common.sharing import patiently
 
 GIGABYTE = 10**9
 
@@ -47,7 +48,7 @@ class WorkFolders:
         """
         folder = self.of(job_id, attempt)
         with disk_errors("The downloads cannot be moved"), suppress(FileNotFoundError):
-            (folder / SERIES_FOLDER).rename(folder.with_suffix(_ASIDE))
+            patiently(lambda: (folder / SERIES_FOLDER).rename(folder.with_suffix(_ASIDE)))
 
     def remove_downloads(self) -> None:
         """Remove the downloads that were set aside."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from pydantic import ValidationError
@@ -22,6 +23,7 @@ from common.manifest import (
 )
 from common.orthanc import OrthancClient
 from common.profiles import Profile
+from common.queue.lease import UPLOAD
 from common.ulid import new_ulid
 from lab_side import __version__
 from lab_side.agent.case import Case
@@ -29,11 +31,11 @@ from lab_side.agent.deliver import Courier
 from lab_side.agent.fetch import fetch
 from lab_side.agent.folders import WorkFolders
 from lab_side.agent.infer import infer
-from lab_side.agent.models import load_model
+from lab_side.agent.models import load_model, new_worker
 from lab_side.agent.orthanc_gate import OrthancGate
 from lab_side.agent.outbox import Outbox, OutboxEntry
 from lab_side.config import AgentConfig, ModelConfig
-from lab_side.worker.client import WorkerProcess
+from lab_side.log import about_job, at_stage
 
 Progress = Callable[[str, float], None]
 
@@ -75,13 +77,15 @@ def segment_by_hand(
     """
     profile = config.load_profiles()[model.profile]
     client = OrthancClient(config.orthanc)
-    worker = WorkerProcess(hang_seconds=config.hang_minutes * 60)
+    worker = new_worker(config)
     folders = WorkFolders(config.home)
     outbox = Outbox(config.home)
+    stack = contextlib.ExitStack()
     try:
         OrthancGate(client, config.home).check_at_start()
         manifest = _manifest(client, profile, series_ids)
-        progress("load", 0.0)
+        told = stack.enter_context(_told(manifest, progress))
+        told("load", 0.0)
         loaded = load_model(config, worker, model)
         case = Case(
             manifest=manifest,
@@ -95,16 +99,29 @@ def segment_by_hand(
         fetch(
             case,
             client,
-            progress=lambda done, total: progress("fetch", done / max(total, 1)),
+            progress=lambda done, total: told("fetch", done / max(total, 1)),
             stop=threading.Event(),
         )
-        entry = infer(case, worker, outbox, folders, progress=progress)
+        entry = infer(case, worker, outbox, folders, progress=told)
         folders.remove_downloads()
-        progress("upload", 0.0)
+        told(UPLOAD, 0.0)
         return _deliver(Courier(client, outbox, worker, desk=None, now=utc_now), outbox, entry)
     finally:
+        stack.close()
         worker.close()
         client.close()
+
+
+@contextlib.contextmanager
+def _told(manifest: JobManifest, progress: Progress) -> Iterator[Progress]:
+    """``progress``, which the log follows as well."""
+
+    def tell(stage: str, part: float) -> None:
+        at_stage(stage)
+        progress(stage, part)
+
+    with about_job(manifest.job_id, 1, "load"):
+        yield tell
 
 
 def _manifest(client: OrthancClient, profile: Profile, series_ids: Sequence[str]) -> JobManifest:

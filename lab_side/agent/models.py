@@ -4,12 +4,31 @@ from __future__ import annotations
 
 import logging
 
-from lab_side.config import AgentConfig, ModelConfig
+import psutil
+
+from lab_side.agent.folders import GIGABYTE
+from lab_side.config import AgentConfig, ModelConfig, ModelsConfig
 from lab_side.log import event
 from lab_side.worker.client import WorkerProcess
 from lab_side.worker.protocol import LoadReply, LoadRequest
 
 logger = logging.getLogger("segrelay.models")
+
+
+_MEMORY_SHARE = 0.9
+"""Of this computer's memory: beyond it, the system would end any program, this one too."""
+
+
+def new_worker(config: ModelsConfig) -> WorkerProcess:
+    """The worker with its limits; its process starts with the first call."""
+    limit = config.worker_max_gb * GIGABYTE or psutil.virtual_memory().total * _MEMORY_SHARE
+    return WorkerProcess(hang_seconds=config.hang_minutes * 60, most_bytes=round(limit))
+
+
+def plan_models(config: AgentConfig, worker: WorkerProcess) -> None:
+    """Have every configured model loaded by the next process of the worker."""
+    for model in config.models:
+        worker.plan(model.profile, load_request(config, model))
 
 
 def load_models(config: AgentConfig, worker: WorkerProcess) -> dict[str, LoadReply]:

@@ -32,6 +32,7 @@ from common.errors import PermanentError, SegRelayError, TransientError
 from common.manifest import Provenance, SegmentMeasurement, utc_now
 from common.names import parse_job_name
 from common.queue import Claim
+from common.sharing import patiently
 from lab_side.log import event
 from lab_side.worker.protocol import ReportFile
 
@@ -105,6 +106,11 @@ class OutboxEntry:
         """The claim under which it was made."""
         name = None if self.draft.claim is None else parse_job_name(self.draft.claim)
         return None if name is None else Claim(name=name, agent=self.draft.agent)
+
+    @property
+    def attempt(self) -> int:
+        """Of the job; 1 by hand."""
+        return 1 if self.claim is None else self.claim.attempt
 
     @property
     def trouble(self) -> Trouble | None:
@@ -188,7 +194,7 @@ class Outbox:
             if target.exists():
                 # Torn: a whole one was found above.
                 shutil.rmtree(target)
-            folder.rename(target)
+            patiently(lambda: folder.rename(target))
             sync_folder(self._folder)
         return OutboxEntry(folder=target, draft=draft)
 
@@ -232,7 +238,7 @@ class Outbox:
         aside = entry.folder / f".{TROUBLE_FILE}"
         with contextlib.suppress(OSError):
             aside.write_bytes(_to_json(_trouble(error, tries=tries, next_at=next_at)))
-            aside.replace(entry.folder / TROUBLE_FILE)
+            patiently(lambda: aside.replace(entry.folder / TROUBLE_FILE))
 
     def refuse(self, entry: OutboxEntry, error: SegRelayError) -> Trouble:
         """Write down, for good, that Orthanc will never take this SEG: the job is to fail.
@@ -252,7 +258,7 @@ class Outbox:
         """Forget a SEG whose job has its result; a kill in between leaves no torn entry."""
         gone = self._folder / f"{_GONE}{entry.folder.name}"
         with contextlib.suppress(OSError):
-            entry.folder.rename(gone)
+            patiently(lambda: entry.folder.rename(gone))
         for folder in (gone, entry.folder):
             shutil.rmtree(folder, ignore_errors=True)
         entry.remove_lock()
@@ -269,7 +275,7 @@ class Outbox:
         with disk_errors("A refused SEG cannot be set aside"):
             if target.exists():
                 shutil.rmtree(target)
-            entry.folder.rename(target)
+            patiently(lambda: entry.folder.rename(target))
         entry.remove_lock()
 
     def take_retry_wish(self) -> bool:

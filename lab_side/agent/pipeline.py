@@ -23,6 +23,7 @@ from common.durable import disk_error, is_disk_failure
 from common.errors import (
     AttemptFailedError,
     FixConfigurationError,
+    InferenceError,
     ManifestRejectedError,
     ObjectNotFoundError,
     PermanentError,
@@ -38,14 +39,17 @@ from common.queue import Claim, ClaimDesk
 from common.queue.lease import UPLOAD
 from lab_side.agent.board import Board
 from lab_side.agent.case import Case
-from lab_side.agent.deliver import Courier, failed_result
+from lab_side.agent.deliver import Courier, Delivery, failed_result
 from lab_side.agent.fetch import fetch
 from lab_side.agent.folders import WorkFolders
+from lab_side.agent.gpu import GpuHealth
+from lab_side.agent.guard import Guard
 from lab_side.agent.heartbeat import Heartbeat
 from lab_side.agent.infer import infer
 from lab_side.agent.outbox import Outbox, OutboxEntry
 from lab_side.agent.rounds import DeliveryRounds
-from lab_side.log import event, trouble
+from lab_side.agent.tally import Outcome, Tally
+from lab_side.log import about_job, at_stage, event, trouble
 from lab_side.worker.client import WorkerProcess
 
 HAND_BACK_WAIT = timedelta(seconds=15)
@@ -63,6 +67,9 @@ MOST_IN_HAND = 2
 IDLE = 0.2
 """Seconds a stage waits for work before it looks whether it should end."""
 
+CLAIMED, FETCH, READ = "claimed", "fetch", "read"
+"""Stages before the worker tells its own; :data:`UPLOAD` is the last."""
+
 logger = logging.getLogger("segrelay.pipeline")
 
 
@@ -78,7 +85,8 @@ class Halt(Enum):
         return TransientError(message, code=code)
 
 
-_NO_WAIT = tuple(halt.error().code for halt in Halt)
+_NO_WAIT = (*(halt.error().code for halt in Halt), "labels")
+"""Another agent may have the job at once."""
 
 
 class Pipeline:
@@ -94,6 +102,9 @@ class Pipeline:
         courier: Courier,
         board: Board,
         heartbeat: Heartbeat,
+        gpu: GpuHealth,
+        guard: Guard,
+        tally: Tally,
         folders: WorkFolders,
         profiles: Mapping[str, Profile],
         model_sha256: Mapping[str, str],
@@ -108,6 +119,9 @@ class Pipeline:
         self._outbox = outbox
         self._board = board
         self._heartbeat = heartbeat
+        self._gpu = gpu
+        self._guard = guard
+        self._tally = tally
         self._folders = folders
         self._profiles = profiles
         self._model_sha256 = model_sha256
@@ -125,10 +139,13 @@ class Pipeline:
             is_orthanc_there=is_orthanc_there,
             is_stopped=lambda: self._cancelled.is_set(),
             on_settled=board.drop,
+            on_delivered=self._count_delivery,
             on_fatal=on_fatal,
         )
         self._threads = [
-            threading.Thread(target=self._guard, args=(stage,), name=stage.__name__, daemon=True)
+            threading.Thread(
+                target=self._run_stage, args=(stage,), name=stage.__name__, daemon=True
+            )
             for stage in (self._fetch_stage, self._infer_stage, self._deliver_stage)
         ]
 
@@ -140,6 +157,15 @@ class Pipeline:
         self._rounds.ring()
         for thread in self._threads:
             thread.start()
+
+    def _count_delivery(self, delivery: Delivery) -> None:
+        result = delivery.result
+        if result is None:
+            return
+        code = "" if result.failure is None else result.failure.code
+        self._tally.ended(Outcome(result.status.value), code)
+        if result.provenance is not None:
+            self._tally.went_through(result.provenance.stage_seconds)
 
     def has_room(self) -> bool:
         """Whether another job may be claimed: one on the GPU, one that downloads or waits."""
@@ -157,7 +183,8 @@ class Pipeline:
 
     def accept(self, claim: Claim) -> None:
         """Take a claimed job in; only after :meth:`has_room`."""
-        self._board.post(claim.job_id, claim.attempt, "claimed")
+        self._tally.claimed()
+        self._board.post(claim.job_id, claim.attempt, CLAIMED)
         self._claims.put(claim)
 
     def has_nothing_to_do(self) -> bool:
@@ -209,9 +236,10 @@ class Pipeline:
                 claim = self._ready.get_nowait().claim
                 left += [] if claim is None else [claim]
         for claim in left:
-            self._settle(claim, self._why_halted.error(), started=False)
+            with about_job(claim.job_id, claim.attempt, CLAIMED):
+                self._settle(claim, self._why_halted.error(), started=False)
 
-    def _guard(self, stage: Callable[[], None]) -> None:
+    def _run_stage(self, stage: Callable[[], None]) -> None:
         """A stage that dies of a bug stops the agent loudly."""
         try:
             stage()
@@ -234,19 +262,24 @@ class Pipeline:
                 claim = self._claims.get(timeout=IDLE)
             except queue.Empty:
                 continue
-            try:
-                case = self._open(claim)
-                if case is not None:
-                    self._fetch(case)
-                    self._hand_over(case)
-            except SegRelayError as error:
-                self._settle(claim, self._as_hand_back(error), started=False)
-            except OSError as error:
-                # A download writes in many places; what the disk refuses there is no defect.
-                if not is_disk_failure(error):
-                    raise
-                refused = disk_error("The work folder refused a file", error)
-                self._settle(claim, refused, started=False)
+            with about_job(claim.job_id, claim.attempt, FETCH):
+                self._prepare(claim)
+
+    def _prepare(self, claim: Claim) -> None:
+        """Open and fetch one job, and hand it to the next stage."""
+        try:
+            case = self._open(claim)
+            if case is not None:
+                self._fetch(case)
+                self._hand_over(case)
+        except SegRelayError as error:
+            self._settle(claim, self._as_hand_back(error), started=False)
+        except OSError as error:
+            # A download writes in many places; what the disk refuses there is no defect.
+            if not is_disk_failure(error):
+                raise
+            refused = disk_error("The work folder refused a file", error)
+            self._settle(claim, refused, started=False)
 
     def _open(self, claim: Claim) -> Case | None:
         """Read the manifest; None when there is nothing left to fetch."""
@@ -262,7 +295,7 @@ class Pipeline:
             return None
         profile = self._profiles[claim.name.profile]
         check_against_profile(manifest, profile)
-        event(logger, logging.INFO, "job opened", job=claim.job_id, attempt=claim.attempt)
+        event(logger, logging.INFO, "job opened")
         return Case(
             manifest=manifest,
             profile=profile,
@@ -274,20 +307,14 @@ class Pipeline:
         )
 
     def _fetch(self, case: Case) -> None:
-        self._board.post(case.job_id, case.attempt, "fetch")
+        self._board.post(case.job_id, case.attempt, FETCH)
         fetch(
             case,
             self._client,
-            progress=lambda done, total: self._board.count(case.job_id, "fetch", done, total),
+            progress=lambda done, total: self._board.count(case.job_id, FETCH, done, total),
             stop=self._halted,
         )
-        event(
-            logger,
-            logging.INFO,
-            "series fetched",
-            job=case.job_id,
-            seconds=round(case.stage_seconds["fetch"], 2),
-        )
+        event(logger, logging.INFO, "series fetched", seconds=round(case.stage_seconds[FETCH], 2))
         self._board.post(case.job_id, case.attempt, "ready")
 
     def _hand_over(self, case: Case) -> None:
@@ -301,18 +328,22 @@ class Pipeline:
 
     def _infer_stage(self) -> None:
         while not self._cancelled.is_set():
+            if not self._halted.is_set():
+                self._gpu.look_after()
             try:
                 case = self._ready.get(timeout=IDLE)
             except queue.Empty:
                 continue
             if case.claim is not None:
-                self._infer(case, case.claim)
+                with about_job(case.job_id, case.attempt, READ):
+                    self._infer(case, case.claim)
 
     def _infer(self, case: Case, claim: Claim) -> None:
         started = False
         try:
             if self._halted.is_set():
                 raise self._why_halted.error()
+            self._gpu.make_sure()
             if self._desk.open(claim) is None:
                 self._forget(claim)
                 return
@@ -323,41 +354,47 @@ class Pipeline:
                 self._worker,
                 self._outbox,
                 self._folders,
-                progress=lambda stage, part: self._board.advance(case.job_id, stage, part),
+                progress=lambda stage, part: self._advance(case, stage, part),
             )
-            self._log_inferred(case, entry)
+            self._log_inferred(entry)
             self._board.post(case.job_id, case.attempt, UPLOAD)
+            self._guard.succeeded()
             self._rounds.ring()
             self._on_room()
         except SegRelayError as error:
-            self._settle(
-                claim,
-                self._as_hand_back(error),
-                started=started,
-                max_attempts=case.manifest.max_attempts,
-            )
+            self._end_work(case, claim, self._as_hand_back(error), started=started)
+
+    def _end_work(self, case: Case, claim: Claim, error: SegRelayError, *, started: bool) -> None:
+        """Settle a job that the infer stage has not finished; then see whether it was the GPU."""
+        is_workers_fault = started and isinstance(error, (AttemptFailedError, InferenceError))
+        if is_workers_fault:
+            self._gpu.doubt(error)
+        self._settle(claim, error, started=started, max_attempts=case.manifest.max_attempts)
+        if is_workers_fault:
+            self._guard.failed(case.job_id, error)
+            if not self._cancelled.is_set():
+                self._gpu.examine()
 
     def _begin(self, case: Case) -> None:
         """Tell the store that work starts: from here on a death counts as an attempt."""
-        self._board.post(case.job_id, case.attempt, "read", started=True)
+        self._board.post(case.job_id, case.attempt, READ, started=True)
         self._persist(self._heartbeat.beat_now)
+
+    def _advance(self, case: Case, stage: str, part: float) -> None:
+        at_stage(stage)
+        self._board.advance(case.job_id, stage, part)
 
     def _as_hand_back(self, error: SegRelayError) -> SegRelayError:
         """Why work broke off, where it was the agent that broke it off."""
-        is_cancelled = error.code == "worker-stopped" and self._cancelled.is_set()
+        is_killed = error.code in ("worker-stopped", "gpu-sick")
+        is_cancelled = is_killed and self._cancelled.is_set()
         if is_cancelled or error.code == "stopping":
             return self._why_halted.error()
         return error
 
-    def _log_inferred(self, case: Case, entry: OutboxEntry) -> None:
-        event(
-            logger,
-            logging.INFO,
-            "SEG written",
-            job=case.job_id,
-            attempt=case.attempt,
-            seconds=round(sum(entry.draft.provenance.stage_seconds.values()), 2),
-        )
+    def _log_inferred(self, entry: OutboxEntry) -> None:
+        seconds = sum(entry.draft.provenance.stage_seconds.values())
+        event(logger, logging.INFO, "SEG written", seconds=round(seconds, 2))
 
     def _deliver_stage(self) -> None:
         while not self._cancelled.is_set():
@@ -369,14 +406,7 @@ class Pipeline:
         self, claim: Claim, error: SegRelayError, *, started: bool, max_attempts: int = 1
     ) -> None:
         """End a job's stay with this agent as its error demands."""
-        trouble(
-            logger,
-            logging.WARNING,
-            "job not finished",
-            error,
-            job=claim.job_id,
-            attempt=claim.attempt,
-        )
+        trouble(logger, logging.WARNING, "job not finished", error)
         self._persist(lambda: self._dispose(claim, error, started, max_attempts))
         self._forget(claim)
         if isinstance(error, FixConfigurationError):
@@ -385,22 +415,27 @@ class Pipeline:
     def _dispose(
         self, claim: Claim, error: SegRelayError, started: bool, max_attempts: int
     ) -> None:
+        if isinstance(error, QueueConflictError):
+            return
         if isinstance(error, ManifestRejectedError):
             self._desk.reject(claim, error)
+            outcome = Outcome.REJECTED
         elif isinstance(error, PermanentError):
             result = failed_result(
                 claim.job_id, claim.agent, claim.attempt, error, now=self._desk.now()
             )
             self._desk.finish(claim, result)
+            outcome = Outcome.FAILED
         elif isinstance(error, AttemptFailedError):
-            self._desk.fail_attempt(claim, error, started=started, max_attempts=max_attempts)
-        elif isinstance(error, QueueConflictError):
-            return
+            end = self._desk.fail_attempt(claim, error, started=started, max_attempts=max_attempts)
+            outcome = Outcome.ATTEMPT_FAILED if end is None else Outcome.FAILED
         else:
             wait = timedelta(0)
             if isinstance(error, TransientError) and error.code not in _NO_WAIT:
                 wait = HAND_BACK_WAIT * 2 ** min(claim.attempt - 1, 5)
             self._desk.hand_back(claim, error, started=started, wait=wait)
+            outcome = Outcome.HANDED_BACK
+        self._tally.ended(outcome, error.code)
 
     def _persist(self, action: Callable[[], None]) -> None:
         """Repeat until the store has heard of it, or the agent is told to end now."""

@@ -38,9 +38,10 @@ from common.errors import (
     StoreUnavailableError,
 )
 from common.manifest import utc_now
-from lab_side.agent.deliver import Courier
+from common.queue.lease import UPLOAD
+from lab_side.agent.deliver import Courier, Delivery
 from lab_side.agent.outbox import Outbox, OutboxEntry
-from lab_side.log import trouble
+from lab_side.log import about_job, trouble
 
 RETRY = (5.0, 300.0)
 """Seconds before the first and at most before a later try to deliver a SEG."""
@@ -70,6 +71,8 @@ class DeliveryRounds:
         Whether the round must end.
     on_settled:
         Told the job of every SEG that has left the outbox.
+    on_delivered:
+        Told what became of every SEG that this process has brought to its end.
     on_fatal:
         Told of an error that a person must mend before anything can be delivered.
     """
@@ -82,6 +85,7 @@ class DeliveryRounds:
         is_orthanc_there: Callable[[], bool],
         is_stopped: Callable[[], bool],
         on_settled: Callable[[str], None],
+        on_delivered: Callable[[Delivery], None],
         on_fatal: Callable[[SegRelayError], None],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -90,6 +94,7 @@ class DeliveryRounds:
         self._is_orthanc_there = is_orthanc_there
         self._is_stopped = is_stopped
         self._on_settled = on_settled
+        self._on_delivered = on_delivered
         self._on_fatal = on_fatal
         self._monotonic = monotonic
         self._bell = threading.Event()
@@ -172,21 +177,27 @@ class DeliveryRounds:
 
     def _try(self, entry: OutboxEntry) -> SegRelayError | None:
         """Deliver one SEG; why it is still there, None when it is not."""
+        with about_job(entry.draft.job_id, entry.attempt, UPLOAD):
+            error = self._deliver(entry)
+        if error is None:
+            job = entry.draft.job_id
+            self._own = {other: wait for other, wait in self._own.items() if other != job}
+            self._on_settled(job)
+        return error
+
+    def _deliver(self, entry: OutboxEntry) -> SegRelayError | None:
         try:
             with entry.lock():
-                self._courier.deliver(entry)
+                self._on_delivered(self._courier.deliver(entry))
         except FixConfigurationError as error:
             self._outbox.note_failure(entry, error, None)
             raise
         except PermanentError as error:
-            trouble(logger, logging.ERROR, "SEG set aside", error, job=entry.draft.job_id)
+            trouble(logger, logging.ERROR, "SEG set aside", error)
         except SegRelayError as error:
             # Gone: another process was faster.
             if entry.folder.exists():
                 return error
-        job = entry.draft.job_id
-        self._own = {other: wait for other, wait in self._own.items() if other != job}
-        self._on_settled(job)
         return None
 
     def _is_worth_going_on(self, error: SegRelayError) -> bool:
@@ -212,14 +223,8 @@ class DeliveryRounds:
     def _note(self, entry: OutboxEntry, error: SegRelayError, wait: _Wait) -> None:
         seconds = max(0.0, wait.until - self._monotonic())
         self._outbox.note_failure(entry, error, utc_now() + timedelta(seconds=seconds))
-        trouble(
-            logger,
-            logging.WARNING,
-            "delivery postponed",
-            error,
-            job=entry.draft.job_id,
-            seconds=round(seconds),
-        )
+        with about_job(entry.draft.job_id, entry.attempt, UPLOAD):
+            trouble(logger, logging.WARNING, "delivery postponed", error, seconds=round(seconds))
 
     def _next_wait(self, before: _Wait | None) -> _Wait:
         tries = 0 if before is None else before.tries

@@ -66,6 +66,7 @@ class BeatStatus(_Part):
     reason: str
     """Why, when it does not listen."""
     device: str
+    labels: tuple[str, ...]
     host: str
     version: str
     age_seconds: float
@@ -157,6 +158,7 @@ def look_for_beat(
         state=beat.state,
         reason=beat.reason,
         device=beat.device,
+        labels=beat.labels,
         host=beat.identity.host,
         version=beat.version,
         age_seconds=round(age, 1),

@@ -71,9 +71,9 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 def _scores(config: ModelsConfig, name: str, folder: Path, montage: Path) -> Scores:
     """Of every case; the picture is made of the worst one, in a second run of it."""
+    from lab_side.agent.models import new_worker
     from lab_side.progress import progress_bar
     from lab_side.shelf import look_at_profiles
-    from lab_side.worker.client import WorkerProcess
     from lab_side.worker.protocol import EvaluateRequest, LoadRequest
 
     item = look_at_profiles(config).get(name)
@@ -85,7 +85,7 @@ def _scores(config: ModelsConfig, name: str, folder: Path, montage: Path) -> Sco
         )
     cases = find_cases(folder.absolute(), item.profile.roles)
     model = item.model or ModelConfig(profile=name)
-    worker = WorkerProcess(hang_seconds=config.hang_minutes * 60)
+    worker = new_worker(config)
     try:
         worker.load(
             LoadRequest(

@@ -199,9 +199,9 @@ def _load(config: ModelsConfig, worker: WorkerProcess, item: Shelved) -> LoadRep
 
 @contextmanager
 def _worker(config: ModelsConfig) -> Iterator[WorkerProcess]:
-    from lab_side.worker.client import WorkerProcess
+    from lab_side.agent.models import new_worker
 
-    worker = WorkerProcess(hang_seconds=config.hang_minutes * 60)
+    worker = new_worker(config)
     try:
         yield worker
     finally:

@@ -89,7 +89,8 @@ def _agent(item: AgentOverview) -> Sequence[str]:
         f"{state}: {item.reason}" if item.reason else state,
         f"{span(item.beat_age_seconds)} ago",
         item.device or "-",
-        ",".join(item.profiles) or "-",
+        (",".join(item.profiles) or "-")
+        + (f", labelled {','.join(item.labels)}" if item.labels else ""),
     )
 
 
@@ -109,7 +110,7 @@ def _pending(item: PendingOverview) -> Sequence[str]:
     if item.last_attempt is not None:
         notes.append(f"last: {item.last_attempt.code}: {item.last_attempt.reason}")
     if not item.served:
-        notes.append("no living agent has this profile")
+        notes.append("no living agent has what it asks for")
     return (
         item.job_id,
         str(item.priority),

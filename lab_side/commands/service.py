@@ -1,4 +1,4 @@
-"""``lab-agent service install | start | stop | status | uninstall``: on Linux, by systemd."""
+"""``lab-agent service install | start | stop | status | uninstall``: by systemd or by Windows."""
 
 from __future__ import annotations
 
@@ -10,40 +10,43 @@ from typing import Any
 
 from common.errors import FixConfigurationError
 from lab_side.config import CONFIG_VARIABLE, load_config
-from lab_side.service import systemd
-from lab_side.service.unit import NAME
+from lab_side.service.backend import backend
 
 OK, NOT_NOW = 0, 75
 """Exit codes, as everywhere in ``lab-agent``: 75 where the service does not run."""
-
-DEFAULT_USER = "segrelay"
 
 
 def add_to(commands: Any) -> None:
     """Add the commands to the parser of ``lab-agent``."""
     parser = commands.add_parser(
-        "service", help="run the agent as a service of this computer (Linux: systemd)"
+        "service", help="run the agent as a service of this computer (systemd, Windows)"
     )
     actions = parser.add_subparsers(required=True, metavar="ACTION")
     command = actions.add_parser(
         "install",
-        help="write the unit, and let it start with the computer",
-        description="Write the unit of systemd for the settings of --config, make the account "
-        "and the work folder where they are missing, and let the agent start with the computer. "
-        "Needs root.",
+        help="let the agent start with the computer",
+        description="Let the agent start with the computer, with the settings of --config: as a "
+        "unit of systemd, or as a service of Windows. The account's rights, and what of folders "
+        "is missing, are made as well. Needs root, or an administrator.",
     )
     command.add_argument(
-        "--user", default=DEFAULT_USER, help=f"account of the agent (default: {DEFAULT_USER})"
+        "--user",
+        metavar="ACCOUNT",
+        help="of the agent (default: an account for it alone, which is made); Windows asks for the "
+        "password of a named one, or reads it from standard input",
     )
     command.add_argument(
-        "--print", action="store_true", help="show the unit, and install nothing", dest="show"
+        "--print",
+        action="store_true",
+        help="show what would be installed, and install nothing",
+        dest="show",
     )
     command.set_defaults(command=_install)
     for name, what in (
         ("start", "start it now"),
         ("stop", "stop it: it drains, which may take minutes"),
         ("status", "whether it is installed, and runs"),
-        ("uninstall", "stop it and take the unit away; settings and work folder stay"),
+        ("uninstall", "stop it and take it away; settings and work folder stay"),
     ):
         command = actions.add_parser(name, help=what, description=f"{what}.".capitalize())
         command.set_defaults(command=_ACTIONS[name])
@@ -53,44 +56,45 @@ def _install(options: argparse.Namespace) -> int:
     path = _config_path(options)
     config = load_config(path)
     config.load_profiles()
-    unit = systemd.make_unit(config, path, options.user, os.environ)
+    manager = backend()
+    user = options.user or manager.DEFAULT_USER
     if options.show:
-        sys.stdout.write(unit.text())
+        sys.stdout.write(manager.register(config, path, user, os.environ).text())
         return OK
-    written = systemd.install(unit, config)
+    written = manager.install(config, path, user, os.environ)
     _write(
-        f"Written: {written}. It starts with the computer, as {options.user}.\n"
-        f"To start it now: lab-agent service start. Its log: journalctl -u {NAME}"
+        f"Written: {written}. It starts with the computer, as {user}.\n"
+        f"To start it now: lab-agent service start. {manager.LOG_HINT}"
     )
     return OK
 
 
 def _start(_options: argparse.Namespace) -> int:
-    _need_unit()
-    # The models are loaded before systemd calls it started: that takes minutes.
-    systemd.call("start", "--no-block", NAME)
-    _write("It starts; the models are loaded first. How far it is: lab-agent service status")
+    _need_service()
+    backend().start()
+    _write("It starts; the models are loaded first. How far it is: lab-agent status")
     return OK
 
 
 def _stop(_options: argparse.Namespace) -> int:
-    _need_unit()
-    systemd.call("stop", NAME, seconds=None)
+    _need_service()
+    backend().stop()
     _write("It is stopped.")
     return OK
 
 
 def _status(_options: argparse.Namespace) -> int:
-    if not systemd.is_installed():
+    manager = backend()
+    if not manager.is_installed():
         _write("No service is installed.")
         return NOT_NOW
-    state = systemd.state()
-    _write(f"The service is {state or 'in an unknown state'}. Its log: journalctl -u {NAME}")
+    state = manager.state()
+    _write(f"The service is {state or 'in an unknown state'}. {manager.LOG_HINT}")
     return OK if state == "active" else NOT_NOW
 
 
 def _uninstall(_options: argparse.Namespace) -> int:
-    was_there = systemd.uninstall()
+    was_there = backend().uninstall()
     _write("It is removed; settings and work folder stay." if was_there else "None is installed.")
     return OK
 
@@ -109,8 +113,8 @@ def _config_path(options: argparse.Namespace) -> Path:
     return Path(path).expanduser().absolute()
 
 
-def _need_unit() -> None:
-    if not systemd.is_installed():
+def _need_service() -> None:
+    if not backend().is_installed():
         raise FixConfigurationError(
             "No service is installed.",
             code="service-missing",

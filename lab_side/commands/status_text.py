@@ -76,7 +76,9 @@ def _beat(beat: BeatStatus) -> str:
     doing = f": {beat.state}" if beat.life.value == "running" else ""
     why = f" ({printable(beat.reason)})" if beat.reason and doing else ""
     device = f", on {printable(beat.device)}" if beat.device and doing else ""
-    return f"{_LIVES[beat.life.value]}{doing}{why}{device}; last beat {span(beat.age_seconds)} ago"
+    labels = f", labelled {printable(', '.join(beat.labels))}" if beat.labels and doing else ""
+    age = span(beat.age_seconds)
+    return f"{_LIVES[beat.life.value]}{doing}{why}{device}{labels}; last beat {age} ago"
 
 
 def _pause(pause: Pause | None) -> Iterator[str]:

@@ -11,12 +11,12 @@ from common.durable import disk_errors, write_durably
 from common.errors import SegRelayError
 from common.profiles import Profile
 from lab_side.agent.folders import GIGABYTE
-from lab_side.agent.models import load_request
-from lab_side.agent.status import Life, look_at_disk, look_for_beat
+from lab_side.agent.models import load_request, new_worker
+from lab_side.agent.status import BeatStatus, Life, look_at_disk, look_for_beat
 from lab_side.config import AgentConfig, ModelConfig
 from lab_side.doctor.finding import Finding, Verdict, failed
 from lab_side.model_files import sha256_of
-from lab_side.service.unit import NAME
+from lab_side.service.backend import backend
 from lab_side.worker.client import WorkerProcess
 
 _PROBE_FILE = ".doctor"
@@ -83,7 +83,7 @@ def check_model(config: AgentConfig, model: ModelConfig) -> Finding:
 
 def run_models(config: AgentConfig) -> Iterator[Finding]:
     """A real forward pass of every network, in the worker process."""
-    worker = WorkerProcess(hang_seconds=config.hang_minutes * 60)
+    worker = new_worker(config)
     try:
         for model in config.models:
             yield _run(config, worker, model)
@@ -105,35 +105,36 @@ def check_agent(bucket: Bucket, config: AgentConfig) -> Finding:
     doing = f": {beat.state}" if beat.life is Life.RUNNING else ""
     why = f" ({beat.reason})" if doing and beat.reason else ""
     detail = f"{config.agent_id} {_DOES[beat.life]}{doing}{why}"
-    if beat.life is Life.RUNNING and beat.state == "paused":
-        return Finding(
-            check=check, verdict=Verdict.WARNING, detail=detail, remedy="lab-agent resume"
-        )
+    remedy = _remedy(beat)
+    verdict = Verdict.WARNING if remedy else Verdict.OK
+    return Finding(check=check, verdict=verdict, detail=detail, remedy=remedy)
+
+
+def _remedy(beat: BeatStatus) -> str:
+    """What to do about an agent that does not serve; empty where it does, or was stopped."""
     if beat.life in (Life.DEAD, Life.SILENT):
-        return Finding(
-            check=check,
-            verdict=Verdict.WARNING,
-            detail=detail,
-            remedy="Start it, or restart it: lab-agent run. Its log says why it ended.",
-        )
-    return Finding(check=check, verdict=Verdict.OK, detail=detail)
+        return "Start it, or restart it: lab-agent run. Its log says why it ended."
+    if beat.life is Life.RUNNING and beat.state == "paused":
+        return "lab-agent resume"
+    if beat.life is Life.RUNNING and beat.state == "waiting":
+        return "It goes on by itself once that is over; lab-agent logs tells more."
+    return ""
 
 
 def check_service() -> Finding:
     """Whether the agent is a service here, and how that is."""
-    from lab_side.service import systemd
-
     check = "service"
-    if not systemd.is_installed():
+    manager = backend()
+    if not manager.is_installed():
         return Finding(check=check, verdict=Verdict.OK, detail="none is installed")
-    state = systemd.state()
+    state = manager.state()
     if state in ("active", "activating", "inactive"):
         return Finding(check=check, verdict=Verdict.OK, detail=f"installed, {state}")
     return Finding(
         check=check,
         verdict=Verdict.WARNING,
         detail=f"installed, {state or 'in an unknown state'}",
-        remedy=f"Its log says why: journalctl -u {NAME} -n 50; then lab-agent service start",
+        remedy=f"See why. {manager.LOG_HINT}; then lab-agent service start",
         code="service-failed",
     )
 

@@ -44,9 +44,10 @@ CHECK_MM = 3.0
 LEAST_GAIN = 0.01
 """Nats of mutual information that a motion must bring to be kept."""
 
-LARGEST_TURN_DEGREES = 30.0
-LARGEST_SHIFT_MM = 50.0
-"""In the middle of the reference series; beyond these a motion is a mistake."""
+LARGEST_TURN_DEGREES = 20.0
+LARGEST_SHIFT_MM = 30.0
+"""In the middle of the reference series; nobody moves further between two series, so beyond these
+a motion is a mistake: a wrong one also has more in common than images that hardly overlap."""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

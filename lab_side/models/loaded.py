@@ -9,10 +9,11 @@ from time import monotonic
 import torch
 from torch import nn
 
-from common.errors import FixConfigurationError
+from common.errors import FixConfigurationError, InferenceError
 from common.profiles import Profile, load_profile
 from lab_side.imaging.inference import WindowMemory
 from lab_side.models.adapters import fit_names
+from lab_side.models.failures import is_gpu_failure
 from lab_side.models.fused import fuse_attention
 from lab_side.models.networks import build_network, check_channels
 from lab_side.models.torchscript import read_program
@@ -69,6 +70,8 @@ def load_model(
         ``weights-missing``, ``weights-sha256``, ``weights-unpinned``, ``weights-unsafe``,
         ``weights-unreadable``, ``weights-do-not-fit``, ``network-arguments``,
         ``network-window``, ``device``, or one of ``load_profile``.
+    InferenceError
+        ``output-not-finite``
     """
     start = monotonic()
     profile = load_profile(profile_folder)
@@ -201,10 +204,17 @@ def _warm_up(network: nn.Module, profile: Profile, device: torch.device) -> floa
     except torch.OutOfMemoryError:
         raise
     except (RuntimeError, ValueError) as error:
+        if is_gpu_failure(error):
+            raise
         raise _unfit(profile, f"does not take {len(profile.inputs)} x {sides} voxels") from error
     _check_output(output, sample, profile)
-    # Reading one value waits for the GPU to finish.
-    output.flatten()[0].item()
+    # Reading waits for the GPU to finish.
+    if not bool(torch.isfinite(output).all()):
+        raise InferenceError(
+            f"The first run of the network of profile {profile.name} gave values that are not "
+            "finite: its weights or the GPU are damaged.",
+            code="output-not-finite",
+        )
     return round(monotonic() - start, 3)
 
 

@@ -6,8 +6,25 @@ import contextlib
 import os
 import socket
 from collections.abc import Mapping
+from typing import Protocol
 
 VARIABLE = "NOTIFY_SOCKET"
+
+
+class Supervisor(Protocol):
+    """Whoever watches over a running agent."""
+
+    def ready(self) -> None:
+        """The agent listens for jobs."""
+        ...
+
+    def alive(self, status: str) -> None:
+        """The loop turns and the heartbeat is well; ``status`` is for a person."""
+        ...
+
+    def stopping(self) -> None:
+        """The agent drains."""
+        ...
 
 
 class ServiceManager:

@@ -8,11 +8,10 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from common.errors import FixConfigurationError, TransientError
 from lab_side.config import AgentConfig
-from lab_side.secrets import EVERY_SECRET
+from lab_side.service.needs import google_key, readable, secret_files, writable
 from lab_side.service.unit import NAME, Unit
 
 UNIT_FOLDER = Path("/etc/systemd/system")
@@ -20,29 +19,32 @@ UNIT_FOLDER = Path("/etc/systemd/system")
 GOOGLE_KEY = "gcs-key.json"
 """The credential with the key of the service account."""
 
-_GOOGLE_VARIABLE = "GOOGLE_APPLICATION_CREDENTIALS"
+DEFAULT_USER = "segrelay"
+
+LOG_HINT = f"Its log: journalctl -u {NAME}"
+
 _CALL_SECONDS = 60
 
 
-def make_unit(config: AgentConfig, path: Path, user: str, environment: Mapping[str, str]) -> Unit:
+def register(config: AgentConfig, path: Path, user: str, environment: Mapping[str, str]) -> Unit:
     """The unit for these settings, whose file is at ``path``."""
-    credentials = _secret_files(config)
-    google = environment.get(_GOOGLE_VARIABLE, "") if config.bucket.startswith("gs:") else ""
-    if google:
-        credentials[GOOGLE_KEY] = Path(google).absolute()
+    credentials = secret_files(config)
+    google = google_key(config, environment)
+    if google is not None:
+        credentials[GOOGLE_KEY] = google
     return Unit(
         command=_command(),
         config=path,
         user=user,
-        writable=(config.work_dir, *_queue_directory(config.bucket)),
-        readable=tuple(_readable(config)),
+        writable=writable(config),
+        readable=readable(config),
         credentials=credentials,
-        google_key=GOOGLE_KEY if google else "",
+        google_key="" if google is None else GOOGLE_KEY,
         drain_minutes=config.drain_minutes,
     )
 
 
-def install(unit: Unit, config: AgentConfig) -> Path:
+def install(config: AgentConfig, path: Path, user: str, environment: Mapping[str, str]) -> str:
     """Make the account and the work folder, write the unit and let it start with the computer.
 
     Raises
@@ -52,16 +54,18 @@ def install(unit: Unit, config: AgentConfig) -> Path:
     """
     _find_systemctl()
     _need_root()
-    path = UNIT_FOLDER / NAME
+    unit, target = register(config, path, user, environment), UNIT_FOLDER / NAME
     try:
-        _make_account(unit.user)
-        _give_folder(config.work_dir, unit.user)
-        path.write_text(unit.text(), encoding="utf-8")
+        _make_account(user)
+        _give_folder(config.work_dir, user)
+        if config.log_dir is not None:
+            _make_folder(config.log_dir, user)
+        target.write_text(unit.text(), encoding="utf-8")
     except OSError as error:
-        raise _refused(f"{error.filename or path}: {error.strerror}") from None
+        raise _refused(f"{error.filename or target}: {error.strerror}") from None
     call("daemon-reload")
     call("enable", NAME)
-    return path
+    return str(target)
 
 
 def uninstall() -> bool:
@@ -89,6 +93,16 @@ def state() -> str:
         return ""
     done = _run(["systemctl", "is-active", NAME], _CALL_SECONDS)
     return done.stdout.strip()
+
+
+def start() -> None:
+    """Start it; the models are loaded before systemd calls it started, which takes minutes."""
+    call("start", "--no-block", NAME)
+
+
+def stop() -> None:
+    """Stop it, and wait until it has drained."""
+    call("stop", NAME, seconds=None)
 
 
 def call(*arguments: str, seconds: float | None = _CALL_SECONDS) -> str:
@@ -161,6 +175,13 @@ def _make_account(user: str) -> None:
             raise _refused(f"useradd {user}: {done.stderr.strip()}") from None
 
 
+def _make_folder(folder: Path, user: str) -> None:
+    """One that is there belongs to others as well, and is left as it is."""
+    if not folder.exists():
+        folder.mkdir(mode=0o700, parents=True)
+        shutil.chown(folder, user)
+
+
 def _give_folder(folder: Path, user: str) -> None:
     """The agent's account owns its work folder, also what an earlier run as root left there."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -177,22 +198,3 @@ def _command() -> list[str]:
     """``lab-agent`` as it was installed beside this Python, else the module."""
     script = Path(sys.executable).with_name("lab-agent")
     return [str(script)] if script.exists() else [sys.executable, "-m", "lab_side.cli"]
-
-
-def _secret_files(config: AgentConfig) -> dict[str, Path]:
-    folder = config.credentials_dir
-    if folder is None:
-        return {}
-    files = {places.credential: folder / places.credential for places in EVERY_SECRET}
-    return {name: path for name, path in files.items() if path.exists()}
-
-
-def _readable(config: AgentConfig) -> list[Path]:
-    orthanc = config.orthanc
-    paths = [config.profiles_dir, orthanc.ca_file, orthanc.client_cert, orthanc.client_key]
-    return [path for path in [*paths, *(m.weights for m in config.models)] if path is not None]
-
-
-def _queue_directory(address: str) -> list[Path]:
-    parts = urlsplit(address)
-    return [Path(unquote(parts.path))] if parts.scheme == "file" else []

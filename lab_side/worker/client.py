@@ -1,26 +1,33 @@
 """The agent's side of the worker: start it, call it, watch it, kill it.
 
-The worker is killed when it makes no progress for a while (a hang), and it ends by itself
-when the agent dies, because its standard input closes.
+The worker is killed when it makes no progress for a while (a hang) or takes too much memory, and
+it ends by itself when the agent dies, because its standard input closes. After an error that may
+have left it broken inside, the next call starts another one.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import queue
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+import psutil
+
 from common.errors import AttemptFailedError, FixConfigurationError, SegRelayError
 from common.profiles import PROFILE_FILE
+from lab_side.log import event, what_about
 from lab_side.secrets import SECRET_VARIABLES
+from lab_side.worker.log import pass_on
 from lab_side.worker.protocol import (
     Call,
     EvaluateReply,
@@ -43,39 +50,61 @@ Progress = Callable[[str, float], None]
 STOP_GRACE = 5.0
 """Seconds for an idle worker to end by itself."""
 
+LOOK_EVERY = 1.0
+"""Seconds between two looks at the worker's memory during a call."""
+
+IDLE_SHARE = 0.75
+"""Of the memory limit: a worker that holds more between two jobs is started anew."""
+
+BREAKING = ("gpu-error", "out-of-memory", "worker-error")
+"""Codes of errors after which nobody knows what works inside: a broken GPU context stays so."""
+
 COMMAND = (sys.executable, "-m", "lab_side.worker.server")
+
+logger = logging.getLogger("segrelay.worker")
 
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)
-class _Loaded:
+class _First:
     """A model as it was loaded first: results and heartbeats tell of that one."""
 
-    request: LoadRequest
     model_sha256: str
     profile: bytes
     """``profile.json``, byte by byte."""
 
-    def check(self, reply: LoadReply) -> None:
+    def check(self, now: _First, name: str) -> None:
         """Raise FixConfigurationError where another one was loaded after a restart."""
-        same = reply.model_sha256 == self.model_sha256
-        if not same or _read_profile(self.request) != self.profile:
+        if now != self:
             raise FixConfigurationError(
-                f"The profile {reply.profile} or its weights have changed since the agent started.",
+                f"The profile {name} or its weights have changed since the agent started.",
                 code="model-changed",
                 remedy="Put the former files back, or start the agent again to serve the new ones.",
             )
 
 
 class WorkerProcess:
-    """One worker; calls wait for each other. Starts with the first call and after a death."""
+    """One worker; calls wait for each other. Starts with the first call and after a death.
 
-    def __init__(self, *, hang_seconds: float) -> None:
+    Parameters
+    ----------
+    hang_seconds:
+        It is killed after so long without a line.
+    most_bytes:
+        It is killed above this resident size.
+    """
+
+    def __init__(self, *, hang_seconds: float, most_bytes: int) -> None:
         self._hang_seconds = hang_seconds
+        self._most_bytes = most_bytes
+        self._looked_at = 0.0
+        self._gpu_peak_bytes = 0
         self._process: subprocess.Popen[str] | None = None
         self._lines: queue.Queue[str | None] = queue.Queue()
-        self._loads: dict[str, _Loaded] = {}
+        self._loads: dict[str, LoadRequest] = {}
+        self._first: dict[str, _First] = {}
+        self._loaded: dict[str, LoadReply] = {}
         self._calls = 0
         self._killed = threading.Event()
         self._turn = threading.Lock()
@@ -84,6 +113,22 @@ class WorkerProcess:
     def pid(self) -> int | None:
         """The worker's process id while it lives."""
         return None if self._process is None else self._process.pid
+
+    @property
+    def gpu_peak_bytes(self) -> int:
+        """GPU memory that the last load or job took at most; 0 without a GPU."""
+        return self._gpu_peak_bytes
+
+    @property
+    def size_bytes(self) -> int:
+        """The worker's main memory; 0 where it does not run."""
+        process = self._process
+        if process is None:
+            return 0
+        try:
+            return int(psutil.Process(process.pid).memory_info().rss)
+        except psutil.Error:
+            return 0
 
     def load(self, request: LoadRequest) -> LoadReply:
         """Load a model; it is loaded again by itself after a restart of the worker.
@@ -97,13 +142,25 @@ class WorkerProcess:
             The worker died or hung.
         """
         content = _read_profile(request)
-        reply = LoadReply.model_validate(self._request(request, _ignore))
-        self._loads[reply.profile] = _Loaded(request, reply.model_sha256, content)
+        reply = self._note(self._request(request, _ignore))
+        self._first[reply.profile] = _First(reply.model_sha256, content)
+        self._loads[reply.profile] = request
         return reply
+
+    def plan(self, profile: str, request: LoadRequest) -> None:
+        """A model that does not load now: every process that is started from now on loads it."""
+        self._loads[profile] = request
+
+    @property
+    def loaded(self) -> dict[str, LoadReply]:
+        """What the last load of each model said, by profile; none that has never loaded."""
+        return dict(self._loaded)
 
     def segment(self, request: SegmentRequest, progress: Progress) -> SegmentReply:
         """Segment one case; raises what the imaging raises, or AttemptFailedError."""
-        return SegmentReply.model_validate(self._request(request, progress))
+        reply = SegmentReply.model_validate(self._request(request, progress))
+        self._gpu_peak_bytes = reply.gpu_peak_bytes
+        return reply
 
     def evaluate(self, request: EvaluateRequest, progress: Progress) -> EvaluateReply:
         """Segment a case and compare it with its truth; raises what the imaging raises."""
@@ -126,6 +183,12 @@ class WorkerProcess:
             As :meth:`load`; another process may still hold the GPU's memory.
         """
         with self._turn:
+            self._ensure_running()
+
+    def renew(self) -> None:
+        """The same in a new process: every network runs once; raises as :meth:`make_ready`."""
+        with self._turn:
+            self.close()
             self._ensure_running()
 
     def release(self) -> None:
@@ -159,7 +222,11 @@ class WorkerProcess:
     def _request(self, request: Request, progress: Progress) -> Any:
         with self._turn:
             self._ensure_running()
-            return self._call(request, progress)
+            value = self._call(request, progress)
+            if self.size_bytes > self._most_bytes * IDLE_SHARE:
+                event(logger, logging.WARNING, "worker holds much memory: it is started anew")
+                self.close()
+            return value
 
     def _ensure_running(self) -> None:
         if self._process is not None and self._process.poll() is None:
@@ -168,13 +235,24 @@ class WorkerProcess:
         self._killed.clear()
         self._start()
         try:
-            for loaded in self._loads.values():
-                reply = LoadReply.model_validate(self._call(loaded.request, _ignore))
-                loaded.check(reply)
+            for request in self._loads.values():
+                self._load_again(request)
         except SegRelayError:
             # A worker that lacks a model must not be taken for a ready one.
             self.close()
             raise
+
+    def _load_again(self, request: LoadRequest) -> None:
+        content = _read_profile(request)
+        reply = self._note(self._call(request, _ignore))
+        now = _First(reply.model_sha256, content)
+        self._first.setdefault(reply.profile, now).check(now, reply.profile)
+
+    def _note(self, answer: Any) -> LoadReply:
+        reply = LoadReply.model_validate(answer)
+        self._loaded[reply.profile] = reply
+        self._gpu_peak_bytes = reply.gpu_peak_bytes
+        return reply
 
     def _start(self) -> None:
         environment = {
@@ -189,21 +267,21 @@ class WorkerProcess:
             COMMAND,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             encoding="utf-8",
+            errors="backslashreplace",
             env=environment,
             start_new_session=True,
         )
-        reader = threading.Thread(
-            target=_read_lines,
-            args=(_pipe(self._process.stdout), self._lines),
-            name="worker-reader",
-            daemon=True,
-        )
-        reader.start()
+        for name, target, arguments in (
+            ("worker-reader", _read_lines, (_pipe(self._process.stdout), self._lines)),
+            ("worker-log", pass_on, (_pipe(self._process.stderr),)),
+        ):
+            threading.Thread(target=target, args=arguments, name=name, daemon=True).start()
 
     def _call(self, request: Request, progress: Progress) -> Any:
         self._calls += 1
-        call = Call(id=self._calls, request=request)
+        call = Call(id=self._calls, request=request, about=what_about())
         self._send(call)
         while True:
             line = self._next_line()
@@ -214,7 +292,10 @@ class WorkerProcess:
             elif line["event"] == "done":
                 return line["value"]
             else:
-                raise error_from_line(line)
+                error = error_from_line(line)
+                if error.code in BREAKING:
+                    self.close()
+                raise error
 
     def _send(self, call: Call) -> None:
         process = self._process
@@ -227,20 +308,44 @@ class WorkerProcess:
             raise self._death() from None
 
     def _next_line(self) -> dict[str, Any]:
-        try:
-            text = self._lines.get(timeout=self._hang_seconds)
-        except queue.Empty:
-            self._death()
-            raise AttemptFailedError(
-                f"The worker made no progress for {self._hang_seconds:.0f} s and was killed.",
-                code="worker-hung",
-            ) from None
+        text = self._wait_for_line()
         if text is None:
             raise self._death()
         line = json.loads(text)
         if not isinstance(line, dict):
             raise self._death()
         return line
+
+    def _wait_for_line(self) -> str | None:
+        limit = time.monotonic() + self._hang_seconds
+        while True:
+            self._check_size()
+            left = limit - time.monotonic()
+            try:
+                return self._lines.get(timeout=max(0.0, min(left, LOOK_EVERY)))
+            except queue.Empty:
+                if left > 0:
+                    continue
+            self._death()
+            raise AttemptFailedError(
+                f"The worker made no progress for {self._hang_seconds:.0f} s and was killed.",
+                code="worker-hung",
+            )
+
+    def _check_size(self) -> None:
+        now = time.monotonic()
+        if now - self._looked_at < LOOK_EVERY:
+            return
+        self._looked_at = now
+        if self.size_bytes > self._most_bytes:
+            self._death()
+            raise AttemptFailedError(
+                f"The worker used more than {self._most_bytes / 10**9:.1f} GB of memory and was "
+                "killed.",
+                code="worker-memory",
+                remedy="Close other programs on the agent's computer, or raise worker_max_gb; it "
+                "is tried again by itself.",
+            )
 
     def _death(self) -> AttemptFailedError:
         killed = self._killed.is_set()

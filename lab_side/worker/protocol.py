@@ -6,6 +6,8 @@
     worker ─▶ agent   {"id": 7, "event": "progress", "stage": "infer", "fraction": 0.4}
     worker ─▶ agent   {"id": 7, "event": "done", "value": {…}}
                       {"id": 7, "event": "error", "kind": "SeriesRefusedError", "code": …}
+
+The worker's log goes over standard error, as lines of ``lab_side.log``.
 """
 
 from __future__ import annotations
@@ -43,6 +45,8 @@ class LoadReply(_Message):
     model_sha256: Sha256
     device: str
     seconds: float
+    gpu_peak_bytes: int = 0
+    """GPU memory that it took at most; 0 without a GPU."""
 
 
 class SeriesFiles(_Message):
@@ -92,6 +96,7 @@ class SegmentReply(_Message):
     series_instance_uids: tuple[Uid, ...]
     versions: dict[str, str]
     device: str
+    gpu_peak_bytes: int = 0
     registrations: tuple[RegistrationRecord, ...] = ()
     report: ReportFile | None = None
 
@@ -177,6 +182,8 @@ class Call(_Message):
 
     id: int
     request: Request
+    about: dict[str, Any] = {}
+    """What the worker's log lines concern meanwhile; see :func:`lab_side.log.what_about`."""
 
 
 def error_line(call_id: int, error: SegRelayError) -> dict[str, Any]:

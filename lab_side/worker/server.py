@@ -1,7 +1,8 @@
 """The worker process: reads requests from standard input, answers on standard output.
 
-Run as ``python -m lab_side.worker.server`` by the agent. Whatever a library prints goes to
-standard error, and Python warnings are off: DICOM libraries quote values in them.
+Run as ``python -m lab_side.worker.server`` by the agent. Its log lines are JSON on standard
+error, where whatever a library prints goes as well; Python warnings are off, because DICOM
+libraries quote values in them.
 """
 
 from __future__ import annotations
@@ -16,13 +17,15 @@ import traceback
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
 from common.durable import disk_error, is_disk_failure
 from common.errors import AttemptFailedError, FixConfigurationError, SegRelayError
 from common.manifest import SegmentMeasurement
+from lab_side.log import about, at_stage, configure_logging, event
+from lab_side.models.failures import is_gpu_failure
 from lab_side.worker.protocol import (
     Call,
     EvaluateReply,
@@ -38,6 +41,9 @@ from lab_side.worker.protocol import (
     SegmentRequest,
     error_line,
 )
+
+if TYPE_CHECKING:
+    import torch
 
 logger = logging.getLogger("segrelay.worker")
 
@@ -64,8 +70,13 @@ class WorkerServer:
         """Answer one call with progress lines and one last line."""
 
         def progress(stage: str, fraction: float) -> None:
+            at_stage(stage)
             self._write({"id": call.id, "event": "progress", "stage": stage, "fraction": fraction})
 
+        with about(call.about):
+            self._serve(call, progress)
+
+    def _serve(self, call: Call, progress: Callable[[str, float], None]) -> None:
         try:
             value = self._answer(call, progress)
         except SegRelayError as error:
@@ -108,6 +119,7 @@ class WorkerServer:
             model_sha256=model.model_sha256,
             device=model.device_name,
             seconds=model.load_seconds,
+            gpu_peak_bytes=_take_gpu_peak(model.device),
         )
 
     def _segment(
@@ -115,6 +127,7 @@ class WorkerServer:
     ) -> SegmentReply:
         from lab_side.imaging.pipeline import CaseInput, segment_case
 
+        model = self._model(request.profile)
         output = segment_case(
             CaseInput(
                 job_key=request.job_key,
@@ -126,7 +139,7 @@ class WorkerServer:
                 output=request.output,
                 report_output=request.report_output,
             ),
-            self._model(request.profile),
+            model,
             progress,
         )
         return SegmentReply(
@@ -141,6 +154,7 @@ class WorkerServer:
             series_instance_uids=output.series_instance_uids,
             versions=output.versions,
             device=output.device,
+            gpu_peak_bytes=_take_gpu_peak(model.device),
             registrations=output.registrations,
             report=None if output.report is None else ReportFile(**vars(output.report)),
         )
@@ -173,6 +187,17 @@ def _device(wanted: str) -> str:
     if wanted != "auto":
         return wanted
     return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _take_gpu_peak(device: torch.device) -> int:
+    """The most memory of a GPU that was held since the last call, bytes; 0 for a CPU."""
+    import torch
+
+    if device.type != "cuda":
+        return 0
+    peak = torch.cuda.max_memory_reserved(device)
+    torch.cuda.reset_peak_memory_stats(device)
+    return peak
 
 
 def inspect_seg(request: InspectRequest) -> InspectReply:
@@ -237,9 +262,16 @@ def _unexpected(error: Exception) -> SegRelayError:
     where = " < ".join(
         f"{f.name} ({os.path.basename(f.filename)}:{f.lineno})" for f in frames[::-1]
     )
-    logger.error("unexpected %s in %s", type(error).__name__, where)
+    event(logger, logging.ERROR, "unexpected", kind=type(error).__name__, where=where)
     if "out of memory" in str(error).lower():
         return _out_of_memory()
+    if is_gpu_failure(error):
+        return AttemptFailedError(
+            "The GPU failed in the middle of the work.",
+            code="gpu-error",
+            remedy="The GPU is tested by itself. If it happens again: look at nvidia-smi and the "
+            "driver's messages, restart the computer.",
+        )
     return AttemptFailedError(
         f"The worker met an unexpected {type(error).__name__}.",
         code="worker-error",
@@ -256,8 +288,8 @@ def _take_standard_output() -> IO[str]:
 
 def _silence_libraries() -> None:
     warnings.simplefilter("ignore")
-    logging.basicConfig(level=logging.ERROR, stream=sys.stderr, format="worker: %(message)s")
-    logging.raiseExceptions = False
+    configure_logging("json")
+    logging.getLogger().setLevel(logging.ERROR)
     for name in ("pydicom", "highdicom"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
 

@@ -55,6 +55,7 @@ def test_i2_i6_a_job_goes_the_whole_way_and_bad_ones_do_not_stop_the_agent(lab: 
     told = {offer.name: tuple(item.role for item in offer.roles) for offer in agent.beat.offers}
     assert told["tiny"] == tuple(item.role for item in lab.manifest().series)
     assert_nothing_leaked(lab)
+    assert_lines_about_jobs_are_whole(lab, good)
 
 
 def test_sigterm_finishes_the_job_on_the_gpu_and_hands_back_the_next(lab: Lab) -> None:
@@ -148,6 +149,22 @@ def assert_nothing_leaked(lab: Lab) -> None:
     for path in written:
         data = path.read_bytes()
         assert not any(secret in data for secret in secrets), path.name
+
+
+def assert_lines_about_jobs_are_whole(lab: Lab, job: JobName) -> None:
+    """Each carries the attempt and the stage, also in the files that the agent keeps."""
+    kept = [json.loads(line) for line in (lab.home / "logs/lab-1.log").read_text().splitlines()]
+    assert kept == lab.events()
+    about = [item for item in kept if "job" in item]
+    assert all({"attempt", "stage"} <= item.keys() for item in about)
+    told = {item["event"]: item["stage"] for item in about if item["job"] == job.job_id}
+    assert told == {
+        "job claimed": "claimed",
+        "job opened": "fetch",
+        "series fetched": "fetch",
+        "SEG written": "seg",
+        "SEG stored": "upload",
+    }
 
 
 def test_i7_nothing_is_claimed_that_cannot_be_done_now(lab: Lab) -> None:

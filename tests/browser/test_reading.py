@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import pairwise
 
 import pytest
@@ -185,8 +186,16 @@ def test_the_way_to_another_viewer(
     settings.SEGRELAY = settings.SEGRELAY | {"OHIF_URL": "https://viewer.example/viewer"}
     (known,) = stored.segs
     open_study(page, stored)
-    find(page, agent, known)
     link = page.get_by_role("link", name="Open in OHIF")
-    expect(link).to_be_visible()
-    address = link.get_attribute("href") or ""
-    assert address.startswith("https://viewer.example/viewer?StudyInstanceUIDs=2.25.")
+    # Before anything was asked for.
+    expect(page.locator("#history-box")).to_be_hidden()
+    study = re.compile(r"https://viewer\.example/viewer\?StudyInstanceUIDs=2\.25\.\d+$")
+    expect(link).to_have_attribute("href", study)
+    find(page, agent, known)
+    seg = re.compile(r"viewer\?StudyInstanceUIDs=2\.25\.\d+&initialSeriesInstanceUID=1\.2\.3\.9$")
+    expect(link).to_have_attribute("href", seg)
+
+
+def test_no_way_to_another_viewer_unless_it_is_configured(page: Page, stored: Stored) -> None:
+    open_study(page, stored)
+    expect(page.locator("#ohif")).to_be_hidden()

@@ -8,6 +8,7 @@ from datetime import datetime
 from zoneinfo import ZoneInfo
 
 import pytest
+from django.contrib.auth.models import Permission, User
 from playwright.sync_api import Page, expect
 
 from common.manifest import ResultStatus
@@ -50,10 +51,18 @@ def test_a_failing_job_and_its_retry(page: Page, stored: Stored, agent: FakeAgen
     claim = send(page, agent)
     agent.desk.finish(claim, ended(claim.job_id, ResultStatus.FAILED))
     card = page.locator("#task .is-failure")
-    expect(card).to_contain_text("A slice of the series is missing. Send it.")
+    expect(card).to_contain_text("A slice is missing. Send it.")
     shoot(page, "failed-en")
     look_for_barriers(page)
     page.reload()
+    expect(card).to_contain_text("A slice")
+    page.get_by_role("button", name="한국어").click()
+    expect(card).to_contain_text("시리즈에 빠진 슬라이스가 있습니다.")
+    expect(card.locator("[lang=en]")).to_have_text("A slice is missing. Send it.")
+    expect(page.locator("#retry")).to_be_in_viewport(ratio=1)
+    shoot(page, "failed-ko")
+    look_for_barriers(page)
+    page.get_by_role("button", name="English").click()
     expect(card).to_contain_text("A slice")
     page.locator("#retry").click()
     expect(page.locator("#task-text")).to_contain_text("waiting")
@@ -105,7 +114,7 @@ def test_orthanc_is_down_and_comes_back(
     take_away(before_orthanc)
     page.goto("/segmentation/")
     message = page.locator("#message")
-    expect(message).to_contain_text("The image archive (Orthanc) does not answer")
+    expect(message).to_contain_text("Orthanc has a problem")
     shoot(page, "orthanc-down-list-en")
     look_for_barriers(page)
     give_back(before_orthanc)
@@ -115,7 +124,7 @@ def test_orthanc_is_down_and_comes_back(
     take_away(before_orthanc)
     page.goto(f"/segmentation/studies/{stored.study}/")
     failure = page.locator("#task .is-failure")
-    expect(failure).to_contain_text("The image archive (Orthanc) does not answer")
+    expect(failure).to_contain_text("Orthanc has a problem")
     shoot(page, "orthanc-down-en")
     look_for_barriers(page)
     give_back(before_orthanc)
@@ -137,11 +146,28 @@ def test_orthanc_goes_down_under_a_study(
     take_away(before_orthanc)
     agent.finish(claim, seg_id=known.seg)
     result = page.locator("#result")
-    expect(result).to_contain_text("The image archive (Orthanc) does not answer")
+    expect(result).to_contain_text("Orthanc has a problem")
     expect(result).to_contain_text("1.50 ml")
     give_back(before_orthanc)
     expect(result).not_to_contain_text("Orthanc")
     expect(page.locator("#jump")).to_be_enabled()
+
+
+def test_who_may_only_look(page: Page, stored: Stored, agent: FakeAgent) -> None:
+    open_study(page, stored)
+    claim = send(page, agent)
+    user = User.objects.get(username="radiologist")
+    user.is_superuser = False
+    user.save()
+    user.user_permissions.set(Permission.objects.filter(codename="view_job"))
+    page.reload()
+    expect(page.locator("#task-text")).not_to_be_empty()
+    expect(page.locator("#cancel")).to_have_count(0)
+    agent.desk.finish(claim, ended(claim.job_id, ResultStatus.FAILED))
+    expect(page.locator("#task .is-failure")).to_contain_text("A slice is missing.")
+    expect(page.locator("#retry")).to_have_count(0)
+    expect(page.locator("#send")).to_be_hidden()
+    wait_loaded(page)
 
 
 def test_logged_out_meanwhile(page: Page, stored: Stored, heard: Heard) -> None:

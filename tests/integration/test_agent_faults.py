@@ -142,7 +142,7 @@ def open_scene(
 ) -> Iterator[Scene]:
     """A running agent that waits for jobs."""
     shorten(monkeypatch.setattr)
-    monkeypatch.setattr("lab_side.agent.agent.WorkerProcess", lambda **_options: FastWorker())
+    monkeypatch.setattr("lab_side.agent.agent.new_worker", lambda _config: FastWorker())
     study = store_small_study(orthanc, folder / "study")
     with FakeGcs() as fake, clean_door(fake) as door, fault_proxy(orthanc.url) as proxy:
         site = make_bucket(door, "queue")

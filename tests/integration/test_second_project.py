@@ -43,6 +43,8 @@ chosen = {item["role"]: item["series_id"] for item in shown["roles"]}
 asked = client.post(f"{root}/studies/{study['study_id']}/segment/", {"series": chosen},
                     content_type="application/json").json()
 status = get(f"{root}/status/{asked['request_id']}/").json()
+page = get(f"/segmentation/studies/{study['study_id']}/").content.decode()
+assert "labseg/study.js" in page
 assert asked["request_id"] in get("/admin/labseg/job/").content.decode()
 print(json.dumps({"health": health["status"], "status": status["status"],
                   "request_id": asked["request_id"]}))

@@ -36,6 +36,7 @@ from common.manifest import (
     SeriesInput,
     parse_job_manifest,
     parse_result,
+    schema_for,
     utc_now,
 )
 from common.names import JobName, parse_job_name
@@ -126,6 +127,10 @@ class FastLab:
     orthanc_url: str = ""
     """Where the agents find Orthanc; empty for the server itself."""
     drain_minutes: float = 10.0
+    settings: dict[str, str] = field(default_factory=dict)
+    """Further lines of an agent's settings file, by agent."""
+    work_dirs: dict[str, Path] = field(default_factory=dict)
+    """Of agents that have another one than the others."""
     agents: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     @property
@@ -135,7 +140,7 @@ class FastLab:
 
     def home(self, agent: str) -> Path:
         """An agent's own folder."""
-        return self.folder / "work" / agent
+        return self._work_dir(agent) / agent
 
     def log(self, agent: str) -> Path:
         """What an agent has said in all its lives."""
@@ -156,7 +161,7 @@ class FastLab:
                 "-m",
                 "tests.support.launcher",
                 launch.model_dump_json(),
-                *("--config", str(self._settings()), "--log", "json", command),
+                *("--config", str(self._settings(agent)), "--log", "json", command),
             ],
             env=self._environment(agent),
             cwd=self.folder,
@@ -172,7 +177,7 @@ class FastLab:
                 sys.executable,
                 "-m",
                 "lab_side.cli",
-                *("--config", str(self._settings()), *arguments),
+                *("--config", str(self._settings(agent)), *arguments),
             ],
             env=self._environment(agent),
             cwd=self.folder,
@@ -213,9 +218,11 @@ class FastLab:
         for agent in self.agents:
             self.kill(agent)
 
-    def submit(self, job_id: str | None = None) -> JobName:
+    def submit(self, job_id: str | None = None, *, labels: tuple[str, ...] = ()) -> JobName:
         """A job on the study."""
         manifest = JobManifest(
+            schema_version=schema_for(labels),
+            labels=labels,
             job_id=job_id or new_ulid(),
             profile="demo",
             submitted_at=utc_now(),
@@ -273,7 +280,7 @@ class FastLab:
 
     def status(self, agent: str = "lab-1") -> AgentStatus:
         """What ``lab-agent status`` tells on an agent's computer."""
-        work = self.folder / "work"
+        work = self._work_dir(agent)
         return look(LocalConfig(bucket=self.queue.address, agent_id=agent, work_dir=work))
 
     def stored_segs(self) -> dict[str, str]:
@@ -295,9 +302,13 @@ class FastLab:
         profile = json.loads((ROOT / "lab_side/profiles/demo/profile.json").read_bytes())
         return tuple(item["role"] for item in profile["inputs"])
 
-    def _settings(self) -> Path:
-        path = self.folder / "agent.toml"
+    def _work_dir(self, agent: str) -> Path:
+        return self.work_dirs.get(agent, self.folder / "work")
+
+    def _settings(self, agent: str) -> Path:
+        path = self.folder / f"{agent}.toml"
         path.write_text(
+            f"{self.settings.get(agent, '')}\n"
             f"poll_seconds = {POLL_SECONDS}\nmin_free_gb = 0\n"
             f"drain_minutes = {self.drain_minutes}\n[orthanc]\nread_timeout = 2.0\n"
         )
@@ -312,7 +323,7 @@ class FastLab:
             "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring",
             "SEGRELAY_BUCKET": self.queue.address,
             "SEGRELAY_AGENT_ID": agent,
-            "SEGRELAY_WORK_DIR": str(self.folder / "work"),
+            "SEGRELAY_WORK_DIR": str(self._work_dir(agent)),
             "SEGRELAY_DEVICE": "cpu",
             "SEGRELAY_PROFILES": "demo",
             "SEGRELAY_ORTHANC_URL": self.orthanc_url or self.orthanc.url,

@@ -6,6 +6,7 @@ the agent around it is what a test is about: it starts without torch and answers
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import time
@@ -42,6 +43,9 @@ STEPS, STEP_S = 5, 0.02
 WORK_VARIABLE = "SEGRELAY_TEST_WORK_S"
 """Seconds that a job takes, where it must not be over in a moment."""
 
+BREAKDOWN_VARIABLE = "SEGRELAY_TEST_BREAKDOWN"
+"""A file: while it says ``work``, every job fails; ``load``: the models do not load, either."""
+
 _SHARED = ("PatientID", "PatientName", "StudyInstanceUID", "FrameOfReferenceUID")
 _MEASURED = (SegmentMeasurement(number=1, label="Tumor", voxels=SIDE, volume_ml=0.5),)
 
@@ -51,10 +55,18 @@ class FastWorker:
 
     pid = None
 
+    def __init__(self) -> None:
+        self.loaded: dict[str, LoadReply] = {}
+
     def load(self, request: LoadRequest) -> LoadReply:
-        return LoadReply(
+        if os.name == "nt":
+            # Under wine this takes seconds, in which each life of a storm would end.
+            import pydicom  # noqa: F401
+        reply = LoadReply(
             profile=request.folder.name, model_sha256=MODEL_SHA256, device="cpu", seconds=0.0
         )
+        self.loaded[reply.profile] = reply
+        return reply
 
     def segment(
         self, request: SegmentRequest, progress: Callable[[str, float], None]
@@ -94,6 +106,9 @@ class FastWorker:
         )
 
     def make_ready(self) -> None:
+        """Nothing runs between calls."""
+
+    def renew(self) -> None:
         """Nothing runs between calls."""
 
     def release(self) -> None:
@@ -159,14 +174,25 @@ class _Server(server.WorkerServer):
             self._disk.install()
 
     def _load(self, request: LoadRequest) -> LoadReply:
+        if _breakdown() == "load":
+            raise RuntimeError("CUDA error: an illegal memory access was encountered")
         return FastWorker().load(request)
 
     def _segment(
         self, request: SegmentRequest, progress: Callable[[str, float], None]
     ) -> SegmentReply:
+        if _breakdown():
+            raise RuntimeError("CUDA error: an illegal memory access was encountered")
         if self._disk is not None:
             self._disk.begin(request.job_key)
         return FastWorker().segment(request, progress)
+
+
+def _breakdown() -> str:
+    path = os.environ.get(BREAKDOWN_VARIABLE)
+    with contextlib.suppress(FileNotFoundError):
+        return "" if path is None else Path(path).read_text()
+    return ""
 
 
 def main() -> None:

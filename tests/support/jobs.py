@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import datetime, timezone
 
 from common.manifest import (
+    LABELS_SCHEMA,
+    SCHEMA_VERSION,
     JobManifest,
     Provenance,
     ResultManifest,
@@ -38,6 +40,7 @@ def orthanc_id(number: int) -> str:
 def make_manifest(job_id: str | None = None, **changes: object) -> JobManifest:
     """A valid manifest for the demo profile."""
     fields: dict[str, object] = {
+        "schema_version": LABELS_SCHEMA if changes.get("labels") else SCHEMA_VERSION,
         "job_id": job_id or new_ulid(),
         "profile": "demo",
         "submitted_at": NOW,

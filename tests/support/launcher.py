@@ -15,13 +15,14 @@ import sys
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
 from common import gcs_bucket
 from lab_side import cli
-from tests.support.fast_worker import WORK_VARIABLE
+from tests.support.fast_worker import BREAKDOWN_VARIABLE, WORK_VARIABLE
 from tests.support.full_disk import WORKER_VARIABLE, FailingDisk, FullDisk
 
 LEASE = timedelta(seconds=4)
@@ -38,6 +39,8 @@ SHORT_TIMES: dict[str, Any] = {
     "lab_side.agent.heartbeat.PROGRESS_EVERY": 0.1,
     "lab_side.agent.heartbeat.RETRY_AFTER": 0.1,
     "lab_side.agent.orthanc_gate.CHECK_EVERY": 0.2,
+    "lab_side.agent.gpu.RETRY": (0.2, 1.0),
+    "lab_side.agent.guard.PAUSES": (timedelta(seconds=0.5), timedelta(seconds=2)),
     "lab_side.agent.pipeline.HAND_BACK_WAIT": timedelta(seconds=0.1),
     "lab_side.agent.rounds.RETRY": (0.1, 0.5),
     "lab_side.agent.pipeline.STORE_RETRY": (0.1, 0.5),
@@ -90,6 +93,10 @@ class Launch(BaseModel):
     """The same for its worker, for each job that is given to it."""
     work_s: float | None = None
     """How long a job takes the worker, seconds."""
+    guard_minutes: float | None = None
+    """How long the agent pauses after failures in a row."""
+    breakdown: Path | None = None
+    """A file; see :data:`tests.support.fast_worker.BREAKDOWN_VARIABLE`."""
 
 
 def shorten(replace: Callable[[str, Any], None]) -> None:
@@ -121,6 +128,10 @@ def main() -> None:
         os.environ[WORKER_VARIABLE] = launch.worker_full_disk.model_dump_json()
     if launch.work_s is not None:
         os.environ[WORK_VARIABLE] = str(launch.work_s)
+    if launch.guard_minutes is not None:
+        _replace("lab_side.agent.guard.PAUSES", (timedelta(minutes=launch.guard_minutes),) * 2)
+    if launch.breakdown is not None:
+        os.environ[BREAKDOWN_VARIABLE] = str(launch.breakdown)
     if launch.job:
         death = _Death(launch)
         death.watch_steps()

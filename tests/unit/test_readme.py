@@ -2,19 +2,33 @@
 
 from __future__ import annotations
 
+import argparse
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
+from common.orthanc import OrthancSettings
+from gcp_side.labseg.management.commands.labseg import Command
 from lab_side import cli
-from lab_side.config import CONFIG_VARIABLE, PROFILES_VARIABLE, VARIABLES
+from lab_side.config import (
+    CONFIG_VARIABLE,
+    PROFILES_VARIABLE,
+    VARIABLES,
+    AgentConfig,
+    ModelConfig,
+    TrustConfig,
+)
 from lab_side.secrets import EVERY_SECRET
+from tests.support.agent_codes import codes_by_group
 
 ROOT = Path(__file__).resolve().parents[2]
 READMES = ["README.md", "README.ko.md"]
+LANGUAGE_LINKS = set(READMES)
 
 
 def read(name: str) -> str:
@@ -30,6 +44,50 @@ def test_every_setting_of_the_agent_is_documented(name: str) -> None:
     for places in EVERY_SECRET:
         assert f"`{places.credential}`" in text
         assert f"keyring set {places.service} " in text
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_every_key_of_the_settings_file_is_documented(name: str) -> None:
+    text = read(name)
+    sections: dict[str, type[BaseModel]] = {"orthanc": OrthancSettings, "trust": TrustConfig}
+    keys = AgentConfig.model_fields.keys() - {"models", *sections}
+    for section, model in sections.items():
+        keys |= {f"{section}.{key}" for key in model.model_fields}
+    never_in_the_file = {"orthanc.password", "orthanc.token", "orthanc.proxy_password"}
+    assert {key for key in keys - never_in_the_file if f"`{key}`" not in text} == set()
+    for key in ModelConfig.model_fields:
+        assert re.search(rf"^{key} = ", text, re.MULTILINE), key
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_every_option_of_every_command_is_documented(name: str) -> None:
+    text = read(name)
+    missing = {
+        f"{command} {option}"
+        for command, option in options(cli._parser(), "lab-agent")
+        if not re.search(rf"(?<![\w-]){option}(?![\w-])", text)
+    }
+    assert missing == set()
+
+
+def options(parser: argparse.ArgumentParser, command: str) -> Iterator[tuple[str, str]]:
+    """Every long option with its command; what all programs have is left out."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for name, inner in action.choices.items():
+                yield from options(inner, f"{command} {name}")
+        for option in action.option_strings:
+            if option.startswith("--") and option not in ("--help", "--version"):
+                yield command, option
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_every_error_code_is_documented_in_its_group(name: str) -> None:
+    heading = {"README.md": "### Error codes", "README.ko.md": "### 오류 코드"}[name]
+    section = read(name).partition(f"{heading}\n")[2].partition("\n## ")[0]
+    rows = [line.split(" | ")[1] for line in section.splitlines() if line.startswith("| ")]
+    told = [set(re.findall(r"`([a-z0-9-]+)`", row)) for row in rows[1:]]
+    assert told == list(codes_by_group().values())
 
 
 @pytest.mark.parametrize("name", READMES)
@@ -56,6 +114,93 @@ def test_links_lead_somewhere(name: str) -> None:
         assert (ROOT / target).exists(), target
 
 
+@pytest.mark.parametrize("name", READMES)
+def test_every_documented_option_of_the_agent_exists(name: str) -> None:
+    known = options_by_command()
+    found = 0
+    for words in re.findall(r"lab-agent ((?:[^`\n#|]|\\\|)*)", read(name)):
+        split = words.split()
+        command = next((word for word in split if word in known), None)
+        for option in re.findall(r"(?<!\S)\[?(--[a-z][a-z-]*)", words):
+            if command is not None:
+                assert option in known[command] | known[""], (command, option)
+                found += 1
+    assert found > 10
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_every_command_of_the_site_is_one_that_there_is(name: str) -> None:
+    parser = Command().create_parser("manage.py", "labseg")
+    (commands,) = (a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
+    used = set(re.findall(r"`?labseg ([a-z]+)", read(name)))
+    assert used
+    assert used - {"command"} <= set(commands.choices)
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_files_that_are_named_are_there(name: str) -> None:
+    for path in re.findall(r"`((?:infra|gcp_side|lab_side|common|tests)/[\w./-]+)", read(name)):
+        if not path.startswith("infra/compose/secrets"):
+            assert (ROOT / path.rstrip("./")).exists(), path
+
+
 def test_both_languages_have_the_same_sections() -> None:
-    counts = [len(re.findall(r"^#+ ", read(name), re.MULTILINE)) for name in READMES]
-    assert counts[0] == counts[1]
+    levels = [re.findall(r"^(#+) ", read(name), re.MULTILINE) for name in READMES]
+    assert levels[0] == levels[1]
+
+
+def test_both_languages_have_the_same_commands() -> None:
+    """Every line that is typed, and every block of code but for its comments."""
+    blocks = [re.findall(r"^```.*?^```", read(name), re.DOTALL | re.MULTILINE) for name in READMES]
+    assert len(blocks[0]) == len(blocks[1])
+    for english, korean in zip(*blocks, strict=True):
+        typed = [
+            re.findall(r"^[$>] .*", _plain(block), re.MULTILINE) for block in (english, korean)
+        ]
+        assert typed[0] == typed[1]
+
+
+def test_both_languages_have_the_same_options_names_and_links() -> None:
+    """Not how often: a sentence may be built otherwise."""
+    for what, pattern in (
+        ("options", r"(?<![\w-])--[a-z][a-z-]+"),
+        ("variables", r"SEGRELAY_[A-Z_]+"),
+        ("codes of programs", r"`((?:lab-agent|labseg|gsutil|infra/\w+) [^`]*)`"),
+        ("links", r"\]\(([^)]+)\)"),
+        ("invariants", r"\*\*(I\d)\*\*"),
+    ):
+        found = [
+            {" ".join(words.split()) for words in re.findall(pattern, read(name))} - LANGUAGE_LINKS
+            for name in READMES
+        ]
+        assert found[0] == found[1], (what, found[0] ^ found[1])
+
+
+def test_both_languages_have_the_same_tables() -> None:
+    rows = [
+        [line.count(" | ") for line in read(name).splitlines() if line.startswith("|")]
+        for name in READMES
+    ]
+    assert len(rows[0]) == len(rows[1])
+
+
+def options_by_command() -> dict[str, set[str]]:
+    """The long options of every command of ``lab-agent``; those of the program are under \"\"."""
+    found: dict[str, set[str]] = {}
+
+    def collect(parser: argparse.ArgumentParser, name: str) -> None:
+        for action in parser._actions:
+            found.setdefault(name, set()).update(
+                option for option in action.option_strings if option.startswith("--")
+            )
+            if isinstance(action, argparse._SubParsersAction):
+                for word, inner in action.choices.items():
+                    collect(inner, name or word)
+
+    collect(cli._parser(), "")
+    return found
+
+
+def _plain(block: str) -> str:
+    """Without what follows a command as a comment."""
+    return re.sub(r"\s+# .*", "", block)

@@ -7,9 +7,11 @@
 ``lab``       agents, profiles on offer, health
 ``push``      notifications of the bucket
 ``frames``    a SEG as masks on the displayed slices
+``images``    the voxels of a series, and a SEG laid over them
 
 Every answer has ``success``. A refusal is
-``{"success": false, "error": message, "code": …, "remedy": …}`` with HTTP 400 (the request),
-403 (not allowed), 404 (no such thing), 409 (the job's state), 429 (too often), 502 (Orthanc
-refuses), 503 (try again) or 500 (this site's settings).
+``{"success": false, "error": message, "code": …, "remedy": …, "detail": …}`` in the language of
+the request (where that is not English, the detail is the error's own words in English) with
+HTTP 400 (the request), 403 (not allowed), 404 (no such thing), 409 (the job's state), 429 (too
+often), 502 (Orthanc refuses), 503 (try again) or 500 (this site's settings).
 """

@@ -8,11 +8,7 @@ from typing import Any, ClassVar
 
 from django.contrib.auth.models import User
 from rest_framework import status
-from rest_framework.authentication import (
-    BaseAuthentication,
-    BasicAuthentication,
-    SessionAuthentication,
-)
+from rest_framework.authentication import BaseAuthentication, SessionAuthentication
 from rest_framework.permissions import BasePermission, IsAuthenticated
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
@@ -22,7 +18,6 @@ from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
 
 from common.errors import (
-    FixConfigurationError,
     OrthancRefusedError,
     SegRelayError,
     SeriesRefusedError,
@@ -36,6 +31,8 @@ from gcp_side.labseg.errors import (
     SeriesNotShownError,
     SubmissionRefusedError,
 )
+from gcp_side.labseg.guessing import GuardedBasicAuthentication
+from gcp_side.labseg.meanings import explain
 from gcp_side.labseg.parsers import ShallowJSONParser, check_size
 from gcp_side.labseg.throttles import ReadThrottle
 
@@ -73,7 +70,7 @@ class LabsegView(APIView):
     schema: ViewInspector | None = None
     authentication_classes: Sequence[type[BaseAuthentication]] = (
         SessionAuthentication,
-        BasicAuthentication,
+        GuardedBasicAuthentication,
     )
     permission_classes: Sequence[type[BasePermission]] = (IsAuthenticated, HasJobPermission)
     throttle_classes: Sequence[type[BaseThrottle]] = (ReadThrottle,)
@@ -135,20 +132,15 @@ def _refusal(error: SegRelayError) -> Response:
     code = _status_of(error)
     if code >= status.HTTP_500_INTERNAL_SERVER_ERROR:
         log.error("%s: %s", error.code, error.message)
-    shown = told(error)
-    body = {"success": False, "error": shown.message, "code": shown.code, "remedy": shown.remedy}
+    told = explain(error)
+    body = {
+        "success": False,
+        "error": told.message,
+        "code": error.code,
+        "remedy": told.remedy,
+        "detail": told.detail,
+    }
     return Response(body, status=code)
-
-
-def told(error: SegRelayError) -> SegRelayError:
-    """The error as every user may read it: one of the settings is for the site's log."""
-    if not isinstance(error, FixConfigurationError):
-        return error
-    return FixConfigurationError(
-        "The site is not set up correctly.",
-        code=error.code,
-        remedy="Tell the administrator; the site's log names the setting.",
-    )
 
 
 def _status_of(error: SegRelayError) -> int:

@@ -14,8 +14,9 @@ from gcp_side import __version__
 from gcp_side.labseg import orthanc
 from gcp_side.labseg.conf import get_conf
 from gcp_side.labseg.lab import Lab, look, look_or_nobody, profiles_on_offer
+from gcp_side.labseg.meanings import explain
 from gcp_side.labseg.serialise import agent_as_dict, offer_as_dict, time_as_text
-from gcp_side.labseg.views.base import LabsegView, told
+from gcp_side.labseg.views.base import LabsegView
 
 log = logging.getLogger(__name__)
 
@@ -69,5 +70,5 @@ def _ask(question: Callable[[], None]) -> str:
         question()
     except SegRelayError as error:
         log.warning("health: %s: %s", error.code, error.message)
-        return told(error).message
+        return explain(error).message
     return "ok"

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from common.errors import LeaseLostError, SegRelayError, StoreUnavailableError, TransientError
+from common.errors import LeaseLostError, StoreUnavailableError, TransientError
 from common.profiles import Profile
 from common.queue import Beat, Claim, ClaimDesk, Identity, Lease, QueueView, Reaper, scan
 from common.queue.lease import BEAT_EVERY, UPLOAD, new_nonce
@@ -22,8 +22,11 @@ from lab_side.agent.board import Board
 from lab_side.agent.case import Case
 from lab_side.agent.deliver import Courier
 from lab_side.agent.folders import WorkFolders
+from lab_side.agent.gpu import GpuHealth
+from lab_side.agent.guard import Guard
 from lab_side.agent.outbox import Draft, Outbox, OutboxEntry
 from lab_side.agent.pipeline import Halt, Pipeline
+from lab_side.agent.tally import Tally
 from tests.support.simulator.bucket import StagedBucket
 from tests.support.simulator.clock import Clock, MachineClock
 from tests.support.simulator.orthanc import MemoryOrthanc
@@ -180,6 +183,10 @@ class AgentProcess:
             courier=courier,
             board=self._board,
             heartbeat=cast(Any, _BeatNow(self._beat)),
+            gpu=GpuHealth(cast(Any, worker)),
+            # A pause of minutes tells nothing of the protocol.
+            guard=Guard(0, pause=lambda _order: None),
+            tally=Tally(),
             folders=WorkFolders(machine.home / made_by.replace("/", "-")),
             profiles=machine.profiles,
             model_sha256=dict.fromkeys(machine.profiles, "0" * 64),
@@ -366,13 +373,7 @@ class StagedPipeline(Pipeline):
             claim = self._claims.get_nowait()
         except queue.Empty:
             return
-        try:
-            case = self._open(claim)
-            if case is not None:
-                self._fetch(case)
-                self._hand_over(case)
-        except SegRelayError as error:
-            self._settle(claim, error, started=False)
+        self._prepare(claim)
 
     def infer_due(self) -> bool:
         """Whether a fetched case waits."""

@@ -47,6 +47,12 @@ class ModelWorker:
     def kill(self) -> None:
         """The agent cancels: ``is_killed`` says so from now on."""
 
+    def make_ready(self) -> None:
+        """Nothing runs between calls."""
+
+    def renew(self) -> None:
+        """Nothing runs between calls."""
+
     def inspect(self, request: InspectRequest) -> InspectReply:
         """Open a stored SEG."""
         self._stage.pause()

@@ -60,7 +60,7 @@ def test_the_queue_as_tables(bucket: LocalBucket, lab: Cli) -> None:
     assert f"Queue {bucket.describe()} at " in lines[0]
     assert any(line.startswith("lab-1 listening ") and "NVIDIA H200" in line for line in lines)
     assert f"{working.job_id} lab-1 1 demo fetch 248/620" in lines
-    assert f"{waiting.job_id} 5 other 0 no living agent has this profile" in lines
+    assert f"{waiting.job_id} 5 other 0 no living agent has what it asks for" in lines
     assert f"{names.PENDING}by hand.json" in lines
     assert f"{set_aside.job_id} schema-newer Too?[2J new. Update." in lines
 
@@ -85,6 +85,7 @@ def test_the_queue_as_json(bucket: LocalBucket, lab: Cli) -> None:
         "host": agent.identity.host,
         "version": "1",
         "profiles": ["demo"],
+        "labels": [],
         "beat_age_seconds": 0,
         "lease_over": False,
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -16,11 +16,13 @@ from common.local_bucket import LocalBucket
 from common.orthanc import OrthancSettings
 from lab_side import cli
 from lab_side.commands import doctor
-from lab_side.config import load_queue_address
+from lab_side.config import LocalConfig, load_queue_address
 from lab_side.doctor import Verdict
+from lab_side.doctor.computer import check_agent
 from lab_side.doctor.orthanc import check_way
 from lab_side.doctor.queue import EMULATOR, check_emulator
 from lab_side.doctor.settings import CHECKS, check_lifecycle
+from tests.support.command_line import Running
 from tests.support.faulty_bucket import Fault, FaultyBucket
 from tests.support.raw_server import answer, raw_server
 
@@ -312,3 +314,24 @@ def test_the_rows_are_judged_together(
 ) -> None:
     finding = doctor.judge_rows(rows)
     assert (finding.verdict, finding.will_pass) == (verdict, will_pass)
+
+
+@pytest.mark.parametrize(
+    ("state", "verdict"),
+    [
+        ("listening", Verdict.OK),
+        ("paused", Verdict.WARNING),
+        ("waiting", Verdict.WARNING),
+        ("stopped", Verdict.OK),
+    ],
+)
+def test_an_agent_that_does_not_serve_is_told_of(
+    tmp_path: Path, state: str, verdict: Verdict
+) -> None:
+    bucket = LocalBucket(tmp_path / "queue")
+    agent = Running(bucket)
+    agent.lease.beat(agent.beat().model_copy(update={"state": state, "reason": "a sick GPU"}))
+    config = LocalConfig(agent_id="lab-1", work_dir=tmp_path)
+    finding = check_agent(bucket, cast(Any, config))
+    assert (finding.verdict, bool(finding.remedy)) == (verdict, verdict is Verdict.WARNING)
+    assert ("a sick GPU" in finding.detail) == (state != "stopped")

@@ -34,6 +34,7 @@ from lab_side.agent.board import Board
 from lab_side.agent.folders import WorkFolders
 from lab_side.agent.outbox import Outbox
 from lab_side.agent.pipeline import Pipeline
+from lab_side.agent.tally import Tally
 from lab_side.config import PACKAGED_PROFILES
 from tests.support.jobs import NOW, make_identity, make_manifest, orthanc_id
 from tests.support.simulator.clock import Clock
@@ -145,6 +146,9 @@ class Lab:
             desk=self.desk,
             client=self.client,
             worker=unused,
+            gpu=unused,
+            guard=unused,
+            tally=Tally(),
             outbox=Outbox(folder / "home"),
             courier=unused,
             board=Board(identity=make_identity(), version="0", profiles=("demo",)),

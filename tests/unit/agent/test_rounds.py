@@ -53,6 +53,7 @@ class Scene:
             is_orthanc_there=lambda: self.is_orthanc_there,
             is_stopped=lambda: False,
             on_settled=self.delivered.append,
+            on_delivered=lambda _delivery: None,
             on_fatal=self.fatal.append,
             monotonic=lambda: self.seconds,
         )

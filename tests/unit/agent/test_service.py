@@ -19,7 +19,7 @@ from lab_side.config import VARIABLES, load_config
 from lab_side.secrets import EVERY_SECRET, FOLDER_VARIABLE, PASSWORD, keep_in_folder
 from lab_side.service import systemd
 from lab_side.service.notify import VARIABLE, ServiceManager
-from lab_side.service.systemd import GOOGLE_KEY, make_unit
+from lab_side.service.systemd import GOOGLE_KEY
 from lab_side.service.unit import NAME
 from tests.support.command_line import Cli
 
@@ -60,7 +60,7 @@ def write_config(folder: Path, **changes: str) -> Path:
 
 def unit_text(path: Path, **environment: str) -> str:
     config = load_config(path, {})
-    return make_unit(config, path, "segrelay", environment).text()
+    return systemd.register(config, path, "segrelay", environment).text()
 
 
 @pytest.fixture(params=["plain", "odd words", "in a home"])
@@ -130,6 +130,8 @@ def test_the_unit_holds_no_secret_and_gives_the_agent_its_files(tmp_path: Path) 
 def test_a_queue_in_a_directory_may_be_written(tmp_path: Path) -> None:
     text = unit_text(write_config(tmp_path, bucket=(tmp_path / "queue").as_uri()))
     assert f"ReadWritePaths={tmp_path}/work {tmp_path}/queue\n" in text
+    text = unit_text(write_config(tmp_path, log_dir=str(tmp_path / "log")))
+    assert f"ReadWritePaths={tmp_path}/work {tmp_path}/log\n" in text
     assert "GOOGLE" not in text
 
 

@@ -37,7 +37,7 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StandIn:
             + "".join(f"    {line}\n" for line in body.splitlines())
         )
         monkeypatch.setattr(client, "COMMAND", (sys.executable, str(script)))
-        return WorkerProcess(hang_seconds=3)
+        return WorkerProcess(hang_seconds=3, most_bytes=10**12)
 
     return use
 
@@ -161,6 +161,70 @@ def test_a_released_worker_gives_all_back_and_is_made_ready_again(
     worker.make_ready()
     assert worker.pid is not None
     worker.close()
+
+
+LOADED = (
+    "say(id=n, event='done', value={'profile': 'p', 'model_sha256': '0' * 64,"
+    " 'device': 'cpu', 'seconds': 0.1})"
+)
+
+
+def test_a_renewed_worker_is_another_process_with_the_same_models(
+    stand_in: StandIn, tmp_path: Path
+) -> None:
+    log = tmp_path / "ops"
+    worker = stand_in(f"open({str(log)!r}, 'a').write(op + ' ')\n{LOADED}")
+    worker.load(LoadRequest(folder=tmp_path, weights=None, sha256=None, device="cpu"))
+    before = worker.pid
+    worker.renew()
+    assert worker.pid not in (None, before)
+    assert log.read_text().split() == ["load", "load"]
+    worker.close()
+
+
+@pytest.mark.parametrize("code", client.BREAKING)
+def test_after_an_error_that_may_have_broken_it_the_worker_is_another_one(
+    stand_in: StandIn, code: str
+) -> None:
+    worker = stand_in(
+        f"say(id=n, event='error', kind='AttemptFailedError', code={code!r}, message='m',"
+        " remedy='')"
+    )
+    with pytest.raises(AttemptFailedError):
+        worker.inspect(REQUEST)
+    assert worker.pid is None
+
+
+def test_a_worker_that_takes_too_much_memory_is_killed(
+    stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also while it tells of progress all the time."""
+    monkeypatch.setattr(client, "LOOK_EVERY", 0.05)
+    worker = stand_in(
+        "held = bytearray(64 * 2**20)\n"
+        "while True:\n"
+        "    say(id=n, event='progress', stage='infer', fraction=0.5)\n"
+        "    time.sleep(0.01)"
+    )
+    worker._most_bytes = 48 * 2**20
+    with pytest.raises(AttemptFailedError) as caught:
+        worker.inspect(REQUEST)
+    assert caught.value.code == "worker-memory"
+    assert worker.pid is None
+
+
+def test_a_worker_that_holds_much_memory_is_started_anew_between_two_calls(
+    stand_in: StandIn,
+) -> None:
+    worker = stand_in(f"say(id=n, event='done', value=json.loads('''{REPLY}'''))")
+    worker._most_bytes = 4 * 10**9
+    worker.inspect(REQUEST)
+    assert worker.pid is not None
+    size = worker.size_bytes
+    worker._most_bytes = int(size / client.IDLE_SHARE * 0.9)
+    assert size < worker._most_bytes
+    worker.inspect(REQUEST)
+    assert worker.pid is None
 
 
 def test_the_worker_does_not_get_the_password(

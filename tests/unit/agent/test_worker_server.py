@@ -62,6 +62,8 @@ def test_a_failing_disk_fails_no_attempt(code: int) -> None:
         (lambda: ValueError("a bug"), "worker-error"),
         (lambda: MemoryError(), "out-of-memory"),
         (lambda: RuntimeError("CUDA out of memory"), "out-of-memory"),
+        (lambda: RuntimeError("CUDA error: an illegal memory access"), "gpu-error"),
+        (lambda: RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"), "gpu-error"),
     ],
 )
 def test_anything_else_is_a_failed_attempt(make: Callable[[], Exception], code: str) -> None:

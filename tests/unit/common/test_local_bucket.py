@@ -199,8 +199,10 @@ def test_a_full_disk_is_told_with_its_remedy(
         lambda: bucket.create("v1/b.json", b"2"),
         lambda: bucket.replace("v1/a.json", b"2"),
         lambda: bucket.light("v1/c.json", {}, generation=0),
-        lambda: bucket.move("v1/a.json", "v1/new/a.json", generation=info.generation),
     ]
+    if os.name == "posix":
+        # Only there a new folder is flushed.
+        writes.append(lambda: bucket.move("v1/a.json", "v1/new/a.json", generation=info.generation))
     for write in writes:
         with pytest.raises(StoreUnavailableError) as caught:
             write()

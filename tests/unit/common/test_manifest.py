@@ -34,6 +34,16 @@ def test_a_manifest_reads_back_as_written() -> None:
     assert parse_job_manifest(manifest.to_json()) == manifest
 
 
+def test_a_manifest_with_labels_is_of_a_newer_schema_and_without_them_of_the_old_one() -> None:
+    """An older agent sets the first aside politely, and reads the second as before."""
+    labelled = make_manifest(labels=("site-a", "gpu-24gb"))
+    assert parse_job_manifest(labelled.to_json()) == labelled
+    assert json.loads(labelled.to_json())["schema_version"] == "1.1"
+    plain = json.loads(make_manifest().to_json())
+    assert plain["schema_version"] == "1.0"
+    assert "labels" not in plain
+
+
 def test_a_result_reads_back_as_written() -> None:
     result = make_result(make_manifest().job_id)
     assert parse_result(result.to_json()) == result
@@ -50,7 +60,9 @@ def test_a_result_reads_back_as_written() -> None:
         (b"[" * 60_000, "manifest-not-json"),
         (b" " * (MANIFEST_BYTES_LIMIT + 1), "manifest-too-large"),
         (_changed(schema_version="2.0"), "schema-newer"),
-        (_changed(schema_version="1.1"), "schema-newer"),
+        (_changed(schema_version="1.2"), "schema-newer"),
+        (_changed(labels=["site-a"]), "manifest-invalid"),
+        (_changed(schema_version="1.1", labels=["Site A"]), "manifest-invalid"),
         (_changed(schema_version=1), "manifest-invalid"),
         (_changed(surprise=1), "manifest-invalid"),
         (_changed(profile="Demo"), "manifest-invalid"),

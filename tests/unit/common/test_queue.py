@@ -47,7 +47,13 @@ class Clock:
 class Lab:
     """One agent of a test, without processes."""
 
-    def __init__(self, bucket: LocalBucket, agent: str = "lab-1", host: str = "host-a") -> None:
+    def __init__(
+        self,
+        bucket: LocalBucket,
+        agent: str = "lab-1",
+        host: str = "host-a",
+        labels: tuple[str, ...] = (),
+    ) -> None:
         self.bucket = bucket
         self.agent = agent
         self.clock = Clock()
@@ -56,7 +62,7 @@ class Lab:
         self.lease = Lease(
             bucket, agent, self.identity, is_dead=self._is_dead, monotonic=self.clock
         )
-        self.desk = ClaimDesk(bucket, agent, now=self.lease.now)
+        self.desk = ClaimDesk(bucket, agent, now=self.lease.now, labels=labels)
         self.reaper = Reaper(bucket, agent, now=self.lease.now, is_dead=self._is_dead)
 
     def start(self) -> Beat | None:
@@ -405,3 +411,39 @@ def test_a_lost_submit_answer_that_doubled_a_job_ends_with_one_result(
     assert lab.desk.open(lab.claim()) is None
     assert places(bucket, manifest.job_id) == ["done"]
     assert scan(bucket).pending == ()
+
+
+def test_a_job_goes_to_an_agent_with_its_labels_and_is_opened_once_by_each_other_one(
+    bucket: LocalBucket, site: SiteDesk, lab: Lab
+) -> None:
+    """Handed back it counts nothing, and nobody without the labels claims it again."""
+    name = site.submit(make_manifest(labels=("site-a", "gpu-24gb"), max_attempts=1))
+    claim = lab.claim()
+    with pytest.raises(TransientError, match="this one lacks site-a, gpu-24gb") as caught:
+        lab.desk.open(claim)
+    assert caught.value.code == "labels"
+    lab.desk.hand_back(claim, caught.value, started=False, wait=timedelta(0))
+    record = read_attempt(bucket, name.job_id, 1)
+    assert record is not None
+    assert (record.counts, record.labels) == (False, ("site-a", "gpu-24gb"))
+    (waiting,) = scan(bucket).pending
+    some = Lab(bucket, "lab-2", "host-b", labels=("site-a",))
+    fitting = Lab(bucket, "lab-3", "host-c", labels=("gpu-24gb", "site-a", "fast"))
+    for other in (some, fitting):
+        other.start()
+    claimants = [agent.desk.may_claim(waiting) for agent in (lab, some, fitting)]
+    assert claimants == [False, False, True]
+    claim = fitting.claim()
+    assert fitting.desk.open(claim) is not None
+    fitting.desk.hand_back(
+        claim, TransientError("The agent was stopped."), started=False, wait=timedelta(0)
+    )
+    (waiting,) = scan(bucket).pending
+    assert not lab.desk.may_claim(waiting), "its labels are in every record"
+
+
+def test_a_job_without_labels_goes_to_everybody(bucket: LocalBucket, site: SiteDesk) -> None:
+    site.submit(make_manifest())
+    agent = Lab(bucket, labels=("site-a",))
+    agent.start()
+    assert agent.desk.open(agent.claim()) is not None

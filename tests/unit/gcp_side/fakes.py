@@ -160,6 +160,7 @@ def study_entry(**changes: str) -> StudyEntry:
     """The study of the four series, as the index has it."""
     values = {
         "orthanc_id": STUDY_ID,
+        "study_instance_uid": STUDY_UID,
         "patient_name": PATIENT_NAME,
         "patient_id": PATIENT_ID,
         "date": "20260504",

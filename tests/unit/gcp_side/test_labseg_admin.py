@@ -63,7 +63,9 @@ def test_cancel_and_retry(admin: Client, job: Job, agent: FakeAgent) -> None:
         f"Job {job.pk} is being tried again already as {again.pk}."
     ]
     agent.finish(agent.claim()[0])
-    assert act(admin, "cancel_jobs", again) == [f"Job {again.pk} had ended before: succeeded."]
+    assert act(admin, "cancel_jobs", again) == [
+        f"Job {again.pk} had ended before: done: the SEG is in Orthanc."
+    ]
 
 
 def test_what_refuses_one_stops_no_other(admin: Client, job: Job, orthanc: FakeOrthanc) -> None:

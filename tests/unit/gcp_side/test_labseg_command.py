@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from io import StringIO
 from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import OperationalError
+from django.utils.translation import override
 from pytest_django import Settings
 
 from common.bucket import Bucket
@@ -247,6 +249,7 @@ class TestShow:
             "code": "schema-newer",
             "reason": "Too new.",
             "remedy": "Update.",
+            "detail": "",
         }
 
     def test_tells_history_and_result(self, agent: FakeAgent) -> None:
@@ -302,3 +305,23 @@ def test_a_wrong_command_line(arguments: tuple[str, ...]) -> None:
     # Called from Python, the parser raises instead of leaving with its exit code 2.
     with pytest.raises(CommandError, match="Error"):
         call_command("labseg", *arguments)
+
+
+@pytest.mark.parametrize("verb", [None, "submit", "list", "show", "retry", "cancel", "sync"])
+def test_help_tells_every_exit_code(verb: str | None, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as caught:
+        call_command("labseg", *filter(None, [verb]), "--help")
+    assert caught.value.code == 0
+    text = capsys.readouterr().out
+    named = {value for name, value in vars(labseg).items() if name.startswith("EXIT_")}
+    codes = {value for value in named if isinstance(value, int)}
+    told = {int(code) for code in re.findall(r"^  (\d+) ", text, re.MULTILINE)}
+    assert told == codes | {0}
+    assert ("--json" in text) == (verb is not None)
+
+
+def test_it_speaks_english_whatever_the_site_speaks(agent: FakeAgent) -> None:
+    job_id = submit()
+    with override("ko"):
+        assert "waiting in the queue" in run("show", job_id)
+        assert "There is no job" in str(refused("show", "01arz3ndektsv4rrffq69g5fav"))

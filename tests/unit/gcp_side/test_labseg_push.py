@@ -12,6 +12,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509.oid import NameOID
+from django.contrib.auth.models import User
 from django.test import Client
 from google.auth import crypt, jwt
 from google.auth.exceptions import TransportError
@@ -205,3 +206,33 @@ def test_a_deleted_object_is_no_news(job: Job, token: Token) -> None:
 def test_junk_is_throttled_before_a_key_is_fetched(token: Token, settings: Settings) -> None:
     settings.SEGRELAY = settings.SEGRELAY | {"READ_RATE": "2/min"}
     assert [push("x", {}) for _ in range(3)] == [403, 403, 429]
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "status"),
+    [
+        ("{" + " " * 300_000 + "}", "application/json", 413),
+        ("[" * 100_000, "application/json", 400),
+        ("{", "application/json", 400),
+        (b"\xff\xfe\x00", "application/json", 400),
+        ("a=b", "application/x-www-form-urlencoded", 415),
+    ],
+)
+def test_bodies_that_are_refused(
+    job: Job, token: Token, body: str | bytes, kind: str, status: int
+) -> None:
+    client = Client(headers={"authorization": f"Bearer {token()}"})
+    answer: Any = client.post(ADDRESS, body, content_type=kind)
+    assert (answer.status_code, answer.json()["success"]) == (status, False)
+    assert state(job) == State.PENDING
+
+
+def test_no_other_method_and_no_session(job: Job, token: Token) -> None:
+    client = Client(headers={"authorization": f"Bearer {token()}"})
+    for method in ("get", "put", "patch", "delete"):
+        assert getattr(client, method)(ADDRESS).status_code == 405
+    admin = Client()
+    admin.force_login(User.objects.create_superuser("admin"))
+    answer = admin.post(ADDRESS, envelope(job.pk), content_type="application/json")
+    assert answer.status_code == 403
+    assert state(job) == State.PENDING

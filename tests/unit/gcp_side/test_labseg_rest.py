@@ -25,6 +25,7 @@ from tests.unit.gcp_side.fakes import (
     PATIENT_NAME,
     ROLES,
     STUDY_ID,
+    STUDY_UID,
     FakeAgent,
     FakeOrthanc,
     first_instance,
@@ -45,8 +46,8 @@ JOB_FIELDS = {
     *("provenance", "failure", "retry_of", "submitted_at", "updated_at", "finished_at"),
 }
 STUDY_FIELDS = {
-    *("study_id", "patient_name", "patient_id", "date", "description", "modalities", "series"),
-    "latest_request",
+    *("study_id", "study_instance_uid", "patient_name", "patient_id", "date", "description"),
+    *("modalities", "series", "latest_request"),
 }
 
 
@@ -196,7 +197,7 @@ class TestRequests:
         get(client, f"status/{request_id}/")
         events = get(client, f"requests/{request_id}/events/")["events"]
         assert [event["kind"] for event in events] == ["submitting", "pending", "succeeded"]
-        assert events[0].keys() == {"at", "kind", "attempt", "agent", "text"}
+        assert events[0].keys() == {"at", "kind", "attempt", "agent", "text", "detail"}
 
     @pytest.mark.parametrize("junk", [UNKNOWN, "x", "..", "%00", "%2e%2e%2f", "💥"])
     def test_unknown_and_junk_ids(self, client: APIClient, junk: str) -> None:
@@ -418,6 +419,7 @@ class TestStudies:
         assert first.pop("latest_request")["request_id"] == request_id
         assert first == {
             "study_id": STUDY_ID,
+            "study_instance_uid": STUDY_UID,
             "patient_name": PATIENT_NAME,
             "patient_id": PATIENT_ID,
             "date": "2026-05-04",

@@ -294,3 +294,17 @@ def test_a_job_of_another_study_is_not_shown_under_this_one(orthanc: FakeOrthanc
     ROWS[0].call(client)
     other: Any = client.get(reverse("labseg:requests"), {"study": orthanc_id("other")})
     assert other.json()["requests"] == []
+
+
+def test_a_colleagues_job_is_open_to_permissions_alone(orthanc: FakeOrthanc) -> None:
+    """A study belongs to the department: whoever may cancel, may cancel what others asked for."""
+    asked: Any = ROWS[0].call(session_of(radiologist()))
+    job = asked.json()["request_id"]
+    reader = session_of(radiologist("view_job", name="reader"))
+    assert reader.get(reverse("labseg:status", args=[job])).status_code == 200
+    for verb in ("cancel", "retry"):
+        assert reader.post(reverse(f"labseg:{verb}", args=[job])).status_code == 403
+    assert Job.objects.get().is_open
+    colleague = session_of(radiologist("view_job", "change_job", name="colleague"))
+    done: Any = colleague.post(reverse("labseg:cancel", args=[job]))
+    assert (done.status_code, done.json()["cancelled"]) == (200, True)

@@ -330,7 +330,8 @@ class TestALife:
             ("pending", 1),
             ("claimed", 2),
         ]
-        assert job.events.get(kind="attempt-ended").text == "handed-back: Orthanc is away."
+        told = job.events.get(kind="attempt-ended")
+        assert (told.outcome, told.text) == ("handed-back", "Orthanc is away.")
 
     def test_the_heartbeat_tells_progress_where_nothing_finer_does(
         self, orthanc: FakeOrthanc, agent: FakeAgent
@@ -351,7 +352,7 @@ class TestALife:
         assert report.reaped == (job.job_id,)
         job.refresh_from_db()
         assert (job.state, job.attempt) == (State.PENDING, 1)
-        assert "lost" in job.events.get(kind="attempt-ended").text
+        assert job.events.get(kind="attempt-ended").outcome == "lost"
 
     def test_a_living_agents_job_is_left_alone(
         self, orthanc: FakeOrthanc, agent: FakeAgent

@@ -1,4 +1,4 @@
-"""The page's texts in Korean: every one of them, and the compiled file is that of the text."""
+"""All texts for users in Korean: every one of them, and the compiled file is that of the text."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ENTRY = re.compile(
     r'(?:^msgctxt "(.+)"\n)?^msgid "(.+)"\n(?:msgid_plural ".+"\n)?msgstr(?:\[0\])? "(.*)"$',
     re.MULTILINE,
 )
-PLACE = re.compile(r"%\(\w+\)s")
+PLACE = re.compile(r"%\(\w+\)s|\{\w+\}")
 
 pytestmark = pytest.mark.skipif(shutil.which("xgettext") is None, reason="no gettext here")
 
@@ -35,8 +35,7 @@ def test_every_text_is_translated(
     domain: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     app = tmp_path / "app"
-    for name in ("templates", "static"):
-        shutil.copytree(APP / name, app / name)
+    shutil.copytree(APP, app, ignore=shutil.ignore_patterns("locale", "__pycache__"))
     (app / "locale").mkdir()
     monkeypatch.chdir(app)
     call_command("makemessages", locale=["ko"], domain=domain, verbosity=0, no_wrap=True)

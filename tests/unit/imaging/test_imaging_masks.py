@@ -138,8 +138,8 @@ def test_only_the_foreground_is_computed_and_the_rest_is_nothing(
     start: tuple[int, int, int], size: tuple[int, int, int]
 ) -> None:
     values = np.zeros((2, 30, 26, 37), np.float32)
-    first, second, third = (slice(a, a + n) for a, n in zip(start, size, strict=True))
-    values[0, first, second, third] = 2.0
+    inside = tuple(slice(a, a + n) for a, n in zip(start, size, strict=True))
+    values[0][inside] = 2.0
     network = Scale(1.0)
     window = Inference(window=(16, 16, 24), overlap=0.25, foreground_multiple=8)
     found = infer_foreground(network, values, window, CPU)

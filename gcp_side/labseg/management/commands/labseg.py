@@ -12,7 +12,12 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import (
+    BaseCommand,
+    CommandError,
+    CommandParser,
+    no_translations,
+)
 from django.db import DatabaseError, close_old_connections
 
 from common.errors import FixConfigurationError, SegRelayError, TransientError
@@ -67,6 +72,7 @@ class Command(BaseCommand):
         _add_sync(verbs.add_parser("sync", help="read results and progress", **_HELP))
         verbs.add_parser("keygen", help="make a pair of keys for signing", **_HELP)
 
+    @no_translations
     def handle(self, *_: Any, **options: Any) -> None:
         """Run the verb; every known error becomes one line and an exit code."""
         verbs = {

@@ -3,23 +3,10 @@ export const ROOT = JSON.parse(document.getElementById("labseg-config").textCont
 const { gettext } = globalThis;
 
 export class ApiError extends Error {
-  constructor(message, { code = "", remedy = "", status = 0 } = {}) {
+  constructor(message, { code = "", remedy = "", detail = "", status = 0 } = {}) {
     super(message);
-    Object.assign(this, { code, remedy, status });
+    Object.assign(this, { code, remedy, detail, status });
   }
-}
-
-function known(code) {
-  return {
-    "orthanc-unavailable": gettext("The image archive (Orthanc) does not answer."),
-    "store-unavailable": gettext("The queue does not answer."),
-    "job-not-found": gettext("There is no such request."),
-    "series-missing": gettext("The series is no longer in the image archive."),
-    "not-on-grid": gettext("The segmentation does not lie on the grid of this series."),
-    "uneven-spacing": gettext("The slices are not evenly spaced; one may be missing."),
-    "duplicate-slice": gettext("Two slices lie at the same place."),
-    "missing-slice": gettext("A slice of the series is missing."),
-  }[code];
 }
 
 // Whether waiting may help: the network, the queue or Orthanc may come back.
@@ -27,8 +14,6 @@ export const mayPass = (error) => error.code === "no-answer" || [429, 502, 503, 
 
 export const whatNow = (error) => (mayPass(error) ? gettext("It is tried again by itself.") : error.remedy);
 export const explained = (error) => [error.message, whatNow(error)].filter(Boolean).join(" ");
-
-export const messageOf = (code, otherwise) => known(code) ?? otherwise;
 
 function cookie(name) {
   return document.cookie.split("; ").find((one) => one.startsWith(`${name}=`))?.slice(name.length + 1) ?? "";
@@ -47,7 +32,7 @@ async function call(path, options = {}) {
   if (answer.status === 401 || answer.status === 403) {
     throw new ApiError(gettext("You are no longer logged in, or may not do this."), { status: answer.status, remedy: gettext("Reload the page to log in.") });
   }
-  throw new ApiError(messageOf(body.code, body.error ?? gettext("The site refused this.")), { ...body, status: answer.status });
+  throw new ApiError(body.error ?? gettext("The site refused this."), { ...body, status: answer.status });
 }
 
 export const get = async (path) => (await call(path)).json();

@@ -27,7 +27,7 @@ async function start() {
     show(study.requests.find((one) => one.state === "succeeded") ?? null);
     drawChoice();
   } catch (error) {
-    part("task").replaceChildren(failureCard(error.message, api.whatNow(error), [button(gettext("Try again"), start)]));
+    part("task").replaceChildren(refusalCard(error, [button(gettext("Try again"), start)]));
     starting.failed(error);
   }
 }
@@ -52,10 +52,16 @@ function take(study) {
   drawLink();
 }
 
+// To the other viewer: the study, and the segmentation that is shown.
 function drawLink() {
-  const uid = page.study.requests[0]?.study_instance_uid;
+  const uid = page.study.study.study_instance_uid;
   part("ohif").hidden = !(config.ohif && uid);
-  if (config.ohif && uid) part("ohif").href = `${config.ohif}?StudyInstanceUIDs=${uid}`;
+  if (!config.ohif || !uid) return;
+  const address = new URL(config.ohif);
+  address.searchParams.set("StudyInstanceUIDs", uid);
+  const seg = page.shown?.seg_series_instance_uid;
+  if (seg) address.searchParams.set("initialSeriesInstanceUID", seg);
+  part("ohif").href = address.href;
 }
 
 // The series that were sent last for this profile, by role.
@@ -110,7 +116,7 @@ async function chooseProfile(name) {
     take(await studyFor(name));
     if (!page.shown) loadViewer();
   } catch (error) {
-    part("task").replaceChildren(failureCard(error.message, error.remedy, []));
+    part("task").replaceChildren(refusalCard(error, []));
   }
 }
 
@@ -132,9 +138,10 @@ function drawChoice() {
 function drawButton() {
   const busy = isBusy();
   const why = problem();
+  part("send").hidden = !config.may.add;
   part("send").disabled = Boolean(busy || why);
   part("send").textContent = page.study?.requests.some((one) => one.state === "succeeded") ? gettext("Segment again") : gettext("Segment tumour");
-  part("send-why").textContent = busy ? "" : why;
+  part("send-why").textContent = busy || !config.may.add ? "" : why;
 }
 
 async function send() {
@@ -143,7 +150,7 @@ async function send() {
     const sent = await api.post(`studies/${config.study}/segment/`, { profile: page.study.profile, series: page.chosen });
     watch({ ...sent, state: sent.status, finished: false });
   } catch (error) {
-    part("task").replaceChildren(failureCard(error.message, error.remedy, [button(gettext("Try again"), send)]));
+    part("task").replaceChildren(refusalCard(error, [button(gettext("Try again"), send)]));
     drawButton();
   }
 }
@@ -200,14 +207,14 @@ function drawProgress(state, agents) {
     part("task").replaceChildren(element("section", { class: "card", "aria-label": gettext("Progress") },
       element("p", { id: "task-text", role: "status" }), element("progress", { id: "task-bar", max: "100", "aria-label": gettext("Progress of this step") }),
       element("ol", { id: "task-steps", class: "steps" }), element("p", { id: "task-error", class: "warning", role: "status" }),
-      button(gettext("Cancel"), cancel, { id: "cancel" })));
+      config.may.change ? button(gettext("Cancel"), cancel, { id: "cancel" }) : null));
   }
   if (part("task-text").textContent !== text) part("task-text").textContent = text;
   if (at && share >= 0) part("task-bar").value = 100 * share;
   else part("task-bar").removeAttribute("value");
   part("task-error").textContent = "";
   part("task-steps").replaceChildren(...steps.map(([, title], index) => element("li", { class: index < at ? "is-done" : index === at ? "is-now" : "", "aria-current": index === at ? "step" : null, text: title })));
-  part("cancel").disabled = Boolean(state.cancel_requested_at);
+  if (config.may.change) part("cancel").disabled = Boolean(state.cancel_requested_at);
 }
 
 async function cancel() {
@@ -215,7 +222,7 @@ async function cancel() {
   try {
     await api.post(`requests/${page.current.request_id}/cancel/`);
   } catch (error) {
-    part("task-error").textContent = `${error.message} ${error.remedy}`;
+    part("task-error").textContent = api.explained(error);
     part("cancel").disabled = false;
   }
 }
@@ -224,7 +231,6 @@ async function finished(state) {
   const study = await studyFor(page.study.profile).catch(() => null);
   if (study) page.study = study;
   drawHistory();
-  drawLink();
   drawButton();
   if (state.state !== "succeeded") {
     showEnded(state);
@@ -241,17 +247,21 @@ function showEnded(state) {
       const sent = await api.post(`requests/${state.request_id}/retry/`, {});
       watch({ ...sent, state: sent.status ?? "pending", finished: false });
     } catch (error) {
-      part("task").replaceChildren(failureCard(error.message, error.remedy, [button(gettext("Try again"), () => showEnded(state))]));
+      part("task").replaceChildren(refusalCard(error, [button(gettext("Try again"), () => showEnded(state))]));
     }
   }, { id: "retry" });
-  const { reason, remedy, code } = state.failure ?? {};
+  const { reason, remedy, detail } = state.failure ?? {};
   const title = state.state === "cancelled" ? gettext("The request was cancelled.") : gettext("The segmentation failed.");
-  part("task").replaceChildren(failureCard(title, [api.messageOf(code, reason), remedy].filter(Boolean).join(" "), [again], state.state === "cancelled"));
+  part("task").replaceChildren(failureCard(title, { text: [reason, remedy].filter(Boolean).join(" "), detail, mild: state.state === "cancelled" }, config.may.change ? [again] : []));
 }
 
-function failureCard(title, text, actions, mild = false) {
-  return element("section", { class: `card ${mild ? "is-mild" : "is-failure"}`, role: "alert" }, element("b", { text: title }), element("p", { text: text ?? "" }), ...actions);
+// The detail is in English, whatever the page's language.
+function failureCard(title, { text = "", detail = "", mild = false }, actions) {
+  return element("section", { class: `card ${mild ? "is-mild" : "is-failure"}`, role: "alert" }, element("b", { text: title }), element("p", { text }),
+    detail ? element("p", { class: "why", lang: "en", text: detail }) : null, ...actions);
 }
+
+const refusalCard = (error, actions) => failureCard(error.message, { text: api.whatNow(error), detail: error.detail }, actions);
 
 function button(text, act, attributes = {}) {
   return element("button", { type: "button", class: "second", text, onclick: act, ...attributes });
@@ -261,6 +271,7 @@ function button(text, act, attributes = {}) {
 
 function show(request) {
   page.shown = request;
+  drawLink();
   drawResult();
   drawHistory();
   loadViewer();
@@ -295,6 +306,8 @@ function drawResult() {
   const titles = new Map((page.profiles.find((one) => one.name === request.profile)?.segments ?? []).map((one) => [one.number, say(one.title)]));
   const rows = (viewer.overlay?.segments ?? request.segments ?? []).map((one) => segmentRow(one, measured.get(one.number) ?? one, titles.get(one.number) ?? one.label));
   part("segments").replaceChildren(...rows);
+  part("warnings").hidden = !request.warnings?.length;
+  part("warnings").replaceChildren(...(request.warnings ?? []).map((text) => element("li", { text })));
   part("no-tumour").hidden = request.tumour_found !== false;
   part("jump").disabled = !viewer.overlay?.centre;
   if (viewer.overlayError) part("segments").append(element("tr", {}, element("td", { colspan: 3, class: "warning", text: viewer.overlayError.message })));

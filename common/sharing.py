@@ -1,0 +1,39 @@
+"""Windows refuses for a moment what somebody else is looking at: wait a little, then try again.
+
+A virus scanner or an indexer opens files that it was not told of; while it does, they cannot be
+renamed or removed (WinError 5, 32, 33), and one that is just being renamed cannot be opened.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+RETRIES = 25
+PAUSE = 0.1
+"""Seconds between two tries."""
+
+_SHARING_ERRORS = (5, 32, 33)
+
+T = TypeVar("T")
+
+
+def patiently(action: Callable[[], T]) -> T:
+    """Do it, waiting out a sharing violation of Windows; raises what it raises in the end."""
+    for _ in range(RETRIES):
+        try:
+            return action()
+        except OSError as error:
+            if not _may_pass(error):
+                raise
+            time.sleep(PAUSE)
+    return action()
+
+
+def _may_pass(error: OSError) -> bool:
+    code = getattr(error, "winerror", None)
+    # Who opens a file by the C library is not told which kind of refusal it was.
+    is_untold = os.name == "nt" and code is None and isinstance(error, PermissionError)
+    return code in _SHARING_ERRORS or is_untold

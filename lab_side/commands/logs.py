@@ -1,0 +1,163 @@
+"""``lab-agent logs``: what the agent on this computer has said, from its log files.
+
+It needs the settings and the files alone; the agent need not run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import sys
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from common.errors import FixConfigurationError
+from lab_side.commands.table import printable
+from lab_side.config import load_local_config
+from lab_side.log import in_words
+from lab_side.log_file import LogReader, time_of
+
+OK, NOT_NOW = 0, 75
+"""Exit codes, as everywhere in ``lab-agent``: 75 where there is no line to show."""
+
+DEFAULT_LINES = 100
+
+POLL = 0.5
+"""Seconds between two looks for new lines."""
+
+SINCE_FORMATS = "30min, 2h, 3d, 17:30 (today), or 2026-03-31T17:30"
+
+_SPAN = re.compile(r"(\d{1,6}) ?(min|h|d)")
+_UNITS = {"min": "minutes", "h": "hours", "d": "days"}
+
+
+def add_to(commands: Any) -> None:
+    """Add the command to the parser of ``lab-agent``."""
+    command = commands.add_parser(
+        "logs", help="show what this computer's agent has said, from its log files"
+    )
+    command.add_argument("--job", metavar="ID", help="only lines that concern this job")
+    command.add_argument(
+        "--since", type=_since, metavar="TIME", help=f"only newer lines: {SINCE_FORMATS}"
+    )
+    command.add_argument(
+        "-n",
+        "--lines",
+        type=_count,
+        metavar="N",
+        help=f"only the last N (default: {DEFAULT_LINES}; with --job or --since all)",
+    )
+    command.add_argument("--follow", action="store_true", help="go on with what is added")
+    command.add_argument("--json", action="store_true", help="print the lines as they are kept")
+    command.set_defaults(command=run)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the lines that were asked for, until whoever follows has enough; 75 if none."""
+    try:
+        return _show(options)
+    except KeyboardInterrupt:
+        return OK
+    except BrokenPipeError:
+        # The reader (head, less) has seen enough; what is left must not fail at the exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+
+
+def _show(options: argparse.Namespace) -> int:
+    path = load_local_config(options.config).log_path
+    _check_readable(path)
+    wanted = _Wanted(job=options.job, since=options.since)
+    reader = LogReader(path)
+    lines = deque(wanted.of(reader.read()), maxlen=_most(options))
+    _write(lines, as_json=options.json)
+    if options.follow:
+        while True:
+            time.sleep(POLL)
+            _write(wanted.of(reader.read()), as_json=options.json)
+    if not lines:
+        sys.stderr.write(f"No such line in {path} and the files beside it.\n")
+        return NOT_NOW
+    return OK
+
+
+def _check_readable(path: Path) -> None:
+    """A service's files belong to its account: that is not the same as no lines."""
+    try:
+        os.listdir(path.parent)
+        with path.open("rb"):
+            pass
+    except FileNotFoundError:
+        return
+    except PermissionError:
+        raise FixConfigurationError(
+            f"This account may not read {path}.",
+            code="log-closed",
+            remedy="Run it as the account of the agent, or with sudo.",
+        ) from None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Wanted:
+    job: str | None
+    since: datetime | None
+
+    def of(self, lines: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+        """Those that were asked for."""
+        for line in lines:
+            if self.job is not None and line.get("job") != self.job.lower():
+                continue
+            if self.since is not None:
+                moment = time_of(line)
+                if moment is None or moment < self.since:
+                    continue
+            yield line
+
+
+def _most(options: argparse.Namespace) -> int | None:
+    if options.lines is not None:
+        return int(options.lines)
+    return None if options.job or options.since else DEFAULT_LINES
+
+
+def _write(lines: Iterable[dict[str, Any]], *, as_json: bool) -> None:
+    for line in lines:
+        sys.stdout.write((json.dumps(line) if as_json else printable(_in_words(line))) + "\n")
+    # Whoever follows waits for each line.
+    sys.stdout.flush()
+
+
+def _in_words(line: dict[str, Any]) -> str:
+    moment = time_of(line)
+    shown = "?" if moment is None else f"{moment.astimezone():%Y-%m-%d %H:%M:%S}"
+    fields = {key: value for key, value in line.items() if key not in ("time", "level", "event")}
+    return in_words(shown, str(line.get("level", "info")), str(line.get("event", "")), fields)
+
+
+def _since(text: str) -> datetime:
+    now = datetime.now().astimezone()
+    match = _SPAN.fullmatch(text)
+    if match is not None:
+        return now - timedelta(**{_UNITS[match[2]]: int(match[1])})
+    try:
+        moment = datetime.strptime(text, "%H:%M")
+        return datetime.combine(now.date(), moment.time()).astimezone()
+    except ValueError:
+        pass
+    try:
+        return datetime.fromisoformat(text).astimezone()
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"give {SINCE_FORMATS}") from None
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError("give a number of lines, at least 1")
+    return int(text)

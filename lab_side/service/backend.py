@@ -1,0 +1,79 @@
+"""Which service manager this computer has, and what every one of them can do."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+from lab_side.config import AgentConfig
+
+
+class Registration(Protocol):
+    """All that is handed to the service manager."""
+
+    def text(self) -> str:
+        """It in words, or as the file that is written."""
+        ...
+
+
+class Backend(Protocol):
+    """A module that talks to one service manager.
+
+    Each function raises FixConfigurationError (``service-root``, ``service-refused``, …) where
+    the manager, or the system, says no.
+    """
+
+    @property
+    def DEFAULT_USER(self) -> str:  # noqa: N802 (a constant of a module)
+        """The account of the agent, unless another is given."""
+        ...
+
+    @property
+    def LOG_HINT(self) -> str:  # noqa: N802 (a constant of a module)
+        """Where a person reads why the service has ended."""
+        ...
+
+    def register(
+        self, config: AgentConfig, path: Path, user: str, environment: Mapping[str, str]
+    ) -> Registration:
+        """What :meth:`install` would hand over; changes nothing."""
+        ...
+
+    def install(
+        self, config: AgentConfig, path: Path, user: str, environment: Mapping[str, str]
+    ) -> str:
+        """Let the agent start with the computer; returns where that is written."""
+        ...
+
+    def uninstall(self) -> bool:
+        """Stop the service, which drains it, and take it away; whether there was one."""
+        ...
+
+    def is_installed(self) -> bool:
+        """Whether there is a service."""
+        ...
+
+    def state(self) -> str:
+        """``active``, ``activating``, ``deactivating``, ``inactive``, ``failed``; else empty."""
+        ...
+
+    def start(self) -> None:
+        """Start it, and do not wait for its models."""
+        ...
+
+    def stop(self) -> None:
+        """Stop it, and wait until it has drained."""
+        ...
+
+
+def backend() -> Backend:
+    """The one of this system."""
+    if os.name == "nt":
+        from lab_side.service import windows
+
+        return windows
+    from lab_side.service import systemd
+
+    return systemd

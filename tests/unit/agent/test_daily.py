@@ -1,0 +1,96 @@
+"""The line that is written once a day."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from common.errors import OrthancUnavailableError
+from lab_side.agent.board import AgentState
+from lab_side.agent.daily import EVERY, DailyLine
+from lab_side.agent.outbox import Outbox
+from lab_side.agent.tally import Outcome, Tally
+from lab_side.config import LocalConfig
+from lab_side.log import configure_logging
+from lab_side.log_file import LogReader, keep_log
+from tests.support.waiting import make_entry
+
+WELL = AgentState(state="listening", device="cuda:0 GPU")
+
+
+class Day:
+    """The line with a clock that the test turns."""
+
+    def __init__(self, config: LocalConfig, *, min_free_bytes: int = 0) -> None:
+        self.seconds = 0.0
+        self.tally = Tally()
+        self.outbox = Outbox(config.home)
+        self._line = DailyLine(
+            config.home, min_free_bytes, self.tally, monotonic=lambda: self.seconds
+        )
+        self._reader = LogReader(config.log_path)
+
+    def tell(self, seconds: float, state: AgentState = WELL) -> list[dict[str, Any]]:
+        """What it says after so many more seconds."""
+        self.seconds += seconds
+        self._line.tell_if_due(state)
+        return list(self._reader.read())
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalConfig]:
+    monkeypatch.setattr(sys, "stderr", None)
+    config = LocalConfig(agent_id="lab-1", work_dir=tmp_path)
+    configure_logging("json")
+    keep_log(config)
+    yield config
+    for handler in logging.getLogger().handlers:
+        handler.close()
+
+
+def test_once_a_day_it_tells_that_all_is_well_and_what_was_done(config: LocalConfig) -> None:
+    day = Day(config)
+    day.tally.ended(Outcome.SUCCEEDED)
+    day.tally.ended(Outcome.HANDED_BACK, "paused")
+    assert day.tell(EVERY - 1) == []
+    (line,) = day.tell(1)
+    told = {key: line[key] for key in ("level", "event", "hours", "done", "failed", "gpu")}
+    assert told == {
+        "level": "info",
+        "event": "all is well",
+        "hours": 24,
+        "done": 1,
+        "failed": 0,
+        "gpu": "cuda:0 GPU",
+    }
+    assert (line["outbox"], line["set_aside"], line["free_gb"] > 0) == (0, 0, True)
+    assert day.tell(EVERY - 1) == []
+    (line,) = day.tell(1)
+    assert line["done"] == 0, "of this day alone"
+
+
+def test_a_night_asleep_is_one_line(config: LocalConfig) -> None:
+    day = Day(config)
+    (line,) = day.tell(3.5 * EVERY)
+    assert line["hours"] == 84
+    assert day.tell(0.4 * EVERY) == []
+    assert len(day.tell(0.1 * EVERY)) == 1
+
+
+def test_it_tells_what_is_not_well(config: LocalConfig, tmp_path: Path) -> None:
+    day = Day(config, min_free_bytes=10**18)
+    day.tally.ended(Outcome.FAILED, "missing-slice")
+    day.tally.ended(Outcome.ATTEMPT_FAILED, "worker-died")
+    entry = make_entry(day.outbox, tmp_path / "made")
+    day.outbox.note_failure(entry, OrthancUnavailableError("It did not answer."), None)
+    (line,) = day.tell(EVERY, AgentState(state="waiting", reason="Orthanc did not answer."))
+    assert (line["level"], line["event"]) == ("warning", "not all is well")
+    assert line["why"] == (
+        "2 failures; 1 SEGs wait after a failed delivery; the disk is nearly full; "
+        "waiting: Orthanc did not answer."
+    )

@@ -1,0 +1,88 @@
+"""The figures for Prometheus: their form, where they are told, and what a taken port costs."""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Iterator
+
+import pytest
+import requests
+
+from common.errors import LocalDiskError
+from lab_side.agent.metrics import ADDRESS, CONTENT_TYPE, Figures, MetricsServer, exposition
+from lab_side.agent.tally import Outcome, Tally
+
+SAMPLE = re.compile(
+    r'[a-z_]+(\{[a-z_]+="(?:[^"\\\n]|\\.)*"(?:,[a-z_]+="(?:[^"\\\n]|\\.)*")*\})? [0-9.e+-]+'
+)
+
+
+def figures() -> Figures:
+    tally = Tally()
+    for _ in range(3):
+        tally.claimed()
+    tally.ended(Outcome.SUCCEEDED)
+    tally.ended(Outcome.FAILED, "missing-slice")
+    tally.went_through({"fetch": 0.5, "infer": 1.25})
+    tally.went_through({"fetch": 0.25, "infer": 2.0})
+    return Figures(
+        agent='lab"1\\',
+        state="listening",
+        counts=tally.counts(),
+        pending=4,
+        free_bytes=123_456_789_012,
+        gpu_is_well=False,
+    )
+
+
+@pytest.fixture
+def server() -> Iterator[MetricsServer]:
+    server = MetricsServer(0, figures)
+    yield server
+    server.close()
+
+
+def test_every_line_has_prometheus_form_and_no_figure_loses_digits() -> None:
+    lines = exposition(figures()).splitlines()
+    samples = [line for line in lines if not line.startswith("#")]
+    assert all(SAMPLE.fullmatch(line) for line in samples), samples
+    assert "segrelay_claims_total 3" in samples
+    assert 'segrelay_jobs_total{outcome="succeeded",code=""} 1' in samples
+    assert 'segrelay_jobs_total{outcome="failed",code="missing-slice"} 1' in samples
+    assert 'segrelay_stage_seconds_total{stage="infer"} 3.25' in samples
+    assert 'segrelay_stage_jobs_total{stage="fetch"} 2' in samples
+    assert "segrelay_disk_free_bytes 123456789012" in samples
+    assert "segrelay_gpu_well 0" in samples
+    assert r'segrelay_agent_info{agent="lab\"1\\",state="listening"} 1' in samples
+    named = {re.match("[a-z_]+", line)[0] for line in samples}  # type: ignore[index]
+    assert named == {line.split()[2] for line in lines if line.startswith("# TYPE")}
+
+
+def test_they_are_told_on_the_loopback_address_alone(server: MetricsServer) -> None:
+    url = f"http://{ADDRESS}:{server.port}"
+    answer = requests.get(f"{url}/metrics", timeout=10)
+    assert (answer.status_code, answer.text) == (200, exposition(figures()))
+    assert answer.headers["Content-Type"] == CONTENT_TYPE
+    assert requests.get(f"{url}/", timeout=10).status_code == 404
+    assert requests.post(f"{url}/metrics", timeout=10).status_code == 501
+    assert ADDRESS == "127.0.0.1"
+
+
+def test_a_taken_port_costs_the_figures_and_nothing_else() -> None:
+    with socket.socket() as other:
+        other.bind((ADDRESS, 0))
+        other.listen()
+        server = MetricsServer(other.getsockname()[1], figures)
+        assert server.port == 0
+        server.close()
+
+
+def test_a_disk_that_does_not_tell_is_no_crash() -> None:
+    def refuse() -> Figures:
+        raise LocalDiskError("The outbox cannot be listed.")
+
+    server = MetricsServer(0, refuse)
+    answer = requests.get(f"http://{ADDRESS}:{server.port}/metrics", timeout=10)
+    assert answer.status_code == 503
+    server.close()

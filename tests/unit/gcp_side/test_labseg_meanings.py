@@ -1,0 +1,279 @@
+"""Whoever reads Korean is told in Korean what failed; the error's own words stay beside it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from django.utils.translation import gettext, override
+from pydicom.dataset import Dataset
+from rest_framework.test import APIClient
+
+from common.errors import (
+    AttemptFailedError,
+    FixConfigurationError,
+    ManifestRejectedError,
+    OrthancUnavailableError,
+    PermanentError,
+)
+from common.manifest import AttemptOutcome, ResultStatus
+from gcp_side.labseg import services
+from gcp_side.labseg.meanings import MEANINGS, UNKNOWN, explain, tell, tell_warning
+from gcp_side.labseg.models import EventKind, Job, Outcome, State
+from gcp_side.labseg.recognition.clues import CLUES, ORDERS
+from lab_side.agent.pipeline import Halt
+from lab_side.imaging.remarks import input_warnings, registration_warnings
+from lab_side.imaging.roles import check_roles
+from tests.support.error_codes import ErrorTree
+from tests.unit.gcp_side.fakes import FOUR, STUDY_ID, FakeAgent, FakeOrthanc, ended
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+ROOT = Path(__file__).resolve().parents[3]
+API = "/api/mri/segmentation"
+HANGUL = re.compile("[가-힣]")
+
+SOURCES = ("common", "gcp_side/labseg", "lab_side/agent", "lab_side/imaging", "lab_side/worker")
+OWN_COMMANDS = {
+    *("job-id", "job-unknown", "job-has-result", "job-in-work"),
+    *("export-exists", "seg-gone", "outbox-locked", "outbox-delivered"),
+}
+"""What only lab-agent's commands say, at the lab's own terminal."""
+
+UNREADABLE = {"result-foreign", "result-invalid"}
+"""A result with these is told as ``result-unreadable``."""
+
+BY_VARIABLE = {
+    "lab_side/imaging/series.py": {
+        *("mixed-study", "mixed-series", "mixed-patient", "mixed-matrix"),
+        "mixed-frame-of-reference",
+    },
+    "lab_side/agent/pipeline.py": {halt.error().code for halt in Halt},
+    "lab_side/imaging/together.py": {"other-patient", "other-study", "frame-of-reference"},
+    # These pass on the code of another error.
+    **{
+        f"{place}.py": set[str]()
+        for place in (
+            *("common/queue/claims", "common/queue/operator", "lab_side/agent/deliver"),
+            *("gcp_side/labseg/geometry", "gcp_side/labseg/selection"),
+        )
+    },
+}
+"""By file: codes that are no constants where the error is made."""
+
+
+def codes_that_users_meet() -> set[str]:
+    tree = ErrorTree([ROOT / folder for folder in SOURCES])
+    codes = {code for some in BY_VARIABLE.values() for code in some}
+    by_variable = set()
+    for found in tree.found():
+        # The settings are the administrator's, and a conflict ends where it is met.
+        if tree.is_a(found.kind, "FixConfigurationError") or tree.is_a(
+            found.kind, "QueueConflictError"
+        ):
+            continue
+        if found.code is None:
+            by_variable.add(str(found.path.relative_to(ROOT)))
+        else:
+            codes.add(found.code)
+    assert by_variable == set(BY_VARIABLE)
+    return codes - {"error"}
+
+
+def test_every_code_that_users_meet_has_a_meaning_and_no_other_has() -> None:
+    met = codes_that_users_meet()
+    assert met >= OWN_COMMANDS | UNREADABLE
+    # Told in its place; the second is written by the site itself.
+    extra = {"configuration", "result-unreadable"}
+    assert (met - OWN_COMMANDS - UNREADABLE) | extra == set(MEANINGS)
+
+
+def test_every_meaning_has_korean_words() -> None:
+    sentences = {text for pair in (*MEANINGS.values(), UNKNOWN) for text in pair}
+    words = sentences | set(CLUES.values()) | set(ORDERS.values())
+    with override("ko"):
+        assert [text for text in words if not HANGUL.search(gettext(text))] == []
+        for kind in (State, EventKind, Outcome):
+            assert [label for label in kind.labels if not HANGUL.search(str(label))] == []
+
+
+def test_who_reads_english_is_told_the_errors_own_words() -> None:
+    error = PermanentError("Slice 7 is gone.", code="missing-slice", remedy="Send slice 7.")
+    for language in ("en", "en-gb", None):
+        with override(language):
+            told = explain(error)
+            assert (told.message, told.remedy, told.detail) == (error.message, error.remedy, "")
+    with override("ko"):
+        told = explain(error)
+        assert told.detail == "Slice 7 is gone. Send slice 7."
+        assert (told.message, told.remedy) == tuple(map(gettext, MEANINGS["missing-slice"]))
+
+
+def test_a_code_of_the_future() -> None:
+    with override("ko"):
+        told = tell("from-the-future", "The moon is full.", "Wait.")
+        assert (told.message, told.remedy) == tuple(map(gettext, UNKNOWN))
+        assert told.detail == "The moon is full. Wait."
+
+
+@pytest.mark.parametrize("language", ["en", "ko"])
+def test_a_wrong_setting_is_not_told(language: str) -> None:
+    error = FixConfigurationError("Orthanc refuses admin7.", remedy="Ask admin7.")
+    with override(language):
+        told = explain(error)
+        assert "admin7" not in f"{told}"
+        assert told.message == gettext(MEANINGS["configuration"][0])
+
+
+def test_outcomes_are_those_of_the_queue() -> None:
+    assert set(Outcome.values) == {item.value for item in AttemptOutcome}
+
+
+def warnings_of_the_lab() -> list[str]:
+    """One of each kind, as the worker writes them."""
+    empty = SimpleNamespace(voxels=np.zeros((2, 2, 2)), affine=np.eye(4))
+    other = SimpleNamespace(voxels=np.ones((2, 2, 3)), affine=np.eye(4))
+    profile: Any = SimpleNamespace(roles=("t1", "t2"), reference_role="t1")
+    volumes: Any = {"t1": empty, "t2": other}
+    moves: Any = [
+        SimpleNamespace(role="t2", shift_mm=1.5, turn_degrees=2.0, kept=kept)
+        for kept in (True, False)
+    ]
+    return [
+        *input_warnings(volumes, profile),
+        *registration_warnings(moves, "t1"),
+        *doubts_about_roles(),
+        "The measurement report was not stored: Orthanc refuses it.",
+    ]
+
+
+def doubts_about_roles() -> tuple[str, ...]:
+    """All at once: two phases that are one scan, before contrast brighter than after it."""
+    before = np.random.default_rng(1).normal(100, 1, (30, 30, 30)).astype(np.float32)
+    before[12:18, 12:18, 12:18] += 300
+    headers = {"dce-0": Dataset(), "dce-1": Dataset()}
+    headers["dce-0"].ContrastBolusAgent = "Agent"
+    for role, seconds, echo in (("dce-0", 2, 5), ("dce-1", 1, 90)):
+        headers[role].TriggerTime = seconds
+        headers[role].EchoTime = echo
+    rules = [
+        SimpleNamespace(
+            role=f"dce-{phase}",
+            recognition=SimpleNamespace(weighting="T1", after_contrast=phase == 1, phase=phase),
+        )
+        for phase in (0, 1)
+    ]
+    profile: Any = SimpleNamespace(role_checks="warn", inputs=rules)
+    volumes: Any = {
+        role: SimpleNamespace(voxels=before, headers=[header]) for role, header in headers.items()
+    }
+    after = np.full_like(before, 100) + np.random.default_rng(2).normal(0, 1, before.shape)
+    return check_roles(volumes, {"dce-0": before, "dce-1": after.astype(np.float32)}, profile)
+
+
+def test_every_warning_of_the_lab_is_told_in_korean() -> None:
+    warnings = warnings_of_the_lab()
+    assert len({tell_warning(text) for text in warnings}) == 10
+    with override("ko"):
+        for text in warnings:
+            assert HANGUL.search(tell_warning(text)), text
+        assert tell_warning("Something new.") == "Something new."
+
+
+def get(client: APIClient, path: str, status: int = 200) -> Any:
+    answer: Any = client.get(f"{API}/{path}", HTTP_ACCEPT_LANGUAGE="ko")
+    assert answer.status_code == status, answer.content
+    return answer.json()
+
+
+def is_korean(text: str) -> bool:
+    """Korean but for names, times and codes of the field."""
+    return HANGUL.search(text) is not None and not re.search(r"\b(the|is|not|of)\b", text)
+
+
+def submitted(orthanc: FakeOrthanc) -> Job:
+    return services.submit(services.Submission(series_ids=FOUR), orthanc=orthanc)
+
+
+class TestKoreanAnswers:
+    """REST, with ``Accept-Language: ko``."""
+
+    def test_refusals(
+        self, client: APIClient, orthanc: FakeOrthanc, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        refused = [get(client, "status/x/", 404), get(client, "requests/?state=x", 400)]
+
+        def fail() -> None:
+            raise OrthancUnavailableError("Orthanc did not answer (time-out).")
+
+        monkeypatch.setattr(orthanc, "study_ids", fail)
+        refused.append(get(client, "studies/", 503))
+        for answer in refused:
+            assert is_korean(answer["error"])
+            assert is_korean(answer["remedy"])
+            assert answer["detail"]
+            assert not HANGUL.search(answer["detail"])
+
+    def test_refusals_of_the_framework(self, orthanc: FakeOrthanc) -> None:
+        assert is_korean(get(APIClient(), "agents/", 403)["error"])
+
+    @pytest.mark.parametrize("body", ["{" + " " * 300_000 + "}", "[" * 100_000])
+    def test_refused_bodies(self, client: APIClient, orthanc: FakeOrthanc, body: str) -> None:
+        answer: Any = client.post(
+            f"{API}/studies/{STUDY_ID}/segment/",
+            body,
+            content_type="application/json",
+            HTTP_ACCEPT_LANGUAGE="ko",
+        )
+        assert is_korean(answer.json()["error"])
+
+    def test_a_failed_job_and_its_history(
+        self, client: APIClient, orthanc: FakeOrthanc, agent: FakeAgent
+    ) -> None:
+        job = submitted(orthanc)
+        claim = agent.claim()[0]
+        died = AttemptFailedError("The worker process ended by itself.", code="worker-died")
+        agent.desk.fail_attempt(claim, died, started=False, max_attempts=3)
+        services.sync_all()
+        again = agent.claim()[0]
+        agent.desk.finish(again, ended(job.pk, ResultStatus.FAILED))
+        told = get(client, f"status/{job.pk}/")
+        assert is_korean(told["status_text"])
+        assert told["error"] == told["failure"]["reason"]
+        assert is_korean(told["failure"]["reason"])
+        assert is_korean(told["failure"]["remedy"])
+        assert told["failure"]["detail"] == "A slice is missing. Send it."
+        events = get(client, f"requests/{job.pk}/events/")["events"]
+        texts = {event["kind"]: event["text"] for event in events}
+        assert texts["attempt-ended"] == "실패: 분할 프로그램이 스스로 종료되었습니다."
+        assert is_korean(texts["failed"])
+        details = [event["detail"] for event in events]
+        assert "The worker process ended by itself." in details
+
+    def test_a_rejected_job(
+        self, client: APIClient, orthanc: FakeOrthanc, agent: FakeAgent
+    ) -> None:
+        job = submitted(orthanc)
+        agent.desk.reject(agent.claim()[0], ManifestRejectedError("Too new.", code="schema-newer"))
+        told = get(client, f"status/{job.pk}/")
+        assert is_korean(told["status_text"])
+        assert is_korean(told["failure"]["reason"])
+
+    def test_the_evidence_for_roles(self, client: APIClient, orthanc: FakeOrthanc) -> None:
+        roles = get(client, f"studies/{STUDY_ID}/")["roles"]
+        assert len(roles) == 4
+        for role in roles:
+            assert is_korean(role["evidence"])
+
+    def test_health(
+        self, client: APIClient, orthanc: FakeOrthanc, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail() -> None:
+            raise OrthancUnavailableError("Orthanc did not answer.")
+
+        monkeypatch.setattr(orthanc, "ping", fail)
+        assert is_korean(get(client, "health/")["orthanc"])
