@@ -40,7 +40,7 @@ class FusedWindowAttention(nn.Module):
         bias = self._bias(x.shape[1])
         attended: torch.Tensor | None = None
         for windows, added in _groups(len(x), mask, x.device):
-            for some in windows.split(WINDOWS_AT_ONCE):
+            for some in torch.split(windows, WINDOWS_AT_ONCE):
                 part = self._attend(x[some], bias if added is None else bias + added)
                 if attended is None:
                     attended = part.new_empty(x.shape)
