@@ -83,7 +83,7 @@ def segment_by_hand(
     stack = contextlib.ExitStack()
     try:
         OrthancGate(client, config.home).check_at_start()
-        manifest = _manifest(client, profile, series_ids)
+        manifest = manifest_by_hand(client, profile, series_ids)
         told = stack.enter_context(_told(manifest, progress))
         told("load", 0.0)
         loaded = load_model(config, worker, model)
@@ -124,7 +124,16 @@ def _told(manifest: JobManifest, progress: Progress) -> Iterator[Progress]:
         yield tell
 
 
-def _manifest(client: OrthancClient, profile: Profile, series_ids: Sequence[str]) -> JobManifest:
+def manifest_by_hand(
+    client: OrthancClient, profile: Profile, series_ids: Sequence[str]
+) -> JobManifest:
+    """The job that these series make, in the profile's order of inputs.
+
+    Raises
+    ------
+    ManifestRejectedError
+        As :func:`segment_by_hand`.
+    """
     if len(series_ids) != len(profile.roles):
         raise ManifestRejectedError(
             f"Profile {profile.name} needs {len(profile.roles)} series, {len(series_ids)} given.",

@@ -2,19 +2,22 @@
 
 MONAI's own forward pass writes the attention of every window to memory several times over: on
 a CPU half of the network's time. ``scaled_dot_product_attention`` does not; relative position
-bias and shift mask go into it as one additive mask, for some windows at a time, so that the
-mask stays small. Same parameters, same logits up to rounding.
+bias and shift mask go into it as one additive mask. Shifted windows have few different masks
+(along each axis a window is split or not), so windows with the same one go together, and the
+mask is never written out for each window. Same parameters, same logits up to rounding.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import torch
 from monai.networks.nets.swin_unetr import WindowAttention
 from torch import nn
 from torch.nn import functional
 
-WINDOWS_AT_ONCE = 64
-"""On 343 voxels a window, 3 to 24 heads: some hundred megabytes at most."""
+WINDOWS_AT_ONCE = 256
+"""So that queries, keys and values stay small."""
 
 
 class FusedWindowAttention(nn.Module):
@@ -35,15 +38,16 @@ class FusedWindowAttention(nn.Module):
     def forward(self, x: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
         """[windows, voxels, features]; ``mask`` [windows of one volume, voxels, voxels]."""
         bias = self._bias(x.shape[1])
-        parts = []
-        for start in range(0, len(x), WINDOWS_AT_ONCE):
-            part = x[start : start + WINDOWS_AT_ONCE]
-            added = bias
-            if mask is not None:
-                which = torch.arange(start, start + len(part), device=x.device) % len(mask)
-                added = bias + mask[which].unsqueeze(1)
-            parts.append(self._attend(part, added))
-        return torch.cat(parts)
+        attended: torch.Tensor | None = None
+        for windows, added in _groups(len(x), mask, x.device):
+            for some in torch.split(windows, WINDOWS_AT_ONCE):
+                part = self._attend(x[some], bias if added is None else bias + added)
+                if attended is None:
+                    attended = part.new_empty(x.shape)
+                attended[some] = part
+        if attended is None:
+            raise ValueError("there is no window")
+        return attended
 
     def _bias(self, voxels: int) -> torch.Tensor:
         """[1, heads, voxels, voxels]."""
@@ -60,6 +64,22 @@ class FusedWindowAttention(nn.Module):
         )
         attended: torch.Tensor = self.proj(found.transpose(1, 2).reshape(windows, voxels, features))
         return attended
+
+
+def _groups(
+    count: int, mask: torch.Tensor | None, device: torch.device
+) -> Iterator[tuple[torch.Tensor, torch.Tensor | None]]:
+    """Indices of the windows that share a mask, and that mask [voxels, voxels]."""
+    every = torch.arange(count, device=device)
+    if mask is None:
+        yield every, None
+        return
+    # Which voxels the first one may not attend to tells along which axes a window is split.
+    _, kind = torch.unique(mask[:, 0], dim=0, return_inverse=True)
+    kinds = kind[every % len(mask)]
+    for number in range(int(kind.max()) + 1):
+        first = int((kind == number).nonzero()[0])
+        yield (kinds == number).nonzero()[:, 0], mask[first]
 
 
 def fuse_attention(network: nn.Module) -> None:

@@ -2,29 +2,16 @@
 
 from __future__ import annotations
 
-import warnings
 from datetime import datetime, timezone
 from pathlib import Path
 
 import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813  (the library's own abbreviation)
-import torch
-from monai.data.meta_tensor import MetaTensor
-from monai.inferers.utils import sliding_window_inference
-from monai.transforms.compose import Compose
-from monai.transforms.intensity.dictionary import NormalizeIntensityd
-from monai.transforms.io.dictionary import LoadImaged
-from monai.transforms.post.dictionary import (
-    Activationsd,
-    AsDiscreted,
-    Invertd,
-)
-from monai.transforms.spatial.dictionary import Orientationd, Spacingd
-from monai.transforms.utility.dictionary import ConcatItemsd, EnsureChannelFirstd
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from infra.benches.inferring.chain import run_chain
 from infra.gate import masks_by_dcmqi, read_grid
 from infra.phantom.anatomy import Anatomy
 from infra.phantom.case import make_case, scanner_grid
@@ -54,46 +41,16 @@ def by_monai(
 
     ``is_turned``: the series' axes are not yet those of the network.
     """
-    profile = model.profile
-    keys = list(profile.roles)
-    with warnings.catch_warnings():
-        # MONAI makes every reader that it knows, and tells which ones it lacks.
-        warnings.simplefilter("ignore")
-        load = LoadImaged(keys, reader="PydicomReader")
-    axes = profile.preprocessing.orientation
-    turn = [Orientationd(keys, axcodes=axes, labels=None)] if is_turned else []
-    before = Compose(
-        [
-            load,
-            EnsureChannelFirstd(keys),
-            *turn,
-            Spacingd(keys, pixdim=profile.preprocessing.spacing_mm, mode="bilinear"),
-            NormalizeIntensityd(keys, nonzero=True, channel_wise=True),
-            ConcatItemsd(keys, name="image"),
-        ]
+    settings = model.profile.inference
+    result = run_chain(
+        series,
+        model.profile,
+        model.network,
+        window=settings.window,
+        overlap=settings.overlap,
+        is_turned=is_turned,
     )
-    data = before({role: str(folder) for role, folder in series.items()})
-    settings = profile.inference
-    with torch.inference_mode():
-        logits = sliding_window_inference(
-            data["image"][None],
-            settings.window,
-            1,
-            model.network,
-            overlap=settings.overlap,
-            mode=settings.blend,
-        )
-    assert isinstance(logits, torch.Tensor)
-    reference = profile.reference_role
-    data["pred"] = MetaTensor(logits[0], meta=data[reference].meta)
-    after = Compose(
-        [
-            Activationsd("pred", sigmoid=True),
-            Invertd("pred", transform=before, orig_keys=reference, nearest_interp=False),
-            AsDiscreted("pred", threshold=profile.postprocessing.threshold),
-        ]
-    )
-    mask = after(data)["pred"]
+    mask = result.mask
     image = image_of(
         mask[0].numpy().transpose(2, 1, 0).astype(np.uint8), LPS_OF_RAS @ mask.affine.numpy()
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import time
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -33,7 +33,8 @@ class ChainResult:
     prepare_s: float
     network_s: float
     restore_s: float
-    mask: torch.Tensor
+    mask: MetaTensor
+    """[1, first, second, third axis of the series]."""
 
     @property
     def total_s(self) -> float:
@@ -46,17 +47,21 @@ def run_chain(
     profile: Profile,
     network: torch.nn.Module,
     *,
-    window: int,
+    window: Sequence[int],
     overlap: float,
+    is_turned: bool = HAS_ORIENTATION,
 ) -> ChainResult:
-    """Read, prepare, sliding windows, back to the reference series' grid, threshold."""
+    """Read, prepare, sliding windows, back to the reference series' grid, threshold.
+
+    ``is_turned``: with Orientationd; else the series' axes are taken for the network's.
+    """
     start = time.perf_counter()
-    before = _before(profile)
+    before = _before(profile, is_turned=is_turned)
     data: dict[str, Any] = before({role: str(folder) for role, folder in folders.items()})
     prepared = time.perf_counter()
     with torch.inference_mode():
         logits = sliding_window_inference(
-            data["image"][None], (window,) * 3, 1, network, overlap=overlap, mode="gaussian"
+            data["image"][None], window, 1, network, overlap=overlap, mode="gaussian"
         )
     computed = time.perf_counter()
     reference = profile.reference_role
@@ -68,19 +73,19 @@ def run_chain(
             AsDiscreted("pred", threshold=profile.postprocessing.threshold),
         ]
     )
-    mask = after(data)["pred"]
+    mask: MetaTensor = after(data)["pred"]
     ended = time.perf_counter()
     return ChainResult(prepared - start, computed - prepared, ended - computed, mask)
 
 
-def _before(profile: Profile) -> Compose:
+def _before(profile: Profile, *, is_turned: bool) -> Compose:
     keys = list(profile.roles)
     with warnings.catch_warnings():
         # MONAI makes every reader that it knows, and tells which ones it lacks.
         warnings.simplefilter("ignore")
         load = LoadImaged(keys, reader="PydicomReader")
     axes = profile.preprocessing.orientation
-    turn = [Orientationd(keys, axcodes=axes, labels=None)] if HAS_ORIENTATION else []
+    turn = [Orientationd(keys, axcodes=axes, labels=None)] if is_turned else []
     return Compose(
         [
             load,

@@ -15,16 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 import pydicom
 import torch
 from pydantic import SecretStr
 from torch.utils.flop_counter import FlopCounterMode
 
-from common.manifest import JobManifest, SeriesInput, utc_now
+from common.manifest import utc_now
 from common.orthanc import OrthancClient, OrthancSettings
 from common.profiles import load_profile
-from common.ulid import new_ulid
 from infra.benches.inferring.chain import HAS_ORIENTATION, run_chain
 from infra.benches.inferring.plain import naive_seg
 from infra.benches.inferring.scene import (
@@ -44,6 +42,7 @@ from lab_side.agent.deliver import Courier
 from lab_side.agent.fetch import fetch
 from lab_side.agent.folders import WorkFolders
 from lab_side.agent.infer import infer
+from lab_side.agent.manual import manifest_by_hand
 from lab_side.agent.outbox import Outbox
 from lab_side.imaging.grid import grid_of
 from lab_side.imaging.inference import infer_foreground
@@ -64,6 +63,7 @@ _MATRIX = 2048
 _SEG_ROUNDS = 3
 _PLAIN_OVERLAP = 0.5
 _HANG_S = 900.0
+_MOST_BYTES = 16 * 10**9
 
 
 def matrix_limit(_plan: Plan, _folder: Path) -> Report:
@@ -89,7 +89,7 @@ def brain(plan: Plan, folder: Path) -> Report:
     _restore(soft, profile, grid, reference)
     ended = time.perf_counter()
     plain = run_chain(
-        folders, profile, model.network, window=plan.plain_window, overlap=_PLAIN_OVERLAP
+        folders, profile, model.network, window=(plan.plain_window,) * 3, overlap=_PLAIN_OVERLAP
     )
     net_s = computed - prepared
     return {
@@ -214,23 +214,16 @@ def _our_job(
         url=server.url, user=server.user, password=SecretStr(server.password)
     )
     profile = load_profile(profile_folder)
-    worker = WorkerProcess(hang_seconds=_HANG_S, most_bytes=psutil.virtual_memory().total)
-    client = OrthancClient(settings)
+    worker, client = (
+        WorkerProcess(hang_seconds=_HANG_S, most_bytes=_MOST_BYTES),
+        OrthancClient(settings),
+    )
     with closing(worker), closing(client):
         loaded = worker.load(
             LoadRequest(folder=profile_folder, weights=None, sha256=None, device="cpu")
         )
         start = time.perf_counter()
-        manifest = JobManifest(
-            job_id=new_ulid(),
-            profile=profile.name,
-            submitted_at=utc_now(),
-            orthanc_study_id=client.series(series_ids[0]).study_id,
-            series=tuple(
-                SeriesInput(role=role, orthanc_id=series_id)
-                for role, series_id in zip(profile.roles, series_ids, strict=True)
-            ),
-        )
+        manifest = manifest_by_hand(client, profile, series_ids)
         folders, outbox = WorkFolders(home), Outbox(home)
         case = Case(
             manifest=manifest,

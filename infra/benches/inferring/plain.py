@@ -29,7 +29,7 @@ from common.profiles import load_profile  # noqa: E402
 from infra.benches.inferring.chain import run_chain  # noqa: E402
 from lab_side.models.networks import build_network  # noqa: E402
 
-WINDOW, OVERLAP = 128, 0.25
+WINDOW, OVERLAP = (128, 128, 128), 0.25
 
 
 def main(profile_folder: Path, work: Path, url: str, series: list[str]) -> dict[str, float]:

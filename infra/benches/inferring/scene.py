@@ -51,13 +51,25 @@ class BreastSize(SyntheticStudy):
             yield image
 
 
+PRIVATE_ELEMENTS, PRIVATE_BYTES = 170, 400
+"""What scanners write beside an image: 68 kB in elements of their own."""
+
+
+def add_private_elements(image: Dataset) -> None:
+    """As a scanner does; a reader may pass over them."""
+    block = image.private_block(0x0019, "BENCH", create=True)
+    for number in range(PRIVATE_ELEMENTS):
+        block.add_new(number, "OB", bytes(PRIVATE_BYTES))
+
+
 def write_series(study: SyntheticStudy, roles: tuple[str, ...], folder: Path) -> dict[str, Path]:
-    """Role -> folder of its files."""
+    """Role -> folder of its files, with private elements."""
     folders = {}
     for number, role in zip(range(SERIES), roles, strict=True):
         folders[role] = folder / role
         folders[role].mkdir(parents=True)
         for position, image in enumerate(study.images(number)):
+            add_private_elements(image)
             image.save_as(folders[role] / f"{position:04d}.dcm", enforce_file_format=True)
     return folders
 
