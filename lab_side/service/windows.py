@@ -59,7 +59,7 @@ Service {name} ({display}), which python.exe runs itself:
   the folder of secrets, and the settings' file, are closed to others
 
 Where services are not allowed, the Task Scheduler starts the agent with the computer instead:
-  schtasks /Create /TN {name} /SC ONSTART /RU {account} /TR "{task}"
+  schtasks /Create /TN {name} /SC ONSTART /RU "%USERNAME%" /RP * /TR "{task}"
 """
 
 
