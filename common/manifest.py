@@ -299,6 +299,16 @@ class ResultManifest(_Document):
             raise ValueError("a report belongs to a SEG")
         return self
 
+    def to_json(self) -> bytes:
+        """Without report and registrations where there are none: they came later, and an older
+        site reads the rest."""
+        unused: dict[str, Any] = {}
+        if self.report is None:
+            unused["report"] = True
+        if self.provenance is not None and not self.provenance.registrations:
+            unused["provenance"] = {"registrations": True}
+        return self.model_dump_json(indent=1, exclude=unused).encode()
+
     @property
     def tumour_found(self) -> bool:
         """Whether any segment has a voxel."""

@@ -23,7 +23,7 @@ from common.manifest import AttemptRecord, ResultManifest, SegReference
 from common.queue import Beat, Claim, ClaimDesk, QueueView, Reaper, claims, reaper
 from common.queue.records import publish_result
 from common.queue.view import ClaimedJob
-from lab_side.agent.deliver import Courier
+from lab_side.agent.deliver import Courier, _Stored
 from lab_side.agent.outbox import OutboxEntry
 from lab_side.agent.pipeline import Pipeline
 from tests.support.simulator.orthanc import uid_of
@@ -148,7 +148,7 @@ def _result_without_confirmation(patch: pytest.MonkeyPatch) -> None:
                 size_bytes=len(data),
                 frames=1,
             )
-            return seg, (), False
+            return _Stored(seg, (), already=False, report=None, report_path=entry.seg_path)
 
     patch.setattr(Courier, "_store", hope)
 

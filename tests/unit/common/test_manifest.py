@@ -13,6 +13,7 @@ from common.errors import ManifestRejectedError
 from common.manifest import (
     MANIFEST_BYTES_LIMIT,
     JobManifest,
+    ReportReference,
     parse_job_manifest,
     parse_result,
 )
@@ -79,6 +80,26 @@ def test_bad_manifests_are_rejected_with_their_code(data: bytes, code: str) -> N
         parse_job_manifest(data)
     assert caught.value.code == code
     assert caught.value.remedy
+
+
+def test_a_result_without_report_is_what_an_older_site_reads() -> None:
+    result = make_result(make_manifest().job_id)
+    document = json.loads(result.to_json())
+    assert "report" not in document
+    assert "registrations" not in document["provenance"]
+    assert result.seg is not None
+    reported = result.model_copy(
+        update={
+            "report": ReportReference(
+                orthanc_id=result.seg.orthanc_id,
+                sop_instance_uid="2.25.1",
+                series_instance_uid="2.25.2",
+                sha256="0" * 64,
+                size_bytes=1,
+            )
+        }
+    )
+    assert parse_result(reported.to_json()) == reported
 
 
 def test_a_refusal_never_quotes_the_value() -> None:
