@@ -330,12 +330,8 @@ def read_seg(entry: OutboxEntry) -> bytes:
     LocalDiskError
         The disk does not give it.
     """
-    with disk_errors("The outbox cannot be read"):
-        try:
-            data = entry.seg_path.read_bytes()
-        except FileNotFoundError:
-            data = b""
-    if hashlib.sha256(data).hexdigest() != entry.draft.sha256:
+    data = _read_whole(entry.seg_path, entry.draft.sha256)
+    if data is None:
         raise PermanentError(
             "The SEG in the outbox is damaged or gone.",
             code="seg-damaged",
@@ -354,16 +350,22 @@ def read_report(path: Path, report: ReportFile) -> bytes:
     LocalDiskError
         The disk does not give it.
     """
-    with disk_errors("The outbox cannot be read"):
-        try:
-            data = path.read_bytes()
-        except FileNotFoundError:
-            data = b""
-    if hashlib.sha256(data).hexdigest() != report.sha256:
+    data = _read_whole(path, report.sha256)
+    if data is None:
         raise PermanentError(
             "The measurement report in the outbox is damaged or gone.", code="report-damaged"
         )
     return data
+
+
+def _read_whole(path: Path, sha256: str) -> bytes | None:
+    """The file's bytes; None where they are others, or there are none."""
+    with disk_errors("The outbox cannot be read"):
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            return None
+    return data if hashlib.sha256(data).hexdigest() == sha256 else None
 
 
 def ask_for_retry(home: Path) -> Path:
