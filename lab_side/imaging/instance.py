@@ -6,6 +6,8 @@ Additional Patient History, private elements) never enters the process.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from pydicom.uid import (
 
 from common.durable import disk_error
 from common.errors import SeriesRefusedError
+from lab_side.imaging.elements import ElementReader
 
 PATIENT_AND_STUDY = (
     "SpecificCharacterSet",
@@ -102,7 +105,7 @@ PIXELS = (
     "PixelData",
 )
 
-_TAGS: list[Any] = [*PATIENT_AND_STUDY, *SERIES_AND_EQUIPMENT, *ACQUISITION, *IMAGE, *PIXELS]
+_KEYWORDS = [*PATIENT_AND_STUDY, *SERIES_AND_EQUIPMENT, *ACQUISITION, *IMAGE, *PIXELS]
 
 _PLAIN_LITTLE_ENDIAN = (
     ImplicitVRLittleEndian,
@@ -118,24 +121,32 @@ _MULTI_FRAME_MR = (
 """Enhanced MR, Enhanced MR Color and Legacy Converted Enhanced MR Image Storage."""
 
 
-def read_instance(path: Path) -> Dataset:
-    """Read the attributes named above, Pixel Data included but not yet decoded.
+def read_instances(paths: Sequence[Path]) -> list[Dataset]:
+    """Read the attributes named above of the files of one series.
+
+    Returns
+    -------
+    In the order of ``paths``, Pixel Data included but not yet decoded. Elements with the same
+    value may be one object in several of them: replace elements, do not change them.
 
     Raises
     ------
     SeriesRefusedError
         ``unreadable-instance``: not a DICOM file, or a damaged one.
     LocalDiskError
-        The file cannot be read from the disk.
+        A file cannot be read from the disk.
     """
+    reader = ElementReader(_KEYWORDS)
+    return [_read_instance(path, reader) for path in paths]
+
+
+def _read_instance(path: Path, reader: ElementReader) -> Dataset:
     try:
+        data = path.read_bytes()
         # Values of a wrong form are checked where they matter; pydicom would quote them in
-        # warnings. It parses on first use, so all are touched here, where damage has one name.
+        # warnings.
         with disable_value_validation():
-            dataset = pydicom.dcmread(path, specific_tags=_TAGS)
-            for _ in dataset:
-                pass
-        return dataset
+            return reader.read(data) or _read_by_pydicom(data)
     except OSError as error:
         raise disk_error("A downloaded instance cannot be read", error) from None
     except Exception:
@@ -145,6 +156,15 @@ def read_instance(path: Path) -> Dataset:
             code="unreadable-instance",
             remedy="Send the series to Orthanc again; the stored copy is damaged.",
         ) from None
+
+
+def _read_by_pydicom(data: bytes) -> Dataset:
+    tags: list[Any] = [*_KEYWORDS]
+    dataset = pydicom.dcmread(BytesIO(data), specific_tags=tags)
+    # It decodes on first use, so all are touched here, where damage has one name.
+    for _ in dataset:
+        pass
+    return dataset
 
 
 def check_instance(header: Dataset) -> None:
@@ -200,27 +220,32 @@ def _check_place(header: Dataset) -> None:
         raise SeriesRefusedError("An instance has no Pixel Spacing.", code="no-pixel-spacing")
 
 
-def take_pixels(dataset: Dataset) -> NDArray[np.float32]:
+def take_pixels(dataset: Dataset, into: NDArray[np.float32]) -> None:
     """Decode the pixels, apply the slice's own rescale, and drop Pixel Data from ``dataset``.
 
-    Returns
-    -------
-    float32 [rows, columns], in the units that Rescale Slope and Intercept give
-    (PS3.3 C.11.1.1.2).
+    Parameters
+    ----------
+    into:
+        float32 [rows, columns]: is given the values in the units of Rescale Slope and Intercept
+        (PS3.3 C.11.1.1.2).
 
     Raises
     ------
     SeriesRefusedError
-        ``unreadable-instance`` (Pixel Data of a wrong length) or ``compressed-unreadable``.
+        ``unreadable-instance`` (Pixel Data of a wrong length, values that are not finite) or
+        ``compressed-unreadable``.
     """
-    stored = _stored_values(dataset)
+    into[:] = _stored_values(dataset)
     del dataset.PixelData
-    values = stored.astype(np.float32)
-    slope = dataset.get("RescaleSlope")
-    intercept = dataset.get("RescaleIntercept")
-    values *= np.float32(1.0 if slope is None else slope)
-    values += np.float32(0.0 if intercept is None else intercept)
-    return values
+    slope, intercept = dataset.get("RescaleSlope"), dataset.get("RescaleIntercept")
+    if slope is not None and slope != 1:
+        into *= np.float32(slope)
+    if intercept is not None and intercept != 0:
+        into += np.float32(intercept)
+    if not np.isfinite(into).all():
+        raise SeriesRefusedError(
+            "The pixel values of the series are not finite numbers.", code="unreadable-instance"
+        )
 
 
 def _stored_values(dataset: Dataset) -> NDArray[Any]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from common.errors import SeriesRefusedError
-from lab_side.imaging.instance import check_instance, read_instance, take_pixels
+from lab_side.imaging.instance import check_instance, read_instances, take_pixels
 from lab_side.imaging.preflight import prepare_headers
 from lab_side.imaging.stack import place_slices
 
@@ -66,7 +66,7 @@ def read_series(
     LocalDiskError
         A file cannot be read from the disk.
     """
-    datasets = [read_instance(path) for path in paths]
+    datasets = read_instances(paths)
     for dataset in datasets:
         check_instance(dataset)
     _check_complete(datasets, expected_sop_uids)
@@ -77,12 +77,10 @@ def read_series(
         (float(datasets[0].PixelSpacing[0]), float(datasets[0].PixelSpacing[1])),
     )
     ordered = [datasets[index] for index in stack.order]
-    voxels = np.stack([take_pixels(dataset) for dataset in ordered])
-    if not np.isfinite(voxels).all():
-        raise SeriesRefusedError(
-            "The pixel values of the series are not finite numbers.", code="unreadable-instance"
-        )
     first = ordered[0]
+    voxels = np.empty((len(ordered), int(first.Rows), int(first.Columns)), dtype=np.float32)
+    for dataset, values in zip(ordered, voxels, strict=True):
+        take_pixels(dataset, values)
     return SeriesVolume(
         voxels=voxels,
         affine=stack.affine,
