@@ -40,7 +40,7 @@ class VoxelNorm(nn.Module):
         """[batch, features, first, second, third axis], laid out in ``channels_last_3d``."""
         features = x.shape[1]
         voxels = x.permute(0, 2, 3, 4, 1).reshape(len(x), -1, features)
-        result = torch.empty_like(voxels)
+        result = voxels.new_empty(voxels.shape)
         side = math.gcd(voxels.shape[1], _ROW_VOXELS)
         for one, normed in zip(voxels, result, strict=True):
             rows = one.reshape(-1, side * features)

@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
-from torch.nn import functional
 
 from common.profiles import Architecture, Network
 from lab_side.models import layout
