@@ -63,6 +63,8 @@ class Job(models.Model):
     profile = models.CharField(max_length=48)
     priority = models.PositiveSmallIntegerField()
     """0..9, 0 first."""
+    labels = models.JSONField(default=list, blank=True)
+    """What an agent must have to run it, sorted; any agent may where there is none."""
     state = models.CharField(
         max_length=20, choices=State.choices, default=State.SUBMITTING, db_index=True
     )

@@ -12,8 +12,10 @@ from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.renderers import OpenApiJsonRenderer
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from drf_spectacular.views import SpectacularJSONAPIView
+from pydantic import TypeAdapter
 from rest_framework.views import APIView
 
+from common.manifest import Labels
 from gcp_side import __version__
 from gcp_side.labseg.models import State
 from gcp_side.labseg.recognition import Confidence
@@ -103,6 +105,7 @@ _REQUEST = {
     "job_id": TEXT,
     "profile": TEXT,
     "priority": WHOLE,
+    "labels": array(TEXT),
     "state": _STATE,
     "finished": FLAG,
     "agent": TEXT,
@@ -240,9 +243,12 @@ COMPONENTS: dict[str, Schema] = {
 
 _PAGED = {"count": WHOLE, "page": WHOLE, "page_size": WHOLE}
 _ACCEPTED = {"request_id": TEXT, "status": _STATE, "profile": TEXT}
+_LABELS = TypeAdapter(Labels).json_schema() | {
+    "description": "what an agent must have to run it; the profile's usual ones unless given"
+}
 _BY_SERIES: Schema = {
     "type": "object",
-    "properties": {"sequence_series_ids": array(TEXT), "profile": TEXT},
+    "properties": {"sequence_series_ids": array(TEXT), "profile": TEXT, "labels": _LABELS},
     "required": ["sequence_series_ids"],
 }
 _BY_ROLE: Schema = {
@@ -251,6 +257,7 @@ _BY_ROLE: Schema = {
         "profile": TEXT,
         "series": {"type": "object", "additionalProperties": TEXT},
         "priority": {"type": "integer", "minimum": 0, "maximum": 9},
+        "labels": _LABELS,
     },
     "required": ["series"],
 }

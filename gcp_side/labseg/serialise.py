@@ -21,6 +21,7 @@ def job_as_dict(job: Job) -> dict[str, Any]:
         "job_id": job.job_id,
         "profile": job.profile,
         "priority": job.priority,
+        "labels": job.labels,
         "state": str(job.state),
         "finished": not job.is_open,
         "agent": job.agent,

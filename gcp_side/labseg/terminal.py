@@ -56,6 +56,7 @@ def in_full(job: Job) -> str:
         ("job", job.job_id),
         ("state", f"{job.state}: {State(job.state).label}"),
         ("profile", job.profile),
+        *([("labels", ", ".join(job.labels))] if job.labels else []),
         ("study", job.orthanc_study_id),
         *((item["role"], _series(item)) for item in job.series),
         ("submitted", f"{job.submitted_at:%Y-%m-%d %H:%M:%S} UTC"),

@@ -205,10 +205,12 @@ class FakeAgent:
 
     bucket: Bucket
     name: str = "lab-1"
+    labels: tuple[str, ...] = ()
 
     @property
     def desk(self) -> ClaimDesk:
-        return ClaimDesk(self.bucket, self.name, now=lambda: NOW + timedelta(days=1))
+        later = NOW + timedelta(days=1)
+        return ClaimDesk(self.bucket, self.name, now=lambda: later, labels=self.labels)
 
     def claim(self) -> tuple[Claim, JobManifest]:
         """Claim and open the first job of the queue, with a heartbeat as every owner has."""
@@ -239,6 +241,7 @@ class FakeAgent:
             version="1",
             jobs=jobs,
             profiles=profiles or tuple(offer.name for offer in offers),
+            labels=self.labels,
             offers=offers,
         )
         name = names.agent_object(self.name)

@@ -70,6 +70,15 @@ def test_roles_can_be_named() -> None:
     assert [item["role"] for item in Job.objects.get().series] == ["t1", "t2"]
 
 
+def test_labels(settings: Settings) -> None:
+    settings.SEGRELAY = settings.SEGRELAY | {"DEFAULT_LABELS": {"demo": ["site-a"]}}
+    asked = [submit(), submit("--labels", "site-b", "gpu-24gb"), submit("--labels")]
+    told = {job["job_id"]: job["labels"] for job in run_json("list")}
+    assert [told[job_id] for job_id in asked] == [["site-a"], ["gpu-24gb", "site-b"], []]
+    assert re.search(r"^labels +gpu-24gb, site-b$", run("show", asked[1]), re.MULTILINE)
+    assert "labels" not in run("show", asked[2])
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -78,6 +87,7 @@ def test_roles_can_be_named() -> None:
         ("--series", *FOUR[:3], series_id(8)),
         ("--series", *FOUR, "--profile", "unheard-of"),
         ("--series", *FOUR, "--roles", "a"),
+        ("--series", *FOUR, "--labels", "Site A"),
     ],
 )
 def test_a_wrong_request_is_one_line_with_a_remedy(arguments: tuple[str, ...]) -> None:

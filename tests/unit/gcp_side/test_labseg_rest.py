@@ -39,8 +39,18 @@ pytestmark = pytest.mark.django_db(transaction=True)
 ROOT = "/api/mri/segmentation"
 UNKNOWN = "01arz3ndektsv4rrffq69g5fav"
 JOB_FIELDS = {
-    *("request_id", "status", "status_text", "error", "job_id", "profile", "priority", "state"),
-    *("finished", "agent", "attempt", "stage", "percent", "done", "total", "cancel_requested_at"),
+    *("request_id", "status", "status_text", "error", "job_id", "profile", "priority", "labels"),
+    *(
+        "state",
+        "finished",
+        "agent",
+        "attempt",
+        "stage",
+        "percent",
+        "done",
+        "total",
+        "cancel_requested_at",
+    ),
     *("missing_since", "orthanc_study_id", "study_instance_uid", "series", "seg_instance_id"),
     *("seg_sop_instance_uid", "seg_series_instance_uid", "tumour_found", "segments", "warnings"),
     *("provenance", "failure", "retry_of", "submitted_at", "updated_at", "finished_at"),
@@ -544,6 +554,15 @@ class TestStudies:
         assert [item["role"] for item in job.series] == list(ROLES)
         assert [item.name.priority for item in scan(bucket).pending] == [2]
 
+    def test_labels(self, client: APIClient, orthanc: FakeOrthanc) -> None:
+        by_role = {"series": dict(zip(ROLES, FOUR, strict=True)), "labels": ["site-b", "site-a"]}
+        by_series = {"sequence_series_ids": list(FOUR), "labels": ["site-a"]}
+        post(client, f"studies/{STUDY_ID}/segment/", by_role, status=202)
+        post(client, f"series/{FOUR[0]}/segment/", by_series, status=202)
+        submit(client)
+        shown = get(client, "requests/")["requests"]
+        assert [item["labels"] for item in shown] == [[], ["site-a"], ["site-a", "site-b"]]
+
     def test_a_profile_that_is_only_offered(
         self, client: APIClient, orthanc: FakeOrthanc, agent: FakeAgent
     ) -> None:
@@ -569,6 +588,10 @@ class TestStudies:
             ({"series": dict(zip(ROLES, FOUR, strict=True)), "priority": "1"}, "priority"),
             ({"series": dict(zip(ROLES, FOUR, strict=True)), "priority": True}, "priority"),
             ({"series": dict(zip(ROLES, FOUR, strict=True)), "profile": 7}, "profile-unknown"),
+            ({"series": dict(zip(ROLES, FOUR, strict=True)), "labels": "a"}, "request-invalid"),
+            ({"series": dict(zip(ROLES, FOUR, strict=True)), "labels": [7]}, "request-invalid"),
+            ({"series": dict(zip(ROLES, FOUR, strict=True)), "labels": ["A"]}, "request-invalid"),
+            ({"series": dict(zip(ROLES, FOUR, strict=True)), "labels": ["\0"]}, "request-invalid"),
         ],
     )
     def test_wrong_requests(

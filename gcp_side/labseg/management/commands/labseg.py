@@ -102,6 +102,7 @@ class Command(BaseCommand):
             profile=options["profile"],
             roles=None if options["roles"] is None else tuple(options["roles"]),
             priority=options["priority"],
+            labels=None if options["labels"] is None else tuple(options["labels"]),
         )
         self._answer(services.submit(submission, orthanc=orthanc.connect()), options)
 
@@ -251,6 +252,13 @@ def _add_submit(parser: argparse.ArgumentParser) -> None:
         choices=range(10),
         metavar="0..9",
         help="0 is served first (default: the site's usual one)",
+    )
+    parser.add_argument(
+        "--labels",
+        nargs="*",
+        metavar="LABEL",
+        help="only for an agent that has all of these; none after it: for any "
+        "(default: the profile's usual ones)",
     )
     _add_wait(parser)
     _add_json(parser)
