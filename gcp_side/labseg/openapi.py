@@ -147,6 +147,14 @@ _REQUEST = {
     "updated_at": TIME,
     "finished_at": TIME_OR_NULL,
 }
+_WAITING = shape(
+    code={
+        "type": "string",
+        "enum": ["no-queue", "no-agent", "no-profile", "no-labels", "not-claiming", "in-line"],
+    },
+    text=TEXT,
+    since=TIME_OR_NULL,
+)
 _STUDY = {
     "study_id": TEXT,
     "study_instance_uid": TEXT,
@@ -217,6 +225,7 @@ COMPONENTS: dict[str, Schema] = {
         device=TEXT,
         version=TEXT,
         profiles=array(TEXT),
+        labels=array(TEXT),
         last_beat=TIME,
         seconds_since_beat={"type": "number"},
         jobs=array(shape(request_id=TEXT, stage=TEXT, percent=WHOLE, done=WHOLE, total=WHOLE)),
@@ -317,7 +326,7 @@ ENDPOINTS: tuple[_Endpoint, ...] = (
         answer(**_ACCEPTED, study_id=TEXT),
         {"request": {"application/json": _BY_ROLE}},
     ),
-    (SegmentationStatus, "get", 200, answer(**_REQUEST), {}),
+    (SegmentationStatus, "get", 200, answer(**_REQUEST, waiting=or_null(_WAITING)), {}),
     (
         Requests,
         "get",

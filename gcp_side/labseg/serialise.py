@@ -9,10 +9,11 @@ from typing import Any
 from common.offers import OfferedRole
 from common.profiles import Text
 from gcp_side.labseg.lab import LabAgent, ProfileOnOffer
-from gcp_side.labseg.meanings import Told, tell, tell_warning
+from gcp_side.labseg.meanings import Told, tell, tell_reason, tell_warning
 from gcp_side.labseg.models import Job, JobEvent, Outcome, State
 from gcp_side.labseg.orthanc import SeriesEntry, StudyEntry
 from gcp_side.labseg.recognition import Recognised, SeriesFacts, plane_of
+from gcp_side.labseg.waiting import Waiting
 
 
 def job_as_dict(job: Job) -> dict[str, Any]:
@@ -93,6 +94,17 @@ def failure_as_dict(job: Job) -> dict[str, str] | None:
     }
 
 
+def waiting_as_dict(waiting: Waiting | None) -> dict[str, str | None] | None:
+    """Why a job waits; None where it does not."""
+    if waiting is None:
+        return None
+    return {
+        "code": waiting.code,
+        "text": waiting.text,
+        "since": time_as_text(waiting.since),
+    }
+
+
 def time_as_text(value: datetime | None) -> str | None:
     """ISO 8601, to the second."""
     return None if value is None else value.isoformat(timespec="seconds")
@@ -148,10 +160,11 @@ def agent_as_dict(agent: LabAgent) -> dict[str, Any]:
         "name": agent.name,
         "online": agent.is_online,
         "state": beat.state,
-        "reason": beat.reason,
+        "reason": tell_reason(beat.reason),
         "device": beat.device,
         "version": beat.version,
         "profiles": list(beat.profiles),
+        "labels": list(beat.labels),
         "last_beat": time_as_text(agent.last_beat),
         "seconds_since_beat": round(agent.silent.total_seconds(), 1),
         "jobs": [

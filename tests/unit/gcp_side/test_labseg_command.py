@@ -163,7 +163,7 @@ class TestWait:
         progress = StringIO()
         text = run("submit", "--series", *FOUR, "--wait", stderr=progress)
         assert [line.split(" ", 1)[1] for line in progress.getvalue().splitlines()] == [
-            "waiting in the queue",
+            "waiting in the queue: no agent has ever been online",
             "fetch 248/620 on lab-1",
             "inferring 50 % on lab-1",
             "Tumor 1.50 ml",

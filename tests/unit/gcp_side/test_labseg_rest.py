@@ -252,6 +252,7 @@ class TestLab:
             "device": "",
             "version": "1",
             "profiles": ["brain"],
+            "labels": [],
             "jobs": [
                 {
                     "request_id": claim.job_id,
