@@ -3,27 +3,22 @@
     python -m infra.error_table            write it
     python -m infra.error_table --check    end with 1 where it is not what would be written
 
-A code is written down where the error is made: as ``code=`` of a call, or as ``code`` of an error
-class. The words are those that a person sees; what differs from case to case is shown as ``…``.
+The words are those that a person sees; what differs from case to case is shown as ``…``.
 """
 
 from __future__ import annotations
 
 import argparse
-import ast
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
-from common import errors
 from infra.debian import repository_root
+from infra.error_source import ErrorSource, Given, Kind
 
 ROOT = repository_root()
 FILE = ROOT / "infra" / "ERRORS.md"
 PACKAGES = ("common", "lab_side", "gcp_side")
-
-CLASSES = {name: kind for name in errors.__all__ if isinstance(kind := getattr(errors, name), type)}
 
 KINDS = {
     "FixConfigurationError": "setting",
@@ -110,29 +105,37 @@ class Row:
     remedy: str
 
 
-@dataclass(frozen=True, kw_only=True)
-class Kind:
-    """An error class of the programs."""
-
-    branch: str
-    code: str
-    remedy: str
-    told: str
-    """The first sentence of its docstring."""
-
-
 def rows() -> list[Row]:
     """Every code with its words, sorted; one row where several places say the same."""
-    trees = [_parse(path) for path in _files()]
-    kinds = _kinds(trees)
-    found = {row for tree in trees for row in _uses(tree, kinds)}
+    source = ErrorSource(ROOT / package for package in PACKAGES)
+    found = {row for given in source.given for row in _rows_of(given, source)}
     used = {row.code for row in found}
     found |= {
-        Row(code=kind.code, kind=kind.branch, message=kind.told, remedy=kind.remedy)
-        for kind in kinds.values()
-        if kind.code not in used and kind.branch
+        Row(code=kind.code, kind=_branch(kind), message=kind.told, remedy=kind.remedy)
+        for kind in source.kinds.values()
+        if kind.code not in used and _branch(kind)
     }
     return sorted(_said(row) for row in found if row.code)
+
+
+def _branch(kind: Kind) -> str:
+    return next((KINDS[base] for base in kind.bases if base in KINDS), "")
+
+
+def _rows_of(given: Given, source: ErrorSource) -> Iterator[Row]:
+    kind = source.kinds.get(given.called)
+    if kind is not None:
+        message, remedy = next(iter(given.words), ""), given.named.get("remedy", kind.remedy)
+        codes, name = given.codes or (kind.code,), _branch(kind)
+    elif given.called == "Finding":
+        message, remedy = given.named["detail"], given.named.get("remedy", "")
+        codes, name = given.codes, "finding"
+    else:
+        # A function that makes the error; its words are looked up there.
+        message, remedy = " ".join(filter(None, given.words)), ""
+        codes, name = given.codes, "record"
+    for code in codes:
+        yield Row(code=code, kind=name, message=message, remedy=remedy)
 
 
 def _said(row: Row) -> Row:
@@ -149,15 +152,6 @@ def _tells(words: str) -> bool:
     return any(letter.isalpha() for letter in words)
 
 
-def codes() -> set[str]:
-    """Every literal that is a code anywhere in the code."""
-    found = set()
-    for path in _files():
-        for node in ast.walk(_parse(path)):
-            found |= set(_literal_codes(node))
-    return found
-
-
 def text() -> str:
     """The file."""
     lines = ["| code | kind | what happened | what to do |", "|---|---|---|---|"]
@@ -170,110 +164,6 @@ def text() -> str:
         remedies = " / ".join(dict.fromkeys(row.remedy for row in same if row.remedy))
         lines.append(f"| `{code}` | {kinds} | {_cell(messages)} | {_cell(remedies)} |")
     return _HEAD + "\n".join(lines) + "\n"
-
-
-def _files() -> Iterator[Path]:
-    for package in PACKAGES:
-        yield from sorted((ROOT / package).rglob("*.py"))
-
-
-def _parse(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))
-
-
-def _kinds(trees: list[ast.Module]) -> dict[str, Kind]:
-    """Error classes by name, a subclass with what it inherits."""
-    base = errors.SegRelayError
-    found = {base.__name__: Kind(branch="", code=base.code, remedy=base.remedy, told="")}
-    classes = [node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
-    for _ in range(len(CLASSES)):
-        for node in classes:
-            parents = [base.id for base in node.bases if isinstance(base, ast.Name)]
-            parent = next((found[name] for name in parents if name in found), None)
-            if parent is not None and node.name not in found:
-                found[node.name] = _kind(node, parent)
-    return found
-
-
-def _kind(node: ast.ClassDef, parent: Kind) -> Kind:
-    given = {
-        item.targets[0].id: _words(item.value)
-        for item in node.body
-        if isinstance(item, ast.Assign) and isinstance(item.targets[0], ast.Name)
-    }
-    told = (ast.get_docstring(node) or "").split("\n\n")[0].replace("\n", " ")
-    branch = KINDS.get(node.name) or parent.branch
-    return Kind(
-        branch=branch,
-        code=given.get("code", parent.code),
-        remedy=given.get("remedy", parent.remedy),
-        told=told,
-    )
-
-
-def _uses(tree: ast.Module, kinds: Mapping[str, Kind]) -> Iterator[Row]:
-    for node in ast.walk(tree):
-        if not isinstance(node, ast.Call):
-            continue
-        name = _name(node.func)
-        given = {item.arg: item.value for item in node.keywords if item.arg}
-        kind = kinds.get(name)
-        if kind is not None:
-            message = _words(node.args[0]) if node.args else ""
-            remedy = _words(given["remedy"]) if "remedy" in given else kind.remedy
-            for code in _codes_of(given.get("code")) or [kind.code]:
-                yield Row(code=code, kind=kind.branch, message=message, remedy=remedy)
-        elif name == "Finding":
-            for code in _codes_of(given.get("code")):
-                yield Row(
-                    code=code,
-                    kind="finding",
-                    message=_words(given["detail"]),
-                    remedy=_words(given["remedy"]) if "remedy" in given else "",
-                )
-        elif "code" in given:
-            # A function that makes the error; its words are looked up there.
-            for code in _codes_of(given["code"]):
-                told = [_words(value) for value in node.args]
-                yield Row(code=code, kind="record", message=" ".join(filter(None, told)), remedy="")
-
-
-def _literal_codes(node: ast.AST) -> Iterator[str]:
-    if isinstance(node, ast.Call):
-        for item in node.keywords:
-            if item.arg == "code":
-                yield from _codes_of(item.value)
-    if isinstance(node, ast.ClassDef):
-        for line in node.body:
-            if isinstance(line, ast.Assign) and _name(line.targets[0]) == "code":
-                yield from _codes_of(line.value)
-
-
-def _codes_of(value: ast.expr | None) -> list[str]:
-    """The literals that it may be."""
-    if isinstance(value, ast.IfExp):
-        return _codes_of(value.body) + _codes_of(value.orelse)
-    if isinstance(value, ast.Constant) and isinstance(value.value, str) and value.value:
-        return [value.value]
-    return []
-
-
-def _name(node: ast.expr) -> str:
-    if isinstance(node, ast.Attribute):
-        return node.attr
-    return node.id if isinstance(node, ast.Name) else ""
-
-
-def _words(value: ast.expr) -> str:
-    """A text with what is computed as ``…``."""
-    if isinstance(value, ast.Constant):
-        return str(value.value) if isinstance(value.value, str) else ""
-    if isinstance(value, ast.JoinedStr):
-        parts = [part.value if isinstance(part, ast.Constant) else "…" for part in value.values]
-        return "".join(str(part) for part in parts)
-    if isinstance(value, ast.BinOp):
-        return _words(value.left) + _words(value.right)
-    return "…"
 
 
 def _cell(words: str) -> str:

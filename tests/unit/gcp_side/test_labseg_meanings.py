@@ -25,10 +25,10 @@ from gcp_side.labseg import services
 from gcp_side.labseg.meanings import MEANINGS, UNKNOWN, explain, tell, tell_warning
 from gcp_side.labseg.models import EventKind, Job, Outcome, State
 from gcp_side.labseg.recognition.clues import CLUES, ORDERS
+from infra.error_source import ErrorSource
 from lab_side.agent.pipeline import Halt
 from lab_side.imaging.remarks import input_warnings, registration_warnings
 from lab_side.imaging.roles import check_roles
-from tests.support.error_codes import ErrorTree
 from tests.unit.gcp_side.fakes import FOUR, STUDY_ID, FakeAgent, FakeOrthanc, ended
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -38,6 +38,9 @@ API = "/api/mri/segmentation"
 HANGUL = re.compile("[가-힣]")
 
 SOURCES = ("common", "gcp_side/labseg", "lab_side/agent", "lab_side/imaging", "lab_side/worker")
+DOCUMENTS = ("AttemptRecord", "Failure", "Rejection")
+"""What carries a code without being an error."""
+
 OWN_COMMANDS = {
     *("job-id", "job-unknown", "job-has-result", "job-in-work"),
     *("export-exists", "seg-gone", "outbox-locked", "outbox-delivered"),
@@ -67,19 +70,24 @@ BY_VARIABLE = {
 
 
 def codes_that_users_meet() -> set[str]:
-    tree = ErrorTree([ROOT / folder for folder in SOURCES])
-    codes = {code for some in BY_VARIABLE.values() for code in some}
-    by_variable = set()
-    for found in tree.found():
+    source = ErrorSource(ROOT / folder for folder in SOURCES)
+
+    def is_met(name: str) -> bool:
         # The settings are the administrator's, and a conflict ends where it is met.
-        if tree.is_a(found.kind, "FixConfigurationError") or tree.is_a(
-            found.kind, "QueueConflictError"
-        ):
-            continue
-        if found.code is None:
-            by_variable.add(str(found.path.relative_to(ROOT)))
-        else:
-            codes.add(found.code)
+        return name in DOCUMENTS or (
+            source.is_a(name, "SegRelayError")
+            and not source.is_a(name, "FixConfigurationError")
+            and not source.is_a(name, "QueueConflictError")
+        )
+
+    codes = {code for some in BY_VARIABLE.values() for code in some}
+    codes |= {kind.code for kind in source.kinds.values() if is_met(kind.name)}
+    by_variable = set()
+    for given in source.given:
+        if is_met(given.called):
+            codes |= set(given.codes)
+            if given.has_code and not given.codes:
+                by_variable.add(given.path.relative_to(ROOT).as_posix())
     assert by_variable == set(BY_VARIABLE)
     return codes - {"error"}
 
