@@ -129,6 +129,9 @@ _REQUEST = {
     "seg_instance_id": TEXT_OR_NULL,
     "seg_sop_instance_uid": TEXT_OR_NULL,
     "seg_series_instance_uid": TEXT_OR_NULL,
+    "report_instance_id": TEXT_OR_NULL,
+    "report_sop_instance_uid": TEXT_OR_NULL,
+    "report_series_instance_uid": TEXT_OR_NULL,
     "tumour_found": {"type": ["boolean", "null"]},
     "segments": array(
         shape(
@@ -370,6 +373,8 @@ ENDPOINTS: tuple[_Endpoint, ...] = (
             profile=TEXT,
             roles=array(ref("RecognisedRole")),
             requests=array(ref("Request")),
+            missing_reports=array(TEXT)
+            | {"description": "report_instance_id of requests whose report is not in Orthanc"},
         ),
         {"parameters": [_query("profile", "the usual one unless given")]},
     ),

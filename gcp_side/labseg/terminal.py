@@ -74,6 +74,8 @@ def in_full(job: Job, waiting: Waiting | None = None) -> str:
         lines.append(("finished", f"{job.finished_at:%Y-%m-%d %H:%M:%S} UTC"))
     if job.seg_orthanc_id:
         lines.append(("SEG instance", job.seg_orthanc_id))
+        if job.report_orthanc_id:
+            lines.append(("SR instance", job.report_orthanc_id))
         lines.append(("tumour", "yes" if job.tumour_found else "no"))
     lines += [("segment", _measurement(item)) for item in job.measurements]
     lines += [("warning", text) for text in job.warnings]

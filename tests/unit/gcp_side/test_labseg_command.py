@@ -26,7 +26,7 @@ from gcp_side.labseg import orthanc as orthanc_module
 from gcp_side.labseg import services
 from gcp_side.labseg.management.commands import labseg
 from gcp_side.labseg.models import Job, State
-from tests.unit.gcp_side.fakes import FOUR, SEG_ID, FakeAgent, ended, series_id
+from tests.unit.gcp_side.fakes import FOUR, REPORT, SEG_ID, FakeAgent, ended, series_id
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("orthanc")]
 
@@ -264,9 +264,16 @@ class TestShow:
 
     def test_tells_history_and_result(self, agent: FakeAgent) -> None:
         job_id = submit()
-        agent.finish(agent.claim()[0])
+        agent.finish(agent.claim()[0], report=REPORT)
         text = run("show", job_id)
-        for part in (SEG_ID, "Tumor 1.50 ml", "slow", "dce-3", "put into the queue"):
+        for part in (
+            SEG_ID,
+            REPORT.orthanc_id,
+            "Tumor 1.50 ml",
+            "slow",
+            "dce-3",
+            "put into the queue",
+        ):
             assert part in text
         events = run_json("show", job_id)["events"]
         assert [event["kind"] for event in events] == ["submitting", "pending", "succeeded"]

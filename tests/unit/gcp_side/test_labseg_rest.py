@@ -23,6 +23,7 @@ from tests.unit.gcp_side.fakes import (
     OFFER,
     PATIENT_ID,
     PATIENT_NAME,
+    REPORT,
     ROLES,
     STUDY_ID,
     STUDY_UID,
@@ -53,6 +54,7 @@ JOB_FIELDS = {
     ),
     *("missing_since", "orthanc_study_id", "study_instance_uid", "series", "seg_instance_id"),
     *("seg_sop_instance_uid", "seg_series_instance_uid", "tumour_found", "segments", "warnings"),
+    *("report_instance_id", "report_sop_instance_uid", "report_series_instance_uid"),
     *("provenance", "failure", "retry_of", "submitted_at", "updated_at", "finished_at"),
 }
 STUDY_FIELDS = {
@@ -473,7 +475,9 @@ class TestStudies:
         )
         request_id = submit(client)
         answer = get(client, f"studies/{STUDY_ID}/")
-        assert answer.keys() == {"success", "study", "series", "profile", "roles", "requests"}
+        assert answer.keys() == {
+            *("success", "study", "series", "profile", "roles", "requests", "missing_reports")
+        }
         assert answer["study"].keys() == STUDY_FIELDS
         assert answer["series"][0] == {
             "series_id": series_id(0),
@@ -504,6 +508,25 @@ class TestStudies:
             ],
         }
         assert [item["request_id"] for item in answer["requests"]] == [request_id]
+
+    def test_a_report_that_is_not_in_orthanc_any_more(
+        self, client: APIClient, orthanc: FakeOrthanc, agent: FakeAgent
+    ) -> None:
+        submit(client)
+        agent.finish(agent.claim()[0], report=REPORT)
+        submit(client)
+        agent.finish(agent.claim()[0])
+        # Behind as many series as are shown.
+        orthanc.series_index += [series_entry(number, instances=()) for number in range(4, 250)]
+        answer = get(client, f"studies/{STUDY_ID}/")
+        assert answer["missing_reports"] == [REPORT.orthanc_id]
+        named = [item["report_instance_id"] for item in answer["requests"]]
+        assert named == [None, REPORT.orthanc_id]
+        orthanc.series_index.append(
+            series_entry(999, modality="SR", instances=(REPORT.orthanc_id,))
+        )
+        answer = get(client, f"studies/{STUDY_ID}/")
+        assert (answer["missing_reports"], len(answer["series"])) == ([], 200)
 
     def test_tags_are_asked_for_once(self, client: APIClient, orthanc: FakeOrthanc) -> None:
         get(client, f"studies/{STUDY_ID}/")

@@ -28,6 +28,7 @@ from gcp_side.labseg.models import EventKind, Job, JobEvent, State
 from tests.unit.gcp_side.fakes import (
     FOUR,
     NOW,
+    REPORT,
     SEG_ID,
     STUDY_ID,
     FakeAgent,
@@ -299,6 +300,15 @@ class TestALife:
             ("claimed", 1),
             ("succeeded", 1),
         ]
+
+    def test_a_result_with_a_report(self, orthanc: FakeOrthanc, agent: FakeAgent) -> None:
+        job = submit(orthanc)
+        agent.finish(agent.claim()[0], report=REPORT)
+        job = services.refresh(job)
+        assert job.state == State.SUCCEEDED
+        assert job.report_orthanc_id == REPORT.orthanc_id
+        assert job.report_sop_instance_uid == "1.2.3.10.1"
+        assert job.report_series_instance_uid == "1.2.3.10"
 
     def test_reading_again_changes_nothing(self, orthanc: FakeOrthanc, agent: FakeAgent) -> None:
         job = submit(orthanc)

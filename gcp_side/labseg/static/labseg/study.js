@@ -304,6 +304,10 @@ function drawResult() {
   part("warnings").hidden = !request.warnings?.length;
   part("warnings").replaceChildren(...(request.warnings ?? []).map((text) => element("li", { text })));
   part("no-tumour").hidden = request.tumour_found !== false;
+  const report = request.report_instance_id;
+  const isGone = Boolean(report) && page.study.missing_reports.includes(report);
+  part("report").hidden = !report || isGone;
+  part("report-gone").hidden = !isGone;
   part("jump").disabled = !viewer.overlay?.centre;
   if (viewer.overlayError) part("segments").append(element("tr", {}, element("td", { colspan: 3, class: "warning", text: viewer.overlayError.message })));
 }
