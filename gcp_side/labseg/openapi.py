@@ -151,7 +151,7 @@ _REQUEST = {
     "finished_at": TIME_OR_NULL,
 }
 _WAITING = shape(
-    code={
+    kind={
         "type": "string",
         "enum": ["no-queue", "no-agent", "no-profile", "no-labels", "not-claiming", "in-line"],
     },

@@ -102,7 +102,7 @@ def waiting_as_dict(waiting: Waiting | None) -> dict[str, str | None] | None:
     if waiting is None:
         return None
     return {
-        "code": waiting.code,
+        "kind": waiting.kind,
         "text": waiting.text,
         "since": time_as_text(waiting.since),
     }

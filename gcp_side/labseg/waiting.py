@@ -31,7 +31,7 @@ _NOT_CLAIMING = {
 class Waiting:
     """Why a job waits."""
 
-    code: str
+    kind: str
     """``no-queue``, ``no-agent``, ``no-profile``, ``no-labels``, ``not-claiming``, or
     ``in-line``: then an agent takes such jobs, and it will come to this one."""
     text: str
@@ -54,7 +54,7 @@ def why_waiting(job: Job) -> Waiting | None:
         return _why(job, look())
     except TransientError as error:
         log.warning("job %s: the lab's heartbeats: %s", job.pk, error.message)
-        return Waiting(code="no-queue", text=gettext("the queue does not answer"))
+        return Waiting(kind="no-queue", text=gettext("the queue does not answer"))
 
 
 def _why(job: Job, lab: Lab) -> Waiting:
@@ -63,25 +63,25 @@ def _why(job: Job, lab: Lab) -> Waiting:
     with_profile = [agent for agent in lab.online if agent.may_have(job.profile)]
     if not with_profile:
         text = gettext("no agent online has the profile %(profile)s")
-        return Waiting(code="no-profile", text=text % {"profile": job.profile})
+        return Waiting(kind="no-profile", text=text % {"profile": job.profile})
     able = [agent for agent in with_profile if set(job.labels) <= set(agent.beat.labels)]
     if not able:
         text = gettext("no agent online has this profile and the labels %(labels)s")
-        return Waiting(code="no-labels", text=text % {"labels": ", ".join(job.labels)})
+        return Waiting(kind="no-labels", text=text % {"labels": ", ".join(job.labels)})
     ready = [agent for agent in able if agent.beat.state not in _NOT_CLAIMING]
     if not ready:
-        return Waiting(code="not-claiming", text=_excuses(able))
+        return Waiting(kind="not-claiming", text=_excuses(able))
     text = ngettext("%(count)s agent online", "%(count)s agents online", len(ready))
-    return Waiting(code="in-line", text=text % {"count": len(ready)})
+    return Waiting(kind="in-line", text=text % {"count": len(ready)})
 
 
 def _nobody(lab: Lab) -> Waiting:
     if lab.last_seen is None:
-        return Waiting(code="no-agent", text=gettext("no agent has ever been online"))
+        return Waiting(kind="no-agent", text=gettext("no agent has ever been online"))
     text = gettext("no agent online since %(time)s") % {
         "time": f"{lab.last_seen:%Y-%m-%d %H:%M} UTC"
     }
-    return Waiting(code="no-agent", text=text, since=lab.last_seen)
+    return Waiting(kind="no-agent", text=text, since=lab.last_seen)
 
 
 def _excuses(agents: Sequence[LabAgent]) -> str:

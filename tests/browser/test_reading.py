@@ -14,7 +14,7 @@ from common.profiles import Text
 from tests.browser.canvas import read, wait_drawn
 from tests.browser.steps import find, look_for_barriers, open_study, send, shoot, wait_loaded
 from tests.browser.studies import Stored
-from tests.unit.gcp_side.fakes import FakeAgent, succeeded
+from tests.unit.gcp_side.fakes import REPORT, FakeAgent, succeeded
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -178,6 +178,20 @@ def test_no_tumour_was_found(page: Page, stored: Stored, agent: FakeAgent) -> No
     wait_loaded(page)
     assert not read(page).covered.any()
     shoot(page, "no-tumour-en")
+
+
+def test_the_report_beside_the_segmentation(page: Page, stored: Stored, agent: FakeAgent) -> None:
+    open_study(page, stored)
+    # Any instance of the study stands for a report that is there.
+    for report_id, shown, hidden in (
+        (stored.nothing, "#report", "#report-gone"),
+        (REPORT.orthanc_id, "#report-gone", "#report"),
+    ):
+        report = REPORT.model_copy(update={"orthanc_id": report_id})
+        agent.finish(send(page, agent), seg_id=stored.nothing, report=report)
+        expect(page.locator(shown)).to_be_visible()
+        expect(page.locator(hidden)).to_be_hidden()
+        wait_loaded(page)
 
 
 def test_the_way_to_another_viewer(

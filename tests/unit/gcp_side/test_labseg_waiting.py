@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import re
+from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from io import StringIO
 from typing import Any
@@ -36,6 +37,13 @@ HANGUL = re.compile("[가-힣]")
 DEMO = ("demo",)
 
 
+@pytest.fixture(autouse=True)
+def english() -> Iterator[None]:
+    """Whatever language the last request of another test was in."""
+    with override("en"):
+        yield
+
+
 @pytest.fixture
 def job(orthanc: FakeOrthanc) -> Job:
     """It asks for labels."""
@@ -60,7 +68,7 @@ def why(job: Job) -> Waiting:
 def told(job: Job) -> tuple[str, str]:
     waiting = why(job)
     assert waiting.since is None
-    return waiting.code, waiting.text
+    return waiting.kind, waiting.text
 
 
 class TestWhy:
@@ -81,7 +89,7 @@ class TestWhy:
             )
         waiting = why(job)
         assert waiting.since == lab.look().last_seen is not None
-        assert waiting.code == "no-agent"
+        assert waiting.kind == "no-agent"
         assert waiting.text == f"no agent online since {waiting.since:%Y-%m-%d %H:%M} UTC"
 
     def test_nobody_with_the_profile(self, job: Job, bucket: Bucket) -> None:
@@ -165,7 +173,7 @@ class TestWhoIsTold:
         path = f"/api/mri/segmentation/status/{job.pk}/"
         answer: Any = client.get(path)
         assert answer.json()["waiting"] == {
-            "code": "not-claiming",
+            "kind": "not-claiming",
             "text": "lab-1 has paused (training)",
             "since": None,
         }
