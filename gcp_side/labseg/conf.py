@@ -133,7 +133,8 @@ class Conf(BaseModel):
     publish_grace_seconds: Annotated[float, Field(ge=0)] = 5.0
     """How long a new job may take to reach the queue before ``sync`` sends it again."""
     refresh_seconds: Annotated[float, Field(ge=0)] = 1.0
-    """The status endpoint looks into the bucket at most this often, by job and process."""
+    """The status endpoint looks into the bucket at most this often, by job and process; for the
+    lab's heartbeats it looks less often."""
     cache: str = "default"
     """The entry of ``CACHES`` for segmentations: about a megabyte each."""
     frames_cache_seconds: Annotated[int, Field(ge=0)] = 3600

@@ -286,10 +286,17 @@ class TestLab:
         agent.beat(state="stopped")
         assert get(client, "agents/")["online"] == 0
 
+    @pytest.mark.parametrize(("refresh_seconds", "look_seconds"), [(60, 0.001), (0.001, 60)])
     def test_many_who_ask_are_one_look(
-        self, client: APIClient, settings: Settings, monkeypatch: pytest.MonkeyPatch
+        self,
+        client: APIClient,
+        settings: Settings,
+        monkeypatch: pytest.MonkeyPatch,
+        refresh_seconds: float,
+        look_seconds: float,
     ) -> None:
-        settings.SEGRELAY = settings.SEGRELAY | {"REFRESH_SECONDS": 60}
+        settings.SEGRELAY = settings.SEGRELAY | {"REFRESH_SECONDS": refresh_seconds}
+        monkeypatch.setattr(lab, "LOOK_SECONDS", look_seconds)
         looks: list[Bucket] = []
 
         def count(bucket: Bucket) -> Any:
