@@ -152,8 +152,8 @@ def _serve(options: argparse.Namespace) -> int:
         signal.signal(signal.SIGINT, on_signal)
         signal.signal(signal.SIGTERM, on_signal)
         agent.run(until_idle=options.until_idle)
-    has_more = options.until_idle and (agent.waiting or agent.is_paused)
-    return EXIT_NOT_NOW if has_more else EXIT_OK
+    has_more = agent.waiting or agent.is_paused or agent.leaves_jobs
+    return EXIT_NOT_NOW if options.until_idle and has_more else EXIT_OK
 
 
 def open_agent(config: AgentConfig, supervisor: Supervisor | None = None) -> Agent:

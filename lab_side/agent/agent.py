@@ -68,7 +68,7 @@ class Agent:
         self._bucket = bucket
         self._profiles = config.load_profiles()
         self._client = OrthancClient(config.orthanc)
-        self._gate = OrthancGate(self._client, config.home)
+        self._gate = OrthancGate(self._client)
         self._outbox = Outbox(config.home)
         self._folders = WorkFolders(config.home)
         self._worker = new_worker(config)
@@ -123,10 +123,12 @@ class Agent:
         ------
         FixConfigurationError
             A setting, the credentials or a model is wrong, or the store is not honest.
+        OrthancUnavailableError
+            With ``until_idle``: Orthanc does not answer.
         LeaseLostError
             Another process uses this agent id.
         """
-        self._gate.check_at_start()
+        self._gate.check_at_start(is_patient=not until_idle)
         check_honest(self._bucket)
         previous = self._lease.take(self._board.beat())
         self._heartbeat.start()
@@ -152,6 +154,11 @@ class Agent:
     def waiting(self) -> int:
         """How many SEGs wait in the outbox."""
         return len(self._outbox.entries())
+
+    @property
+    def leaves_jobs(self) -> bool:
+        """Whether jobs wait for this agent that something keeps it from claiming."""
+        return self._pending > 0 and self._board.agent.state == "waiting"
 
     @property
     def is_paused(self) -> bool:
@@ -313,7 +320,8 @@ class Agent:
             return False
         if waiting or self._board.jobs():
             self._pace.note_activity()
-        problem = self._reason_to_wait() if waiting else self._sickness()
+        is_asked = bool(waiting) or not self._gate.has_answered
+        problem = self._reason_to_wait() if is_asked else self._sickness()
         # After the question: a GPU that is well has loaded its models.
         self._note_models()
         if problem is not None and problem != self._board.agent.reason:

@@ -82,7 +82,7 @@ def segment_by_hand(
     outbox = Outbox(config.home)
     stack = contextlib.ExitStack()
     try:
-        OrthancGate(client, config.home).check_at_start()
+        OrthancGate(client).check_at_start(is_patient=False)
         manifest = manifest_by_hand(client, profile, series_ids)
         told = stack.enter_context(_told(manifest, progress))
         told("load", 0.0)

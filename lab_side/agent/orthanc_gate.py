@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import time
 from collections.abc import Callable
-from pathlib import Path
 
-from common.durable import describe, write_durably
 from common.errors import (
     FixConfigurationError,
     OrthancRefusedError,
     OrthancUnavailableError,
 )
 from common.orthanc import OrthancClient
-from lab_side.log import event
+from lab_side.log import event, trouble
 
 CHECK_EVERY = 20.0
 """Seconds for which one answer is believed."""
@@ -27,37 +24,37 @@ logger = logging.getLogger("segrelay.gate")
 
 
 class OrthancGate:
-    """Remembers when Orthanc last answered, in this life and in earlier ones.
-
-    An address that never answered is taken for a wrong setting at start; one that answered
-    before is taken for an outage, and waited for: an agent that starts while the hospital's
-    server restarts must not stay down.
-    """
+    """Remembers when Orthanc last answered."""
 
     def __init__(
-        self,
-        client: OrthancClient,
-        home: Path,
-        *,
-        monotonic: Callable[[], float] = time.monotonic,
+        self, client: OrthancClient, *, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
         settings = client.transport.settings
         timeout = min(PROBE_TIMEOUT, settings.read_timeout)
         retries = min(PROBE_RETRIES, settings.retries)
         self._settings = settings.model_copy(update={"read_timeout": timeout, "retries": retries})
-        url = settings.url
-        self._marker = home / f"orthanc-{hashlib.sha256(url.encode()).hexdigest()[:16]}.seen"
         self._monotonic = monotonic
         self._checked_at: float | None = None
         self._problem: OrthancUnavailableError | None = None
+        self._has_answered = False
 
-    def check_at_start(self) -> None:
+    @property
+    def has_answered(self) -> bool:
+        """Whether it ever did, in this life: until then its address may be wrong."""
+        return self._has_answered
+
+    def check_at_start(self, *, is_patient: bool) -> None:
         """Ask Orthanc who it is.
+
+        ``is_patient``: an Orthanc that is away is waited for. A computer may be up before its
+        network and before the hospital's server, and nobody is there to start the agent again.
 
         Raises
         ------
         FixConfigurationError
-            Wrong address, password or certificate.
+            Wrong password or certificate, or the address of something else.
+        OrthancUnavailableError
+            It is away, and is not waited for.
         """
         if self._settings.is_exposed:
             event(
@@ -66,17 +63,12 @@ class OrthancGate:
                 "plain http to Orthanc: password and images can be read on the way",
                 setting="orthanc.allow_plain_http",
             )
-        try:
-            self._ask()
-        except OrthancUnavailableError as error:
-            if self._marker.exists():
-                return
-            raise FixConfigurationError(
-                f"{error.message} at {self._settings.url}",
-                code="orthanc-unreachable",
-                remedy="Check the Orthanc address and that the server runs; "
-                "once it has answered, later outages are waited for.",
-            ) from None
+        problem = self.problem()
+        if problem is None:
+            return
+        if not is_patient:
+            raise problem
+        trouble(logger, logging.WARNING, "Orthanc has not answered yet; jobs wait", problem)
 
     def problem(self) -> OrthancUnavailableError | None:
         """Why Orthanc cannot be used now; None when it answered a moment ago.
@@ -91,7 +83,7 @@ class OrthancGate:
             try:
                 self._ask()
             except OrthancUnavailableError as error:
-                self._problem = error
+                self._problem = error if self._has_answered else self._never_there(error)
             self._checked_at = self._monotonic()
         return self._problem
 
@@ -110,14 +102,11 @@ class OrthancGate:
         finally:
             probe.close()
         self._problem = None
-        self._checked_at = self._monotonic()
-        if not self._marker.exists():
-            self._mark()
+        self._has_answered = True
 
-    def _mark(self) -> None:
-        """Remember for later lives; a disk that refuses it is no reason to do without Orthanc."""
-        try:
-            self._marker.parent.mkdir(parents=True, exist_ok=True)
-            write_durably(self._marker, b"")
-        except OSError as error:
-            event(logger, logging.WARNING, "not noted that Orthanc answered", why=describe(error))
+    def _never_there(self, error: OrthancUnavailableError) -> OrthancUnavailableError:
+        return OrthancUnavailableError(
+            f"{error.message} It was asked at {self._settings.url} and has not answered yet.",
+            code=error.code,
+            remedy="Check the address, and that the server runs; it is asked again by itself.",
+        )

@@ -14,6 +14,8 @@ from tests.support.jobs import orthanc_id
 from tests.support.lab import DEADLINE, PATIENT_NAME, Lab
 from tests.support.tiny_profile import write_tiny_profile
 
+NOT_NOW = 75
+
 
 def test_i2_i6_a_job_goes_the_whole_way_and_bad_ones_do_not_stop_the_agent(lab: Lab) -> None:
     same_twice = json.loads(lab.manifest().to_json())
@@ -114,6 +116,12 @@ def test_a_cancelled_job_is_not_run(lab: Lab) -> None:
     assert lab.stored_segs() == []
 
 
+def reason_to_wait(lab: Lab) -> str:
+    """What the agent told the queue with its last beat."""
+    beats = [seen.beat for seen in scan(lab.bucket).agents.values()]
+    return "".join(beat.reason for beat in beats if beat.state == "waiting")
+
+
 def put(lab: Lab, data: bytes) -> JobName:
     """Publish bytes under a proper name; a JSON document gets the name's job id."""
     name = SiteDesk(lab.bucket).submit(lab.manifest())
@@ -172,7 +180,7 @@ def test_i7_nothing_is_claimed_that_cannot_be_done_now(lab: Lab) -> None:
     name = lab.submit()
     (lab.folder / "agent.toml").write_text("min_free_gb = 1e9\n")
     full_disk = lab.run_agent("--config", str(lab.folder / "agent.toml"), "--log", "json", "once")
-    assert full_disk.returncode == 0, full_disk.stderr
+    assert full_disk.returncode == NOT_NOW, full_disk.stderr
     assert "free under the work folder" in full_disk.stderr
     assert lab.where(name).state is JobState.PENDING
 
@@ -181,8 +189,15 @@ def test_i7_nothing_is_claimed_that_cannot_be_done_now(lab: Lab) -> None:
     assert lab.where(name).state is JobState.PENDING
 
     lab.orthanc.kill()
-    away = lab.run_agent("--log", "json", "once")
-    assert away.returncode == 0, away.stderr
-    assert "not claiming" in away.stderr
+    assert lab.run_agent("once").returncode == NOT_NOW
     where = lab.where(name)
     assert (where.state, where.attempt) == (JobState.PENDING, 0)
+
+    # A service is up before the hospital's server: it says why it waits, and goes on by itself.
+    agent = lab.start_agent()
+    lab.wait_for(lambda: lab.has_event("Orthanc has not answered yet; jobs wait"), "a warning")
+    lab.wait_for(lambda: "has not answered yet" in reason_to_wait(lab), "the reason in the queue")
+    lab.orthanc.start()
+    assert lab.wait_until_ended(name).state is JobState.SUCCEEDED
+    agent.terminate()
+    assert agent.wait(timeout=DEADLINE) == 0

@@ -36,9 +36,14 @@ def test_wrong_password(lab: Lab, command: tuple[str, ...]) -> None:
     assert_refused(ended, CONFIG, "orthanc-credentials", "wrong-4711")
 
 
-def test_wrong_address(lab: Lab) -> None:
+def test_an_orthanc_that_does_not_answer(lab: Lab) -> None:
+    """What is to end by itself says that it is not now; the address may be wrong."""
     url = f"http://127.0.0.1:{free_port()}"
-    assert_refused(lab.run_agent("run", SEGRELAY_ORTHANC_URL=url), CONFIG, "orthanc-unreachable")
+    for command in (("once",), ("segment", "--series-ids", *lab.study.series_ids)):
+        ended = lab.run_agent(*command, SEGRELAY_ORTHANC_URL=url)
+        assert_refused(ended, NOT_NOW, "orthanc-unavailable")
+        assert url in ended.stderr
+        assert "Check the address" in ended.stderr
 
 
 def test_plain_http_to_another_machine(lab: Lab) -> None:

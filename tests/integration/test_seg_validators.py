@@ -6,16 +6,26 @@ import zipfile
 from pathlib import Path
 
 import numpy as np
+import pydicom
 import pytest
 from numpy.typing import NDArray
-from pydicom.dataset import Dataset
 
+from infra.gate import check_seg
 from lab_side.imaging.seg import build_seg
-from lab_side.imaging.series import SeriesVolume, read_series
+from lab_side.imaging.series import read_series
 from lab_side.imaging.store import write_dataset
 from lab_side.imaging.together import check_together
 from tests.support.dicom3tools import dcentvfy, dciodvfy
-from tests.support.dicom_series import Edit, make_affine, rotation, write_series
+from tests.support.dicom_series import Edit
+from tests.support.gate_cases import (
+    Made,
+    empty_type_2,
+    korean_name,
+    make_case,
+    masks,
+    no_type_2,
+    plain,
+)
 from tests.support.imaging_cases import (
     blob,
     make_origin,
@@ -23,9 +33,6 @@ from tests.support.imaging_cases import (
     read_with_dcmqi,
     real_study,
 )
-
-SHAPE = (8, 24, 18)
-OBLIQUE = make_affine("sagittal", tilt=rotation(11, -6, 4))
 
 
 def complaints(path: Path, kind: str = "Segmentation") -> set[str]:
@@ -48,74 +55,49 @@ def disagreements(files: list[Path], folder: Path) -> str:
     return done.stdout + done.stderr
 
 
-def clean(dataset: Dataset, _: int) -> None:
-    # A breast phantom is no paired body part of its own; an empty value would be a warning.
-    del dataset.Laterality
+ODD = [
+    ("normal", korean_name),
+    *((kind, edit) for kind in masks() for edit in (empty_type_2, no_type_2)),
+]
 
 
-def without_type_2(dataset: Dataset, index: int) -> None:
-    clean(dataset, index)
-    for keyword in ("StudyID", "AccessionNumber", "StudyTime", "PatientBirthDate", "PatientSex"):
-        setattr(dataset, keyword, "")
-    del dataset.SliceThickness
+FILLED = "Warning - Attribute present in one instance but not the other"
+"""The SEG must have, empty, what the source has not at all."""
 
 
-def two_series(folder: Path, edit: Edit) -> tuple[list[Path], list[SeriesVolume]]:
-    values = np.full(SHAPE, 100, dtype=np.uint16)
-    first = write_series(folder / "1", values, OBLIQUE, edit=edit)
-    second = write_series(
-        folder / "2", values[:5], make_affine("axial"), series_uid="2.25.9", edit=edit
-    )
-    return first + second, [read_series(first), read_series(second)]
+def judge(case: Made, segments: list[NDArray[np.uint8]]) -> set[str]:
+    """Complaints of dciodvfy about the SEG; of all the other checks there must be none."""
+    differs = disagreements([*case.grid, *case.others, case.seg], case.seg.parent)
+    assert [line for line in differs.splitlines() if not line.startswith(FILLED)] == []
+    expected = {number: mask.astype(bool) for number, mask in enumerate(segments, start=1)}
+    gate = check_seg(case.seg, case.grid, other_sources=case.others, expected=expected)
+    assert [check for check in gate.checks if not check.ok and check.name != "dciodvfy"] == []
+    return complaints(case.seg)
 
 
-def masks(kind: str) -> list[NDArray[np.uint8]]:
-    empty = np.zeros(SHAPE, dtype=np.uint8)
-    other = empty.copy()
-    other[2:6, 4:12, 4:9] = 1
-    return {
-        "one": [blob(SHAPE)],
-        "empty": [empty],
-        "three, one empty, overlapping": [blob(SHAPE), other, empty],
-        "three, all empty": [empty, empty, empty],
-    }[kind]
-
-
-KINDS = ["one", "empty", "three, one empty, overlapping", "three, all empty"]
-
-
-def judge(tmp_path: Path, kind: str, edit: Edit) -> tuple[set[str], set[str]]:
-    """Complaints about the SEG, and those of them that the source has too."""
-    files, volumes = two_series(tmp_path, edit)
-    segments = masks(kind)
-    seg = tmp_path / "seg.dcm"
-    origin = make_origin(make_profile(segments=len(segments)))
-    write_dataset(build_seg(segments, volumes[0], volumes, origin), seg)
-    assert disagreements([*files, seg], tmp_path) == ""
-    return complaints(seg), inherited(files[0])
-
-
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", masks())
 def test_the_validators_have_nothing_to_say(tmp_path: Path, kind: str) -> None:
-    assert judge(tmp_path, kind, clean) == (set(), set())
+    case = make_case(tmp_path, masks()[kind], plain)
+    assert judge(case, masks()[kind]) == set()
+    assert disagreements([*case.grid, *case.others, case.seg], tmp_path) == ""
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_empty_attributes_of_the_source_are_the_only_complaint(tmp_path: Path, kind: str) -> None:
-    found, shared = judge(tmp_path, kind, without_type_2)
-    assert found <= shared
+@pytest.mark.parametrize(("kind", "edit"), ODD)
+def test_what_is_odd_about_the_source_is_the_only_complaint(
+    tmp_path: Path, kind: str, edit: Edit
+) -> None:
+    case = make_case(tmp_path, masks()[kind], edit)
+    assert judge(case, masks()[kind]) <= inherited(case.grid[0])
 
 
 def test_the_validators_would_notice_a_fault(tmp_path: Path) -> None:
-    files, volumes = two_series(tmp_path, clean)
-    origin = make_origin(make_profile())
-    dataset = build_seg([blob(SHAPE)], volumes[0], volumes, origin)
+    case = make_case(tmp_path, masks()["normal"], plain)
+    dataset = pydicom.dcmread(case.seg)
     del dataset.SegmentSequence[0].SegmentedPropertyTypeCodeSequence
     dataset.PatientID = "ANOTHER"
-    seg = tmp_path / "seg.dcm"
-    write_dataset(dataset, seg)
-    assert any("Error" in line for line in complaints(seg))
-    done = dcentvfy([*files, seg], tmp_path / "files.txt")
+    write_dataset(dataset, case.seg)
+    assert any("Error" in line for line in complaints(case.seg))
+    done = dcentvfy([*case.grid, case.seg], tmp_path / "files.txt")
     assert "PatientID" in done.stdout + done.stderr
 
 

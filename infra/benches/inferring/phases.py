@@ -70,7 +70,7 @@ def matrix_limit(_plan: Plan, _folder: Path) -> Report:
     """GFLOP/s of a matrix product in fp32: what the machine can do at best."""
     first, second = torch.rand(2, _MATRIX, _MATRIX)
     best = min(_seconds(lambda: first @ second) for _ in range(8))
-    return {"sgemm_gflops": round(2 * _MATRIX**3 / best / 1e9, 1)}
+    return {"sgemm_gflops": float(f"{2 * _MATRIX**3 / best / 1e9:.3g}")}
 
 
 def brain(plan: Plan, folder: Path) -> Report:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 
 import pytest
 
@@ -15,7 +14,7 @@ from tests.support.raw_server import Script, answer, raw_server
 SYSTEM = answer(b'{"ApiVersion": 16}')
 
 
-def start(tmp_path: Path, script: Script, *, over_proxy: bool) -> None:
+def start(script: Script, *, over_proxy: bool) -> None:
     with raw_server(script) as server:
         fields: dict[str, object] = {"url": server.url}
         if over_proxy:
@@ -26,24 +25,24 @@ def start(tmp_path: Path, script: Script, *, over_proxy: bool) -> None:
             }
         client = OrthancClient(OrthancSettings.model_validate(fields))
         try:
-            OrthancGate(client, tmp_path).check_at_start()
+            OrthancGate(client).check_at_start(is_patient=True)
         finally:
             client.close()
 
 
 @pytest.mark.parametrize("over_proxy", [True, False])
 def test_plain_http_to_another_machine_is_warned_of(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, over_proxy: bool
+    caplog: pytest.LogCaptureFixture, over_proxy: bool
 ) -> None:
     logging.getLogger("segrelay").propagate = True
-    start(tmp_path, SYSTEM, over_proxy=over_proxy)
+    start(SYSTEM, over_proxy=over_proxy)
     warned = [item for item in caplog.records if item.levelno == logging.WARNING]
     assert len(warned) == over_proxy
     assert all("plain http to Orthanc" in item.message for item in warned)
 
 
-def test_an_address_that_leads_elsewhere_stops_the_agent(tmp_path: Path) -> None:
+def test_an_address_that_leads_elsewhere_stops_the_agent() -> None:
     moved = answer(status="302 Found", headers="Location: https://login.example.org/\r\n")
     with pytest.raises(FixConfigurationError) as caught:
-        start(tmp_path, moved, over_proxy=False)
+        start(moved, over_proxy=False)
     assert caught.value.code == "orthanc-redirect"

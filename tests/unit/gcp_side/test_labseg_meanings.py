@@ -61,7 +61,8 @@ BY_VARIABLE = {
     **{
         f"{place}.py": set[str]()
         for place in (
-            *("common/queue/claims", "common/queue/operator", "lab_side/agent/deliver"),
+            *("common/queue/claims", "common/queue/operator"),
+            *("lab_side/agent/deliver", "lab_side/agent/orthanc_gate"),
             *("gcp_side/labseg/geometry", "gcp_side/labseg/selection"),
         )
     },

@@ -29,6 +29,7 @@ def test_why_it_ended_is_in_the_log_file_and_told_to_the_host(tmp_path: Path) ->
     config.write_text(
         f"bucket = '{(tmp_path / 'queue').as_uri()}'\nagent_id = 'lab-1'\n"
         f"work_dir = '{tmp_path / 'work'}'\n[orthanc]\nurl = 'http://127.0.0.1:9'\n"
+        "[[models]]\nprofile = 'nobody'\n"
     )
     output = tmp_path / "output"
     with output.open("wb") as file:
@@ -43,10 +44,10 @@ def test_why_it_ended_is_in_the_log_file_and_told_to_the_host(tmp_path: Path) ->
             check=False,
         )
     assert (done.returncode, output.read_bytes()) == (78, b"")
-    assert "[orthanc-unreachable]" in told.read_text()
+    assert "[profile-missing]" in told.read_text()
     log = (tmp_path / "work" / "lab-1" / "logs" / "lab-1.log").read_text(encoding="utf-8")
     last = json.loads(log.splitlines()[-1])
-    assert (last["event"], last["code"], last["exit_code"]) == ("ended", "orthanc-unreachable", 78)
+    assert (last["event"], last["code"], last["exit_code"]) == ("ended", "profile-missing", 78)
 
 
 def test_a_password_lies_in_the_vault_of_this_account() -> None:
