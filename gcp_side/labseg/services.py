@@ -128,8 +128,7 @@ def submit(submission: Submission, *, orthanc: Orthanc) -> Job:
 def retry(
     job_id: str, *, orthanc: Orthanc, force: bool = False, requested_by: User | None = None
 ) -> Retried:
-    """Try an ended job again, as a new job for the same series, profile, priority and
-    labels.
+    """Try an ended job again, as a new job for the same series, profile, priority and labels.
 
     While one such job is open, another call answers with that one. ``force`` is for a job that
     has succeeded, or whose retry has.
