@@ -304,12 +304,15 @@ function drawResult() {
   part("warnings").hidden = !request.warnings?.length;
   part("warnings").replaceChildren(...(request.warnings ?? []).map((text) => element("li", { text })));
   part("no-tumour").hidden = request.tumour_found !== false;
-  const report = request.report_instance_id;
-  const isGone = Boolean(report) && page.study.missing_reports.includes(report);
-  part("report").hidden = !report || isGone;
-  part("report-gone").hidden = !isGone;
+  part("report").textContent = reportSentence(request.report_instance_id);
   part("jump").disabled = !viewer.overlay?.centre;
   if (viewer.overlayError) part("segments").append(element("tr", {}, element("td", { colspan: 3, class: "warning", text: viewer.overlayError.message })));
+}
+
+function reportSentence(report) {
+  if (!report) return "";
+  if (page.study.missing_reports.includes(report)) return gettext("The report of the measurements (DICOM SR) is no longer in Orthanc.");
+  return gettext("The measurements also lie in Orthanc as a report (DICOM SR).");
 }
 
 // What is shown is not, or will soon not be, the newest result.
