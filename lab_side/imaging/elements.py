@@ -13,13 +13,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from struct import Struct
 from struct import error as struct_error
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from pydicom.charset import convert_encodings, default_encoding
 from pydicom.dataelem import DataElement, RawDataElement, empty_value_for_VR
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.tag import BaseTag, Tag
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 _PREFIX_END = 132
 _TRANSFER_SYNTAX = 0x00020010
@@ -120,17 +120,14 @@ def _value(data: bytes, place: _Place) -> bytes:
 
 def _raw(tag: BaseTag, place: _Place, value: bytes, *, is_implicit: bool) -> RawDataElement:
     vr = None if place.vr is None else place.vr.decode("ascii")
-    if not value:
-        return RawDataElement(
-            tag, vr, 0, empty_value_for_VR(vr, raw=True), place.start, is_implicit, True
-        )
-    return RawDataElement(tag, vr, place.length, value, place.start, is_implicit, True)
+    content = value or cast("bytes | None", empty_value_for_VR(vr, raw=True))
+    return RawDataElement(tag, vr, place.length, content, place.start, is_implicit, True)
 
 
 def _dataset(elements: dict[BaseTag, DataElement | RawDataElement], syntax: bytes) -> Dataset:
     dataset = Dataset(elements)
     dataset.file_meta = FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = syntax.decode("ascii")
+    dataset.file_meta.TransferSyntaxUID = UID(syntax.decode("ascii"))
     declared = dataset.get(Tag(_CHARACTER_SET))
     dataset.set_original_encoding(
         _SYNTAXES[syntax],

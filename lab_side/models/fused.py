@@ -10,12 +10,12 @@ rounding.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 
 import torch
-from monai.networks.nets.swin_unetr import BasicLayer, WindowAttention, get_window_size
+from monai.networks.nets.swin_unetr import BasicLayer, WindowAttention
 from torch import nn
 from torch.nn import functional
 
@@ -48,8 +48,7 @@ class FusedLayer(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """[batch, features, first, second, third axis]."""
-        window, shift = get_window_size(x.shape[2:], self.window_size, self.shift_size)
-        mask = _shift_mask(x.shape[2:], window, shift, x.device)
+        mask = _shift_mask(x.shape[2:], self.window_size, self.shift_size, x.device)
         x = x.permute(0, 2, 3, 4, 1)
         for block in self.blocks:
             x = block(x, mask)
@@ -76,11 +75,15 @@ class FusedWindowAttention(nn.Module):
     def forward(self, x: torch.Tensor, mask: ShiftMask | None) -> torch.Tensor:
         """[windows, voxels, features]."""
         bias = self._bias(x.shape[1])
-        attended = torch.empty_like(x)
+        attended: torch.Tensor | None = None
         for windows, added in _groups(len(x), mask, x.device):
             for some in torch.split(windows, WINDOWS_AT_ONCE):
                 part = self._attend(x[some], bias if added is None else bias + added)
-                attended[some] = part.to(x.dtype)
+                if attended is None:
+                    attended = part.new_empty(x.shape)
+                attended[some] = part
+        if attended is None:
+            raise ValueError("there is no window")
         return attended
 
     def _bias(self, voxels: int) -> torch.Tensor:
@@ -101,9 +104,12 @@ class FusedWindowAttention(nn.Module):
 
 
 def _shift_mask(
-    shape: torch.Size, window: tuple[int, ...], shift: tuple[int, ...], device: torch.device
+    shape: Sequence[int], window: Sequence[int], shift: Sequence[int], device: torch.device
 ) -> ShiftMask:
     """Only the last window along an axis is split: the shift brings the first voxels behind it."""
+    # Along an axis with one window alone, MONAI does not shift.
+    shift = [by * (size > side) for size, side, by in zip(shape, window, shift, strict=True)]
+    window = [min(size, side) for size, side in zip(shape, window, strict=True)]
     counts = [-(-size // side) for size, side in zip(shape, window, strict=True)]
     last = [
         (torch.arange(count, device=device) == count - 1) & (by > 0)
@@ -140,6 +146,12 @@ def fuse_attention(network: nn.Module) -> None:
     for module in list(network.modules()):
         for name, child in list(module.named_children()):
             if type(child) is BasicLayer and not child.use_hyena and len(child.window_size) == 3:
-                for block in child.blocks:
-                    block.attn = FusedWindowAttention(block.attn).eval()
+                _fuse_blocks(child)
                 setattr(module, name, FusedLayer(child).eval())
+
+
+def _fuse_blocks(layer: BasicLayer) -> None:
+    for block in layer.blocks:
+        attention = block.attn
+        if isinstance(attention, WindowAttention):
+            block.attn = FusedWindowAttention(attention).eval()

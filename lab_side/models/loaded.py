@@ -80,7 +80,7 @@ def load_model(
     place = _device(device)
     network, found = _network(profile, path, expected)
     network.to(place)
-    if place.type == "cpu":
+    if place.type == "cpu" and profile.network.architecture == "SwinUNETR":
         lay_out_for_cpu(network)
     before = _used_bytes(place)
     warm_up_seconds = _warm_up(network, profile, place)

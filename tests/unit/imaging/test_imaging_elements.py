@@ -42,7 +42,8 @@ def image(index: int = 0) -> Dataset:
     """With private elements, and sequences of defined and undefined length in each other."""
     pixels = np.arange(80, dtype=np.uint16).reshape(8, 10) + index
     dataset = make_instance(pixels, make_affine(), index, 5)
-    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = f"2.25.{index + 1}"
+    dataset.SOPInstanceUID = pydicom.uid.UID(f"2.25.{index + 1}")
+    dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
     dataset.file_meta.MediaStorageSOPClassUID = dataset.SOPClassUID
     dataset.SpecificCharacterSet = "ISO_IR 192"
     dataset.PatientName = "Müller^Jörg"
