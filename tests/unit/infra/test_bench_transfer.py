@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,9 @@ from infra.benches.moving.upload import KINDS as UPLOAD_KINDS
 from infra.benches.report import as_expected
 from infra.debian import repository_root
 from infra.line import LineProfile
+from infra.phantom.anatomy import Anatomy
+from infra.phantom.case import make_case, scanner_grid
+from infra.phantom.grid import Grid
 
 FAST = LineProfile(rtt_ms=2, mbit=400)
 TINY = Plan(
@@ -176,6 +180,10 @@ def test_what_is_expected_is_compared_the_right_way_round(
 @pytest.fixture(scope="module")
 def report(scene: Scene) -> dict[str, Any]:
     """Of a run on the one scene of these tests; the agent works once for both of its phases."""
+
+    def coarse(anatomy: Anatomy) -> Grid:
+        return scanner_grid(anatomy, shape=(12, 32, 36), spacing=(5.0, 5.0, 12.0))
+
     found: list[dict[str, Any]] = []
     measure = sustained.measure
 
@@ -186,6 +194,7 @@ def report(scene: Scene) -> dict[str, Any]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(transfer, "Scene", lambda *_: nullcontext(scene))
+        patch.setattr(sustained, "make_case", partial(make_case, grid=coarse))
         patch.setattr(sustained, "measure", once)
         return transfer.measure(TINY, scene.folder)
 
