@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,7 @@ Report = dict[str, Any]
 
 _MATRIX = 2048
 _SEG_ROUNDS = 3
+_SWIN_ROUNDS = 3
 _PLAIN_OVERLAP = 0.5
 _HANG_S = 900.0
 _MOST_BYTES = 16 * 10**9
@@ -144,18 +146,22 @@ def swin_network(plan: Plan, folder: Path) -> Report:
     values = torch.randn(1, 4, *side, generator=torch.Generator().manual_seed(plan.seed))
     found: dict[str, torch.Tensor] = {}
 
-    def run(name: str, network: torch.nn.Module) -> float:
-        def forward() -> None:
-            with torch.inference_mode():
-                found[name] = network(values)
+    def forward(name: str, network: torch.nn.Module) -> None:
+        with torch.inference_mode():
+            found[name] = network(values)
 
-        return _seconds(forward)
-
-    rounds = [(run("ours", model.network), run("eager", eager)) for _ in range(2)]
+    both = (partial(forward, "ours", model.network), partial(forward, "eager", eager))
+    rounds = [[_seconds(one) for one in both] for _ in range(_SWIN_ROUNDS)]
     ours, theirs = (min(column) for column in zip(*rounds, strict=True))
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    alone, theirs_alone = (_cpu_seconds(one) for one in both)
+    torch.set_num_threads(threads)
     return {
         "swinunetr_net_vs_eager": round(theirs / ours, 2),
         "swinunetr_s": _rounded(ours=ours, eager=theirs),
+        "swinunetr_one_thread_vs_eager": round(theirs_alone / alone, 2),
+        "swinunetr_one_thread_cpu_s": _rounded(ours=alone, eager=theirs_alone),
         "swinunetr_largest_difference": float((found["ours"] - found["eager"]).abs().max()),
     }
 

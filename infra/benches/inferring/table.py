@@ -21,7 +21,8 @@ def print_report(report: Mapping[str, Any]) -> None:
     console.print(
         f"Matrix product {report['sgemm_gflops']} GFLOP/s; the brain's box takes "
         f"{brain['box_tflop']} TFLOP; the whole case {brain['whole_vs_plain']} times faster. "
-        f"One window of SwinUNETR {report['swinunetr_s']}, logits differ by at most "
+        f"One window of SwinUNETR {report['swinunetr_s']}; on one thread, CPU: "
+        f"{report['swinunetr_one_thread_cpu_s']}; logits differ by at most "
         f"{report['swinunetr_largest_difference']:.1e}. Reading, CPU: {report['reading_cpu_s']}. "
         f"{_seg('SEG', report['seg'])} {_seg('SEG of a large lesion', report['seg_large'])}",
         markup=False,

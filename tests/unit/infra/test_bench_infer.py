@@ -104,6 +104,7 @@ def test_the_report_can_be_printed(capsys: pytest.CaptureFixture[str]) -> None:
         "sgemm_gflops": 100.0,
         "brain": {"ours_s": steps, "plain_s": steps, "box_tflop": 1, "whole_vs_plain": 9},
         "swinunetr_s": steps,
+        "swinunetr_one_thread_cpu_s": steps,
         "swinunetr_largest_difference": 1e-6,
         "reading_cpu_s": steps,
         "seg": seg,
