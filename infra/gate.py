@@ -172,7 +172,7 @@ def _slices(path: Path) -> list[tuple[Dataset, ImageKey]]:
     uid = str(dataset.SOPInstanceUID)
     if "PerFrameFunctionalGroupsSequence" not in dataset:
         return [(dataset, (uid, None))]
-    found = []
+    found: list[tuple[Dataset, ImageKey]] = []
     for number, group in enumerate(dataset.PerFrameFunctionalGroupsSequence, start=1):
         frame = Dataset()
         frame.update(dataset)

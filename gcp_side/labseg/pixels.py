@@ -100,7 +100,7 @@ def _headers(dataset: Dataset) -> list[Any]:
     """One for each image: the file's own, or what belongs to each frame."""
     count = int(dataset.get("NumberOfFrames") or 1)
     with disable_value_validation():
-        frames = list(frame_attributes(dataset))
+        frames: list[Any] = list(frame_attributes(dataset))
     if not frames and count > 1:
         raise SeriesNotShownError(
             "Multi-frame images without functional groups are not shown.",
