@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+import pydicom
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
@@ -34,6 +35,10 @@ _CLASSIC_ONLY = (
     "RepetitionTime",
     "EchoTime",
     "EchoTrainLength",
+    "TemporalPositionIdentifier",
+    "RescaleSlope",
+    "RescaleIntercept",
+    "RescaleType",
 )
 
 PER_FRAME = (
@@ -118,12 +123,32 @@ def make_enhanced(
         groups.append(_functional_groups(frame, index))
         if edit_frame is not None:
             edit_frame(groups[-1], index)
-    instance = classic[0]
-    instance.SOPClassUID = EnhancedMRImageStorage
+    instance = _joined(classic, groups, shared)
     instance.StudyInstanceUID = STUDY_UID
     instance.FrameOfReferenceUID = FRAME_OF_REFERENCE_UID
-    instance.NumberOfFrames = len(order)
-    instance.PixelData = b"".join(voxels[index].astype("<u2").tobytes() for index in order)
+    return instance
+
+
+def enhance(classic: Sequence[Path], path: Path, *, seed: int = 0) -> Path:
+    """Write the images of a classic series as one enhanced instance, a series of its own."""
+    slices: list[Dataset] = [pydicom.dcmread(one) for one in classic]
+    random.Random(seed).shuffle(slices)
+    groups = [_functional_groups(item, index) for index, item in enumerate(slices)]
+    instance = _joined(slices, groups, SHARED)
+    instance.SeriesInstanceUID = generate_uid(entropy_srcs=["series", instance.SeriesInstanceUID])
+    instance.SOPInstanceUID = generate_uid(entropy_srcs=["image", instance.SeriesInstanceUID])
+    instance.file_meta.MediaStorageSOPInstanceUID = instance.SOPInstanceUID
+    instance.file_meta.MediaStorageSOPClassUID = instance.SOPClassUID
+    instance.save_as(path, enforce_file_format=True)
+    return path
+
+
+def _joined(slices: Sequence[Dataset], groups: list[Dataset], shared: Sequence[str]) -> Dataset:
+    """One instance with these classic images as its frames."""
+    instance = slices[0]
+    instance.SOPClassUID = EnhancedMRImageStorage
+    instance.NumberOfFrames = len(slices)
+    instance.PixelData = b"".join(item.PixelData for item in slices)
     _add_enhanced_modules(instance)
     instance.SharedFunctionalGroupsSequence = [Dataset()]
     for keyword in shared:
@@ -140,7 +165,7 @@ def _functional_groups(classic: Dataset, index: int) -> Dataset:
         setattr(group, keyword, [Dataset()])
     content = group.FrameContentSequence[0]
     content.StackID, content.InStackPositionNumber = "1", index + 1
-    content.TemporalPositionIndex = 1
+    content.TemporalPositionIndex = int(classic.get("TemporalPositionIdentifier", 1))
     content.DimensionIndexValues = [1, index + 1]
     content.FrameAcquisitionDateTime = "20240105101530"
     group.PlanePositionSequence[0].ImagePositionPatient = classic.ImagePositionPatient
@@ -148,7 +173,8 @@ def _functional_groups(classic: Dataset, index: int) -> Dataset:
     group.PixelMeasuresSequence[0].PixelSpacing = classic.PixelSpacing
     group.PixelMeasuresSequence[0].SliceThickness = classic.SliceThickness
     scale = group.PixelValueTransformationSequence[0]
-    scale.RescaleIntercept, scale.RescaleSlope, scale.RescaleType = "0", "1", "US"
+    scale.RescaleIntercept = classic.get("RescaleIntercept", "0")
+    scale.RescaleSlope, scale.RescaleType = classic.get("RescaleSlope", "1"), "US"
     kind = group.MRImageFrameTypeSequence[0]
     kind.FrameType = ["ORIGINAL", "PRIMARY", "T1", "NONE"]
     kind.PixelPresentation, kind.VolumetricProperties = "MONOCHROME", "VOLUME"
@@ -160,7 +186,8 @@ def _functional_groups(classic: Dataset, index: int) -> Dataset:
 
 def _add_enhanced_modules(instance: Dataset) -> None:
     for keyword in _CLASSIC_ONLY:
-        delattr(instance, keyword)
+        if keyword in instance:
+            delattr(instance, keyword)
     instance.ImageType = ["ORIGINAL", "PRIMARY", "T1", "NONE"]
     instance.ContentDate, instance.ContentTime = "20240105", "101530"
     instance.AcquisitionDateTime = "20240105101530"

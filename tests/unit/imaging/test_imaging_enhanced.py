@@ -24,6 +24,7 @@ from pydicom.uid import (
 
 from common.errors import SeriesRefusedError
 from lab_side.imaging.measure import measure_masks, measure_seg
+from lab_side.imaging.pipeline import CaseInput, segment_case
 from lab_side.imaging.rehearsal import rehearse_seg
 from lab_side.imaging.report import build_report
 from lab_side.imaging.seg import build_seg
@@ -39,7 +40,14 @@ from tests.support.dicom_series import (
     write_series,
 )
 from tests.support.enhanced_series import PER_FRAME, Whole, write_enhanced
-from tests.support.imaging_cases import blob, make_origin, make_profile, read_with_dcmqi
+from tests.support.imaging_cases import (
+    CREATED_AT,
+    blob,
+    make_origin,
+    make_profile,
+    read_with_dcmqi,
+    stand_in,
+)
 
 SHAPE = (6, 10, 14)
 OBLIQUE = rotation(5, -12, 20)
@@ -448,6 +456,30 @@ def test_the_report_of_an_empty_mask_names_a_frame(tmp_path: Path) -> None:
     ]
     assert source.ReferencedSOPInstanceUID == enhanced.sop_instance_uids[0]
     assert source.ReferencedFrameNumber == enhanced.frame_numbers[SHAPE[0] // 2]
+
+
+def test_a_whole_case_of_both_kinds_gives_the_mask_of_the_classic_one(tmp_path: Path) -> None:
+    profile = make_profile(roles=("first", "second"), spacing=(0.8, 0.8, 2.5))
+    bright = (blob((8, 24, 18)) * 180).astype(np.uint16)
+    affine = make_affine("sagittal", tilt=OBLIQUE)
+    found = {}
+    for enhanced in ("", "first", "second"):
+        folder = tmp_path / f"of {enhanced}"
+        series = {}
+        for uid, role in zip(("2.25.1", "2.25.2"), profile.roles, strict=True):
+            write = write_enhanced if role == enhanced else write_series
+            series[role] = write(folder / role, bright, affine, series_uid=uid)
+        case = CaseInput(
+            job_key="01HZXJOB",
+            series=series,
+            expected_sop_uids={},
+            created_at=CREATED_AT,
+            output=folder / "seg.dcm",
+        )
+        output = segment_case(case, stand_in(profile), lambda *_: None)
+        found[enhanced] = output.measurements, pydicom.dcmread(folder / "seg.dcm").PixelData
+    assert found[""][0][0].voxels > 0
+    assert found["first"] == found["second"] == found[""]
 
 
 @pytest.mark.parametrize("empty", [False, True])
