@@ -50,6 +50,7 @@ class JobAdmin(_ReadOnly, ModelAdmin):
     list_display = (
         "job_id",
         "profile",
+        "labels",
         "state",
         "stage",
         "percent",

@@ -80,7 +80,7 @@ class Catalogue:
 
 
 def one_study(study_id: str, orthanc: Orthanc) -> tuple[StudyEntry, list[SeriesEntry]]:
-    """A study and its series, by Series Number.
+    """A study and all of its series, by Series Number.
 
     Raises
     ------
@@ -96,7 +96,7 @@ def one_study(study_id: str, orthanc: Orthanc) -> tuple[StudyEntry, list[SeriesE
             code="orthanc-not-found",
             remedy="It may have been deleted: look in Orthanc.",
         )
-    return found[0], in_order(orthanc.series_of([study_id]))[:SERIES_SHOWN]
+    return found[0], in_order(orthanc.series_of([study_id]))
 
 
 def in_order(series: Sequence[SeriesEntry]) -> list[SeriesEntry]:

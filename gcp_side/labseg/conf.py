@@ -34,7 +34,7 @@ from pydantic import (
 
 from common.bucket import Bucket, open_bucket
 from common.errors import FixConfigurationError
-from common.manifest import Role
+from common.manifest import Labels, Role
 from common.orthanc import OrthancSettings, check_usable
 from common.profiles import PROFILE_NAME
 from common.sealed_bucket import SealedBucket
@@ -48,6 +48,7 @@ REMEDIES = {
     "OHIF_URL": "Set it to the address of OHIF's viewer page, e.g. https://ohif.example.org/viewer.",
     "PROFILES": "Map each profile's name to the list of its roles, in channel order.",
     "DEFAULT_PROFILE": "Name one of the keys of PROFILES.",
+    "DEFAULT_LABELS": "Map keys of PROFILES to lists of labels: small letters, digits, hyphens.",
     "SUBMIT_RATE": "Write a number and a period, e.g. 30/min.",
     "READ_RATE": "Write a number and a period, e.g. 600/min.",
     "GUESS_RATE": "Write a number and a period, e.g. 10/h.",
@@ -124,13 +125,16 @@ class Conf(BaseModel):
     """The profiles on offer: name to roles, in the order in which series are given."""
     default_profile: str = ""
     """The profile of requests that name none; the first of ``profiles`` unless given."""
+    default_labels: dict[ProfileName, Labels] = Field(default_factory=dict)
+    """By profile: what an agent must have to run the jobs of requests that name no labels."""
     priority: Annotated[int, Field(ge=0, le=9)] = 5
     """Of jobs that name none; 0 is served first."""
     max_attempts: Annotated[int, Field(ge=1, le=10)] = 3
     publish_grace_seconds: Annotated[float, Field(ge=0)] = 5.0
     """How long a new job may take to reach the queue before ``sync`` sends it again."""
     refresh_seconds: Annotated[float, Field(ge=0)] = 1.0
-    """The status endpoint looks into the bucket at most this often, by job and process."""
+    """The status endpoint looks into the bucket at most this often, by job and process; for the
+    lab's heartbeats it looks less often."""
     cache: str = "default"
     """The entry of ``CACHES`` for segmentations: about a megabyte each."""
     frames_cache_seconds: Annotated[int, Field(ge=0)] = 3600
@@ -158,6 +162,13 @@ class Conf(BaseModel):
     def _default_profile_is_on_offer(self) -> Conf:
         if self.default_profile and self.default_profile not in self.profiles:
             raise ValueError("DEFAULT_PROFILE is not one of PROFILES")
+        return self
+
+    @model_validator(mode="after")
+    def _default_labels_are_of_profiles_on_offer(self) -> Conf:
+        # A slip in a name would send jobs to agents that they are not meant for.
+        if not self.default_labels.keys() <= self.profiles.keys():
+            raise ValueError("DEFAULT_LABELS names a profile that is not one of PROFILES")
         return self
 
     @property

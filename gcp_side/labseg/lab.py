@@ -21,6 +21,9 @@ log = logging.getLogger(__name__)
 
 _CACHE_KEY = "labseg:lab"
 
+LOOK_SECONDS = 4.0
+"""Between two looks at the heartbeats, which come every half minute: less often than at jobs."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class LabAgent:
@@ -37,6 +40,10 @@ class LabAgent:
     def is_online(self) -> bool:
         """Whether it may be expected to work."""
         return self.silent <= LEASE and self.beat.state != "stopped"
+
+    def may_have(self, profile: str) -> bool:
+        """Whether it has the profile; a heartbeat without room for the names rules none out."""
+        return not self.beat.profiles or profile in self.beat.profiles
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +75,9 @@ class ProfileOnOffer:
 
 
 def look() -> Lab:
-    """The lab now, or as another call saw it at most ``REFRESH_SECONDS`` ago.
+    """The lab now, or as another call saw it at most :data:`LOOK_SECONDS` ago.
+
+    With ``REFRESH_SECONDS`` above that it is as old as those allow, and with 0 always new.
 
     Raises
     ------
@@ -80,7 +89,7 @@ def look() -> Lab:
     if seen is None:
         seen = _look()
         if pause:
-            cache.set(_CACHE_KEY, seen, timeout=pause)
+            cache.set(_CACHE_KEY, seen, timeout=max(pause, LOOK_SECONDS))
     return seen
 
 

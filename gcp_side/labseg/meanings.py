@@ -8,7 +8,7 @@ told what the code means, and the error's own words as a detail.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from django.utils.translation import get_language, gettext, gettext_noop
@@ -341,6 +341,40 @@ _WARNINGS: tuple[tuple[re.Pattern[str], str], ...] = (
 """Warnings of the lab, as it writes them, and as they are told; they have no codes."""
 
 
+_REASONS: tuple[tuple[re.Pattern[str], str], ...] = (
+    (
+        re.compile(r"only (?P<free>\S+) GB free under the work folder: free space on its disk"),
+        _("only {free} GB are free on the disk of the lab's computer"),
+    ),
+    (
+        re.compile(r"The GPU is tested: the last job failed \((?P<code>\S+)\)\."),
+        _("the GPU is being tested: the last job failed, {code}"),
+    ),
+    (
+        re.compile(r"The GPU's self-test failed: (?P<why>.+)"),
+        _("the test of the GPU failed: {why}"),
+    ),
+    (
+        re.compile(r"Orthanc did not answer \((?P<why>.+)\)\."),
+        _("the image archive (Orthanc) does not answer the lab: {why}"),
+    ),
+    (
+        re.compile(r"Orthanc has a problem \(HTTP (?P<status>\d+)\)\."),
+        _("the image archive (Orthanc) has a problem, HTTP {status}"),
+    ),
+    (
+        re.compile(
+            r"(?P<count>\d+) different jobs in a row failed here, the last with (?P<code>\S+)"
+            r", until (?P<until>.+)"
+        ),
+        _("{count} different jobs in a row failed there, the last with {code}; until {until}"),
+    ),
+    (re.compile(r"(?P<why>.+), until (?P<until>\d{4}-.+)"), _("{why}, until {until}")),
+    (re.compile(r"until (?P<until>\d{4}-.+)"), _("until {until}")),
+)
+"""Why an agent claims nothing, as it writes it, and as it is told; a person's words stay."""
+
+
 @dataclass(frozen=True)
 class Told:
     """What a user is told of an error."""
@@ -361,7 +395,7 @@ def explain(error: SegRelayError) -> Told:
 
 def tell(code: str, message: str, remedy: str) -> Told:
     """An error that was written down, in the active language."""
-    if (get_language() or "en").partition("-")[0] == "en":
+    if _reads_english():
         return Told(message, remedy, "")
     meaning, what_to_do = MEANINGS.get(code, UNKNOWN)
     return Told(gettext(meaning), gettext(what_to_do), f"{message} {remedy}".strip())
@@ -369,7 +403,20 @@ def tell(code: str, message: str, remedy: str) -> Told:
 
 def tell_warning(text: str) -> str:
     """A warning of the lab in the active language; one that is not known stays as it is."""
-    for pattern, sentence in _WARNINGS:
+    return _in_other_words(text, _WARNINGS)
+
+
+def tell_reason(text: str) -> str:
+    """Why an agent claims nothing, in the active language; what is not known stays as it is."""
+    return text if _reads_english() else _in_other_words(text, _REASONS)
+
+
+def _in_other_words(text: str, known: Sequence[tuple[re.Pattern[str], str]]) -> str:
+    for pattern, sentence in known:
         if (found := pattern.fullmatch(text)) is not None:
             return gettext(sentence).format(**found.groupdict())
     return text
+
+
+def _reads_english() -> bool:
+    return (get_language() or "en").partition("-")[0] == "en"

@@ -63,6 +63,8 @@ class Job(models.Model):
     profile = models.CharField(max_length=48)
     priority = models.PositiveSmallIntegerField()
     """0..9, 0 first."""
+    labels = models.JSONField(default=list, blank=True)
+    """What an agent must have to run it, sorted; any agent may where there is none."""
     state = models.CharField(
         max_length=20, choices=State.choices, default=State.SUBMITTING, db_index=True
     )
@@ -104,6 +106,10 @@ class Job(models.Model):
     seg_orthanc_id = models.CharField(max_length=44, blank=True, db_index=True)
     seg_sop_instance_uid = models.CharField(max_length=64, blank=True)
     seg_series_instance_uid = models.CharField(max_length=64, blank=True)
+    report_orthanc_id = models.CharField(max_length=44, blank=True)
+    """Of the measurements as a DICOM SR; empty where the result names none."""
+    report_sop_instance_uid = models.CharField(max_length=64, blank=True)
+    report_series_instance_uid = models.CharField(max_length=64, blank=True)
     tumour_found = models.BooleanField(null=True, blank=True)
     """Whether any segment has a voxel; None without a result."""
     measurements = models.JSONField(default=list, blank=True)

@@ -12,8 +12,10 @@ from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.renderers import OpenApiJsonRenderer
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from drf_spectacular.views import SpectacularJSONAPIView
+from pydantic import TypeAdapter
 from rest_framework.views import APIView
 
+from common.manifest import Labels
 from gcp_side import __version__
 from gcp_side.labseg.models import State
 from gcp_side.labseg.recognition import Confidence
@@ -103,6 +105,7 @@ _REQUEST = {
     "job_id": TEXT,
     "profile": TEXT,
     "priority": WHOLE,
+    "labels": array(TEXT),
     "state": _STATE,
     "finished": FLAG,
     "agent": TEXT,
@@ -126,6 +129,9 @@ _REQUEST = {
     "seg_instance_id": TEXT_OR_NULL,
     "seg_sop_instance_uid": TEXT_OR_NULL,
     "seg_series_instance_uid": TEXT_OR_NULL,
+    "report_instance_id": TEXT_OR_NULL,
+    "report_sop_instance_uid": TEXT_OR_NULL,
+    "report_series_instance_uid": TEXT_OR_NULL,
     "tumour_found": {"type": ["boolean", "null"]},
     "segments": array(
         shape(
@@ -144,6 +150,14 @@ _REQUEST = {
     "updated_at": TIME,
     "finished_at": TIME_OR_NULL,
 }
+_WAITING = shape(
+    kind={
+        "type": "string",
+        "enum": ["no-queue", "no-agent", "no-profile", "no-labels", "not-claiming", "in-line"],
+    },
+    text=TEXT,
+    since=TIME_OR_NULL,
+)
 _STUDY = {
     "study_id": TEXT,
     "study_instance_uid": TEXT,
@@ -214,6 +228,7 @@ COMPONENTS: dict[str, Schema] = {
         device=TEXT,
         version=TEXT,
         profiles=array(TEXT),
+        labels=array(TEXT),
         last_beat=TIME,
         seconds_since_beat={"type": "number"},
         jobs=array(shape(request_id=TEXT, stage=TEXT, percent=WHOLE, done=WHOLE, total=WHOLE)),
@@ -240,9 +255,12 @@ COMPONENTS: dict[str, Schema] = {
 
 _PAGED = {"count": WHOLE, "page": WHOLE, "page_size": WHOLE}
 _ACCEPTED = {"request_id": TEXT, "status": _STATE, "profile": TEXT}
+_LABELS = TypeAdapter(Labels).json_schema() | {
+    "description": "what an agent must have to run it; the profile's usual ones unless given"
+}
 _BY_SERIES: Schema = {
     "type": "object",
-    "properties": {"sequence_series_ids": array(TEXT), "profile": TEXT},
+    "properties": {"sequence_series_ids": array(TEXT), "profile": TEXT, "labels": _LABELS},
     "required": ["sequence_series_ids"],
 }
 _BY_ROLE: Schema = {
@@ -251,6 +269,7 @@ _BY_ROLE: Schema = {
         "profile": TEXT,
         "series": {"type": "object", "additionalProperties": TEXT},
         "priority": {"type": "integer", "minimum": 0, "maximum": 9},
+        "labels": _LABELS,
     },
     "required": ["series"],
 }
@@ -310,7 +329,7 @@ ENDPOINTS: tuple[_Endpoint, ...] = (
         answer(**_ACCEPTED, study_id=TEXT),
         {"request": {"application/json": _BY_ROLE}},
     ),
-    (SegmentationStatus, "get", 200, answer(**_REQUEST), {}),
+    (SegmentationStatus, "get", 200, answer(**_REQUEST, waiting=or_null(_WAITING)), {}),
     (
         Requests,
         "get",
@@ -354,6 +373,8 @@ ENDPOINTS: tuple[_Endpoint, ...] = (
             profile=TEXT,
             roles=array(ref("RecognisedRole")),
             requests=array(ref("Request")),
+            missing_reports=array(TEXT)
+            | {"description": "report_instance_id of requests whose report is not in Orthanc"},
         ),
         {"parameters": [_query("profile", "the usual one unless given")]},
     ),

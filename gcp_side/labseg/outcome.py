@@ -91,6 +91,12 @@ def _from_result(result: ResultManifest) -> dict[str, Any]:
             "seg_series_instance_uid": result.seg.series_instance_uid,
             "tumour_found": result.tumour_found,
         }
+    if result.report is not None:
+        columns |= {
+            "report_orthanc_id": result.report.orthanc_id,
+            "report_sop_instance_uid": result.report.sop_instance_uid,
+            "report_series_instance_uid": result.report.series_instance_uid,
+        }
     return columns
 
 

@@ -9,10 +9,11 @@ from typing import Any
 from common.offers import OfferedRole
 from common.profiles import Text
 from gcp_side.labseg.lab import LabAgent, ProfileOnOffer
-from gcp_side.labseg.meanings import Told, tell, tell_warning
+from gcp_side.labseg.meanings import Told, tell, tell_reason, tell_warning
 from gcp_side.labseg.models import Job, JobEvent, Outcome, State
 from gcp_side.labseg.orthanc import SeriesEntry, StudyEntry
 from gcp_side.labseg.recognition import Recognised, SeriesFacts, plane_of
+from gcp_side.labseg.waiting import Waiting
 
 
 def job_as_dict(job: Job) -> dict[str, Any]:
@@ -21,6 +22,7 @@ def job_as_dict(job: Job) -> dict[str, Any]:
         "job_id": job.job_id,
         "profile": job.profile,
         "priority": job.priority,
+        "labels": job.labels,
         "state": str(job.state),
         "finished": not job.is_open,
         "agent": job.agent,
@@ -37,6 +39,9 @@ def job_as_dict(job: Job) -> dict[str, Any]:
         "seg_instance_id": job.seg_orthanc_id or None,
         "seg_sop_instance_uid": job.seg_sop_instance_uid or None,
         "seg_series_instance_uid": job.seg_series_instance_uid or None,
+        "report_instance_id": job.report_orthanc_id or None,
+        "report_sop_instance_uid": job.report_sop_instance_uid or None,
+        "report_series_instance_uid": job.report_series_instance_uid or None,
         "tumour_found": job.tumour_found,
         "segments": job.measurements,
         "warnings": [tell_warning(text) for text in job.warnings],
@@ -89,6 +94,17 @@ def failure_as_dict(job: Job) -> dict[str, str] | None:
         "reason": told.message,
         "remedy": told.remedy,
         "detail": told.detail,
+    }
+
+
+def waiting_as_dict(waiting: Waiting | None) -> dict[str, str | None] | None:
+    """Why a job waits; None where it does not."""
+    if waiting is None:
+        return None
+    return {
+        "kind": waiting.kind,
+        "text": waiting.text,
+        "since": time_as_text(waiting.since),
     }
 
 
@@ -147,10 +163,11 @@ def agent_as_dict(agent: LabAgent) -> dict[str, Any]:
         "name": agent.name,
         "online": agent.is_online,
         "state": beat.state,
-        "reason": beat.reason,
+        "reason": tell_reason(beat.reason),
         "device": beat.device,
         "version": beat.version,
         "profiles": list(beat.profiles),
+        "labels": list(beat.labels),
         "last_beat": time_as_text(agent.last_beat),
         "seconds_since_beat": round(agent.silent.total_seconds(), 1),
         "jobs": [

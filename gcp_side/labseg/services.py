@@ -23,7 +23,13 @@ from pydantic import ValidationError
 
 from common.bucket import Bucket
 from common.errors import ManifestRejectedError, ObjectExistsError, TransientError
-from common.manifest import AttemptRecord, JobManifest, SeriesInput, describe_first_error
+from common.manifest import (
+    AttemptRecord,
+    JobManifest,
+    SeriesInput,
+    describe_first_error,
+    schema_for,
+)
 from common.names import SITE, JobName
 from common.queue import (
     JobState,
@@ -35,7 +41,7 @@ from common.queue import (
 )
 from common.queue.lease import store_now
 from common.ulid import is_ulid, new_ulid
-from gcp_side.labseg.conf import get_bucket, get_conf
+from gcp_side.labseg.conf import Conf, get_bucket, get_conf
 from gcp_side.labseg.errors import JobNotFoundError, JobStateError, SubmissionRefusedError
 from gcp_side.labseg.models import (
     CHANGEABLE_STATES,
@@ -75,6 +81,8 @@ class Submission:
     """Those configured for the profile unless given."""
     priority: int | None = None
     """0..9, 0 first; the usual one unless given."""
+    labels: tuple[str, ...] | None = None
+    """What an agent must have to run it; the profile's usual ones unless given."""
     study_id: str | None = None
     """Orthanc id of the study that all series must belong to; any one study unless given."""
     requested_by: User | None = None
@@ -120,7 +128,7 @@ def submit(submission: Submission, *, orthanc: Orthanc) -> Job:
 def retry(
     job_id: str, *, orthanc: Orthanc, force: bool = False, requested_by: User | None = None
 ) -> Retried:
-    """Try an ended job again, as a new job for the same series, profile and priority.
+    """Try an ended job again, as a new job for the same series, profile, priority and labels.
 
     While one such job is open, another call answers with that one. ``force`` is for a job that
     has succeeded, or whose retry has.
@@ -143,6 +151,7 @@ def retry(
         profile=old.profile,
         roles=tuple(item["role"] for item in old.series),
         priority=old.priority,
+        labels=tuple(old.labels),
         requested_by=requested_by,
     )
     job = _new_job(submission, orthanc=orthanc)
@@ -202,6 +211,7 @@ def _new_job(submission: Submission, *, orthanc: Orthanc) -> Job:
         job_id=new_ulid(),
         profile=profile,
         priority=priority,
+        labels=_labels_of(submission, profile, conf),
         orthanc_study_id=selection.study_id,
         study_instance_uid=selection.study_instance_uid,
         series=_series_column(selection),
@@ -212,6 +222,12 @@ def _new_job(submission: Submission, *, orthanc: Orthanc) -> Job:
     )
     _check_manifest(job)
     return job
+
+
+def _labels_of(submission: Submission, profile: str, conf: Conf) -> list[str]:
+    """Sorted, each once: the same request makes the same manifest."""
+    given = submission.labels
+    return sorted(set(conf.default_labels.get(profile, ()) if given is None else given))
 
 
 def _store(job: Job) -> None:
@@ -254,6 +270,8 @@ def manifest_of(job: Job) -> JobManifest:
         A column holds what no manifest may hold.
     """
     return JobManifest(
+        schema_version=schema_for(job.labels),
+        labels=tuple(job.labels),
         job_id=job.job_id,
         profile=job.profile,
         priority=job.priority,
@@ -378,7 +396,7 @@ def ingest(job: Job, found: JobWhereabouts, view: QueueView) -> bool:
 
 
 def _check_manifest(job: Job) -> None:
-    """Refuse what no manifest may hold: a profile's name, a role, a priority."""
+    """Refuse what no manifest may hold: a profile's name, a role, a priority, a label."""
     try:
         manifest_of(job)
     except ValidationError as error:

@@ -9,6 +9,7 @@ from django.core.management.base import OutputWrapper
 
 from common.queue import how_far
 from gcp_side.labseg.models import EventKind, Job, JobEvent, Outcome, State
+from gcp_side.labseg.waiting import Waiting
 
 BAR_WIDTH = 24
 
@@ -34,8 +35,8 @@ def table(jobs: Iterable[Job]) -> str:
     )
 
 
-def in_words(job: Job) -> str:
-    """What matters most about a job now, in a few words."""
+def in_words(job: Job, waiting: Waiting | None = None) -> str:
+    """What matters most about a job now, in a few words; why it waits, where that was asked."""
     if job.state == State.SUCCEEDED:
         return "; ".join(_measurement(item) for item in job.measurements) or "no segment"
     if job.failure_code:
@@ -47,15 +48,17 @@ def in_words(job: Job) -> str:
     if job.state == State.CLAIMED:
         progress = how_far(job.percent, job.done, job.total)
         return f"{job.stage or 'claimed'} {progress} on {job.agent}"
-    return str(State(job.state).label)
+    label = str(State(job.state).label)
+    return label if waiting is None else f"{label}: {waiting.text}"
 
 
-def in_full(job: Job) -> str:
+def in_full(job: Job, waiting: Waiting | None = None) -> str:
     """Everything about a job that a person may want to know."""
     lines = [
         ("job", job.job_id),
         ("state", f"{job.state}: {State(job.state).label}"),
         ("profile", job.profile),
+        *([("labels", ", ".join(job.labels))] if job.labels else []),
         ("study", job.orthanc_study_id),
         *((item["role"], _series(item)) for item in job.series),
         ("submitted", f"{job.submitted_at:%Y-%m-%d %H:%M:%S} UTC"),
@@ -66,11 +69,13 @@ def in_full(job: Job) -> str:
     if job.agent:
         lines.append(("agent", f"{job.agent} (attempt {job.attempt})"))
     if job.is_open:
-        lines.append(("now", in_words(job)))
+        lines.append(("now", in_words(job, waiting)))
     if job.finished_at:
         lines.append(("finished", f"{job.finished_at:%Y-%m-%d %H:%M:%S} UTC"))
     if job.seg_orthanc_id:
         lines.append(("SEG instance", job.seg_orthanc_id))
+        if job.report_orthanc_id:
+            lines.append(("SR instance", job.report_orthanc_id))
         lines.append(("tumour", "yes" if job.tumour_found else "no"))
     lines += [("segment", _measurement(item)) for item in job.measurements]
     lines += [("warning", text) for text in job.warnings]
@@ -92,9 +97,9 @@ class Follower:
         self._redraw = stream.isatty()
         self._last = ""
 
-    def show(self, job: Job) -> None:
-        """Show the job as it is now."""
-        text = f"{job.job_id} {in_words(job)}"
+    def show(self, job: Job, waiting: Waiting | None) -> None:
+        """Show the job as it is now, and why it waits."""
+        text = f"{job.job_id} {in_words(job, waiting)}"
         if self._redraw and job.state == State.CLAIMED:
             text = f"{_bar(job.percent)} {text}"
         if text == self._last:

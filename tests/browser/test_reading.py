@@ -14,7 +14,7 @@ from common.profiles import Text
 from tests.browser.canvas import read, wait_drawn
 from tests.browser.steps import find, look_for_barriers, open_study, send, shoot, wait_loaded
 from tests.browser.studies import Stored
-from tests.unit.gcp_side.fakes import FakeAgent, succeeded
+from tests.unit.gcp_side.fakes import REPORT, FakeAgent, succeeded
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -178,6 +178,18 @@ def test_no_tumour_was_found(page: Page, stored: Stored, agent: FakeAgent) -> No
     wait_loaded(page)
     assert not read(page).covered.any()
     shoot(page, "no-tumour-en")
+
+
+def test_the_report_beside_the_segmentation(page: Page, stored: Stored, agent: FakeAgent) -> None:
+    open_study(page, stored)
+    # Any instance of the study stands for a report that is there.
+    there = "The measurements also lie in Orthanc as a report (DICOM SR)."
+    gone = "The report of the measurements (DICOM SR) is no longer in Orthanc."
+    for report_id, told in ((stored.nothing, there), (REPORT.orthanc_id, gone)):
+        report = REPORT.model_copy(update={"orthanc_id": report_id})
+        agent.finish(send(page, agent), seg_id=stored.nothing, report=report)
+        expect(page.locator("#report")).to_have_text(told)
+        wait_loaded(page)
 
 
 def test_the_way_to_another_viewer(

@@ -101,6 +101,10 @@ def test_no_agent_is_online(page: Page, stored: Stored, agent: FakeAgent) -> Non
     shoot(page, "no-agent-en")
     agent.beat()
     expect(text).to_have_text("waiting: 1 agent online")
+    agent.beat(state="paused", reason="training")
+    expect(text).to_have_text("waiting: lab-gpu-1 has paused (training)")
+    agent.beat(profiles=("brain",))
+    expect(text).to_have_text("waiting: no agent online has the profile demo")
 
 
 def test_orthanc_is_down_and_comes_back(

@@ -13,19 +13,21 @@ from common.manifest import is_orthanc_id
 from gcp_side.labseg import orthanc, services
 from gcp_side.labseg.errors import QueryRefusedError, SubmissionRefusedError
 from gcp_side.labseg.models import Job, State
-from gcp_side.labseg.serialise import events_as_list, request_as_dict
+from gcp_side.labseg.serialise import events_as_list, request_as_dict, waiting_as_dict
 from gcp_side.labseg.throttles import SubmitThrottle
 from gcp_side.labseg.views.base import LabsegView, body_of, page_of, user_of
 from gcp_side.labseg.views.submit import accepted
+from gcp_side.labseg.waiting import why_waiting
 
 
 class SegmentationStatus(LabsegView):
     """``GET …/status/<request_id>/``."""
 
     def get(self, request: Request, request_id: str) -> Response:  # noqa: ARG002
-        """Where the job is; looks into the queue at most once a second."""
+        """Where the job is, and why it waits; looks into the queue at most once a second."""
         job = services.refresh(services.find(request_id))
-        return Response({"success": True, **request_as_dict(job)})
+        waiting = waiting_as_dict(why_waiting(job))
+        return Response({"success": True, **request_as_dict(job), "waiting": waiting})
 
 
 class Requests(LabsegView):

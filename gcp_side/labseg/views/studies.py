@@ -11,7 +11,7 @@ from rest_framework.response import Response
 
 from common.manifest import is_orthanc_id
 from gcp_side.labseg import orthanc, services
-from gcp_side.labseg.catalogue import Catalogue, one_study
+from gcp_side.labseg.catalogue import SERIES_SHOWN, Catalogue, one_study
 from gcp_side.labseg.conf import get_conf
 from gcp_side.labseg.errors import QueryRefusedError
 from gcp_side.labseg.lab import ProfileOnOffer, look_or_nobody, profiles_on_offer
@@ -69,10 +69,12 @@ class Study(LabsegView):
             raise QueryRefusedError("The study in the address is not an Orthanc id.")
         profile = _profile(request.query_params.get("profile"))
         client = orthanc.connect()
-        entry, series = one_study(study_id, client)
-        facts = read_facts(series, client)
         jobs = list(Job.objects.filter(orthanc_study_id=study_id)[:REQUESTS_SHOWN])
         services.refresh_together(jobs)
+        # After the results: what they name was in Orthanc before them.
+        entry, stored = one_study(study_id, client)
+        series = stored[:SERIES_SHOWN]
+        facts = read_facts(series, client)
         return Response(
             {
                 "success": True,
@@ -81,6 +83,7 @@ class Study(LabsegView):
                 "profile": profile.offer.name,
                 "roles": _roles(profile, series, facts),
                 "requests": [request_as_dict(job) for job in jobs],
+                "missing_reports": _missing_reports(jobs, stored),
             }
         )
 
@@ -110,6 +113,13 @@ def _roles(
     }
     found = recognise([item.role for item in roles], known, rules)
     return [recognised_as_dict(role, item) for role, item in zip(roles, found, strict=True)]
+
+
+def _missing_reports(jobs: Sequence[Job], stored: Sequence[SeriesEntry]) -> list[str]:
+    """Orthanc ids of reports that are in none of the study's series any more."""
+    there = {instance for item in stored for instance in item.instances}
+    named = [job.report_orthanc_id for job in jobs if job.report_orthanc_id]
+    return [report for report in named if report not in there]
 
 
 def _latest_requests(study_ids: Sequence[str]) -> dict[str, Job]:

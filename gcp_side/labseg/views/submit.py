@@ -29,7 +29,7 @@ class RequestSegmentation(SubmitView):
     """``POST …/series/<series_id>/segment/`` and ``…/request-local/``.
 
     Body: ``{"sequence_series_ids": [a, b, c, d]}`` in channel order, optionally
-    ``"profile"``.
+    ``"profile"`` and ``"labels"``.
     """
 
     def post(self, request: Request, series_id: str) -> Response:
@@ -45,7 +45,8 @@ class RequestSegmentation(SubmitView):
 class RequestStudySegmentation(SubmitView):
     """``POST …/studies/<study_id>/segment/``.
 
-    Body: ``{"profile": name, "series": {role: series id, …}}``, optionally ``"priority"``.
+    Body: ``{"profile": name, "series": {role: series id, …}}``, optionally ``"priority"`` and
+    ``"labels"``.
     """
 
     def post(self, request: Request, study_id: str) -> Response:
@@ -79,7 +80,10 @@ def _by_series(request: Request) -> services.Submission:
             "sequence_series_ids is not a list of Orthanc series ids.", code="series-ids"
         )
     return services.Submission(
-        series_ids=tuple(ids), profile=_profile(body), requested_by=user_of(request)
+        series_ids=tuple(ids),
+        profile=_profile(body),
+        labels=_labels(body),
+        requested_by=user_of(request),
     )
 
 
@@ -104,6 +108,7 @@ def _by_role(request: Request, study_id: str) -> services.Submission:
         profile=profile,
         roles=roles,
         priority=_priority(body),
+        labels=_labels(body),
         study_id=study_id,
         requested_by=user_of(request),
     )
@@ -122,3 +127,12 @@ def _priority(body: dict[str, Any]) -> int | None:
     if priority is not None and type(priority) is not int:
         raise SubmissionRefusedError("priority is not a number from 0 to 9.", code="priority")
     return priority
+
+
+def _labels(body: dict[str, Any]) -> tuple[str, ...] | None:
+    labels = body.get("labels")
+    if labels is None:
+        return None
+    if not isinstance(labels, list) or not all(isinstance(one, str) for one in labels):
+        raise SubmissionRefusedError("labels is not a list of texts.", code="request-invalid")
+    return tuple(labels)

@@ -22,6 +22,7 @@ from common.manifest import (
     Failure,
     JobManifest,
     Provenance,
+    ReportReference,
     ResultManifest,
     ResultStatus,
     SegmentMeasurement,
@@ -42,6 +43,14 @@ NOW = datetime(2026, 5, 4, 3, 2, 1, tzinfo=timezone.utc)
 
 SEG_ID = orthanc_id("seg")
 
+REPORT = ReportReference(
+    orthanc_id=orthanc_id("report"),
+    sop_instance_uid="1.2.3.10.1",
+    series_instance_uid="1.2.3.10",
+    sha256="2" * 64,
+    size_bytes=500,
+)
+"""The SR beside that SEG."""
 
 ROLES = ("dce-0", "dce-1", "dce-2", "dce-3")
 
@@ -205,10 +214,12 @@ class FakeAgent:
 
     bucket: Bucket
     name: str = "lab-1"
+    labels: tuple[str, ...] = ()
 
     @property
     def desk(self) -> ClaimDesk:
-        return ClaimDesk(self.bucket, self.name, now=lambda: NOW + timedelta(days=1))
+        later = NOW + timedelta(days=1)
+        return ClaimDesk(self.bucket, self.name, now=lambda: later, labels=self.labels)
 
     def claim(self) -> tuple[Claim, JobManifest]:
         """Claim and open the first job of the queue, with a heartbeat as every owner has."""
@@ -239,6 +250,7 @@ class FakeAgent:
             version="1",
             jobs=jobs,
             profiles=profiles or tuple(offer.name for offer in offers),
+            labels=self.labels,
             offers=offers,
         )
         name = names.agent_object(self.name)
@@ -253,9 +265,12 @@ class FakeAgent:
             names.progress_object(claim.job_id), progress.model_dump_json().encode()
         )
 
-    def finish(self, claim: Claim, *, seg_id: str = SEG_ID) -> ResultManifest:
+    def finish(
+        self, claim: Claim, *, seg_id: str = SEG_ID, report: ReportReference | None = None
+    ) -> ResultManifest:
         """Publish a succeeded result and archive the job."""
-        return self.desk.finish(claim, succeeded(claim.job_id, self.name, seg_id=seg_id))
+        result = succeeded(claim.job_id, self.name, seg_id=seg_id)
+        return self.desk.finish(claim, result.model_copy(update={"report": report}))
 
 
 _IDENTITY = Identity(instance="0" * 32, host="elsewhere", pid=1, pid_started=0.0)

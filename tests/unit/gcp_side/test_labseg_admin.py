@@ -42,6 +42,13 @@ def test_shows_jobs_and_their_history(admin: Client, job: Job) -> None:
     assert "put into the queue" in page
 
 
+def test_shows_the_labels_that_a_job_asks_for(admin: Client, orthanc: FakeOrthanc) -> None:
+    asking = services.Submission(series_ids=FOUR, labels=("site-a",))
+    job = services.submit(asking, orthanc=orthanc)
+    assert "site-a" in admin.get(LIST).content.decode()
+    assert "site-a" in admin.get(f"{LIST}{job.pk}/change/").content.decode()
+
+
 def test_changes_nothing(admin: Client, job: Job) -> None:
     assert admin.post(f"{LIST}{job.pk}/change/", {"state": "succeeded"}).status_code == 403
     assert admin.post(f"{LIST}{job.pk}/delete/", {"post": "yes"}).status_code == 403

@@ -26,7 +26,7 @@ from gcp_side.labseg import orthanc as orthanc_module
 from gcp_side.labseg import services
 from gcp_side.labseg.management.commands import labseg
 from gcp_side.labseg.models import Job, State
-from tests.unit.gcp_side.fakes import FOUR, SEG_ID, FakeAgent, ended, series_id
+from tests.unit.gcp_side.fakes import FOUR, REPORT, SEG_ID, FakeAgent, ended, series_id
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("orthanc")]
 
@@ -70,6 +70,15 @@ def test_roles_can_be_named() -> None:
     assert [item["role"] for item in Job.objects.get().series] == ["t1", "t2"]
 
 
+def test_labels(settings: Settings) -> None:
+    settings.SEGRELAY = settings.SEGRELAY | {"DEFAULT_LABELS": {"demo": ["site-a"]}}
+    asked = [submit(), submit("--labels", "site-b", "gpu-24gb"), submit("--labels")]
+    told = {job["job_id"]: job["labels"] for job in run_json("list")}
+    assert [told[job_id] for job_id in asked] == [["site-a"], ["gpu-24gb", "site-b"], []]
+    assert re.search(r"^labels +gpu-24gb, site-b$", run("show", asked[1]), re.MULTILINE)
+    assert "labels" not in run("show", asked[2])
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -78,6 +87,7 @@ def test_roles_can_be_named() -> None:
         ("--series", *FOUR[:3], series_id(8)),
         ("--series", *FOUR, "--profile", "unheard-of"),
         ("--series", *FOUR, "--roles", "a"),
+        ("--series", *FOUR, "--labels", "Site A"),
     ],
 )
 def test_a_wrong_request_is_one_line_with_a_remedy(arguments: tuple[str, ...]) -> None:
@@ -153,7 +163,7 @@ class TestWait:
         progress = StringIO()
         text = run("submit", "--series", *FOUR, "--wait", stderr=progress)
         assert [line.split(" ", 1)[1] for line in progress.getvalue().splitlines()] == [
-            "waiting in the queue",
+            "waiting in the queue: no agent has ever been online",
             "fetch 248/620 on lab-1",
             "inferring 50 % on lab-1",
             "Tumor 1.50 ml",
@@ -254,9 +264,16 @@ class TestShow:
 
     def test_tells_history_and_result(self, agent: FakeAgent) -> None:
         job_id = submit()
-        agent.finish(agent.claim()[0])
+        agent.finish(agent.claim()[0], report=REPORT)
         text = run("show", job_id)
-        for part in (SEG_ID, "Tumor 1.50 ml", "slow", "dce-3", "put into the queue"):
+        for part in (
+            SEG_ID,
+            REPORT.orthanc_id,
+            "Tumor 1.50 ml",
+            "slow",
+            "dce-3",
+            "put into the queue",
+        ):
             assert part in text
         events = run_json("show", job_id)["events"]
         assert [event["kind"] for event in events] == ["submitting", "pending", "succeeded"]

@@ -23,6 +23,7 @@ from tests.support.dicom_series import make_affine
 from tests.unit.gcp_side.fakes import (
     FOUR,
     OFFER,
+    REPORT,
     ROLES,
     SEG_ID,
     STUDY_ID,
@@ -106,7 +107,7 @@ def test_the_answers_are_as_described(
     ids = {"sequence_series_ids": list(FOUR)}
     first: Any = client.post(f"{ROOT}/series/{FOUR[0]}/segment/", ids, format="json")
     check(schema, "series/{series_id}/segment/", "post", first)
-    agent.finish(agent.claim()[0])
+    agent.finish(agent.claim()[0], report=REPORT)
     agent.beat(offers=(OFFER, OFFER.model_copy(update={"name": "demo"})))
     request_id = first.json()["request_id"]
     by_role = {"series": dict(zip(ROLES, FOUR, strict=True))}

@@ -23,6 +23,7 @@ from tests.unit.gcp_side.fakes import (
     OFFER,
     PATIENT_ID,
     PATIENT_NAME,
+    REPORT,
     ROLES,
     STUDY_ID,
     STUDY_UID,
@@ -39,10 +40,21 @@ pytestmark = pytest.mark.django_db(transaction=True)
 ROOT = "/api/mri/segmentation"
 UNKNOWN = "01arz3ndektsv4rrffq69g5fav"
 JOB_FIELDS = {
-    *("request_id", "status", "status_text", "error", "job_id", "profile", "priority", "state"),
-    *("finished", "agent", "attempt", "stage", "percent", "done", "total", "cancel_requested_at"),
+    *("request_id", "status", "status_text", "error", "job_id", "profile", "priority", "labels"),
+    *(
+        "state",
+        "finished",
+        "agent",
+        "attempt",
+        "stage",
+        "percent",
+        "done",
+        "total",
+        "cancel_requested_at",
+    ),
     *("missing_since", "orthanc_study_id", "study_instance_uid", "series", "seg_instance_id"),
     *("seg_sop_instance_uid", "seg_series_instance_uid", "tumour_found", "segments", "warnings"),
+    *("report_instance_id", "report_sop_instance_uid", "report_series_instance_uid"),
     *("provenance", "failure", "retry_of", "submitted_at", "updated_at", "finished_at"),
 }
 STUDY_FIELDS = {
@@ -242,6 +254,7 @@ class TestLab:
             "device": "",
             "version": "1",
             "profiles": ["brain"],
+            "labels": [],
             "jobs": [
                 {
                     "request_id": claim.job_id,
@@ -273,10 +286,17 @@ class TestLab:
         agent.beat(state="stopped")
         assert get(client, "agents/")["online"] == 0
 
+    @pytest.mark.parametrize(("refresh_seconds", "look_seconds"), [(60, 0.001), (0.001, 60)])
     def test_many_who_ask_are_one_look(
-        self, client: APIClient, settings: Settings, monkeypatch: pytest.MonkeyPatch
+        self,
+        client: APIClient,
+        settings: Settings,
+        monkeypatch: pytest.MonkeyPatch,
+        refresh_seconds: float,
+        look_seconds: float,
     ) -> None:
-        settings.SEGRELAY = settings.SEGRELAY | {"REFRESH_SECONDS": 60}
+        settings.SEGRELAY = settings.SEGRELAY | {"REFRESH_SECONDS": refresh_seconds}
+        monkeypatch.setattr(lab, "LOOK_SECONDS", look_seconds)
         looks: list[Bucket] = []
 
         def count(bucket: Bucket) -> Any:
@@ -462,7 +482,9 @@ class TestStudies:
         )
         request_id = submit(client)
         answer = get(client, f"studies/{STUDY_ID}/")
-        assert answer.keys() == {"success", "study", "series", "profile", "roles", "requests"}
+        assert answer.keys() == {
+            *("success", "study", "series", "profile", "roles", "requests", "missing_reports")
+        }
         assert answer["study"].keys() == STUDY_FIELDS
         assert answer["series"][0] == {
             "series_id": series_id(0),
@@ -493,6 +515,25 @@ class TestStudies:
             ],
         }
         assert [item["request_id"] for item in answer["requests"]] == [request_id]
+
+    def test_a_report_that_is_not_in_orthanc_any_more(
+        self, client: APIClient, orthanc: FakeOrthanc, agent: FakeAgent
+    ) -> None:
+        submit(client)
+        agent.finish(agent.claim()[0], report=REPORT)
+        submit(client)
+        agent.finish(agent.claim()[0])
+        # Behind as many series as are shown.
+        orthanc.series_index += [series_entry(number, instances=()) for number in range(4, 250)]
+        answer = get(client, f"studies/{STUDY_ID}/")
+        assert answer["missing_reports"] == [REPORT.orthanc_id]
+        named = [item["report_instance_id"] for item in answer["requests"]]
+        assert named == [None, REPORT.orthanc_id]
+        orthanc.series_index.append(
+            series_entry(999, modality="SR", instances=(REPORT.orthanc_id,))
+        )
+        answer = get(client, f"studies/{STUDY_ID}/")
+        assert (answer["missing_reports"], len(answer["series"])) == ([], 200)
 
     def test_tags_are_asked_for_once(self, client: APIClient, orthanc: FakeOrthanc) -> None:
         get(client, f"studies/{STUDY_ID}/")
@@ -544,6 +585,15 @@ class TestStudies:
         assert [item["role"] for item in job.series] == list(ROLES)
         assert [item.name.priority for item in scan(bucket).pending] == [2]
 
+    def test_labels(self, client: APIClient, orthanc: FakeOrthanc) -> None:
+        by_role = {"series": dict(zip(ROLES, FOUR, strict=True)), "labels": ["site-b", "site-a"]}
+        by_series = {"sequence_series_ids": list(FOUR), "labels": ["site-a"]}
+        post(client, f"studies/{STUDY_ID}/segment/", by_role, status=202)
+        post(client, f"series/{FOUR[0]}/segment/", by_series, status=202)
+        submit(client)
+        shown = get(client, "requests/")["requests"]
+        assert [item["labels"] for item in shown] == [[], ["site-a"], ["site-a", "site-b"]]
+
     def test_a_profile_that_is_only_offered(
         self, client: APIClient, orthanc: FakeOrthanc, agent: FakeAgent
     ) -> None:
@@ -569,6 +619,10 @@ class TestStudies:
             ({"series": dict(zip(ROLES, FOUR, strict=True)), "priority": "1"}, "priority"),
             ({"series": dict(zip(ROLES, FOUR, strict=True)), "priority": True}, "priority"),
             ({"series": dict(zip(ROLES, FOUR, strict=True)), "profile": 7}, "profile-unknown"),
+            ({"series": dict(zip(ROLES, FOUR, strict=True)), "labels": "a"}, "request-invalid"),
+            ({"series": dict(zip(ROLES, FOUR, strict=True)), "labels": [7]}, "request-invalid"),
+            ({"series": dict(zip(ROLES, FOUR, strict=True)), "labels": ["A"]}, "request-invalid"),
+            ({"series": dict(zip(ROLES, FOUR, strict=True)), "labels": ["\0"]}, "request-invalid"),
         ],
     )
     def test_wrong_requests(

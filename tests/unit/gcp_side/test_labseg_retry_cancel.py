@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connection
+from pytest_django import Settings
 
 from common import names
 from common.bucket import Bucket
@@ -252,6 +253,20 @@ class TestRetry:
             ("t2", FOUR[1]),
         ]
         assert list(services.find(old.pk).retries.all()) == [new]
+
+    @pytest.mark.parametrize("labels", [(), ("gpu-24gb", "site-a")])
+    def test_the_labels_stay_whatever_is_usual_meanwhile(
+        self,
+        settings: Settings,
+        orthanc: FakeOrthanc,
+        agent: FakeAgent,
+        labels: tuple[str, ...],
+    ) -> None:
+        old = submit(orthanc, labels=labels)
+        call_off(agent)
+        settings.SEGRELAY = settings.SEGRELAY | {"DEFAULT_LABELS": {"demo": ["site-b"]}}
+        new = services.retry(old.pk, orthanc=orthanc).job
+        assert services.manifest_of(new).labels == labels
 
     def test_the_series_are_looked_at_anew(
         self, bucket: Bucket, orthanc: FakeOrthanc, agent: FakeAgent

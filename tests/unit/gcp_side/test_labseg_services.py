@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -26,6 +28,7 @@ from gcp_side.labseg.models import EventKind, Job, JobEvent, State
 from tests.unit.gcp_side.fakes import (
     FOUR,
     NOW,
+    REPORT,
     SEG_ID,
     STUDY_ID,
     FakeAgent,
@@ -99,6 +102,9 @@ def test_roles_given_by_the_user_go_before_the_configured_ones(
         ({"roles": ("a", "b", "c", "c")}, "request-invalid"),
         ({"roles": ("a", "b", "c", "D d")}, "request-invalid"),
         ({"priority": 10}, "request-invalid"),
+        ({"labels": ("Site A",)}, "request-invalid"),
+        ({"labels": ("site-a", "")}, "request-invalid"),
+        ({"labels": tuple(f"label-{number}" for number in range(17))}, "request-invalid"),
     ],
 )
 def test_a_wrong_request_stores_and_sends_nothing(
@@ -130,6 +136,66 @@ def test_series_that_cannot_be_used_are_refused_by_role(
     assert caught.value.code == code
     assert not Job.objects.exists()
     assert bucket.list("") == []
+
+
+class TestLabels:
+    """What an agent must have to run a job."""
+
+    def test_without_them_the_manifest_is_what_agents_of_the_first_schema_read(
+        self, bucket: Bucket, orthanc: FakeOrthanc
+    ) -> None:
+        job = submit(orthanc)
+        (pending,) = scan(bucket).pending
+        document = json.loads(bucket.read(pending.info.name, limit=1 << 20))
+        assert list(document) == [
+            *("schema_version", "job_id", "profile", "priority", "submitted_at"),
+            *("orthanc_study_id", "series", "max_attempts", "retry_of"),
+        ]
+        assert document["schema_version"] == "1.0"
+        assert job.labels == []
+
+    def test_they_are_kept_and_asked_for(self, bucket: Bucket, orthanc: FakeOrthanc) -> None:
+        job = submit(orthanc, labels=("site-a", "gpu-24gb", "site-a"))
+        (manifest,) = manifests(bucket)
+        assert manifest.schema_version == "1.1"
+        assert list(manifest.labels) == job.labels == ["gpu-24gb", "site-a"]
+        other = submit(orthanc, labels=("gpu-24gb", "site-a"))
+        assert other.labels == job.labels
+
+    def test_only_an_agent_that_has_them_runs_the_job(
+        self, bucket: Bucket, orthanc: FakeOrthanc, agent: FakeAgent
+    ) -> None:
+        job = submit(orthanc, labels=("site-a",))
+        desk = agent.desk
+        claim = desk.claim(scan(bucket).pending[0])
+        assert claim is not None
+        with pytest.raises(TransientError) as caught:
+            desk.open(claim)
+        assert caught.value.code == "labels"
+        desk.hand_back(claim, caught.value, started=False, wait=timedelta(0))
+        able = FakeAgent(bucket, "lab-2", labels=("gpu-24gb", "site-a"))
+        able.finish(able.claim()[0])
+        services.sync_all()
+        job.refresh_from_db()
+        assert job.state == State.SUCCEEDED
+
+    def test_usual_ones_of_a_profile(
+        self, settings: Settings, bucket: Bucket, orthanc: FakeOrthanc
+    ) -> None:
+        settings.SEGRELAY = settings.SEGRELAY | {"DEFAULT_LABELS": {"demo": ["site-a"]}}
+        assert submit(orthanc).labels == ["site-a"]
+        assert submit(orthanc, labels=("site-b",)).labels == ["site-b"]
+        assert submit(orthanc, labels=()).labels == []
+        assert submit(orthanc, profile="breast-dce-swinunetr").labels == []
+
+    def test_a_lost_publication_is_made_good_with_the_same_bytes(
+        self, bucket: Bucket, orthanc: FakeOrthanc, settings: Settings
+    ) -> None:
+        job = submit(orthanc, labels=("site-a",))
+        (pending,) = scan(bucket).pending
+        sent = bucket.read(pending.info.name, limit=1 << 20)
+        settings.SEGRELAY = settings.SEGRELAY | {"DEFAULT_LABELS": {"demo": ["site-b"]}}
+        assert services.manifest_of(services.find(job.pk)).to_json() == sent
 
 
 def test_a_queue_that_cannot_be_opened_stores_nothing(
@@ -234,6 +300,15 @@ class TestALife:
             ("claimed", 1),
             ("succeeded", 1),
         ]
+
+    def test_a_result_with_a_report(self, orthanc: FakeOrthanc, agent: FakeAgent) -> None:
+        job = submit(orthanc)
+        agent.finish(agent.claim()[0], report=REPORT)
+        job = services.refresh(job)
+        assert job.state == State.SUCCEEDED
+        assert job.report_orthanc_id == REPORT.orthanc_id
+        assert job.report_sop_instance_uid == "1.2.3.10.1"
+        assert job.report_series_instance_uid == "1.2.3.10"
 
     def test_reading_again_changes_nothing(self, orthanc: FakeOrthanc, agent: FakeAgent) -> None:
         job = submit(orthanc)

@@ -53,6 +53,8 @@ HTTPS = "https://orthanc.example.org"
         ({"PROFILES": {"Demo": ["a"]}}, "PROFILES"),
         ({"PROFILES": {"demo": ["A a"]}}, "PROFILES"),
         ({"DEFAULT_PROFILE": "other"}, "DEFAULT_PROFILE"),
+        ({"DEFAULT_LABELS": {"other": ["site-a"]}}, "DEFAULT_LABELS"),
+        ({"DEFAULT_LABELS": {"demo": ["Site A"]}}, "DEFAULT_LABELS"),
         ({"PRIORITY": 10}, "PRIORITY"),
         ({"MAX_ATTEMPTS": 0}, "MAX_ATTEMPTS"),
         ({"SUBMIT_RATE": "often"}, "SUBMIT_RATE"),

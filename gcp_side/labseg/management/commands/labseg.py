@@ -26,8 +26,9 @@ from gcp_side.labseg import orthanc, services
 from gcp_side.labseg.conf import get_bucket
 from gcp_side.labseg.errors import JobStateError
 from gcp_side.labseg.models import Job, State
-from gcp_side.labseg.serialise import events_as_list, job_as_dict
+from gcp_side.labseg.serialise import events_as_list, job_as_dict, waiting_as_dict
 from gcp_side.labseg.terminal import Follower, in_full, in_words, table
+from gcp_side.labseg.waiting import why_waiting
 
 EXIT_JOB_FAILED = EXIT_REFUSED = 1
 EXIT_USAGE = 2
@@ -102,6 +103,7 @@ class Command(BaseCommand):
             profile=options["profile"],
             roles=None if options["roles"] is None else tuple(options["roles"]),
             priority=options["priority"],
+            labels=None if options["labels"] is None else tuple(options["labels"]),
         )
         self._answer(services.submit(submission, orthanc=orthanc.connect()), options)
 
@@ -161,12 +163,12 @@ class Command(BaseCommand):
         pause = threading.Event()
         while job.is_open:
             if follower is not None:
-                follower.show(job)
+                follower.show(job, why_waiting(job))
             pause.wait(WAIT_INTERVAL)
             self._sync_or_warn()
             job.refresh_from_db()
         if follower is not None:
-            follower.show(job)
+            follower.show(job, None)
             follower.close()
 
     def _list(self, options: dict[str, Any]) -> None:
@@ -183,10 +185,12 @@ class Command(BaseCommand):
 
     def _show(self, options: dict[str, Any]) -> None:
         job = services.refresh(services.find(options["job"]))
+        waiting = why_waiting(job)
         if options["json"]:
-            self._print_json(job_as_dict(job) | {"events": events_as_list(job)})
+            more = {"waiting": waiting_as_dict(waiting), "events": events_as_list(job)}
+            self._print_json(job_as_dict(job) | more)
         else:
-            self.stdout.write(in_full(job))
+            self.stdout.write(in_full(job, waiting))
 
     def _sync(self, options: dict[str, Any]) -> None:
         if not options["watch"]:
@@ -251,6 +255,13 @@ def _add_submit(parser: argparse.ArgumentParser) -> None:
         choices=range(10),
         metavar="0..9",
         help="0 is served first (default: the site's usual one)",
+    )
+    parser.add_argument(
+        "--labels",
+        nargs="*",
+        metavar="LABEL",
+        help="only for an agent that has all of these; none after it: for any "
+        "(default: the profile's usual ones)",
     )
     _add_wait(parser)
     _add_json(parser)

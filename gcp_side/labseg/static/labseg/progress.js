@@ -6,25 +6,21 @@ const WORK_MS = 1000;
 const WAITING_MS = 2000;
 const HIDDEN_MS = 10000;
 const SLOWEST_MS = 30000;
-const AGENTS_MS = 4000;
 const FIRST_PAUSE_MS = 2000;
 
 export function follow(requestId, { onState, onError }) {
   let timer = 0;
   let failures = 0;
   let ended = false;
-  let lab = { agents: null, at: -Infinity };
   const ask = async () => {
     clearTimeout(timer);
     let waiting = false;
     try {
       const state = await api.get(`status/${requestId}/`);
       waiting = state.state === "pending" || state.state === "submitting";
-      if (waiting && !document.hidden && performance.now() - lab.at > AGENTS_MS) lab = { agents: await api.get("agents/"), at: performance.now() };
-      const agents = waiting ? lab.agents : null;
       failures = 0;
       if (ended) return;
-      onState(state, agents);
+      onState(state);
       if (state.finished) return stop();
     } catch (error) {
       failures += 1;

@@ -5,7 +5,7 @@ import { follow, patience } from "./progress.js";
 import { connectTools, showPosition } from "./tools.js";
 import { Viewer } from "./viewer.js";
 
-const { gettext, ngettext } = globalThis;
+const { gettext } = globalThis;
 const config = JSON.parse(document.getElementById("labseg-config").textContent);
 
 const page = { study: null, profiles: [], chosen: {}, shown: null, current: null, stop: null };
@@ -170,27 +170,22 @@ function watch(request) {
   drawButton();
   drawBadge();
   drawChoice();
-  drawProgress(request, null);
+  drawProgress(request);
   page.stop = follow(request.request_id, {
-    onState: (state, agents) => {
+    onState: (state) => {
       page.current = state;
       if (state.finished) finished(state);
-      else drawProgress(state, agents);
+      else drawProgress(state);
     },
     onError: (error) => { part("task-error").textContent = api.explained(error); },
   });
 }
 
-function sentence(state, agents) {
+function sentence(state) {
   if (state.cancel_requested_at) return gettext("Cancelling …");
-  if (agents && !agents.online) {
-    return agents.last_seen ? fill(gettext("waiting: no agent online since %(time)s"), { time: clock(agents.last_seen) }) : gettext("waiting: no agent has ever been online");
-  }
-  const living = agents?.agents.filter((agent) => agent.online) ?? [];
-  if (living.length && living.every((agent) => agent.state === "paused")) {
-    return fill(gettext("waiting: the lab has paused (%(reason)s)"), { reason: living[0].reason || living[0].name });
-  }
-  if (agents) return fill(ngettext("waiting: %(count)s agent online", "waiting: %(count)s agents online", agents.online), { count: agents.online });
+  // The site writes another clock's time.
+  if (state.waiting?.since) return fill(gettext("waiting: no agent online since %(time)s"), { time: clock(state.waiting.since) });
+  if (state.waiting) return fill(gettext("waiting: %(why)s"), { why: state.waiting.text });
   if (state.state !== "claimed") return gettext("waiting");
   const stage = STEPS().find((one) => one[2].includes(state.stage))?.[0] ?? "";
   const words = { downloading: gettext("downloading"), inferring: gettext("segmenting"), uploading: gettext("storing the result") };
@@ -198,11 +193,11 @@ function sentence(state, agents) {
   return fill(gettext("%(what)s on %(agent)s"), { what: (words[stage] ?? (state.stage || gettext("starting"))) + amount, agent: state.agent });
 }
 
-function drawProgress(state, agents) {
+function drawProgress(state) {
   const steps = STEPS();
   const at = state.state === "claimed" ? Math.max(1, steps.findIndex((one) => one[2].includes(state.stage))) : 0;
   const share = state.total ? state.done / state.total : state.percent / 100;
-  const text = sentence(state, agents);
+  const text = sentence(state);
   if (!part("task-steps")) {
     part("task").replaceChildren(element("section", { class: "card", "aria-label": gettext("Progress") },
       element("p", { id: "task-text", role: "status" }), element("progress", { id: "task-bar", max: "100", "aria-label": gettext("Progress of this step") }),
@@ -309,8 +304,15 @@ function drawResult() {
   part("warnings").hidden = !request.warnings?.length;
   part("warnings").replaceChildren(...(request.warnings ?? []).map((text) => element("li", { text })));
   part("no-tumour").hidden = request.tumour_found !== false;
+  part("report").textContent = reportSentence(request.report_instance_id);
   part("jump").disabled = !viewer.overlay?.centre;
   if (viewer.overlayError) part("segments").append(element("tr", {}, element("td", { colspan: 3, class: "warning", text: viewer.overlayError.message })));
+}
+
+function reportSentence(report) {
+  if (!report) return "";
+  if (page.study.missing_reports.includes(report)) return gettext("The report of the measurements (DICOM SR) is no longer in Orthanc.");
+  return gettext("The measurements also lie in Orthanc as a report (DICOM SR).");
 }
 
 // What is shown is not, or will soon not be, the newest result.
