@@ -8,25 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from common.functional_groups import AS_CLASSIC
+
 PER_FRAME = "PerFrameFunctionalGroupsSequence"
 SHARED = "SharedFunctionalGroupsSequence"
-
-_AS_CLASSIC = (
-    ("PlanePositionSequence", "ImagePositionPatient", "ImagePositionPatient"),
-    ("PlaneOrientationSequence", "ImageOrientationPatient", "ImageOrientationPatient"),
-    ("PixelMeasuresSequence", "PixelSpacing", "PixelSpacing"),
-    ("PixelMeasuresSequence", "SliceThickness", "SliceThickness"),
-    ("PixelValueTransformationSequence", "RescaleSlope", "RescaleSlope"),
-    ("PixelValueTransformationSequence", "RescaleIntercept", "RescaleIntercept"),
-    ("FrameVOILUTSequence", "WindowCenter", "WindowCenter"),
-    ("FrameVOILUTSequence", "WindowWidth", "WindowWidth"),
-    ("FrameContentSequence", "TemporalPositionIndex", "TemporalPositionIdentifier"),
-    ("FrameContentSequence", "FrameAcquisitionDateTime", "AcquisitionDateTime"),
-    ("MREchoSequence", "EffectiveEchoTime", "EchoTime"),
-    ("MRTimingAndRelatedParametersSequence", "RepetitionTime", "RepetitionTime"),
-    ("MRModifierSequence", "InversionTimes", "InversionTime"),
-)
-"""Functional group, attribute in it, and what a classic image calls it."""
 
 
 def frame_attributes(image: Any) -> Iterator[dict[str, Any]]:
@@ -41,7 +26,7 @@ def frame_attributes(image: Any) -> Iterator[dict[str, Any]]:
     shared = _first(image, SHARED)
     for group in _items(image, PER_FRAME):
         found = {}
-        for sequence, keyword, classic in _AS_CLASSIC:
+        for sequence, keyword, classic in AS_CLASSIC:
             item = _first(group, sequence) or _first(shared, sequence)
             value = item.get(keyword)
             if value is not None:

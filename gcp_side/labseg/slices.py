@@ -32,7 +32,7 @@ class DisplayedSlices:
     """A series in displayed order."""
 
     instances: tuple[SlicePlace, ...]
-    """One for each slice; the frames of an enhanced instance name it each."""
+    """One for each slice: several may be frames of one instance."""
     positions: NDArray[np.float64]
     """[slices, 3] LPS millimetres."""
     orientation: NDArray[np.float64]

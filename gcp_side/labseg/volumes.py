@@ -138,6 +138,10 @@ def _read_volume(geometry: SeriesGeometry, orthanc: Orthanc) -> NDArray[Any]:
     for instance, data in orthanc.image_files(list(dict.fromkeys(geometry.instances))):
         for frame, image in enumerate(read_slices(data), start=1):
             _check_spacing(image, geometry)
+            if (instance, frame) not in index_of:
+                raise SeriesNotShownError(
+                    "An instance has more frames than Orthanc knew.", code="unreadable-instance"
+                )
             volume[index_of[instance, frame]] = in_series_units(image, geometry)
     return volume
 

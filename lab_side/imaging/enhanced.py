@@ -20,6 +20,7 @@ from pydicom.multival import MultiValue
 from pydicom.tag import Tag
 
 from common.errors import SeriesRefusedError
+from common.functional_groups import AS_CLASSIC
 from lab_side.imaging.instance import damaged_instance, is_enhanced
 
 _OF_THE_INSTANCE = (
@@ -29,20 +30,6 @@ _OF_THE_INSTANCE = (
     "PerFrameFunctionalGroupsSequence",
 )
 """What the header of a single slice does not have."""
-
-_AS_CLASSIC = (
-    ("PlanePositionSequence", "ImagePositionPatient", "ImagePositionPatient"),
-    ("PlaneOrientationSequence", "ImageOrientationPatient", "ImageOrientationPatient"),
-    ("PixelMeasuresSequence", "PixelSpacing", "PixelSpacing"),
-    ("PixelMeasuresSequence", "SliceThickness", "SliceThickness"),
-    ("PixelValueTransformationSequence", "RescaleSlope", "RescaleSlope"),
-    ("PixelValueTransformationSequence", "RescaleIntercept", "RescaleIntercept"),
-    ("MRImageFrameTypeSequence", "FrameType", "ImageType"),
-    ("MREchoSequence", "EffectiveEchoTime", "EchoTime"),
-    ("FrameContentSequence", "TemporalPositionIndex", "TemporalPositionIdentifier"),
-    ("FrameContentSequence", "FrameAcquisitionDateTime", "AcquisitionDateTime"),
-)
-"""Functional group, attribute in it, and what a classic instance calls it."""
 
 _TELLS_APART = (
     ("stacks", "FrameContentSequence", ("StackID",)),
@@ -137,7 +124,7 @@ def _frames(instance: Dataset) -> list[Slice]:
 def _header(common: Dataset, group: Dataset, shared: Dataset) -> Dataset:
     header = Dataset()
     header.update(common)
-    for sequence, keyword, classic in _AS_CLASSIC:
+    for sequence, keyword, classic in AS_CLASSIC:
         item = _macro(group, shared, sequence)
         if item.get(keyword) is not None:
             tag = Tag(classic)
