@@ -22,7 +22,6 @@ from lab_side.imaging.grid import grid_of, network_grid, to_grid
 from lab_side.imaging.pipeline import network_input
 
 TRAINING_SEEDS = range(1_000_000, 1_000_400)
-REFINING_SEEDS = range(1_000_400, 1_000_600)
 VALIDATION_SEEDS = range(2_000_000, 2_000_060)
 HELD_OUT_LESION_SEEDS = range(4_000_000, 4_000_040)
 HELD_OUT_HEALTHY_SEEDS = range(4_000_040, 4_000_080)
