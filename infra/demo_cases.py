@@ -22,6 +22,7 @@ from lab_side.imaging.grid import grid_of, network_grid, to_grid
 from lab_side.imaging.pipeline import network_input
 
 TRAINING_SEEDS = range(1_000_000, 1_000_400)
+REFINING_SEEDS = range(1_000_400, 1_000_600)
 VALIDATION_SEEDS = range(2_000_000, 2_000_060)
 HELD_OUT_LESION_SEEDS = (*range(3_000_000, 3_000_020), *range(3_000_040, 3_000_060))
 HELD_OUT_HEALTHY_SEEDS = (*range(3_000_020, 3_000_040), *range(3_000_060, 3_000_080))

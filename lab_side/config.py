@@ -64,6 +64,9 @@ PROFILES_VARIABLE = "SEGRELAY_PROFILES"
 _SECRETS = ("password", "token", "proxy_password")
 """Keys of ``[orthanc]`` that must not be in the file."""
 
+SERVICE_NAME = "segrelay-agent"
+"""Of the agent as a service, unless the settings say otherwise."""
+
 PACKAGED_PROFILES = Path(__file__).parent / "profiles"
 
 
@@ -161,6 +164,8 @@ class LocalConfig(SecretsPart):
     """Of one log file; then the next one is begun."""
     log_files: Annotated[int, Field(ge=2, le=100)] = 5
     """So many log files are kept."""
+    service_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]{0,62}$")] = SERVICE_NAME
+    """What systemd or Windows calls it: one for each agent of this computer."""
 
     @property
     def home(self) -> Path:

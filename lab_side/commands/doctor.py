@@ -74,7 +74,7 @@ def run(options: argparse.Namespace) -> int:
 
         for finding in examine_computer(config, quick=options.quick):
             report.add(finding)
-        report.add(check_service())
+        report.add(check_service(config))
         if bucket is not None:
             report.add(check_agent(bucket, config))
     return report.end()

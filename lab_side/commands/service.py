@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import FixConfigurationError
-from lab_side.config import CONFIG_VARIABLE, load_config
-from lab_side.service.backend import backend
+from lab_side.config import CONFIG_VARIABLE, SERVICE_NAME, load_config, load_local_config
+from lab_side.service.backend import Backend, backend
 
 OK, NOT_NOW = 0, 75
 """Exit codes, as everywhere in ``lab-agent``: 75 where the service does not run."""
@@ -56,50 +56,65 @@ def _install(options: argparse.Namespace) -> int:
     path = _config_path(options)
     config = load_config(path)
     config.load_profiles()
-    manager = backend()
-    user = options.user or manager.DEFAULT_USER
+    manager = backend(config.service_name)
+    user = options.user or manager.default_user
     if options.show:
         sys.stdout.write(manager.register(config, path, user, os.environ).text())
         return OK
     written = manager.install(config, path, user, os.environ)
     _write(
         f"Written: {written}. It starts with the computer, as {user}.\n"
-        f"To start it now: lab-agent service start. {manager.LOG_HINT}"
+        f"To start it now: lab-agent service start. {manager.log_hint}"
     )
     return OK
 
 
-def _start(_options: argparse.Namespace) -> int:
-    _need_service()
-    backend().start()
+def _start(options: argparse.Namespace) -> int:
+    _installed(options).start()
     _write("It starts; the models are loaded first. How far it is: lab-agent status")
     return OK
 
 
-def _stop(_options: argparse.Namespace) -> int:
-    _need_service()
-    backend().stop()
+def _stop(options: argparse.Namespace) -> int:
+    _installed(options).stop()
     _write("It is stopped.")
     return OK
 
 
-def _status(_options: argparse.Namespace) -> int:
-    manager = backend()
+def _status(options: argparse.Namespace) -> int:
+    manager = _service(options)
     if not manager.is_installed():
         _write("No service is installed.")
         return NOT_NOW
     state = manager.state()
-    _write(f"The service is {state or 'in an unknown state'}. {manager.LOG_HINT}")
+    _write(f"The service is {state or 'in an unknown state'}. {manager.log_hint}")
     return OK if state == "active" else NOT_NOW
 
 
-def _uninstall(_options: argparse.Namespace) -> int:
-    was_there = backend().uninstall()
+def _uninstall(options: argparse.Namespace) -> int:
+    was_there = _service(options).uninstall()
     _write("It is removed; settings and work folder stay." if was_there else "None is installed.")
     return OK
 
 
 _ACTIONS = {"start": _start, "stop": _stop, "status": _status, "uninstall": _uninstall}
+
+
+def _service(options: argparse.Namespace) -> Backend:
+    """The service of these settings; without settings, the one that most computers have."""
+    path = options.config or os.environ.get(CONFIG_VARIABLE)
+    return backend(load_local_config(Path(path)).service_name if path else SERVICE_NAME)
+
+
+def _installed(options: argparse.Namespace) -> Backend:
+    manager = _service(options)
+    if not manager.is_installed():
+        raise FixConfigurationError(
+            "No service is installed.",
+            code="service-missing",
+            remedy="Install it: lab-agent --config FILE service install",
+        )
+    return manager
 
 
 def _config_path(options: argparse.Namespace) -> Path:
@@ -111,15 +126,6 @@ def _config_path(options: argparse.Namespace) -> Path:
             remedy="Give --config; lab-agent setup writes the file.",
         )
     return Path(path).expanduser().absolute()
-
-
-def _need_service() -> None:
-    if not backend().is_installed():
-        raise FixConfigurationError(
-            "No service is installed.",
-            code="service-missing",
-            remedy="Install it: lab-agent --config FILE service install",
-        )
 
 
 def _write(text: str) -> None:

@@ -121,10 +121,10 @@ def _remedy(beat: BeatStatus) -> str:
     return ""
 
 
-def check_service() -> Finding:
+def check_service(config: AgentConfig) -> Finding:
     """Whether the agent is a service here, and how that is."""
     check = "service"
-    manager = backend()
+    manager = backend(config.service_name)
     if not manager.is_installed():
         return Finding(check=check, verdict=Verdict.OK, detail="none is installed")
     state = manager.state()
@@ -134,7 +134,7 @@ def check_service() -> Finding:
         check=check,
         verdict=Verdict.WARNING,
         detail=f"installed, {state or 'in an unknown state'}",
-        remedy=f"See why. {manager.LOG_HINT}; then lab-agent service start",
+        remedy=f"See why. {manager.log_hint}; then lab-agent service start",
         code="service-failed",
     )
 

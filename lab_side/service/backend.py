@@ -19,19 +19,19 @@ class Registration(Protocol):
 
 
 class Backend(Protocol):
-    """A module that talks to one service manager.
+    """One service, as the service manager of this system knows it.
 
-    Each function raises FixConfigurationError (``service-root``, ``service-refused``, …) where
+    Each method raises FixConfigurationError (``service-root``, ``service-refused``, …) where
     the manager, or the system, says no.
     """
 
     @property
-    def DEFAULT_USER(self) -> str:  # noqa: N802 (a constant of a module)
+    def default_user(self) -> str:
         """The account of the agent, unless another is given."""
         ...
 
     @property
-    def LOG_HINT(self) -> str:  # noqa: N802 (a constant of a module)
+    def log_hint(self) -> str:
         """Where a person reads why the service has ended."""
         ...
 
@@ -68,12 +68,12 @@ class Backend(Protocol):
         ...
 
 
-def backend() -> Backend:
-    """The one of this system."""
+def backend(name: str) -> Backend:
+    """The service of that name, by what this system has."""
     if os.name == "nt":
-        from lab_side.service import windows
+        from lab_side.service.windows import WindowsService
 
-        return windows
-    from lab_side.service import systemd
+        return WindowsService(name)
+    from lab_side.service.systemd import Systemd
 
-    return systemd
+    return Systemd(name)

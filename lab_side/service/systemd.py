@@ -7,12 +7,13 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from common.errors import FixConfigurationError, TransientError
 from lab_side.config import AgentConfig
 from lab_side.service.needs import google_key, readable, secret_files, writable
-from lab_side.service.unit import NAME, Unit
+from lab_side.service.unit import Unit
 
 UNIT_FOLDER = Path("/etc/systemd/system")
 
@@ -21,117 +22,158 @@ GOOGLE_KEY = "gcs-key.json"
 
 DEFAULT_USER = "segrelay"
 
-LOG_HINT = f"Its log: journalctl -u {NAME}"
-
 _CALL_SECONDS = 60
 
 
-def register(config: AgentConfig, path: Path, user: str, environment: Mapping[str, str]) -> Unit:
-    """The unit for these settings, whose file is at ``path``."""
-    credentials = secret_files(config)
-    google = google_key(config, environment)
-    if google is not None:
-        credentials[GOOGLE_KEY] = google
-    return Unit(
-        command=_command(),
-        config=path,
-        user=user,
-        writable=writable(config),
-        readable=readable(config),
-        credentials=credentials,
-        google_key="" if google is None else GOOGLE_KEY,
-        drain_minutes=config.drain_minutes,
-    )
+@dataclass(frozen=True)
+class Systemd:
+    """One agent as a unit of systemd."""
 
+    name: str
 
-def install(config: AgentConfig, path: Path, user: str, environment: Mapping[str, str]) -> str:
-    """Make the account and the work folder, write the unit and let it start with the computer.
+    @property
+    def default_user(self) -> str:
+        """One account serves all agents of this computer."""
+        return DEFAULT_USER
 
-    Raises
-    ------
-    FixConfigurationError
-        ``service-root``, ``service-no-systemd``, ``service-refused``.
-    """
-    _find_systemctl()
-    _need_root()
-    unit, target = register(config, path, user, environment), UNIT_FOLDER / NAME
-    try:
-        _make_account(user)
-        _give_folder(config.work_dir, user)
-        if config.log_dir is not None:
-            _make_folder(config.log_dir, user)
-        target.write_text(unit.text(), encoding="utf-8")
-    except OSError as error:
-        raise _refused(f"{error.filename or target}: {error.strerror}") from None
-    call("daemon-reload")
-    call("enable", NAME)
-    return str(target)
+    @property
+    def log_hint(self) -> str:
+        """Where a person reads why the service has ended."""
+        return f"Its log: journalctl -u {self.unit}"
 
+    @property
+    def unit(self) -> str:
+        """Its name for systemd."""
+        return f"{self.name}.service"
 
-def uninstall() -> bool:
-    """Stop the service, which drains it, and take the unit away; whether there was one."""
-    _find_systemctl()
-    _need_root()
-    path = UNIT_FOLDER / NAME
-    if not path.exists():
-        return False
-    # Its stop waits for the drain: no time-out of ours.
-    call("disable", "--now", NAME, seconds=None)
-    path.unlink()
-    call("daemon-reload")
-    return True
+    @property
+    def path(self) -> Path:
+        """The unit's file."""
+        return UNIT_FOLDER / self.unit
 
-
-def is_installed() -> bool:
-    """Whether there is a unit."""
-    return (UNIT_FOLDER / NAME).exists()
-
-
-def state() -> str:
-    """As ``systemctl is-active`` says: ``active``, ``inactive``, ``failed``, …; empty: unknown."""
-    if shutil.which("systemctl") is None:
-        return ""
-    done = _run(["systemctl", "is-active", NAME], _CALL_SECONDS)
-    return done.stdout.strip()
-
-
-def start() -> None:
-    """Start it; the models are loaded before systemd calls it started, which takes minutes."""
-    call("start", "--no-block", NAME)
-
-
-def stop() -> None:
-    """Stop it, and wait until it has drained."""
-    call("stop", NAME, seconds=None)
-
-
-def call(*arguments: str, seconds: float | None = _CALL_SECONDS) -> str:
-    """``systemctl``; returns what it says.
-
-    Raises
-    ------
-    FixConfigurationError
-        ``service-no-systemd``, ``service-refused``: it says no.
-    """
-    _find_systemctl()
-    done = _run(["systemctl", *arguments], seconds)
-    if done.returncode != 0:
-        why = (done.stderr or done.stdout).strip().splitlines()
-        raise _refused(why[-1] if why else f"exit code {done.returncode}")
-    return done.stdout
-
-
-def _run(command: Sequence[str], seconds: float | None) -> subprocess.CompletedProcess[str]:
-    try:
-        return subprocess.run(  # noqa: S603 (constants)
-            command, capture_output=True, text=True, timeout=seconds, check=False
+    def register(
+        self, config: AgentConfig, path: Path, user: str, environment: Mapping[str, str]
+    ) -> Unit:
+        """The unit for these settings, whose file is at ``path``."""
+        credentials = secret_files(config)
+        google = google_key(config, environment)
+        if google is not None:
+            credentials[GOOGLE_KEY] = google
+        return Unit(
+            command=_command(),
+            config=path,
+            user=user,
+            writable=writable(config),
+            readable=readable(config),
+            credentials=credentials,
+            google_key="" if google is None else GOOGLE_KEY,
+            drain_minutes=config.drain_minutes,
         )
-    except subprocess.TimeoutExpired:
-        raise TransientError(
-            f"{' '.join(command[:2])} did not end in {seconds:.0f} s.",
-            code="service-slow",
-            remedy=f"Look at: systemctl status {NAME}",
-        ) from None
+
+    def install(
+        self, config: AgentConfig, path: Path, user: str, environment: Mapping[str, str]
+    ) -> str:
+        """Make the account and the work folder, write the unit and let it start with the computer.
+
+        Raises
+        ------
+        FixConfigurationError
+            ``service-root``, ``service-no-systemd``, ``service-refused``.
+        """
+        _find_systemctl()
+        _need_root()
+        unit, target = self.register(config, path, user, environment), self.path
+        try:
+            self._make_account(user)
+            _give_folder(config.work_dir, user)
+            if config.log_dir is not None:
+                _make_folder(config.log_dir, user)
+            target.write_text(unit.text(), encoding="utf-8")
+        except OSError as error:
+            raise self._refused(f"{error.filename or target}: {error.strerror}") from None
+        self.call("daemon-reload")
+        self.call("enable", self.unit)
+        return str(target)
+
+    def uninstall(self) -> bool:
+        """Stop the service, which drains it, and take the unit away; whether there was one."""
+        _find_systemctl()
+        _need_root()
+        if not self.is_installed():
+            return False
+        # Its stop waits for the drain: no time-out of ours.
+        self.call("disable", "--now", self.unit, seconds=None)
+        self.path.unlink()
+        self.call("daemon-reload")
+        return True
+
+    def is_installed(self) -> bool:
+        """Whether there is a unit."""
+        return self.path.exists()
+
+    def state(self) -> str:
+        """As ``systemctl is-active`` says: ``active``, ``inactive``, …; empty: unknown."""
+        if shutil.which("systemctl") is None:
+            return ""
+        done = self._run(["systemctl", "is-active", self.unit], _CALL_SECONDS)
+        return done.stdout.strip()
+
+    def start(self) -> None:
+        """Start it; the models are loaded before systemd calls it started, which takes minutes."""
+        self.call("start", "--no-block", self.unit)
+
+    def stop(self) -> None:
+        """Stop it, and wait until it has drained."""
+        self.call("stop", self.unit, seconds=None)
+
+    def call(self, *arguments: str, seconds: float | None = _CALL_SECONDS) -> str:
+        """``systemctl``; returns what it says.
+
+        Raises
+        ------
+        FixConfigurationError
+            ``service-no-systemd``, ``service-refused``: it says no.
+        """
+        _find_systemctl()
+        done = self._run(["systemctl", *arguments], seconds)
+        if done.returncode != 0:
+            why = (done.stderr or done.stdout).strip().splitlines()
+            raise self._refused(why[-1] if why else f"exit code {done.returncode}")
+        return done.stdout
+
+    def _run(
+        self, command: Sequence[str], seconds: float | None
+    ) -> subprocess.CompletedProcess[str]:
+        try:
+            return subprocess.run(  # noqa: S603 (constants)
+                command, capture_output=True, text=True, timeout=seconds, check=False
+            )
+        except subprocess.TimeoutExpired:
+            raise TransientError(
+                f"{' '.join(command[:2])} did not end in {seconds:.0f} s.",
+                code="service-slow",
+                remedy=f"Look at: systemctl status {self.unit}",
+            ) from None
+
+    def _refused(self, why: str) -> FixConfigurationError:
+        return FixConfigurationError(
+            f"The service manager refused ({why}).",
+            code="service-refused",
+            remedy=f"Look at: systemctl status {self.unit}; journalctl -u {self.unit} -n 50",
+        )
+
+    def _make_account(self, user: str) -> None:
+        import pwd
+
+        try:
+            pwd.getpwnam(user)
+        except KeyError:
+            done = self._run(
+                ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", user],
+                _CALL_SECONDS,
+            )
+            if done.returncode != 0:
+                raise self._refused(f"useradd {user}: {done.stderr.strip()}") from None
 
 
 def _find_systemctl() -> None:
@@ -151,28 +193,6 @@ def _need_root() -> None:
             code="service-root",
             remedy="Run it with sudo; --print shows the unit without installing it.",
         )
-
-
-def _refused(why: str) -> FixConfigurationError:
-    return FixConfigurationError(
-        f"The service manager refused ({why}).",
-        code="service-refused",
-        remedy=f"Look at: systemctl status {NAME}; journalctl -u {NAME} -n 50",
-    )
-
-
-def _make_account(user: str) -> None:
-    import pwd
-
-    try:
-        pwd.getpwnam(user)
-    except KeyError:
-        done = _run(
-            ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", user],
-            _CALL_SECONDS,
-        )
-        if done.returncode != 0:
-            raise _refused(f"useradd {user}: {done.stderr.strip()}") from None
 
 
 def _make_folder(folder: Path, user: str) -> None:

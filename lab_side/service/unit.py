@@ -6,8 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-NAME = "segrelay-agent.service"
-
 WATCHDOG_MINUTES = 10
 """The loop may load models for some minutes; others take a silent agent's jobs after two."""
 

@@ -22,12 +22,7 @@ from lab_side.service.needs import (
     secret_files,
     writable,
 )
-from lab_side.service.scm import DESCRIPTION, DISPLAY_NAME, NAME, PRESHUTDOWN_S
-
-DEFAULT_USER = rf"NT SERVICE\{NAME}"
-"""An account that Windows makes for this service alone, without a password."""
-
-LOG_HINT = "Its log: lab-agent logs; why it did not start: the Application log of Windows"
+from lab_side.service.scm import DESCRIPTION, PRESHUTDOWN_S, display_name
 
 RESTART_AFTER_MS = (0, 60_000, 60_000)
 """After the first, the second and every later crash."""
@@ -38,7 +33,7 @@ RESET_S = 24 * 3600
 _LAUNCHER_VARIABLE = "__PYVENV_LAUNCHER__"
 """Tells the base interpreter which virtual environment it runs for; so does multiprocessing."""
 
-_SERVICES_KEY = rf"SYSTEM\CurrentControlSet\Services\{NAME}"
+_SERVICES_KEY = r"SYSTEM\CurrentControlSet\Services"
 _POLL = 0.2
 _NO_SERVICE, _DENIED, _RUNS_ALREADY, _NOT_ACTIVE, _IS_DELETED = 1060, 5, 1056, 1062, 1072
 _UNKNOWN_LEVEL, _NEVER_STARTED = 124, 1077
@@ -67,6 +62,7 @@ Where services are not allowed, the Task Scheduler starts the agent with the com
 class ServiceOfWindows:
     """What differs from one installation to the next."""
 
+    name: str
     program: str
     """The interpreter."""
     arguments: Sequence[str]
@@ -90,8 +86,8 @@ class ServiceOfWindows:
             [sys.executable, "-m", "lab_side.cli", "--config", str(self.config), "run"]
         )
         return _TEXT.format(
-            name=NAME,
-            display=DISPLAY_NAME,
+            name=self.name,
+            display=display_name(self.name),
             command=self.command,
             account=self.account,
             environment=", ".join(f"{k}={v}" for k, v in self.environment.items()) or "-",
@@ -103,109 +99,196 @@ class ServiceOfWindows:
         )
 
 
-def register(
-    config: AgentConfig, path: Path, user: str, environment: Mapping[str, str]
-) -> ServiceOfWindows:
-    """The service for these settings, whose file is at ``path``."""
-    key = google_key(config, environment)
-    given = {} if key is None else {GOOGLE_VARIABLE: str(key)}
-    program, launcher = _interpreter()
-    return ServiceOfWindows(
-        program=program,
-        arguments=("-m", "lab_side.service.windows_host", "--config", str(path)),
-        account=user,
-        environment={**launcher, **given},
-        config=path,
-        writable=writable(config),
-        readable=(*readable(config), *(() if key is None else (key,))),
-        secrets=config.credentials_dir if secret_files(config) else None,
-    )
+@dataclass(frozen=True)
+class WindowsService:
+    """One agent as a service of Windows."""
 
+    name: str
 
-def install(config: AgentConfig, path: Path, user: str, environment: Mapping[str, str]) -> str:
-    """Make the service, or bring it up to date, and give its account what it needs.
+    @property
+    def default_user(self) -> str:
+        """An account that Windows makes for this service alone, without a password."""
+        return rf"NT SERVICE\{self.name}"
 
-    Raises
-    ------
-    FixConfigurationError
-        ``service-root``, ``service-refused``, ``service-account``.
-    """
-    _need_administrator()
-    service = register(config, path, user, environment)
-    with _refusals():
-        unknown = _write_service(service)
-        _write_environment(service.environment)
-        _add_event_source()
-    # Only now: Windows knows the account of a service once there is the service.
-    _give_rights(service)
-    return f"{NAME}, without {', '.join(unknown)}: unknown here" if unknown else NAME
+    @property
+    def log_hint(self) -> str:
+        """Where a person reads why the service has ended."""
+        return "Its log: lab-agent logs; why it did not start: the Application log of Windows"
 
+    @property
+    def _display_name(self) -> str:
+        return display_name(self.name)
 
-def uninstall() -> bool:
-    """Stop the service, which drains it, and take it away; whether there was one."""
-    import win32evtlogutil
-    import win32service
+    def register(
+        self, config: AgentConfig, path: Path, user: str, environment: Mapping[str, str]
+    ) -> ServiceOfWindows:
+        """The service for these settings, whose file is at ``path``."""
+        key = google_key(config, environment)
+        given = {} if key is None else {GOOGLE_VARIABLE: str(key)}
+        program, launcher = _interpreter()
+        host = ("-m", "lab_side.service.windows_host")
+        return ServiceOfWindows(
+            name=self.name,
+            program=program,
+            arguments=(*host, "--config", str(path), "--name", self.name),
+            account=user,
+            environment={**launcher, **given},
+            config=path,
+            writable=writable(config),
+            readable=(*readable(config), *(() if key is None else (key,))),
+            secrets=config.credentials_dir if secret_files(config) else None,
+        )
 
-    _need_administrator()
-    if not is_installed():
-        return False
-    stop()
-    with _refusals(), _open_service(win32service.SERVICE_ALL_ACCESS) as service:
-        win32service.DeleteService(service)
-    with _refusals():
-        win32evtlogutil.RemoveSourceFromRegistry(NAME)
-    return True
+    def install(
+        self, config: AgentConfig, path: Path, user: str, environment: Mapping[str, str]
+    ) -> str:
+        """Make the service, or bring it up to date, and give its account what it needs.
 
+        Raises
+        ------
+        FixConfigurationError
+            ``service-root``, ``service-refused``, ``service-account``.
+        """
+        _need_administrator()
+        service = self.register(config, path, user, environment)
+        with _refusals():
+            unknown = self._write_service(service)
+            self._write_environment(service.environment)
+            self._add_event_source()
+        # Only now: Windows knows the account of a service once there is the service.
+        _give_rights(service)
+        return f"{self.name}, without {', '.join(unknown)}: unknown here" if unknown else self.name
 
-def is_installed() -> bool:
-    """Whether there is a service."""
-    import pywintypes
-    import win32service
+    def uninstall(self) -> bool:
+        """Stop the service, which drains it, and take it away; whether there was one."""
+        import win32evtlogutil
+        import win32service
 
-    try:
-        with _open_service(win32service.SERVICE_QUERY_STATUS):
-            return True
-    except pywintypes.error as error:
-        # Marked for removal, it stays until the last program lets go of it.
-        return error.winerror not in (_NO_SERVICE, _IS_DELETED)
+        _need_administrator()
+        if not self.is_installed():
+            return False
+        self.stop()
+        with _refusals(), self._open_service(win32service.SERVICE_ALL_ACCESS) as service:
+            win32service.DeleteService(service)
+        with _refusals():
+            win32evtlogutil.RemoveSourceFromRegistry(self.name)
+        return True
 
+    def is_installed(self) -> bool:
+        """Whether there is a service."""
+        import pywintypes
+        import win32service
 
-def state() -> str:
-    """As ``systemctl is-active`` says: ``active``, ``inactive``, ``failed``, …; empty: unknown."""
-    import pywintypes
-    import win32service
+        try:
+            with self._open_service(win32service.SERVICE_QUERY_STATUS):
+                return True
+        except pywintypes.error as error:
+            # Marked for removal, it stays until the last program lets go of it.
+            return error.winerror not in (_NO_SERVICE, _IS_DELETED)
 
-    try:
-        with _open_service(win32service.SERVICE_QUERY_STATUS) as service:
-            status = win32service.QueryServiceStatusEx(service)
-    except pywintypes.error:
-        return ""
-    words = {
-        win32service.SERVICE_RUNNING: "active",
-        win32service.SERVICE_START_PENDING: "activating",
-        win32service.SERVICE_STOP_PENDING: "deactivating",
-    }
-    has_failed = status["Win32ExitCode"] not in (0, _NEVER_STARTED)
-    return words.get(status["CurrentState"], "failed" if has_failed else "inactive")
+    def state(self) -> str:
+        """As ``systemctl is-active`` says: ``active``, ``inactive``, …; empty: unknown."""
+        import pywintypes
+        import win32service
 
+        try:
+            with self._open_service(win32service.SERVICE_QUERY_STATUS) as service:
+                status = win32service.QueryServiceStatusEx(service)
+        except pywintypes.error:
+            return ""
+        words = {
+            win32service.SERVICE_RUNNING: "active",
+            win32service.SERVICE_START_PENDING: "activating",
+            win32service.SERVICE_STOP_PENDING: "deactivating",
+        }
+        has_failed = status["Win32ExitCode"] not in (0, _NEVER_STARTED)
+        return words.get(status["CurrentState"], "failed" if has_failed else "inactive")
 
-def start() -> None:
-    """Start it; the models are loaded afterwards."""
-    import win32service
+    def start(self) -> None:
+        """Start it; the models are loaded afterwards."""
+        import win32service
 
-    with _refusals(besides=_RUNS_ALREADY), _open_service(win32service.SERVICE_START) as service:
-        win32service.StartService(service, None)
+        with (
+            _refusals(besides=_RUNS_ALREADY),
+            self._open_service(win32service.SERVICE_START) as service,
+        ):
+            win32service.StartService(service, None)
 
+    def stop(self) -> None:
+        """Stop it, and wait until it has drained."""
+        import win32service
 
-def stop() -> None:
-    """Stop it, and wait until it has drained."""
-    import win32service
+        rights = win32service.SERVICE_STOP | win32service.SERVICE_QUERY_STATUS
+        with _refusals(besides=_NOT_ACTIVE), self._open_service(rights) as service:
+            win32service.ControlService(service, win32service.SERVICE_CONTROL_STOP)
+        while self.state() in ("active", "deactivating"):
+            time.sleep(_POLL)
 
-    rights = win32service.SERVICE_STOP | win32service.SERVICE_QUERY_STATUS
-    with _refusals(besides=_NOT_ACTIVE), _open_service(rights) as service:
-        win32service.ControlService(service, win32service.SERVICE_CONTROL_STOP)
-    while state() in ("active", "deactivating"):
-        time.sleep(_POLL)
+    def _write_service(self, service: ServiceOfWindows) -> list[str]:
+        """Returns what of it this Windows does not know."""
+        import win32service
+
+        password = _password(service.account)
+        kind = (
+            win32service.SERVICE_WIN32_OWN_PROCESS,
+            win32service.SERVICE_AUTO_START,
+            win32service.SERVICE_ERROR_NORMAL,
+            service.command,
+            None,
+            0,
+            None,
+            service.account,
+            password,
+        )
+        manager = win32service.OpenSCManager(None, None, win32service.SC_MANAGER_ALL_ACCESS)
+        try:
+            if self.is_installed():
+                with self._open_service(win32service.SERVICE_ALL_ACCESS) as handle:
+                    win32service.ChangeServiceConfig(handle, *kind, self._display_name)
+                    return _configure(handle)
+            handle = win32service.CreateService(
+                manager, self.name, self._display_name, win32service.SERVICE_ALL_ACCESS, *kind
+            )
+            try:
+                return _configure(handle)
+            finally:
+                win32service.CloseServiceHandle(handle)
+        finally:
+            win32service.CloseServiceHandle(manager)
+
+    def _write_environment(self, environment: Mapping[str, str]) -> None:
+        import win32api
+        import win32con
+
+        key = win32api.RegOpenKeyEx(
+            win32con.HKEY_LOCAL_MACHINE, rf"{_SERVICES_KEY}\{self.name}", 0, win32con.KEY_SET_VALUE
+        )
+        try:
+            lines = [f"{name}={value}" for name, value in environment.items()]
+            win32api.RegSetValueEx(key, "Environment", 0, win32con.REG_MULTI_SZ, lines)
+        finally:
+            win32api.RegCloseKey(key)
+
+    def _add_event_source(self) -> None:
+        """Without it, the Application log shows a failure without its words."""
+        import servicemanager
+        import win32evtlogutil
+
+        win32evtlogutil.AddSourceToRegistry(self.name, os.path.abspath(servicemanager.__file__))
+
+    @contextlib.contextmanager
+    def _open_service(self, rights: int) -> Iterator[Any]:
+        import win32service
+
+        manager = win32service.OpenSCManager(None, None, win32service.SC_MANAGER_CONNECT)
+        try:
+            service = win32service.OpenService(manager, self.name, rights)
+            try:
+                yield service
+            finally:
+                win32service.CloseServiceHandle(service)
+        finally:
+            win32service.CloseServiceHandle(manager)
 
 
 def _interpreter() -> tuple[str, dict[str, str]]:
@@ -218,39 +301,6 @@ def _interpreter() -> tuple[str, dict[str, str]]:
     if base == sys.executable:
         return sys.executable, {}
     return base, {_LAUNCHER_VARIABLE: sys.executable}
-
-
-def _write_service(service: ServiceOfWindows) -> list[str]:
-    """Returns what of it this Windows does not know."""
-    import win32service
-
-    password = _password(service.account)
-    kind = (
-        win32service.SERVICE_WIN32_OWN_PROCESS,
-        win32service.SERVICE_AUTO_START,
-        win32service.SERVICE_ERROR_NORMAL,
-        service.command,
-        None,
-        0,
-        None,
-        service.account,
-        password,
-    )
-    manager = win32service.OpenSCManager(None, None, win32service.SC_MANAGER_ALL_ACCESS)
-    try:
-        if is_installed():
-            with _open_service(win32service.SERVICE_ALL_ACCESS) as handle:
-                win32service.ChangeServiceConfig(handle, *kind, DISPLAY_NAME)
-                return _configure(handle)
-        handle = win32service.CreateService(
-            manager, NAME, DISPLAY_NAME, win32service.SERVICE_ALL_ACCESS, *kind
-        )
-        try:
-            return _configure(handle)
-        finally:
-            win32service.CloseServiceHandle(handle)
-    finally:
-        win32service.CloseServiceHandle(manager)
 
 
 def _configure(handle: Any) -> list[str]:
@@ -279,28 +329,6 @@ def _configure(handle: Any) -> list[str]:
                 raise
             unknown.append(what)
     return unknown
-
-
-def _write_environment(environment: Mapping[str, str]) -> None:
-    import win32api
-    import win32con
-
-    key = win32api.RegOpenKeyEx(
-        win32con.HKEY_LOCAL_MACHINE, _SERVICES_KEY, 0, win32con.KEY_SET_VALUE
-    )
-    try:
-        lines = [f"{name}={value}" for name, value in environment.items()]
-        win32api.RegSetValueEx(key, "Environment", 0, win32con.REG_MULTI_SZ, lines)
-    finally:
-        win32api.RegCloseKey(key)
-
-
-def _add_event_source() -> None:
-    """Without it, the Application log shows a failure without its words."""
-    import servicemanager
-    import win32evtlogutil
-
-    win32evtlogutil.AddSourceToRegistry(NAME, os.path.abspath(servicemanager.__file__))
 
 
 def _password(account: str) -> str | None:
@@ -372,7 +400,7 @@ def _refused(why: str) -> FixConfigurationError:
     return FixConfigurationError(
         f"The service manager refused ({why}).",
         code="service-refused",
-        remedy=f"Look at: sc.exe query {NAME}; and at the Application log of Windows.",
+        remedy="Look at: sc.exe query; and at the Application log of Windows.",
     )
 
 
@@ -388,18 +416,3 @@ def _refusals(besides: int = 0) -> Iterator[None]:
             raise _not_administrator() from None
         if error.winerror != besides:
             raise _refused(f"{error.funcname}: {error.strerror} ({error.winerror})") from None
-
-
-@contextlib.contextmanager
-def _open_service(rights: int) -> Iterator[Any]:
-    import win32service
-
-    manager = win32service.OpenSCManager(None, None, win32service.SC_MANAGER_CONNECT)
-    try:
-        service = win32service.OpenService(manager, NAME, rights)
-        try:
-            yield service
-        finally:
-            win32service.CloseServiceHandle(service)
-    finally:
-        win32service.CloseServiceHandle(manager)

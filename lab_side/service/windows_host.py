@@ -1,8 +1,8 @@
 """The program that the service manager of Windows starts.
 
-``python.exe -m lab_side.service.windows_host --config FILE``. The interpreter is the service's own
-process: pywin32's usual host, ``pythonservice.exe``, does not find the libraries of a virtual
-environment.
+``python.exe -m lab_side.service.windows_host --config FILE --name NAME``. The interpreter is the
+service's own process: pywin32's usual host, ``pythonservice.exe``, does not find the libraries of
+a virtual environment.
 
 A service that ends without having said that it stopped has crashed, and Windows starts it again
 after a while; one that says so is left alone. So a wrong setting is reported as a stop, with the
@@ -11,9 +11,9 @@ exit code, and everything else that a new start may mend ends the process.
 
 from __future__ import annotations
 
+import argparse
 import logging
 import os
-import sys
 import threading
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ import win32service
 from win32serviceutil import ServiceFramework
 
 from lab_side.service.hosted import HostedAgent, Watchdog
-from lab_side.service.scm import DISPLAY_NAME, NAME, PRESHUTDOWN_S
+from lab_side.service.scm import PRESHUTDOWN_S, display_name
 
 REPORT_EVERY = 3.0
 """Seconds between two signs of life while the agent drains."""
@@ -49,8 +49,8 @@ _HANG = "The agent has hung and is started again. Its log tells what it did last
 class AgentService(ServiceFramework):  # type: ignore[misc]
     """What Windows tells the service, and what the service tells Windows."""
 
-    _svc_name_ = NAME
-    _svc_display_name_ = DISPLAY_NAME
+    _svc_name_ = ""
+    _svc_display_name_ = ""
     config = Path()
     """The settings' file."""
 
@@ -118,11 +118,14 @@ class AgentService(ServiceFramework):  # type: ignore[misc]
 
 def main() -> None:
     """Be the service; returns when it has stopped."""
-    option, config = sys.argv[1:]
-    if option != "--config":
-        raise SystemExit(f"What is {option}?")
-    AgentService.config = Path(config)
-    servicemanager.Initialize(NAME, os.path.abspath(servicemanager.__file__))
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--config", type=Path, required=True)
+    parser.add_argument("--name", required=True)
+    options = parser.parse_args()
+    AgentService.config = options.config
+    AgentService._svc_name_ = options.name
+    AgentService._svc_display_name_ = display_name(options.name)
+    servicemanager.Initialize(options.name, os.path.abspath(servicemanager.__file__))
     servicemanager.PrepareToHostSingle(AgentService)
     servicemanager.StartServiceCtrlDispatcher()
 

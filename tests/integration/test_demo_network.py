@@ -15,7 +15,7 @@ from infra.evaluate_demo import as_text, evaluate
 MEAN_DICE = 0.85
 HEALTHY_CLEAR = 36
 
-FEW = 5
+FEW = 3
 
 
 def test_held_out_seeds_were_never_used_in_training() -> None:

@@ -23,13 +23,12 @@ from infra.orthanc import OrthancServer
 from infra.ports import free_port
 from lab_side import cli
 from lab_side.commands import doctor
-from lab_side.config import VARIABLES
+from lab_side.config import SERVICE_NAME, VARIABLES
 from lab_side.doctor import orthanc as orthanc_checks
 from lab_side.doctor import rights
 from lab_side.doctor.orthanc import check_overwriting
 from lab_side.secrets import EVERY_SECRET, FOLDER_VARIABLE
 from lab_side.service import systemd
-from lab_side.service.unit import NAME
 from tests.support.answering_orthanc import PASSWORD, STORED, USER, AnsweringOrthanc
 from tests.support.fast_lab import store_small_study
 from tests.support.gcs import BUCKET, make_bucket
@@ -331,7 +330,7 @@ def no_gpu_driver(setup: Setup) -> None:
 
 def service_failed(setup: Setup) -> None:
     (setup.folder / "units").mkdir()
-    (setup.folder / "units" / NAME).write_text("")
+    (setup.folder / "units" / f"{SERVICE_NAME}.service").write_text("")
     setup.patch.setattr(systemd, "state", lambda: "failed")
     setup.serve()
 

@@ -11,9 +11,9 @@ import pytest
 from common.errors import LeaseLostError
 from lab_side.config import load_config
 from lab_side.secrets import PASSWORD, keep_in_folder
-from lab_side.service import windows
 from lab_side.service.hosted import HostedAgent, Watchdog
 from lab_side.service.notify import ServiceManager
+from lab_side.service.windows import WindowsService
 
 HANG_LIMIT = 60.0
 NOBODY = ServiceManager({})
@@ -142,9 +142,10 @@ def test_what_windows_is_given(settings: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(sys, "_base_executable", "/base/python.exe", raising=False)
     config = load_config(settings, {}).model_copy(update={"bucket": "gs://hospital/queue"})
     key = {"GOOGLE_APPLICATION_CREDENTIALS": "/keys/gcs.json", "OTHER": "x"}
-    service = windows.register(config, settings, windows.DEFAULT_USER, key)
+    agent = WindowsService("second")
+    service = agent.register(config, settings, agent.default_user, key)
     assert service.command == (
-        f"/base/python.exe -m lab_side.service.windows_host --config {settings}"
+        f"/base/python.exe -m lab_side.service.windows_host --config {settings} --name second"
     )
     assert service.environment == {
         "__PYVENV_LAUNCHER__": sys.executable,
@@ -154,7 +155,7 @@ def test_what_windows_is_given(settings: Path, monkeypatch: pytest.MonkeyPatch) 
     assert Path("/keys/gcs.json") in service.readable
     text = service.text()
     assert "hunter2" not in text
-    for words in (service.command, windows.DEFAULT_USER, "0, 60, 60 s", "180 s", "schtasks"):
+    for words in (service.command, r"NT SERVICE\second", "0, 60, 60 s", "180 s", "schtasks"):
         assert words in text
 
 
@@ -162,7 +163,7 @@ def test_an_interpreter_of_its_own_needs_no_launcher(
     settings: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sys, "_base_executable", sys.executable, raising=False)
-    service = windows.register(load_config(settings, {}), settings, "lab", {})
+    service = WindowsService("second").register(load_config(settings, {}), settings, "lab", {})
     assert service.environment == {}
     assert service.program == sys.executable
     assert settings.parent / "queue" in service.writable

@@ -15,14 +15,14 @@ from typing import Any
 import pytest
 
 from common.errors import FixConfigurationError
-from lab_side.config import VARIABLES, load_config
+from lab_side.config import SERVICE_NAME, VARIABLES, load_config
 from lab_side.secrets import EVERY_SECRET, FOLDER_VARIABLE, PASSWORD, keep_in_folder
 from lab_side.service import systemd
 from lab_side.service.notify import VARIABLE, ServiceManager
-from lab_side.service.systemd import GOOGLE_KEY
-from lab_side.service.unit import NAME
+from lab_side.service.systemd import GOOGLE_KEY, Systemd
 from tests.support.command_line import Cli
 
+NAME = f"{SERVICE_NAME}.service"
 WORST_EXPOSURE = 2.5
 NOT_NOW, CONFIGURATION = 75, 78
 
@@ -60,7 +60,7 @@ def write_config(folder: Path, **changes: str) -> Path:
 
 def unit_text(path: Path, **environment: str) -> str:
     config = load_config(path, {})
-    return systemd.register(config, path, "segrelay", environment).text()
+    return Systemd(config.service_name).register(config, path, "segrelay", environment).text()
 
 
 @pytest.fixture(params=["plain", "odd words", "in a home"])
@@ -195,6 +195,33 @@ def test_install_start_status_stop_uninstall(
     assert "hunter2" not in lab.said.out + lab.said.err
 
 
+def test_each_agent_of_a_computer_is_a_service_of_its_own(
+    tmp_path: Path, calls: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    lab = Cli(capsys)
+    paths = {}
+    for name in (SERVICE_NAME, "second-gpu"):
+        (tmp_path / name).mkdir()
+        paths[name] = str(write_config(tmp_path / name, agent_id=name, service_name=name))
+        lab("--config", paths[name], "service", "install", "--user", getpass.getuser())
+    lab("--config", paths["second-gpu"], "service", "start")
+    lab("--config", paths["second-gpu"], "service", "uninstall")
+    units = [path.name for path in (tmp_path / "units").iterdir()]
+    assert units == [NAME]
+    lab("service", "stop")
+    told = calls.read_text().splitlines()
+    assert [line for line in told if line != "daemon-reload"] == [
+        f"enable {NAME}",
+        "enable second-gpu.service",
+        "start --no-block second-gpu.service",
+        "disable --now second-gpu.service",
+        f"stop {NAME}",
+    ]
+    wrong = write_config(tmp_path, service_name="../evil")
+    lab("--config", str(wrong), "service", "status", code=CONFIGURATION)
+    assert "service_name" in lab.said.err
+
+
 def test_printing_installs_nothing(
     tmp_path: Path, calls: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -226,7 +253,7 @@ def test_what_stands_in_the_way_is_said(
 
 def test_the_managers_words_are_passed_on(calls: Path) -> None:
     with pytest.raises(FixConfigurationError) as caught:
-        systemd.call("fail")
+        Systemd(SERVICE_NAME).call("fail")
     assert "Unit is masked." in caught.value.message
 
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from lab_side import cli
-from lab_side.service import scm, windows
+from lab_side.config import SERVICE_NAME
+from lab_side.service.windows import WindowsService
 
 ROOT = Path(__file__).resolve().parents[3]
 SCRIPT = ROOT / "infra" / "windows" / "install.ps1"
@@ -40,8 +41,8 @@ def test_every_call_of_the_agent_is_one_that_it_understands(text: str) -> None:
 
 
 def test_the_service_is_the_one_that_the_agent_installs(text: str) -> None:
-    assert f"$Name = '{scm.NAME}'" in text
-    assert f"$Account = '{windows.DEFAULT_USER}'" in text
+    assert f"$Name = '{SERVICE_NAME}'" in text
+    assert f"$Account = '{WindowsService(SERVICE_NAME).default_user}'" in text
 
 
 def test_a_gpu_that_is_not_seen_stops_it(text: str) -> None:
