@@ -41,6 +41,9 @@ Axis = Annotated[int, Field(ge=0, le=2)]
 Weighting = Literal["T1", "T2", "FLAIR"]
 Architecture = Literal["SwinUNETR", "SegResNet", "UNet", "DynUNet", "TorchScript"]
 
+CpuEngine = Literal["torch", "openvino"]
+"""What runs a network on a CPU: no part of a profile, but of the computer that serves it."""
+
 SCRIPT_ARGUMENTS = frozenset({"in_channels", "out_channels"})
 """What a profile says of a TorchScript program, which builds itself."""
 
