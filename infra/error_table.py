@@ -54,6 +54,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
         "Orthanc, or the proxy before it, does not accept user, password or token.",
         "Correct them; the message says which.",
     ),
+    "orthanc-unavailable": ("Orthanc did not answer, broke off, or has a problem.", ""),
     "orthanc-overwrites": ("", "Set OverwriteInstances to false in Orthanc, and restart it."),
     "orthanc-password-missing": ("There is no password for the Orthanc user.", _SET_IT),
     "orthanc-proxy-password-missing": ("There is no password for the proxy's user.", _SET_IT),

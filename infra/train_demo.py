@@ -49,7 +49,7 @@ _MARGIN = 24
 _RARE = -4.0  # logit of the lesion's share of all voxels, about 1 in 50
 _CHECKPOINT_EVERY = 50
 _REFINING_RATE = 6e-4
-_AVERAGED_OVER = 500  # steps
+_AVERAGED_OVER = 200  # steps
 
 
 def main() -> None:
@@ -61,7 +61,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="infra.train_demo", description=__doc__)
     parser.add_argument("--steps", type=int, default=4500)
     parser.add_argument(
-        "--refining", type=int, default=3000, help="steps on more phantoms after it"
+        "--refining", type=int, default=900, help="steps on more phantoms after it"
     )
     parser.add_argument(
         "--from-stored", action="store_true", help="only refine the weights beside the profile"

@@ -106,7 +106,7 @@ class OrthancGate:
 
     def _never_there(self, error: OrthancUnavailableError) -> OrthancUnavailableError:
         return OrthancUnavailableError(
-            f"{error.message} It was asked at {self._settings.url} and has not answered yet.",
+            error.message,
             code=error.code,
-            remedy="Check the address, and that the server runs; it is asked again by itself.",
+            remedy=f"Check the address, {self._settings.url}, and that the server runs.",
         )

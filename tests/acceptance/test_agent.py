@@ -196,7 +196,7 @@ def test_i7_nothing_is_claimed_that_cannot_be_done_now(lab: Lab) -> None:
     # A service is up before the hospital's server: it says why it waits, and goes on by itself.
     agent = lab.start_agent()
     lab.wait_for(lambda: lab.has_event("Orthanc has not answered yet; jobs wait"), "a warning")
-    lab.wait_for(lambda: "has not answered yet" in reason_to_wait(lab), "the reason in the queue")
+    lab.wait_for(lambda: "Orthanc did not answer" in reason_to_wait(lab), "the reason in the queue")
     lab.orthanc.start()
     assert lab.wait_until_ended(name).state is JobState.SUCCEEDED
     agent.terminate()

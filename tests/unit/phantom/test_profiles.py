@@ -13,6 +13,7 @@ from infra.demo_cases import (
     HELD_OUT_HEALTHY_SEEDS,
     HELD_OUT_LESION_SEEDS,
     PROFILE_FOLDER,
+    REFINING_SEEDS,
     TRAINING_SEEDS,
     VALIDATION_SEEDS,
 )
@@ -88,6 +89,7 @@ def test_the_demo_profile_has_weights() -> None:
 
 
 def test_seeds_of_training_validation_and_measurement_do_not_meet() -> None:
-    ranges = (TRAINING_SEEDS, VALIDATION_SEEDS, HELD_OUT_LESION_SEEDS, HELD_OUT_HEALTHY_SEEDS)
+    trained_on = (TRAINING_SEEDS, REFINING_SEEDS)
+    ranges = (*trained_on, VALIDATION_SEEDS, HELD_OUT_LESION_SEEDS, HELD_OUT_HEALTHY_SEEDS)
     together = [seed for seeds in ranges for seed in seeds]
     assert len(together) == len(set(together))
