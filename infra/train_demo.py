@@ -60,9 +60,7 @@ def main() -> None:
     """
     parser = argparse.ArgumentParser(prog="infra.train_demo", description=__doc__)
     parser.add_argument("--steps", type=int, default=4500)
-    parser.add_argument(
-        "--refining", type=int, default=900, help="steps on more phantoms after it"
-    )
+    parser.add_argument("--refining", type=int, default=900, help="steps on more phantoms after it")
     parser.add_argument(
         "--from-stored", action="store_true", help="only refine the weights beside the profile"
     )

@@ -200,6 +200,6 @@ def _run(config: AgentConfig, worker: WorkerProcess, model: ModelConfig) -> Find
             verdict=Verdict.WARNING,
             detail=f"{detail}, not by OpenVINO: {reply.engine_doubt}",
             remedy="It runs in PyTorch, slower. If OpenVINO is not installed: pip install "
-            "'.[openvino]'; else set cpu_engine = \"torch\" where no network here takes to it.",
+            "'.[openvino]'; if no network here can use it: set cpu_engine = \"torch\".",
         )
     return Finding(check=check, verdict=Verdict.OK, detail=detail)

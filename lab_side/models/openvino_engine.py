@@ -57,6 +57,8 @@ class OpenVinoNetwork(nn.Module):
         """[windows, channels, first, second, third] in and out."""
         shape = tuple(windows.shape)
         if shape != self._shape:
+            # The one before goes first: two would need their memory together.
+            self._compiled, self._shape = None, ()
             self._model.reshape(list(shape))
             # Where a CPU has shorter numbers, OpenVINO would take them by itself.
             precision = {"INFERENCE_PRECISION_HINT": "f32"}

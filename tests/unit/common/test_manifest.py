@@ -87,6 +87,10 @@ def test_a_result_without_report_is_what_an_older_site_reads() -> None:
     document = json.loads(result.to_json())
     assert "report" not in document
     assert document["provenance"].keys().isdisjoint({"registrations", "flips"})
+    assert result.provenance is not None
+    flipped = result.provenance.model_copy(update={"flips": ((0,), (1, 2))})
+    told = result.model_copy(update={"provenance": flipped})
+    assert parse_result(told.to_json()) == told
     assert result.seg is not None
     reported = result.model_copy(
         update={

@@ -1,4 +1,4 @@
-"""OpenVINO runs a network where it answers as PyTorch does; else PyTorch does, and says why."""
+"""OpenVINO runs a network where it answers as PyTorch does; else PyTorch does, and why is told."""
 
 from __future__ import annotations
 
