@@ -180,6 +180,9 @@ def _seeds(
             "segments",
         },
     )
+    if not profile.inference.flips:
+        # They came later: a job that is computed as before keeps its UIDs.
+        del options["inference"]["flips"]
     return (
         origin.job_key,
         reference.study_uid,
