@@ -20,7 +20,8 @@ MONAI's eager forward pass, overlap 0.25, a SEG of all frames.
 ``swinunetr_net_vs_eager``  MONAI's forward pass / ours, one window, the better of two each
 ``swinunetr_job_vs_plain``  plain job / ours
 ``read_vs_pydicom``         our CPU seconds for 620 images / pydicom's pixel_array
-``seg_write_vs_naive_cpu``  CPU seconds of highdicom with all frames / ours, three segments
+``seg_write_vs_naive_cpu``  CPU seconds of highdicom with all frames / ours, three segments of a
+                            lesion of 51 ml; ``seg_large`` has those of one of 90 ml
 ``seg_size_vs_naive``       bytes of the same
 ==========================  ===============================================================
 """

@@ -72,7 +72,7 @@ def slices_of(instance: Dataset) -> list[Slice]:
     if not is_enhanced(instance):
         return [Slice(instance)]
     try:
-        # As in read_instance: what is of a wrong form has one name, and is quoted nowhere.
+        # As in read_instances: what is of a wrong form has one name, and is quoted nowhere.
         with disable_value_validation():
             return _frames(instance)
     except Exception:

@@ -7,6 +7,8 @@ Additional Patient History, private elements) never enters the process.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,7 @@ from pydicom.uid import (
 
 from common.durable import disk_error
 from common.errors import SeriesRefusedError
+from lab_side.imaging.elements import ElementReader
 
 PATIENT_AND_STUDY = (
     "SpecificCharacterSet",
@@ -109,7 +112,7 @@ PIXELS = (
     "PixelData",
 )
 
-_TAGS: list[Any] = [*PATIENT_AND_STUDY, *SERIES_AND_EQUIPMENT, *ACQUISITION, *IMAGE, *PIXELS]
+_KEYWORDS = [*PATIENT_AND_STUDY, *SERIES_AND_EQUIPMENT, *ACQUISITION, *IMAGE, *PIXELS]
 
 _PLAIN_LITTLE_ENDIAN = (
     ImplicitVRLittleEndian,
@@ -120,29 +123,47 @@ _PLAIN_LITTLE_ENDIAN = (
 _OTHER_MULTI_FRAME_MR = (EnhancedMRColorImageStorage, LegacyConvertedEnhancedMRImageStorage)
 
 
-def read_instance(path: Path) -> Dataset:
-    """Read the attributes named above, Pixel Data included but not yet decoded.
+def read_instances(paths: Sequence[Path]) -> list[Dataset]:
+    """Read the attributes named above of the files of one series.
+
+    Returns
+    -------
+    In the order of ``paths``, Pixel Data included but not yet decoded. Elements with the same
+    value may be one object in several of them: replace elements, do not change them.
 
     Raises
     ------
     SeriesRefusedError
         ``unreadable-instance``: not a DICOM file, or a damaged one.
     LocalDiskError
-        The file cannot be read from the disk.
+        A file cannot be read from the disk.
     """
+    reader = ElementReader(_KEYWORDS)
+    return [_read_instance(path, reader) for path in paths]
+
+
+def _read_instance(path: Path, reader: ElementReader) -> Dataset:
     try:
+        data = path.read_bytes()
         # Values of a wrong form are checked where they matter; pydicom would quote them in
-        # warnings. It parses on first use, so all are touched here, where damage has one name.
+        # warnings.
         with disable_value_validation():
-            dataset = pydicom.dcmread(path, specific_tags=_TAGS)
-            for _ in dataset:
-                pass
-        return dataset
+            found = reader.read(data)
+            return _read_by_pydicom(data) if found is None else found
     except OSError as error:
         raise disk_error("A downloaded instance cannot be read", error) from None
     except Exception:
         # The original text may quote a patient's attribute, so it is not passed on.
         raise damaged_instance() from None
+
+
+def _read_by_pydicom(data: bytes) -> Dataset:
+    tags: list[Any] = [*_KEYWORDS]
+    dataset = pydicom.dcmread(BytesIO(data), specific_tags=tags)
+    # It decodes on first use, so all are touched here, where damage has one name.
+    for _ in dataset:
+        pass
+    return dataset
 
 
 def damaged_instance() -> SeriesRefusedError:
@@ -239,17 +260,31 @@ def take_pixels(instance: Dataset) -> NDArray[Any]:
     return stored
 
 
-def rescaled(stored: NDArray[Any], header: Dataset) -> NDArray[np.float32]:
-    """One slice's own rescale: float32 [rows, columns], in the units that it gives.
+def rescale(stored: NDArray[Any], header: Dataset, into: NDArray[np.float32]) -> None:
+    """Apply one slice's own rescale; Slope and Intercept are not of the series (PS3.3 C.11.1.1.2).
 
-    Rescale Slope and Intercept are of the slice, not of the series (PS3.3 C.11.1.1.2).
+    Parameters
+    ----------
+    stored:
+        [rows, columns] as stored.
+    into:
+        float32 [rows, columns]: is given the values in the units of the rescale.
+
+    Raises
+    ------
+    SeriesRefusedError
+        ``unreadable-instance``: values that are not finite.
     """
-    values = stored.astype(np.float32)
-    slope = header.get("RescaleSlope")
-    intercept = header.get("RescaleIntercept")
-    values *= np.float32(1.0 if slope is None else slope)
-    values += np.float32(0.0 if intercept is None else intercept)
-    return values
+    into[:] = stored
+    slope, intercept = header.get("RescaleSlope"), header.get("RescaleIntercept")
+    if slope is not None and slope != 1:
+        into *= np.float32(slope)
+    if intercept is not None and intercept != 0:
+        into += np.float32(intercept)
+    if not np.isfinite(into).all():
+        raise SeriesRefusedError(
+            "The pixel values of the series are not finite numbers.", code="unreadable-instance"
+        )
 
 
 def _stored_values(instance: Dataset) -> NDArray[Any]:

@@ -50,19 +50,19 @@ def prepare_headers(ordered: Sequence[Dataset], *, slice_step_mm: float) -> tupl
         ``character-set``: the patient's attributes cannot be written in the character set
         that the series declares.
     """
-    orientation = ordered[0].ImageOrientationPatient
-    patient = _patient_and_study(ordered[0])
+    first = ordered[0]
+    common = _patient_and_study(first)
+    # Rounding noise between slices is no second orientation, and the SEG has only one.
+    common.ImageOrientationPatient = first.ImageOrientationPatient
+    common.PixelSpacing = first.PixelSpacing
+    common.SpacingBetweenSlices = round(slice_step_mm, 6)
+    thickness = Dataset()
+    thickness.SliceThickness = round(slice_step_mm, 6)
     prepared = []
     for source in ordered:
-        header = Dataset(source)
-        header.update(patient)
-        # Rounding noise between slices is no second orientation, and the SEG has only one.
-        header.ImageOrientationPatient = orientation
-        header.PixelSpacing = ordered[0].PixelSpacing
-        if not header.get("SliceThickness"):
-            header.SliceThickness = round(slice_step_mm, 6)
-        header.SpacingBetweenSlices = round(slice_step_mm, 6)
-        prepared.append(header)
+        # Elements are replaced, not changed: the sources share some.
+        missing = {} if source.get("SliceThickness") else dict(thickness.items())
+        prepared.append(Dataset({**dict(source.items()), **dict(common.items()), **missing}))
     return tuple(prepared)
 
 

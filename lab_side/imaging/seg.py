@@ -69,13 +69,9 @@ def build_seg(
     inputs:
         All input series in channel order, ``reference`` among them.
     """
-    stacked = np.stack(list(masks), axis=-1)
-    headers = _single_frames(reference)
-    empty = not stacked.any()
-    if empty:
-        # A SEG needs a frame (PS3.3 C.7.6.6), so an empty mask is one slice of zeros.
-        middle = len(headers) // 2
-        stacked, headers = stacked[middle : middle + 1], headers[middle : middle + 1]
+    part, empty = _filled_slices(masks)
+    stacked = np.stack([mask[part] for mask in masks], axis=-1)
+    headers = _single_frames(reference)[part]
     name = headers[0].PatientName
     headers[0] = _nameless(headers[0])
     seeds = _seeds(origin, reference, inputs)
@@ -111,6 +107,19 @@ def build_seg(
     _set_times(seg, origin.created_at)
     _set_dimension_organisation(seg, derive_uid("dimension", seeds))
     return seg
+
+
+def _filled_slices(masks: Sequence[Mask]) -> tuple[slice, bool]:
+    """From the first slice with a segment to the last, and whether there is none.
+
+    highdicom spends as much on the slices around them, whose frames are left out.
+    """
+    filled = np.flatnonzero(np.any([mask.any(axis=(1, 2)) for mask in masks], axis=0))
+    if not len(filled):
+        # A SEG needs a frame (PS3.3 C.7.6.6), so an empty mask is one slice of zeros.
+        middle = len(masks[0]) // 2
+        return slice(middle, middle + 1), True
+    return slice(int(filled[0]), int(filled[-1]) + 1), False
 
 
 def _nameless(header: Dataset) -> Dataset:

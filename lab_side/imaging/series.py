@@ -16,8 +16,8 @@ from lab_side.imaging.enhanced import check_one_volume, slices_of
 from lab_side.imaging.instance import (
     check_instance,
     check_slice,
-    read_instance,
-    rescaled,
+    read_instances,
+    rescale,
     take_pixels,
 )
 from lab_side.imaging.preflight import prepare_headers
@@ -77,7 +77,7 @@ def read_series(
     LocalDiskError
         A file cannot be read from the disk.
     """
-    instances = [read_instance(path) for path in paths]
+    instances = read_instances(paths)
     for instance in instances:
         check_instance(instance)
     _check_complete(instances, expected_sop_uids)
@@ -116,11 +116,7 @@ def _voxels(
     voxels = np.empty((len(headers), *size), dtype=np.float32)
     frames = chain.from_iterable(take_pixels(instance) for instance in instances)
     for place, stored, header in zip(np.argsort(order), frames, headers, strict=True):
-        voxels[place] = rescaled(stored, header)
-    if not np.isfinite(voxels).all():
-        raise SeriesRefusedError(
-            "The pixel values of the series are not finite numbers.", code="unreadable-instance"
-        )
+        rescale(stored, header, voxels[place])
     return voxels
 
 

@@ -15,6 +15,7 @@ from lab_side.imaging.inference import WindowMemory
 from lab_side.models.adapters import fit_names
 from lab_side.models.failures import is_gpu_failure
 from lab_side.models.fused import fuse_attention
+from lab_side.models.layout import lay_out_for_cpu
 from lab_side.models.networks import build_network, check_channels
 from lab_side.models.torchscript import read_program
 from lab_side.models.weights import StateDict, read_checkpoint
@@ -85,6 +86,8 @@ def load_model(
     place = _device(device)
     network, found = _network(profile, path, expected)
     network.to(place)
+    if place.type == "cpu" and profile.network.architecture == "SwinUNETR":
+        lay_out_for_cpu(network)
     before = _used_bytes(place)
     warm_up_seconds = _warm_up(network, profile, place)
     engine, doubt = "", ""

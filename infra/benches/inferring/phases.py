@@ -28,13 +28,14 @@ from infra.benches.inferring.plain import naive_seg
 from infra.benches.inferring.scene import (
     BRAIN,
     BREAST,
+    LESION,
     BreastSize,
     Plan,
     random_model,
     write_series,
 )
 from infra.benches.moving.study import SyntheticStudy, store_study
-from infra.benches.viewing.study import tumour
+from infra.benches.viewing.study import tumour, tumour_of
 from infra.debian import repository_root
 from infra.orthanc import OrthancServer
 from lab_side.agent.case import Case
@@ -47,9 +48,9 @@ from lab_side.agent.outbox import Outbox
 from lab_side.imaging.grid import grid_of
 from lab_side.imaging.inference import infer_foreground
 from lab_side.imaging.pipeline import _grid, _restore, network_input
-from lab_side.imaging.postprocess import bounding_box
+from lab_side.imaging.postprocess import Mask, bounding_box
 from lab_side.imaging.seg import SegOrigin, build_seg
-from lab_side.imaging.series import read_series
+from lab_side.imaging.series import SeriesVolume, read_series
 from lab_side.imaging.store import write_dataset
 from lab_side.imaging.warm import warm_up_seg_writer
 from lab_side.models.loaded import LoadedModel
@@ -165,7 +166,6 @@ def seg_file(plan: Plan, folder: Path) -> Report:
     study = BreastSize("black", instances=plan.brain[0], matrix=plan.brain[1:], seed=plan.seed)
     folders = write_series(study, model.profile.roles, folder / "seg-study")
     inputs = [read_series(list(path.iterdir())) for path in folders.values()]
-    masks = tumour(plan.brain, seed=plan.seed)
     origin = SegOrigin(
         job_key="bench",
         created_at=datetime(2026, 3, 2, tzinfo=timezone.utc),
@@ -173,8 +173,21 @@ def seg_file(plan: Plan, folder: Path) -> Report:
         model_sha256=model.model_sha256,
         software_version="bench",
     )
-    ours_path, naive_path = folder / "ours.dcm", folder / "naive.dcm"
     warm_up_seg_writer()
+    usual = _seg_both_ways(tumour_of(plan.brain, LESION, seed=plan.seed), inputs, origin, folder)
+    large = _seg_both_ways(tumour(plan.brain, seed=plan.seed), inputs, origin, folder)
+    return {
+        "seg_write_vs_naive_cpu": usual["write_vs_naive_cpu"],
+        "seg_size_vs_naive": usual["size_vs_naive"],
+        "seg": usual,
+        "seg_large": large,
+    }
+
+
+def _seg_both_ways(
+    masks: Sequence[Mask], inputs: Sequence[SeriesVolume], origin: SegOrigin, folder: Path
+) -> Report:
+    ours_path, naive_path = folder / "ours.dcm", folder / "naive.dcm"
 
     def ours() -> None:
         write_dataset(build_seg(masks, inputs[0], inputs, origin), ours_path)
@@ -186,9 +199,12 @@ def seg_file(plan: Plan, folder: Path) -> Report:
     mine, theirs = (min(column) for column in zip(*rounds, strict=True))
     sizes = ours_path.stat().st_size, naive_path.stat().st_size
     return {
-        "seg_write_vs_naive_cpu": round(theirs / mine, 2),
-        "seg_size_vs_naive": round(sizes[1] / sizes[0], 2),
-        "seg": {"cpu_s": _rounded(ours=mine, naive=theirs), "bytes": sizes},
+        "write_vs_naive_cpu": round(theirs / mine, 2),
+        "size_vs_naive": round(sizes[1] / sizes[0], 2),
+        "cpu_s": _rounded(ours=mine, naive=theirs),
+        "bytes": sizes,
+        "frames": sum(int(mask.any(axis=(1, 2)).sum()) for mask in masks),
+        "lesion_voxels": int(masks[0].sum()),
     }
 
 

@@ -32,6 +32,10 @@ class Plan:
     """Side of the one window in which SwinUNETR's forward passes are compared."""
 
 
+LESION = tuple(ml * 1000 / (155 * 240 * 240) for ml in (51.2, 16.5, 7.2))
+"""Of BraTS' grid: a lesion of 51 ml, its enhancing part with the necrosis, the necrosis alone."""
+
+
 class BreastSize(SyntheticStudy):
     """The same tissue on the spacing of a breast study, as four phases."""
 

@@ -15,7 +15,7 @@ def print_report(report: Mapping[str, Any]) -> None:
     console = make_console()
     console.print(machine_line(report), markup=False)
     console.print(headline_table(report))
-    brain, job, seg = report["brain"], report["breast_job"], report["seg"]
+    brain, job = report["brain"], report["breast_job"]
     console.print(_steps("a case of BraTS' size, s", brain["ours_s"], brain["plain_s"]))
     console.print(_steps("a breast job, s", job["ours_s"], job["plain_s"]))
     console.print(
@@ -23,8 +23,16 @@ def print_report(report: Mapping[str, Any]) -> None:
         f"{brain['box_tflop']} TFLOP; the whole case {brain['whole_vs_plain']} times faster. "
         f"One window of SwinUNETR {report['swinunetr_s']}, logits differ by at most "
         f"{report['swinunetr_largest_difference']:.1e}. Reading, CPU: {report['reading_cpu_s']}. "
-        f"SEG, CPU: {seg['cpu_s']}, bytes {seg['bytes']}.",
+        f"{_seg('SEG', report['seg'])} {_seg('SEG of a large lesion', report['seg_large'])}",
         markup=False,
+    )
+
+
+def _seg(title: str, seg: Mapping[str, Any]) -> str:
+    return (
+        f"{title}, {seg['lesion_voxels']} voxels in {seg['frames']} frames: CPU {seg['cpu_s']} "
+        f"({seg['write_vs_naive_cpu']} times less), bytes {seg['bytes']} "
+        f"({seg['size_vs_naive']} times less)."
     )
 
 

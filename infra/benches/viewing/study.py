@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
+import numpy.typing as npt
 from pydicom.dataset import Dataset
 
 from infra.benches.moving.seg import Mask, Shape
@@ -38,7 +39,22 @@ class Phases(SyntheticStudy):
 
 def tumour(shape: Shape, *, seed: int) -> list[Mask]:
     """Three shells of one lobed lesion in the middle, on a grid of 1 mm."""
+    depth = _depth(shape, seed)
+    return [(depth > least).astype(np.uint8) for least in DEPTHS_MM]
+
+
+def tumour_of(shape: Shape, shares: Sequence[float], *, seed: int) -> list[Mask]:
+    """Shells of the same lesion that have these shares of the grid's voxels, the largest first."""
+    depth = _depth(shape, seed)
+    counts = [round(share * depth.size) for share in shares]
+    least = [np.partition(depth.ravel(), -count)[-count] for count in counts]
+    return [(depth >= one).astype(np.uint8) for one in least]
+
+
+def _depth(shape: Shape, seed: int) -> npt.NDArray[np.float32]:
+    """Millimetres below the lesion's surface, of every voxel."""
     lesion = random_lesion(np.random.default_rng(seed), np.zeros(3), RADIUS_MM)
     axes = [np.arange(size, dtype=np.float32) - size / 2 for size in shape]
-    depth = -lesion.signed_distance(np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1))
-    return [(depth > least).astype(np.uint8) for least in DEPTHS_MM]
+    grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
+    depth: npt.NDArray[np.float32] = -lesion.signed_distance(grid)
+    return depth

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,19 @@ from infra.benches.inferring import phases
 from infra.benches.inferring.scene import BRAIN, BreastSize, Plan, random_model, write_series
 from infra.benches.inferring.table import print_report
 from infra.benches.moving.study import SyntheticStudy
+from infra.benches.viewing.study import tumour_of
 from lab_side.imaging.series import read_series
+from lab_side.models import loaded
+from lab_side.models.loaded import LoadedModel
 
 PLAN = Plan(seed=3, brain=(12, 40, 40), breast=(12, 40, 40), plain_window=32, net_window=64)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loaded, "_WARM_UP_SIDE_ON_CPU", 16)
+        return random_model(BRAIN, tmp_path_factory.mktemp("models"))
 
 
 def test_the_matrix_product_is_a_rate(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -31,8 +42,7 @@ def test_a_breast_has_its_spacing(tmp_path: Path) -> None:
     np.testing.assert_allclose(spacing, BreastSize.spacing, atol=1e-4)
 
 
-def test_the_box_is_the_foregrounds(tmp_path: Path) -> None:
-    model = random_model(BRAIN, tmp_path)
+def test_the_box_is_the_foregrounds(model: LoadedModel) -> None:
     channels = np.zeros((4, 40, 40, 40), np.float32)
     channels[:, 3:19, 3:19, 3:19] = 1
     box = phases._box_flop(model, channels)
@@ -49,15 +59,34 @@ def test_reading_compares_the_same_files(tmp_path: Path) -> None:
     assert set(found) == {"read_vs_pydicom", "reading_cpu_s"}
 
 
-def test_segs_are_written_both_ways(tmp_path: Path) -> None:
+def test_segs_are_written_both_ways(
+    tmp_path: Path, model: LoadedModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(phases, "random_model", lambda *_: model)
     found = phases.seg_file(PLAN, tmp_path)
-    ours, naive = found["seg"]["bytes"]
+    ours, naive = found["seg_large"]["bytes"]
     assert ours == (tmp_path / "ours.dcm").stat().st_size
     assert naive == (tmp_path / "naive.dcm").stat().st_size
 
 
+def test_the_lesions_shells_have_their_shares() -> None:
+    shape, shares = (30, 40, 50), (0.1, 0.05, 0.02)
+    shells = tumour_of(shape, shares, seed=1)
+    assert [shell.mean() for shell in shells] == pytest.approx(shares, rel=1e-3)
+    for outer, inner in pairwise(shells):
+        assert not (inner > outer).any()
+
+
 def test_the_report_can_be_printed(capsys: pytest.CaptureFixture[str]) -> None:
     steps = {"network": 1.0}
+    seg = {
+        "cpu_s": steps,
+        "bytes": (1, 2),
+        "frames": 3,
+        "lesion_voxels": 4,
+        "write_vs_naive_cpu": 5,
+        "size_vs_naive": 6,
+    }
     report: dict[str, Any] = {
         **dict.fromkeys(infer.EXPECTED, 2.0),
         "as_expected": dict.fromkeys(infer.EXPECTED, True),
@@ -77,7 +106,8 @@ def test_the_report_can_be_printed(capsys: pytest.CaptureFixture[str]) -> None:
         "swinunetr_s": steps,
         "swinunetr_largest_difference": 1e-6,
         "reading_cpu_s": steps,
-        "seg": {"cpu_s": steps, "bytes": (1, 2)},
+        "seg": seg,
+        "seg_large": seg,
         "breast_job": {"ours_s": steps, "plain_s": steps},
     }
     print_report(report)

@@ -6,7 +6,9 @@ import gzip
 import json
 import zlib
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -16,7 +18,7 @@ import pytest
 
 from infra.benches import transfer
 from infra.benches.child import PEERS_PYTHON
-from infra.benches.moving import runs
+from infra.benches.moving import runs, sustained
 from infra.benches.moving.crew import PEERS, Mover, movers
 from infra.benches.moving.downloads import BLACK_KINDS
 from infra.benches.moving.errand import Server
@@ -29,6 +31,9 @@ from infra.benches.moving.upload import KINDS as UPLOAD_KINDS
 from infra.benches.report import as_expected
 from infra.debian import repository_root
 from infra.line import LineProfile
+from infra.phantom.anatomy import Anatomy
+from infra.phantom.case import make_case, scanner_grid
+from infra.phantom.grid import Grid
 
 FAST = LineProfile(rtt_ms=2, mbit=400)
 TINY = Plan(
@@ -173,8 +178,25 @@ def test_what_is_expected_is_compared_the_right_way_round(
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    return transfer.measure(TINY, tmp_path_factory.mktemp("bench"))
+def report(scene: Scene) -> dict[str, Any]:
+    """Of a run on the one scene of these tests; the agent works once for both of its phases."""
+
+    def coarse(anatomy: Anatomy) -> Grid:
+        return scanner_grid(anatomy, shape=(12, 32, 36), spacing=(5.0, 5.0, 12.0))
+
+    found: list[dict[str, Any]] = []
+    measure = sustained.measure
+
+    def once(*arguments: Any, **plan: Any) -> dict[str, Any]:
+        if not found:
+            found.append(measure(*arguments, **plan))
+        return found[0]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(transfer, "Scene", lambda *_: nullcontext(scene))
+        patch.setattr(sustained, "make_case", partial(make_case, grid=coarse))
+        patch.setattr(sustained, "measure", once)
+        return transfer.measure(TINY, scene.folder)
 
 
 def test_a_tiny_run_has_every_figure(report: dict[str, Any]) -> None:
