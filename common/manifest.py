@@ -249,6 +249,8 @@ class Provenance(_Document):
     """The input series, in channel order."""
     registrations: tuple[RegistrationRecord, ...] = ()
     """Of each series but the reference, where the profile asks for registration."""
+    flips: tuple[tuple[int, ...], ...] = ()
+    """Sets of the network's axes along which each window was mirrored and computed once more."""
 
 
 class Failure(_Document):
@@ -300,13 +302,14 @@ class ResultManifest(_Document):
         return self
 
     def to_json(self) -> bytes:
-        """Without report and registrations where there are none: they came later, and an older
-        site reads the rest."""
+        """Without report, registrations and flips where there are none: they came later, and an
+        older site reads the rest."""
         unused: dict[str, Any] = {}
         if self.report is None:
             unused["report"] = True
-        if self.provenance is not None and not self.provenance.registrations:
-            unused["provenance"] = {"registrations": True}
+        if self.provenance is not None:
+            later = {"registrations": self.provenance.registrations, "flips": self.provenance.flips}
+            unused["provenance"] = {name for name, value in later.items() if not value}
         return self.model_dump_json(indent=1, exclude=unused).encode()
 
     @property

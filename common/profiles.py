@@ -37,8 +37,12 @@ SpacingMm = tuple[
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Byte = Annotated[int, Field(ge=0, le=255)]
 Channel = Annotated[int, Field(ge=0)]
+Axis = Annotated[int, Field(ge=0, le=2)]
 Weighting = Literal["T1", "T2", "FLAIR"]
 Architecture = Literal["SwinUNETR", "SegResNet", "UNet", "DynUNet", "TorchScript"]
+
+CpuEngine = Literal["torch", "openvino"]
+"""What runs a network on a CPU: no part of a profile, but of the computer that serves it."""
 
 SCRIPT_ARGUMENTS = frozenset({"in_channels", "out_channels"})
 """What a profile says of a TorchScript program, which builds itself."""
@@ -182,6 +186,20 @@ class Inference(_Data):
     window answers a little differently in a smaller one."""
     activation: Literal["sigmoid", "softmax"] = "sigmoid"
     """From logits to probabilities: each channel for itself, or over all channels."""
+    flips: tuple[Annotated[tuple[Axis, ...], Field(min_length=1)], ...] = ()
+    """Every window is also computed mirrored along each of these sets of the network's axes,
+    and the logits are averaged. Each costs as much as the plain pass."""
+
+    @field_validator("flips")
+    @classmethod
+    def _no_flip_comes_twice(
+        cls, value: tuple[tuple[int, ...], ...]
+    ) -> tuple[tuple[int, ...], ...]:
+        if any(len(set(axes)) != len(axes) for axes in value):
+            raise ValueError("name each axis of a flip once")
+        if len(set(map(frozenset, value))) != len(value):
+            raise ValueError("the flips must differ")
+        return value
 
 
 class Postprocessing(_Data):

@@ -1,6 +1,6 @@
 """The phantoms that the demo network is trained, tuned and measured on.
 
-The three ranges of seeds do not meet. Every case goes through the product's own
+The ranges of seeds do not meet. Every case goes through the product's own
 preprocessing, from a scanner's grid to the network's.
 """
 
@@ -22,10 +22,9 @@ from lab_side.imaging.grid import grid_of, network_grid, to_grid
 from lab_side.imaging.pipeline import network_input
 
 TRAINING_SEEDS = range(1_000_000, 1_000_400)
-REFINING_SEEDS = range(1_000_400, 1_000_600)
 VALIDATION_SEEDS = range(2_000_000, 2_000_060)
-HELD_OUT_LESION_SEEDS = (*range(3_000_000, 3_000_020), *range(3_000_040, 3_000_060))
-HELD_OUT_HEALTHY_SEEDS = (*range(3_000_020, 3_000_040), *range(3_000_060, 3_000_080))
+HELD_OUT_LESION_SEEDS = range(4_000_000, 4_000_040)
+HELD_OUT_HEALTHY_SEEDS = range(4_000_040, 4_000_080)
 
 PROFILE_FOLDER = Path(__file__).parents[1] / "lab_side" / "profiles" / "demo"
 

@@ -71,6 +71,10 @@ class GateReport:
         return all(check.ok for check in self.checks)
 
 
+ImageKey = tuple[str, int | None]
+"""SOP Instance UID, and which frame of it, from 1; None for an image of a single frame."""
+
+
 @dataclass(frozen=True)
 class SourceGrid:
     """The source images of one series, sorted along the slice normal.
@@ -80,9 +84,11 @@ class SourceGrid:
     """
 
     paths: tuple[Path, ...]
-    """One file per slice."""
+    """The file of each slice: of an enhanced instance, the same for all its frames."""
     datasets: tuple[Dataset, ...]
-    """The same, read without pixel data."""
+    """By slice, without pixel data; what a frame's functional groups say stands at the top."""
+    keys: tuple[ImageKey, ...]
+    """By slice: how references name it."""
     image: sitk.Image
     """Empty uint8 image of the grid (columns, rows, slices), in LPS millimetres."""
 
@@ -95,7 +101,7 @@ class SourceGrid:
     @property
     def uids(self) -> tuple[str, ...]:
         """SOP Instance UIDs in slice order."""
-        return tuple(str(dataset.SOPInstanceUID) for dataset in self.datasets)
+        return tuple(uid for uid, _ in self.keys)
 
 
 def check_seg(
@@ -140,16 +146,16 @@ def read_grid(sources: Sequence[Path]) -> SourceGrid:
     ValueError
         The images do not share one orientation, or fewer than two are given.
     """
-    files = [(path, pydicom.dcmread(path, stop_before_pixels=True)) for path in sources]
-    if len(files) < 2:
+    slices = [(path, *found) for path in sources for found in _slices(path)]
+    if len(slices) < 2:
         raise ValueError("a grid needs two slices or more")
-    row, column = np.split(np.asarray(files[0][1].ImageOrientationPatient, np.float64), 2)
-    for _, dataset in files:
+    row, column = np.split(np.asarray(slices[0][1].ImageOrientationPatient, np.float64), 2)
+    for _, dataset, _ in slices:
         if not np.allclose(dataset.ImageOrientationPatient, [*row, *column], atol=1e-4):
             raise ValueError("the source images differ in orientation")
     normal = np.cross(row, column)
-    files.sort(key=lambda file: float(np.dot(_position(file[1]), normal)))
-    paths, datasets = zip(*files, strict=True)
+    slices.sort(key=lambda item: float(np.dot(_position(item[1]), normal)))
+    paths, datasets, keys = zip(*slices, strict=True)
     first, last = _position(datasets[0]), _position(datasets[-1])
     step = (last - first) / (len(datasets) - 1)
     image = sitk.Image(datasets[0].Columns, datasets[0].Rows, len(datasets), sitk.sitkUInt8)
@@ -157,7 +163,24 @@ def read_grid(sources: Sequence[Path]) -> SourceGrid:
     image.SetSpacing((across, down, float(np.linalg.norm(step))))
     image.SetOrigin(first.tolist())
     image.SetDirection(np.column_stack([row, column, normal]).ravel().tolist())
-    return SourceGrid(paths, datasets, image)
+    return SourceGrid(paths, datasets, keys, image)
+
+
+def _slices(path: Path) -> list[tuple[Dataset, ImageKey]]:
+    """The slices of a file: itself, or the frames of an enhanced instance (PS3.3 C.7.6.16)."""
+    dataset = pydicom.dcmread(path, stop_before_pixels=True)
+    uid = str(dataset.SOPInstanceUID)
+    if "PerFrameFunctionalGroupsSequence" not in dataset:
+        return [(dataset, (uid, None))]
+    found: list[tuple[Dataset, ImageKey]] = []
+    for number, group in enumerate(dataset.PerFrameFunctionalGroupsSequence, start=1):
+        frame = Dataset()
+        frame.update(dataset)
+        for keyword in ("PlanePositionSequence", "PlaneOrientationSequence"):
+            frame.update(_macro(dataset, group, keyword)[0])
+        frame.PixelSpacing = _macro(dataset, group, "PixelMeasuresSequence")[0].PixelSpacing
+        found.append((frame, (uid, number)))
+    return found
 
 
 def masks_by_dcmqi(seg: Path, grid: SourceGrid) -> dict[int, BoolArray]:
@@ -212,14 +235,14 @@ def masks_by_references(dataset: Dataset, grid: SourceGrid) -> dict[int, BoolArr
     masks = {
         int(item.SegmentNumber): np.zeros(grid.shape, bool) for item in dataset.SegmentSequence
     }
-    index = {uid: number for number, uid in enumerate(grid.uids)}
+    index = {key: number for number, key in enumerate(grid.keys)}
     for frame, group in zip(frames, dataset.PerFrameFunctionalGroupsSequence, strict=True):
         identification = _macro(dataset, group, "SegmentIdentificationSequence")
         segment = int(identification[0].ReferencedSegmentNumber)
-        for uid in _frame_references(dataset, group):
-            if uid not in index:
+        for key in _frame_references(dataset, group):
+            if key not in index:
                 raise ValueError("a frame refers to an image that is not a source")
-            masks[segment][index[uid]] |= frame
+            masks[segment][index[key]] |= frame
     return masks
 
 
@@ -264,11 +287,11 @@ def _check_references(
         for keyword in ("StudyInstanceUID", "FrameOfReferenceUID", "PatientID")
         if seg.get(keyword) != source.get(keyword)
     ]
-    own = set(grid.uids)
+    own = set(grid.keys)
     framed = {
-        uid
+        key
         for group in seg.PerFrameFunctionalGroupsSequence
-        for uid in _frame_references(seg, group)
+        for key in _frame_references(seg, group)
     }
     if not framed:
         faults.append("no frame names its source image")
@@ -318,13 +341,13 @@ def _check_placement(seg: Path, dataset: Dataset, grid: SourceGrid) -> tuple[boo
 
 def _misplaced_frames(dataset: Dataset, grid: SourceGrid) -> int:
     """Frames whose stated position is not their source image's; counts empty frames as well."""
-    positions = dict(zip(grid.uids, map(_position, grid.datasets), strict=True))
+    positions = dict(zip(grid.keys, map(_position, grid.datasets), strict=True))
     count = 0
     for group in dataset.PerFrameFunctionalGroupsSequence:
         stated = _position(_macro(dataset, group, "PlanePositionSequence")[0])
         count += any(
-            np.linalg.norm(stated - positions[uid]) > POSITION_TOLERANCE_MM
-            for uid in _frame_references(dataset, group)
+            np.linalg.norm(stated - positions[key]) > POSITION_TOLERANCE_MM
+            for key in _frame_references(dataset, group)
         )
     return count
 
@@ -348,10 +371,10 @@ def _on_grid(image: sitk.Image, grid: SourceGrid) -> BoolArray:
     return mask
 
 
-def _frame_references(seg: Dataset, group: Dataset) -> list[str]:
-    """SOP Instance UIDs that one frame was derived from (PS3.3 C.7.6.16.2.6)."""
+def _frame_references(seg: Dataset, group: Dataset) -> list[ImageKey]:
+    """What one frame was derived from (PS3.3 C.7.6.16.2.6)."""
     return [
-        str(image.ReferencedSOPInstanceUID)
+        (str(image.ReferencedSOPInstanceUID), image.get("ReferencedFrameNumber"))
         for derivation in _macro(seg, group, "DerivationImageSequence")
         for image in derivation.get("SourceImageSequence", [])
     ]

@@ -33,7 +33,12 @@ _TEXT_COLOUR = (235, 235, 235)
 
 def read_volume(grid: SourceGrid) -> FloatArray:
     """Stored pixel values, shape (slices, rows, columns), in the grid's slice order."""
-    return np.stack([pydicom.dcmread(path).pixel_array for path in grid.paths]).astype(np.float32)
+    images = {path: pydicom.dcmread(path).pixel_array for path in set(grid.paths)}
+    slices = [
+        images[path] if frame is None else images[path].reshape(-1, *grid.shape[1:])[frame - 1]
+        for path, (_, frame) in zip(grid.paths, grid.keys, strict=True)
+    ]
+    return np.stack(slices).astype(np.float32)
 
 
 def write_montage(

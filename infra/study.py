@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pydicom
 from pydicom.dataset import Dataset
@@ -44,6 +45,10 @@ _HEADER = [
     "RepetitionTime",
     "InversionTime",
     "ContrastBolusAgent",
+    "ContrastBolusAgentSequence",
+    "NumberOfFrames",
+    "SharedFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence",
 ]
 
 
@@ -182,9 +187,19 @@ def _series(uid: str, members: Sequence[tuple[Path, Dataset]]) -> StudySeries:
             description=str(header.get("SeriesDescription", "")),
             number=None if number is None else int(number),
             instances=len(members),
-            tags={element.keyword: _as_text(element.value) for element in header},
+            tags=_tags(header),
         ),
     )
+
+
+def _tags(dataset: Dataset) -> dict[str, Any]:
+    """As Orthanc gives the tags of an instance."""
+    return {
+        element.keyword: [_tags(item) for item in element.value]
+        if element.VR == "SQ"
+        else _as_text(element.value)
+        for element in dataset
+    }
 
 
 def _as_text(value: object) -> str:

@@ -22,14 +22,12 @@ from time import monotonic
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
 
 from common.profiles import Profile, load_profile
 from infra.demo_cases import (
     PROFILE_FOLDER,
-    REFINING_SEEDS,
     TRAINING_SEEDS,
     Example,
     example,
@@ -48,8 +46,6 @@ _BRIGHT_CROPS = 0.25  # heart and vessels, mostly
 _MARGIN = 24
 _RARE = -4.0  # logit of the lesion's share of all voxels, about 1 in 50
 _CHECKPOINT_EVERY = 50
-_REFINING_RATE = 6e-4
-_AVERAGED_OVER = 500  # steps
 
 
 def main() -> None:
@@ -60,12 +56,6 @@ def main() -> None:
     """
     parser = argparse.ArgumentParser(prog="infra.train_demo", description=__doc__)
     parser.add_argument("--steps", type=int, default=4500)
-    parser.add_argument(
-        "--refining", type=int, default=3000, help="steps on more phantoms after it"
-    )
-    parser.add_argument(
-        "--from-stored", action="store_true", help="only refine the weights beside the profile"
-    )
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument(
         "--cache",
@@ -78,13 +68,9 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     profile = load_profile(PROFILE_FOLDER)
     folder = cache_folder(options.cache, profile)
-    if options.from_stored:
-        network = stored(profile)
-    else:
-        examples = prepare(TRAINING_SEEDS, profile, folder, options.threads)
-        network = train(examples, profile, options.steps, folder)
-    more = prepare((*TRAINING_SEEDS, *REFINING_SEEDS), profile, folder, options.threads)
-    store(refine(network, more, profile, options.refining, folder))
+    examples = prepare(TRAINING_SEEDS, profile, folder, options.threads)
+    network = train(examples, profile, options.steps, folder)
+    store(network)
     print(as_text(evaluate_validation()))
 
 
@@ -125,7 +111,7 @@ def _read(path: Path) -> Example:
 class _Training:
     """Network, optimiser and schedule, which a checkpoint keeps together."""
 
-    def __init__(self, profile: Profile, steps: int, *, constant_rate: float | None = None) -> None:
+    def __init__(self, profile: Profile, steps: int) -> None:
         torch.manual_seed(_SEED)
         self.network = build_network(profile).train()
         last_bias = [value for name, value in self.network.named_parameters() if "bias" in name][-1]
@@ -137,14 +123,9 @@ class _Training:
         self.optimiser = torch.optim.AdamW(
             self.network.parameters(), lr=_PEAK_RATE, weight_decay=1e-4
         )
-        self.schedule: torch.optim.lr_scheduler.LRScheduler
-        if constant_rate is None:
-            self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-                self.optimiser, max_lr=_PEAK_RATE, total_steps=steps, pct_start=0.1
-            )
-        else:
-            share = constant_rate / _PEAK_RATE
-            self.schedule = torch.optim.lr_scheduler.ConstantLR(self.optimiser, share, steps + 1)
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self.optimiser, max_lr=_PEAK_RATE, total_steps=steps, pct_start=0.1
+        )
         self.steps_done = 0
 
     def step(self, channels: Tensor, truth: Tensor) -> float:
@@ -195,33 +176,6 @@ def train(examples: list[Example], profile: Profile, steps: int, folder: Path) -
     return training.network.eval()
 
 
-def refine(
-    network: nn.Module, examples: list[Example], profile: Profile, steps: int, folder: Path
-) -> nn.Module:
-    """Go on at a constant low rate, and take the running mean of the weights.
-
-    The mean lies flatter than any one step and generalises better (Izmailov et al. 2018,
-    arXiv:1803.05407).
-    """
-    training = _Training(profile, steps, constant_rate=_REFINING_RATE)
-    training.network.load_state_dict(network.state_dict())
-    mean = AveragedModel(
-        training.network,
-        avg_fn=lambda old, new, _: old + (new - old) / _AVERAGED_OVER,
-        use_buffers=True,
-    )
-    start, losses = monotonic(), list[float]()
-    for step in range(steps):
-        batch = random_batch(examples, np.random.default_rng([_SEED, 1, step]))
-        losses.append(training.step(*batch))
-        mean.update_parameters(training.network)
-        if (step + 1) % _CHECKPOINT_EVERY == 0:
-            torch.save(mean.module.state_dict(), folder / "refined.pt")
-            loss, losses = float(np.mean(losses)), []
-            print(f"refining {step + 1}: loss {loss:.4f}, {monotonic() - start:.0f} s", flush=True)
-    return mean.module.eval()
-
-
 def random_batch(examples: list[Example], rng: np.random.Generator) -> tuple[Tensor, Tensor]:
     """Random crops: [batch, 4, side, side, side] and [batch, 1, side, side, side] float32."""
     chosen = rng.choice(len(examples), _BATCH, replace=False)
@@ -269,13 +223,6 @@ def segmentation_loss(logits: Tensor, truth: Tensor) -> Tensor:
     overlap = 2 * (share * truth).sum() + 1
     dice_loss = 1 - overlap / (share.square().sum() + truth.square().sum() + 1)
     return cross_entropy + dice_loss
-
-
-def stored(profile: Profile) -> nn.Module:
-    """The network with the weights beside the profile."""
-    network = build_network(profile)
-    network.load_state_dict(load_file(PROFILE_FOLDER / WEIGHTS_FILE))
-    return network
 
 
 def store(network: nn.Module, folder: Path = PROFILE_FOLDER) -> None:

@@ -28,7 +28,7 @@ from common.errors import FixConfigurationError
 from common.manifest import Labels, describe_first_error
 from common.names import is_agent_id
 from common.orthanc import OrthancSettings
-from common.profiles import Profile, Sha256, load_profile
+from common.profiles import CpuEngine, Profile, Sha256, load_profile
 from lab_side.secrets import FOLDER_VARIABLE, orthanc_password, orthanc_token, proxy_password
 
 if sys.version_info >= (3, 11):
@@ -188,6 +188,8 @@ class ModelsConfig(BaseModel):
     """The lab's own profiles."""
     device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
     """``auto`` takes the first GPU, else the CPU."""
+    cpu_engine: CpuEngine = "torch"
+    """What runs the networks where the device is a CPU; ``openvino`` is an extra."""
     hang_minutes: Annotated[float, Field(gt=0)] = 15.0
     """The worker is killed after this long without progress."""
     worker_max_gb: Annotated[float, Field(ge=0)] = 0.0

@@ -102,7 +102,7 @@ def reference_series(seg: Segmentation) -> str:
             code="no-reference",
             remedy="Name the series with ?series=<Orthanc id>.",
         )
-    sources = {uid for frame in seg.frames for uid in frame.sources}
+    sources = {uid for frame in seg.frames for uid, _ in frame.sources}
     # On a tie, max keeps the first series that the SEG names.
     return max(
         seg.referenced_series, key=lambda series: len(seg.referenced_series[series] & sources)
@@ -130,7 +130,7 @@ def _frames(seg: Segmentation, series_id: str, segment: int | None, orthanc: Ort
 
 def _check_matrix(seg: Segmentation, slices: DisplayedSlices, orthanc: Orthanc) -> None:
     """A mask of another matrix than its slice would be shown in the wrong place."""
-    data = orthanc.instance_file(slices.instances[0].orthanc_id)
+    ((_, data),) = orthanc.image_files([slices.instances[0].orthanc_id])
     try:
         header = pydicom.dcmread(
             BytesIO(data), stop_before_pixels=True, specific_tags=["Rows", "Columns"]

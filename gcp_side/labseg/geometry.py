@@ -50,7 +50,7 @@ class SeriesGeometry:
 
     @property
     def instances(self) -> list[str]:
-        """Orthanc ids in displayed order."""
+        """Orthanc ids in displayed order, one for each slice."""
         return [item.orthanc_id for item in self.slices.instances]
 
 

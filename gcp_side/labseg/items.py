@@ -15,6 +15,7 @@ from typing import Any
 from pydicom.datadict import tag_for_keyword
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
 
 Wanted = Mapping[str, Any]
 """Keywords, each with what is wanted of the items of its sequence, or with a reader of bytes."""
@@ -50,6 +51,11 @@ def decimals(value: bytes) -> tuple[float, ...]:
     return tuple(float(part) for part in value.decode("ascii").strip("\0 ").split("\\"))
 
 
+def integers(value: bytes) -> tuple[int, ...]:
+    """IS: all numbers."""
+    return tuple(int(part) for part in value.decode("ascii").strip("\0 ").split("\\"))
+
+
 def identifier(value: bytes) -> str:
     """UI: one UID."""
     return value.decode("ascii").rstrip("\0 ")
@@ -58,6 +64,9 @@ def identifier(value: bytes) -> str:
 _OF_VALUES: dict[Reader, Callable[[Any], Any]] = {
     unsigned_short: int,
     decimals: lambda value: tuple(float(part) for part in value),
+    integers: lambda value: tuple(
+        int(part) for part in (value if isinstance(value, MultiValue) else [value])
+    ),
     identifier: str,
 }
 """What makes the same of a value that pydicom has read."""

@@ -121,8 +121,12 @@ _IMAGES: Mapping[str, tuple[str, str]] = {
         _("Choose the diagnostic series, not the scout."),
     ),
     "multiframe": (
-        _("The series is a multi-frame MR, which is not supported."),
-        _("Send the study as classic single-frame MR."),
+        _("The series is a multi-frame image of another kind than Enhanced MR."),
+        _("Send the study as Enhanced MR or as classic single-frame MR."),
+    ),
+    "several-volumes": (
+        _("The series holds several volumes: stacks, phases, echoes or diffusion weightings."),
+        _("Store each volume as a series of its own, and choose the one that is meant."),
     ),
     "not-greyscale": (_("The images are not plain greyscale."), _CHOOSE_OTHER),
     "pixel-depth": (_("The images do not have 8 or 16 bits a voxel."), _CHOOSE_OTHER),

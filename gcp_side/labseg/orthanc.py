@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import islice
 from typing import Any, Protocol
@@ -15,8 +15,12 @@ from common.errors import OrthancRefusedError, SeriesRefusedError
 from common.manifest import is_orthanc_id
 from common.orthanc import OrthancClient, OrthancSettings, SeriesInfo
 from gcp_side.labseg.conf import get_conf
+from gcp_side.labseg.enhanced import frame_attributes
 
 log = logging.getLogger(__name__)
+
+MOST_ENHANCED = 64
+"""Enhanced instances whose frames' places are held."""
 
 STUDIES_A_REQUEST = 500
 """Half a megabyte of answer."""
@@ -27,7 +31,7 @@ PING = {"retries": 0, "connect_timeout": 3.0, "read_timeout": 5.0}
 
 @dataclass(frozen=True, kw_only=True)
 class SlicePlace:
-    """Where one instance of a series lies, as Orthanc's index has it."""
+    """Where one slice of a series lies: an instance, or a frame of an enhanced one."""
 
     orthanc_id: str
     sop_instance_uid: str
@@ -37,6 +41,8 @@ class SlicePlace:
     """Image Orientation (Patient): 6 direction cosines, of a row, then of a column."""
     file_uuid: str = ""
     """Another one when the instance was replaced; empty where Orthanc does not tell."""
+    frame: int | None = None
+    """Which frame of the instance it is, from 1; None: an instance of a single image."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +83,7 @@ class Orthanc(Protocol):
         ...
 
     def places(self, series_id: str) -> list[SlicePlace]:
-        """Every instance of a series, in no order; raises SeriesRefusedError when none."""
+        """Every slice of a series, in no order; raises SeriesRefusedError when none."""
         ...
 
     def instance_file(self, orthanc_id: str) -> bytes:
@@ -115,6 +121,7 @@ class SiteOrthanc:
     def __init__(self, client: OrthancClient, settings: OrthancSettings) -> None:
         self._client = client
         self._pinger = OrthancClient(settings.model_copy(update=PING))
+        self._frames: dict[SlicePlace, list[SlicePlace]] = {}
 
     def series(self, orthanc_id: str) -> SeriesInfo:
         """As the protocol."""
@@ -148,7 +155,10 @@ class SiteOrthanc:
             return orthanc_id, b"".join(pieces)
 
     def places(self, series_id: str) -> list[SlicePlace]:
-        """As the protocol: one request, whatever the number of slices."""
+        """As the protocol: one request, whatever the number of slices.
+
+        An enhanced instance costs another one, once.
+        """
         answer = list(self._bulk([series_id], "Instance"))
         if not answer:
             raise SeriesRefusedError(
@@ -156,7 +166,21 @@ class SiteOrthanc:
                 code="series-missing",
                 remedy="It may have been deleted: look in Orthanc.",
             )
-        return [_place(item) for item in answer]
+        return [place for item in answer for place in self._slices(item)]
+
+    def _slices(self, item: dict[str, Any]) -> list[SlicePlace]:
+        place = _place(item)
+        if place.position is not None or "NumberOfFrames" not in item["MainDicomTags"]:
+            return [place]
+        found = self._frames.get(place)
+        if found is None:
+            found = _frame_places(place, self.tags(place.orthanc_id)) or [place]
+            if len(self._frames) >= MOST_ENHANCED:
+                self._frames.clear()
+            # Without the file's own id another file could come under the same key.
+            if place.file_uuid:
+                self._frames[place] = found
+        return found
 
     def study_ids(self) -> list[str]:
         """As the protocol."""
@@ -264,6 +288,18 @@ def _place(item: dict[str, Any]) -> SlicePlace:
         orientation=_numbers(tags.get("ImageOrientationPatient", ""), 6),
         file_uuid=item.get("FileUuid", ""),
     )
+
+
+def _frame_places(place: SlicePlace, tags: Mapping[str, Any]) -> list[SlicePlace]:
+    return [
+        replace(
+            place,
+            frame=number,
+            position=_numbers(found.get("ImagePositionPatient", ""), 3),
+            orientation=_numbers(found.get("ImageOrientationPatient", ""), 6),
+        )
+        for number, found in enumerate(frame_attributes(tags), start=1)
+    ]
 
 
 def _numbers(text: str, count: int) -> tuple[float, ...] | None:

@@ -1,7 +1,8 @@
-"""One DICOM image of a series: its 16-bit voxels and what they mean."""
+"""The images of one DICOM file of a series: their 16-bit voxels and what they mean."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
@@ -13,6 +14,7 @@ from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from gcp_side.labseg.enhanced import PER_FRAME, SHARED, frame_attributes
 from gcp_side.labseg.errors import SeriesNotShownError
 
 _TAGS: list[Any] = [
@@ -31,6 +33,8 @@ _TAGS: list[Any] = [
     "RescaleIntercept",
     "WindowCenter",
     "WindowWidth",
+    SHARED,
+    PER_FRAME,
     "PixelData",
 ]
 """Nothing of the patient enters."""
@@ -56,8 +60,19 @@ class SliceImage:
     """Centre and width, of values after slope and intercept."""
 
 
-def read_slice(data: bytes) -> SliceImage:
-    """Decode one greyscale image of at most 16 bits.
+def read_slice(data: bytes, frame: int | None = None) -> SliceImage:
+    """Decode one image of a file: the one of a classic instance, or a frame, counted from 1.
+
+    Raises as :func:`read_slices`.
+    """
+    images = read_slices(data)
+    if len(images) < (frame or 1):
+        raise _unreadable()
+    return images[(frame or 1) - 1]
+
+
+def read_slices(data: bytes) -> list[SliceImage]:
+    """Decode the greyscale images of a file, of at most 16 bits: one, or all frames.
 
     Raises
     ------
@@ -66,8 +81,6 @@ def read_slice(data: bytes) -> SliceImage:
         ``compressed``.
     """
     dataset = _parsed(data)
-    if int(dataset.get("NumberOfFrames") or 1) > 1:
-        raise SeriesNotShownError("Multi-frame images are not shown.", code="multiframe")
     if (dataset.get("SamplesPerPixel"), dataset.get("PhotometricInterpretation")) != (
         1,
         "MONOCHROME2",
@@ -76,19 +89,40 @@ def read_slice(data: bytes) -> SliceImage:
             "The images are not plain greyscale (MONOCHROME2).", code="not-greyscale"
         )
     try:
-        voxels = _voxels(dataset)
-        slope = float(dataset.get("RescaleSlope") or 1)
-        intercept = float(dataset.get("RescaleIntercept") or 0)
-        return SliceImage(
-            voxels=voxels,
-            pixel_spacing=_pair(dataset.get("PixelSpacing")),
-            thickness_mm=_positive(dataset.get("SliceThickness")),
-            slope=slope,
-            intercept=intercept,
-            window=_window(dataset) or _window_of(voxels * slope + intercept),
-        )
-    except (AttributeError, TypeError, ValueError):
+        headers = _headers(dataset)
+        frames = _voxels(dataset, len(headers))
+        return [_image(header, voxels) for header, voxels in zip(headers, frames, strict=True)]
+    except (AttributeError, IndexError, TypeError, ValueError):
         raise _unreadable() from None
+
+
+def _headers(dataset: Dataset) -> list[Any]:
+    """One for each image: the file's own, or what belongs to each frame."""
+    count = int(dataset.get("NumberOfFrames") or 1)
+    with disable_value_validation():
+        frames: list[Any] = list(frame_attributes(dataset))
+    if not frames and count > 1:
+        raise SeriesNotShownError(
+            "Multi-frame images without functional groups are not shown.",
+            code="multiframe",
+            remedy="Send the study as Enhanced MR or as classic single-frame MR.",
+        )
+    if frames and len(frames) != count:
+        raise _unreadable()
+    return frames or [dataset]
+
+
+def _image(header: Any, voxels: NDArray[Any]) -> SliceImage:
+    slope = float(header.get("RescaleSlope") or 1)
+    intercept = float(header.get("RescaleIntercept") or 0)
+    return SliceImage(
+        voxels=voxels,
+        pixel_spacing=_pair(header.get("PixelSpacing")),
+        thickness_mm=_positive(header.get("SliceThickness")),
+        slope=slope,
+        intercept=intercept,
+        window=_window(header) or _window_of(voxels * slope + intercept),
+    )
 
 
 def _parsed(data: bytes) -> Dataset:
@@ -114,19 +148,20 @@ def _unreadable() -> SeriesNotShownError:
     )
 
 
-def _voxels(dataset: Dataset) -> NDArray[Any]:
+def _voxels(dataset: Dataset, count: int) -> NDArray[Any]:
+    """[images, rows, columns]"""
     bits, signed = int(dataset.BitsAllocated), int(dataset.get("PixelRepresentation") or 0) == 1
     if bits not in (8, 16):
         raise SeriesNotShownError(
             f"The images have {bits} bits a voxel, not 8 or 16.", code="pixel-depth"
         )
     target = np.dtype("<i2" if signed else "<u2")
+    shape = (count, int(dataset.Rows), int(dataset.Columns))
     if bits == 16 and dataset.file_meta.TransferSyntaxUID in _PLAIN:
-        shape = (int(dataset.Rows), int(dataset.Columns))
-        count = shape[0] * shape[1]
-        return np.frombuffer(dataset.PixelData, target, count=count).reshape(shape)
+        values = np.frombuffer(dataset.PixelData, target, count=math.prod(shape))
+        return values.reshape(shape)
     try:
-        decoded: NDArray[Any] = dataset.pixel_array.astype(target)
+        decoded: NDArray[Any] = dataset.pixel_array.astype(target).reshape(shape)
     except (NotImplementedError, RuntimeError, AttributeError, ValueError):
         raise SeriesNotShownError(
             "The images are compressed in a way that cannot be read here.",
@@ -146,8 +181,8 @@ def _positive(value: Any) -> float | None:
     return number if 0 < number < np.inf else None
 
 
-def _window(dataset: Dataset) -> tuple[float, float] | None:
-    centre, width = _first(dataset.get("WindowCenter")), _first(dataset.get("WindowWidth"))
+def _window(header: Any) -> tuple[float, float] | None:
+    centre, width = _first(header.get("WindowCenter")), _first(header.get("WindowWidth"))
     return None if centre is None or width is None or not width >= 1 else (centre, width)
 
 

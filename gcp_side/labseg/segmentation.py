@@ -20,7 +20,7 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, Segmenta
 
 from gcp_side.labseg.colour import srgb_of_cielab
 from gcp_side.labseg.errors import SegmentationUnreadableError
-from gcp_side.labseg.items import Item, decimals, identifier, items_of, unsigned_short
+from gcp_side.labseg.items import Item, decimals, identifier, integers, items_of, unsigned_short
 
 _PLAIN = (ImplicitVRLittleEndian, ExplicitVRLittleEndian)
 
@@ -29,7 +29,10 @@ _GROUP = {
     "PlanePositionSequence": {"ImagePositionPatient": decimals},
     "PlaneOrientationSequence": {"ImageOrientationPatient": decimals},
     "DerivationImageSequence": {
-        "SourceImageSequence": {"ReferencedSOPInstanceUID": identifier},
+        "SourceImageSequence": {
+            "ReferencedSOPInstanceUID": identifier,
+            "ReferencedFrameNumber": integers,
+        },
     },
 }
 """What is read of a frame's functional groups."""
@@ -46,8 +49,8 @@ class SegFrame:
 
     segment: int
     """Segment Number."""
-    sources: tuple[str, ...]
-    """SOP Instance UIDs of the images that it was made from; may be empty."""
+    sources: tuple[tuple[str, int | None], ...]
+    """What it was made from: SOP Instance UID, and which frame of it, from 1; may be empty."""
     position: tuple[float, ...] | None
     """Image Position (Patient), LPS millimetres."""
     orientation: tuple[float, ...] | None
@@ -196,12 +199,13 @@ def _frame(group: Item, shared: Item, mask: NDArray[np.bool_]) -> SegFrame:
     )
 
 
-def _sources(group: Item, shared: Item) -> tuple[str, ...]:
+def _sources(group: Item, shared: Item) -> tuple[tuple[str, int | None], ...]:
     keyword = "DerivationImageSequence"
     return tuple(
-        source["ReferencedSOPInstanceUID"]
+        (source["ReferencedSOPInstanceUID"], number)
         for derivation in group.get(keyword) or shared.get(keyword, ())
         for source in derivation.get("SourceImageSequence", ())
+        for number in source.get("ReferencedFrameNumber", (None,))
     )
 
 

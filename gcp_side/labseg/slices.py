@@ -32,6 +32,7 @@ class DisplayedSlices:
     """A series in displayed order."""
 
     instances: tuple[SlicePlace, ...]
+    """One for each slice: several may be frames of one instance."""
     positions: NDArray[np.float64]
     """[slices, 3] LPS millimetres."""
     orientation: NDArray[np.float64]
@@ -82,7 +83,7 @@ def place_frames(frames: Sequence[SegFrame], slices: DisplayedSlices) -> list[in
     SegmentationUnreadableError
         ``not-on-grid``: a frame lies on no slice of the series, or is turned against it.
     """
-    index_of = {item.sop_instance_uid: n for n, item in enumerate(slices.instances)}
+    index_of = {(item.sop_instance_uid, item.frame): n for n, item in enumerate(slices.instances)}
     placed = []
     for frame in frames:
         index = _by_source(frame, index_of)
@@ -105,8 +106,8 @@ def not_on_grid() -> SegmentationUnreadableError:
     )
 
 
-def _by_source(frame: SegFrame, index_of: dict[str, int]) -> int | None:
-    found = {index_of[uid] for uid in frame.sources if uid in index_of}
+def _by_source(frame: SegFrame, index_of: dict[tuple[str, int | None], int]) -> int | None:
+    found = {index_of[source] for source in frame.sources if source in index_of}
     return found.pop() if len(found) == 1 else None
 
 

@@ -28,7 +28,7 @@ from gcp_side.labseg.geometry import (
     order_for_display,
 )
 from gcp_side.labseg.orthanc import Orthanc, SlicePlace
-from gcp_side.labseg.pixels import SliceImage, read_slice
+from gcp_side.labseg.pixels import SliceImage, read_slice, read_slices
 from gcp_side.labseg.slices import DisplayedSlices
 
 CACHE_BYTES = 256 * 1024 * 1024
@@ -79,15 +79,23 @@ def load_slice(series_id: str, index: int, orthanc: Orthanc) -> DeflatedVoxels:
     key = f"{tag}-{index}"
     found = _volumes.get(key)
     if found is None:
-        ((_, data),) = orthanc.image_files([geometry.instances[index]])
-        voxels = in_series_units(read_slice(data), geometry)
+        place = geometry.slices.instances[index]
+        if place.frame is None:
+            ((_, data),) = orthanc.image_files([place.orthanc_id])
+            voxels = in_series_units(read_slice(data), geometry)
+        else:
+            # All its frames come in one file: the next slice is asked for soon.
+            voxels = _inflated(_volume(geometry, tag, orthanc))[index]
         found = _volumes.keep(key, _deflated(voxels, key))
     return found
 
 
 def load_volume(series_id: str, orthanc: Orthanc) -> DeflatedVoxels:
     """All slices in displayed order; raises as :func:`load_geometry`."""
-    geometry, tag = _geometry(series_id, orthanc)
+    return _volume(*_geometry(series_id, orthanc), orthanc)
+
+
+def _volume(geometry: SeriesGeometry, tag: str, orthanc: Orthanc) -> DeflatedVoxels:
     found = _volumes.get(tag)
     if found is not None:
         return found
@@ -123,11 +131,18 @@ def in_series_units(image: SliceImage, geometry: SeriesGeometry) -> NDArray[Any]
 
 def _read_volume(geometry: SeriesGeometry, orthanc: Orthanc) -> NDArray[Any]:
     volume = np.empty(geometry.shape, geometry.dtype)
-    index_of = {one: index for index, one in enumerate(geometry.instances)}
-    for instance, data in orthanc.image_files(geometry.instances):
-        image = read_slice(data)
-        _check_spacing(image, geometry)
-        volume[index_of[instance]] = in_series_units(image, geometry)
+    index_of = {
+        (place.orthanc_id, place.frame or 1): index
+        for index, place in enumerate(geometry.slices.instances)
+    }
+    for instance, data in orthanc.image_files(list(dict.fromkeys(geometry.instances))):
+        for frame, image in enumerate(read_slices(data), start=1):
+            _check_spacing(image, geometry)
+            if (instance, frame) not in index_of:
+                raise SeriesNotShownError(
+                    "An instance has more frames than Orthanc knew.", code="unreadable-instance"
+                )
+            volume[index_of[instance, frame]] = in_series_units(image, geometry)
     return volume
 
 
@@ -159,7 +174,7 @@ def _geometry(series_id: str, orthanc: Orthanc) -> tuple[SeriesGeometry, str]:
 def _placed(slices: DisplayedSlices, orthanc: Orthanc) -> SeriesGeometry:
     middle = slices.instances[middle_of(slices)]
     ((_, data),) = orthanc.image_files([middle.orthanc_id])
-    return make_geometry(slices, read_slice(data))
+    return make_geometry(slices, read_slice(data, middle.frame))
 
 
 def _tag(series_id: str, places: Sequence[SlicePlace]) -> str:
@@ -178,6 +193,10 @@ def _deflated(voxels: NDArray[Any], tag: str) -> DeflatedVoxels:
         dtype=data.dtype,
         tag=tag,
     )
+
+
+def _inflated(voxels: DeflatedVoxels) -> NDArray[Any]:
+    return np.frombuffer(gzip.decompress(voxels.gzipped), voxels.dtype).reshape(voxels.shape)
 
 
 class VolumeCache:

@@ -65,6 +65,7 @@ def _draft(case: Case, reply: SegmentReply) -> Draft:
             stage_seconds={name: round(seconds, 3) for name, seconds in stages.items()},
             series_instance_uids=reply.series_instance_uids,
             registrations=reply.registrations,
+            flips=case.profile.inference.flips,
         ),
         warnings=reply.warnings,
         report=reply.report,

@@ -53,6 +53,14 @@ def load_model(config: AgentConfig, worker: WorkerProcess, model: ModelConfig) -
         device=reply.device,
         seconds=round(reply.seconds, 2),
     )
+    if reply.engine_doubt:
+        event(
+            logger,
+            logging.WARNING,
+            "not run by OpenVINO",
+            profile=reply.profile,
+            reason=reply.engine_doubt,
+        )
     return reply
 
 
@@ -63,4 +71,5 @@ def load_request(config: AgentConfig, model: ModelConfig) -> LoadRequest:
         weights=model.weights,
         sha256=model.sha256,
         device=config.device,
+        cpu_engine=config.cpu_engine,
     )

@@ -89,7 +89,11 @@ def _scores(config: ModelsConfig, name: str, folder: Path, montage: Path) -> Sco
     try:
         worker.load(
             LoadRequest(
-                folder=item.folder, weights=model.weights, sha256=model.sha256, device=config.device
+                folder=item.folder,
+                weights=model.weights,
+                sha256=model.sha256,
+                device=config.device,
+                cpu_engine=config.cpu_engine,
             )
         )
         with progress_bar() as progress:

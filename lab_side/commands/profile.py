@@ -192,7 +192,11 @@ def _load(config: ModelsConfig, worker: WorkerProcess, item: Shelved) -> LoadRep
     model = item.model or ModelConfig(profile=item.name)
     return worker.load(
         LoadRequest(
-            folder=item.folder, weights=model.weights, sha256=model.sha256, device=config.device
+            folder=item.folder,
+            weights=model.weights,
+            sha256=model.sha256,
+            device=config.device,
+            cpu_engine=config.cpu_engine,
         )
     )
 

@@ -109,7 +109,8 @@ def imported(result: Imported) -> str:
 
 
 def _proof(reply: LoadReply) -> str:
+    doubt = f", not by OpenVINO: {reply.engine_doubt}" if reply.engine_doubt else ""
     return (
         f"loaded on {reply.device} and run once in {reply.seconds:.1f} s, "
-        f"weights {reply.model_sha256}"
+        f"weights {reply.model_sha256}{doubt}"
     )

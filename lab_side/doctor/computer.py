@@ -185,7 +185,7 @@ def _run(config: AgentConfig, worker: WorkerProcess, model: ModelConfig) -> Find
         f"loaded and run once on {reply.device} in {reply.seconds:.1f} s, "
         f"{seconds:.1f} s with the start of the worker"
     )
-    if reply.device == "cpu" and config.device == "auto":
+    if reply.device.startswith("cpu") and config.device == "auto":
         return Finding(
             check=check,
             verdict=Verdict.WARNING,
@@ -193,5 +193,13 @@ def _run(config: AgentConfig, worker: WorkerProcess, model: ModelConfig) -> Find
             remedy="Install the GPU's driver and a torch build for it (nvidia-smi must list it), "
             'or set device = "cpu" if this is meant.',
             code="device",
+        )
+    if reply.engine_doubt:
+        return Finding(
+            check=check,
+            verdict=Verdict.WARNING,
+            detail=f"{detail}, not by OpenVINO: {reply.engine_doubt}",
+            remedy="It runs in PyTorch, slower. If OpenVINO is not installed: pip install "
+            "'.[openvino]'; if no network here can use it: set cpu_engine = \"torch\".",
         )
     return Finding(check=check, verdict=Verdict.OK, detail=detail)

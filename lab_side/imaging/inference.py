@@ -17,7 +17,7 @@ from common.profiles import Inference
 from lab_side.imaging.postprocess import bounding_box
 
 Progress = Callable[[float], None]
-"""Told the finished share, 0 to 1, after each batch of windows."""
+"""Told the finished share, 0 to 1, after each pass over a batch of windows."""
 
 
 MOST_WINDOWS = 16
@@ -55,7 +55,7 @@ def infer(
     On a GPU the network runs in mixed precision, with as many windows at once as its free
     memory takes. When it does not suffice, half as many are run, and at last the result is
     collected in main memory. A volume smaller than the window is padded with zeros and cropped
-    again.
+    again. Where the settings name flips, each window is computed once for each of them too.
 
     Parameters
     ----------
@@ -176,7 +176,8 @@ def _run(
     places: tuple[torch.device, torch.device],
     progress: Progress,
 ) -> torch.Tensor:
-    total = count_windows(inputs.shape[2:], settings.window, settings.overlap)
+    passes = 1 + len(settings.flips)
+    total = passes * count_windows(inputs.shape[2:], settings.window, settings.overlap)
     done = 0
 
     def predict(windows: torch.Tensor) -> torch.Tensor:
@@ -187,12 +188,20 @@ def _run(
         progress(min(done / total, 1.0))
         return logits.float()
 
+    def predict_flipped(windows: torch.Tensor) -> torch.Tensor:
+        # Logits, as nnU-Net does: blending is linear too, so the mean is that of whole volumes.
+        logits = predict(windows)
+        for axes in settings.flips:
+            mirrored = [axis + 2 for axis in axes]
+            logits = logits + predict(windows.flip(mirrored)).flip(mirrored)
+        return logits / passes
+
     with torch.inference_mode():
         logits = sliding_window_inference(
             inputs,
             settings.window,
             batch,
-            predict,
+            predict_flipped if settings.flips else predict,
             overlap=settings.overlap,
             mode=settings.blend,
             sw_device=places[0],

@@ -1,4 +1,4 @@
-"""One DICOM file of a single-frame MR image: its header and its pixels.
+"""One DICOM file of an MR image, classic or enhanced: its header and its pixels.
 
 Only the attributes below are read, so free text about the patient (Patient Comments,
 Additional Patient History, private elements) never enters the process.
@@ -6,6 +6,7 @@ Additional Patient History, private elements) never enters the process.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
@@ -18,8 +19,11 @@ from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
+    EnhancedMRColorImageStorage,
+    EnhancedMRImageStorage,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
+    LegacyConvertedEnhancedMRImageStorage,
 )
 
 from common.durable import disk_error
@@ -79,6 +83,8 @@ IMAGE = (
     "LossyImageCompression",
     "LossyImageCompressionRatio",
     "LossyImageCompressionMethod",
+    "SharedFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence",
 )
 
 ACQUISITION = (
@@ -87,6 +93,7 @@ ACQUISITION = (
     "TriggerTime",
     "EchoTime",
     "ContrastBolusAgent",
+    "ContrastBolusAgentSequence",
 )
 """By which a series' role is checked."""
 
@@ -113,12 +120,7 @@ _PLAIN_LITTLE_ENDIAN = (
     DeflatedExplicitVRLittleEndian,
 )
 
-_MULTI_FRAME_MR = (
-    "1.2.840.10008.5.1.4.1.1.4.1",
-    "1.2.840.10008.5.1.4.1.1.4.3",
-    "1.2.840.10008.5.1.4.1.1.4.4",
-)
-"""Enhanced MR, Enhanced MR Color and Legacy Converted Enhanced MR Image Storage."""
+_OTHER_MULTI_FRAME_MR = (EnhancedMRColorImageStorage, LegacyConvertedEnhancedMRImageStorage)
 
 
 def read_instances(paths: Sequence[Path]) -> list[Dataset]:
@@ -146,16 +148,13 @@ def _read_instance(path: Path, reader: ElementReader) -> Dataset:
         # Values of a wrong form are checked where they matter; pydicom would quote them in
         # warnings.
         with disable_value_validation():
-            return reader.read(data) or _read_by_pydicom(data)
+            found = reader.read(data)
+            return _read_by_pydicom(data) if found is None else found
     except OSError as error:
         raise disk_error("A downloaded instance cannot be read", error) from None
     except Exception:
         # The original text may quote a patient's attribute, so it is not passed on.
-        raise SeriesRefusedError(
-            "A file of the series is not a readable DICOM instance.",
-            code="unreadable-instance",
-            remedy="Send the series to Orthanc again; the stored copy is damaged.",
-        ) from None
+        raise damaged_instance() from None
 
 
 def _read_by_pydicom(data: bytes) -> Dataset:
@@ -167,47 +166,70 @@ def _read_by_pydicom(data: bytes) -> Dataset:
     return dataset
 
 
-def check_instance(header: Dataset) -> None:
-    """Check that this is one greyscale MR slice with a place in space.
+def damaged_instance() -> SeriesRefusedError:
+    """The error for a file that cannot be read as what it says it is."""
+    return SeriesRefusedError(
+        "A file of the series is not a readable DICOM instance.",
+        code="unreadable-instance",
+        remedy="Send the series to Orthanc again; the stored copy is damaged.",
+    )
+
+
+def is_enhanced(instance: Dataset) -> bool:
+    """Whether its frames and what belongs to each stand in functional groups (PS3.3 A.36.2)."""
+    return bool(instance.get("SOPClassUID") == EnhancedMRImageStorage)
+
+
+def check_instance(instance: Dataset) -> None:
+    """Check that this is a greyscale MR image of a kind that can be read.
 
     Raises
     ------
     SeriesRefusedError
-        ``not-mr``, ``multiframe``, ``localizer``, ``missing-pixel-data``,
-        ``not-greyscale``, ``no-uid``, ``no-frame-of-reference``, ``no-position`` or
-        ``no-pixel-spacing``.
+        ``not-mr``, ``multiframe``, ``missing-pixel-data``, ``not-greyscale`` or ``no-uid``.
     """
-    if header.get("Modality") != "MR":
+    if instance.get("Modality") != "MR":
         raise SeriesRefusedError("The series is not MR.", code="not-mr")
-    if header.get("SOPClassUID") in _MULTI_FRAME_MR or int(header.get("NumberOfFrames") or 1) > 1:
+    has_frames = int(instance.get("NumberOfFrames") or 1) > 1 and not is_enhanced(instance)
+    if has_frames or instance.get("SOPClassUID") in _OTHER_MULTI_FRAME_MR:
         raise SeriesRefusedError(
-            "The series is an enhanced multi-frame MR, which is not supported.",
+            "The series is a multi-frame image of another kind than Enhanced MR.",
             code="multiframe",
-            remedy="Send the study as classic single-frame MR (most scanners and PACS can).",
+            remedy="Send the study as Enhanced MR or as classic single-frame MR (most scanners "
+            "and PACS can).",
         )
+    if "PixelData" not in instance:
+        raise SeriesRefusedError(
+            "An instance of the series has no pixel data, or its file is cut off.",
+            code="missing-pixel-data",
+        )
+    samples, photometric = (
+        instance.get("SamplesPerPixel"),
+        instance.get("PhotometricInterpretation"),
+    )
+    if samples != 1 or photometric != "MONOCHROME2":
+        raise SeriesRefusedError(
+            "The images are not plain greyscale (MONOCHROME2).", code="not-greyscale"
+        )
+    for keyword in ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID"):
+        if not instance.get(keyword):
+            raise SeriesRefusedError(f"An instance has no {keyword}.", code="no-uid")
+
+
+def check_slice(header: Dataset) -> None:
+    """Check that this slice, a classic instance or a frame, is diagnostic and has a place in space.
+
+    Raises
+    ------
+    SeriesRefusedError
+        ``localizer``, ``no-frame-of-reference``, ``no-position`` or ``no-pixel-spacing``.
+    """
     if "LOCALIZER" in (header.get("ImageType") or ()):
         raise SeriesRefusedError(
             "The series holds localizer images.",
             code="localizer",
             remedy="Submit the diagnostic series, not the scout.",
         )
-    if "PixelData" not in header:
-        raise SeriesRefusedError(
-            "An instance of the series has no pixel data, or its file is cut off.",
-            code="missing-pixel-data",
-        )
-    samples, photometric = header.get("SamplesPerPixel"), header.get("PhotometricInterpretation")
-    if samples != 1 or photometric != "MONOCHROME2":
-        raise SeriesRefusedError(
-            "The images are not plain greyscale (MONOCHROME2).", code="not-greyscale"
-        )
-    _check_place(header)
-
-
-def _check_place(header: Dataset) -> None:
-    for keyword in ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID"):
-        if not header.get(keyword):
-            raise SeriesRefusedError(f"An instance has no {keyword}.", code="no-uid")
     if not header.get("FrameOfReferenceUID"):
         raise SeriesRefusedError(
             "An instance has no Frame of Reference UID.", code="no-frame-of-reference"
@@ -220,24 +242,41 @@ def _check_place(header: Dataset) -> None:
         raise SeriesRefusedError("An instance has no Pixel Spacing.", code="no-pixel-spacing")
 
 
-def take_pixels(dataset: Dataset, into: NDArray[np.float32]) -> None:
-    """Decode the pixels, apply the slice's own rescale, and drop Pixel Data from ``dataset``.
+def take_pixels(instance: Dataset) -> NDArray[Any]:
+    """Decode the pixels, and drop Pixel Data from ``instance``.
 
-    Parameters
-    ----------
-    into:
-        float32 [rows, columns]: is given the values in the units of Rescale Slope and Intercept
-        (PS3.3 C.11.1.1.2).
+    Returns
+    -------
+    [frames, rows, columns] as stored: integers of the instance's own type; a classic instance
+    has one frame.
 
     Raises
     ------
     SeriesRefusedError
-        ``unreadable-instance`` (Pixel Data of a wrong length, values that are not finite) or
-        ``compressed-unreadable``.
+        ``unreadable-instance`` (Pixel Data of a wrong length) or ``compressed-unreadable``.
     """
-    into[:] = _stored_values(dataset)
-    del dataset.PixelData
-    slope, intercept = dataset.get("RescaleSlope"), dataset.get("RescaleIntercept")
+    stored = _stored_values(instance)
+    del instance.PixelData
+    return stored
+
+
+def rescale(stored: NDArray[Any], header: Dataset, into: NDArray[np.float32]) -> None:
+    """Apply one slice's own rescale; Slope and Intercept are not of the series (PS3.3 C.11.1.1.2).
+
+    Parameters
+    ----------
+    stored:
+        [rows, columns] as stored.
+    into:
+        float32 [rows, columns]: is given the values in the units of the rescale.
+
+    Raises
+    ------
+    SeriesRefusedError
+        ``unreadable-instance``: values that are not finite.
+    """
+    into[:] = stored
+    slope, intercept = header.get("RescaleSlope"), header.get("RescaleIntercept")
     if slope is not None and slope != 1:
         into *= np.float32(slope)
     if intercept is not None and intercept != 0:
@@ -248,30 +287,33 @@ def take_pixels(dataset: Dataset, into: NDArray[np.float32]) -> None:
         )
 
 
-def _stored_values(dataset: Dataset) -> NDArray[Any]:
-    bits = int(dataset.get("BitsAllocated") or 0)
-    if dataset.file_meta.TransferSyntaxUID not in _PLAIN_LITTLE_ENDIAN or bits not in (8, 16, 32):
-        return _decoded_by_pydicom(dataset)
-    kind = "i" if dataset.get("PixelRepresentation") == 1 else "u"
-    count = int(dataset.Rows) * int(dataset.Columns)
-    if len(dataset.PixelData) < count * bits // 8:
+def _stored_values(instance: Dataset) -> NDArray[Any]:
+    bits = int(instance.get("BitsAllocated") or 0)
+    frames = int(instance.get("NumberOfFrames") or 1)
+    shape = (frames, int(instance.Rows), int(instance.Columns))
+    if instance.file_meta.TransferSyntaxUID not in _PLAIN_LITTLE_ENDIAN or bits not in (8, 16, 32):
+        return _decoded_by_pydicom(instance, shape)
+    kind = "i" if instance.get("PixelRepresentation") == 1 else "u"
+    count = math.prod(shape)
+    if len(instance.PixelData) < count * bits // 8:
         raise SeriesRefusedError(
             "An instance has less pixel data than its size says.", code="unreadable-instance"
         )
-    values = np.frombuffer(dataset.PixelData, dtype=f"<{kind}{bits // 8}", count=count)
-    unused = bits - int(dataset.get("BitsStored") or bits)
+    values = np.frombuffer(instance.PixelData, dtype=f"<{kind}{bits // 8}", count=count)
+    unused = bits - int(instance.get("BitsStored") or bits)
     if unused:
         # Old scanners keep overlays in the unused high bits: shift them out, keep the sign.
         values = (values << unused) >> unused
-    return values.reshape(int(dataset.Rows), int(dataset.Columns))
+    return values.reshape(shape)
 
 
-def _decoded_by_pydicom(dataset: Dataset) -> NDArray[Any]:
+def _decoded_by_pydicom(instance: Dataset, shape: tuple[int, int, int]) -> NDArray[Any]:
     try:
-        return dataset.pixel_array
+        # pydicom drops the frame axis where there is one frame only.
+        return instance.pixel_array.reshape(shape)
     except Exception:
         raise SeriesRefusedError(
-            f"The pixel data cannot be decoded ({dataset.file_meta.TransferSyntaxUID.name}).",
+            f"The pixel data cannot be decoded ({instance.file_meta.TransferSyntaxUID.name}).",
             code="compressed-unreadable",
             remedy="Let Orthanc store or transcode the series as Explicit VR Little Endian.",
         ) from None

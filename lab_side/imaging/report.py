@@ -164,7 +164,8 @@ def _group(
             referenced_segment=referenced, **said
         )
     # A segment without frames cannot be referenced: the group names a source image instead.
-    image = sr.SourceImageForMeasurementGroup(*_source_image(seg))
+    class_uid, uid, frames = _source_image(seg)
+    image = sr.SourceImageForMeasurementGroup(class_uid, uid, referenced_frame_numbers=frames)
     return sr.MeasurementsAndQualitativeEvaluations(source_images=[image], **said)
 
 
@@ -191,16 +192,18 @@ def _code(item: Dataset) -> CodedConcept:
     )
 
 
-def _source_image(seg: Dataset) -> tuple[str, str]:
-    """SOP class and instance of an image that a frame was derived from (PS3.3 C.7.6.16.2.6)."""
+def _source_image(seg: Dataset) -> tuple[str, str, list[int] | None]:
+    """An image that a frame was derived from: SOP class, instance, frame (PS3.3 C.7.6.16.2.6)."""
     derived = seg.PerFrameFunctionalGroupsSequence[0].DerivationImageSequence[0]
     source = derived.SourceImageSequence[0]
-    return str(source.ReferencedSOPClassUID), str(source.ReferencedSOPInstanceUID)
+    number = source.get("ReferencedFrameNumber")
+    frames = None if number is None else [int(number)]
+    return str(source.ReferencedSOPClassUID), str(source.ReferencedSOPInstanceUID), frames
 
 
 def _source_series(seg: Dataset) -> str:
     """The series on whose grid the SEG lies."""
-    _, wanted = _source_image(seg)
+    _, wanted, _ = _source_image(seg)
     return next(
         str(series.SeriesInstanceUID)
         for series in seg.ReferencedSeriesSequence

@@ -12,7 +12,7 @@ The same job on the same machine gives the same bytes: UIDs come from the job (s
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -22,7 +22,7 @@ from highdicom.seg import SegmentAlgorithmTypeValues, SegmentationTypeValues
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code as DicomCode
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
 from pydicom.valuerep import DT
 
 from common.profiles import Code, Profile, Segment
@@ -70,7 +70,8 @@ def build_seg(
         All input series in channel order, ``reference`` among them.
     """
     part, empty = _filled_slices(masks)
-    stacked, headers = np.stack([mask[part] for mask in masks], axis=-1), [*reference.headers[part]]
+    stacked = np.stack([mask[part] for mask in masks], axis=-1)
+    headers = _single_frames(reference)[part]
     name = headers[0].PatientName
     headers[0] = _nameless(headers[0])
     seeds = _seeds(origin, reference, inputs)
@@ -101,6 +102,7 @@ def build_seg(
         seg.SpecificCharacterSet = headers[0].SpecificCharacterSet
     seg.PatientName = name
     seg.BodyPartExamined = origin.profile.body_part_examined
+    _refer_to_frames(seg, reference)
     _reference_all(seg, inputs)
     _set_times(seg, origin.created_at)
     _set_dimension_organisation(seg, derive_uid("dimension", seeds))
@@ -130,6 +132,46 @@ def _nameless(header: Dataset) -> Dataset:
     return copied
 
 
+def _single_frames(reference: SeriesVolume) -> list[Dataset]:
+    """The headers in slice order, those of frames as classic instances with UIDs of their own.
+
+    highdicom takes one enhanced instance at most, with one orientation and one pixel spacing that
+    all its frames share; of classic instances it asks neither.
+    """
+    headers = list(reference.headers)
+    for place, frame in enumerate(reference.frame_numbers):
+        if frame is not None:
+            stand_in = Dataset()
+            stand_in.update(headers[place])
+            del stand_in.SOPClassUID, stand_in.SOPInstanceUID
+            stand_in.SOPClassUID = MRImageStorage
+            stand_in.SOPInstanceUID = _stand_in_uid(place)
+            headers[place] = stand_in
+    return headers
+
+
+def _stand_in_uid(place: int) -> str:
+    return f"2.25.{place}"
+
+
+def _refer_to_frames(seg: Dataset, reference: SeriesVolume) -> None:
+    """Name frames where their stand-ins are named (PS3.3 10.3, Image SOP Instance Reference)."""
+    frames = {
+        _stand_in_uid(place): (reference.headers[place], frame)
+        for place, frame in enumerate(reference.frame_numbers)
+        if frame is not None
+    }
+    if not frames:
+        return
+    for groups in seg.PerFrameFunctionalGroupsSequence:
+        for image in groups.DerivationImageSequence[0].SourceImageSequence:
+            # Segments on one slice share their item: it may be named already.
+            if image.ReferencedSOPInstanceUID in frames:
+                header, image.ReferencedFrameNumber = frames[image.ReferencedSOPInstanceUID]
+                image.update(_reference_to(header))
+    seg.SourceImageSequence = _references([header for header, _ in frames.values()])
+
+
 def _seeds(
     origin: SegOrigin, reference: SeriesVolume, inputs: Sequence[SeriesVolume]
 ) -> tuple[str, ...]:
@@ -147,6 +189,9 @@ def _seeds(
             "segments",
         },
     )
+    if not profile.inference.flips:
+        # They came later: a job that is computed as before keeps its UIDs.
+        del options["inference"]["flips"]
     return (
         origin.job_key,
         reference.study_uid,
@@ -208,17 +253,24 @@ def _reference_all(seg: Dataset, inputs: Sequence[SeriesVolume]) -> None:
     """Name every input instance in the Referenced Series Sequence (PS3.3 C.12.2.1)."""
     items = []
     for volume in inputs:
-        instances = []
-        for header in volume.headers:
-            instance = Dataset()
-            instance.ReferencedSOPClassUID = header.SOPClassUID
-            instance.ReferencedSOPInstanceUID = header.SOPInstanceUID
-            instances.append(instance)
         item = Dataset()
         item.SeriesInstanceUID = volume.series_uid
-        item.ReferencedInstanceSequence = instances
+        item.ReferencedInstanceSequence = _references(volume.headers)
         items.append(item)
     seg.ReferencedSeriesSequence = items
+
+
+def _references(headers: Iterable[Dataset]) -> list[Dataset]:
+    """One item for each instance, in the order of its first slice."""
+    named = {str(header.SOPInstanceUID): _reference_to(header) for header in headers}
+    return list(named.values())
+
+
+def _reference_to(header: Dataset) -> Dataset:
+    reference = Dataset()
+    reference.ReferencedSOPClassUID = header.SOPClassUID
+    reference.ReferencedSOPInstanceUID = header.SOPInstanceUID
+    return reference
 
 
 def _set_times(seg: Dataset, created_at: datetime) -> None:

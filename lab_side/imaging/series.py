@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,14 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from common.errors import SeriesRefusedError
-from lab_side.imaging.instance import check_instance, read_instances, take_pixels
+from lab_side.imaging.enhanced import check_one_volume, slices_of
+from lab_side.imaging.instance import (
+    check_instance,
+    check_slice,
+    read_instances,
+    rescale,
+    take_pixels,
+)
 from lab_side.imaging.preflight import prepare_headers
 from lab_side.imaging.stack import place_slices
 
@@ -34,7 +42,9 @@ class SeriesVolume:
     affine: NDArray[np.float64]
     """[4, 4] (column index, row index, slice index, 1) to LPS millimetres."""
     sop_instance_uids: tuple[str, ...]
-    """In slice order."""
+    """In slice order; the frames of an enhanced instance share one."""
+    frame_numbers: tuple[int | None, ...]
+    """In slice order: which frame of its instance a slice is, from 1; None: it is the whole."""
     headers: tuple[Dataset, ...]
     """In slice order, without pixel data, ready for the SEG (see ``preflight``)."""
     series_uid: str
@@ -52,45 +62,62 @@ def read_series(
     Parameters
     ----------
     paths:
-        One single-frame MR instance each.
+        One MR instance each: a classic one is a slice, an enhanced one has a frame for each.
     expected_sop_uids:
         What Orthanc says the series holds; None: not checked.
 
     Raises
     ------
     SeriesRefusedError
-        With one of the codes of ``check_instance``, ``take_pixels``, ``place_slices`` and
-        ``prepare_headers``, or ``series-incomplete``, ``duplicate-instance``,
+        With one of the codes of ``check_instance``, ``slices_of``, ``check_slice``,
+        ``check_one_volume``, ``take_pixels``, ``place_slices`` and ``prepare_headers``, or
+        ``series-incomplete``, ``duplicate-instance``,
         ``mixed-study``, ``mixed-series``, ``mixed-frame-of-reference``, ``mixed-matrix``,
         ``mixed-patient``, ``mixed-pixel-spacing``.
     LocalDiskError
         A file cannot be read from the disk.
     """
-    datasets = read_instances(paths)
-    for dataset in datasets:
-        check_instance(dataset)
-    _check_complete(datasets, expected_sop_uids)
-    _check_alike(datasets)
+    instances = read_instances(paths)
+    for instance in instances:
+        check_instance(instance)
+    _check_complete(instances, expected_sop_uids)
+    slices = [item for instance in instances for item in slices_of(instance)]
+    headers = [item.header for item in slices]
+    for header in headers:
+        check_slice(header)
+    check_one_volume(slices)
+    _check_alike(headers)
     stack = place_slices(
-        np.array([dataset.ImagePositionPatient for dataset in datasets], dtype=np.float64),
-        np.array([dataset.ImageOrientationPatient for dataset in datasets], dtype=np.float64),
-        (float(datasets[0].PixelSpacing[0]), float(datasets[0].PixelSpacing[1])),
+        np.array([header.ImagePositionPatient for header in headers], dtype=np.float64),
+        np.array([header.ImageOrientationPatient for header in headers], dtype=np.float64),
+        (float(headers[0].PixelSpacing[0]), float(headers[0].PixelSpacing[1])),
     )
-    ordered = [datasets[index] for index in stack.order]
+    voxels = _voxels(instances, headers, stack.order)
+    ordered = [headers[index] for index in stack.order]
     first = ordered[0]
-    voxels = np.empty((len(ordered), int(first.Rows), int(first.Columns)), dtype=np.float32)
-    for dataset, values in zip(ordered, voxels, strict=True):
-        take_pixels(dataset, values)
     return SeriesVolume(
         voxels=voxels,
         affine=stack.affine,
-        sop_instance_uids=tuple(str(dataset.SOPInstanceUID) for dataset in ordered),
+        sop_instance_uids=tuple(str(header.SOPInstanceUID) for header in ordered),
+        frame_numbers=tuple(slices[index].frame_number for index in stack.order),
         headers=prepare_headers(ordered, slice_step_mm=float(np.linalg.norm(stack.affine[:3, 2]))),
         series_uid=str(first.SeriesInstanceUID),
         study_uid=str(first.StudyInstanceUID),
         frame_of_reference_uid=str(first.FrameOfReferenceUID),
         patient_id=str(first.get("PatientID") or ""),
     )
+
+
+def _voxels(
+    instances: Sequence[Dataset], headers: Sequence[Dataset], order: NDArray[np.intp]
+) -> NDArray[np.float32]:
+    """The frames of the instances, to which the headers belong one by one, in slice order."""
+    size = (int(headers[0].Rows), int(headers[0].Columns))
+    voxels = np.empty((len(headers), *size), dtype=np.float32)
+    frames = chain.from_iterable(take_pixels(instance) for instance in instances)
+    for place, stored, header in zip(np.argsort(order), frames, headers, strict=True):
+        rescale(stored, header, voxels[place])
+    return voxels
 
 
 def _check_complete(datasets: Sequence[Dataset], expected: frozenset[str] | None) -> None:
@@ -107,13 +134,13 @@ def _check_complete(datasets: Sequence[Dataset], expected: frozenset[str] | None
         )
 
 
-def _check_alike(datasets: Sequence[Dataset]) -> None:
+def _check_alike(headers: Sequence[Dataset]) -> None:
     for keyword, code, plural in _COMMON_TO_ALL:
-        if len({str(dataset.get(keyword, "")) for dataset in datasets}) > 1:
+        if len({str(header.get(keyword, "")) for header in headers}) > 1:
             raise SeriesRefusedError(
                 f"The files of the series belong to different {plural}.", code=code
             )
-    spacing = np.array([dataset.PixelSpacing for dataset in datasets], dtype=np.float64)
+    spacing = np.array([header.PixelSpacing for header in headers], dtype=np.float64)
     if np.abs(spacing - spacing[0]).max() > 1e-4:
         raise SeriesRefusedError(
             "The slices of the series differ in Pixel Spacing.", code="mixed-pixel-spacing"

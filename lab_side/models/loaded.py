@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from common.errors import FixConfigurationError, InferenceError
-from common.profiles import Profile, load_profile
+from common.profiles import CpuEngine, Profile, load_profile
 from lab_side.imaging.inference import WindowMemory
 from lab_side.models.adapters import fit_names
 from lab_side.models.failures import is_gpu_failure
@@ -34,7 +34,8 @@ class LoadedModel:
     network: nn.Module
     device: torch.device
     device_name: str
-    """For people and provenance, e.g. ``cpu`` or ``cuda:0 NVIDIA GeForce RTX 3060``."""
+    """For people and provenance: ``cpu``, ``cpu, OpenVINO 2026.4.1`` or
+    ``cuda:0 NVIDIA GeForce RTX 3060``."""
     model_sha256: str
     """Of the weights file's bytes."""
     load_seconds: float
@@ -43,6 +44,8 @@ class LoadedModel:
     """Of that first pass alone, which is slower than later ones."""
     memory: WindowMemory | None = None
     """Of the GPU, and what one window takes of it; None on a CPU."""
+    engine_doubt: str = ""
+    """Why PyTorch runs it although OpenVINO was asked for; else empty."""
 
 
 def load_model(
@@ -51,6 +54,7 @@ def load_model(
     weights: Path | None = None,
     sha256: str | None = None,
     device: str = "cpu",
+    cpu_engine: CpuEngine = "torch",
 ) -> LoadedModel:
     """Load a profile's network and run it once.
 
@@ -64,6 +68,8 @@ def load_model(
         Its expected SHA-256; for the profile's own file the profile says it.
     device:
         A torch device, e.g. ``cpu``, ``cuda`` or ``cuda:1``.
+    cpu_engine:
+        What runs the network on a CPU; with ``openvino`` PyTorch does where that cannot.
 
     Raises
     ------
@@ -84,15 +90,19 @@ def load_model(
         lay_out_for_cpu(network)
     before = _used_bytes(place)
     warm_up_seconds = _warm_up(network, profile, place)
+    engine, doubt = "", ""
+    if cpu_engine == "openvino" and place.type == "cpu":
+        network, engine, doubt = _by_openvino(network, profile)
     return LoadedModel(
         profile=profile,
         network=network,
         device=place,
-        device_name=_device_name(place),
+        device_name=_device_name(place) + engine,
         model_sha256=found,
         load_seconds=round(monotonic() - start, 3),
         warm_up_seconds=warm_up_seconds,
         memory=_memory(place, before),
+        engine_doubt=doubt,
     )
 
 
@@ -139,6 +149,17 @@ def _network(profile: Profile, path: Path, sha256: str | None) -> tuple[nn.Modul
     load_weights(network, state, profile)
     fuse_attention(network)
     return network, found
+
+
+def _by_openvino(network: nn.Module, profile: Profile) -> tuple[nn.Module, str, str]:
+    """The network that runs, what the device's name says of it, and why it is the old one."""
+    from lab_side.models.openvino_engine import OpenVinoUnfitError, to_openvino
+
+    try:
+        converted = to_openvino(network, profile)
+    except OpenVinoUnfitError as error:
+        return network, "", str(error)
+    return converted, f", {converted.name}", ""
 
 
 def _weights_file(

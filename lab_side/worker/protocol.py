@@ -20,7 +20,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 from common import errors
 from common.errors import AttemptFailedError, SegRelayError
 from common.manifest import RegistrationRecord, SegmentMeasurement, Sha256, Uid
-from common.profiles import Network
+from common.profiles import CpuEngine, Network
 
 
 class _Message(BaseModel):
@@ -36,6 +36,7 @@ class LoadRequest(_Message):
     weights: Path | None
     sha256: Sha256 | None
     device: str
+    cpu_engine: CpuEngine = "torch"
 
 
 class LoadReply(_Message):
@@ -47,6 +48,8 @@ class LoadReply(_Message):
     seconds: float
     gpu_peak_bytes: int = 0
     """GPU memory that it took at most; 0 without a GPU."""
+    engine_doubt: str = ""
+    """Why PyTorch runs it although OpenVINO was asked for; else empty."""
 
 
 class SeriesFiles(_Message):

@@ -113,6 +113,7 @@ class WorkerServer:
             weights=request.weights,
             sha256=request.sha256,
             device=_device(request.device),
+            cpu_engine=request.cpu_engine,
         )
         warm_up_seg_writer()
         self._models[model.profile.name] = model
@@ -122,6 +123,7 @@ class WorkerServer:
             device=model.device_name,
             seconds=model.load_seconds,
             gpu_peak_bytes=_take_gpu_peak(model.device),
+            engine_doubt=model.engine_doubt,
         )
 
     def _segment(

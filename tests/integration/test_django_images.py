@@ -30,6 +30,7 @@ from gcp_side.labseg.orthanc import orthanc_id
 from infra.orthanc import OrthancServer
 from tests.conftest import SEED
 from tests.support.dicom_series import ORIENTATIONS, make_affine, rotation, write_series
+from tests.support.enhanced_series import write_enhanced
 from tests.support.orthanc import orthanc  # noqa: F401
 from tests.unit.gcp_side.fakes import radiologist
 
@@ -108,6 +109,31 @@ def store(lab: OrthancClient, folder: Path, affine: NDArray[np.float64] | None =
     return Stored(replies[0].orthanc_series_id, ascending, voxels if order else voxels[::-1])
 
 
+def store_enhanced(lab: OrthancClient, folder: Path, affine: NDArray[np.float64]) -> Stored:
+    """The same as one enhanced instance; its frames in an order that means nothing."""
+    rng = np.random.default_rng(SEED)
+    voxels = rng.integers(0, 4000, SHAPE, dtype=np.uint16)
+
+    def rename(instance: Dataset) -> None:
+        instance.StudyInstanceUID = generate_uid()
+
+    (path,) = write_enhanced(folder, voxels, affine, series_uid=generate_uid(), edit=rename)
+    reply = lab.upload(path.read_bytes())
+    order = np.linalg.det(affine[:3, :3]) > 0
+    return Stored(reply.orthanc_series_id, [path], voxels if order else voxels[::-1])
+
+
+def in_frame_order(stored: Stored, slices: NDArray[Any]) -> NDArray[Any]:
+    """What belongs to the slices by rising distance, in the order of the frames."""
+    (source,) = stored.sources
+    groups = source.PerFrameFunctionalGroupsSequence
+    cosines = source.SharedFunctionalGroupsSequence[0].PlaneOrientationSequence[0]
+    row, column = np.split(np.array(cosines.ImageOrientationPatient, float), 2)
+    places = [group.PlanePositionSequence[0].ImagePositionPatient for group in groups]
+    distance = np.array(places, float) @ np.cross(row, column)
+    return slices[np.argsort(np.argsort(distance))]
+
+
 def get(client: APIClient, path: str, **more: Any) -> Any:
     """A successful answer."""
     answer: Any = client.get(f"{ROOT}/{path}", **more)
@@ -183,6 +209,27 @@ def test_voxels_are_asked_for_again_only_when_an_instance_changed(
     lab.delete_instance(middle)
     refused: Any = client.get(path, HTTP_IF_NONE_MATCH=changed["ETag"])
     assert (refused.status_code, refused.json()["code"]) == (400, "uneven-spacing")
+
+
+@pytest.mark.parametrize("orientation", ["axial", "sagittal-left-to-right", "coronal"])
+def test_an_enhanced_series_is_shown_as_the_classic_one(
+    client: APIClient, lab: OrthancClient, tmp_path: Path, orientation: str
+) -> None:
+    affine = make_affine(orientation, tilt=rotation(6, 4, -9))
+    classic = store(lab, tmp_path / "c", affine)
+    enhanced = store_enhanced(lab, tmp_path / "e", affine)
+    one, other = (
+        get(client, f"series/{stored.series}/geometry/").json() for stored in (classic, enhanced)
+    )
+    for key in ("shape", "dtype", "slope", "intercept", "window"):
+        assert one[key] == other[key]
+    np.testing.assert_allclose(other["affine"], one["affine"], atol=1e-6)
+    for index in (4, 0):
+        found = voxels_of(get(client, f"series/{enhanced.series}/slices/{index}/"))
+        np.testing.assert_array_equal(found, enhanced.voxels[index])
+    volume = voxels_of(get(client, f"series/{enhanced.series}/volume/"))
+    np.testing.assert_array_equal(volume, enhanced.voxels)
+    np.testing.assert_array_equal(volume, classic.voxels)
 
 
 # Segmentations of others ---------------------------------------------------------------
@@ -309,6 +356,23 @@ def test_a_seg_of_another_tool_lies_on_its_voxels(
         whole[tuple(told["centre"])]
         == max(told["segments"], key=lambda segment: segment["voxels"])["number"]
     )
+
+
+@pytest.mark.parametrize("change", [unchanged, shuffled, without_sources, without_positions])
+def test_a_seg_of_an_enhanced_series_lies_on_its_voxels(
+    client: APIClient, lab: OrthancClient, tmp_path: Path, change: Callable[[Dataset], None]
+) -> None:
+    affine = make_affine("sagittal-left-to-right", tilt=rotation(4, 0, 7))
+    stored = store_enhanced(lab, tmp_path / "e", affine)
+    expected = lesions()
+    seg = make_seg(stored, in_frame_order(stored, expected))
+    change(seg)
+    seg_id = send(lab, seg)
+    told, whole = labels_of(client, seg_id)
+    assert told["series_id"] == stored.series
+    np.testing.assert_array_equal(whole, expected)
+    frames = get(client, f"instances/{seg_id}/frames/").json()["frames"]
+    assert [frame["index"] for frame in frames] == [1, 2, 3, 4]
 
 
 def test_every_slice_as_a_palette_png(

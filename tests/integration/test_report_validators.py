@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +22,11 @@ from tests.support.gate_cases import korean_name, make_case, masks, no_type_2, p
 
 
 def made(
-    tmp_path: Path, kind: str, edit: Edit
+    tmp_path: Path, kind: str, edit: Edit, enhanced: Container[str] = ()
 ) -> tuple[list[Path], Path, tuple[SegmentMeasurement, ...]]:
     """All files, the SR's path, and what it should say."""
-    case, path = make_case(tmp_path, masks()[kind], edit), tmp_path / "sr.dcm"
+    case = make_case(tmp_path, masks()[kind], edit, enhanced=enhanced)
+    path = tmp_path / "sr.dcm"
     measured = measure_seg(case.seg)
     write_dataset(build_report(pydicom.dcmread(case.seg), measured), path)
     return [*case.grid, *case.others, case.seg, path], path, measured
@@ -46,14 +48,20 @@ def read_by_dcmqi(path: Path, folder: Path) -> list[dict[str, Any]]:
 
 THREE = "three, one empty, overlapping"
 
-CASES = [*((kind, plain) for kind in masks()), ("normal", korean_name), (THREE, no_type_2)]
+CASES: list[tuple[str, Edit, list[str]]] = [
+    *((kind, plain, []) for kind in masks()),
+    ("normal", korean_name, []),
+    (THREE, no_type_2, []),
+    (THREE, plain, ["grid"]),
+    ("empty", plain, ["grid", "others"]),
+]
 
 
-@pytest.mark.parametrize(("kind", "edit"), CASES)
+@pytest.mark.parametrize(("kind", "edit", "enhanced"), CASES)
 def test_the_validators_find_no_error_and_the_reader_reads_the_values(
-    tmp_path: Path, kind: str, edit: Edit
+    tmp_path: Path, kind: str, edit: Edit, enhanced: list[str]
 ) -> None:
-    files, path, measured = made(tmp_path, kind, edit)
+    files, path, measured = made(tmp_path, kind, edit, enhanced)
     done = dciodvfy(path)
     lines = (done.stdout + done.stderr).splitlines()
     assert "Comprehensive3DSR" in lines

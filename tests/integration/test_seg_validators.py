@@ -90,6 +90,37 @@ def test_what_is_odd_about_the_source_is_the_only_complaint(
     assert judge(case, masks()[kind]) <= inherited(case.grid[0])
 
 
+THREE = "three, one empty, overlapping"
+
+ENHANCED = [("normal", ["grid"]), (THREE, ["grid", "others"]), ("normal", ["others"])]
+ENHANCED += [("empty", ["grid", "others"])]
+
+
+@pytest.mark.parametrize(("kind", "enhanced"), ENHANCED)
+def test_sources_may_be_enhanced_multi_frame_images(
+    tmp_path: Path, kind: str, enhanced: list[str]
+) -> None:
+    case = make_case(tmp_path, masks()[kind], korean_name, enhanced=enhanced)
+    assert judge(case, masks()[kind]) == complaints(
+        make_case(tmp_path / "classic", masks()[kind], korean_name).seg
+    )
+
+
+def test_the_gate_would_notice_a_wrong_frame(tmp_path: Path) -> None:
+    case = make_case(tmp_path, masks()["normal"], plain, enhanced=["grid"])
+    dataset = pydicom.dcmread(case.seg)
+    groups = dataset.PerFrameFunctionalGroupsSequence
+    images = [group.DerivationImageSequence[0].SourceImageSequence[0] for group in groups]
+    images[0].ReferencedFrameNumber = images[0].ReferencedFrameNumber % 4 + 1
+    write_dataset(dataset, case.seg)
+    gate = check_seg(case.seg, case.grid, other_sources=case.others)
+    assert [check.name for check in gate.checks if not check.ok] == ["dcmqi"]
+    del images[0].ReferencedFrameNumber
+    write_dataset(dataset, case.seg)
+    gate = check_seg(case.seg, case.grid, other_sources=case.others)
+    assert [check.name for check in gate.checks if not check.ok] == ["references", "dcmqi"]
+
+
 def test_the_validators_would_notice_a_fault(tmp_path: Path) -> None:
     case = make_case(tmp_path, masks()["normal"], plain)
     dataset = pydicom.dcmread(case.seg)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,8 @@ from pydicom.dataset import Dataset
 from lab_side.imaging.seg import build_seg
 from lab_side.imaging.series import read_series
 from lab_side.imaging.store import write_dataset
-from tests.support.dicom_series import Edit, make_affine, rotation, write_series
+from tests.support.dicom_series import SERIES_UID, Edit, make_affine, rotation, write_series
+from tests.support.enhanced_series import write_enhanced
 from tests.support.imaging_cases import blob, make_origin, make_profile
 
 SHAPE = (8, 24, 18)
@@ -77,15 +78,36 @@ def no_type_2(dataset: Dataset, index: int) -> None:
         delattr(dataset, keyword)
 
 
-def make_case(folder: Path, segments: list[NDArray[np.uint8]], edit: Edit) -> Made:
-    """Write two series and the SEG of ``segments`` on the grid of the first, an oblique one."""
+def make_case(
+    folder: Path,
+    segments: list[NDArray[np.uint8]],
+    edit: Edit,
+    *,
+    enhanced: Container[str] = (),
+) -> Made:
+    """Write two series and the SEG of ``segments`` on the grid of the first, an oblique one.
+
+    ``enhanced``: which of the series, ``grid`` and ``others``, are enhanced multi-frame MR.
+    """
     values = np.full(SHAPE, 100, dtype=np.uint16)
-    grid = write_series(folder / "1", values, _OBLIQUE, edit=edit)
-    others = write_series(
-        folder / "2", values[:5], make_affine("axial"), series_uid="2.25.9", edit=edit
-    )
-    volumes = [read_series(grid), read_series(others)]
+    written = {}
+    for name, voxels, affine, uid in (
+        ("grid", values, _OBLIQUE, SERIES_UID),
+        ("others", values[:5], make_affine("axial"), "2.25.9"),
+    ):
+        if name in enhanced:
+            written[name] = write_enhanced(
+                folder / name,
+                voxels,
+                affine,
+                series_uid=uid,
+                instances=2,
+                edit=lambda instance: edit(instance, 0),
+            )
+        else:
+            written[name] = write_series(folder / name, voxels, affine, series_uid=uid, edit=edit)
+    volumes = [read_series(written["grid"]), read_series(written["others"])]
     origin = make_origin(make_profile(segments=len(segments)))
     seg = folder / "seg.dcm"
     write_dataset(build_seg(segments, volumes[0], volumes, origin), seg)
-    return Made(grid, others, seg)
+    return Made(written["grid"], written["others"], seg)

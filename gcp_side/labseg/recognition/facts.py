@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Literal
 
+from gcp_side.labseg.enhanced import as_classic
+
 Plane = Literal["axial", "sagittal", "coronal", "oblique"]
 
 STRAIGHT_COSINE = math.cos(math.radians(30))
@@ -29,6 +31,7 @@ class SeriesFacts:
     number: int | None = None
     """Series Number."""
     instances: int = 0
+    """Images: a frame of an enhanced instance is one."""
     rows: int | None = None
     columns: int | None = None
     orientation: tuple[float, ...] | None = None
@@ -58,14 +61,16 @@ def facts_of(
 ) -> SeriesFacts:
     """Read the tags of one instance; what cannot be read is left out.
 
-    ``tags`` is keyed by keyword; multi-valued text is joined by ``\\\\``.
+    ``tags`` is keyed by keyword; multi-valued text is joined by ``\\\\``, and sequences are lists
+    of the same. Of an enhanced image the first frame speaks for all.
     """
+    tags = as_classic(tags)
     agent = _text(tags, "ContrastBolusAgent").strip()
     return SeriesFacts(
         series_id=series_id,
         description=description[:TEXT_LIMIT],
         number=number,
-        instances=instances,
+        instances=instances * (_whole(tags, "NumberOfFrames") or 1),
         rows=_whole(tags, "Rows"),
         columns=_whole(tags, "Columns"),
         orientation=_cosines(_text(tags, "ImageOrientationPatient")),

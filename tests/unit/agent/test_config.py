@@ -11,7 +11,13 @@ from keyring.backend import KeyringBackend
 
 from common.errors import FixConfigurationError
 from lab_side import secrets
-from lab_side.config import VARIABLES, AgentConfig, load_config, load_orthanc_settings
+from lab_side.config import (
+    VARIABLES,
+    AgentConfig,
+    load_config,
+    load_models_config,
+    load_orthanc_settings,
+)
 
 MINIMUM = {
     "SEGRELAY_AGENT_ID": "lab-1",
@@ -35,6 +41,15 @@ def test_the_environment_overrules_the_file(tmp_path: Path) -> None:
     environment = {"SEGRELAY_CONFIG": str(file), "SEGRELAY_BUCKET": "file:///b"}
     config = load_config(environment=environment)
     assert (config.bucket, config.agent_id) == ("file:///b", "lab-2")
+
+
+def test_the_engine_of_a_cpu_is_one_that_there_is(tmp_path: Path) -> None:
+    path = tmp_path / "agent.toml"
+    path.write_text('cpu_engine = "openvino"')
+    assert load_models_config(path, {}).cpu_engine == "openvino"
+    path.write_text('cpu_engine = "onnx"')
+    with pytest.raises(FixConfigurationError, match="cpu_engine"):
+        load_models_config(path, {})
 
 
 def test_every_variable_leads_to_a_setting() -> None:

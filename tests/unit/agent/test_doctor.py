@@ -16,12 +16,13 @@ from common.local_bucket import LocalBucket
 from common.orthanc import OrthancSettings
 from lab_side import cli
 from lab_side.commands import doctor
-from lab_side.config import LocalConfig, load_queue_address
-from lab_side.doctor import Verdict
+from lab_side.config import LocalConfig, ModelConfig, ModelsConfig, load_queue_address
+from lab_side.doctor import Verdict, computer
 from lab_side.doctor.computer import check_agent
 from lab_side.doctor.orthanc import check_way
 from lab_side.doctor.queue import EMULATOR, check_emulator
 from lab_side.doctor.settings import CHECKS, check_lifecycle
+from lab_side.worker.protocol import LoadReply, LoadRequest
 from tests.support.command_line import Running
 from tests.support.faulty_bucket import Fault, FaultyBucket
 from tests.support.raw_server import answer, raw_server
@@ -314,6 +315,33 @@ def test_the_rows_are_judged_together(
 ) -> None:
     finding = doctor.judge_rows(rows)
     assert (finding.verdict, finding.will_pass) == (verdict, will_pass)
+
+
+@pytest.mark.parametrize("doubt", ["", "OpenVINO is not installed"])
+def test_a_network_that_openvino_does_not_run_is_told_of(
+    monkeypatch: pytest.MonkeyPatch, doubt: str
+) -> None:
+    asked = []
+
+    class Worker:
+        def load(self, request: LoadRequest) -> LoadReply:
+            asked.append(request.cpu_engine)
+            sha256 = "0" * 64
+            return LoadReply(
+                profile="demo", model_sha256=sha256, device="cpu", seconds=1, engine_doubt=doubt
+            )
+
+        def close(self) -> None:
+            """There is nothing to end."""
+
+    monkeypatch.setattr(computer, "new_worker", lambda _config: Worker())
+    config = ModelsConfig(
+        models=(ModelConfig(profile="demo"),), device="cpu", cpu_engine="openvino"
+    )
+    (finding,) = computer.run_models(cast(Any, config))
+    assert asked == ["openvino"]
+    assert finding.verdict is (Verdict.WARNING if doubt else Verdict.OK)
+    assert (doubt in finding.detail, bool(finding.remedy)) == (True, bool(doubt))
 
 
 @pytest.mark.parametrize(

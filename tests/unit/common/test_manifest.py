@@ -86,7 +86,11 @@ def test_a_result_without_report_is_what_an_older_site_reads() -> None:
     result = make_result(make_manifest().job_id)
     document = json.loads(result.to_json())
     assert "report" not in document
-    assert "registrations" not in document["provenance"]
+    assert document["provenance"].keys().isdisjoint({"registrations", "flips"})
+    assert result.provenance is not None
+    flipped = result.provenance.model_copy(update={"flips": ((0,), (1, 2))})
+    told = result.model_copy(update={"provenance": flipped})
+    assert parse_result(told.to_json()) == told
     assert result.seg is not None
     reported = result.model_copy(
         update={

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from django.core.cache import caches
+from django.utils.translation import deactivate
 from pytest_django import Settings
 from rest_framework.test import APIClient
 
@@ -24,6 +25,13 @@ def empty_caches() -> Iterator[None]:
     yield
     for cache in caches.all():
         cache.clear()
+
+
+@pytest.fixture(autouse=True)
+def no_language() -> Iterator[None]:
+    """No test goes on in the language of another one's last request."""
+    yield
+    deactivate()
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from uuid import uuid4
 
@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
+from gcp_side.labseg.enhanced import frame_attributes
 from gcp_side.labseg.orthanc import SlicePlace, orthanc_id
 from tests.support.dicom_series import Edit, make_instance
 from tests.unit.gcp_side.fakes import FakeOrthanc, as_file, series_id
@@ -54,6 +55,22 @@ def store_images(fake: FakeOrthanc, series: ImageSeries, order: Sequence[int]) -
     fake.slices[series.series_id] = [_place(series.datasets[index]) for index in order]
     for dataset in series.datasets:
         fake.files[orthanc_id(dataset.SOPInstanceUID)] = as_file(dataset)
+
+
+def store_frames(fake: FakeOrthanc, instance: Dataset, number: int = 0) -> None:
+    """Put a series of one enhanced instance into the stand-in."""
+    instance.SOPInstanceUID = f"1.2.3.{number}"
+    whole = _place(instance)
+    fake.slices[series_id(number)] = [
+        replace(
+            whole,
+            frame=frame,
+            position=_numbers(found["ImagePositionPatient"]),
+            orientation=_numbers(found["ImageOrientationPatient"]),
+        )
+        for frame, found in enumerate(frame_attributes(instance), start=1)
+    ]
+    fake.files[whole.orthanc_id] = as_file(instance)
 
 
 def _place(dataset: Dataset) -> SlicePlace:

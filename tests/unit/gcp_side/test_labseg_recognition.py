@@ -375,6 +375,39 @@ def test_tags_are_read_and_what_cannot_be_read_is_left_out() -> None:
     )
 
 
+def test_of_an_enhanced_image_the_first_frame_speaks() -> None:
+    shared = {
+        "PlaneOrientationSequence": [{"ImageOrientationPatient": "1\\0\\0\\0\\1\\0"}],
+        "MRTimingAndRelatedParametersSequence": [{"RepetitionTime": "500"}],
+    }
+    frames = [
+        {
+            "FrameContentSequence": [{"TemporalPositionIndex": str(number)}],
+            "MREchoSequence": [{"EffectiveEchoTime": "12.5"}],
+        }
+        for number in (3, 4)
+    ]
+    tags = {
+        "NumberOfFrames": "2",
+        "SharedFunctionalGroupsSequence": [shared],
+        "PerFrameFunctionalGroupsSequence": frames,
+        "ContrastBolusAgentSequence": [{"CodeMeaning": "Gadoterate"}],
+    }
+    facts = facts_of("x", description="", number=1, instances=3, tags=tags)
+    assert facts == SeriesFacts(
+        series_id="x",
+        number=1,
+        instances=6,
+        orientation=AXIAL,
+        temporal_position=3,
+        echo_ms=12.5,
+        repetition_ms=500.0,
+        agent="Gadoterate",
+    )
+    junk = {**tags, "PerFrameFunctionalGroupsSequence": "x", "NumberOfFrames": "many"}
+    assert facts_of("x", description="", number=1, instances=3, tags=junk).instances == 3
+
+
 @given(
     tags=st.dictionaries(
         st.sampled_from([*TAGS, "AcquisitionDateTime", "ContentDate", "InversionTime"]),

@@ -25,8 +25,9 @@ from gcp_side.labseg.volumes import (
     load_volume,
 )
 from tests.support.dicom_series import ORIENTATIONS, Edit, make_affine, rotation
+from tests.support.enhanced_series import Whole, make_enhanced
 from tests.unit.gcp_side.fakes import FakeOrthanc, series_id
-from tests.unit.gcp_side.image_series import store_images, write_images
+from tests.unit.gcp_side.image_series import store_frames, store_images, write_images
 
 SHAPE = (5, 6, 7)
 
@@ -202,6 +203,60 @@ def test_what_cannot_be_placed_is_not_shown(edit: Edit, code: str) -> None:
         load_geometry(series_id(0), orthanc_with(edit=edit))
     assert caught.value.code == code
     assert "Phantom" not in caught.value.message
+
+
+def enhanced(edit_frame: Edit | None = None, edit: Whole | None = None) -> FakeOrthanc:
+    fake = FakeOrthanc()
+    order = [3, 0, 4, 1, 2]
+    instance = make_enhanced(numbered(), make_affine(), order, shared=(), edit_frame=edit_frame)
+    if edit is not None:
+        edit(instance)
+    store_frames(fake, instance)
+    return fake
+
+
+def test_the_frames_of_an_enhanced_instance_are_slices() -> None:
+    def scaled(groups: Dataset, index: int) -> None:
+        groups.PixelValueTransformationSequence[0].RescaleSlope = "2.5"
+        window = Dataset()
+        window.WindowCenter, window.WindowWidth = [str(100 + index), "300"], ["80", "500"]
+        groups.FrameVOILUTSequence = [window]
+
+    fake = enhanced(scaled)
+    geometry, volume = displayed_volume(fake)
+    np.testing.assert_array_equal(volume, numbered())
+    np.testing.assert_allclose(geometry.affine, make_affine(), atol=1e-6)
+    assert (geometry.slope, geometry.window) == (2.5, (102.0, 80.0))
+    assert len(set(geometry.instances)) == 1
+    files = fake.calls.count("instance_file")
+    for index in range(SHAPE[0]):
+        found = load_slice(series_id(0), index, fake)
+        np.testing.assert_array_equal(decoded(found), volume[index])
+    assert fake.calls.count("instance_file") == files
+
+
+def one_group_less(instance: Dataset) -> None:
+    instance.NumberOfFrames = 6
+
+
+def few_pixels(instance: Dataset) -> None:
+    instance.PixelData = instance.PixelData[:100]
+
+
+@pytest.mark.parametrize("edit", [one_group_less, few_pixels])
+def test_a_damaged_enhanced_instance_is_not_shown(edit: Whole) -> None:
+    with pytest.raises(SeriesNotShownError) as caught:
+        load_geometry(series_id(0), enhanced(edit=edit))
+    assert caught.value.code == "unreadable-instance"
+
+
+def test_two_phases_in_one_instance_are_not_shown() -> None:
+    def one_place(groups: Dataset, index: int) -> None:
+        groups.PlanePositionSequence[0].ImagePositionPatient = [0, 0, index % 2]
+
+    with pytest.raises(SeriesNotShownError) as caught:
+        load_geometry(series_id(0), enhanced(one_place))
+    assert caught.value.code == "duplicate-slice"
 
 
 def one_small(dataset: Dataset, index: int) -> None:

@@ -26,6 +26,7 @@ from lab_side.imaging.inference import (
 )
 from lab_side.imaging.normalise import normalise
 from lab_side.imaging.postprocess import clean_mask
+from tests.conftest import SEED
 from tests.support.dicom_series import rotation
 
 CPU = torch.device("cpu")
@@ -168,6 +169,59 @@ def test_softmax_gives_shares_of_one() -> None:
     np.testing.assert_allclose(result[1], 1 / (1 + np.exp(-1.0)), atol=1e-6)
 
 
+class Lopsided(nn.Module):
+    """Looks at one neighbour along each axis, so that mirrored windows give other logits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(SEED)
+        self.layer = nn.Conv3d(2, 2, 3, padding=1)
+        self.passes = 0
+
+    def forward(self, windows: torch.Tensor) -> torch.Tensor:
+        self.passes += len(windows)
+        logits: torch.Tensor = self.layer(windows)
+        return logits
+
+
+EVERY_FLIP = ((0,), (1,), (2,), (0, 1), (0, 2), (1, 2), (0, 1, 2))
+
+
+@pytest.mark.parametrize("activation", ["sigmoid", "softmax"])
+@pytest.mark.parametrize("flips", [((0,), (1, 2)), EVERY_FLIP])
+def test_flips_equal_the_plain_mean_of_mirrored_logits(
+    flips: tuple[tuple[int, ...], ...], activation: str
+) -> None:
+    values = np.random.default_rng(SEED).normal(size=(2, 12, 10, 14)).astype(np.float32)
+    network, shares = Lopsided(), list[float]()
+    window = {"window": values.shape[1:], "overlap": 0, "activation": activation}
+    settings_ = Inference.model_validate({**window, "flips": flips})
+    found = infer(network, values, settings_, CPU, progress=shares.append)
+    tensor = torch.from_numpy(values)[None]
+    with torch.inference_mode():
+        logits = [network(tensor)]
+        for axes in flips:
+            mirrored = tuple(axis + 2 for axis in axes)
+            logits.append(torch.flip(network(torch.flip(tensor, mirrored)), mirrored))
+        mean = torch.stack(logits).mean(dim=0)
+        expected = mean.sigmoid() if activation == "sigmoid" else mean.softmax(dim=1)
+    np.testing.assert_allclose(found, expected[0].numpy(), atol=1e-6)
+    plain = infer(network, values, Inference.model_validate(window), CPU)
+    assert np.abs(found - plain).max() > 0.01
+    assert shares == [(number + 1) / (1 + len(flips)) for number in range(1 + len(flips))]
+
+
+def test_every_pass_over_every_window_is_progress() -> None:
+    values = np.ones((2, 20, 16, 16), dtype=np.float32)
+    network, shares = Lopsided(), list[float]()
+    settings_ = Inference(window=(8, 8, 8), overlap=0.25, flips=((2,),))
+    memory = WindowMemory(free_bytes=lambda: 4, window_bytes=1)
+    infer(network, values, settings_, CPU, memory=memory, progress=shares.append)
+    assert network.passes == 2 * count_windows((20, 16, 16), (8, 8, 8), 0.25)
+    assert shares == sorted(set(shares))
+    assert shares[-1] == 1.0
+
+
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_an_output_that_is_not_finite_is_refused(bad: float) -> None:
     values = np.ones((1, 8, 8, 8), dtype=np.float32)
@@ -245,10 +299,13 @@ def test_a_gpu_that_runs_out_of_memory_is_asked_for_less() -> None:
     assert fallbacks(CPU, 1) == [(1, CPU)]
 
 
-def test_memory_that_others_took_meanwhile_makes_smaller_batches_of_the_same_answer() -> None:
+@pytest.mark.parametrize("flips", [(), ((0,), (1, 2))])
+def test_memory_that_others_took_meanwhile_makes_smaller_batches_of_the_same_answer(
+    flips: tuple[tuple[int, ...], ...],
+) -> None:
     """What was free when the batch was chosen is not when it runs."""
     values = np.random.default_rng(2).normal(size=(1, 20, 20, 20)).astype(np.float32)
-    window = Inference(window=(8, 8, 8), overlap=0.25)
+    window = Inference(window=(8, 8, 8), overlap=0.25, flips=flips)
     memory = WindowMemory(free_bytes=lambda: 100, window_bytes=10)
     hungry = Hungry(2)
     found = infer(hungry, values, window, CPU, memory=memory)

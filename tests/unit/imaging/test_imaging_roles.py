@@ -55,6 +55,7 @@ def volumes(
             voxels=voxels,
             affine=np.eye(4),
             sop_instance_uids=(),
+            frame_numbers=(),
             headers=(header,),
             series_uid=role,
             study_uid="",

@@ -17,7 +17,7 @@ from pydicom.valuerep import PersonName
 from common.errors import LocalDiskError, PermanentError, SeriesRefusedError
 from lab_side.imaging.measure import describe_seg, measure_masks, measure_seg
 from lab_side.imaging.rehearsal import rehearse_seg
-from lab_side.imaging.seg import SegOrigin, build_seg
+from lab_side.imaging.seg import SegOrigin, _seeds, build_seg
 from lab_side.imaging.series import SeriesVolume, read_series
 from lab_side.imaging.store import write_dataset
 from lab_side.imaging.uids import derive_uid
@@ -180,11 +180,15 @@ def test_uids_follow_what_changes_the_result(tmp_path: Path) -> None:
     other_threshold = profile.model_copy(
         update={"postprocessing": profile.postprocessing.model_copy(update={"threshold": 0.4})}
     )
+    flipped = profile.model_copy(
+        update={"inference": profile.inference.model_copy(update={"flips": ((0,),)})}
+    )
     origins = [
         origin,
         replace(origin, job_key="01OTHER"),
         replace(origin, model_sha256="cd" * 32),
         replace(origin, profile=other_threshold),
+        replace(origin, profile=flipped),
     ]
     segs = [build_seg([blob(SHAPE)], volume, [volume], item) for item in origins]
     for keyword in ("SOPInstanceUID", "SeriesInstanceUID"):
@@ -193,6 +197,11 @@ def test_uids_follow_what_changes_the_result(tmp_path: Path) -> None:
     later = replace(origin, created_at=datetime(2030, 1, 1, tzinfo=timezone.utc))
     again = build_seg([blob(SHAPE)], volume, [volume], later)
     assert again.SOPInstanceUID == segs[0].SOPInstanceUID
+
+
+def test_a_profile_without_flips_makes_the_uids_of_before_there_were_any(tmp_path: Path) -> None:
+    volume = series(tmp_path)
+    assert "flips" not in _seeds(make_origin(make_profile()), volume, [volume])[-1]
 
 
 def test_uids_are_of_the_uuid_root_and_keep_parts_apart() -> None:

@@ -108,7 +108,10 @@ def undecodable(dataset: Dataset, _: int) -> None:
 REFUSALS: dict[str, tuple[str, Callable[[Dataset, int], None]]] = {
     "CT": ("not-mr", set_on(-1, Modality="CT")),
     "no modality": ("not-mr", set_on(2, Modality=None)),
-    "enhanced": ("multiframe", set_on(-1, SOPClassUID="1.2.840.10008.5.1.4.1.1.4.1")),
+    "enhanced without frames": (
+        "unreadable-instance",
+        set_on(-1, SOPClassUID="1.2.840.10008.5.1.4.1.1.4.1"),
+    ),
     "frames": ("multiframe", set_on(-1, NumberOfFrames=2)),
     "scout": ("localizer", set_on(-1, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])),
     "colour": ("not-greyscale", set_on(1, PhotometricInterpretation="RGB", SamplesPerPixel=3)),

@@ -1,0 +1,54 @@
+"""Enhanced multi-frame images: what a classic image says at its top stands in functional groups.
+
+A functional group is one frame's own, or shared by all frames of the instance (PS3.3 C.7.6.16.1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from common.functional_groups import AS_CLASSIC
+
+PER_FRAME = "PerFrameFunctionalGroupsSequence"
+SHARED = "SharedFunctionalGroupsSequence"
+
+
+def frame_attributes(image: Any) -> Iterator[dict[str, Any]]:
+    """For each frame, the attributes that a classic image of that slice would have.
+
+    Parameters
+    ----------
+    image:
+        Anything with ``get(keyword)``: a pydicom Dataset, or tags of Orthanc. Without functional
+        groups there are no frames.
+    """
+    shared = _first(image, SHARED)
+    for group in _items(image, PER_FRAME):
+        found = {}
+        for sequence, keyword, classic in AS_CLASSIC:
+            item = _first(group, sequence) or _first(shared, sequence)
+            value = item.get(keyword)
+            if value is not None:
+                found[classic] = value
+        yield found
+
+
+def as_classic(tags: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The tags of an instance with those that a classic image has, taken from its first frame."""
+    first = next(frame_attributes(tags), None)
+    if first is None:
+        return tags
+    agent = _first(tags, "ContrastBolusAgentSequence").get("CodeMeaning", "")
+    return {**tags, "ContrastBolusAgent": agent, **first}
+
+
+def _items(holder: Any, keyword: str) -> Sequence[Any]:
+    """The items of a sequence; none where it is absent, or something else under its name."""
+    value = holder.get(keyword)
+    return value if isinstance(value, Sequence) and not isinstance(value, str) else ()
+
+
+def _first(holder: Any, keyword: str) -> Any:
+    items = _items(holder, keyword)
+    return items[0] if items else {}
