@@ -19,7 +19,7 @@ MONAI's eager forward pass, overlap 0.25, a SEG of all frames.
 ``segresnet_vs_limit``      our network seconds / the limit
 ``swinunetr_net_vs_eager``  MONAI's forward pass / ours, one window, the best of three each;
                             ``swinunetr_one_thread_vs_eager`` has CPU seconds on one thread, which
-                            others at work do not disturb
+                            others at work disturb less
 ``swinunetr_job_vs_plain``  plain job / ours
 ``read_vs_pydicom``         our CPU seconds for 620 images / pydicom's pixel_array
 ``seg_write_vs_naive_cpu``  CPU seconds of highdicom with all frames / ours, three segments of a
