@@ -1,17 +1,22 @@
-"""What all tests share: one seed, printed, no time limit on a loaded machine, and a clean log."""
+"""What all tests share: one seed, no time limit when loaded, a clean log, and lines for the end."""
 
 from __future__ import annotations
 
 import logging
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 from hypothesis import settings
 
 SEED_VARIABLE = "SEGRELAY_TEST_SEED"
+Tell = Callable[[str], None]
+"""Called with a line, shows it at the end of the run, from whichever process."""
+
 SEED = int(os.environ.get(SEED_VARIABLE, random.SystemRandom().randrange(2**31)))
+
+_TOLD = "told"
 
 settings.register_profile("segrelay", deadline=None, print_blob=True, max_examples=60)
 settings.load_profile("segrelay")
@@ -26,6 +31,28 @@ def pytest_configure(config: pytest.Config) -> None:
 def pytest_report_header() -> str:
     """How to run the same examples again."""
     return f"seed: {SEED_VARIABLE}={SEED}"
+
+
+@pytest.fixture
+def tell(record_property: Callable[[str, object], None]) -> Tell:
+    """For figures that a run must leave behind when it passes, too."""
+    return lambda line: record_property(_TOLD, line.strip())
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show what tests have told."""
+    reports = [*terminalreporter.stats.get("passed", ()), *terminalreporter.stats.get("failed", ())]
+    told = [
+        (report.nodeid, line)
+        for report in reports
+        if report.when == "call"
+        for name, line in report.user_properties
+        if name == _TOLD
+    ]
+    if told:
+        terminalreporter.section("told by tests")
+        for test, line in told:
+            terminalreporter.write_line(f"{test.rpartition('::')[2]}: {line}")
 
 
 @pytest.fixture(autouse=True)

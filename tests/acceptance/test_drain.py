@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -19,7 +18,7 @@ from common.names import JobName
 from common.queue import JobState, SiteDesk
 from common.queue.view import read_beat
 from lab_side.agent.control import PAUSE_FILE
-from tests.conftest import SEED
+from tests.conftest import SEED, Tell
 from tests.support.fast_lab import FastLab, attempts, check_once, events
 from tests.support.launcher import Launch
 
@@ -85,7 +84,7 @@ class Drains:
 
 @pytest.mark.parametrize("drains", [DRAINS, pytest.param(DRAINS_LONG, marks=pytest.mark.long)])
 def test_a_stop_at_any_moment_finishes_or_hands_back(
-    fast_lab: FastLab, capsys: pytest.CaptureFixture[str], drains: int
+    fast_lab: FastLab, tell: Tell, drains: int
 ) -> None:
     lives = Drains(fast_lab, random.Random(f"{SEED} {fast_lab.queue.address[:2]} {drains}"))
     for turn in range(drains):
@@ -94,9 +93,7 @@ def test_a_stop_at_any_moment_finishes_or_hands_back(
     fast_lab.wait_until_settled()
     check_once(fast_lab, lives.jobs, {})
     told = ", ".join(f"{number} {what}" for what, number in lives.counts.items())
-    with capsys.disabled():
-        sys.stdout.write(f" seed {SEED}: {len(lives.jobs)} jobs; {told}; ")
-        sys.stdout.write(f"the longest drain took {lives.longest_s:.1f} s ")
+    tell(f"{len(lives.jobs)} jobs; {told}; the longest drain took {lives.longest_s:.1f} s")
 
 
 def test_a_drain_that_reaches_its_limit_hands_the_job_back(fast_lab: FastLab) -> None:

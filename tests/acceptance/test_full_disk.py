@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import signal
 import subprocess
-import sys
 from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
@@ -20,7 +19,7 @@ from common.names import JobName
 from common.queue.view import read_beat
 from infra.orthanc import OrthancServer
 from lab_side.cli import EXIT_OK
-from tests.conftest import SEED
+from tests.conftest import SEED, Tell
 from tests.support.fast_lab import (
     DEADLINE,
     FastLab,
@@ -49,26 +48,22 @@ A_WHILE = 40
 @pytest.mark.parametrize("length", [1, A_WHILE], ids=["once", "for a while"])
 @pytest.mark.parametrize("step", [SAMPLE_STEP, pytest.param(1, marks=pytest.mark.long)])
 def test_i1_i2_i3_i4_at_every_write_of_the_agent(
-    fast_lab: FastLab, capsys: pytest.CaptureFixture[str], step: int, length: int
+    fast_lab: FastLab, tell: Tell, step: int, length: int
 ) -> None:
     """A queue in a directory is on the same disk: the heartbeat meets it too."""
     first = 1 + SEED % step
     disk = FullDisk(folder=disk_of(fast_lab), first=first, step=step, length=length)
     report = run_through(fast_lab, Launch(full_disk=disk))
-    with capsys.disabled():
-        sys.stdout.write(report)
+    tell(report)
 
 
 @pytest.mark.parametrize("length", [1, A_WHILE], ids=["once", "for a while"])
-def test_i1_i2_i3_at_every_write_of_the_worker(
-    fast_lab: FastLab, capsys: pytest.CaptureFixture[str], length: int
-) -> None:
+def test_i1_i2_i3_at_every_write_of_the_worker(fast_lab: FastLab, tell: Tell, length: int) -> None:
     disk = FullDisk(folder=disk_of(fast_lab), first=1, length=length)
     report = run_through(fast_lab, Launch(worker_full_disk=disk))
     codes = {item["code"] for item in events(fast_lab) if item["event"] == "job not finished"}
     assert codes == {"local-disk"}
-    with capsys.disabled():
-        sys.stdout.write(report)
+    tell(report)
 
 
 @pytest.mark.parametrize("step", [SAMPLE_STEP, pytest.param(1, marks=pytest.mark.long)])

@@ -5,13 +5,12 @@ Each life first ends the job at which the one before it died, and then dies at t
 
 from __future__ import annotations
 
-import sys
-
 import pytest
 
 from common.manifest import AttemptOutcome, parse_result
 from common.names import JobName
 from common.ulid import new_ulid
+from tests.conftest import Tell
 from tests.support.fast_lab import (
     DEADLINE,
     FastLab,
@@ -54,9 +53,7 @@ def check_life_after(lab: FastLab, step: str, job: JobName) -> None:
 
 
 @pytest.mark.long
-def test_i1_i2_i3_a_kill_before_every_single_change(
-    fast_lab: FastLab, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_i1_i2_i3_a_kill_before_every_single_change(fast_lab: FastLab, tell: Tell) -> None:
     """Before each file that the agent changes and each request that it sends, in order."""
     jobs: list[JobName] = []
     seen: dict[str, bytes] = {}
@@ -73,8 +70,7 @@ def test_i1_i2_i3_a_kill_before_every_single_change(
     fast_lab.start()
     fast_lab.wait_until_settled()
     check_once(fast_lab, jobs, seen)
-    with capsys.disabled():
-        sys.stdout.write(f" {len(jobs)} kills, one before each change ")
+    tell(f"{len(jobs)} kills, one before each change")
 
 
 def is_settled(lab: FastLab, job: JobName) -> bool:

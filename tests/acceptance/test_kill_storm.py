@@ -7,7 +7,6 @@ its lease alone, one's own by the dead process. Kills hit the agent, its worker,
 from __future__ import annotations
 
 import random
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -18,7 +17,7 @@ import pytest
 from common import names
 from common.names import JobName
 from lab_side.cli import EXIT_DEFECT
-from tests.conftest import SEED
+from tests.conftest import SEED, Tell
 from tests.support.fast_lab import (
     DEADLINE,
     POLL_SECONDS,
@@ -151,10 +150,7 @@ class Storm:
 
 
 @pytest.mark.parametrize("kills", [KILLS, pytest.param(KILLS_LONG, marks=pytest.mark.long)])
-def test_i1_i2_i3_i5_kills_at_random_moments(
-    fast_lab: FastLab, capsys: pytest.CaptureFixture[str], kills: int
-) -> None:
+def test_i1_i2_i3_i5_kills_at_random_moments(fast_lab: FastLab, tell: Tell, kills: int) -> None:
     storm = Storm(fast_lab, random.Random(f"{SEED} {fast_lab.queue.address[:2]} {kills}"))
     storm.run(kills)
-    with capsys.disabled():
-        sys.stdout.write(storm.report())
+    tell(storm.report())

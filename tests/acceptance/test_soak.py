@@ -9,7 +9,6 @@ import contextlib
 import os
 import random
 import statistics
-import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -23,7 +22,7 @@ from common import names
 from common.names import JobName
 from infra.fake_gcs import Fault, FaultKind
 from infra.orthanc import OrthancServer
-from tests.conftest import SEED
+from tests.conftest import SEED, Tell
 from tests.support.fast_lab import FastLab, check_once, open_fast_lab
 from tests.support.fault_proxy import FaultProxy, fault_proxy
 from tests.support.orthanc import fresh_orthanc as fresh_orthanc
@@ -148,7 +147,7 @@ def test_what_the_agent_takes_does_not_grow(
     fresh_orthanc: OrthancServer,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
+    tell: Tell,
 ) -> None:
     temp = tmp_path / "temp"
     temp.mkdir()
@@ -165,14 +164,12 @@ def test_what_the_agent_takes_does_not_grow(
         check_once(lab, soak.jobs, {})
         rises = soak.rises()
         broken = ", ".join(f"{number} {what}" for what, number in soak.counts.items())
-        with capsys.disabled():
-            sys.stdout.write(
-                f" seed {SEED}: {MINUTES:g} minutes, {len(soak.jobs)} jobs, all once; "
-                f"faults: {broken}\n"
+        tell(f"{MINUTES:g} minutes, {len(soak.jobs)} jobs, all once; faults: {broken}")
+        for what, (rise, hourly) in rises.items():
+            last = soak.samples[what][-1][1]
+            tell(
+                f"{what}: {last:.0f} at the end, {hourly:+.2f} an hour, {rise:+.2f} in the time "
+                f"looked at (limit {LIMITS[what]})"
             )
-            for what, (rise, hourly) in rises.items():
-                last = soak.samples[what][-1][1]
-                sys.stdout.write(f"  {what}: {last:.0f} at the end, {hourly:+.2f} an hour")
-                sys.stdout.write(f", {rise:+.2f} in the time looked at (limit {LIMITS[what]})\n")
     assert set(rises) == set(LIMITS)
     assert {what: rise for what, (rise, _) in rises.items() if rise > LIMITS[what]} == {}

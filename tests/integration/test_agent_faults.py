@@ -8,7 +8,6 @@ itself uses doors that never do.
 from __future__ import annotations
 
 import random
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -34,7 +33,7 @@ from lab_side.agent.orthanc_gate import (
     OrthancGate,
 )
 from lab_side.config import AgentConfig, ModelConfig
-from tests.conftest import SEED
+from tests.conftest import SEED, Tell
 from tests.support.fast_lab import (
     FastLab,
     Queue,
@@ -234,23 +233,17 @@ def run_through(scene: Scene, cases: Sequence[tuple[str, str, int]], outage_s: f
 
 
 @pytest.mark.parametrize("sample", [SAMPLE, pytest.param(None, marks=pytest.mark.long)])
-def test_one_fault_at_every_remote_call(
-    scene: Scene, capsys: pytest.CaptureFixture[str], sample: int | None
-) -> None:
+def test_one_fault_at_every_remote_call(scene: Scene, tell: Tell, sample: int | None) -> None:
     cases = every_call(scene)
     report = run_through(scene, choose(cases, sample), 0)
-    with capsys.disabled():
-        sys.stdout.write(report)
+    tell(report)
 
 
 @pytest.mark.parametrize("sample", [SAMPLE_OF_OUTAGES, pytest.param(80, marks=pytest.mark.long)])
-def test_an_outage_from_any_remote_call_on(
-    scene: Scene, capsys: pytest.CaptureFixture[str], sample: int
-) -> None:
+def test_an_outage_from_any_remote_call_on(scene: Scene, tell: Tell, sample: int) -> None:
     cases = every_call(scene)
     report = run_through(scene, choose(cases, sample), OUTAGE_S)
-    with capsys.disabled():
-        sys.stdout.write(report)
+    tell(report)
 
 
 def choose(

@@ -6,7 +6,6 @@ import contextlib
 import json
 import random
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,7 +14,7 @@ import pytest
 from common import names
 from common.names import JobName
 from infra.orthanc import OrthancServer
-from tests.conftest import SEED
+from tests.conftest import SEED, Tell
 from tests.support.fast_lab import check_once, directory_queue, store_small_study
 from tests.support.orthanc import orthanc as orthanc
 from tests.support.windows import Windows, in_windows
@@ -47,9 +46,7 @@ def lab(windows: Windows, orthanc: OrthancServer, tmp_path: Path) -> Iterator[Wi
             lab.stop_all()
 
 
-def test_i1_i2_i3_kills_at_random_moments(
-    lab: WindowsLab, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_i1_i2_i3_kills_at_random_moments(lab: WindowsLab, tell: Tell) -> None:
     chance = random.Random(f"{SEED} windows")
     jobs: list[JobName] = []
     seen: dict[str, bytes] = {}
@@ -78,8 +75,7 @@ def test_i1_i2_i3_kills_at_random_moments(
     lab.start()
     lab.wait_until_settled()
     check_once(lab, jobs, seen)
-    with capsys.disabled():
-        sys.stdout.write(f" seed {SEED}: {KILLS} kills on Windows, {len(jobs)} jobs, none lost ")
+    tell(f"{KILLS} kills on Windows, {len(jobs)} jobs, none lost")
 
 
 def _let_pass(lab: WindowsLab, seconds: float) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-import sys
 
 import pytest
 
+from tests.conftest import Tell
 from tests.support.windows import Windows
 
 pytestmark = pytest.mark.long
@@ -32,22 +32,19 @@ UNIT_TESTS = (
 """Of what touches names, locks, files, processes and clocks, and needs no numpy."""
 
 
-def test_queue_files_and_processes_on_windows(
-    windows: Windows, capsys: pytest.CaptureFixture[str]
-) -> None:
-    _run(windows, capsys, *(f"tests/unit/{name}" for name in UNIT_TESTS))
+def test_queue_files_and_processes_on_windows(windows: Windows, tell: Tell) -> None:
+    _run(windows, tell, *(f"tests/unit/{name}" for name in UNIT_TESTS))
 
 
-def test_what_only_windows_refuses(windows: Windows, capsys: pytest.CaptureFixture[str]) -> None:
-    _run(windows, capsys, "tests/windows/native")
+def test_what_only_windows_refuses(windows: Windows, tell: Tell) -> None:
+    _run(windows, tell, "tests/windows/native")
 
 
-def _run(windows: Windows, capsys: pytest.CaptureFixture[str], *paths: str) -> None:
+def _run(windows: Windows, tell: Tell, *paths: str) -> None:
     # The project's own settings of pytest name plugins for Django, which is not there.
     options = ("-c", "tests/windows/native.ini", "--rootdir", ".", "-q", "-rs", "--tb=short")
     done = windows.run("-m", "pytest", *options, *paths, check=False)
     assert done.returncode == 0, done.stdout[-8000:]
     closing = done.stdout.strip().splitlines()[-1]
     assert re.match(r"\d+ passed", closing), closing
-    with capsys.disabled():
-        sys.stdout.write(f" on Windows: {closing} ")
+    tell(f"on Windows: {closing}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 
 from common.local_bucket import LocalBucket
 from common.queue import SiteDesk, scan
+from tests.conftest import Tell
 from tests.support.jobs import make_manifest
 from tests.support.windows import Windows, in_windows
 
@@ -27,9 +27,7 @@ print(json.dumps(race_in_directory(Path(sys.argv[1]), int(sys.argv[2]), int(sys.
 """
 
 
-def test_many_processes_one_winner_each(
-    windows: Windows, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_many_processes_one_winner_each(windows: Windows, tmp_path: Path, tell: Tell) -> None:
     bucket = LocalBucket(tmp_path)
     submitted = [make_manifest() for _ in range(JOBS)]
     for manifest in submitted:
@@ -47,6 +45,5 @@ def test_many_processes_one_winner_each(
     assert sum(1 for won in wins if won) > 1, "only one process ever won: nobody raced"
     view = scan(bucket)
     assert (len(view.pending), len(view.claimed)) == (0, JOBS)
-    with capsys.disabled():
-        shares = ", ".join(str(len(won)) for won in wins)
-        sys.stdout.write(f" {JOBS} jobs, {CLAIMERS} processes of Windows won {shares} ")
+    shares = ", ".join(str(len(won)) for won in wins)
+    tell(f"{JOBS} jobs, {CLAIMERS} processes of Windows won {shares}")
