@@ -331,7 +331,7 @@ def no_gpu_driver(setup: Setup) -> None:
 def service_failed(setup: Setup) -> None:
     (setup.folder / "units").mkdir()
     (setup.folder / "units" / f"{SERVICE_NAME}.service").write_text("")
-    setup.patch.setattr(systemd, "state", lambda: "failed")
+    setup.patch.setattr(systemd.Systemd, "state", lambda _: "failed")
     setup.serve()
 
 
