@@ -11,7 +11,9 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+import keyring
 import pytest
+from keyring.backends import null
 
 from common.bucket import Bucket
 from common.local_bucket import LocalBucket
@@ -119,6 +121,15 @@ class Setup:
         return code, {item["check"]: item for item in findings}, said
 
 
+@pytest.fixture(autouse=True)
+def _no_keyring() -> Iterator[None]:
+    """Whatever another test of this process has put there."""
+    before = keyring.get_keyring()
+    keyring.set_keyring(null.Keyring())  # type: ignore[no-untyped-call]
+    yield
+    keyring.set_keyring(before)
+
+
 @pytest.fixture
 def setup(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
@@ -127,6 +138,8 @@ def setup(
         monkeypatch.delenv(variable, raising=False)
     for places in EVERY_SECRET:
         monkeypatch.delenv(places.variable, raising=False)
+    for variable in (FOLDER_VARIABLE, "CREDENTIALS_DIRECTORY"):
+        monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("PYTHON_KEYRING_BACKEND", "keyring.backends.null.Keyring")
     monkeypatch.setenv("SEGRELAY_ORTHANC_PASSWORD", PASSWORD)
     monkeypatch.setattr(orthanc_checks, "TIMEOUT_S", 3.0)
