@@ -102,7 +102,7 @@ _ACTIONS = {"start": _start, "stop": _stop, "status": _status, "uninstall": _uni
 
 def _service(options: argparse.Namespace) -> Backend:
     """The service of these settings; without settings, the one that most computers have."""
-    path = options.config or os.environ.get(CONFIG_VARIABLE)
+    path = _given_path(options)
     return backend(load_local_config(Path(path)).service_name if path else SERVICE_NAME)
 
 
@@ -117,8 +117,13 @@ def _installed(options: argparse.Namespace) -> Backend:
     return manager
 
 
+def _given_path(options: argparse.Namespace) -> str | Path | None:
+    path: str | Path | None = options.config or os.environ.get(CONFIG_VARIABLE)
+    return path
+
+
 def _config_path(options: argparse.Namespace) -> Path:
-    path = options.config or os.environ.get(CONFIG_VARIABLE)
+    path = _given_path(options)
     if not path:
         raise FixConfigurationError(
             "A service reads its settings from a file, and none is given.",
