@@ -11,7 +11,6 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
-import keyring
 import pytest
 from keyring.backends import null
 
@@ -35,6 +34,7 @@ from tests.support.answering_orthanc import PASSWORD, STORED, USER, AnsweringOrt
 from tests.support.fast_lab import store_small_study
 from tests.support.gcs import BUCKET, make_bucket
 from tests.support.gcs_rights import Clause, Grant, GuardedGcs
+from tests.support.keyrings import keyring_replaced
 from tests.support.orthanc import orthanc as orthanc
 from tests.support.serving import serving
 
@@ -124,10 +124,8 @@ class Setup:
 @pytest.fixture(autouse=True)
 def _no_keyring() -> Iterator[None]:
     """Whatever another test of this process has put there."""
-    before = keyring.get_keyring()
-    keyring.set_keyring(null.Keyring())  # type: ignore[no-untyped-call]
-    yield
-    keyring.set_keyring(before)
+    with keyring_replaced(null.Keyring()):  # type: ignore[no-untyped-call]
+        yield
 
 
 @pytest.fixture

@@ -12,6 +12,7 @@ from keyring.backends.null import Keyring as NullKeyring
 from common.signing import Kind, SigningKey, Trust, open_envelope, seal
 from lab_side import cli
 from lab_side.secrets import SIGNING, signing_key
+from tests.support.keyrings import keyring_replaced
 
 
 class MemoryKeyring(KeyringBackend):
@@ -35,10 +36,9 @@ class MemoryKeyring(KeyringBackend):
 
 @pytest.fixture
 def memory_keyring() -> Iterator[MemoryKeyring]:
-    before, backend = keyring.get_keyring(), MemoryKeyring()
-    keyring.set_keyring(backend)
-    yield backend
-    keyring.set_keyring(before)
+    backend = MemoryKeyring()
+    with keyring_replaced(backend):
+        yield backend
 
 
 def test_the_printed_halves_belong_together(capsys: pytest.CaptureFixture[str]) -> None:

@@ -22,6 +22,7 @@ from lab_side import cli
 from lab_side.config import VARIABLES, load_config
 from lab_side.secrets import EVERY_SECRET, FOLDER_VARIABLE
 from tests.support.command_line import Cli
+from tests.support.keyrings import keyring_replaced
 from tests.support.tiny_profile import write_tiny_profile
 
 PASSWORD = "hunter2 \" \\ # ' 비밀"
@@ -53,10 +54,8 @@ def _a_bare_computer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
         monkeypatch.delenv(places.variable, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("SEGRELAY_WORK_DIR", str(tmp_path / "work"))
-    before = keyring.get_keyring()
-    keyring.set_keyring(null.Keyring())  # type: ignore[no-untyped-call]
-    yield
-    keyring.set_keyring(before)
+    with keyring_replaced(null.Keyring()):  # type: ignore[no-untyped-call]
+        yield
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import keyring
 import pytest
 from keyring.backend import KeyringBackend
 
@@ -18,6 +17,7 @@ from lab_side.config import (
     load_models_config,
     load_orthanc_settings,
 )
+from tests.support.keyrings import keyring_replaced
 
 MINIMUM = {
     "SEGRELAY_AGENT_ID": "lab-1",
@@ -128,10 +128,8 @@ class MemoryKeyring(KeyringBackend):
 
 @pytest.fixture
 def memory_keyring() -> Iterator[None]:
-    before = keyring.get_keyring()
-    keyring.set_keyring(MemoryKeyring())  # type: ignore[no-untyped-call]
-    yield
-    keyring.set_keyring(before)
+    with keyring_replaced(MemoryKeyring()):  # type: ignore[no-untyped-call]
+        yield
 
 
 @pytest.mark.usefixtures("memory_keyring")
