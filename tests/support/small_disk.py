@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import mmap
 import os
 import shutil
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -38,9 +40,27 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def fill(disk: Path, pages: int) -> Path:
     """A file that leaves room for so many pages."""
     filler = disk / "filler"
-    free = os.statvfs(disk)
-    filler.write_bytes(bytes(free.f_bavail * free.f_frsize - pages * mmap.PAGESIZE))
+    with filler.open("wb", buffering=0) as file:
+        while (excess := _free(disk) - pages * mmap.PAGESIZE) > 0:
+            # A server at work may take some of the room in between: then look again.
+            with _full_disk_allowed():
+                file.write(bytes(excess))
     return filler
+
+
+def _free(disk: Path) -> int:
+    """Bytes."""
+    state = os.statvfs(disk)
+    return state.f_bavail * state.f_frsize
+
+
+@contextmanager
+def _full_disk_allowed() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
 
 
 def put_storage_on(orthanc: OrthancServer, disk: Path, *, index_too: bool = False) -> None:
