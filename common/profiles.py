@@ -147,6 +147,15 @@ class Weights(_Data):
         return self
 
 
+class SkullStrip(_Data):
+    """Only the brain is kept, for a network that was trained on such images."""
+
+    role: str
+    """The input, T1-weighted and of the whole head, in which the brain is found."""
+    margin_mm: Annotated[float, Field(ge=0, le=30)] = 0.0
+    """So much around the brain is kept too."""
+
+
 class Preprocessing(_Data):
     """From scanner grid to network grid."""
 
@@ -162,6 +171,8 @@ class Preprocessing(_Data):
     """``rigid``: each other series is moved and turned onto the reference series, where a check
     says that they then match better. Without it, series of another frame of reference are
     refused."""
+    skull_strip: SkullStrip | None = None
+    """What is not brain becomes 0 in every input, before normalisation; None: all is kept."""
 
     @field_validator("orientation")
     @classmethod
@@ -309,6 +320,11 @@ class Profile(_Data):
         keeps_zeros = self.preprocessing.normalisation == "zscore-nonzero"
         if self.inference.foreground_multiple is not None and not keeps_zeros:
             raise ValueError("foreground_multiple needs the normalisation zscore-nonzero")
+        stripped = self.preprocessing.skull_strip
+        if stripped is not None and stripped.role not in roles:
+            raise ValueError(f"skull_strip.role must be one of {roles}")
+        if stripped is not None and not keeps_zeros:
+            raise ValueError("skull_strip needs the normalisation zscore-nonzero")
         phases = [item.recognition.phase for item in self.inputs if item.recognition]
         known = [phase for phase in phases if phase is not None]
         if len(set(known)) != len(known):

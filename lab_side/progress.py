@@ -12,6 +12,7 @@ STAGES = {
     "load": "Loading the model",
     "fetch": "Fetching the series",
     "read": "Reading the images",
+    "register": "Aligning the series",
     "preprocess": "Preparing the volumes",
     "infer": "Segmenting",
     "restore": "Placing the mask",

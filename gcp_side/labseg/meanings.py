@@ -120,6 +120,10 @@ _IMAGES: Mapping[str, tuple[str, str]] = {
         _("The series holds localizer images."),
         _("Choose the diagnostic series, not the scout."),
     ),
+    "no-brain": (
+        _("No brain was found in the T1-weighted series."),
+        _("Check that the series is T1-weighted and shows the whole head."),
+    ),
     "multiframe": (
         _("The series is a multi-frame image of another kind than Enhanced MR."),
         _("Send the study as Enhanced MR or as classic single-frame MR."),
@@ -304,6 +308,10 @@ _WARNINGS: tuple[tuple[re.Pattern[str], str], ...] = (
             r"matches (?P<other>\S+) better\."
         ),
         _("{role} was left where it lies: no motion was found that matches {other} better."),
+    ),
+    (
+        re.compile(r"The brain was found in (?P<role>\S+): (?P<volume>\S+) ml\."),
+        _("The brain was found in {role}: {volume} ml; the rest was not looked at."),
     ),
     (
         re.compile(r"(?P<role>\S+) and (?P<other>\S+) hold the same pixels\."),

@@ -6,7 +6,7 @@
 ``read``       files of each series → volume with affine; checked alone and together
 ``register``   by profile: other series moved onto the reference series
 ``preprocess`` each series, straight from its own grid, onto the network's grid; its role
-               checked; normalised
+               checked; by profile all but the brain set to 0; normalised
 ``infer``      sliding window → probabilities
 ``restore``    probabilities onto the reference series' grid; threshold; components
 ``seg``        DICOM SEG on disk, measurements, their report
@@ -40,6 +40,7 @@ from lab_side.imaging.report import WrittenReport, write_report
 from lab_side.imaging.roles import check_roles
 from lab_side.imaging.seg import SegOrigin, build_seg
 from lab_side.imaging.series import SeriesVolume, read_series
+from lab_side.imaging.skull import strip_skull
 from lab_side.imaging.store import write_dataset
 from lab_side.imaging.together import check_together
 from lab_side.models.loaded import LoadedModel
@@ -47,7 +48,17 @@ from lab_side.models.loaded import LoadedModel
 Progress = Callable[[str, float], None]
 """Told the stage's name and its finished share, 0 to 1."""
 
-_PACKAGES = ("segrelay", "torch", "monai", "numpy", "SimpleITK", "scipy", "pydicom", "highdicom")
+_PACKAGES = (
+    "segrelay",
+    "torch",
+    "monai",
+    "numpy",
+    "SimpleITK",
+    "scipy",
+    "pydicom",
+    "highdicom",
+    "deepbet",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +147,8 @@ def segment_case(case: CaseInput, model: LoadedModel, progress: Progress) -> Cas
         grid = _grid(placed, profile)
         sampled = sample(placed, profile, grid)
         doubts = check_roles(volumes, sampled, profile)
-        channels = _normalised(sampled, profile)
+        kept, found = _brain_alone(sampled, grid, model)
+        channels = _normalised(kept, profile)
     masks = _masks(channels, grid, grid_of(reference), model, stages)
     with stages.stage("seg"):
         seg = build_seg(masks, reference, inputs, origin)
@@ -156,6 +168,7 @@ def segment_case(case: CaseInput, model: LoadedModel, progress: Progress) -> Cas
         warnings=(
             *input_warnings(placed, profile),
             *registration_warnings(registrations, profile.reference_role),
+            *found,
             *doubts,
         ),
         registrations=registrations,
@@ -186,7 +199,8 @@ def predict(
     profile, stages = model.profile, _Stages(progress)
     with stages.stage("preprocess"):
         grid = _grid(volumes, profile)
-        channels = network_input(volumes, profile, grid)
+        sampled, _ = _brain_alone(sample(volumes, profile, grid), grid, model)
+        channels = _normalised(sampled, profile)
     reference = grid_of(volumes[profile.reference_role])
     return _masks(channels, grid, reference, model, stages)
 
@@ -248,10 +262,24 @@ def sample(
     }
 
 
+def _brain_alone(
+    sampled: dict[str, NDArray[np.float32]], grid: Grid, model: LoadedModel
+) -> tuple[dict[str, NDArray[np.float32]], tuple[str, ...]]:
+    """As the profile says, and the sentences for the result."""
+    if model.brain_finder is None:
+        return sampled, ()
+    settings = model.profile.preprocessing
+    stripped, found = strip_skull(sampled, grid, settings, model.brain_finder.find)
+    return stripped, (found,)
+
+
 def network_input(
     volumes: Mapping[str, VolumeLike], profile: Profile, grid: Grid
 ) -> NDArray[np.float32]:
-    """float32 [channels, first, second, third network axis], resampled and normalised."""
+    """float32 [channels, first, second, third network axis], resampled and normalised.
+
+    Nothing is stripped: that takes a model.
+    """
     return _normalised(sample(volumes, profile, grid), profile)
 
 

@@ -189,9 +189,11 @@ def _seeds(
             "segments",
         },
     )
+    # These came later: a job that is computed as before keeps its UIDs.
     if not profile.inference.flips:
-        # They came later: a job that is computed as before keeps its UIDs.
         del options["inference"]["flips"]
+    if profile.preprocessing.skull_strip is None:
+        del options["preprocessing"]["skull_strip"]
     return (
         origin.job_key,
         reference.study_uid,

@@ -13,6 +13,7 @@ from common.errors import FixConfigurationError, InferenceError
 from common.profiles import CpuEngine, Profile, load_profile
 from lab_side.imaging.inference import WindowMemory
 from lab_side.models.adapters import fit_names
+from lab_side.models.brain import BrainFinder
 from lab_side.models.failures import is_gpu_failure
 from lab_side.models.fused import fuse_attention
 from lab_side.models.layout import lay_out_for_cpu
@@ -46,6 +47,8 @@ class LoadedModel:
     """Of the GPU, and what one window takes of it; None on a CPU."""
     engine_doubt: str = ""
     """Why PyTorch runs it although OpenVINO was asked for; else empty."""
+    brain_finder: BrainFinder | None = None
+    """Where the profile strips the skull."""
 
 
 def load_model(
@@ -76,7 +79,7 @@ def load_model(
     FixConfigurationError
         ``weights-missing``, ``weights-sha256``, ``weights-unpinned``, ``weights-unsafe``,
         ``weights-unreadable``, ``weights-do-not-fit``, ``network-arguments``,
-        ``network-window``, ``device``, or one of ``load_profile``.
+        ``network-window``, ``device``, ``skull-strip-missing``, or one of ``load_profile``.
     InferenceError
         ``output-not-finite``
     """
@@ -103,6 +106,7 @@ def load_model(
         warm_up_seconds=warm_up_seconds,
         memory=_memory(place, before),
         engine_doubt=doubt,
+        brain_finder=BrainFinder(place) if profile.preprocessing.skull_strip else None,
     )
 
 

@@ -54,7 +54,7 @@ from lab_side.imaging.seg import SegOrigin, build_seg
 from lab_side.imaging.series import SeriesVolume, read_series
 from lab_side.imaging.store import write_dataset
 from lab_side.imaging.warm import warm_up_seg_writer
-from lab_side.models.loaded import LoadedModel
+from lab_side.models.loaded import LoadedModel, load_model
 from lab_side.models.networks import build_network
 from lab_side.worker.client import WorkerProcess
 from lab_side.worker.protocol import LoadRequest
@@ -95,6 +95,7 @@ def brain(plan: Plan, folder: Path) -> Report:
         folders, profile, model.network, window=(plan.plain_window,) * 3, overlap=_PLAIN_OVERLAP
     )
     net_s = computed - prepared
+    by_openvino_s = _openvino_seconds(folder / "models" / BRAIN, channels)
     return {
         "segresnet_vs_windows": round(plain.network_s / net_s, 2),
         "brain": {
@@ -103,11 +104,22 @@ def brain(plan: Plan, folder: Path) -> Report:
                 prepare=plain.prepare_s, network=plain.network_s, restore=plain.restore_s
             ),
             "whole_vs_plain": round(plain.total_s / (ended - start), 2),
+            "openvino_network_s": round(by_openvino_s, 2),
             "box_tflop": round(_box_flop(model, channels) / 1e12, 3),
             "orientation_in_plain_chain": HAS_ORIENTATION,
         },
         **_reading(folders["t1c"].parent),
     }
+
+
+def _openvino_seconds(profile_folder: Path, channels: np.ndarray) -> float:
+    """Of the network by OpenVINO; that it compiles for the size of this box is counted."""
+    model = load_model(profile_folder, cpu_engine="openvino")
+    if model.engine_doubt:
+        raise RuntimeError(model.engine_doubt)
+    return _seconds(
+        lambda: infer_foreground(model.network, channels, model.profile.inference, model.device)
+    )
 
 
 def _box_flop(model: LoadedModel, channels: np.ndarray) -> float:

@@ -80,9 +80,11 @@ def write_series(study: SyntheticStudy, roles: tuple[str, ...], folder: Path) ->
 
 def random_model(name: str, folder: Path) -> LoadedModel:
     """The profile with random weights, as the worker loads it; registration is left out, for
-    these series lie on each other."""
+    these series lie on each other, and the skull's stripping, for they show no head."""
     profile, _ = prepare_profile(name, None, folder)
-    settings = profile.preprocessing.model_copy(update={"registration": "none"})
+    settings = profile.preprocessing.model_copy(
+        update={"registration": "none", "skull_strip": None}
+    )
     plain = profile.model_copy(update={"preprocessing": settings, "role_checks": "off"})
     (folder / name / "profile.json").write_text(plain.model_dump_json(), encoding="utf-8")
     return load_model(folder / name)

@@ -20,7 +20,8 @@ def print_report(report: Mapping[str, Any]) -> None:
     console.print(_steps("a breast job, s", job["ours_s"], job["plain_s"]))
     console.print(
         f"Matrix product {report['sgemm_gflops']} GFLOP/s; the brain's box takes "
-        f"{brain['box_tflop']} TFLOP; the whole case {brain['whole_vs_plain']} times faster. "
+        f"{brain['box_tflop']} TFLOP; the whole case {brain['whole_vs_plain']} times faster; "
+        f"its network by OpenVINO {brain['openvino_network_s']} s. "
         f"One window of SwinUNETR {report['swinunetr_s']}; on one thread, CPU: "
         f"{report['swinunetr_one_thread_cpu_s']}; logits differ by at most "
         f"{report['swinunetr_largest_difference']:.1e}. Reading, CPU: {report['reading_cpu_s']}. "

@@ -107,6 +107,11 @@ def put(path: str, value: object) -> Change:
         (put("preprocessing.orientation", "XYZ"), "preprocessing.orientation"),
         (put("preprocessing.orientation", "RLS"), "preprocessing.orientation"),
         (put("preprocessing.spacing_mm", [1, 1, 0]), "preprocessing.spacing_mm.2"),
+        (put("preprocessing.skull_strip", {"role": "t1"}), "profile.json"),
+        (
+            put("preprocessing.skull_strip", {"role": "dce-0", "margin_mm": -1}),
+            "preprocessing.skull_strip.margin_mm",
+        ),
         (put("inference.overlap", 1), "inference.overlap"),
         (put("inference.window", [0, 64, 64]), "inference.window.0"),
         (put("inputs.0.recognition", {}), "inputs.0.recognition"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pydicom
@@ -13,9 +14,11 @@ from numpy.typing import NDArray
 from torch import nn
 
 from common.errors import InferenceError, SeriesRefusedError
-from common.profiles import Postprocessing, Profile
+from common.profiles import Postprocessing, Profile, SkullStrip
 from lab_side.imaging.measure import measure_seg
 from lab_side.imaging.pipeline import CaseInput, CaseOutput, predict, segment_case
+from lab_side.imaging.series import read_series
+from lab_side.models.brain import BrainFinder
 from tests.support.dicom_series import centres, make_affine, rotation, write_series
 from tests.support.imaging_cases import CREATED_AT, Bright, make_profile, read_with_dcmqi, stand_in
 
@@ -143,6 +146,54 @@ def test_a_series_that_was_moved_meets_the_other_where_the_profile_registers(
     assert record.information_after > record.information_before
     assert output.warnings[-1].startswith("second was moved onto first: by ")
     assert list(output.stage_seconds)[:3] == ["read", "register", "preprocess"]
+
+
+class NearTheBall:
+    """Finds a brain as wide as the images: what is left of the middle plane."""
+
+    def find(self, head: NDArray[np.float32]) -> NDArray[np.bool_]:
+        kept = np.zeros(head.shape, dtype=bool)
+        kept[: head.shape[0] // 2] = True
+        return kept
+
+
+def test_the_network_sees_what_the_skull_strip_leaves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lab_side.imaging.skull.LEAST_ML", 0.0)
+    profile = make_profile(
+        roles=("first", "second"), spacing=(1.0, 1.0, 1.0), normalisation="zscore-nonzero"
+    )
+    stripping = {"skull_strip": SkullStrip(role="second")}
+    preprocessing = profile.preprocessing.model_copy(update=stripping)
+    seen: list[torch.Tensor] = []
+
+    class Notes(Bright):
+        def forward(self, windows: torch.Tensor) -> torch.Tensor:
+            seen.append(windows)
+            return super().forward(windows)
+
+    model = replace(
+        stand_in(profile.model_copy(update={"preprocessing": preprocessing}), Notes()),
+        brain_finder=cast("BrainFinder", NearTheBall()),
+    )
+    output = segment_case(case(tmp_path, profile), model, lambda *_: None)
+    assert [words.partition(":")[0] for words in output.warnings] == [
+        "second was resampled to the grid of first.",
+        "The brain was found in second",
+    ]
+    assert seen
+    volumes = {
+        role: read_series(paths) for role, paths in case(tmp_path / "again", profile).series.items()
+    }
+    before = len(seen)
+    predict(volumes, model)
+    for one, other in zip(seen[:before], seen[before:], strict=True):
+        assert torch.equal(one, other)
+    # With z-scores over what is not 0, the rest stays 0 in both channels.
+    empty = torch.stack(seen) == 0
+    assert float(empty.float().mean()) > 0.3
+    assert any((window != 0).any() for window in seen)
 
 
 def test_channels_come_in_the_order_of_the_profile(tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from pydicom.dataset import Dataset
 from pydicom.valuerep import PersonName
 
 from common.errors import LocalDiskError, PermanentError, SeriesRefusedError
+from common.profiles import SkullStrip
 from lab_side.imaging.measure import describe_seg, measure_masks, measure_seg
 from lab_side.imaging.rehearsal import rehearse_seg
 from lab_side.imaging.seg import SegOrigin, _seeds, build_seg
@@ -183,8 +184,13 @@ def test_uids_follow_what_changes_the_result(tmp_path: Path) -> None:
     flipped = profile.model_copy(
         update={"inference": profile.inference.model_copy(update={"flips": ((0,),)})}
     )
+    stripping = {"skull_strip": SkullStrip(role="first")}
+    stripped = profile.model_copy(
+        update={"preprocessing": profile.preprocessing.model_copy(update=stripping)}
+    )
     origins = [
         origin,
+        replace(origin, profile=stripped),
         replace(origin, job_key="01OTHER"),
         replace(origin, model_sha256="cd" * 32),
         replace(origin, profile=other_threshold),
@@ -199,9 +205,11 @@ def test_uids_follow_what_changes_the_result(tmp_path: Path) -> None:
     assert again.SOPInstanceUID == segs[0].SOPInstanceUID
 
 
-def test_a_profile_without_flips_makes_the_uids_of_before_there_were_any(tmp_path: Path) -> None:
+def test_a_profile_without_later_settings_makes_the_uids_of_before(tmp_path: Path) -> None:
     volume = series(tmp_path)
-    assert "flips" not in _seeds(make_origin(make_profile()), volume, [volume])[-1]
+    options = _seeds(make_origin(make_profile()), volume, [volume])[-1]
+    assert "flips" not in options
+    assert "skull_strip" not in options
 
 
 def test_uids_are_of_the_uuid_root_and_keep_parts_apart() -> None:

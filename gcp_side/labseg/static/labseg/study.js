@@ -160,7 +160,7 @@ async function send() {
 const STEPS = () => [
   ["waiting", gettext("Waiting"), []],
   ["downloading", gettext("Download"), ["claimed", "downloading", "fetch"]],
-  ["inferring", gettext("Segmentation"), ["loading", "load", "read", "preprocess", "inferring", "infer", "restore"]],
+  ["inferring", gettext("Segmentation"), ["loading", "load", "read", "register", "preprocess", "inferring", "infer", "restore"]],
   ["uploading", gettext("Storing the result"), ["writing", "seg", "uploading", "upload", "delivering"]],
 ];
 
