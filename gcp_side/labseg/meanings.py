@@ -311,7 +311,7 @@ _WARNINGS: tuple[tuple[re.Pattern[str], str], ...] = (
     ),
     (
         re.compile(r"The brain was found in (?P<role>\S+): (?P<volume>\S+) ml\."),
-        _("The brain was found in {role}: {volume} ml; the rest was not looked at."),
+        _("The brain was found in {role}: {volume} ml; what is not brain was set to 0."),
     ),
     (
         re.compile(r"(?P<role>\S+) and (?P<other>\S+) hold the same pixels\."),
