@@ -206,6 +206,7 @@ COMPONENTS: dict[str, Schema] = {
         description=TEXT,
         modality=TEXT,
         instances=WHOLE,
+        images=WHOLE,
         orientation={
             "type": ["string", "null"],
             "enum": ["axial", "sagittal", "coronal", "oblique", None],

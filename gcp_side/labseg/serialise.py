@@ -131,13 +131,14 @@ def study_as_dict(
 
 
 def series_as_dict(item: SeriesEntry, facts: SeriesFacts | None) -> dict[str, Any]:
-    """One series; its geometry where it was read."""
+    """One series; its geometry where it was read. A frame of an enhanced instance is an image."""
     return {
         "series_id": item.orthanc_id,
         "number": item.number,
         "description": item.description,
         "modality": item.modality,
         "instances": len(item.instances),
+        "images": len(item.instances) if facts is None else facts.instances,
         "orientation": None if facts is None else plane_of(facts.orientation),
         "rows": None if facts is None else facts.rows,
         "columns": None if facts is None else facts.columns,

@@ -230,6 +230,9 @@ def test_an_enhanced_series_is_shown_as_the_classic_one(
     volume = voxels_of(get(client, f"series/{enhanced.series}/volume/"))
     np.testing.assert_array_equal(volume, enhanced.voxels)
     np.testing.assert_array_equal(volume, classic.voxels)
+    study = get(client, f"studies/{lab.series(enhanced.series).study_id}/").json()
+    (listed,) = study["series"]
+    assert (listed["instances"], listed["images"]) == (1, SHAPE[0])
 
 
 # Segmentations of others ---------------------------------------------------------------

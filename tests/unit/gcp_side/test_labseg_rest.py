@@ -492,6 +492,7 @@ class TestStudies:
             "description": "phase 0",
             "modality": "MR",
             "instances": 12,
+            "images": 12,
             "orientation": "coronal",
             "rows": 16,
             "columns": 20,

@@ -95,7 +95,7 @@ function roleField(one) {
   element("option", { value: "", text: gettext("— choose —") }),
   ...page.study.series.filter((item) => item.modality === "MR").map((item) => element("option", {
     value: item.series_id, selected: item.series_id === page.chosen[one.role],
-    text: `${item.number} · ${item.description || gettext("no description")} (${item.instances})`,
+    text: `${item.number} · ${item.description || gettext("no description")} (${item.images})`,
   })));
   const field = element("div", { class: "field", id: `field-${one.role}` }, element("label", { for: select.id, text: roleTitle(one) }), select,
     element("p", { class: "why", id: `why-${one.role}` }));
