@@ -266,10 +266,12 @@ def _brain_alone(
     sampled: dict[str, NDArray[np.float32]], grid: Grid, model: LoadedModel
 ) -> tuple[dict[str, NDArray[np.float32]], tuple[str, ...]]:
     """As the profile says, and the sentences for the result."""
-    if model.brain_finder is None:
+    preprocessing, finder = model.profile.preprocessing, model.brain_finder
+    if preprocessing.skull_strip is None or finder is None:
         return sampled, ()
-    settings = model.profile.preprocessing
-    stripped, found = strip_skull(sampled, grid, settings, model.brain_finder.find)
+    stripped, found = strip_skull(
+        sampled, grid, preprocessing.orientation, preprocessing.skull_strip, finder.find
+    )
     return stripped, (found,)
 
 

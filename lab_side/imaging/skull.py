@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from common.errors import SeriesRefusedError
-from common.profiles import Preprocessing, SkullStrip
+from common.profiles import SkullStrip
 from lab_side.imaging.grid import Grid
 
 LEAST_ML, MOST_ML = 300.0, 2500.0
@@ -18,25 +18,26 @@ LEAST_ML, MOST_ML = 300.0, 2500.0
 Sampled = Mapping[str, NDArray[np.float32]]
 """By role, on the network's grid: float32 [third, second, first network axis]."""
 
-
 FindBrain = Callable[[NDArray[np.float32]], NDArray[np.bool_]]
 """As ``BrainFinder.find``."""
 
 
 def strip_skull(
-    sampled: Sampled, grid: Grid, preprocessing: Preprocessing, find_brain: FindBrain
+    sampled: Sampled, grid: Grid, orientation: str, settings: SkullStrip, find_brain: FindBrain
 ) -> tuple[dict[str, NDArray[np.float32]], str]:
     """Set what is not brain to 0 in every input; and the sentence for the result.
+
+    Parameters
+    ----------
+    orientation:
+        Axis codes of the network's grid.
 
     Raises
     ------
     SeriesRefusedError
         ``no-brain``: what was found is not one.
     """
-    settings = preprocessing.skull_strip
-    if settings is None:
-        raise ValueError("the profile keeps the skull")
-    brain = find_brain(_seen(sampled[settings.role], preprocessing.orientation))
+    brain = find_brain(_seen(sampled[settings.role], orientation))
     volume_ml = float(brain.sum() * np.prod(grid.spacing) / 1000.0)
     if not LEAST_ML <= volume_ml <= MOST_ML:
         # Outside a wrong brain a tumour would be passed over in silence.
@@ -46,7 +47,7 @@ def strip_skull(
             remedy="Check that the series of this role is T1-weighted and shows the whole head; "
             "where it is stripped already, a profile without skull_strip fits.",
         )
-    kept = _widened(_unseen(brain, preprocessing.orientation), grid, settings)
+    kept = _widened(_unseen(brain, orientation), grid, settings)
     stripped = {role: np.where(kept, values, np.float32(0)) for role, values in sampled.items()}
     return stripped, f"The brain was found in {settings.role}: {volume_ml:.0f} ml."
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from common.errors import FixConfigurationError, SeriesRefusedError
-from common.profiles import Preprocessing, SkullStrip
+from common.profiles import SkullStrip
 from lab_side.imaging.grid import Grid, network_grid
 from lab_side.imaging.skull import LEAST_ML, MOST_ML, strip_skull
 from lab_side.models.brain import BrainFinder
@@ -32,13 +32,7 @@ SCANNER = Grid(shape=SHAPE, affine=make_affine("sagittal", spacing=(5.0, 5.0, 5.
 BRAIN, SCALP, CSF, SKULL = 600.0, 900.0, 150.0, 40.0
 
 
-def settings(orientation: str = "RAS", margin_mm: float = 0.0) -> Preprocessing:
-    return Preprocessing(
-        orientation=orientation,
-        spacing_mm=(5.0, 5.0, 5.0),
-        normalisation="zscore-nonzero",
-        skull_strip=SkullStrip(role="t1", margin_mm=margin_mm),
-    )
+T1 = SkullStrip(role="t1")
 
 
 def block(values: NDArray[np.float32]) -> NDArray[np.bool_]:
@@ -73,7 +67,7 @@ def test_the_finder_sees_the_head_upright_and_the_brain_stays_where_it_is(
         return block(head)
 
     ones = np.ones_like(brain)
-    stripped, _ = strip_skull({"t1": brain, "t2": ones}, grid, settings(orientation), find)
+    stripped, _ = strip_skull({"t1": brain, "t2": ones}, grid, orientation, T1, find)
     np.testing.assert_array_equal(stripped["t2"], brain)
     np.testing.assert_array_equal(stripped["t1"], brain)
     upright = network_grid(SCANNER, "RAS", (5.0, 5.0, 5.0))
@@ -88,7 +82,9 @@ def test_the_margin_is_in_millimetres_along_every_axis(margin_mm: float) -> None
     off = np.linalg.norm(centres(grid.shape[::-1], grid.affine) - middle, axis=-1)
     head = (off < 50).astype(np.float32)
     inputs = {"t1": head, "t2": np.ones_like(head)}
-    stripped, told = strip_skull(inputs, grid, settings(margin_mm=margin_mm), block)
+    stripped, told = strip_skull(
+        inputs, grid, "RAS", SkullStrip(role="t1", margin_mm=margin_mm), block
+    )
     kept = stripped["t2"] > 0
     assert kept[off < 50].all()
     assert not kept[off > 50 + margin_mm].any()
@@ -104,7 +100,7 @@ def test_what_is_no_brain_by_its_size_is_refused(volume_ml: float) -> None:
     head[: round(volume_ml / 0.064)] = 1
     inputs = {"t1": head.reshape(grid.shape)}
     with pytest.raises(SeriesRefusedError, match=rf"has {volume_ml:.0f} ml") as told:
-        strip_skull(inputs, grid, settings(), block)
+        strip_skull(inputs, grid, "RAS", T1, block)
     assert told.value.code == "no-brain"
 
 
@@ -141,7 +137,7 @@ def test_deepbet_finds_the_brain_of_a_head(finder: BrainFinder, orientation: str
     tilted = make_affine("axial", spacing=(2.5, 2.5, 5.0), tilt=rotation(9, 6, 12))
     grid = network_grid(Grid(shape=(90, 100, 44), affine=tilted), orientation, (2.5, 2.5, 2.5))
     head, brain = head_of(grid)
-    stripped, told = strip_skull({"t1": head}, grid, settings(orientation), finder.find)
+    stripped, told = strip_skull({"t1": head}, grid, orientation, T1, finder.find)
     found = stripped["t1"] > 0
     assert 2 * (found & brain).sum() / (found.sum() + brain.sum()) > 0.93, told
 
@@ -151,7 +147,7 @@ def test_where_there_is_nothing_there_is_no_brain(finder: BrainFinder, value: fl
     grid = Grid(shape=(40, 40, 40), affine=np.diag([5.0, 5.0, 5.0, 1.0]))
     empty = np.full(grid.shape, value, dtype=np.float32)
     with pytest.raises(SeriesRefusedError) as told:
-        strip_skull({"t1": empty}, grid, settings(), finder.find)
+        strip_skull({"t1": empty}, grid, "RAS", T1, finder.find)
     assert told.value.code == "no-brain"
 
 
