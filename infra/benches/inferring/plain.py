@@ -17,9 +17,10 @@ from collections.abc import Sequence  # noqa: E402
 from io import BytesIO  # noqa: E402
 from pathlib import Path  # noqa: E402
 
-# The tests' packages bring it, and MONAI would spend seconds on importing it: a plain server's
-# venv has none, and ours leaves it out too.
-sys.modules["transformers"] = None  # type: ignore[assignment]
+if __name__ == "__main__":
+    # The tests' packages bring it, and MONAI would spend seconds on importing it: a plain server's
+    # venv has none, and ours leaves it out too.
+    sys.modules["transformers"] = None  # type: ignore[assignment]
 
 import highdicom as hd  # noqa: E402
 import numpy as np  # noqa: E402
