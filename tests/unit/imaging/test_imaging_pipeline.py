@@ -148,8 +148,20 @@ def test_a_series_that_was_moved_meets_the_other_where_the_profile_registers(
     assert list(output.stage_seconds)[:3] == ["read", "register", "preprocess"]
 
 
-class NearTheBall:
-    """Finds a brain as wide as the images: what is left of the middle plane."""
+class Notes(Bright):
+    """Keeps what it was given."""
+
+    def __init__(self, seen: list[torch.Tensor]) -> None:
+        super().__init__()
+        self.seen = seen
+
+    def forward(self, windows: torch.Tensor) -> torch.Tensor:
+        self.seen.append(windows)
+        return super().forward(windows)
+
+
+class LeftHalf:
+    """Finds a brain wherever it is left of the middle."""
 
     def find(self, head: NDArray[np.float32]) -> NDArray[np.bool_]:
         kept = np.zeros(head.shape, dtype=bool)
@@ -167,15 +179,9 @@ def test_the_network_sees_what_the_skull_strip_leaves(
     stripping = {"skull_strip": SkullStrip(role="second")}
     preprocessing = profile.preprocessing.model_copy(update=stripping)
     seen: list[torch.Tensor] = []
-
-    class Notes(Bright):
-        def forward(self, windows: torch.Tensor) -> torch.Tensor:
-            seen.append(windows)
-            return super().forward(windows)
-
     model = replace(
-        stand_in(profile.model_copy(update={"preprocessing": preprocessing}), Notes()),
-        brain_finder=cast("BrainFinder", NearTheBall()),
+        stand_in(profile.model_copy(update={"preprocessing": preprocessing}), Notes(seen)),
+        brain_finder=cast("BrainFinder", LeftHalf()),
     )
     output = segment_case(case(tmp_path, profile), model, lambda *_: None)
     assert [words.partition(":")[0] for words in output.warnings] == [
@@ -198,17 +204,11 @@ def test_the_network_sees_what_the_skull_strip_leaves(
 
 def test_channels_come_in_the_order_of_the_profile(tmp_path: Path) -> None:
     seen: list[torch.Tensor] = []
-
-    class Notes(Bright):
-        def forward(self, windows: torch.Tensor) -> torch.Tensor:
-            seen.append(windows)
-            return super().forward(windows)
-
     profile = make_profile(roles=("b", "a"), spacing=(2.0, 2.0, 2.0))
     made = case(tmp_path, profile)
     swapped = CaseInput(**{**vars(made), "series": dict(reversed(list(made.series.items())))})
-    segment_case(made, stand_in(profile, Notes()), lambda *_: None)
-    segment_case(swapped, stand_in(profile, Notes()), lambda *_: None)
+    segment_case(made, stand_in(profile, Notes(seen)), lambda *_: None)
+    segment_case(swapped, stand_in(profile, Notes(seen)), lambda *_: None)
     half = len(seen) // 2
     for first, second in zip(seen[:half], seen[half:], strict=True):
         assert torch.equal(first, second)

@@ -30,9 +30,8 @@ SHAPE = (40, 48, 36)
 SCANNER = Grid(shape=SHAPE, affine=make_affine("sagittal", spacing=(5.0, 5.0, 5.0)))
 
 BRAIN, SCALP, CSF, SKULL = 600.0, 900.0, 150.0, 40.0
-
-
 T1 = SkullStrip(role="t1")
+SIZES_MM = np.array([[46, 21, 21], [26, 51, 26], [31, 16, 56]])
 
 
 def block(values: NDArray[np.float32]) -> NDArray[np.bool_]:
@@ -45,12 +44,9 @@ def lopsided(places: NDArray[np.float64], middle: NDArray[np.float64]) -> NDArra
     away = places - middle
     boxes = [
         np.all(np.abs(away - at) < size, axis=-1)
-        for at, size in zip(np.eye(3) * 40, _SIZES, strict=True)
+        for at, size in zip(np.eye(3) * 40, SIZES_MM, strict=True)
     ]
     return np.asarray(np.any(boxes, axis=0), dtype=np.float32)
-
-
-_SIZES = np.array([[46, 21, 21], [26, 51, 26], [31, 16, 56]])
 
 
 @pytest.mark.parametrize("orientation", ORIENTATIONS)
