@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
 
 
 class LabsegConfig(AppConfig):
@@ -10,7 +11,7 @@ class LabsegConfig(AppConfig):
 
     name = "gcp_side.labseg"
     label = "labseg"
-    verbose_name = "Lab segmentation"
+    verbose_name = _("Lab segmentation")
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:

@@ -58,27 +58,32 @@ class Outcome(models.TextChoices):
 class Job(models.Model):
     """One request to segment a set of series."""
 
-    job_id = models.CharField(max_length=26, primary_key=True)
+    job_id = models.CharField(_("job"), max_length=26, primary_key=True)
     """ULID: sorts by the time of submission."""
-    profile = models.CharField(max_length=48)
-    priority = models.PositiveSmallIntegerField()
+    profile = models.CharField(_("profile"), max_length=48)
+    priority = models.PositiveSmallIntegerField(_("priority"))
     """0..9, 0 first."""
-    labels = models.JSONField(default=list, blank=True)
+    labels = models.JSONField(_("labels"), default=list, blank=True)
     """What an agent must have to run it, sorted; any agent may where there is none."""
     state = models.CharField(
-        max_length=20, choices=State.choices, default=State.SUBMITTING, db_index=True
+        _("state"), max_length=20, choices=State.choices, default=State.SUBMITTING, db_index=True
     )
-    revision = models.PositiveIntegerField(default=0)
+    revision = models.PositiveIntegerField(_("writes"), default=0)
     """Counts the writes: whoever read an older one changes nothing."""
 
-    orthanc_study_id = models.CharField(max_length=44, db_index=True)
-    study_instance_uid = models.CharField(max_length=64)
-    series = models.JSONField()
+    orthanc_study_id = models.CharField(_("study in Orthanc"), max_length=44, db_index=True)
+    study_instance_uid = models.CharField(_("Study Instance UID"), max_length=64)
+    series = models.JSONField(_("series"))
     """In channel order: ``role``, ``orthanc_id``, ``series_instance_uid``,
     ``expected_instances`` of each."""
-    max_attempts = models.PositiveSmallIntegerField()
+    max_attempts = models.PositiveSmallIntegerField(_("attempts allowed"))
     retry_of = models.ForeignKey(
-        "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="retries"
+        "self",
+        null=True,
+        blank=True,
+        on_delete=models.SET_NULL,
+        related_name="retries",
+        verbose_name=_("retry of"),
     )
     requested_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
@@ -86,52 +91,61 @@ class Job(models.Model):
         blank=True,
         on_delete=models.SET_NULL,
         related_name="+",
+        verbose_name=_("requested by"),
     )
 
-    agent = models.CharField(max_length=40, blank=True)
+    agent = models.CharField(_("agent"), max_length=40, blank=True)
     """Who owns it, or wrote its result."""
-    attempt = models.PositiveIntegerField(default=0)
+    attempt = models.PositiveIntegerField(_("attempt"), default=0)
     """How often it was claimed."""
-    stage = models.CharField(max_length=64, blank=True)
-    percent = models.PositiveSmallIntegerField(default=0)
+    stage = models.CharField(_("stage"), max_length=64, blank=True)
+    percent = models.PositiveSmallIntegerField(_("percent of the stage"), default=0)
     """0..100 of the stage, as the agent tells it."""
-    done = models.PositiveIntegerField(default=0)
-    total = models.PositiveIntegerField(default=0)
+    done = models.PositiveIntegerField(_("images done"), default=0)
+    total = models.PositiveIntegerField(_("images in all"), default=0)
     """Instances, in a stage that counts them (the download); 0 in any other."""
-    cancel_requested_at = models.DateTimeField(null=True, blank=True)
+    cancel_requested_at = models.DateTimeField(_("cancelling asked for at"), null=True, blank=True)
     """This site's clock; an open job is called off as soon as the bucket answers."""
-    missing_since = models.DateTimeField(null=True, blank=True)
+    missing_since = models.DateTimeField(_("not in the bucket since"), null=True, blank=True)
     """Since when the bucket shows nothing of the job, by this site's clock."""
 
-    seg_orthanc_id = models.CharField(max_length=44, blank=True, db_index=True)
-    seg_sop_instance_uid = models.CharField(max_length=64, blank=True)
-    seg_series_instance_uid = models.CharField(max_length=64, blank=True)
-    report_orthanc_id = models.CharField(max_length=44, blank=True)
+    seg_orthanc_id = models.CharField(_("SEG in Orthanc"), max_length=44, blank=True, db_index=True)
+    seg_sop_instance_uid = models.CharField(_("SEG SOP Instance UID"), max_length=64, blank=True)
+    seg_series_instance_uid = models.CharField(
+        _("SEG Series Instance UID"), max_length=64, blank=True
+    )
+    report_orthanc_id = models.CharField(_("report in Orthanc"), max_length=44, blank=True)
     """Of the measurements as a DICOM SR; empty where the result names none."""
-    report_sop_instance_uid = models.CharField(max_length=64, blank=True)
-    report_series_instance_uid = models.CharField(max_length=64, blank=True)
-    tumour_found = models.BooleanField(null=True, blank=True)
+    report_sop_instance_uid = models.CharField(
+        _("report SOP Instance UID"), max_length=64, blank=True
+    )
+    report_series_instance_uid = models.CharField(
+        _("report Series Instance UID"), max_length=64, blank=True
+    )
+    tumour_found = models.BooleanField(_("tumour found"), null=True, blank=True)
     """Whether any segment has a voxel; None without a result."""
-    measurements = models.JSONField(default=list, blank=True)
+    measurements = models.JSONField(_("measurements"), default=list, blank=True)
     """One object a segment: ``number``, ``label``, ``voxels``, ``volume_ml``,
     ``longest_diameter_mm``."""
-    warnings = models.JSONField(default=list, blank=True)
-    provenance = models.JSONField(null=True, blank=True)
+    warnings = models.JSONField(_("notes on the result"), default=list, blank=True)
+    provenance = models.JSONField(_("how it was made"), null=True, blank=True)
     """As :class:`common.manifest.Provenance`."""
 
-    failure_code = models.CharField(max_length=64, blank=True)
-    failure_reason = models.TextField(blank=True)
-    failure_remedy = models.TextField(blank=True)
+    failure_code = models.CharField(_("error code"), max_length=64, blank=True)
+    failure_reason = models.TextField(_("what went wrong"), blank=True)
+    failure_remedy = models.TextField(_("what to do"), blank=True)
 
-    submitted_at = models.DateTimeField()
+    submitted_at = models.DateTimeField(_("requested at"))
     """This site's clock; also the date and time that the SEG carries."""
-    updated_at = models.DateTimeField()
+    updated_at = models.DateTimeField(_("changed at"))
     """This site's clock at the last change."""
-    finished_at = models.DateTimeField(null=True, blank=True)
+    finished_at = models.DateTimeField(_("ended at"), null=True, blank=True)
     """From the result: the store's clock."""
 
     class Meta:
         ordering = ("-job_id",)
+        verbose_name = _("job")
+        verbose_name_plural = _("jobs")
 
     def __str__(self) -> str:
         return f"{self.job_id} ({self.state})"
@@ -151,21 +165,25 @@ class Job(models.Model):
 class JobEvent(models.Model):
     """One line of a job's history; the same thing is never told twice."""
 
-    job = models.ForeignKey(Job, on_delete=models.CASCADE, related_name="events")
-    kind = models.CharField(max_length=20, choices=EventKind.choices)
-    attempt = models.PositiveIntegerField()
-    at = models.DateTimeField()
+    job = models.ForeignKey(
+        Job, on_delete=models.CASCADE, related_name="events", verbose_name=_("job")
+    )
+    kind = models.CharField(_("what happened"), max_length=20, choices=EventKind.choices)
+    attempt = models.PositiveIntegerField(_("attempt"))
+    at = models.DateTimeField(_("noticed at"))
     """This site's clock when it noticed."""
-    agent = models.CharField(max_length=40, blank=True)
-    outcome = models.CharField(max_length=20, choices=Outcome.choices, blank=True)
+    agent = models.CharField(_("agent"), max_length=40, blank=True)
+    outcome = models.CharField(_("outcome"), max_length=20, choices=Outcome.choices, blank=True)
     """Of the attempt that ended; empty for any other event."""
-    code = models.CharField(max_length=64, blank=True)
+    code = models.CharField(_("error code"), max_length=64, blank=True)
     """Of the error; empty where none is told."""
-    text = models.TextField(blank=True)
+    text = models.TextField(_("in its own words"), blank=True)
     """The error's own words."""
 
     class Meta:
         ordering = ("id",)
+        verbose_name = _("line of the history")
+        verbose_name_plural = _("history")
         constraints = (
             models.UniqueConstraint(fields=("job", "kind", "attempt"), name="labseg_event_once"),
         )

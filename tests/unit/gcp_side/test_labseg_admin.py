@@ -115,3 +115,13 @@ def test_who_may_only_look_has_no_actions(job: Job) -> None:
     client.post(LIST, {"action": "cancel_jobs", "_selected_action": [job.pk]})
     job.refresh_from_db()
     assert job.state == State.PENDING
+
+
+def test_speaks_korean(admin: Client, job: Job) -> None:
+    korean = {"Accept-Language": "ko"}
+    listed = admin.get(LIST, headers=korean).content.decode()
+    for name in ("프로파일", "레이블", "상태", "단계 진행률", "종양 발견", "요청한 시각"):
+        assert name in listed
+    page = admin.get(f"{LIST}{job.pk}/change/", headers=korean).content.decode()
+    for name in ("이력", "오류 코드", "알게 된 시각", "버킷에서 보이지 않기 시작한 시각"):
+        assert name in page
