@@ -23,8 +23,8 @@ from lab_side.imaging.pipeline import network_input
 
 TRAINING_SEEDS = range(1_000_000, 1_000_400)
 VALIDATION_SEEDS = range(2_000_000, 2_000_060)
-HELD_OUT_LESION_SEEDS = range(4_000_000, 4_000_040)
-HELD_OUT_HEALTHY_SEEDS = range(4_000_040, 4_000_080)
+HELD_OUT_LESION_SEEDS = range(5_000_000, 5_000_040)
+HELD_OUT_HEALTHY_SEEDS = range(5_000_040, 5_000_080)
 
 PROFILE_FOLDER = Path(__file__).parents[1] / "lab_side" / "profiles" / "demo"
 

@@ -1,8 +1,10 @@
 """Train the demo network on phantoms: ``python -m infra.train_demo``.
 
-The network, its preprocessing and its window come from ``lab_side/profiles/demo/profile.json``;
-the weights go beside it and their SHA-256 into it. Phantoms, crops and initial weights are
-functions of fixed seeds; only the order of floating-point sums may differ between machines.
+The network and its preprocessing come from ``lab_side/profiles/demo/profile.json``; the weights
+go beside it and their SHA-256 into it. A first stage learns on coarse voxels what a lesion is,
+the others, on the profile's own voxels, where it ends. Phantoms, crops and initial
+weights are functions of fixed seeds; only the order of floating-point sums may differ between
+machines.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import re
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -22,7 +25,7 @@ from time import monotonic
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from common.profiles import Profile, load_profile
@@ -38,14 +41,43 @@ from lab_side.models.networks import build_network
 
 WEIGHTS_FILE = "weights.safetensors"
 _SEED = 20260302
-_CROP = 56
 _BATCH = 4
-_PEAK_RATE = 4e-3
 _LESION_CROPS = 0.5
 _BRIGHT_CROPS = 0.25  # heart and vessels, mostly
 _MARGIN = 24
 _RARE = -4.0  # logit of the lesion's share of all voxels, about 1 in 50
 _CHECKPOINT_EVERY = 50
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One part of the training.
+
+    Attributes
+    ----------
+    spacing_mm:
+        Side of a voxel of the cases.
+    crop:
+        Side of a crop in voxels.
+    seeds:
+        The phantoms.
+    peak_rate:
+        Highest learning rate of the cycle (Smith and Topin 2018).
+    """
+
+    name: str
+    spacing_mm: float
+    crop: int
+    seeds: Sequence[int]
+    steps: int
+    peak_rate: float
+
+
+STAGES = (
+    Stage("coarse", 2.0, 56, TRAINING_SEEDS, 4500, 4e-3),
+    Stage("fine", 1.5, 64, TRAINING_SEEDS[:200], 1200, 1e-3),
+    Stage("fine-all", 1.5, 64, TRAINING_SEEDS, 2000, 2e-3),
+)
 
 
 def main() -> None:
@@ -55,7 +87,13 @@ def main() -> None:
     would soon be a choice by them.
     """
     parser = argparse.ArgumentParser(prog="infra.train_demo", description=__doc__)
-    parser.add_argument("--steps", type=int, default=4500)
+    names = [stage.name for stage in STAGES]
+    parser.add_argument(
+        "--first-stage",
+        choices=names,
+        default=names[0],
+        help="a later one starts from the weights beside the profile",
+    )
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument(
         "--cache",
@@ -67,11 +105,29 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     profile = load_profile(PROFILE_FOLDER)
-    folder = cache_folder(options.cache, profile)
-    examples = prepare(TRAINING_SEEDS, profile, folder, options.threads)
-    network = train(examples, profile, options.steps, folder)
-    store(network)
+    network = initial_network(profile)
+    first = names.index(options.first_stage)
+    if first > 0:
+        network.load_state_dict(load_file(PROFILE_FOLDER / WEIGHTS_FILE))
+    for stage in STAGES[first:]:
+        run(stage, network, profile, options.cache, options.threads)
+    store(network.eval())
     print(as_text(evaluate_validation()))
+
+
+def run(stage: Stage, network: nn.Module, profile: Profile, cache: Path, workers: int) -> None:
+    """Make the stage's cases and train the network on them."""
+    coarse_or_fine = at_spacing(profile, stage.spacing_mm)
+    folder = cache_folder(cache, coarse_or_fine)
+    examples = prepare(stage.seeds, coarse_or_fine, folder, workers)
+    train(network, examples, stage, folder)
+
+
+def at_spacing(profile: Profile, spacing_mm: float) -> Profile:
+    """The profile with cubic voxels of another size."""
+    spacing = (spacing_mm, spacing_mm, spacing_mm)
+    preprocessing = profile.preprocessing.model_copy(update={"spacing_mm": spacing})
+    return profile.model_copy(update={"preprocessing": preprocessing})
 
 
 def cache_folder(cache: Path, profile: Profile) -> Path:
@@ -108,23 +164,29 @@ def _read(path: Path) -> Example:
         return Example(stored["channels"], stored["truth"])
 
 
+def initial_network(profile: Profile) -> nn.Module:
+    """The profile's network with its first weights."""
+    torch.manual_seed(_SEED)
+    network = build_network(profile)
+    last_bias = [value for name, value in network.named_parameters() if "bias" in name][-1]
+    # Starting from 1 in 2 instead, the first thousand steps would only learn this number.
+    nn.init.constant_(last_bias, _RARE)
+    for parameter in network.parameters():
+        if parameter.ndim == 5:  # convolutions run 1.6 times faster with channels last
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last_3d)
+    return network
+
+
 class _Training:
     """Network, optimiser and schedule, which a checkpoint keeps together."""
 
-    def __init__(self, profile: Profile, steps: int) -> None:
-        torch.manual_seed(_SEED)
-        self.network = build_network(profile).train()
-        last_bias = [value for name, value in self.network.named_parameters() if "bias" in name][-1]
-        # Starting from 1 in 2 instead, the first thousand steps would only learn this number.
-        nn.init.constant_(last_bias, _RARE)
-        for parameter in self.network.parameters():
-            if parameter.ndim == 5:  # convolutions run 1.6 times faster with channels last
-                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last_3d)
+    def __init__(self, network: nn.Module, stage: Stage) -> None:
+        self.network = network.train()
         self.optimiser = torch.optim.AdamW(
-            self.network.parameters(), lr=_PEAK_RATE, weight_decay=1e-4
+            network.parameters(), lr=stage.peak_rate, weight_decay=1e-4
         )
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
-            self.optimiser, max_lr=_PEAK_RATE, total_steps=steps, pct_start=0.1
+            self.optimiser, max_lr=stage.peak_rate, total_steps=stage.steps, pct_start=0.1
         )
         self.steps_done = 0
 
@@ -159,41 +221,43 @@ class _Training:
         self.steps_done = int(state["steps"])
 
 
-def train(examples: list[Example], profile: Profile, steps: int, folder: Path) -> nn.Module:
-    """Train from scratch, or go on from the checkpoint in ``folder``."""
-    training, checkpoint = _Training(profile, steps), folder / f"checkpoint-{steps}.pt"
+def train(network: nn.Module, examples: list[Example], stage: Stage, folder: Path) -> None:
+    """Train the network in place, or go on from the checkpoint in ``folder``."""
+    training = _Training(network, stage)
+    checkpoint = folder / f"checkpoint-{stage.name}-{stage.steps}.pt"
     if checkpoint.exists():
         training.load(checkpoint)
     start, losses = monotonic(), list[float]()
-    while training.steps_done < steps:
-        batch = random_batch(examples, np.random.default_rng([_SEED, training.steps_done]))
-        losses.append(training.step(*batch))
+    while training.steps_done < stage.steps:
+        rng = np.random.default_rng([_SEED, training.steps_done])
+        losses.append(training.step(*random_batch(examples, stage, rng)))
         if training.steps_done % _CHECKPOINT_EVERY == 0:
             training.save(checkpoint)
             mean, losses = float(np.mean(losses)), []
             seconds = monotonic() - start
             print(f"step {training.steps_done}: loss {mean:.4f}, {seconds:.0f} s", flush=True)
-    return training.network.eval()
 
 
-def random_batch(examples: list[Example], rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+def random_batch(
+    examples: list[Example], stage: Stage, rng: np.random.Generator
+) -> tuple[Tensor, Tensor]:
     """Random crops: [batch, 4, side, side, side] and [batch, 1, side, side, side] float32."""
     chosen = rng.choice(len(examples), _BATCH, replace=False)
-    crops = [_random_crop(examples[int(index)], rng) for index in chosen]
+    crops = [_random_crop(examples[int(index)], stage, rng) for index in chosen]
     channels = torch.from_numpy(np.stack([crop.channels for crop in crops]).astype(np.float32))
     truth = torch.from_numpy(np.stack([crop.truth for crop in crops])[:, None].astype(np.float32))
     return channels.contiguous(memory_format=torch.channels_last_3d), truth
 
 
-def _random_crop(whole: Example, rng: np.random.Generator) -> Example:
+def _random_crop(whole: Example, stage: Stage, rng: np.random.Generator) -> Example:
     """A crop, flipped at random, with a little change of intensity."""
-    size = np.array(whole.truth.shape)
-    low = np.clip(_middle(whole, rng) - _CROP // 2, -_MARGIN, size - _CROP + _MARGIN)
-    inside = [slice(max(int(n), 0), max(int(n), 0) + _CROP + min(int(n), 0)) for n in low]
+    side, size = stage.crop, np.array(whole.truth.shape)
+    low = np.clip(_middle(whole, rng) - side // 2, -_MARGIN, size - side + _MARGIN)
+    inside = [slice(max(int(n), 0), max(int(n), 0) + side + min(int(n), 0)) for n in low]
     channels, truth = whole.channels[(slice(None), *inside)], whole.truth[tuple(inside)]
     # Windows of the product reach over the volume's end in the same way, filled with 0.
     before = [max(-int(n), 0) for n in low]
-    missing = [(n, _CROP - n - count) for n, count in zip(before, truth.shape, strict=True)]
+    missing = [(n, side - n - count) for n, count in zip(before, truth.shape, strict=True)]
     channels, truth = np.pad(channels, [(0, 0), *missing]), np.pad(truth, missing)
     # Right and left, head and feet may change places; front and back never do.
     axes = [axis for axis in (0, 2) if rng.random() < 0.5]
