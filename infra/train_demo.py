@@ -2,9 +2,8 @@
 
 The network and its preprocessing come from ``lab_side/profiles/demo/profile.json``; the weights
 go beside it and their SHA-256 into it. A first stage learns on coarse voxels what a lesion is,
-the others, on the profile's own voxels, where it ends. Phantoms, crops and initial
-weights are functions of fixed seeds; only the order of floating-point sums may differ between
-machines.
+the others, on the profile's own voxels, where it ends. Phantoms, crops and initial weights are
+functions of fixed seeds; only the order of floating-point sums may differ between machines.
 """
 
 from __future__ import annotations
@@ -117,9 +116,9 @@ def main() -> None:
 
 def run(stage: Stage, network: nn.Module, profile: Profile, cache: Path, workers: int) -> None:
     """Make the stage's cases and train the network on them."""
-    coarse_or_fine = at_spacing(profile, stage.spacing_mm)
-    folder = cache_folder(cache, coarse_or_fine)
-    examples = prepare(stage.seeds, coarse_or_fine, folder, workers)
+    resampled = at_spacing(profile, stage.spacing_mm)
+    folder = cache_folder(cache, resampled)
+    examples = prepare(stage.seeds, resampled, folder, workers)
     train(network, examples, stage, folder)
 
 
