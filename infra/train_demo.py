@@ -55,7 +55,7 @@ class Stage:
     Attributes
     ----------
     spacing_mm:
-        Side of a voxel of the cases.
+        Side of a voxel of the cases; None: as the profile says.
     crop:
         Side of a crop in voxels.
     seeds:
@@ -65,7 +65,7 @@ class Stage:
     """
 
     name: str
-    spacing_mm: float
+    spacing_mm: float | None
     crop: int
     seeds: Sequence[int]
     steps: int
@@ -74,8 +74,8 @@ class Stage:
 
 STAGES = (
     Stage("coarse", 2.0, 56, TRAINING_SEEDS, 4500, 4e-3),
-    Stage("fine", 1.5, 64, TRAINING_SEEDS[:200], 1200, 1e-3),
-    Stage("fine-all", 1.5, 64, TRAINING_SEEDS, 2000, 2e-3),
+    Stage("fine", None, 64, TRAINING_SEEDS[:200], 1200, 1e-3),
+    Stage("fine-all", None, 64, TRAINING_SEEDS, 2000, 2e-3),
 )
 
 
@@ -116,9 +116,10 @@ def main() -> None:
 
 def run(stage: Stage, network: nn.Module, profile: Profile, cache: Path, workers: int) -> None:
     """Make the stage's cases and train the network on them."""
-    resampled = at_spacing(profile, stage.spacing_mm)
-    folder = cache_folder(cache, resampled)
-    examples = prepare(stage.seeds, resampled, folder, workers)
+    if stage.spacing_mm is not None:
+        profile = at_spacing(profile, stage.spacing_mm)
+    folder = cache_folder(cache, profile)
+    examples = prepare(stage.seeds, profile, folder, workers)
     train(network, examples, stage, folder)
 
 
@@ -229,7 +230,7 @@ def train(network: nn.Module, examples: list[Example], stage: Stage, folder: Pat
     start, losses = monotonic(), list[float]()
     while training.steps_done < stage.steps:
         rng = np.random.default_rng([_SEED, training.steps_done])
-        losses.append(training.step(*random_batch(examples, stage, rng)))
+        losses.append(training.step(*random_batch(examples, stage.crop, rng)))
         if training.steps_done % _CHECKPOINT_EVERY == 0:
             training.save(checkpoint)
             mean, losses = float(np.mean(losses)), []
@@ -238,19 +239,19 @@ def train(network: nn.Module, examples: list[Example], stage: Stage, folder: Pat
 
 
 def random_batch(
-    examples: list[Example], stage: Stage, rng: np.random.Generator
+    examples: list[Example], side: int, rng: np.random.Generator
 ) -> tuple[Tensor, Tensor]:
     """Random crops: [batch, 4, side, side, side] and [batch, 1, side, side, side] float32."""
     chosen = rng.choice(len(examples), _BATCH, replace=False)
-    crops = [_random_crop(examples[int(index)], stage, rng) for index in chosen]
+    crops = [_random_crop(examples[int(index)], side, rng) for index in chosen]
     channels = torch.from_numpy(np.stack([crop.channels for crop in crops]).astype(np.float32))
     truth = torch.from_numpy(np.stack([crop.truth for crop in crops])[:, None].astype(np.float32))
     return channels.contiguous(memory_format=torch.channels_last_3d), truth
 
 
-def _random_crop(whole: Example, stage: Stage, rng: np.random.Generator) -> Example:
+def _random_crop(whole: Example, side: int, rng: np.random.Generator) -> Example:
     """A crop, flipped at random, with a little change of intensity."""
-    side, size = stage.crop, np.array(whole.truth.shape)
+    size = np.array(whole.truth.shape)
     low = np.clip(_middle(whole, rng) - side // 2, -_MARGIN, size - side + _MARGIN)
     inside = [slice(max(int(n), 0), max(int(n), 0) + side + min(int(n), 0)) for n in low]
     channels, truth = whole.channels[(slice(None), *inside)], whole.truth[tuple(inside)]
