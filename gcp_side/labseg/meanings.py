@@ -79,6 +79,7 @@ _IMAGES: Mapping[str, tuple[str, str]] = {
         _("The series is too large to be shown."),
         _("Open it in Orthanc's own viewer."),
     ),
+    "image-too-large": (_("An image is larger than an MR image can be."), _CHECK_SERIES),
     "series-incomplete": (
         _("The series is not complete in the image archive (Orthanc)."),
         _("Wait until the scanner has sent everything, then submit the request again."),
