@@ -40,7 +40,13 @@ SCHEMA_VERSION = "1.0"
 """major.minor: a reader refuses another major and ignores nothing within its own."""
 
 LABELS_SCHEMA = "1.1"
-"""What a document with ``labels`` says; the newest that this program reads."""
+"""What a document with ``labels`` says."""
+
+CONFIRMED_SCHEMA = "1.2"
+"""What a job says whose input a person confirmed although it contradicts the profile."""
+
+NEWEST_SCHEMA = CONFIRMED_SCHEMA
+"""The newest that this program reads."""
 
 MANIFEST_BYTES_LIMIT = 64 * 1024
 """A manifest is a few hundred bytes; anything near this is not one."""
@@ -64,8 +70,13 @@ Uid = Annotated[str, Field(pattern=r"^[0-9.]+$", max_length=64)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
-def schema_for(labels: Collection[str]) -> str:
-    """The version of a document with these labels."""
+def schema_for(labels: Collection[str], confirmed: Collection[str] = ()) -> str:
+    """The version of a document with these labels and confirmed contradictions.
+
+    The oldest that says it all: an older agent goes on reading jobs that have neither.
+    """
+    if confirmed:
+        return CONFIRMED_SCHEMA
     return LABELS_SCHEMA if labels else SCHEMA_VERSION
 
 
@@ -94,8 +105,12 @@ class _LabelledDocument(_Document):
             raise ValueError(f"labels need schema_version {LABELS_SCHEMA}")
         return self
 
+    def _later_fields(self) -> set[str]:
+        """Fields of a newer schema that this document does not use: they are not written."""
+        return set() if self.labels else {"labels"}
+
     def to_json(self) -> bytes:
-        return self.model_dump_json(indent=1, exclude=None if self.labels else {"labels"}).encode()
+        return self.model_dump_json(indent=1, exclude=self._later_fields()).encode()
 
 
 class SeriesInput(_Document):
@@ -122,6 +137,17 @@ class JobManifest(_LabelledDocument):
     max_attempts: Annotated[int, Field(ge=1, le=10)] = 3
     retry_of: JobId | None = None
     """The job that this one repeats."""
+    confirmed: Annotated[tuple[Code, ...], Field(max_length=16)] = ()
+    """In what the input contradicts the profile, as codes; a person has confirmed it."""
+
+    def _later_fields(self) -> set[str]:
+        return super()._later_fields() | (set() if self.confirmed else {"confirmed"})
+
+    @model_validator(mode="after")
+    def _confirmed_has_its_schema(self) -> JobManifest:
+        if self.confirmed and self.schema_version in (SCHEMA_VERSION, LABELS_SCHEMA):
+            raise ValueError(f"confirmed needs schema_version {CONFIRMED_SCHEMA}")
+        return self
 
     @field_validator("series")
     @classmethod
@@ -435,10 +461,10 @@ def _check_schema(document: dict[str, Any]) -> None:
             "The document has no valid schema_version.",
             remedy=f'Write "schema_version": "{SCHEMA_VERSION}".',
         ) from None
-    is_newer = _minor(version) > _minor(LABELS_SCHEMA)
+    is_newer = _minor(version) > _minor(NEWEST_SCHEMA)
     if version.split(".")[0] != SCHEMA_VERSION.split(".")[0] or is_newer:
         raise ManifestRejectedError(
-            f"The document has schema version {version}; this program reads {LABELS_SCHEMA}.",
+            f"The document has schema version {version}; this program reads {NEWEST_SCHEMA}.",
             code="schema-newer",
             remedy="Update the agent, or submit with the version it reads.",
         )

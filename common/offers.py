@@ -1,7 +1,7 @@
 """What an agent offers: as much of its profiles as the site needs to show and submit them.
 
-It travels in the heartbeat, which nobody signs: a site takes names and texts from it, never
-anything that a job's outcome depends on.
+It travels in the heartbeat, which nobody signs: a site takes names and texts from it, and what
+it asks a person about, never anything that a job's outcome depends on.
 """
 
 from __future__ import annotations
@@ -71,6 +71,10 @@ class Offer(_Part):
     name: Annotated[str, Field(pattern=rf"^{PROFILE_NAME.pattern}$", max_length=48)]
     title: Text | None = None
     intended_use: Text | None = None
+    body_part: Annotated[str, Field(pattern=r"^[A-Z ]{1,16}$")] | None = None
+    """Body Part Examined that its input must show; None: an older agent does not tell."""
+    for_patients: bool | None = None
+    """Whether its results may be used for a patient; None: an older agent does not tell."""
     roles: Annotated[tuple[OfferedRole, ...], Field(min_length=1, max_length=16)]
     segments: tuple[OfferedSegment, ...] = ()
 
@@ -81,6 +85,8 @@ class Offer(_Part):
             name=profile.name,
             title=profile.title,
             intended_use=profile.intended_use,
+            body_part=profile.body_part_examined,
+            for_patients=profile.for_patients,
             roles=tuple(map(OfferedRole.of, profile.inputs)),
             segments=tuple(
                 OfferedSegment(
@@ -94,6 +100,8 @@ class Offer(_Part):
         """The same in fewer bytes: names alone."""
         return Offer(
             name=self.name,
+            body_part=self.body_part,
+            for_patients=self.for_patients,
             roles=tuple(OfferedRole(role=item.role) for item in self.roles),
             segments=tuple(item.model_copy(update={"title": None}) for item in self.segments),
         )

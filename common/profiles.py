@@ -275,12 +275,15 @@ class Profile(_Data):
     """What a person calls it."""
     intended_use: Text
     """One sentence: for what, and for what not."""
+    for_patients: bool = True
+    """False: its results show how the program works and say nothing about a patient; the page,
+    the SEG and its report say so."""
     licence: Annotated[str, Field(min_length=1)]
     """Of the weights."""
     citation: str = ""
     """Whom to cite."""
     body_part_examined: Annotated[str, Field(pattern=r"^[A-Z ]{1,16}$")]
-    """Body Part Examined of the SEG (PS3.16 Annex L)."""
+    """Body Part Examined of the SEG (PS3.16 Annex L), and the region that the input must show."""
     content_label: Annotated[str, Field(pattern=r"^[A-Z0-9_]{1,16}$")]
     """Content Label of the SEG (VR CS)."""
     inputs: Annotated[tuple[InputRole, ...], Field(min_length=1)]

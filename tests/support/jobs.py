@@ -5,8 +5,6 @@ from __future__ import annotations
 from datetime import datetime, timezone
 
 from common.manifest import (
-    LABELS_SCHEMA,
-    SCHEMA_VERSION,
     JobManifest,
     Provenance,
     ResultManifest,
@@ -14,6 +12,7 @@ from common.manifest import (
     SegmentMeasurement,
     SegReference,
     SeriesInput,
+    schema_for,
 )
 from common.queue import Identity
 from common.queue.lease import new_nonce
@@ -40,7 +39,10 @@ def orthanc_id(number: int) -> str:
 def make_manifest(job_id: str | None = None, **changes: object) -> JobManifest:
     """A valid manifest for the demo profile."""
     fields: dict[str, object] = {
-        "schema_version": LABELS_SCHEMA if changes.get("labels") else SCHEMA_VERSION,
+        "schema_version": schema_for(
+            tuple(changes.get("labels", ())),  # type: ignore[arg-type]
+            tuple(changes.get("confirmed", ())),  # type: ignore[arg-type]
+        ),
         "job_id": job_id or new_ulid(),
         "profile": "demo",
         "submitted_at": NOW,

@@ -45,6 +45,22 @@ def test_a_manifest_with_labels_is_of_a_newer_schema_and_without_them_of_the_old
     assert "labels" not in plain
 
 
+def test_confirmed_contradictions_have_a_newer_schema_and_are_written_where_there_are_some() -> (
+    None
+):
+    for labels in ((), ("site-a",)):
+        confirmed = make_manifest(labels=labels, confirmed=("body-part", "role-unsure"))
+        assert parse_job_manifest(confirmed.to_json()) == confirmed
+        document = json.loads(confirmed.to_json())
+        assert document["schema_version"] == "1.2"
+        assert ("labels" in document) == bool(labels)
+    plain = json.loads(make_manifest().to_json())
+    assert plain["schema_version"] == "1.0"
+    assert "confirmed" not in plain
+    empty = parse_job_manifest(_changed(schema_version="1.2"))
+    assert empty.confirmed == ()
+
+
 def test_a_result_reads_back_as_written() -> None:
     result = make_result(make_manifest().job_id)
     assert parse_result(result.to_json()) == result
@@ -61,7 +77,11 @@ def test_a_result_reads_back_as_written() -> None:
         (b"[" * 60_000, "manifest-not-json"),
         (b" " * (MANIFEST_BYTES_LIMIT + 1), "manifest-too-large"),
         (_changed(schema_version="2.0"), "schema-newer"),
-        (_changed(schema_version="1.2"), "schema-newer"),
+        (_changed(schema_version="1.3"), "schema-newer"),
+        (_changed(confirmed=["body-part"]), "manifest-invalid"),
+        (_changed(schema_version="1.1", confirmed=["body-part"]), "manifest-invalid"),
+        (_changed(schema_version="1.2", confirmed=["Hong^Gildong"]), "manifest-invalid"),
+        (_changed(schema_version="1.2", confirmed=["role-unsure"] * 17), "manifest-invalid"),
         (_changed(labels=["site-a"]), "manifest-invalid"),
         (_changed(schema_version="1.1", labels=["Site A"]), "manifest-invalid"),
         (_changed(schema_version=1), "manifest-invalid"),

@@ -92,6 +92,18 @@ def test_what_a_newer_agent_tells_on_top_is_left_out() -> None:
     assert found.offers == (DEMO,)
 
 
+def test_region_and_use_travel_even_without_texts_and_an_older_agent_tells_none() -> None:
+    for offers in ((DEMO,), many(10)):
+        found = read_back(beat_of(*offers)).offers[0]
+        assert (found.body_part, found.for_patients) == ("BREAST", False)
+    document = json.loads(beat_of(DEMO).to_metadata()["beat"])
+    del document["offers"][0]["body_part"], document["offers"][0]["for_patients"]
+    older = Beat.from_metadata({"beat": json.dumps(document)})
+    assert older is not None
+    assert (older.offers[0].body_part, older.offers[0].for_patients) == (None, None)
+    assert older.offers[0].roles == DEMO.roles
+
+
 def test_a_rule_travels_and_one_that_says_nothing_here_is_none() -> None:
     for profile in SHIPPED:
         told = read_back(beat_of(Offer.of(profile))).offers[0].roles
