@@ -32,6 +32,7 @@ from common.errors import (
     StoreUnavailableError,
 )
 from common.folder_lock import locked
+from common.json_reader import JsonLimits, UnreadableJsonError, read_json_object
 from common.sharing import patiently
 
 STALE_TEMPORARY = 3600.0
@@ -40,7 +41,8 @@ STALE_TEMPORARY = 3600.0
 _TEMPORARY = ".tmp"
 _LOCK = ".lock"
 _NO_NAMES = {"", ".", "..", _TEMPORARY, _LOCK}
-_BEACON_BYTES_LIMIT = 64 * 1024
+_BEACON_LIMITS = JsonLimits(size_bytes=64 * 1024, depth=2, values=100, text_characters=64 * 1024)
+"""Of a heartbeat in its file: one text of at most 8 KiB, its quotation marks escaped."""
 
 
 class LocalBucket:
@@ -332,12 +334,14 @@ def _info_from(name: str, status: os.stat_result) -> ObjectInfo:
 def _read_beacon(path: str) -> _Beacon | None:
     try:
         with patiently(lambda: open(path, "rb")) as file:
-            document = json.loads(file.read(_BEACON_BYTES_LIMIT))
-    except (FileNotFoundError, NotADirectoryError, ValueError):
+            data = file.read(_BEACON_LIMITS.size_bytes + 1)
+        document = read_json_object(data, _BEACON_LIMITS)
+    except (FileNotFoundError, NotADirectoryError, UnreadableJsonError):
         return None
-    if not isinstance(document, dict) or set(document) != set(_Beacon._fields):
+    if set(document) != set(_Beacon._fields):
         return None
     beacon = _Beacon(**document)
-    if not isinstance(beacon.generation, int) or not isinstance(beacon.metadata, dict):
+    if type(beacon.generation) is not int or not isinstance(beacon.metadata, dict):
         return None
-    return beacon
+    is_text = all(isinstance(value, str) for value in beacon.metadata.values())
+    return beacon if is_text else None

@@ -15,7 +15,6 @@ Orthanc ids and options only.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Collection
 from datetime import datetime, timezone
@@ -23,7 +22,6 @@ from enum import Enum
 from typing import Annotated, Any
 
 from pydantic import (
-    AwareDatetime,
     BaseModel,
     ConfigDict,
     Field,
@@ -32,7 +30,18 @@ from pydantic import (
     model_validator,
 )
 
+from common.documents import (
+    LongText,
+    Moment,
+    Sentence,
+    ShortText,
+    cut,
+    first_items,
+    model_of,
+)
 from common.errors import ManifestRejectedError, TransientError
+from common.json_reader import JsonLimits, UnreadableJsonError, read_json_object
+from common.names import MAX_AGENT_LENGTH
 from common.profiles import PROFILE_NAME, Profile
 from common.ulid import ULID_PATTERN
 
@@ -54,6 +63,25 @@ MANIFEST_BYTES_LIMIT = 64 * 1024
 RESULT_BYTES_LIMIT = 1024 * 1024
 """Results carry measurements and provenance: some kilobytes."""
 
+MANIFEST_LIMITS = JsonLimits(size_bytes=MANIFEST_BYTES_LIMIT, depth=6, values=500)
+"""Also of records, rejections and progress: 16 series with 4 values each are the most."""
+
+RESULT_LIMITS = JsonLimits(size_bytes=RESULT_BYTES_LIMIT, depth=8, values=10_000)
+"""255 segments with 5 values each are the most that a result needs."""
+
+MOST_SERIES = 16
+"""Inputs of a profile."""
+
+MOST_SEGMENTS = 255
+"""Segments of a profile: their numbers are bytes in a label map."""
+
+MOST_WARNINGS = 50
+MOST_ENTRIES = 50
+"""Of versions, of stages."""
+
+LARGEST_ATTEMPT = 10**6
+"""No name holds a larger one."""
+
 _ORTHANC_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{8}){4}")
 
 OrthancId = Annotated[str, Field(pattern=rf"^{_ORTHANC_ID.pattern}$")]
@@ -66,8 +94,13 @@ Label = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=32)
 """What an agent is or has: ``site-a``, ``gpu-24gb``. A person gives it its meaning."""
 
 Labels = Annotated[tuple[Label, ...], Field(max_length=16)]
+Author = Annotated[str, cut(MAX_AGENT_LENGTH)]
+"""Who wrote a document: an agent's id, or ``site``."""
+
+Attempt = Annotated[int, Field(ge=0, le=LARGEST_ATTEMPT)]
 Uid = Annotated[str, Field(pattern=r"^[0-9.]+$", max_length=64)]
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+SchemaVersion = Annotated[str, Field(pattern=r"^[0-9]{1,3}\.[0-9]{1,3}$")]
 
 
 def schema_for(labels: Collection[str], confirmed: Collection[str] = ()) -> str:
@@ -86,7 +119,7 @@ def is_orthanc_id(text: str) -> bool:
 
 
 class _Document(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     def to_json(self) -> bytes:
         """The document as UTF-8 JSON, fields in order, ready for the bucket."""
@@ -96,7 +129,7 @@ class _Document(BaseModel):
 class _LabelledDocument(_Document):
     """One that an agent of the first schema reads as before, as long as it asks for no labels."""
 
-    schema_version: str = SCHEMA_VERSION
+    schema_version: SchemaVersion = SCHEMA_VERSION
     labels: Labels = ()
 
     @model_validator(mode="after")
@@ -130,10 +163,10 @@ class JobManifest(_LabelledDocument):
     profile: Annotated[str, Field(pattern=rf"^{PROFILE_NAME.pattern}$", max_length=48)]
     priority: Annotated[int, Field(ge=0, le=9)] = 5
     """0 is served first."""
-    submitted_at: AwareDatetime
+    submitted_at: Moment
     """The site's clock, UTC; also the date and time that the SEG carries."""
     orthanc_study_id: OrthancId
-    series: Annotated[tuple[SeriesInput, ...], Field(min_length=1, max_length=16)]
+    series: Annotated[tuple[SeriesInput, ...], Field(min_length=1, max_length=MOST_SERIES)]
     max_attempts: Annotated[int, Field(ge=1, le=10)] = 3
     retry_of: JobId | None = None
     """The job that this one repeats."""
@@ -180,16 +213,16 @@ class AttemptRecord(_LabelledDocument):
     """
 
     job_id: JobId
-    attempt: Annotated[int, Field(ge=1)]
-    agent: str
+    attempt: Annotated[Attempt, Field(ge=1)]
+    agent: Author
     outcome: AttemptOutcome
     code: Code
-    reason: Annotated[str, Field(max_length=2000)]
+    reason: LongText
     started: bool
     """Whether the GPU worker had been given the job."""
-    recorded_at: AwareDatetime
+    recorded_at: Moment
     """The store's clock."""
-    not_before: AwareDatetime | None = None
+    not_before: Moment | None = None
     """The store's clock: no claim before this."""
 
     @property
@@ -201,12 +234,12 @@ class AttemptRecord(_LabelledDocument):
 class Rejection(_Document):
     """Why a manifest was set aside, for the site to read."""
 
-    schema_version: str = SCHEMA_VERSION
+    schema_version: SchemaVersion = SCHEMA_VERSION
     code: Code
-    reason: Annotated[str, Field(max_length=2000)]
-    remedy: Annotated[str, Field(max_length=2000)]
-    agent: str
-    rejected_at: AwareDatetime
+    reason: LongText
+    remedy: LongText
+    agent: Author
+    rejected_at: Moment
 
 
 class SegReference(_Document):
@@ -237,7 +270,7 @@ class SegmentMeasurement(_Document):
     """What one segment measures on the source grid."""
 
     number: Annotated[int, Field(ge=1)]
-    label: str
+    label: ShortText
     voxels: Annotated[int, Field(ge=0)]
     volume_ml: Annotated[float, Field(ge=0)]
     longest_diameter_mm: Annotated[float, Field(ge=0)] | None = None
@@ -264,18 +297,18 @@ class RegistrationRecord(_Document):
 class Provenance(_Document):
     """How the result came to be."""
 
-    profile: str
-    profile_version: str
+    profile: ShortText
+    profile_version: ShortText
     model_sha256: Sha256
-    device: str
-    versions: dict[str, str]
+    device: ShortText
+    versions: Annotated[dict[ShortText, ShortText], first_items(MOST_ENTRIES)]
     """Package name to version."""
-    stage_seconds: dict[str, float]
-    series_instance_uids: tuple[Uid, ...]
+    stage_seconds: Annotated[dict[ShortText, float], first_items(MOST_ENTRIES)]
+    series_instance_uids: Annotated[tuple[Uid, ...], Field(max_length=MOST_SERIES)]
     """The input series, in channel order."""
-    registrations: tuple[RegistrationRecord, ...] = ()
+    registrations: Annotated[tuple[RegistrationRecord, ...], Field(max_length=MOST_SERIES)] = ()
     """Of each series but the reference, where the profile asks for registration."""
-    flips: tuple[tuple[int, ...], ...] = ()
+    flips: Annotated[tuple[tuple[int, ...], ...], Field(max_length=64)] = ()
     """Sets of the network's axes along which each window was mirrored and computed once more."""
 
 
@@ -283,8 +316,8 @@ class Failure(_Document):
     """Why a job failed for good."""
 
     code: Code
-    reason: Annotated[str, Field(max_length=4000)]
-    remedy: Annotated[str, Field(max_length=2000)]
+    reason: Annotated[str, cut(4000)]
+    remedy: LongText
 
 
 class ResultStatus(str, Enum):
@@ -298,21 +331,21 @@ class ResultStatus(str, Enum):
 class ResultManifest(_Document):
     """The one result of a job; its creation is the commit point."""
 
-    schema_version: str = SCHEMA_VERSION
+    schema_version: SchemaVersion = SCHEMA_VERSION
     job_id: JobId
     status: ResultStatus
-    author: str
+    author: Author
     """The agent id, or ``site`` for a cancellation from there."""
     nonce: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
     """Random: tells one's own write from another's when an answer was lost."""
-    attempt: Annotated[int, Field(ge=0)]
-    finished_at: AwareDatetime
+    attempt: Attempt
+    finished_at: Moment
     seg: SegReference | None = None
     report: ReportReference | None = None
     """The measurements as a DICOM SR that refers to the SEG; None where there is none."""
-    measurements: tuple[SegmentMeasurement, ...] = ()
+    measurements: Annotated[tuple[SegmentMeasurement, ...], Field(max_length=MOST_SEGMENTS)] = ()
     provenance: Provenance | None = None
-    warnings: tuple[str, ...] = ()
+    warnings: Annotated[tuple[Sentence, ...], first_items(MOST_WARNINGS)] = ()
     failure: Failure | None = None
 
     @model_validator(mode="after")
@@ -348,7 +381,7 @@ class JobDocument(_Document):
     """Only the version of a document, to tell 'newer' from 'broken'."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
-    schema_version: Annotated[str, Field(pattern=r"^\d{1,3}\.\d{1,3}$")]
+    schema_version: SchemaVersion
 
 
 def utc_now() -> datetime:
@@ -365,12 +398,12 @@ def parse_job_manifest(data: bytes) -> JobManifest:
         ``manifest-too-large``, ``manifest-not-json``, ``schema-newer`` or
         ``manifest-invalid``; the message names the first wrong field, never its value.
     """
-    _check_schema(_json_object(data, limit=MANIFEST_BYTES_LIMIT))
+    document = _versioned(data, MANIFEST_LIMITS)
     try:
-        return JobManifest.model_validate_json(data)
-    except ValidationError as error:
+        return model_of(JobManifest, document)
+    except UnreadableJsonError as error:
         raise ManifestRejectedError(
-            f"The manifest is not valid: {describe_first_error(error)}.",
+            f"The manifest {error}.",
             remedy="Submit the job again with every field as documented.",
         ) from None
 
@@ -420,47 +453,21 @@ def check_labels(manifest: JobManifest, own: Collection[str]) -> None:
 
 def parse_result(data: bytes) -> ResultManifest:
     """Read a result manifest strictly; raises :class:`ManifestRejectedError` as above."""
-    _check_schema(_json_object(data, limit=RESULT_BYTES_LIMIT))
+    document = _versioned(data, RESULT_LIMITS)
     try:
-        return ResultManifest.model_validate_json(data)
-    except ValidationError as error:
+        return model_of(ResultManifest, document)
+    except UnreadableJsonError as error:
         raise ManifestRejectedError(
-            f"The result manifest is not valid: {describe_first_error(error)}.",
+            f"The result manifest {error}.",
             code="result-invalid",
             remedy="Look at the agent that wrote it: its version may not fit this site's.",
         ) from None
 
 
-def describe_first_error(error: ValidationError) -> str:
-    """``field: what is wrong`` of the first error, without the offending value."""
-    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    field = ".".join(str(part) for part in first["loc"]) or "document"
-    return f"{field}: {first['msg']}"
-
-
-def _json_object(data: bytes, *, limit: int) -> dict[str, Any]:
-    if len(data) > limit:
-        raise ManifestRejectedError(
-            f"The document has more than {limit} bytes.",
-            code="manifest-too-large",
-        )
-    try:
-        document = json.loads(data)
-    except (ValueError, RecursionError):
-        raise ManifestRejectedError("The document is not JSON.", code="manifest-not-json") from None
-    if not isinstance(document, dict):
-        raise ManifestRejectedError("The document is not a JSON object.", code="manifest-not-json")
-    return document
-
-
-def _check_schema(document: dict[str, Any]) -> None:
-    try:
-        version = JobDocument.model_validate(document).schema_version
-    except ValidationError:
-        raise ManifestRejectedError(
-            "The document has no valid schema_version.",
-            remedy=f'Write "schema_version": "{SCHEMA_VERSION}".',
-        ) from None
+def _versioned(data: bytes, limits: JsonLimits) -> dict[str, Any]:
+    """A document whose schema this program reads."""
+    document = _json_object(data, limits)
+    version = _version(document)
     is_newer = _minor(version) > _minor(NEWEST_SCHEMA)
     if version.split(".")[0] != SCHEMA_VERSION.split(".")[0] or is_newer:
         raise ManifestRejectedError(
@@ -468,6 +475,29 @@ def _check_schema(document: dict[str, Any]) -> None:
             code="schema-newer",
             remedy="Update the agent, or submit with the version it reads.",
         )
+    return document
+
+
+def _json_object(data: bytes, limits: JsonLimits) -> dict[str, Any]:
+    if len(data) > limits.size_bytes:
+        raise ManifestRejectedError(
+            f"The document has more than {limits.size_bytes} bytes.",
+            code="manifest-too-large",
+        )
+    try:
+        return read_json_object(data, limits)
+    except UnreadableJsonError as error:
+        raise ManifestRejectedError(f"The document {error}.", code="manifest-not-json") from None
+
+
+def _version(document: dict[str, Any]) -> str:
+    try:
+        return JobDocument.model_validate(document).schema_version
+    except ValidationError:
+        raise ManifestRejectedError(
+            "The document has no valid schema_version.",
+            remedy=f'Write "schema_version": "{SCHEMA_VERSION}".',
+        ) from None
 
 
 def _minor(version: str) -> int:

@@ -13,20 +13,21 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import (
     Ed25519PrivateKey,
     Ed25519PublicKey,
 )
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
+from common.documents import model_of
 from common.errors import FixConfigurationError, ManifestRejectedError
+from common.json_reader import JsonLimits, UnreadableJsonError, read_json_object
 
 __all__ = ["Kind", "PublicKey", "SigningKey", "Trust", "open_envelope", "seal"]
 
@@ -188,12 +189,13 @@ def _check(envelope: _Envelope, kind: Kind, keys: tuple[PublicKey, ...]) -> None
 
 def _envelope(data: bytes) -> _Envelope | None:
     """The envelope, or None where the bytes are something else."""
+    limits = JsonLimits(
+        size_bytes=len(data), depth=1, values=20, text_characters=len(data), allows_nul=True
+    )
     try:
-        document: Any = json.loads(data)
-        if not isinstance(document, dict) or _MARK not in document:
-            return None
-        return _Envelope.model_validate_json(data)
-    except (ValidationError, ValueError, RecursionError):
+        document = read_json_object(data, limits)
+        return model_of(_Envelope, document) if _MARK in document else None
+    except UnreadableJsonError:
         return None
 
 

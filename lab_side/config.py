@@ -24,8 +24,9 @@ from pydantic import (
     ValidationError,
 )
 
+from common.documents import describe_first_error
 from common.errors import FixConfigurationError
-from common.manifest import Labels, describe_first_error
+from common.manifest import Labels
 from common.names import is_agent_id
 from common.orthanc import OrthancSettings
 from common.profiles import CpuEngine, Profile, Sha256, load_profile

@@ -48,6 +48,9 @@ from common.queue.view import PendingJob
 RETRY_PAUSE = timedelta(seconds=20)
 """Before the second attempt; doubles with every further one."""
 
+LONGEST_WAIT = timedelta(hours=1)
+"""A record that asks for more asks for nothing: the longest pause of an agent is 22 minutes."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
@@ -101,7 +104,9 @@ class ClaimDesk:
         last = read_attempt(self._bucket, job.name.job_id, job.name.fence)
         if last is None:
             return True
-        is_due = last.not_before is None or last.not_before <= self.now()
+        # Anybody may have written the record: it holds a job back for some time, never for ever.
+        wait = timedelta(0) if last.not_before is None else last.not_before - self.now()
+        is_due = not timedelta(0) < wait <= LONGEST_WAIT
         return is_due and self._labels.issuperset(last.labels)
 
     def claim(self, job: PendingJob) -> Claim | None:

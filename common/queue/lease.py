@@ -8,7 +8,6 @@ both: *now* is the store's time of the last own beat plus the monotonic seconds 
 
 from __future__ import annotations
 
-import json
 import secrets
 import threading
 import time
@@ -27,11 +26,14 @@ from pydantic import (
 
 from common import names
 from common.bucket import Bucket
+from common.documents import Sentence, ShortText, cut, first_items, read_document
 from common.errors import (
     LeaseLostError,
     ObjectNotFoundError,
     PreconditionFailedError,
 )
+from common.json_reader import JsonLimits, UnreadableJsonError
+from common.manifest import Attempt
 from common.offers import Offer
 
 LEASE = timedelta(seconds=120)
@@ -46,16 +48,25 @@ UPLOAD = "upload"
 _METADATA_LIMIT = 7000
 """Bytes; the cloud store allows 8 KiB of metadata an object."""
 
+_LIMITS = JsonLimits(size_bytes=64 * 1024, depth=8, values=5000)
+"""Of a heartbeat that is read: a directory as queue may hold more than the cloud store."""
+
+MOST_NAMED = 2000
+"""Profiles, labels or jobs of one agent; 7000 bytes hold no more."""
+
+LARGEST_PID = 2**31 - 1
+"""Beyond it no system looks for a process."""
+
 
 class Identity(BaseModel):
     """Which process an agent is."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
 
     instance: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
     """Random, new with every process."""
-    host: str
-    pid: Annotated[int, Field(ge=1)]
+    host: Annotated[str, cut(255)]
+    pid: Annotated[int, Field(ge=1, le=LARGEST_PID)]
     pid_started: float
     """When that process began (seconds since 1970, its host's clock): pids are used again."""
 
@@ -65,9 +76,9 @@ class BeatJob(BaseModel):
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
-    job_id: str
-    attempt: int
-    stage: str
+    job_id: ShortText
+    attempt: Attempt
+    stage: ShortText
     percent: Annotated[int, Field(ge=0, le=100)] = 0
     """Of the stage."""
     done: Annotated[int, Field(ge=0, le=10**6)] = 0
@@ -88,16 +99,16 @@ class Beat(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     identity: Identity
-    state: str
+    state: ShortText
     """``starting``, ``listening``, ``waiting``, ``paused``, ``draining`` or ``stopped``."""
-    reason: str = ""
+    reason: Sentence = ""
     """Why, when it does not listen."""
-    version: str
-    profiles: tuple[str, ...] = ()
-    labels: tuple[str, ...] = ()
+    version: ShortText
+    profiles: Annotated[tuple[ShortText, ...], first_items(MOST_NAMED)] = ()
+    labels: Annotated[tuple[ShortText, ...], first_items(MOST_NAMED)] = ()
     """It runs only jobs that ask for none, or for some of these."""
-    device: str = ""
-    jobs: tuple[BeatJob, ...] = ()
+    device: ShortText = ""
+    jobs: Annotated[tuple[BeatJob, ...], first_items(MOST_NAMED)] = ()
     offers: tuple[Offer, ...] = ()
     """``profiles`` in full, as far as there is room."""
 
@@ -129,8 +140,8 @@ class Beat(BaseModel):
     def from_metadata(cls, metadata: Mapping[str, str]) -> Beat | None:
         """Read a beat; None when it is not one."""
         try:
-            return cls.model_validate(json.loads(metadata["beat"]))
-        except (KeyError, ValueError, ValidationError):
+            return read_beat_metadata(metadata)
+        except UnreadableJsonError:
             return None
 
     def job(self, job_id: str, attempt: int) -> BeatJob | None:
@@ -139,6 +150,20 @@ class Beat(BaseModel):
             if item.job_id == job_id and item.attempt == attempt:
                 return item
         return None
+
+
+def read_beat_metadata(metadata: Mapping[str, str]) -> Beat:
+    """Read the beat in an object's text metadata.
+
+    Raises
+    ------
+    UnreadableJsonError
+        There is none, or it is not a beat: whoever can write to the bucket can put anything there.
+    """
+    text = metadata.get("beat")
+    if text is None:
+        raise UnreadableJsonError("is missing")
+    return read_document(Beat, text, _LIMITS)
 
 
 def new_nonce() -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from pydantic import ValidationError
-
 from common import names
 from common.bucket import Bucket
+from common.documents import read_document
 from common.errors import ManifestRejectedError, ObjectExistsError, ObjectNotFoundError
+from common.json_reader import UnreadableJsonError
 from common.manifest import (
+    MANIFEST_BYTES_LIMIT,
+    MANIFEST_LIMITS,
     RESULT_BYTES_LIMIT,
     AttemptRecord,
     Failure,
@@ -74,9 +76,9 @@ def write_attempt(bucket: Bucket, record: AttemptRecord) -> AttemptRecord:
 def read_attempt(bucket: Bucket, job_id: str, attempt: int) -> AttemptRecord | None:
     """The record of one attempt, or None: not ended, or unreadable."""
     try:
-        data = bucket.read(names.attempt_object(job_id, attempt), limit=RESULT_BYTES_LIMIT)
-        return AttemptRecord.model_validate_json(data)
-    except (ObjectNotFoundError, ValidationError):
+        data = bucket.read(names.attempt_object(job_id, attempt), limit=MANIFEST_BYTES_LIMIT)
+        return read_document(AttemptRecord, data, MANIFEST_LIMITS)
+    except (ObjectNotFoundError, UnreadableJsonError):
         return None
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pydantic import ValidationError
-
 from common import names
 from common.bucket import Bucket, ObjectInfo
+from common.documents import read_document
 from common.errors import ObjectNotFoundError
-from common.manifest import RESULT_BYTES_LIMIT, Rejection
+from common.json_reader import UnreadableJsonError
+from common.manifest import MANIFEST_BYTES_LIMIT, MANIFEST_LIMITS, Rejection
 from common.names import JobName, parse_job_name
 
 _REASON = names.reason_object("")
@@ -46,9 +46,9 @@ def read_rejection(bucket: Bucket, job: RejectedJob) -> Rejection | None:
     if job.reason is None:
         return None
     try:
-        data = bucket.read(job.reason.name, limit=RESULT_BYTES_LIMIT)
-        return Rejection.model_validate_json(data)
-    except (ObjectNotFoundError, ValidationError):
+        data = bucket.read(job.reason.name, limit=MANIFEST_BYTES_LIMIT)
+        return read_document(Rejection, data, MANIFEST_LIMITS)
+    except (ObjectNotFoundError, UnreadableJsonError):
         return None
 
 

@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
-from pydantic import ValidationError
-
 from common import names
 from common.bucket import Bucket
+from common.documents import read_document
 from common.errors import ManifestRejectedError, ObjectExistsError, ObjectNotFoundError
+from common.json_reader import UnreadableJsonError
 from common.manifest import (
     MANIFEST_BYTES_LIMIT,
-    RESULT_BYTES_LIMIT,
+    MANIFEST_LIMITS,
     AttemptRecord,
     JobManifest,
     Rejection,
@@ -168,7 +168,7 @@ class SiteDesk:
 def read_progress(bucket: Bucket, job_id: str) -> BeatJob | None:
     """How far a job is, as its agent last wrote; None where nothing readable tells it."""
     try:
-        data = bucket.read(names.progress_object(job_id), limit=RESULT_BYTES_LIMIT)
-        return BeatJob.model_validate_json(data)
-    except (ObjectNotFoundError, ValidationError):
+        data = bucket.read(names.progress_object(job_id), limit=MANIFEST_BYTES_LIMIT)
+        return read_document(BeatJob, data, MANIFEST_LIMITS)
+    except (ObjectNotFoundError, UnreadableJsonError):
         return None

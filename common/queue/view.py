@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,8 +10,16 @@ from datetime import datetime
 from common import names
 from common.bucket import Bucket, ObjectInfo
 from common.errors import ObjectNotFoundError
+from common.json_reader import UnreadableJsonError
 from common.names import JobName, parse_job_name
-from common.queue.lease import Beat
+from common.queue.lease import Beat, read_beat_metadata
+
+MOST_NAMED = 1000
+"""Agents whose heartbeats were logged as unreadable: no list of names grows without end."""
+
+_log = logging.getLogger("segrelay.queue")
+
+_named: set[str] = set()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,13 +90,27 @@ def scan(bucket: Bucket) -> QueueView:
 
 
 def read_beat(bucket: Bucket, agent: str, info: ObjectInfo | None = None) -> AgentBeat | None:
-    """An agent's heartbeat, from ``info`` if it carries one; None when there is none."""
+    """An agent's heartbeat, from ``info`` if it carries one; None when there is none.
+
+    One that cannot be read counts as none, and is logged once.
+    """
     if info is None or info.metadata is None:
         try:
             info = bucket.beacon(names.agent_object(agent))
         except ObjectNotFoundError:
             return None
-    beat = Beat.from_metadata(info.metadata or {})
-    if beat is None:
+    try:
+        beat = read_beat_metadata(info.metadata or {})
+    except UnreadableJsonError as error:
+        _name_once(agent, error)
         return None
+    _named.discard(agent)
     return AgentBeat(agent=agent, beat=beat, updated=info.updated)
+
+
+def _name_once(agent: str, error: UnreadableJsonError) -> None:
+    if agent not in _named and len(_named) < MOST_NAMED:
+        _named.add(agent)
+        _log.warning(
+            "The heartbeat of agent %.60r cannot be read and counts as none: it %s.", agent, error
+        )

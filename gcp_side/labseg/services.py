@@ -22,12 +22,12 @@ from django.utils import timezone
 from pydantic import ValidationError
 
 from common.bucket import Bucket
+from common.documents import describe_first_error
 from common.errors import ManifestRejectedError, ObjectExistsError, TransientError
 from common.manifest import (
     AttemptRecord,
     JobManifest,
     SeriesInput,
-    describe_first_error,
     schema_for,
 )
 from common.names import SITE, JobName

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
+from common.documents import describe_first_error
 from common.errors import FixConfigurationError, ManifestRejectedError, TransientError
 from common.manifest import (
     JobManifest,
@@ -17,7 +18,6 @@ from common.manifest import (
     SegReference,
     SeriesInput,
     check_against_profile,
-    describe_first_error,
     is_orthanc_id,
     utc_now,
 )

@@ -8,8 +8,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from common.documents import describe_first_error
 from common.errors import FixConfigurationError
-from common.manifest import describe_first_error
 from common.profiles import Network, Profile
 from lab_side.importing.bundle import BundleFacts
 from lab_side.worker.protocol import IdentifyReply
