@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-_CHUNK = 1024
+_PAIRS = 1024 * 1024
+"""Compared at a time: 24 MiB of differences."""
 
 
 def longest_diameter_mm(mask: NDArray[np.bool_], affine: NDArray[np.float64]) -> float | None:
@@ -29,8 +30,9 @@ def longest_diameter_mm(mask: NDArray[np.bool_], affine: NDArray[np.float64]) ->
         return None
     points = np.array(corners, dtype=np.float64) @ affine[:3, :3].T
     longest = 0.0
-    for start in range(0, len(points), _CHUNK):
-        apart = points[start : start + _CHUNK, None] - points[None, start:]
+    chunk = max(1, _PAIRS // len(points))
+    for start in range(0, len(points), chunk):
+        apart = points[start : start + chunk, None] - points[None, start:]
         longest = max(longest, float((apart**2).sum(axis=-1).max()))
     return float(np.sqrt(longest))
 

@@ -9,19 +9,18 @@ from __future__ import annotations
 import base64
 import struct
 import zlib
-from collections.abc import Iterable
+from collections.abc import Sequence
 from io import BytesIO
 from typing import Any
 
 import numpy as np
 import pydicom
-from django.core.cache import caches
 from numpy.typing import NDArray
 from pydicom.errors import InvalidDicomError
 
 from common.manifest import is_orthanc_id
-from gcp_side.labseg.conf import get_conf
 from gcp_side.labseg.errors import SegmentationUnreadableError
+from gcp_side.labseg.made_once import shared
 from gcp_side.labseg.orthanc import Orthanc, orthanc_id
 from gcp_side.labseg.segmentation import SegFrame, Segmentation, read_segmentation
 from gcp_side.labseg.slices import DisplayedSlices, displayed_order, not_on_grid, place_frames
@@ -57,15 +56,13 @@ def load_frames(
         From Orthanc.
     """
     check_ids(instance_id, series_id)
-    conf = get_conf()
-    cache = caches[conf.cache]
-    key = f"labseg:frames:{instance_id}:{series_id or ''}:{segment or ''}"
-    frames: Frames | None = cache.get(key)
-    if frames is None:
+
+    def make() -> Frames:
         seg = read_segmentation(orthanc.instance_file(instance_id))
-        frames = _frames(seg, series_id or reference_series_id(seg), segment, orthanc)
-        cache.set(key, frames, timeout=conf.frames_cache_seconds)
-    return frames
+        return _frames(seg, series_id or reference_series_id(seg), segment, orthanc)
+
+    key = f"labseg:frames:{instance_id}:{series_id or ''}:{segment or ''}"
+    return shared(key, make, size=lambda frames: sum(len(one["mask_base64"]) for one in frames))
 
 
 def check_ids(*given: str | None) -> None:
@@ -124,8 +121,12 @@ def _frames(seg: Segmentation, series_id: str, segment: int | None, orthanc: Ort
             code="no-such-segment",
             remedy="Leave ?segment= out to see all.",
         )
-    masks = _merge(chosen, place_frames(chosen, slices))
-    return [{"index": index, "mask_base64": _png(masks[index])} for index in sorted(masks)]
+    by_slice: dict[int, list[SegFrame]] = {}
+    for index, frame in zip(place_frames(chosen, slices), chosen, strict=True):
+        by_slice.setdefault(index, []).append(frame)
+    return [
+        {"index": index, "mask_base64": _png(_union(by_slice[index]))} for index in sorted(by_slice)
+    ]
 
 
 def _check_matrix(seg: Segmentation, slices: DisplayedSlices, orthanc: Orthanc) -> None:
@@ -141,11 +142,12 @@ def _check_matrix(seg: Segmentation, slices: DisplayedSlices, orthanc: Orthanc) 
         raise not_on_grid()
 
 
-def _merge(frames: Iterable[SegFrame], indices: Iterable[int]) -> dict[int, NDArray[np.bool_]]:
-    merged: dict[int, NDArray[np.bool_]] = {}
-    for frame, index in zip(frames, indices, strict=True):
-        merged[index] = merged[index] | frame.mask if index in merged else frame.mask
-    return merged
+def _union(frames: Sequence[SegFrame]) -> NDArray[np.bool_]:
+    """What any of the frames covers; two of them are spread out at a time."""
+    union = frames[0].mask
+    for frame in frames[1:]:
+        union |= frame.mask
+    return union
 
 
 def _png(mask: NDArray[np.bool_]) -> str:

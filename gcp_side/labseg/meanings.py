@@ -160,6 +160,7 @@ _SEGMENTATIONS: Mapping[str, tuple[str, str]] = {
     "segmentation-unreadable": (_("The segmentation cannot be read."), _CHECK_SEG),
     "segmentation-broken": (_("The segmentation cannot be read."), _CHECK_SEG),
     "segmentation-type": (_("The segmentation is of a type that is not read here."), _CHECK_SEG),
+    "segmentation-too-large": (_("The segmentation is too large to be shown."), _CHECK_SEG),
     "not-a-segmentation": (
         _("The instance is not a segmentation (SEG)."),
         _("Give the Orthanc id of a SEG."),

@@ -13,16 +13,15 @@ from io import BytesIO
 from typing import Any
 
 import numpy as np
-from django.core.cache import caches
 from numpy.typing import NDArray
 from PIL import Image
 
 from gcp_side.labseg.colour import fallback_colour
-from gcp_side.labseg.conf import get_conf
 from gcp_side.labseg.diameter import longest_diameter_mm
 from gcp_side.labseg.errors import SegmentationUnreadableError
 from gcp_side.labseg.frames import check_ids, reference_series_id
 from gcp_side.labseg.geometry import SeriesGeometry
+from gcp_side.labseg.made_once import shared
 from gcp_side.labseg.orthanc import Orthanc
 from gcp_side.labseg.segmentation import SegFrame, Segmentation, SegSegment, read_segmentation
 from gcp_side.labseg.slices import not_on_grid, place_frames
@@ -57,10 +56,13 @@ class Overlay:
     centre: tuple[int, int, int] | None
     """Slice, row, column of a voxel amid the largest segment; None for an empty mask."""
 
-    def labels(self) -> NDArray[np.uint8]:
-        """The labels of the box."""
-        sizes = [stop - start for start, stop in self.box]
-        return np.frombuffer(gzip.decompress(self.labels_gzip), np.uint8).reshape(sizes)
+    def labels(self, index: int) -> NDArray[np.uint8]:
+        """[rows, columns] of the box on displayed slice ``index``, which the box must hold."""
+        (first, _), (top, bottom), (left, right) = self.box
+        size = (bottom - top) * (right - left)
+        with gzip.open(BytesIO(self.labels_gzip)) as file:
+            file.seek((index - first) * size)
+            return np.frombuffer(file.read(size), np.uint8).reshape(bottom - top, right - left)
 
     def png(self, index: int) -> bytes:
         """One displayed slice as a palette PNG, index 0 transparent.
@@ -77,7 +79,7 @@ class Overlay:
         pixels = np.zeros(self.shape[1:], np.uint8)
         (first, last), rows, columns = self.box
         if first <= index < last:
-            pixels[slice(*rows), slice(*columns)] = self.labels()[index - first]
+            pixels[slice(*rows), slice(*columns)] = self.labels(index)
         return _palette_png(pixels, self.segments)
 
 
@@ -95,16 +97,14 @@ def load_overlay(instance_id: str, *, series_id: str | None, orthanc: Orthanc) -
         From Orthanc.
     """
     check_ids(instance_id, series_id)
-    conf = get_conf()
-    cache = caches[conf.cache]
-    key = f"labseg:overlay:{instance_id}:{series_id or ''}"
-    overlay: Overlay | None = cache.get(key)
-    if overlay is None:
+
+    def make() -> Overlay:
         seg = read_segmentation(orthanc.instance_file(instance_id))
         target = series_id or reference_series_id(seg)
-        overlay = make_overlay(seg, target, load_geometry(target, orthanc))
-        cache.set(key, overlay, timeout=conf.frames_cache_seconds)
-    return overlay
+        return make_overlay(seg, target, load_geometry(target, orthanc))
+
+    key = f"labseg:overlay:{instance_id}:{series_id or ''}"
+    return shared(key, make, size=lambda overlay: len(overlay.labels_gzip))
 
 
 def make_overlay(seg: Segmentation, series_id: str, geometry: SeriesGeometry) -> Overlay:
@@ -112,25 +112,25 @@ def make_overlay(seg: Segmentation, series_id: str, geometry: SeriesGeometry) ->
     if (seg.rows, seg.columns) != geometry.shape[1:]:
         raise not_on_grid()
     indices = place_frames(seg.frames, geometry.slices)
-    placed = [(i, frame) for i, frame in zip(indices, seg.frames, strict=True) if frame.mask.any()]
     described = _described(seg)
-    box = _box(placed)
-    masks = {number: _mask(placed, number, box) for number in sorted(described)}
+    box, placed = _box_of(zip(indices, seg.frames, strict=True))
     labels = np.zeros([stop - start for start, stop in box], np.uint8)
-    for number, mask in masks.items():
-        # Rising numbers: where segments overlap, the highest is seen.
-        labels[mask] = number
+    segments, largest = [], _Largest()
+    # Rising numbers: where segments overlap, the highest is seen.
+    for number in sorted(described):
+        first, mask = _mask(placed.get(number, []), box)
+        labels[first - box[0][0] :][: len(mask)][mask] = number
+        segments.append(_measured(described[number], mask, geometry.affine))
+        largest.offer(segments[-1]["voxels"], first, mask, box)
     return Overlay(
         series_id=series_id,
         shape=geometry.shape,
         affine=geometry.affine,
         box=box,
-        labels_gzip=gzip.compress(labels.tobytes(), GZIP_LEVEL, mtime=0),
-        segments=tuple(
-            _measured(described[number], mask, geometry.affine) for number, mask in masks.items()
-        ),
-        slices=tuple(sorted({index for index, _ in placed})),
-        centre=_centre(list(masks.values()), box),
+        labels_gzip=gzip.compress(labels.data, GZIP_LEVEL, mtime=0),
+        segments=tuple(segments),
+        slices=tuple(sorted({index for frames in placed.values() for index, _ in frames})),
+        centre=largest.centre,
     )
 
 
@@ -149,27 +149,38 @@ def _described(seg: Segmentation) -> dict[int, SegSegment]:
     return described
 
 
-def _box(placed: PlacedFrames) -> Box:
-    if not placed:
-        return EMPTY_BOX
-    indices = [index for index, _ in placed]
-    seen = np.logical_or.reduce([frame.mask for _, frame in placed])
-    rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
+def _box_of(placed: Iterable[tuple[int, SegFrame]]) -> tuple[Box, dict[int, PlacedFrames]]:
+    """The box around all masks, and the frames with a voxel by segment."""
+    kept: dict[int, PlacedFrames] = {}
+    indices: list[int] = []
+    sides: list[tuple[int, int, int, int]] = []
+    for index, frame in placed:
+        mask = frame.mask
+        rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+        if len(rows):
+            kept.setdefault(frame.segment, []).append((index, frame))
+            indices.append(index)
+            sides.append((int(rows[0]), int(rows[-1]), int(columns[0]), int(columns[-1])))
+    if not sides:
+        return EMPTY_BOX, kept
+    top, bottom, left, right = zip(*sides, strict=True)
     return (
         (min(indices), max(indices) + 1),
-        (int(rows[0]), int(rows[-1]) + 1),
-        (int(columns[0]), int(columns[-1]) + 1),
-    )
+        (min(top), max(bottom) + 1),
+        (min(left), max(right) + 1),
+    ), kept
 
 
-def _mask(placed: PlacedFrames, number: int, box: Box) -> NDArray[np.bool_]:
-    """One segment within the box."""
-    (first, last), rows, columns = box
-    mask = np.zeros((last - first, rows[1] - rows[0], columns[1] - columns[0]), bool)
+def _mask(placed: PlacedFrames, box: Box) -> tuple[int, NDArray[np.bool_]]:
+    """The first slice of one segment, and its mask from there to its last slice in the box."""
+    _, rows, columns = box
+    indices = [index for index, _ in placed]
+    first = min(indices, default=box[0][0])
+    depth = max(indices, default=first - 1) + 1 - first
+    mask = np.zeros((depth, rows[1] - rows[0], columns[1] - columns[0]), bool)
     for index, frame in placed:
-        if frame.segment == number:
-            mask[index - first] |= frame.mask[slice(*rows), slice(*columns)]
-    return mask
+        mask[index - first] |= frame.mask[slice(*rows), slice(*columns)]
+    return first, mask
 
 
 def _measured(
@@ -188,16 +199,27 @@ def _measured(
     }
 
 
-def _centre(masks: list[NDArray[np.bool_]], box: Box) -> tuple[int, int, int] | None:
-    """The voxel nearest to the middle of the largest segment's fullest slice."""
-    largest = max(masks, key=np.count_nonzero, default=None)
-    if largest is None or not largest.any():
-        return None
-    index = int(np.count_nonzero(largest, axis=(1, 2)).argmax())
-    inside = np.argwhere(largest[index])
+class _Largest:
+    """The middle of the largest segment seen so far, which is all that is kept of it."""
+
+    def __init__(self) -> None:
+        self.centre: tuple[int, int, int] | None = None
+        self._voxels = 0
+
+    def offer(self, voxels: int, first: int, mask: NDArray[np.bool_], box: Box) -> None:
+        """One more segment: its size, its first slice, and its mask in the box."""
+        if voxels > self._voxels:
+            self._voxels = voxels
+            index, row, column = _middle(mask)
+            self.centre = first + index, box[1][0] + row, box[2][0] + column
+
+
+def _middle(mask: NDArray[np.bool_]) -> tuple[int, int, int]:
+    """The voxel nearest to the middle of the fullest slice."""
+    index = int(np.count_nonzero(mask, axis=(1, 2)).argmax())
+    inside = np.argwhere(mask[index])
     nearest = inside[np.linalg.norm(inside - inside.mean(axis=0), axis=1).argmin()]
-    (first, _), (top, _), (left, _) = box
-    return first + index, top + int(nearest[0]), left + int(nearest[1])
+    return index, int(nearest[0]), int(nearest[1])
 
 
 def _palette_png(pixels: NDArray[np.uint8], segments: Iterable[dict[str, Any]]) -> bytes:

@@ -6,23 +6,54 @@ Frames may come in any order, empty ones may be absent, several segments may sha
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
+from typing import Any
 
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
+from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
-from pydicom.errors import InvalidDicomError
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, SegmentationStorage
+from pydicom.uid import SegmentationStorage
 
+from common.errors import SeriesRefusedError
+from common.voxels.file_format import plain_file
 from gcp_side.labseg.colour import srgb_of_cielab
 from gcp_side.labseg.errors import SegmentationUnreadableError
 from gcp_side.labseg.items import Item, decimals, identifier, integers, items_of, unsigned_short
+from gcp_side.labseg.masks import PackedMask, read_masks, too_large
 
-_PLAIN = (ImplicitVRLittleEndian, ExplicitVRLittleEndian)
+MOST_ITEMS = 100_000
+"""Items of sequences in a file, at all depths: ten for each of 10,000 frames. pydicom makes some
+kilobytes of the eight bytes of an empty one."""
+
+_ITEM = b"\xfe\xff\x00\xe0"
+"""Tag of an item, little-endian (PS3.5 7.5)."""
+
+_TAGS: list[Any] = [
+    "SOPClassUID",
+    "PatientID",
+    "StudyInstanceUID",
+    "SegmentationType",
+    "MaximumFractionalValue",
+    "NumberOfFrames",
+    "Rows",
+    "Columns",
+    "SamplesPerPixel",
+    "PhotometricInterpretation",
+    "BitsAllocated",
+    "BitsStored",
+    "HighBit",
+    "PixelRepresentation",
+    "SegmentSequence",
+    "ReferencedSeriesSequence",
+    "SharedFunctionalGroupsSequence",
+    "PerFrameFunctionalGroupsSequence",
+    "PixelData",
+]
+"""Nothing else is kept in memory."""
 
 _GROUP = {
     "SegmentIdentificationSequence": {"ReferencedSegmentNumber": unsigned_short},
@@ -55,8 +86,12 @@ class SegFrame:
     """Image Position (Patient), LPS millimetres."""
     orientation: tuple[float, ...] | None
     """Image Orientation (Patient): direction of a row, then of a column."""
-    mask: NDArray[np.bool_]
-    """[rows, columns]"""
+    packed: PackedMask
+
+    @property
+    def mask(self) -> NDArray[np.bool_]:
+        """[rows, columns]; spread out at each call."""
+        return self.packed.spread()
 
 
 @dataclass(frozen=True)
@@ -93,22 +128,15 @@ def read_segmentation(data: bytes) -> Segmentation:
     Raises
     ------
     SegmentationUnreadableError
-        ``not-dicom``, ``not-a-segmentation``, ``segmentation-type`` or
-        ``segmentation-broken``.
+        ``not-dicom``, ``not-a-segmentation``, ``segmentation-type``,
+        ``segmentation-too-large`` or ``segmentation-broken``.
     """
     try:
-        dataset = pydicom.dcmread(BytesIO(data))
-        if dataset.get("SOPClassUID") != SegmentationStorage:
-            raise SegmentationUnreadableError(
-                "The instance is not a segmentation (SEG).",
-                code="not-a-segmentation",
-                remedy="Give the Orthanc id of a SEG instance.",
-            )
-        return _segmentation(dataset)
+        # Values of a wrong form are checked where they matter; warnings would quote them.
+        with disable_value_validation():
+            return _segmentation(_parsed(data))
     except SegmentationUnreadableError:
         raise
-    except InvalidDicomError:
-        raise SegmentationUnreadableError("The file is not DICOM.", code="not-dicom") from None
     except Exception as error:
         # Bytes can be wrong in every way, and the library's message could quote them: only the
         # kind is told.
@@ -118,8 +146,28 @@ def read_segmentation(data: bytes) -> Segmentation:
         ) from None
 
 
+def _parsed(data: bytes) -> Dataset:
+    """The attributes that are used, of a file that is no more than it should be."""
+    try:
+        whole = plain_file(data)
+    except SeriesRefusedError as error:
+        if error.code == "image-too-large":
+            raise too_large() from None
+        raise SegmentationUnreadableError("The file is not DICOM.", code="not-dicom") from None
+    if whole.count(_ITEM) > MOST_ITEMS:
+        raise too_large()
+    dataset = pydicom.dcmread(BytesIO(whole), specific_tags=_TAGS)
+    if dataset.get("SOPClassUID") != SegmentationStorage:
+        raise SegmentationUnreadableError(
+            "The instance is not a segmentation (SEG).",
+            code="not-a-segmentation",
+            remedy="Give the Orthanc id of a SEG instance.",
+        )
+    return dataset
+
+
 def _segmentation(dataset: Dataset) -> Segmentation:
-    masks = _masks(dataset)
+    masks = read_masks(dataset)
     groups = items_of(dataset, "PerFrameFunctionalGroupsSequence", _GROUP)
     shared = next(iter(items_of(dataset, "SharedFunctionalGroupsSequence", _GROUP)), {})
     if len(groups) != len(masks):
@@ -153,38 +201,7 @@ def _colour(encoded: Sequence[int] | None) -> tuple[int, int, int] | None:
     return srgb_of_cielab(encoded) if encoded is not None and len(encoded) == 3 else None
 
 
-def _masks(dataset: Dataset) -> NDArray[np.bool_]:
-    """[frames, rows, columns]"""
-    kind = dataset.SegmentationType
-    if kind not in ("BINARY", "FRACTIONAL"):
-        raise SegmentationUnreadableError(
-            "The segmentation is neither BINARY nor FRACTIONAL.", code="segmentation-type"
-        )
-    if kind == "BINARY" and dataset.file_meta.TransferSyntaxUID in _PLAIN:
-        return _unpacked(dataset)
-    pixels = dataset.pixel_array
-    pixels = pixels.reshape(-1, dataset.Rows, dataset.Columns)
-    if kind == "BINARY":
-        return np.asarray(pixels > 0)
-    return np.asarray(2 * pixels.astype(np.uint16) >= int(dataset.MaximumFractionalValue))
-
-
-def _unpacked(dataset: Dataset) -> NDArray[np.bool_]:
-    """Bits that follow each other from frame to frame, the lowest of a byte first (PS3.5 8.1.1).
-
-    Raises ValueError where they are too few.
-    """
-    if (dataset.BitsAllocated, dataset.SamplesPerPixel) != (1, 1):
-        raise ValueError("a BINARY segmentation without single bits")
-    shape = (int(dataset.NumberOfFrames), int(dataset.Rows), int(dataset.Columns))
-    packed = np.frombuffer(dataset.PixelData, np.uint8)
-    bits = np.unpackbits(packed, count=math.prod(shape), bitorder="little")
-    if len(packed) * 8 < len(bits):
-        raise ValueError("fewer bits than the frames need")
-    return bits.view(np.bool_).reshape(shape)
-
-
-def _frame(group: Item, shared: Item, mask: NDArray[np.bool_]) -> SegFrame:
+def _frame(group: Item, shared: Item, packed: PackedMask) -> SegFrame:
     segment = _macro(group, shared, "SegmentIdentificationSequence")
     return SegFrame(
         segment=segment["ReferencedSegmentNumber"],
@@ -195,7 +212,7 @@ def _frame(group: Item, shared: Item, mask: NDArray[np.bool_]) -> SegFrame:
         orientation=_numbers(
             _macro(group, shared, "PlaneOrientationSequence"), "ImageOrientationPatient", 6
         ),
-        mask=mask,
+        packed=packed,
     )
 
 

@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import math
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from io import BytesIO
 from typing import Any
-from weakref import WeakValueDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +29,7 @@ from gcp_side.labseg.geometry import (
     middle_of,
     order_for_display,
 )
+from gcp_side.labseg.made_once import KeyedLocks
 from gcp_side.labseg.orthanc import Orthanc, SlicePlace
 from gcp_side.labseg.pixels import SliceImage, read_slice, read_slices
 from gcp_side.labseg.slices import DisplayedSlices
@@ -36,8 +39,9 @@ CACHE_BYTES = 256 * 1024 * 1024
 
 MOST_GEOMETRIES = 256
 
-LOADS_AT_ONCE = 2
-"""Volumes that are put together at the same time; each is in memory as a whole."""
+LOADING_BYTES = 320 * 1024 * 1024
+"""Of the volumes that are put together at the same time, in a process: two breast series. Each is
+in memory as a whole; one that is larger is put together alone."""
 
 GZIP_LEVEL = 1
 """Half the size in a third of a second; higher levels gain little on noise."""
@@ -85,7 +89,7 @@ def load_slice(series_id: str, index: int, orthanc: Orthanc) -> DeflatedVoxels:
             voxels = in_series_units(read_slice(data), geometry)
         else:
             # All its frames come in one file: the next slice is asked for soon.
-            voxels = _inflated(_volume(geometry, tag, orthanc))[index]
+            voxels = _inflated_slice(_volume(geometry, tag, orthanc), index)
         found = _volumes.keep(key, _deflated(voxels, key))
     return found
 
@@ -99,7 +103,8 @@ def _volume(geometry: SeriesGeometry, tag: str, orthanc: Orthanc) -> DeflatedVox
     found = _volumes.get(tag)
     if found is not None:
         return found
-    with _volumes.lock_of(tag), _loads:
+    size = math.prod(geometry.shape) * geometry.dtype.itemsize
+    with _locks.of(tag), _loading.taken(size):
         # Another request may have brought it meanwhile.
         found = _volumes.get(tag)
         if found is None:
@@ -195,8 +200,12 @@ def _deflated(voxels: NDArray[Any], tag: str) -> DeflatedVoxels:
     )
 
 
-def _inflated(voxels: DeflatedVoxels) -> NDArray[Any]:
-    return np.frombuffer(gzip.decompress(voxels.gzipped), voxels.dtype).reshape(voxels.shape)
+def _inflated_slice(voxels: DeflatedVoxels, index: int) -> NDArray[Any]:
+    """[rows, columns] of one slice of a volume, which is not inflated as a whole."""
+    size = math.prod(voxels.shape[1:]) * voxels.dtype.itemsize
+    with gzip.open(BytesIO(voxels.gzipped)) as file:
+        file.seek(index * size)
+        return np.frombuffer(file.read(size), voxels.dtype).reshape(voxels.shape[1:])
 
 
 class VolumeCache:
@@ -206,8 +215,6 @@ class VolumeCache:
         self._most = most_bytes
         self._size = 0
         self._kept: OrderedDict[str, DeflatedVoxels] = OrderedDict()
-        # A lock is forgotten with the last thread that holds it or waits for it.
-        self._loading: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()
         self._lock = threading.Lock()
 
     def get(self, key: str) -> DeflatedVoxels | None:
@@ -230,10 +237,28 @@ class VolumeCache:
                 self._size -= len(dropped.gzipped)
         return voxels
 
-    def lock_of(self, key: str) -> threading.Lock:
-        """Held by whoever loads ``key``, so that nobody loads it twice at once."""
-        with self._lock:
-            return self._loading.setdefault(key, threading.Lock())
+
+class MemoryBudget:
+    """Bytes that threads share; who needs more than is left waits. Thread-safe."""
+
+    def __init__(self, most_bytes: int) -> None:
+        self._most = most_bytes
+        self._taken = 0
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def taken(self, size: int) -> Iterator[None]:
+        """Hold ``size`` bytes within the block; more than there are at all are held alone."""
+        needed = min(size, self._most)
+        with self._changed:
+            self._changed.wait_for(lambda: self._taken + needed <= self._most)
+            self._taken += needed
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._taken -= needed
+                self._changed.notify_all()
 
 
 class _GeometryCache:
@@ -256,4 +281,5 @@ class _GeometryCache:
 
 _volumes = VolumeCache(CACHE_BYTES)
 _geometries = _GeometryCache()
-_loads = threading.BoundedSemaphore(LOADS_AT_ONCE)
+_locks = KeyedLocks()
+_loading = MemoryBudget(LOADING_BYTES)

@@ -7,9 +7,12 @@ kept by the browser alone, and are asked for again with their ETag.
 from __future__ import annotations
 
 import gzip
+import struct
+from collections.abc import Iterator
+from io import BytesIO
 from typing import Any
 
-from django.http import HttpResponse, HttpResponseBase
+from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.urls import reverse
 from django.utils.cache import get_conditional_response, patch_vary_headers
 from django.utils.http import quote_etag, urlencode
@@ -24,6 +27,14 @@ from gcp_side.labseg.volumes import DeflatedVoxels, load_geometry, load_slice, l
 
 CACHE_CONTROL = "private, no-cache"
 """Only in the browser, and never used without asking whether it is still right."""
+
+OCTETS = "application/octet-stream"
+
+PIECE_BYTES = 256 * 1024
+"""Of an answer that is inflated while it is sent."""
+
+_GZIP_SIZE = struct.Struct("<L")
+"""The last bytes of a gzip file (RFC 1952, ISIZE): no volume has 4 GiB."""
 
 
 class AnyAccept(DefaultContentNegotiation):
@@ -145,16 +156,31 @@ def _voxels(request: Request, voxels: DeflatedVoxels) -> HttpResponseBase:
 def _octets(request: Request, gzipped: bytes, *, tag: str) -> HttpResponseBase:
     takes_gzip = "gzip" in request.headers.get("Accept-Encoding", "")
     etag = quote_etag(f"{tag}-gz" if takes_gzip else tag)
-    answer = get_conditional_response(request._request, etag=etag)
+    answer: HttpResponseBase | None = get_conditional_response(request._request, etag=etag)
     if answer is None:
-        answer = HttpResponse(
-            gzipped if takes_gzip else gzip.decompress(gzipped),
-            content_type="application/octet-stream",
-        )
-        if takes_gzip:
-            answer["Content-Encoding"] = "gzip"
+        answer = _packed(gzipped) if takes_gzip else _unpacked(gzipped)
     # Also of an answer without a body (RFC 9110 15.4.5).
     answer["ETag"] = etag
     answer["Cache-Control"] = CACHE_CONTROL
     patch_vary_headers(answer, ["Accept-Encoding"])
     return answer
+
+
+def _packed(gzipped: bytes) -> HttpResponseBase:
+    return HttpResponse(gzipped, content_type=OCTETS, headers={"Content-Encoding": "gzip"})
+
+
+def _unpacked(gzipped: bytes) -> HttpResponseBase:
+    (size,) = _GZIP_SIZE.unpack(gzipped[-_GZIP_SIZE.size :])
+    if size <= PIECE_BYTES:
+        return HttpResponse(gzip.decompress(gzipped), content_type=OCTETS)
+    # A volume has a hundred megabytes: no request holds all of them.
+    return StreamingHttpResponse(
+        _inflated_pieces(gzipped), content_type=OCTETS, headers={"Content-Length": str(size)}
+    )
+
+
+def _inflated_pieces(gzipped: bytes) -> Iterator[bytes]:
+    with gzip.open(BytesIO(gzipped)) as file:
+        while piece := file.read(PIECE_BYTES):
+            yield piece

@@ -77,7 +77,9 @@ def laid(fake: FakeOrthanc) -> Overlay:
 
 def whole(overlay: Overlay) -> NDArray[np.uint8]:
     volume = np.zeros(overlay.shape, np.uint8)
-    volume[tuple(slice(*side) for side in overlay.box)] = overlay.labels()
+    slices, rows, columns = overlay.box
+    for index in range(*slices):
+        volume[index, slice(*rows), slice(*columns)] = overlay.labels(index)
     return volume
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import threading
+import time
 
 import numpy as np
 import pytest
@@ -315,8 +317,40 @@ def test_the_cache_forgets_the_least_lately_used() -> None:
     assert [cache.get(key) for key in ("a", "c", "huge")] == [None] * 3
 
 
-def test_the_lock_of_a_volume_is_one() -> None:
-    cache = VolumeCache(1)
-    first = cache.lock_of("a")
-    assert cache.lock_of("a") is first
-    assert cache.lock_of("b") is not first
+def test_a_budget_lets_in_what_fits_and_the_too_large_alone() -> None:
+    budget = volumes.MemoryBudget(100)
+    inside, most = 0, 0
+    order = threading.Lock()
+
+    def hold(size: int) -> None:
+        nonlocal inside, most
+        with budget.taken(size):
+            with order:
+                inside += min(size, 100)
+                most = max(most, inside)
+            time.sleep(0.002)
+            with order:
+                inside -= min(size, 100)
+
+    threads = [threading.Thread(target=hold, args=(size,)) for size in (60, 40, 500, 30, 100, 70)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert not any(thread.is_alive() for thread in threads)
+    assert (inside, most) == (0, 100)
+
+
+def test_what_many_ask_for_at_once_is_read_once() -> None:
+    fake = orthanc_with()
+    answers: list[DeflatedVoxels] = []
+    threads = [
+        threading.Thread(target=lambda: answers.append(load_volume(series_id(0), fake)))
+        for _ in range(8)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(10)
+    assert len({id(found) for found in answers}) == 1
+    assert len(answers) == 8
