@@ -28,6 +28,22 @@ CLUES: Mapping[str, str] = {
     "no-order": gettext_noop("nothing tells the order of the {count} series"),
     "more-groups": gettext_noop("another group of {count} series fits as well"),
     "too-few-phases": gettext_noop("only {count} series of one geometry were found"),
+    "several-frames": gettext_noop("the series have frames of reference of their own"),
+    "frames-and-no-name": gettext_noop("but no description says which one is before contrast"),
+    "left-over": gettext_noop(
+        "but “{description}” ({images} images) looks like a phase as well and is left over"
+    ),
+    "no-before": gettext_noop(
+        "but “{description}” is not called before contrast, and no other series is"
+    ),
+    "repeated": gettext_noop("but “{description}” was acquired more than once"),
+    "same-time": gettext_noop("but {count} of the series have the same time"),
+    "gap": gettext_noop("but the phases are counted {counts}: one is missing"),
+    "break": gettext_noop("but the times have a break at {time}"),
+    "dixon": gettext_noop("of the Dixon images those of {kind} were taken"),
+    "dixon-unclear": gettext_noop("but the water images are not complete"),
+    "derived": gettext_noop("but the images were computed from others"),
+    "not-named": gettext_noop("but no description names a dynamic acquisition"),
     "no-phases": gettext_noop("no two series look like phases of one acquisition"),
     "description": gettext_noop("the description “{description}” says {kind}"),
     "timing": gettext_noop("{timing} fits {kind}"),

@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, Literal
 
+from common.acquisition import named_agent
 from gcp_side.labseg.enhanced import as_classic
 
 Plane = Literal["axial", "sagittal", "coronal", "oblique"]
@@ -15,8 +16,8 @@ Plane = Literal["axial", "sagittal", "coronal", "oblique"]
 STRAIGHT_COSINE = math.cos(math.radians(30))
 """A normal within 30 degrees of a body axis is called by that plane: head scans are tilted."""
 
-NO_AGENT = frozenset({"", "no", "none", "n", "without", "no contrast", "n/a"})
-"""What scanners and people write where no contrast agent was given."""
+NO_DATE = date(2000, 1, 1)
+"""The day of times whose date is absent."""
 
 TEXT_LIMIT = 120
 """Characters of a description that are looked at and shown."""
@@ -47,8 +48,15 @@ class SeriesFacts:
     echo_ms: float | None = None
     repetition_ms: float | None = None
     inversion_ms: float | None = None
+    flip_degrees: float | None = None
+    spacing_mm: tuple[float, ...] | None = None
+    """Pixel Spacing: between rows, between columns."""
+    image_type: tuple[str, ...] = ()
+    """Image Type in capital letters."""
+    sequence: tuple[str, ...] = ()
+    """Scanning Sequence: SE, IR, GR, EP, RM."""
     agent: str = ""
-    """Contrast/Bolus Agent; empty where none is named."""
+    """Contrast/Bolus Agent; empty where none is named, or none of it was given."""
 
 
 def facts_of(
@@ -65,7 +73,12 @@ def facts_of(
     of the same. Of an enhanced image the first frame speaks for all.
     """
     tags = as_classic(tags)
-    agent = _text(tags, "ContrastBolusAgent").strip()
+    image_type = _values(tags, "ImageType")
+    agent = named_agent(
+        _text(tags, "ContrastBolusAgent"),
+        _number(_text(tags, "ContrastBolusVolume")),
+        _number(_text(tags, "ContrastBolusTotalDose")),
+    )
     return SeriesFacts(
         series_id=series_id,
         description=description[:TEXT_LIMIT],
@@ -73,9 +86,9 @@ def facts_of(
         instances=instances * (_whole(tags, "NumberOfFrames") or 1),
         rows=_whole(tags, "Rows"),
         columns=_whole(tags, "Columns"),
-        orientation=_cosines(_text(tags, "ImageOrientationPatient")),
+        orientation=_numbers(_text(tags, "ImageOrientationPatient"), count=6),
         frame_of_reference=_text(tags, "FrameOfReferenceUID"),
-        derived=_text(tags, "ImageType").upper().startswith("DERIVED"),
+        derived=image_type[:1] == ("DERIVED",),
         temporal_position=_whole(tags, "TemporalPositionIdentifier"),
         acquired=_moment(
             _text(tags, "AcquisitionDateTime"),
@@ -87,7 +100,11 @@ def facts_of(
         echo_ms=_number(_text(tags, "EchoTime")),
         repetition_ms=_number(_text(tags, "RepetitionTime")),
         inversion_ms=_number(_text(tags, "InversionTime")),
-        agent="" if agent.casefold() in NO_AGENT else agent[:TEXT_LIMIT],
+        flip_degrees=_number(_text(tags, "FlipAngle")),
+        spacing_mm=_numbers(_text(tags, "PixelSpacing"), count=2),
+        image_type=image_type,
+        sequence=_values(tags, "ScanningSequence"),
+        agent=agent[:TEXT_LIMIT],
     )
 
 
@@ -123,15 +140,20 @@ def _whole(tags: Mapping[str, Any], keyword: str) -> int | None:
     return None if value is None else int(value)
 
 
-def _cosines(text: str) -> tuple[float, ...] | None:
+def _values(tags: Mapping[str, Any], keyword: str) -> tuple[str, ...]:
+    text = _text(tags, keyword).upper()
+    return tuple(value.strip() for value in text.split("\\")) if text else ()
+
+
+def _numbers(text: str, *, count: int) -> tuple[float, ...] | None:
     numbers = [_number(part) for part in text.split("\\")]
     known = tuple(value for value in numbers if value is not None)
-    return known if len(known) == len(numbers) == 6 else None
+    return known if len(known) == len(numbers) == count else None
 
 
-def _moment(both: str, date: str, time: str) -> datetime | None:
+def _moment(both: str, day: str, time: str) -> datetime | None:
     """A DICOM date and time; times without a date are on one and the same day."""
-    stamp = both.partition("+")[0].partition("-")[0] or (date or "20000101") + time
+    stamp = both.partition("+")[0].partition("-")[0] or (day or f"{NO_DATE:%Y%m%d}") + time
     if len(stamp) < len("YYYYMMDDHHMM"):
         return None
     whole, _, fraction = stamp.partition(".")

@@ -101,8 +101,11 @@ def test_a_phase_before_contrast_that_is_not_the_first_makes_a_guess() -> None:
         for n, name in enumerate(names)
     ]
     assert confidences(recognise(PHASES, series)) == {"guess"}
-    usual = [replace(item, acquired=START - timedelta(minutes=1)) for item in series[1:2]]
-    found = recognise(PHASES, [*usual, series[0], *series[2:]])
+    usual = [
+        phase(n, acquired=START + timedelta(minutes=n), description=name)
+        for n, name in enumerate(("dyn pre", "dyn post", "dyn post", "dyn late post"))
+    ]
+    found = recognise(PHASES, usual)
     assert confidences(found) == {"certain"}
 
 
@@ -371,6 +374,7 @@ def test_tags_are_read_and_what_cannot_be_read_is_left_out() -> None:
         acquired=datetime(2026, 5, 4, 23, 59, 59, 250000),
         content=datetime(2000, 1, 1, 12, 34),
         echo_ms=2.5,
+        image_type=("DERIVED", "SECONDARY"),
         agent="GAD",
     )
 

@@ -1,0 +1,279 @@
+"""What makes the phases of a group a guess, whatever their order: each doubt is one clue."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import pairwise
+
+from gcp_side.labseg.recognition import words
+from gcp_side.labseg.recognition.clues import Clue, clue
+from gcp_side.labseg.recognition.contrast_words import ContrastWord, read_contrast
+from gcp_side.labseg.recognition.facts import SeriesFacts, plane_of
+from gcp_side.labseg.recognition.phase_groups import PhaseGroup, dixon_of, is_fast
+from gcp_side.labseg.recognition.phase_order import Ordered, phase_number
+
+NEAR = 1.25
+"""Times whose ratio is below this may be those of one protocol, changed by hand."""
+NEAR_FOR_A_NAME = 2.5
+"""The same where the description says *before contrast*."""
+LONGER_PAUSE = 1.25
+"""Phases after contrast follow each other evenly, or later ones at longer intervals. An interval
+this many times the next one is a break in the acquisition."""
+LONGEST_DYNAMIC = timedelta(hours=2)
+
+
+@dataclass(frozen=True)
+class Phases:
+    """The group that was chosen, in its order, and which of it the roles take."""
+
+    group: PhaseGroup
+    ordered: Ordered
+    start: int
+    """Index of the phase before contrast."""
+    count: int
+    """Phases that are taken."""
+
+    @property
+    def taken(self) -> Sequence[SeriesFacts]:
+        """The series that get a role."""
+        return self.ordered.series[self.start : self.start + self.count]
+
+
+def phase_doubts(
+    phases: Phases, groups: Sequence[PhaseGroup], candidates: Sequence[SeriesFacts]
+) -> list[Clue]:
+    """Everything that could make the answer wrong; empty where nothing does.
+
+    Parameters
+    ----------
+    groups:
+        All of the study, that of ``phases`` first.
+    candidates:
+        All series of the study that may be phases.
+    """
+    rivals = list(_rivals(phases, groups))
+    return [
+        *_repeats(phases),
+        *_same_times(phases),
+        *_gaps_in_counts(phases),
+        *_breaks_in_time(phases),
+        *_no_phase_before(phases),
+        *_frames(phases),
+        *_kinds(phases, groups),
+        *(rivals or _left_over(phases, candidates)),
+    ]
+
+
+def first_phase(ordered: Ordered) -> int:
+    """The index of the phase before contrast: of several in a row at the start, the last."""
+    start = 0
+    if not ordered.used:
+        return start
+    for index, item in enumerate(ordered.series):
+        if _word(item) is not ContrastWord.BEFORE:
+            break
+        start = index
+    return start
+
+
+def _rivals(phases: Phases, groups: Sequence[PhaseGroup]) -> Iterator[Clue]:
+    """Another group that is not clearly another thing, as a second acquisition is."""
+    best = phases.group
+    for group in groups[1:]:
+        is_sibling = best.dixon and group.dixon and best.dixon != group.dixon
+        is_weaker = group.is_derived > best.is_derived or group.is_named < best.is_named
+        if len(group.series) >= phases.count and not is_sibling and not is_weaker:
+            yield clue("more-groups", count=len(group.series))
+            return
+
+
+def _repeats(phases: Phases) -> Iterator[Clue]:
+    """A phase that was acquired twice, by its words: which one counts is for a person to see."""
+    seen: dict[int, SeriesFacts] = {}
+    numbers = {item.series_id: phase_number(item) for item in phases.ordered.series}
+    counted = {number for number in numbers.values() if number is not None}
+    for item in phases.ordered.series:
+        number = numbers[item.series_id]
+        # A number that all descriptions have counts nothing; "before contrast" always does.
+        is_counting = number is not None and (len(counted) > 1 or number == 0)
+        is_again = is_counting and number in seen
+        if is_again or words.is_repeated(words.plain(item.description)):
+            yield clue("repeated", description=item.description)
+            return
+        if number is not None:
+            seen[number] = item
+
+
+def _same_times(phases: Phases) -> Iterator[Clue]:
+    """Some at one time, others not: copies of a phase, not phases. All at one time is GE's way."""
+    for value in (
+        [item.acquired for item in phases.ordered.series],
+        [item.temporal_position for item in phases.ordered.series],
+    ):
+        known = [one for one in value if one is not None]
+        if 1 < len(set(known)) < len(known):
+            most = max(known.count(one) for one in known)
+            yield clue("same-time", count=most)
+            return
+
+
+def _gaps_in_counts(phases: Phases) -> Iterator[Clue]:
+    """What the scanner or the descriptions count begins later than it should, or skips one."""
+    taken = phases.taken
+    for counts in (
+        [item.temporal_position for item in taken],
+        [_own_number(item) for item in taken],
+    ):
+        known = [(place, count) for place, count in enumerate(counts) if count is not None]
+        if len({count for _, count in known}) < 2:
+            continue
+        first = {count - place for place, count in known}
+        if len(first) > 1 or not first <= {0, 1}:
+            yield clue("gap", counts=", ".join(str(count) for _, count in known))
+            return
+
+
+def _own_number(item: SeriesFacts) -> int | None:
+    """Which phase the description counts; a repeated series number counts no phase."""
+    number = phase_number(item)
+    return None if number == item.number else number
+
+
+def _breaks_in_time(phases: Phases) -> Iterator[Clue]:
+    """A longer pause after the second phase or later, as it is before a repeated acquisition."""
+    times = _times(phases)
+    if not times:
+        return
+    if times[-1] - times[0] > LONGEST_DYNAMIC:
+        yield clue("break", time=f"{times[0]:%H:%M:%S} … {times[-1]:%H:%M:%S}")
+        return
+    # The first interval holds the injection.
+    pauses = [(later - earlier, later) for earlier, later in pairwise(times)][1:]
+    for (pause, moment), (following, _) in pairwise(pauses):
+        if pause > LONGER_PAUSE * following > timedelta():
+            yield clue("break", time=f"{moment:%H:%M:%S}")
+            return
+
+
+def _times(phases: Phases) -> list[datetime]:
+    """Of the phases taken and the one after them; empty where one is unknown."""
+    end = phases.start + phases.count + 1
+    times = phases.ordered.acquired[phases.start : end]
+    known = [moment for moment in times if moment is not None]
+    return known if len(known) == len(times) else []
+
+
+def _no_phase_before(phases: Phases) -> Iterator[Clue]:
+    """The first one is called *after contrast*, or alone has an agent."""
+    first, *others = phases.taken
+    reading = read_contrast(words.plain(first.description))
+    is_after = reading.word is ContrastWord.AFTER
+    is_alone = is_after and any(_word(item) is not ContrastWord.AFTER for item in others)
+    has_agent_alone = bool(first.agent) and any(not item.agent for item in others)
+    is_unclear = reading.word is ContrastWord.BOTH and len({_word(item) for item in others}) > 1
+    if is_alone or has_agent_alone or is_unclear or (is_after and reading.is_explicit):
+        yield clue("no-before", description=first.description)
+
+
+def _frames(phases: Phases) -> Iterator[Clue]:
+    """Several frames of reference, without a name that says which phase is before contrast."""
+    if has_several_frames(phases) and phase_number(phases.taken[0]) != 0:
+        yield clue("frames-and-no-name")
+
+
+def has_several_frames(phases: Phases) -> bool:
+    """Whether the taken series lie in more than one frame of reference."""
+    return len({item.frame_of_reference for item in phases.taken}) > 1
+
+
+def _kinds(phases: Phases, groups: Sequence[PhaseGroup]) -> Iterator[Clue]:
+    group = phases.group
+    if group.is_derived:
+        yield clue("derived")
+    if not group.is_named and not all(is_fast(item) for item in group.series):
+        yield clue("not-named")
+    siblings = [one for one in groups[1:] if one.dixon and one.dixon != group.dixon]
+    if group.dixon and (
+        group.dixon != "water" or any(len(one.series) != len(group.series) for one in siblings)
+    ):
+        yield clue("dixon-unclear")
+
+
+def _left_over(phases: Phases, candidates: Sequence[SeriesFacts]) -> Iterator[Clue]:
+    """A series outside the group that looks like a phase, acquired before the last one taken."""
+    inside = {item.series_id for item in phases.group.series}
+    looks = [
+        item
+        for item in candidates
+        if item.series_id not in inside
+        and _is_near(item, phases)
+        and not _is_later(item, phases)
+        and not _is_aborted(item, phases)
+    ]
+    for item in sorted(looks, key=lambda one: one.series_id)[:1]:
+        yield clue("left-over", description=item.description, images=item.instances)
+
+
+def _is_near(item: SeriesFacts, phases: Phases) -> bool:
+    one = phases.taken[0]
+    planes = {plane_of(item.orientation), plane_of(one.orientation)} - {None}
+    is_other_dixon = phases.group.dixon and dixon_of(item) not in ("", phases.group.dixon)
+    is_before = _word(item) is ContrastWord.BEFORE
+    is_needed = is_before and all(_word(other) is not ContrastWord.BEFORE for other in phases.taken)
+    is_computed = item.derived and not one.derived and not dixon_of(item)
+    if len(planes) > 1 or is_other_dixon or (is_computed and not is_needed):
+        return False
+    pairs = (
+        (item.echo_ms, one.echo_ms),
+        (item.repetition_ms, one.repetition_ms),
+        (item.flip_degrees, one.flip_degrees),
+    )
+    known = [(a, b) for a, b in pairs[:2] if a is not None and b is not None]
+    if not known:
+        return words.is_dynamic(words.plain(item.description)) or _base(item) == _base(one)
+    limit = NEAR_FOR_A_NAME if is_needed else NEAR
+    return all(_ratio(a, b) <= limit for a, b in pairs if a is not None and b is not None)
+
+
+def _ratio(first: float, second: float) -> float:
+    low, high = sorted((abs(first), abs(second)))
+    if low == 0:
+        return math.inf if high > 0 else 1.0
+    return high / low
+
+
+def _is_later(item: SeriesFacts, phases: Phases) -> bool:
+    """Whether the clock says that it comes after all phases that are taken."""
+    if item.acquired is None:
+        return False
+    end = phases.start + phases.count
+    times = [moment for moment in phases.ordered.acquired[phases.start : end] if moment is not None]
+    return len(times) == phases.count and item.acquired > max(times) > min(times)
+
+
+def _is_aborted(item: SeriesFacts, phases: Phases) -> bool:
+    """Whether it is an acquisition that was broken off and then done, under the same name.
+
+    Only where a description says which phase is before contrast.
+    """
+    is_named = _word(phases.taken[0]) is ContrastWord.BEFORE
+    return is_named and any(
+        item.description == one.description
+        and item.instances < one.instances
+        and item.acquired is not None
+        and one.acquired is not None
+        and item.acquired < one.acquired
+        for one in phases.taken
+    )
+
+
+def _base(item: SeriesFacts) -> str:
+    return re.sub(r"[\W\d_]+", "", words.plain(item.description))
+
+
+def _word(item: SeriesFacts) -> ContrastWord:
+    return read_contrast(words.plain(item.description)).word

@@ -1,0 +1,143 @@
+"""Which series may be phases of one acquisition: alike in geometry and timing, rounding aside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from common.acquisition import all_same, dixon_image, is_computed, is_same
+from gcp_side.labseg.recognition import words
+from gcp_side.labseg.recognition.facts import SeriesFacts
+
+FAST_ECHO_MS = 10.0
+FAST_REPETITION_MS = 50.0
+"""A fast gradient echo, as every T1-weighted dynamic acquisition is, has times below these."""
+
+_DIXON_ORDER = ("water", "", "in-phase", "opposed-phase", "fat")
+"""Which images of a Dixon acquisition are taken first: fat is dark in water images, as it is in
+the fat-suppressed images that the others are compared with."""
+
+
+@dataclass(frozen=True)
+class PhaseGroup:
+    """Series that are alike, at least two."""
+
+    series: tuple[SeriesFacts, ...]
+    is_named: bool
+    """Every description names a dynamic acquisition."""
+    dixon: str
+    """Which images of a Dixon acquisition they are; empty where none."""
+    is_derived: bool
+    """Computed from other images, and the study has originals beside them."""
+
+    @property
+    def rank(self) -> tuple[bool, bool, bool, int]:
+        """The likeliest group has the highest: by name, then by number.
+
+        A DCE study has more phases than anything else is repeated.
+        """
+        is_preferred = _DIXON_ORDER.index(self.dixon) <= _DIXON_ORDER.index("in-phase")
+        return not self.is_derived, self.is_named, is_preferred, len(self.series)
+
+
+def phase_candidates(series: Sequence[SeriesFacts]) -> list[SeriesFacts]:
+    """Those that may be phases: no maps, subtractions, other weightings, or copies of others."""
+    plain = [
+        item
+        for item in series
+        if not words.is_no_phase(words.plain(item.description))
+        and not is_computed(item.image_type)
+        and "EP" not in item.sequence
+    ]
+    acquired = [item for item in plain if not words.is_copy(words.plain(item.description))]
+    return acquired if _has_group(acquired) else plain
+
+
+def phase_groups(candidates: Sequence[SeriesFacts]) -> list[PhaseGroup]:
+    """All groups, the likeliest first.
+
+    Derived series only where no originals are alike: a converted or registered study may have
+    nothing else. Dixon images are always computed.
+    """
+    originals = [item for item in candidates if not item.derived or dixon_of(item)]
+    used = originals if _has_group(originals) else candidates
+    found = [
+        _group(members, has_originals=bool(originals))
+        for members in _clusters(used, is_alike)
+        if len(members) > 1
+    ]
+    return sorted(found, key=lambda group: (group.rank, _ids(group.series)), reverse=True)
+
+
+def is_alike(first: SeriesFacts, second: SeriesFacts) -> bool:
+    """Whether two series may be phases of one acquisition.
+
+    The Frame of Reference UID does not part them: a scanner gives a new one after a small
+    correction of the table, and de-identification may give each series its own.
+    """
+    return (
+        (first.rows, first.columns, first.instances)
+        == (second.rows, second.columns, second.instances)
+        and all_same(first.orientation, second.orientation)
+        and all_same(first.spacing_mm, second.spacing_mm)
+        and is_same(first.echo_ms, second.echo_ms)
+        and is_same(first.repetition_ms, second.repetition_ms)
+        and is_same(first.flip_degrees, second.flip_degrees)
+        and dixon_of(first) == dixon_of(second)
+        and _side(first) == _side(second)
+    )
+
+
+def is_fast(item: SeriesFacts) -> bool:
+    """Whether echo and repetition time are known, and those of a fast gradient echo."""
+    echo, repetition = item.echo_ms, item.repetition_ms
+    return bool(echo and repetition and echo <= FAST_ECHO_MS and repetition <= FAST_REPETITION_MS)
+
+
+def dixon_of(item: SeriesFacts) -> str:
+    """Which image of a Dixon acquisition a series is; empty where it is none."""
+    text = words.plain(item.description)
+    named = words.dixon_word(text)
+    known = dixon_image(item.image_type)
+    # One letter at the end of a name is no proof without the Image Type or the word.
+    if known is None and len(text.split()[-1:][0] if text.split() else "") == 1:
+        named = named if "dixon" in text or "ideal" in text or "flex" in text else None
+    return known or named or ""
+
+
+def _size(item: SeriesFacts) -> tuple[int | None, int | None, int]:
+    return item.rows, item.columns, item.instances
+
+
+def _side(item: SeriesFacts) -> str:
+    return words.side(words.plain(item.description))
+
+
+def _group(members: Sequence[SeriesFacts], *, has_originals: bool) -> PhaseGroup:
+    dixon = dixon_of(members[0])
+    return PhaseGroup(
+        series=tuple(sorted(members, key=lambda item: item.series_id)),
+        is_named=all(words.is_dynamic(words.plain(item.description)) for item in members),
+        dixon=dixon,
+        is_derived=not dixon and has_originals and any(item.derived for item in members),
+    )
+
+
+def _has_group(series: Sequence[SeriesFacts]) -> bool:
+    return any(len(members) > 1 for members in _clusters(series, is_alike))
+
+
+def _clusters(
+    series: Sequence[SeriesFacts], is_pair: Callable[[SeriesFacts, SeriesFacts], bool]
+) -> list[list[SeriesFacts]]:
+    """Series that a chain of pairs joins, whatever their order."""
+    clusters: list[list[SeriesFacts]] = []
+    for item in series:
+        joined = [one for one in clusters if any(is_pair(item, other) for other in one)]
+        apart = [one for one in clusters if one not in joined]
+        clusters = [*apart, [item, *(other for one in joined for other in one)]]
+    return clusters
+
+
+def _ids(series: Sequence[SeriesFacts]) -> list[str]:
+    return sorted(item.series_id for item in series)

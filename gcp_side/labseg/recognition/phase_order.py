@@ -1,0 +1,184 @@
+"""In what order the phases of one acquisition were acquired, and what says so."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from itertools import pairwise
+
+from gcp_side.labseg.recognition import words
+from gcp_side.labseg.recognition.clues import ORDERS, Clue, Confidence, clue
+from gcp_side.labseg.recognition.contrast_words import ContrastWord, read_contrast
+from gcp_side.labseg.recognition.facts import NO_DATE, SeriesFacts
+
+Value = int | float | datetime
+Order = Callable[[SeriesFacts], Value | None]
+
+DESCRIBED = "phase-in-description"
+
+HALF_A_DAY = timedelta(hours=12)
+
+_ORDINALS = {"first": 1, "second": 2, "third": 3, "fourth": 4, "fifth": 5, "sixth": 6}
+_TECHNICAL = re.compile(
+    r"(?<![a-z0-9])(?:[es]?t[12]w?i?|p\d)(?![a-z0-9])|\d*[23]d|fl[23]d|[a-z]{2,4}[23]d\d*"
+    r"|\d+([.,]\d+)? ?(?:mm|x|deg)|(?<=x)\d+|fa ?\d+"
+)
+"""Numbers of the technique, which count no phase."""
+_COUNTED = re.compile(
+    r"(?<![a-z])(?:ph|phase|pass|post|dyn|c ?\+|\+ ?c|seq|sequence|km|ce|gd|cm)"
+    r"[ .:#/-]{0,3}(\d{1,3})(?!\d)|(?<![\d.])(\d{1,3}) ?(?:st|nd|rd|th|차|상)(?![a-z])"
+)
+_LAST_NUMBER = re.compile(r"(\d{1,6})\D*$")
+
+
+@dataclass(frozen=True)
+class Ordered:
+    """The phases of a group in the order of time."""
+
+    series: tuple[SeriesFacts, ...]
+    used: str
+    """What they are sorted by, a key of :data:`clues.ORDERS`; empty where nothing sorts them."""
+    clues: tuple[tuple[Clue, ...], ...]
+    """For each series, why it is in its place."""
+    confidence: Confidence
+    acquired: tuple[datetime | None, ...]
+    """Acquisition times in this order, those after midnight on the next day."""
+
+
+def order_of(group: Sequence[SeriesFacts]) -> Ordered:
+    """Sort by the first clue that distinguishes all phases; see what the others say.
+
+    A clue that distinguishes only some of them sorts nothing, but can disagree.
+    """
+    clocks = _Clocks(group)
+    values = {code: {item.series_id: clocks.value(code, item) for item in group} for code in ORDERS}
+    complete = {
+        code: sorted(group, key=lambda item: (known[item.series_id], item.series_id))
+        for code, known in values.items()
+        if _distinguishes(known)
+    }
+    if not complete:
+        series = tuple(sorted(group, key=lambda item: item.series_id))
+        why = clue("no-order", count=len(group))
+        none = (None,) * len(series)
+        return Ordered(series, "", ((why,),) * len(series), Confidence.GUESS, none)
+    used, sorted_series = next(iter(complete.items()))
+    others = [code for code in ORDERS if code != used]
+    opposing = [code for code in others if not _is_rising(values[code], sorted_series)]
+    agreeing = [code for code in others if code in complete and code not in opposing]
+    extra = [clue("agrees", other=ORDERS[code]) for code in agreeing[:1]]
+    extra += [clue("disagrees", other=ORDERS[code]) for code in opposing]
+    return Ordered(
+        tuple(sorted_series),
+        used,
+        tuple((_position_clue(used, sorted_series, n), *extra) for n in range(len(group))),
+        _confidence(used, opposing),
+        tuple(values["acquired"][item.series_id] for item in sorted_series),  # type: ignore[misc]
+    )
+
+
+def phase_number(item: SeriesFacts) -> int | None:
+    """Which phase the description counts; 0 before contrast, None where it does not count."""
+    text = words.plain(item.description)
+    if read_contrast(text).word is ContrastWord.BEFORE:
+        return 0
+    for word, number in _ORDINALS.items():
+        if re.search(rf"\b{word}\b", text):
+            return number
+    bare = _TECHNICAL.sub(" ", text)
+    counted = _COUNTED.search(bare)
+    if counted:
+        return int(counted[1] or counted[2])
+    last = _LAST_NUMBER.search(bare)
+    return int(last[1]) if last else None
+
+
+class _Clocks:
+    """The values of a group that phases can be sorted by; times over midnight go on."""
+
+    def __init__(self, group: Sequence[SeriesFacts]) -> None:
+        moments = {
+            code: [one for item in group if (one := time(item)) is not None]
+            for code, time in _TIMES.items()
+        }
+        self._unusable = {code for code, known in moments.items() if _is_partly_dated(known)}
+        self._after_midnight = {code: _after_midnight(known) for code, known in moments.items()}
+
+    def value(self, code: str, item: SeriesFacts) -> Value | None:
+        value = _ORDERS[code](item)
+        if code in self._unusable or value is None:
+            return None
+        if isinstance(value, datetime) and value in self._after_midnight[code]:
+            return value + timedelta(days=1)
+        return value
+
+
+def _is_partly_dated(moments: Sequence[datetime]) -> bool:
+    """Whether some of them have no date: they cannot be compared with the others."""
+    undated = [moment.date() == NO_DATE for moment in moments]
+    return any(undated) and not all(undated)
+
+
+def _after_midnight(moments: Sequence[datetime]) -> frozenset[datetime]:
+    """Those that are of the next day though the date is the same, or absent.
+
+    No dynamic acquisition takes half a day: what seems to was acquired over midnight.
+    """
+    days: set[date] = {moment.date() for moment in moments}
+    if len(days) != 1 or max(moments) - min(moments) < HALF_A_DAY:
+        return frozenset()
+    middle = min(moments) + HALF_A_DAY
+    return frozenset(moment for moment in moments if moment < middle)
+
+
+def _distinguishes(values: Mapping[str, Value | None]) -> bool:
+    known = {value for value in values.values() if value is not None}
+    return len(known) == len(values)
+
+
+def _is_rising(values: Mapping[str, Value | None], series: Sequence[SeriesFacts]) -> bool:
+    """Whether the known ones of these values never fall along the series."""
+    known = [value for item in series if (value := values[item.series_id]) is not None]
+    return all(first <= second for first, second in pairwise(known))  # type: ignore[operator]
+
+
+def _confidence(used: str, opposing: Sequence[str]) -> Confidence:
+    if opposing:
+        return Confidence.GUESS
+    return Confidence.CERTAIN if used in CLOCKS else Confidence.LIKELY
+
+
+def _position_clue(code: str, series: Sequence[SeriesFacts], index: int) -> Clue:
+    item, where = series[index], {"position": index + 1, "count": len(series)}
+    told: dict[str, dict[str, str | int]] = {
+        "temporal-position": {},
+        "acquired": {"time": _clock(item.acquired)},
+        "triggered": {"time": f"{item.trigger_ms or 0:g}"},
+        "content": {"time": _clock(item.content)},
+        "series-number": {"number": item.number or 0},
+        DESCRIBED: {"description": item.description},
+    }
+    return clue(code, **told[code], **where)
+
+
+def _clock(moment: datetime | None) -> str:
+    return "" if moment is None else moment.strftime("%H:%M:%S")
+
+
+_TIMES: Mapping[str, Callable[[SeriesFacts], datetime | None]] = {
+    "acquired": lambda item: item.acquired,
+    "content": lambda item: item.content,
+}
+
+_ORDERS: Mapping[str, Order] = {
+    "temporal-position": lambda item: item.temporal_position,
+    "triggered": lambda item: item.trigger_ms,
+    "series-number": lambda item: item.number,
+    DESCRIBED: phase_number,
+    **_TIMES,
+}
+
+CLOCKS = ("temporal-position", "acquired", "triggered", "content")
+"""What the scanner measures; a number or a name is given by people and programs."""
