@@ -134,7 +134,11 @@ _IMAGES: Mapping[str, tuple[str, str]] = {
         _("Store each volume as a series of its own, and choose the one that is meant."),
     ),
     "not-greyscale": (_("The images are not plain greyscale."), _CHOOSE_OTHER),
-    "pixel-depth": (_("The images do not have 8 or 16 bits a voxel."), _CHOOSE_OTHER),
+    "pixel-depth": (_("The images' bits a voxel are not of a kind that is read."), _CHOOSE_OTHER),
+    "pixel-encoding": (
+        _("What the images say of their bits a voxel contradicts itself."),
+        _SEND_AGAIN,
+    ),
     "missing-pixel-data": (_("An image of the series is without pixel data."), _SEND_AGAIN),
     "unreadable-instance": (_("An image of the series cannot be read."), _SEND_AGAIN),
     "compressed": (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
@@ -12,21 +11,19 @@ import pydicom
 from numpy.typing import NDArray
 from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from common.errors import SeriesRefusedError
+from common.voxels.file_format import plain_file
+from common.voxels.pixel_form import FLOAT_PIXEL_ATTRIBUTES, PIXEL_ATTRIBUTES, check_integers
+from common.voxels.stored import StoredImage, decode_stored
 from gcp_side.labseg.enhanced import PER_FRAME, SHARED, frame_attributes
 from gcp_side.labseg.errors import SeriesNotShownError
 
 _TAGS: list[Any] = [
-    "NumberOfFrames",
+    *PIXEL_ATTRIBUTES,
+    *FLOAT_PIXEL_ATTRIBUTES,
     "SamplesPerPixel",
     "PhotometricInterpretation",
-    "Rows",
-    "Columns",
-    "BitsAllocated",
-    "BitsStored",
-    "HighBit",
-    "PixelRepresentation",
     "PixelSpacing",
     "SliceThickness",
     "RescaleSlope",
@@ -35,11 +32,8 @@ _TAGS: list[Any] = [
     "WindowWidth",
     SHARED,
     PER_FRAME,
-    "PixelData",
 ]
 """Nothing of the patient enters."""
-
-_PLAIN = (ImplicitVRLittleEndian, ExplicitVRLittleEndian)
 
 _DARKEST, _BRIGHTEST = 1.0, 99.5
 """Percentiles between which a slice without a window is shown."""
@@ -50,7 +44,8 @@ class SliceImage:
     """One decoded slice."""
 
     voxels: NDArray[Any]
-    """[rows, columns] ``<u2`` or ``<i2``, as stored."""
+    """[rows, columns] ``<u2`` or ``<i2``, as stored; padding has the value that means 0, or the
+    slice's lowest where that is lower, so that it is shown darkest."""
     pixel_spacing: tuple[float, float] | None
     """Between rows, between columns, millimetres."""
     thickness_mm: float | None
@@ -77,8 +72,8 @@ def read_slices(data: bytes) -> list[SliceImage]:
     Raises
     ------
     SeriesNotShownError
-        ``unreadable-instance``, ``multiframe``, ``not-greyscale``, ``pixel-depth`` or
-        ``compressed``.
+        ``unreadable-instance``, ``multiframe``, ``not-greyscale``, ``pixel-depth``,
+        ``pixel-encoding``, ``image-too-large`` or ``compressed``.
     """
     dataset = _parsed(data)
     if (dataset.get("SamplesPerPixel"), dataset.get("PhotometricInterpretation")) != (
@@ -90,8 +85,8 @@ def read_slices(data: bytes) -> list[SliceImage]:
         )
     try:
         headers = _headers(dataset)
-        frames = _voxels(dataset, len(headers))
-        return [_image(header, voxels) for header, voxels in zip(headers, frames, strict=True)]
+        frames = _decoded(dataset).frames()
+        return [_image(header, *frame) for header, frame in zip(headers, frames, strict=True)]
     except (AttributeError, IndexError, TypeError, ValueError):
         raise _unreadable() from None
 
@@ -112,26 +107,37 @@ def _headers(dataset: Dataset) -> list[Any]:
     return frames or [dataset]
 
 
-def _image(header: Any, voxels: NDArray[Any]) -> SliceImage:
+def _image(header: Any, stored: NDArray[Any], padded: NDArray[np.bool_] | None) -> SliceImage:
     slope = float(header.get("RescaleSlope") or 1)
     intercept = float(header.get("RescaleIntercept") or 0)
+    seen = stored if padded is None else stored[~padded]
     return SliceImage(
-        voxels=voxels,
+        voxels=stored if padded is None else _darkened(stored, padded, -intercept / slope),
         pixel_spacing=_pair(header.get("PixelSpacing")),
         thickness_mm=_positive(header.get("SliceThickness")),
         slope=slope,
         intercept=intercept,
-        window=_window(header) or _window_of(voxels * slope + intercept),
+        window=_window(header) or _window_of(seen * slope + intercept),
     )
+
+
+def _darkened(stored: NDArray[Any], padded: NDArray[np.bool_], nothing: float) -> NDArray[Any]:
+    """Padding set to the stored value that means 0; tissue may be darker still, on phase images."""
+    limits = np.iinfo(stored.dtype)
+    lowest = stored[~padded].min(initial=round(min(max(nothing, limits.min), limits.max)))
+    return np.where(padded, lowest, stored).astype(stored.dtype)
 
 
 def _parsed(data: bytes) -> Dataset:
     try:
         # Values of a wrong form are checked where they matter; warnings would quote them.
         with disable_value_validation():
-            dataset = pydicom.dcmread(BytesIO(data), specific_tags=_TAGS)
+            dataset = pydicom.dcmread(BytesIO(plain_file(data)), specific_tags=_TAGS)
             for _ in dataset:
                 pass
+        check_integers(dataset)
+    except SeriesRefusedError as error:
+        raise _not_shown(error) from None
     except Exception:
         # The original text may quote a patient's attribute.
         raise _unreadable() from None
@@ -148,27 +154,33 @@ def _unreadable() -> SeriesNotShownError:
     )
 
 
-def _voxels(dataset: Dataset, count: int) -> NDArray[Any]:
-    """[images, rows, columns]"""
-    bits, signed = int(dataset.BitsAllocated), int(dataset.get("PixelRepresentation") or 0) == 1
-    if bits not in (8, 16):
-        raise SeriesNotShownError(
-            f"The images have {bits} bits a voxel, not 8 or 16.", code="pixel-depth"
-        )
-    target = np.dtype("<i2" if signed else "<u2")
-    shape = (count, int(dataset.Rows), int(dataset.Columns))
-    if bits == 16 and dataset.file_meta.TransferSyntaxUID in _PLAIN:
-        values = np.frombuffer(dataset.PixelData, target, count=math.prod(shape))
-        return values.reshape(shape)
-    try:
-        decoded: NDArray[Any] = dataset.pixel_array.astype(target).reshape(shape)
-    except (NotImplementedError, RuntimeError, AttributeError, ValueError):
-        raise SeriesNotShownError(
+def _not_shown(error: SeriesRefusedError) -> SeriesNotShownError:
+    """What reading refused, as the site says it."""
+    if error.code == "compressed-unreadable":
+        return SeriesNotShownError(
             "The images are compressed in a way that cannot be read here.",
             code="compressed",
             remedy="Set IngestTranscoding in Orthanc to 1.2.840.10008.1.2.1, and send them again.",
-        ) from None
-    return decoded
+        )
+    return SeriesNotShownError(error.message, code=error.code, remedy=error.remedy)
+
+
+def _decoded(dataset: Dataset) -> StoredImage:
+    """The voxels in 16 bits, little endian, which the viewer has; wider ones where they fit."""
+    try:
+        image = decode_stored(dataset)
+    except SeriesRefusedError as error:
+        raise _not_shown(error) from None
+    target = np.dtype("<i2" if image.values.dtype.kind == "i" else "<u2")
+    if image.values.dtype.itemsize <= target.itemsize:
+        return StoredImage(image.values.astype(target, copy=False), image.padded)
+    limits = np.iinfo(target)
+    values = image.values if image.padded is None else np.where(image.padded, 0, image.values)
+    if values.min() < limits.min or values.max() > limits.max:
+        raise SeriesNotShownError(
+            "The voxels have 32 bits, and values that 16 bits cannot hold.", code="pixel-depth"
+        )
+    return StoredImage(values.astype(target), image.padded)
 
 
 def _pair(value: Any) -> tuple[float, float] | None:
@@ -194,5 +206,7 @@ def _first(value: Any) -> float | None:
 
 
 def _window_of(values: NDArray[np.float64]) -> tuple[float, float]:
+    if values.size == 0:
+        return 0.5, 1.0
     low, high = np.percentile(values, [_DARKEST, _BRIGHTEST])
     return float(low + high) / 2, max(1.0, float(high - low))

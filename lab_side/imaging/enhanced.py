@@ -21,7 +21,8 @@ from pydicom.tag import Tag
 
 from common.errors import SeriesRefusedError
 from common.functional_groups import AS_CLASSIC
-from lab_side.imaging.instance import damaged_instance, is_enhanced
+from common.voxels.file_format import damaged_file
+from lab_side.imaging.instance import is_enhanced
 
 _OF_THE_INSTANCE = (
     "PixelData",
@@ -76,7 +77,7 @@ def slices_of(instance: Dataset) -> list[Slice]:
         with disable_value_validation():
             return _frames(instance)
     except Exception:
-        raise damaged_instance() from None
+        raise damaged_file() from None
 
 
 def check_one_volume(slices: Sequence[Slice]) -> None:

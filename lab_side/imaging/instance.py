@@ -6,7 +6,6 @@ Additional Patient History, private elements) never enters the process.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from io import BytesIO
 from pathlib import Path
@@ -18,16 +17,16 @@ from numpy.typing import NDArray
 from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
 from pydicom.uid import (
-    DeflatedExplicitVRLittleEndian,
     EnhancedMRColorImageStorage,
     EnhancedMRImageStorage,
-    ExplicitVRLittleEndian,
-    ImplicitVRLittleEndian,
     LegacyConvertedEnhancedMRImageStorage,
 )
 
 from common.durable import disk_error
 from common.errors import SeriesRefusedError
+from common.voxels.file_format import damaged_file, plain_file
+from common.voxels.pixel_form import FLOAT_PIXEL_ATTRIBUTES, PIXEL_ATTRIBUTES, check_integers
+from common.voxels.stored import StoredImage, decode_stored
 from lab_side.imaging.elements import ElementReader
 
 PATIENT_AND_STUDY = (
@@ -101,24 +100,13 @@ PIXELS = (
     "SamplesPerPixel",
     "PhotometricInterpretation",
     "PlanarConfiguration",
-    "Rows",
-    "Columns",
-    "BitsAllocated",
-    "BitsStored",
-    "HighBit",
-    "PixelRepresentation",
     "RescaleSlope",
     "RescaleIntercept",
-    "PixelData",
+    *FLOAT_PIXEL_ATTRIBUTES,
+    *PIXEL_ATTRIBUTES,
 )
 
 _KEYWORDS = [*PATIENT_AND_STUDY, *SERIES_AND_EQUIPMENT, *ACQUISITION, *IMAGE, *PIXELS]
-
-_PLAIN_LITTLE_ENDIAN = (
-    ImplicitVRLittleEndian,
-    ExplicitVRLittleEndian,
-    DeflatedExplicitVRLittleEndian,
-)
 
 _OTHER_MULTI_FRAME_MR = (EnhancedMRColorImageStorage, LegacyConvertedEnhancedMRImageStorage)
 
@@ -134,7 +122,8 @@ def read_instances(paths: Sequence[Path]) -> list[Dataset]:
     Raises
     ------
     SeriesRefusedError
-        ``unreadable-instance``: not a DICOM file, or a damaged one.
+        ``unreadable-instance``: not a DICOM file, or a damaged one; ``image-too-large``: one
+        that would inflate beyond all bounds.
     LocalDiskError
         A file cannot be read from the disk.
     """
@@ -149,30 +138,27 @@ def _read_instance(path: Path, reader: ElementReader) -> Dataset:
         # warnings.
         with disable_value_validation():
             found = reader.read(data)
-            return _read_by_pydicom(data) if found is None else found
+            return _read_odd(plain_file(data), reader) if found is None else found
     except OSError as error:
         raise disk_error("A downloaded instance cannot be read", error) from None
+    except SeriesRefusedError:
+        raise
     except Exception:
         # The original text may quote a patient's attribute, so it is not passed on.
-        raise damaged_instance() from None
+        raise damaged_file() from None
 
 
-def _read_by_pydicom(data: bytes) -> Dataset:
+def _read_odd(plain: bytes, reader: ElementReader) -> Dataset:
+    """What is without preamble, or deflated, may be of a usual form behind that."""
+    found = reader.read(plain)
+    if found is not None:
+        return found
     tags: list[Any] = [*_KEYWORDS]
-    dataset = pydicom.dcmread(BytesIO(data), specific_tags=tags)
+    dataset = pydicom.dcmread(BytesIO(plain), specific_tags=tags)
     # It decodes on first use, so all are touched here, where damage has one name.
     for _ in dataset:
         pass
     return dataset
-
-
-def damaged_instance() -> SeriesRefusedError:
-    """The error for a file that cannot be read as what it says it is."""
-    return SeriesRefusedError(
-        "A file of the series is not a readable DICOM instance.",
-        code="unreadable-instance",
-        remedy="Send the series to Orthanc again; the stored copy is damaged.",
-    )
 
 
 def is_enhanced(instance: Dataset) -> bool:
@@ -186,7 +172,8 @@ def check_instance(instance: Dataset) -> None:
     Raises
     ------
     SeriesRefusedError
-        ``not-mr``, ``multiframe``, ``missing-pixel-data``, ``not-greyscale`` or ``no-uid``.
+        ``not-mr``, ``multiframe``, ``pixel-depth``, ``missing-pixel-data``, ``not-greyscale`` or
+        ``no-uid``.
     """
     if instance.get("Modality") != "MR":
         raise SeriesRefusedError("The series is not MR.", code="not-mr")
@@ -198,6 +185,7 @@ def check_instance(instance: Dataset) -> None:
             remedy="Send the study as Enhanced MR or as classic single-frame MR (most scanners "
             "and PACS can).",
         )
+    check_integers(instance)
     if "PixelData" not in instance:
         raise SeriesRefusedError(
             "An instance of the series has no pixel data, or its file is cut off.",
@@ -242,31 +230,34 @@ def check_slice(header: Dataset) -> None:
         raise SeriesRefusedError("An instance has no Pixel Spacing.", code="no-pixel-spacing")
 
 
-def take_pixels(instance: Dataset) -> NDArray[Any]:
+def take_pixels(instance: Dataset) -> StoredImage:
     """Decode the pixels, and drop Pixel Data from ``instance``.
-
-    Returns
-    -------
-    [frames, rows, columns] as stored: integers of the instance's own type; a classic instance
-    has one frame.
 
     Raises
     ------
     SeriesRefusedError
-        ``unreadable-instance`` (Pixel Data of a wrong length) or ``compressed-unreadable``.
+        With a code of :func:`common.voxels.stored.decode_stored`.
     """
-    stored = _stored_values(instance)
+    image = decode_stored(instance)
     del instance.PixelData
-    return stored
+    return image
 
 
-def rescale(stored: NDArray[Any], header: Dataset, into: NDArray[np.float32]) -> None:
+def rescale(
+    stored: NDArray[Any],
+    padded: NDArray[np.bool_] | None,
+    header: Dataset,
+    into: NDArray[np.float32],
+) -> None:
     """Apply one slice's own rescale; Slope and Intercept are not of the series (PS3.3 C.11.1.1.2).
 
     Parameters
     ----------
     stored:
         [rows, columns] as stored.
+    padded:
+        [rows, columns] where a voxel is padding: it becomes 0, as what lies outside the field of
+        view. None: nowhere.
     into:
         float32 [rows, columns]: is given the values in the units of the rescale.
 
@@ -277,43 +268,14 @@ def rescale(stored: NDArray[Any], header: Dataset, into: NDArray[np.float32]) ->
     """
     into[:] = stored
     slope, intercept = header.get("RescaleSlope"), header.get("RescaleIntercept")
-    if slope is not None and slope != 1:
+    # A slope of 0 would leave nothing of the image: some writers mean "none" by it.
+    if slope is not None and slope not in (0, 1):
         into *= np.float32(slope)
     if intercept is not None and intercept != 0:
         into += np.float32(intercept)
+    if padded is not None:
+        into[padded] = 0.0
     if not np.isfinite(into).all():
         raise SeriesRefusedError(
             "The pixel values of the series are not finite numbers.", code="unreadable-instance"
         )
-
-
-def _stored_values(instance: Dataset) -> NDArray[Any]:
-    bits = int(instance.get("BitsAllocated") or 0)
-    frames = int(instance.get("NumberOfFrames") or 1)
-    shape = (frames, int(instance.Rows), int(instance.Columns))
-    if instance.file_meta.TransferSyntaxUID not in _PLAIN_LITTLE_ENDIAN or bits not in (8, 16, 32):
-        return _decoded_by_pydicom(instance, shape)
-    kind = "i" if instance.get("PixelRepresentation") == 1 else "u"
-    count = math.prod(shape)
-    if len(instance.PixelData) < count * bits // 8:
-        raise SeriesRefusedError(
-            "An instance has less pixel data than its size says.", code="unreadable-instance"
-        )
-    values = np.frombuffer(instance.PixelData, dtype=f"<{kind}{bits // 8}", count=count)
-    unused = bits - int(instance.get("BitsStored") or bits)
-    if unused:
-        # Old scanners keep overlays in the unused high bits: shift them out, keep the sign.
-        values = (values << unused) >> unused
-    return values.reshape(shape)
-
-
-def _decoded_by_pydicom(instance: Dataset, shape: tuple[int, int, int]) -> NDArray[Any]:
-    try:
-        # pydicom drops the frame axis where there is one frame only.
-        return instance.pixel_array.reshape(shape)
-    except Exception:
-        raise SeriesRefusedError(
-            f"The pixel data cannot be decoded ({instance.file_meta.TransferSyntaxUID.name}).",
-            code="compressed-unreadable",
-            remedy="Let Orthanc store or transcode the series as Explicit VR Little Endian.",
-        ) from None

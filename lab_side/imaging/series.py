@@ -114,9 +114,9 @@ def _voxels(
     """The frames of the instances, to which the headers belong one by one, in slice order."""
     size = (int(headers[0].Rows), int(headers[0].Columns))
     voxels = np.empty((len(headers), *size), dtype=np.float32)
-    frames = chain.from_iterable(take_pixels(instance) for instance in instances)
-    for place, stored, header in zip(np.argsort(order), frames, headers, strict=True):
-        rescale(stored, header, voxels[place])
+    frames = chain.from_iterable(take_pixels(instance).frames() for instance in instances)
+    for place, (stored, padded), header in zip(np.argsort(order), frames, headers, strict=True):
+        rescale(stored, padded, header, voxels[place])
     return voxels
 
 

@@ -63,7 +63,7 @@ BY_VARIABLE = {
         for place in (
             *("common/queue/claims", "common/queue/operator"),
             *("lab_side/agent/deliver", "lab_side/agent/orthanc_gate"),
-            *("gcp_side/labseg/geometry", "gcp_side/labseg/selection"),
+            *("gcp_side/labseg/geometry", "gcp_side/labseg/pixels", "gcp_side/labseg/selection"),
         )
     },
 }
