@@ -10,7 +10,6 @@ import struct
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-import imagecodecs
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
@@ -119,6 +118,13 @@ def _undecodable(syntax: UID) -> SeriesRefusedError:
     )
 
 
+def _codecs() -> Any:
+    """The library, imported with the first compressed image: most series have none."""
+    import imagecodecs
+
+    return imagecodecs
+
+
 def _check_measures(found: _Measures, form: PixelForm) -> None:
     if (found.rows, found.columns, found.samples) != (form.rows, form.columns, 1):
         raise ValueError("a codestream of another size than the image")
@@ -127,11 +133,11 @@ def _check_measures(found: _Measures, form: PixelForm) -> None:
 
 
 def _decode_jpeg(codestream: bytes, form: PixelForm) -> CodedFrame:
-    return _decode_marked(codestream, form, imagecodecs.jpeg8_decode, is_sign_known=False)
+    return _decode_marked(codestream, form, _codecs().jpeg8_decode, is_sign_known=False)
 
 
 def _decode_jpeg_ls(codestream: bytes, form: PixelForm) -> CodedFrame:
-    return _decode_marked(codestream, form, imagecodecs.jpegls_decode, is_sign_known=True)
+    return _decode_marked(codestream, form, _codecs().jpegls_decode, is_sign_known=True)
 
 
 def _decode_marked(
@@ -153,7 +159,7 @@ def _decode_marked(
 def _decode_jpeg_2000(codestream: bytes, form: PixelForm) -> CodedFrame:
     measures = _measure_jpeg_2000(codestream)
     _check_measures(measures, form)
-    samples = imagecodecs.jpeg2k_decode(codestream[measures.body :])
+    samples = _codecs().jpeg2k_decode(codestream[measures.body :])
     return _as_patterns(samples, measures.precision, form, is_sign_known=True)
 
 
@@ -166,7 +172,7 @@ def _decode_rle(codestream: bytes, form: PixelForm) -> CodedFrame:
         raise ValueError("another number of segments than bytes in a voxel")
     planes = np.empty((form.rows * form.columns, size), dtype=np.uint8)
     for place, (start, end) in enumerate(zip(offsets[:size], ends, strict=True)):
-        unpacked = imagecodecs.packbits_decode(codestream[start:end], out=len(planes) + _RLE_EXCESS)
+        unpacked = _codecs().packbits_decode(codestream[start:end], out=len(planes) + _RLE_EXCESS)
         if len(unpacked) < len(planes):
             raise ValueError("a segment that is cut off")
         planes[:, size - 1 - place] = np.frombuffer(unpacked, np.uint8)[: len(planes)]
