@@ -12,6 +12,9 @@ from django.db import router
 
 from gcp_side.labseg.conf import Conf, problems
 
+GUARD = "gcp_side.labseg.guessing.GuessGuard"
+GUARD_MIDDLEWARE = "gcp_side.labseg.guessing.GuessGuardMiddleware"
+
 
 @register()
 def check_settings(
@@ -49,6 +52,27 @@ def check_sqlite(
             hint=f'Set DATABASES[{alias!r}]["OPTIONS"]["transaction_mode"] = "IMMEDIATE" '
             'and "timeout" to 20.',
             id="labseg.W002",
+        )
+    ]
+
+
+@register(Tags.security)
+def check_guess_guard(
+    app_configs: Sequence[AppConfig] | None = None,  # noqa: ARG001
+    **kwargs: Any,  # noqa: ARG001
+) -> list[CheckMessage]:
+    """labseg.W003: the guard of the login pages is only half in place."""
+    backends = list(settings.AUTHENTICATION_BACKENDS)
+    if GUARD not in backends:
+        return []
+    if backends[0] == GUARD and GUARD_MIDDLEWARE in settings.MIDDLEWARE:
+        return []
+    return [
+        Warning(
+            "Login pages are not guarded as they should be against guessed passwords.",
+            hint=f"Put {GUARD} first in AUTHENTICATION_BACKENDS, and {GUARD_MIDDLEWARE} into "
+            "MIDDLEWARE.",
+            id="labseg.W003",
         )
     ]
 

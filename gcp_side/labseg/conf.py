@@ -143,7 +143,8 @@ class Conf(BaseModel):
     read_rate: Rate = "600/min"
     """All other requests, by user."""
     guess_rate: Rate = "10/h"
-    """Wrong passwords, Basic authentication, of one account from one address."""
+    """Wrong passwords of one account from one address: Basic authentication, and every way in that
+    ``guessing.GuessGuard`` is set before."""
     guess_address_rate: Rate = "100/h"
     """Of all accounts from one address. Behind a proxy, tell the REST framework so
     (``NUM_PROXIES``), or all have the proxy's address."""

@@ -190,3 +190,22 @@ class JobEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.job_id} {self.kind} (attempt {self.attempt})"
+
+
+class GuessCount(models.Model):
+    """Wrong passwords of one account or address in one window of time.
+
+    In the database, so that all processes of a site count together.
+    """
+
+    key = models.CharField(max_length=100, primary_key=True)
+    """A digest of whose they are, and which window it is; neither a name nor an address."""
+    count = models.PositiveIntegerField(default=0)
+    ends_at = models.PositiveBigIntegerField(db_index=True)
+    """When the window ends: seconds since 1970."""
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.count} until {self.ends_at}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from django.http import HttpRequest
 from rest_framework.request import Request
 from rest_framework.settings import api_settings
 from rest_framework.throttling import AnonRateThrottle, BaseThrottle, UserRateThrottle
@@ -9,7 +10,7 @@ from rest_framework.throttling import AnonRateThrottle, BaseThrottle, UserRateTh
 from gcp_side.labseg.conf import get_conf
 
 
-def address_of(request: Request) -> str:
+def address_of(request: HttpRequest | Request) -> str:
     """The address of whoever asks, as far as it can be believed.
 
     The framework takes all of ``X-Forwarded-For`` unless told how many proxies there are, and

@@ -80,6 +80,12 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "gcp_side.labseg.guessing.GuessGuardMiddleware",
+]
+# The guard lets nobody in: it stops who guesses before the backend behind it is asked.
+AUTHENTICATION_BACKENDS = [
+    "gcp_side.labseg.guessing.GuessGuard",
+    "django.contrib.auth.backends.ModelBackend",
 ]
 
 TEMPLATES = [
