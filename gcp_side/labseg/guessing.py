@@ -58,10 +58,12 @@ _counted_already: ContextVar[bool] = ContextVar("labseg_counted_already", defaul
 
 
 class TooManyGuessesError(Throttled):
-    """There were too many wrong passwords; ``wait`` says for how many seconds to wait."""
+    """There were too many wrong passwords."""
 
-    def __init__(self, wait: int) -> None:
-        super().__init__(wait=wait, detail=gettext("There were too many wrong passwords."))
+    def __init__(self, seconds: int) -> None:
+        super().__init__(wait=seconds, detail=gettext("There were too many wrong passwords."))
+        self.seconds = seconds
+        """How long to wait."""
 
 
 class GuardedBasicAuthentication(BasicAuthentication):
@@ -154,10 +156,9 @@ class GuessGuardMiddleware:
         """A page for people, with ``Retry-After`` (RFC 9110 10.2.3)."""
         if not isinstance(exception, TooManyGuessesError):
             return None
-        wait = int(exception.wait or 0)
-        minutes = ceil(wait / 60)
+        minutes = ceil(exception.seconds / 60)
         answer = render(request, "labseg/too_many_guesses.html", {"minutes": minutes}, status=429)
-        answer["Retry-After"] = str(wait)
+        answer["Retry-After"] = str(exception.seconds)
         answer["Cache-Control"] = "no-store"
         return answer
 

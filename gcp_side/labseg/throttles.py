@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.http import HttpRequest
 from rest_framework.request import Request
 from rest_framework.settings import api_settings
-from rest_framework.throttling import AnonRateThrottle, BaseThrottle, UserRateThrottle
+from rest_framework.throttling import AnonRateThrottle, UserRateThrottle
 
 from gcp_side.labseg.conf import get_conf
 
@@ -16,9 +16,11 @@ def address_of(request: HttpRequest | Request) -> str:
     The framework takes all of ``X-Forwarded-For`` unless told how many proxies there are, and
     everybody can write that header.
     """
-    if api_settings.NUM_PROXIES is None:
+    forwarded = request.META.get("HTTP_X_FORWARDED_FOR")
+    if not api_settings.NUM_PROXIES or forwarded is None:
         return str(request.META.get("REMOTE_ADDR", ""))
-    return str(BaseThrottle().get_ident(request))
+    addresses = forwarded.split(",")
+    return str(addresses[-min(api_settings.NUM_PROXIES, len(addresses))]).strip()
 
 
 class SubmitThrottle(UserRateThrottle):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import admin
 from django.contrib.auth import authenticate
 from django.contrib.auth.views import LoginView
@@ -20,9 +22,8 @@ from rest_framework.response import Response
 @parsers([MultiPartParser])
 def check(request: Request) -> Response:
     """Whether a password is right, and nobody is logged in: as an endpoint for tokens."""
-    user = authenticate(
-        request, username=request.data["username"], password=request.data["password"]
-    )
+    form: Any = request.data
+    user = authenticate(request, username=form["username"], password=form["password"])
     if user is None:
         raise ValidationError("no")
     return Response({"token": "…"})
