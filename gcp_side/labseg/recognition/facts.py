@@ -75,7 +75,7 @@ def facts_of(
     tags = as_classic(tags)
     image_type = _values(tags, "ImageType")
     agent = named_agent(
-        _text(tags, "ContrastBolusAgent"),
+        _text(tags, "ContrastBolusAgent")[:TEXT_LIMIT],
         _number(_text(tags, "ContrastBolusVolume")),
         _number(_text(tags, "ContrastBolusTotalDose")),
     )
@@ -104,7 +104,7 @@ def facts_of(
         spacing_mm=_numbers(_text(tags, "PixelSpacing"), count=2),
         image_type=image_type,
         sequence=_values(tags, "ScanningSequence"),
-        agent=agent[:TEXT_LIMIT],
+        agent=agent,
     )
 
 

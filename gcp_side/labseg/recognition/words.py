@@ -30,9 +30,10 @@ def plain(description: str) -> str:
 
 
 _SUBTRACTION = re.compile(
-    _START + r"s?sub\d*(?![a-z])|subtr|"
-    r"(?:post|ph|phase|dyn)\W*\d*\s*-\s*(?:pre|ph|phase|dyn)(?![a-z])|(?<![\d.])[2-9] ?- ?1(?!\d)"
+    _START + r"s?sub\d*(?![a-z])|subtr|(?:post|ph|phase|dyn) ?\d{0,2} ?- ?pre(?![a-z])"
+    r"|(?:post|ph|phase|dyn) ?\d{1,2} ?- ?(?:post|ph|phase|dyn) ?\d"
 )
+_PAIR_OF_PHASES = re.compile(r"(?<![\w.-])[2-9] ?- ?1(?![\w-])")
 _COMPUTED = re.compile(
     r"mip(?![a-z])|minip|projection|"
     + _START
@@ -50,7 +51,8 @@ _OTHER_KIND = re.compile(
     + r"|swi(?![a-z])|swan(?![a-z])|t2 ?\*|t2 ?star|hemo(?![a-z])|venobold|angio|혈관"
     + "|"
     + _START
-    + r"(?:ce ?mra|mra|mrv|tof|pca?|phase ?contrast|mrs|csi|spectro\w*|bold|fmri|rest|resting)"
+    + r"(?:ce ?mra|mra|mrv|tof|pca|pcv|pc ?-?mra|venc\w*|phase ?contrast"
+    r"|mrs|csi|spectro\w*|bold|fmri|rest|resting)"
     + _END
     # What is acquired for the acquisition
     + r"|scout|survey|smartbrain|shim|field ?map|b[01] ?map|"
@@ -112,7 +114,9 @@ def is_no_image_of_tissue(text: str) -> bool:
 
 def is_no_phase(text: str) -> bool:
     """Whether they name something that is no phase of a T1-weighted dynamic acquisition."""
-    return is_no_image_of_tissue(text) or bool(_NO_PHASE.search(text))
+    return is_no_image_of_tissue(text) or any(
+        rule.search(text) for rule in (_NO_PHASE, _PAIR_OF_PHASES)
+    )
 
 
 def is_no_sequence(text: str) -> bool:
@@ -147,3 +151,83 @@ def dixon_word(text: str) -> DixonImage | None:
         if rule.search(text.strip()):
             return image
     return None
+
+
+_T1 = re.compile(
+    r"(?<![a-z0-9])[es]?t1|mprage|mp[- ]?rage|bravo|f?spgr|(?<![a-z])tfl(?![a-z])|(?<![a-z])tfl3d"
+)
+_T2 = re.compile(r"(?<![a-z0-9])[es]?t2")
+_FLAIR = re.compile(r"flair|dark ?-? ?fl|da ?-? ?fl(?:uid)?(?![a-z])|fluid ?-?att")
+_INVERTED = re.compile(r"t2? ?-?tirm|tirm|(?<![a-z])(?:tir|ir|ir ?-?prep)(?![a-z])")
+_FAT_SUPPRESSED = re.compile(r"spair|spir|(?<![a-z])(?:fs|fat ?sat|fatsat|fat ?supp\w*)(?![a-z])")
+
+_GRADIENT_ECHO = re.compile(r"(?<![a-z])(?:ffe|gre|fl[23]d|flash|medic|merge)(?![a-z])")
+_OTHER_REGION = re.compile(
+    r"(?<![a-z])(?:[ctl] ?-? ?spine?|spine|spinal|lumbar|cervical|thoracic|neck|orbits?|iacs?"
+    r"|pituit\w*|sella\w*|temporal|hippo\w*|tmj|liver|abdomen|pelvis|prostate|breast|knee|shoulder|hip|heart"
+    r"|척추|경추|요추|흉추|안와|뇌하수체|경부)(?![a-z])"
+)
+
+_NEUTRAL = re.compile(
+    r"\d+(?:[.,]\d+)?(?:mm|d|ms|x\d+)?|[es]?t[12]w?i?|wi?|v?3d|2d|fl[23]d|[23]d\w{0,3}"
+    # Planes
+    r"|ax|axial\w*|axi|tra|trans|transv\w*|trv|tr|sag\w*|cor\w*|obl\w*|ob|축상|시상|관상|축상면"
+    # Techniques
+    r"|f?se|tse|fse|ge|gre|gr|tfe|ffe|tfl|mprage|mp|rage|bravo|f?spgr|ir|irprep|prep|vibe|e?thrive"
+    r"|lava|flash|space|spc|cube|vista|tirm|tir|flair|dark|fluid|da|fl|fs|fat\w*|sat|spair|spir|stir"
+    r"|m?dixon|blade|propeller|multivane|mvxd|frfse|xl|fast|spin|echo|drive|turbo|hybrid|rst"
+    # Resolution and acceleration
+    r"|iso\w*|p\d|cs|sense|grappa|caipi\w*|hr|hi|hires|high|highres|res|low|thin|thick|ns|nd|norm"
+    r"|long\w*|te|tr|ti|mm|opt\w*|gap|dis[23]d|std"
+    # Heads, and words that say nothing
+    r"|brain|head|neuro|skull|mri?|routine|series|seq\w*|whole|without|with|a|of|the|[-/*,&]"
+)
+
+
+def names_t1(text: str) -> bool:
+    """Whether the words name T1 weighting."""
+    return bool(_T1.search(text))
+
+
+def names_t2(text: str) -> bool:
+    """Whether the words name T2 weighting; a FLAIR often is called T2 too."""
+    return bool(_T2.search(text))
+
+
+def names_flair(text: str) -> bool:
+    """Whether the words name suppression of fluid, in the vendors' spellings."""
+    return bool(_FLAIR.search(text))
+
+
+def names_inversion(text: str) -> bool:
+    """Whether the words name an inversion recovery that may suppress fluid or fat."""
+    return bool(_INVERTED.search(text))
+
+
+def names_fat_suppression(text: str) -> bool:
+    """Whether the words name fat saturation or a fat-selective inversion."""
+    return bool(_FAT_SUPPRESSED.search(text))
+
+
+def names_gradient_echo(text: str) -> bool:
+    """Whether the words name a gradient echo."""
+    return bool(_GRADIENT_ECHO.search(text))
+
+
+def other_region(text: str) -> str:
+    """The word that names a part of the body other than the whole head; empty where none does."""
+    found = _OTHER_REGION.search(text)
+    return found[0] if found else ""
+
+
+def is_neutral(word: str) -> bool:
+    """Whether one word is the technique's: it says nothing of contrast, in no language."""
+    return bool(_NEUTRAL.fullmatch(word))
+
+
+_NEEDS_CONTRAST = re.compile(r"perf|(?<![a-z])(?:dsc|dce|pwi|cbv|rcbv|ktrans)(?![a-z])|ce ?mra")
+
+
+def needs_contrast(text: str) -> bool:
+    """Whether the words name an acquisition that is only done with a contrast agent."""
+    return bool(_NEEDS_CONTRAST.search(text))

@@ -1,0 +1,202 @@
+"""Whether a T1-weighted series is before or after contrast, seen against its whole study.
+
+A word has the last word: scanners keep the agent's name for later series, or write it into all
+of an examination, and many never fill it in. What has no word is before contrast only against
+another series that is after it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from gcp_side.labseg.recognition import words
+from gcp_side.labseg.recognition.clues import Clue, Confidence, clue
+from gcp_side.labseg.recognition.contrast_words import ContrastWord, read_contrast
+from gcp_side.labseg.recognition.facts import SeriesFacts
+from gcp_side.labseg.recognition.weighting import WeightingReading
+
+MANY = 3
+"""From so many series on, a word that all of them have is the examination's."""
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """Whether contrast was given before the series, and how sure that is."""
+
+    is_after: bool | None
+    clues: tuple[Clue, ...]
+    confidence: Confidence
+
+
+@dataclass(frozen=True)
+class _Study:
+    """One T1 series among the others of its study."""
+
+    item: SeriesFacts
+    t1: Sequence[SeriesFacts]
+    """The other T1-weighted series."""
+    others: Sequence[SeriesFacts]
+    """T2-weighted series and FLAIRs."""
+    all: Sequence[SeriesFacts]
+    """Every series of the study."""
+
+    def word(self, item: SeriesFacts) -> ContrastWord:
+        """What its description says; a word of the whole examination says nothing."""
+        said = _word(item)
+        is_everywhere = len(self.all) >= MANY and all(_word(one) is said for one in self.all)
+        return ContrastWord.NOTHING if is_everywhere else said
+
+    @property
+    def after(self) -> list[SeriesFacts]:
+        """Other T1 series whose description says *after*."""
+        return [one for one in self.t1 if self.word(one) is ContrastWord.AFTER]
+
+    @property
+    def is_agent_everywhere(self) -> bool:
+        """Whether the agent is named in all T1, T2 and FLAIR series: then it says nothing."""
+        everything = [self.item, *self.t1, *self.others]
+        return bool(self.others) and all(one.agent for one in everything)
+
+
+def contrast_of(
+    item: SeriesFacts, readings: Sequence[WeightingReading], series: Sequence[SeriesFacts]
+) -> Contrast:
+    """Whether ``item``, a T1-weighted series, is after contrast.
+
+    Parameters
+    ----------
+    readings:
+        All weighted series of the study.
+    series:
+        All series of the study, of whatever kind.
+    """
+    study = _Study(
+        item=item,
+        t1=[
+            one.series
+            for one in readings
+            if one.weighting == "T1" and one.series.series_id != item.series_id
+        ],
+        others=[one.series for one in readings if one.weighting != "T1"],
+        all=series,
+    )
+    said = study.word(item)
+    agent = clue("agent") if item.agent else clue("no-agent")
+    if said is ContrastWord.BOTH:
+        return Contrast(None, (clue("both-words"), agent), Confidence.GUESS)
+    if said is ContrastWord.AFTER:
+        return _said_after(study, agent)
+    if said is ContrastWord.BEFORE:
+        return _said_before(study, agent)
+    return _unsaid_with_agent(study) if item.agent else _unsaid(study)
+
+
+def _said_after(study: _Study, agent: Clue) -> Contrast:
+    clues = (clue("contrast-in-description"), agent)
+    against = [
+        one
+        for one in study.t1
+        if study.word(one) is not ContrastWord.AFTER and one.agent and not study.item.agent
+    ]
+    if against:
+        return Contrast(True, (*clues, clue("agent-elsewhere")), Confidence.GUESS)
+    is_sure = bool(study.item.agent) and not study.is_agent_everywhere
+    return Contrast(True, clues, Confidence.CERTAIN if is_sure else Confidence.LIKELY)
+
+
+def _said_before(study: _Study, agent: Clue) -> Contrast:
+    clues = (clue("before-in-description"), agent)
+    if _is_late(study.item, study.after):
+        return Contrast(False, (*clues, clue("later-than-contrast")), Confidence.GUESS)
+    return Contrast(False, clues, Confidence.LIKELY if study.item.agent else Confidence.CERTAIN)
+
+
+def _unsaid_with_agent(study: _Study) -> Contrast:
+    """The agent's name alone."""
+    if study.is_agent_everywhere and study.after:
+        clues = (clue("agent-everywhere"), *_opposite(study.after))
+        if _is_early(study.item, study.after) and not _unknown_words(study):
+            return Contrast(False, clues, Confidence.LIKELY)
+        return Contrast(None, clues, Confidence.GUESS)
+    has_opposite = any(not one.agent for one in study.t1)
+    is_contradicted = any(not one.agent for one in study.after)
+    if has_opposite and not is_contradicted:
+        return Contrast(True, (clue("agent"),), Confidence.LIKELY)
+    return Contrast(None, (clue("agent"), clue("contrast-unclear")), Confidence.GUESS)
+
+
+def _unsaid(study: _Study) -> Contrast:
+    """Neither a word nor an agent: before contrast if another one is after it."""
+    after = study.after or [one for one in study.t1 if one.agent]
+    clues = (clue("no-agent"), *_opposite(after))
+    unknown = _unknown_words(study)
+    if unknown:
+        why = clue("unknown-words", words=" ".join(unknown))
+        return Contrast(None if not after else False, (*clues, why), Confidence.GUESS)
+    if not after:
+        if _has_sign_of_contrast(study):
+            return Contrast(None, (*clues, clue("contrast-unclear")), Confidence.GUESS)
+        return Contrast(False, clues, Confidence.LIKELY)
+    if _is_late(study.item, after):
+        return Contrast(False, (*clues, clue("later-than-contrast")), Confidence.GUESS)
+    is_sure = any(one.agent for one in after)
+    return Contrast(False, clues, Confidence.CERTAIN if is_sure else Confidence.LIKELY)
+
+
+def _opposite(after: Sequence[SeriesFacts]) -> tuple[Clue, ...]:
+    if not after:
+        return ()
+    first = min(after, key=lambda one: one.series_id)
+    return (clue("opposite", description=first.description),)
+
+
+def _unknown_words(study: _Study) -> list[str]:
+    """Words that may tell of contrast in a language that is not known here.
+
+    Those of the technique do not, nor do words that other kinds of series, or those after
+    contrast, have too.
+    """
+    elsewhere = [*study.others, *study.after]
+    shared = {word for one in elsewhere for word in _rest(one)}
+    shared.update(word for one in study.all if not _is_t1(one, study) for word in _rest(one))
+    reading = read_contrast(words.plain(study.item.description))
+    unknown = [word for word in reading.rest if not words.is_neutral(word) and word not in shared]
+    return unknown or (["pre/post-op"] if reading.names_operation else [])
+
+
+def _is_t1(one: SeriesFacts, study: _Study) -> bool:
+    return one.series_id in {study.item.series_id, *(item.series_id for item in study.t1)}
+
+
+def _has_sign_of_contrast(study: _Study) -> bool:
+    """Whether something in the study says that contrast was given at all."""
+    return any(
+        one.agent or study.word(one) in (ContrastWord.AFTER, ContrastWord.BOTH) for one in study.all
+    ) or any(words.needs_contrast(words.plain(one.description)) for one in study.all)
+
+
+def _is_late(item: SeriesFacts, after: Iterable[SeriesFacts]) -> bool:
+    return any(_comes_first(one, item) for one in after)
+
+
+def _is_early(item: SeriesFacts, after: Iterable[SeriesFacts]) -> bool:
+    return all(_comes_first(item, one) for one in after)
+
+
+def _comes_first(first: SeriesFacts, second: SeriesFacts) -> bool:
+    """By acquisition time; by series number where a time is absent or equal."""
+    times = first.acquired, second.acquired
+    if times[0] is not None and times[1] is not None and times[0] != times[1]:
+        return times[0] < times[1]
+    if first.number is None or second.number is None:
+        return False
+    return first.number < second.number
+
+
+def _word(item: SeriesFacts) -> ContrastWord:
+    return read_contrast(words.plain(item.description)).word
+
+
+def _rest(item: SeriesFacts) -> tuple[str, ...]:
+    return read_contrast(words.plain(item.description)).rest
