@@ -5,6 +5,7 @@
 ``pools``      the connections, directly or over a proxy
 ``failures``   every failure becomes an error of ``common.errors``
 ``transport``  requests with retries and time-outs
+``answers``    what each answer must be
 ``client``     the calls that SegRelay makes
 ``download``   whole series to a folder, complete or refused
 ``crew``       its threads and what they have to do
@@ -15,12 +16,8 @@
 API: https://orthanc.uclouvain.be/api/
 """
 
-from common.orthanc.client import (
-    InstanceInfo,
-    OrthancClient,
-    SeriesInfo,
-    UploadReply,
-)
+from common.orthanc.answers import InstanceInfo, OddAnswerError, SeriesInfo, UploadReply
+from common.orthanc.client import OrthancClient
 from common.orthanc.crew import Progress
 from common.orthanc.download import download_series
 from common.orthanc.settings import OrthancSettings
@@ -28,6 +25,7 @@ from common.orthanc.tls import check_usable
 
 __all__ = [
     "InstanceInfo",
+    "OddAnswerError",
     "OrthancClient",
     "OrthancSettings",
     "Progress",

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import IO
 
 from common.errors import OrthancUnavailableError
-from common.orthanc.client import InstanceInfo, OrthancClient
+from common.orthanc.answers import InstanceInfo
+from common.orthanc.client import OrthancClient
 from common.orthanc.part10 import HEAD_BYTES, sop_instance_uid
 
 BUFFER_BYTES = 8 * 1024 * 1024

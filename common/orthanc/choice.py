@@ -12,7 +12,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterable
 
-from common.orthanc.client import InstanceInfo
+from common.orthanc.answers import InstanceInfo
 
 ROUNDS = 3
 """So many instances for each connection are looked at before anything is decided."""

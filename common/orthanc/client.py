@@ -5,56 +5,19 @@ from __future__ import annotations
 import contextlib
 import gzip
 import json
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import Any
 
 from common.errors import OrthancRefusedError, SeriesRefusedError
+from common.json_reader import UnreadableJsonError, read_json
 from common.manifest import is_orthanc_id
+from common.orthanc import answers
+from common.orthanc.answers import Entry, InstanceInfo, SeriesInfo, UploadReply
 from common.orthanc.settings import OrthancSettings
 from common.orthanc.transport import OrthancTransport
 
 GZIP_LEVEL = 6
 """A SEG is mostly zeros: 828 KB become 26 KB in milliseconds."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class SeriesInfo:
-    """What Orthanc knows of a series without opening its files."""
-
-    orthanc_id: str
-    study_id: str
-    """Orthanc's id of its study."""
-    study_instance_uid: str
-    series_instance_uid: str
-    modality: str
-    description: str
-    number: str
-    """Series Number, as text: it may be missing or odd."""
-    instances: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class InstanceInfo:
-    """One instance of an inventory."""
-
-    orthanc_id: str
-    series_id: str
-    """Orthanc's id of its series."""
-    sop_instance_uid: str
-    size_bytes: int
-    file_uuid: str
-    """Another one when the instance was replaced; empty where Orthanc does not tell."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class UploadReply:
-    """What Orthanc answered to an upload."""
-
-    orthanc_id: str
-    orthanc_series_id: str
-    already_stored: bool
-    """An instance of this SOP Instance UID was there; its bytes stay, whatever was sent."""
 
 
 class OrthancClient:
@@ -94,22 +57,25 @@ class OrthancClient:
         SeriesRefusedError
             ``series-missing``: Orthanc has no series of this id.
         """
-        found = {item["ID"]: item for item in self._bulk(series_ids, kind="Series")}
+        found = {item.orthanc_id: item for item in self._resources(series_ids, "Series")}
         _check_present(series_ids, found)
-        studies = {item["ParentStudy"] for item in found.values()}
+        studies = {item.id_of("ParentStudy") for item in found.values()}
         uids = {
-            study["ID"]: study["MainDicomTags"].get("StudyInstanceUID", "")
-            for study in self._bulk(sorted(studies), kind="Study")
+            study.orthanc_id: study.tags().text_of("StudyInstanceUID")
+            for study in self._resources(sorted(studies), "Study")
         }
-        return [_series_info(item, uids) for item in (found[one] for one in series_ids)]
+        return [
+            answers.series_info(item, uids.get(item.id_of("ParentStudy"), ""))
+            for item in (found[one] for one in series_ids)
+        ]
 
     def study_series(self, study_id: str) -> list[SeriesInfo]:
         """Every series of a study."""
         _check_id(study_id)
         study = self.transport.call_json("GET", f"/studies/{study_id}")
-        answers = self.transport.call_json("GET", f"/studies/{study_id}/series")
-        uids = {study_id: study["MainDicomTags"].get("StudyInstanceUID", "")}
-        return [_series_info(answer, uids) for answer in answers]
+        uid = answers.entry(study, "a study").tags().text_of("StudyInstanceUID")
+        series = self.transport.call_json("GET", f"/studies/{study_id}/series")
+        return [answers.series_info(item, uid) for item in answers.entries(series, "a series")]
 
     def inventory(self, series_ids: Sequence[str]) -> list[InstanceInfo]:
         """Every instance of these series, in one request.
@@ -119,21 +85,22 @@ class OrthancClient:
         SeriesRefusedError
             ``series-missing``: Orthanc has no such series, or it is empty.
         """
-        found = [_instance_info(item) for item in self._bulk(series_ids, level="Instance")]
+        found = answers.inventory(self._bulk(series_ids, level="Instance"), series_ids)
         _check_present(series_ids, {item.series_id for item in found})
         return found
 
-    def _bulk(
-        self, ids: Sequence[str], *, level: str | None = None, kind: str = "Instance"
-    ) -> list[dict[str, Any]]:
-        """``POST /tools/bulk-content``; what is not there, or of another kind, is left out."""
+    def _resources(self, ids: Sequence[str], kind: str) -> list[Entry]:
+        """What there is of these resources; what is not there, or of another kind, is left out."""
+        return answers.of_kind(self._bulk(ids), kind)
+
+    def _bulk(self, ids: Sequence[str], *, level: str | None = None) -> Any:
+        """``POST /tools/bulk-content``."""
         for orthanc_id in ids:
             _check_id(orthanc_id)
         body: dict[str, Any] = {"Resources": list(ids), "Metadata": False}
         if level is not None:
             body["Level"] = level
-        answer = self.transport.call_json("POST", "/tools/bulk-content", body=body)
-        return [item for item in answer if item["Type"] == kind]
+        return self.transport.call_json("POST", "/tools/bulk-content", body=body)
 
     def instance_file(self, orthanc_id: str) -> bytes:
         """The DICOM file of an instance, byte for byte; deflated on the way where Orthanc does.
@@ -179,7 +146,7 @@ class OrthancClient:
     def find_instance(self, sop_instance_uid: str) -> list[str]:
         """Orthanc ids of the instances with this SOP Instance UID (``/tools/lookup``)."""
         answer = self.transport.call("POST", "/tools/lookup", data=sop_instance_uid.encode())
-        return [item["ID"] for item in json.loads(answer) if item["Type"] == "Instance"]
+        return [item.orthanc_id for item in answers.of_kind(_decoded(answer), "Instance")]
 
     def delete_instance(self, orthanc_id: str) -> None:
         """Delete one instance."""
@@ -207,44 +174,12 @@ def _check_present(series_ids: Iterable[str], present: Container[str]) -> None:
             )
 
 
-def _series_info(answer: dict[str, Any], study_instance_uids: Mapping[str, str]) -> SeriesInfo:
-    tags = answer["MainDicomTags"]
-    return SeriesInfo(
-        orthanc_id=answer["ID"],
-        study_id=answer["ParentStudy"],
-        study_instance_uid=study_instance_uids.get(answer["ParentStudy"], ""),
-        series_instance_uid=tags.get("SeriesInstanceUID", ""),
-        modality=tags.get("Modality", ""),
-        description=tags.get("SeriesDescription", ""),
-        number=tags.get("SeriesNumber", ""),
-        instances=len(answer["Instances"]),
-    )
-
-
-def _instance_info(item: dict[str, Any]) -> InstanceInfo:
-    return InstanceInfo(
-        orthanc_id=item["ID"],
-        series_id=item["ParentSeries"],
-        sop_instance_uid=item["MainDicomTags"].get("SOPInstanceUID", ""),
-        size_bytes=int(item["FileSize"]),
-        file_uuid=item.get("FileUuid", ""),
-    )
-
-
 def _upload_reply(answer: bytes) -> UploadReply:
+    return answers.upload_reply(_decoded(answer))
+
+
+def _decoded(answer: bytes) -> Any:
     try:
-        reply = json.loads(answer)
-        status = reply["Status"]
-        if status not in ("Success", "AlreadyStored"):
-            raise ValueError(status)
-        return UploadReply(
-            orthanc_id=reply["ID"],
-            orthanc_series_id=reply["ParentSeries"],
-            already_stored=status == "AlreadyStored",
-        )
-    except (ValueError, KeyError, TypeError):
-        raise OrthancRefusedError(
-            "The answer to the upload is not an Orthanc's.",
-            code="orthanc-answer",
-            remedy="Check what stands between the agent and Orthanc (proxy, address).",
-        ) from None
+        return read_json(answer, answers.LIMITS)
+    except UnreadableJsonError as error:
+        answers.odd("an upload or a look-up", f"the document {error}")

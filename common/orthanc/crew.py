@@ -22,8 +22,8 @@ from common.errors import (
     OrthancUnavailableError,
     TransientError,
 )
+from common.orthanc.answers import InstanceInfo
 from common.orthanc.choice import Probe
-from common.orthanc.client import InstanceInfo
 from common.orthanc.files import InstanceFiles
 from common.orthanc.looks import Looks
 from common.orthanc.settings import OrthancSettings

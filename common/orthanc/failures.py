@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import ssl
 
@@ -24,6 +23,8 @@ from common.errors import (
     OrthancUnavailableError,
     SegRelayError,
 )
+from common.json_reader import UnreadableJsonError, read_json
+from common.orthanc.answers import LIMITS
 from common.orthanc.settings import OrthancSettings
 from common.orthanc.tls import certificate_refused, certificate_required, tls_problem
 
@@ -155,8 +156,8 @@ def _proxy_credentials() -> FixConfigurationError:
 
 def _orthanc_status(text: bytes) -> int | None:
     try:
-        answer = json.loads(text)
-    except ValueError:
+        answer = read_json(text, LIMITS)
+    except UnreadableJsonError:
         return None
     status = answer.get("OrthancStatus") if isinstance(answer, dict) else None
     return status if isinstance(status, int) else None

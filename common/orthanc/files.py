@@ -9,8 +9,9 @@ from pathlib import Path
 
 from common.durable import disk_errors
 from common.errors import OrthancUnavailableError
+from common.orthanc.answers import InstanceInfo
 from common.orthanc.archive import fetch_archive
-from common.orthanc.client import InstanceInfo, OrthancClient
+from common.orthanc.client import OrthancClient
 from common.sharing import patiently
 
 _PIECE = 1024 * 1024

@@ -6,7 +6,8 @@ import threading
 from collections.abc import Mapping, Sequence
 
 from common.errors import SeriesRefusedError, TransientError
-from common.orthanc.client import InstanceInfo, OrthancClient
+from common.orthanc.answers import InstanceInfo
+from common.orthanc.client import OrthancClient
 
 
 class Looks:

@@ -17,6 +17,8 @@ from urllib3 import BaseHTTPResponse, Retry, Timeout
 from urllib3.exceptions import HTTPError
 
 from common.errors import FixConfigurationError, OrthancRefusedError, OrthancUnavailableError
+from common.json_reader import UnreadableJsonError, read_json
+from common.orthanc import answers
 from common.orthanc.failures import RETRY_STATUS, is_too_slow, no_answer, refusal
 from common.orthanc.pools import make_pools, request_base, request_headers
 from common.orthanc.settings import OrthancSettings
@@ -75,8 +77,10 @@ class OrthancTransport:
         data = None if body is None else json.dumps(body).encode()
         content = self.call(method, path, data=data)
         try:
-            return json.loads(content)
-        except ValueError:
+            return read_json(content, answers.LIMITS)
+        except UnreadableJsonError as error:
+            if content.lstrip()[:1] in (b"{", b"["):
+                answers.odd("a document", str(error))
             raise OrthancRefusedError(
                 "The answer is not JSON: the address does not lead to an Orthanc.",
                 code="orthanc-answer",

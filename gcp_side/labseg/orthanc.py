@@ -13,7 +13,8 @@ from typing import Any, Protocol
 
 from common.errors import OrthancRefusedError, SeriesRefusedError
 from common.manifest import is_orthanc_id
-from common.orthanc import OrthancClient, OrthancSettings, SeriesInfo
+from common.orthanc import OrthancClient, OrthancSettings, SeriesInfo, answers
+from common.orthanc.answers import Entry, numbers
 from gcp_side.labseg.conf import get_conf
 from gcp_side.labseg.enhanced import frame_attributes
 
@@ -159,7 +160,7 @@ class SiteOrthanc:
 
         An enhanced instance costs another one, once.
         """
-        answer = list(self._bulk([series_id], "Instance"))
+        answer = list(self._bulk([series_id], "Instance", "an image"))
         if not answer:
             raise SeriesRefusedError(
                 f"Orthanc has no series {series_id}.",
@@ -168,9 +169,9 @@ class SiteOrthanc:
             )
         return [place for item in answer for place in self._slices(item)]
 
-    def _slices(self, item: dict[str, Any]) -> list[SlicePlace]:
+    def _slices(self, item: Entry) -> list[SlicePlace]:
         place = _place(item)
-        if place.position is not None or "NumberOfFrames" not in item["MainDicomTags"]:
+        if place.position is not None or "NumberOfFrames" not in item.tags().fields:
             return [place]
         found = self._frames.get(place)
         if found is None:
@@ -184,29 +185,27 @@ class SiteOrthanc:
 
     def study_ids(self) -> list[str]:
         """As the protocol."""
-        answer: list[str] = self._client.transport.call_json("GET", "/studies")
-        return answer
+        return list(answers.ids(self._client.transport.call_json("GET", "/studies"), "the studies"))
 
     def studies(self, study_ids: Sequence[str]) -> list[StudyEntry]:
         """As the protocol, in requests of :data:`STUDIES_A_REQUEST`."""
-        return [_study(item) for item in self._bulk(study_ids, "Study")]
+        return [_study(item) for item in self._bulk(study_ids, "Study", "a study")]
 
     def series_of(self, study_ids: Sequence[str]) -> list[SeriesEntry]:
         """As the protocol, in requests of :data:`STUDIES_A_REQUEST`."""
-        return [_series(item) for item in self._bulk(study_ids, "Series")]
+        return [_series(item) for item in self._bulk(study_ids, "Series", "a series")]
 
     def tags(self, instance_id: str) -> dict[str, Any]:
         """As the protocol."""
         _check_id(instance_id)
         path = f"/instances/{instance_id}/simplified-tags"
-        answer: dict[str, Any] = self._client.transport.call_json("GET", path)
-        return answer
+        return answers.entry(self._client.transport.call_json("GET", path), "tags").fields
 
     def ping(self) -> None:
         """As the protocol."""
         self._pinger.system()
 
-    def _bulk(self, orthanc_ids: Sequence[str], level: str) -> Iterator[dict[str, Any]]:
+    def _bulk(self, orthanc_ids: Sequence[str], level: str, what: str) -> Iterator[Entry]:
         """What ``/tools/bulk-content`` has below these studies or series, or of themselves."""
         for one in orthanc_ids:
             _check_id(one)
@@ -216,7 +215,8 @@ class SiteOrthanc:
                 "Level": level,
                 "Metadata": False,
             }
-            yield from self._client.transport.call_json("POST", "/tools/bulk-content", body=body)
+            answer = self._client.transport.call_json("POST", "/tools/bulk-content", body=body)
+            yield from answers.entries(answer, what)
 
 
 def connect() -> Orthanc:
@@ -254,39 +254,41 @@ def _check_id(identifier: str) -> None:
         raise OrthancRefusedError("An id is not an Orthanc id.", code="orthanc-not-found")
 
 
-def _study(item: dict[str, Any]) -> StudyEntry:
-    tags, patient = item["MainDicomTags"], item.get("PatientMainDicomTags", {})
+def _study(item: Entry) -> StudyEntry:
+    tags = item.tags()
+    has_patient = "PatientMainDicomTags" in item.fields
+    patient = item.tags("PatientMainDicomTags") if has_patient else Entry({}, "a patient")
     return StudyEntry(
-        orthanc_id=item["ID"],
-        study_instance_uid=tags.get("StudyInstanceUID", ""),
-        patient_name=patient.get("PatientName", ""),
-        patient_id=patient.get("PatientID", ""),
-        date=tags.get("StudyDate", ""),
-        time=tags.get("StudyTime", ""),
-        description=tags.get("StudyDescription", ""),
+        orthanc_id=item.orthanc_id,
+        study_instance_uid=tags.text_of("StudyInstanceUID"),
+        patient_name=patient.text_of("PatientName"),
+        patient_id=patient.text_of("PatientID"),
+        date=tags.text_of("StudyDate"),
+        time=tags.text_of("StudyTime"),
+        description=tags.text_of("StudyDescription"),
     )
 
 
-def _series(item: dict[str, Any]) -> SeriesEntry:
-    tags = item["MainDicomTags"]
+def _series(item: Entry) -> SeriesEntry:
+    tags = item.tags()
     return SeriesEntry(
-        orthanc_id=item["ID"],
-        study_id=item["ParentStudy"],
-        modality=tags.get("Modality", ""),
-        number=tags.get("SeriesNumber", ""),
-        description=tags.get("SeriesDescription", ""),
-        instances=tuple(item["Instances"]),
+        orthanc_id=item.orthanc_id,
+        study_id=item.id_of("ParentStudy"),
+        modality=tags.text_of("Modality"),
+        number=tags.text_of("SeriesNumber"),
+        description=tags.text_of("SeriesDescription"),
+        instances=item.ids_of("Instances"),
     )
 
 
-def _place(item: dict[str, Any]) -> SlicePlace:
-    tags = item["MainDicomTags"]
+def _place(item: Entry) -> SlicePlace:
+    tags = item.tags()
     return SlicePlace(
-        orthanc_id=item["ID"],
-        sop_instance_uid=tags.get("SOPInstanceUID", ""),
-        position=_numbers(tags.get("ImagePositionPatient", ""), 3),
-        orientation=_numbers(tags.get("ImageOrientationPatient", ""), 6),
-        file_uuid=item.get("FileUuid", ""),
+        orthanc_id=item.orthanc_id,
+        sop_instance_uid=tags.text_of("SOPInstanceUID"),
+        position=numbers(tags.text_of("ImagePositionPatient"), 3),
+        orientation=numbers(tags.text_of("ImageOrientationPatient"), 6),
+        file_uuid=item.text_of("FileUuid"),
     )
 
 
@@ -295,17 +297,8 @@ def _frame_places(place: SlicePlace, tags: Mapping[str, Any]) -> list[SlicePlace
         replace(
             place,
             frame=number,
-            position=_numbers(found.get("ImagePositionPatient", ""), 3),
-            orientation=_numbers(found.get("ImageOrientationPatient", ""), 6),
+            position=numbers(found.get("ImagePositionPatient", ""), 3),
+            orientation=numbers(found.get("ImageOrientationPatient", ""), 6),
         )
         for number, found in enumerate(frame_attributes(tags), start=1)
     ]
-
-
-def _numbers(text: str, count: int) -> tuple[float, ...] | None:
-    """A multi-valued decimal string; None when it is not ``count`` numbers."""
-    try:
-        numbers = tuple(float(part) for part in text.split("\\"))
-    except ValueError:
-        return None
-    return numbers if len(numbers) == count else None

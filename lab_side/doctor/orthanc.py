@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from common.errors import OrthancUnavailableError, SegRelayError
 from common.manifest import utc_now
-from common.orthanc import OrthancClient, OrthancSettings
+from common.orthanc import OrthancClient, OrthancSettings, answers
 from common.orthanc.tls import client_context
 from lab_side.doctor.clock import judge_clock
 from lab_side.doctor.finding import Finding, Verdict, failed
@@ -145,7 +145,7 @@ def check_certificate(settings: OrthancSettings, now: datetime) -> Finding:
 def check_overwriting(system: Mapping[str, Any]) -> Finding:
     """With overwriting on, a second upload would change a SEG that a result names."""
     told = system.get("OverwriteInstances")
-    if told is None:
+    if not isinstance(told, bool):
         return Finding(
             check=_OVERWRITES,
             verdict=Verdict.NOT_KNOWN,
@@ -236,8 +236,9 @@ def check_writing(client: OrthancClient) -> Finding:
 
 def _some_series(client: OrthancClient) -> list[str]:
     body = {"Level": "Series", "Limit": 1, "Query": {"Modality": "MR"}}
-    answer = client.transport.call_json("POST", "/tools/find", body=body)
-    return [str(item) for item in answer] if isinstance(answer, list) else []
+    return list(
+        answers.ids(client.transport.call_json("POST", "/tools/find", body=body), "a search")
+    )
 
 
 def _latency(client: OrthancClient, monotonic: Callable[[], float]) -> float:

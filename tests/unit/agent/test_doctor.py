@@ -19,7 +19,7 @@ from lab_side.commands import doctor
 from lab_side.config import LocalConfig, ModelConfig, ModelsConfig, load_queue_address
 from lab_side.doctor import Verdict, computer
 from lab_side.doctor.computer import check_agent
-from lab_side.doctor.orthanc import check_way
+from lab_side.doctor.orthanc import ASKED, check_way
 from lab_side.doctor.queue import EMULATOR, check_emulator
 from lab_side.doctor.settings import CHECKS, check_lifecycle
 from lab_side.worker.protocol import LoadReply, LoadRequest
@@ -193,6 +193,9 @@ def test_the_address_is_read_from_the_file(tmp_path: Path) -> None:
 
 
 ORTHANC = answer(b'{"ApiVersion": 16, "Version": "1.10.1"}')
+NO_SERIES = answer(b"[]")
+EXAMINED = (ORTHANC, ORTHANC, NO_SERIES, *[ORTHANC] * ASKED, NO_SERIES)
+"""What an empty Orthanc answers, in the order of the doctor's questions."""
 
 
 def examine(tmp_path: Path, orthanc: str, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
@@ -207,7 +210,7 @@ def examine(tmp_path: Path, orthanc: str, capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_the_way_to_orthanc_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    with raw_server(ORTHANC) as server:
+    with raw_server(*EXAMINED) as server:
         found = examine(tmp_path, f'url = "{server.url}"\n', capsys)
     assert found["code"] == cli.EXIT_OK
     assert found["way to Orthanc"]["verdict"] == Verdict.OK
@@ -220,7 +223,7 @@ def test_the_way_to_orthanc_is_shown(tmp_path: Path, capsys: pytest.CaptureFixtu
 def test_plain_http_to_another_machine_is_shown(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with raw_server(ORTHANC) as proxy:
+    with raw_server(*EXAMINED) as proxy:
         found = examine(
             tmp_path,
             f'url = "http://orthanc.example.org"\nproxy = "{proxy.url}"\nallow_plain_http = true\n',

@@ -84,7 +84,7 @@ def _instance(series: str) -> dict[str, Any]:
 def _series_or_study(orthanc_id: str) -> dict[str, Any]:
     tags = {"Modality": "MR", "StudyInstanceUID": "1.2"}
     place = {"ID": orthanc_id, "Type": "Study" if orthanc_id == STUDY else "Series"}
-    return {**place, "ParentStudy": STUDY, "MainDicomTags": tags, "Instances": ["x"]}
+    return {**place, "ParentStudy": STUDY, "MainDicomTags": tags, "Instances": [orthanc_id]}
 
 
 class Writes:
