@@ -16,7 +16,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Protocol
 
 BODY_PART = "BodyPartExamined"
 
@@ -174,7 +174,15 @@ def regions_of_body_part(value: str) -> tuple[str, ...]:
     return regions_in(value) if known is None else tuple(sorted(known))
 
 
-def regions_of(attributes: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+class Attributes(Protocol):
+    """A mapping, or a DICOM dataset."""
+
+    def get(self, key: str, /) -> Any:
+        """The value of a keyword; None where there is none."""
+        ...
+
+
+def regions_of(attributes: Attributes) -> dict[str, tuple[str, ...]]:
     """What the attributes of an image name, by keyword; keywords that name none are left out.
 
     Parameters

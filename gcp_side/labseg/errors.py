@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from common.errors import PermanentError
+from gcp_side.labseg.confirmation import Reason
 
 __all__ = [
+    "ConfirmationNeededError",
     "JobNotFoundError",
     "JobStateError",
     "QueryRefusedError",
@@ -19,6 +23,28 @@ class SubmissionRefusedError(PermanentError):
 
     code = "submission-refused"
     remedy = "Correct the request and send it again."
+
+
+class ConfirmationNeededError(PermanentError):
+    """The series contradict the profile, and nobody has confirmed them; nothing was stored.
+
+    Parameters
+    ----------
+    message:
+        As the base.
+    reasons:
+        What contradicts; at least one.
+    """
+
+    code = "confirmation-needed"
+    remedy = (
+        "Look at the series. If they are the right ones all the same, confirm it: on the page, "
+        'with "confirm": true in the request, or with --confirm.'
+    )
+
+    def __init__(self, message: str, *, reasons: Sequence[Reason]) -> None:
+        super().__init__(message)
+        self.reasons = tuple(reasons)
 
 
 class JobNotFoundError(PermanentError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -123,6 +123,15 @@ def profiles_on_offer(lab: Lab, conf: Conf) -> tuple[ProfileOnOffer, ...]:
         ProfileOnOffer(offer=offer, is_online=offer.name in living, is_default=offer.name == usual)
         for offer in chosen
     )
+
+
+def offer_for(profile: str, roles: Sequence[str], lab: Lab, conf: Conf) -> Offer:
+    """What is known of a profile, for these roles; no more than names where nobody told it."""
+    told = _offer(profile, _best_told(lab).get(profile), conf)
+    by_role = {} if told is None else {item.role: item for item in told.roles}
+    wanted = tuple(by_role.get(role, OfferedRole(role=role)) for role in roles)
+    known = Offer(name=profile, roles=wanted) if told is None else told
+    return known.model_copy(update={"roles": wanted})
 
 
 def offered_roles(profile: str, lab: Lab) -> tuple[str, ...] | None:

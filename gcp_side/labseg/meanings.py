@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from django.utils.translation import get_language, gettext, gettext_noop
 
 from common.errors import FixConfigurationError, SegRelayError
+from common.result_notes import NOT_FOR_PATIENTS
+from gcp_side.labseg.confirmation import NAMES
 
 _ = gettext_noop
 
@@ -48,6 +50,11 @@ _REQUESTS: Mapping[str, tuple[str, str]] = {
     ),
     "roles": (_("The roles are not those of the profile."), _("Give one series for each role.")),
     "priority": (_("The priority is not a number from 0 to 9."), _CORRECT_REQUEST),
+    "confirm": (_("The field confirm is neither true nor false."), _CORRECT_REQUEST),
+    "confirmation-needed": (
+        _("The series contradict the profile."),
+        _("Look at the series; if they are the right ones all the same, confirm it."),
+    ),
     "force": (_("The field force is neither true nor false."), _CORRECT_REQUEST),
     "profile-unknown": (_("The profile is not on offer."), _("Choose another profile.")),
     "series-missing": (
@@ -348,6 +355,26 @@ _WARNINGS: tuple[tuple[re.Pattern[str], str], ...] = (
         _("An echo time of {echo} ms does not fit {role} ({weighting})."),
     ),
     (
+        re.compile(re.escape(NOT_FOR_PATIENTS)),
+        _(
+            "NOT FOR PATIENTS: this profile only shows how the program works; its result says "
+            "nothing about a patient."
+        ),
+    ),
+    (
+        re.compile(
+            r"The input contradicts the profile; a person confirmed it: (?P<codes>[a-z, -]+)\."
+        ),
+        _("The input contradicts the profile; a person confirmed it: {codes}."),
+    ),
+    (
+        re.compile(
+            r"ATTENTION: (?P<attribute>[A-Za-z ]+) of (?P<role>[a-z0-9-]+) says "
+            r"(?P<found>[a-z, ]+), but the profile is for (?P<expected>[a-z, ]+)\."
+        ),
+        _("ATTENTION: {attribute} of {role} says {found}, but the profile is for {expected}."),
+    ),
+    (
         re.compile(r"The measurement report was not stored: (?P<why>.+)"),
         _("The measurement report was not stored: {why}"),
     ),
@@ -428,7 +455,9 @@ def tell_reason(text: str) -> str:
 def _in_other_words(text: str, known: Sequence[tuple[re.Pattern[str], str]]) -> str:
     for pattern, sentence in known:
         if (found := pattern.fullmatch(text)) is not None:
-            return gettext(sentence).format(**found.groupdict())
+            words = found.groupdict()
+            told = {name: gettext(word) if word in NAMES else word for name, word in words.items()}
+            return gettext(sentence).format(**told)
     return text
 
 

@@ -37,6 +37,7 @@ class EventKind(models.TextChoices):
     """What happened to a job: it came into a state, or an attempt ended."""
 
     SUBMITTING = "submitting", _("submitted")
+    CONFIRMED = "confirmed", _("confirmed in spite of contradictions")
     PENDING = "pending", _("put into the queue")
     CLAIMED = "claimed", _("claimed")
     ATTEMPT_ENDED = "attempt-ended", _("attempt ended")
@@ -93,6 +94,12 @@ class Job(models.Model):
         related_name="+",
         verbose_name=_("requested by"),
     )
+
+    confirmed = models.JSONField(_("confirmed contradictions"), default=list, blank=True)
+    """In what the series contradict the profile, each as ``code`` and ``parameters`` of
+    :mod:`gcp_side.labseg.confirmation`; a person has confirmed them."""
+    confirmed_by = models.CharField(_("confirmed by"), max_length=150, blank=True)
+    """The user's name, or ``manage.py``; empty where nothing was to be confirmed."""
 
     agent = models.CharField(_("agent"), max_length=40, blank=True)
     """Who owns it, or wrote its result."""

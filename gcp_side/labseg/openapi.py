@@ -17,6 +17,7 @@ from rest_framework.views import APIView
 
 from common.manifest import Labels
 from gcp_side import __version__
+from gcp_side.labseg.confirmation import REASONS
 from gcp_side.labseg.models import State
 from gcp_side.labseg.recognition import Confidence
 from gcp_side.labseg.views.base import LARGEST_PAGE, PAGE_SIZE, LabsegView
@@ -142,6 +143,10 @@ _REQUEST = {
             longest_diameter_mm={"type": ["number", "null"]},
         )
     ),
+    "confirmed": array(ref("Reason"))
+    | {"description": "in what the series contradict the profile; a person has confirmed it"},
+    "confirmed_by": TEXT,
+    "for_patients": FLAG,
     "warnings": array(TEXT),
     "provenance": {"type": ["object", "null"]},
     "failure": or_null(shape(code=TEXT, reason=TEXT, remedy=TEXT, detail=TEXT)),
@@ -195,9 +200,16 @@ COMPONENTS: dict[str, Schema] = {
             "code": TEXT,
             "remedy": TEXT,
             "detail": TEXT,
+            "reasons": array(ref("Reason"))
+            | {"description": "with 409 and confirmation-needed: what is to be confirmed"},
         },
         "required": ["success", "error"],
     },
+    "Reason": shape(
+        code={"type": "string", "enum": list(REASONS)},
+        parameters={"type": "object", "additionalProperties": TEXT},
+        text=TEXT,
+    ),
     "Request": shape(**_REQUEST),
     "Study": shape(**_STUDY),
     "Series": shape(
@@ -238,6 +250,8 @@ COMPONENTS: dict[str, Schema] = {
         name=TEXT,
         title=_TEXTS,
         intended_use=_TEXTS,
+        body_part=TEXT_OR_NULL,
+        for_patients=FLAG,
         roles=array(shape(**_ROLE)),
         segments=array(shape(number=WHOLE, label=TEXT, title=_TEXTS, colour=array(WHOLE))),
         online=FLAG,
@@ -259,9 +273,17 @@ _ACCEPTED = {"request_id": TEXT, "status": _STATE, "profile": TEXT}
 _LABELS = TypeAdapter(Labels).json_schema() | {
     "description": "what an agent must have to run it; the profile's usual ones unless given"
 }
+_CONFIRM = FLAG | {
+    "description": "true: a person has seen what contradicts the profile, and wants it all the same"
+}
 _BY_SERIES: Schema = {
     "type": "object",
-    "properties": {"sequence_series_ids": array(TEXT), "profile": TEXT, "labels": _LABELS},
+    "properties": {
+        "sequence_series_ids": array(TEXT),
+        "profile": TEXT,
+        "labels": _LABELS,
+        "confirm": _CONFIRM,
+    },
     "required": ["sequence_series_ids"],
 }
 _BY_ROLE: Schema = {
@@ -271,9 +293,11 @@ _BY_ROLE: Schema = {
         "series": {"type": "object", "additionalProperties": TEXT},
         "priority": {"type": "integer", "minimum": 0, "maximum": 9},
         "labels": _LABELS,
+        "confirm": _CONFIRM,
     },
     "required": ["series"],
 }
+_RETRY: Schema = {"type": "object", "properties": {"force": FLAG, "confirm": _CONFIRM}}
 
 
 def _query(name: str, description: str, kind: type = str) -> OpenApiParameter:
@@ -352,7 +376,7 @@ ENDPOINTS: tuple[_Endpoint, ...] = (
         "post",
         202,
         answer(**_ACCEPTED, is_new=FLAG, retry_of=TEXT),
-        {"request": {"application/json": {"type": "object", "properties": {"force": FLAG}}}},
+        {"request": {"application/json": _RETRY}},
     ),
     (
         Studies,

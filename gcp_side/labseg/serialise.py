@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
 from common.offers import OfferedRole
 from common.profiles import Text
+from common.result_notes import NOT_FOR_PATIENTS
+from gcp_side.labseg.confirmation import Reason, read_reasons
 from gcp_side.labseg.lab import LabAgent, ProfileOnOffer
 from gcp_side.labseg.meanings import Told, tell, tell_reason, tell_warning
-from gcp_side.labseg.models import Job, JobEvent, Outcome, State
+from gcp_side.labseg.models import EventKind, Job, JobEvent, Outcome, State
 from gcp_side.labseg.orthanc import SeriesEntry, StudyEntry
 from gcp_side.labseg.recognition import Recognised, SeriesFacts, plane_of
 from gcp_side.labseg.waiting import Waiting
+
+
+def reasons_as_list(reasons: Iterable[Reason]) -> list[dict[str, Any]]:
+    """What contradicts a profile, with its sentence in the active language."""
+    return [{**reason.as_dict(), "text": reason.text} for reason in reasons]
 
 
 def job_as_dict(job: Job) -> dict[str, Any]:
@@ -44,6 +51,9 @@ def job_as_dict(job: Job) -> dict[str, Any]:
         "report_series_instance_uid": job.report_series_instance_uid or None,
         "tumour_found": job.tumour_found,
         "segments": job.measurements,
+        "confirmed": reasons_as_list(read_reasons(job.confirmed)),
+        "confirmed_by": job.confirmed_by,
+        "for_patients": NOT_FOR_PATIENTS not in job.warnings,
         "warnings": [tell_warning(text) for text in job.warnings],
         "provenance": job.provenance,
         "failure": failure_as_dict(job),
@@ -68,11 +78,13 @@ def request_as_dict(job: Job) -> dict[str, Any]:
 
 def events_as_list(job: Job) -> list[dict[str, Any]]:
     """The job's history, oldest first, ready for JSON."""
-    return [_event_as_dict(event) for event in job.events.all()]
+    return [_event_as_dict(event, job) for event in job.events.all()]
 
 
-def _event_as_dict(event: JobEvent) -> dict[str, Any]:
+def _event_as_dict(event: JobEvent, job: Job) -> dict[str, Any]:
     told = tell(event.code, event.text, "") if event.code else Told(event.text, "", "")
+    if event.kind == EventKind.CONFIRMED:
+        told = Told(" ".join(reason.text for reason in read_reasons(job.confirmed)), "", "")
     outcome = f"{Outcome(event.outcome).label}: " if event.outcome else ""
     return {
         "at": time_as_text(event.at),
@@ -191,6 +203,8 @@ def offer_as_dict(item: ProfileOnOffer) -> dict[str, Any]:
         "name": offer.name,
         "title": _texts(offer.title, offer.name),
         "intended_use": _texts(offer.intended_use, ""),
+        "body_part": offer.body_part,
+        "for_patients": offer.for_patients is not False,
         "roles": [
             {"role": role.role, "title": _texts(role.title, role.role)} for role in offer.roles
         ],

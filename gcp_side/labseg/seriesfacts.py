@@ -36,8 +36,8 @@ def _facts(item: SeriesEntry, orthanc: Orthanc) -> SeriesFacts | None:
     """None where the series was deleted meanwhile."""
     conf = get_conf()
     cache = caches[conf.cache]
-    # A series that still arrives has another number of instances; 2: the fields of SeriesFacts.
-    key = f"labseg:facts:2:{item.orthanc_id}:{len(item.instances)}"
+    # A series that still arrives has another number of instances; 3: the fields of SeriesFacts.
+    key = f"labseg:facts:3:{item.orthanc_id}:{len(item.instances)}"
     facts: SeriesFacts | None = cache.get(key)
     if facts is None:
         try:

@@ -41,8 +41,15 @@ from common.queue import (
 )
 from common.queue.lease import store_now
 from common.ulid import is_ulid, new_ulid
+from gcp_side.labseg.checked_input import reasons_for
 from gcp_side.labseg.conf import Conf, get_bucket, get_conf
-from gcp_side.labseg.errors import JobNotFoundError, JobStateError, SubmissionRefusedError
+from gcp_side.labseg.confirmation import in_english
+from gcp_side.labseg.errors import (
+    ConfirmationNeededError,
+    JobNotFoundError,
+    JobStateError,
+    SubmissionRefusedError,
+)
 from gcp_side.labseg.models import (
     CHANGEABLE_STATES,
     FINAL_STATES,
@@ -86,6 +93,8 @@ class Submission:
     study_id: str | None = None
     """Orthanc id of the study that all series must belong to; any one study unless given."""
     requested_by: User | None = None
+    confirm: bool = False
+    """Whether a person has seen what contradicts the profile, and wants the job all the same."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +125,8 @@ def submit(submission: Submission, *, orthanc: Orthanc) -> Job:
     ------
     SubmissionRefusedError
         ``request-invalid`` or a code of :mod:`gcp_side.labseg.selection`; nothing was stored.
+    ConfirmationNeededError
+        The series contradict the profile, and ``confirm`` is not given; nothing was stored.
     OrthancUnavailableError, OrthancRefusedError, FixConfigurationError
         Orthanc or the queue cannot be used; nothing was stored.
     """
@@ -126,7 +137,12 @@ def submit(submission: Submission, *, orthanc: Orthanc) -> Job:
 
 
 def retry(
-    job_id: str, *, orthanc: Orthanc, force: bool = False, requested_by: User | None = None
+    job_id: str,
+    *,
+    orthanc: Orthanc,
+    force: bool = False,
+    requested_by: User | None = None,
+    confirm: bool = False,
 ) -> Retried:
     """Try an ended job again, as a new job for the same series, profile, priority and labels.
 
@@ -138,7 +154,7 @@ def retry(
     JobNotFoundError
     JobStateError
         ``job-open`` or ``job-succeeded``.
-    SubmissionRefusedError, StoreUnavailableError
+    SubmissionRefusedError, ConfirmationNeededError, StoreUnavailableError
         And what else :func:`submit` raises; nothing was stored.
     """
     old = _look(find(job_id))
@@ -153,6 +169,7 @@ def retry(
         priority=old.priority,
         labels=tuple(old.labels),
         requested_by=requested_by,
+        confirm=confirm,
     )
     job = _new_job(submission, orthanc=orthanc)
     job.retry_of = old
@@ -221,7 +238,20 @@ def _new_job(submission: Submission, *, orthanc: Orthanc) -> Job:
         updated_at=now,
     )
     _check_manifest(job)
+    reasons = reasons_for(profile, selection, orthanc)
+    if reasons and not submission.confirm:
+        raise ConfirmationNeededError(
+            f"The series contradict the profile {profile}: {in_english(reasons)}", reasons=reasons
+        )
+    job.confirmed = [reason.as_dict() for reason in reasons]
+    job.confirmed_by = _who(submission) if reasons else ""
     return job
+
+
+def _who(submission: Submission) -> str:
+    """Who confirms: the user, or the command, which knows none."""
+    user = submission.requested_by
+    return "manage.py" if user is None else user.get_username()
 
 
 def _labels_of(submission: Submission, profile: str, conf: Conf) -> list[str]:
@@ -234,6 +264,8 @@ def _store(job: Job) -> None:
     """Store a new job, and publish it once the surrounding transaction has committed."""
     job.save(force_insert=True)
     _tell(job, EventKind.SUBMITTING, at=job.submitted_at)
+    if job.confirmed:
+        _tell(job, EventKind.CONFIRMED, at=job.submitted_at)
     transaction.on_commit(partial(_publish_or_leave, job))
 
 
@@ -270,8 +302,9 @@ def manifest_of(job: Job) -> JobManifest:
         A column holds what no manifest may hold.
     """
     return JobManifest(
-        schema_version=schema_for(job.labels),
+        schema_version=schema_for(job.labels, job.confirmed),
         labels=tuple(job.labels),
+        confirmed=tuple(dict.fromkeys(item["code"] for item in job.confirmed)),
         job_id=job.job_id,
         profile=job.profile,
         priority=job.priority,

@@ -8,6 +8,7 @@ from typing import Any
 from django.core.management.base import OutputWrapper
 
 from common.queue import how_far
+from gcp_side.labseg.confirmation import read_reasons
 from gcp_side.labseg.models import EventKind, Job, JobEvent, Outcome, State
 from gcp_side.labseg.waiting import Waiting
 
@@ -78,6 +79,9 @@ def in_full(job: Job, waiting: Waiting | None = None) -> str:
             lines.append(("SR instance", job.report_orthanc_id))
         lines.append(("tumour", "yes" if job.tumour_found else "no"))
     lines += [("segment", _measurement(item)) for item in job.measurements]
+    if job.confirmed:
+        lines.append(("confirmed by", job.confirmed_by))
+        lines += [("confirmed", reason.text) for reason in read_reasons(job.confirmed)]
     lines += [("warning", text) for text in job.warnings]
     if job.failure_code:
         lines += [

@@ -9,6 +9,7 @@ from datetime import date, datetime, timedelta
 from typing import Any, Literal
 
 from common.acquisition import named_agent
+from common.body_regions import regions_of
 from gcp_side.labseg.enhanced import as_classic
 
 Plane = Literal["axial", "sagittal", "coronal", "oblique"]
@@ -57,6 +58,10 @@ class SeriesFacts:
     """Scanning Sequence: SE, IR, GR, EP, RM."""
     agent: str = ""
     """Contrast/Bolus Agent; empty where none is named, or none of it was given."""
+    regions: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """Body regions that its attributes name, by keyword: :func:`common.body_regions.regions_of`."""
+    laterality: str = ""
+    """``L`` or ``R`` where it shows one side of a paired organ; else empty."""
 
 
 def facts_of(
@@ -105,6 +110,8 @@ def facts_of(
         image_type=image_type,
         sequence=_values(tags, "ScanningSequence"),
         agent=agent,
+        regions=tuple(regions_of(tags).items()),
+        laterality=_side(_text(tags, "Laterality") or _text(tags, "ImageLaterality")),
     )
 
 
@@ -133,6 +140,11 @@ def _number(text: str) -> float | None:
     except ValueError:
         return None
     return value if math.isfinite(value) else None
+
+
+def _side(text: str) -> str:
+    side = text.strip().upper()
+    return side if side in ("L", "R") else ""
 
 
 def _whole(tags: Mapping[str, Any], keyword: str) -> int | None:

@@ -24,6 +24,7 @@ from common.errors import (
     TransientError,
 )
 from gcp_side.labseg.errors import (
+    ConfirmationNeededError,
     JobNotFoundError,
     JobStateError,
     QueryRefusedError,
@@ -34,6 +35,7 @@ from gcp_side.labseg.errors import (
 from gcp_side.labseg.guessing import GuardedBasicAuthentication
 from gcp_side.labseg.meanings import explain
 from gcp_side.labseg.parsers import ShallowJSONParser, check_size
+from gcp_side.labseg.serialise import reasons_as_list
 from gcp_side.labseg.throttles import ReadThrottle
 
 log = logging.getLogger(__name__)
@@ -133,20 +135,22 @@ def _refusal(error: SegRelayError) -> Response:
     if code >= status.HTTP_500_INTERNAL_SERVER_ERROR:
         log.error("%s: %s", error.code, error.message)
     told = explain(error)
-    body = {
+    body: dict[str, Any] = {
         "success": False,
         "error": told.message,
         "code": error.code,
         "remedy": told.remedy,
         "detail": told.detail,
     }
+    if isinstance(error, ConfirmationNeededError):
+        body["reasons"] = reasons_as_list(error.reasons)
     return Response(body, status=code)
 
 
 def _status_of(error: SegRelayError) -> int:
     if isinstance(error, JobNotFoundError) or error.code in _NOT_FOUND_CODES:
         return status.HTTP_404_NOT_FOUND
-    if isinstance(error, JobStateError):
+    if isinstance(error, (JobStateError, ConfirmationNeededError)):
         return status.HTTP_409_CONFLICT
     if isinstance(error, _BAD_REQUESTS):
         return status.HTTP_400_BAD_REQUEST

@@ -16,7 +16,7 @@ from gcp_side.labseg.models import Job, State
 from gcp_side.labseg.serialise import events_as_list, request_as_dict, waiting_as_dict
 from gcp_side.labseg.throttles import SubmitThrottle
 from gcp_side.labseg.views.base import LabsegView, body_of, page_of, user_of
-from gcp_side.labseg.views.submit import accepted
+from gcp_side.labseg.views.submit import accepted, confirm_of
 from gcp_side.labseg.waiting import why_waiting
 
 
@@ -85,18 +85,26 @@ class CancelRequest(LabsegView):
 
 
 class RetryRequest(LabsegView):
-    """``POST …/requests/<request_id>/retry/``; body, optionally: ``{"force": true}``."""
+    """``POST …/requests/<request_id>/retry/``.
+
+    Body, optionally: ``{"force": true, "confirm": true}``.
+    """
 
     needs = "labseg.change_job"
     throttle_classes = (SubmitThrottle,)
 
     def post(self, request: Request, request_id: str) -> Response:
         """Try an ended job again as a new one."""
-        force = body_of(request).get("force", False)
+        body = body_of(request)
+        force = body.get("force", False)
         if not isinstance(force, bool):
             raise SubmissionRefusedError("force is neither true nor false.", code="force")
         again = services.retry(
-            request_id, orthanc=orthanc.connect(), force=force, requested_by=user_of(request)
+            request_id,
+            orthanc=orthanc.connect(),
+            force=force,
+            requested_by=user_of(request),
+            confirm=confirm_of(body),
         )
         return accepted(again.job, is_new=again.is_new, retry_of=request_id)
 

@@ -12,12 +12,13 @@ from rest_framework.response import Response
 from common.manifest import is_orthanc_id
 from gcp_side.labseg import orthanc, services
 from gcp_side.labseg.catalogue import SERIES_SHOWN, Catalogue, one_study
+from gcp_side.labseg.checked_input import recognised_for
 from gcp_side.labseg.conf import get_conf
 from gcp_side.labseg.errors import QueryRefusedError
 from gcp_side.labseg.lab import ProfileOnOffer, look_or_nobody, profiles_on_offer
 from gcp_side.labseg.models import Job
 from gcp_side.labseg.orthanc import SeriesEntry
-from gcp_side.labseg.recognition import SeriesFacts, recognise
+from gcp_side.labseg.recognition import SeriesFacts
 from gcp_side.labseg.serialise import (
     recognised_as_dict,
     request_as_dict,
@@ -106,12 +107,7 @@ def _roles(
 ) -> list[dict[str, Any]]:
     known = [facts[item.orthanc_id] for item in series if item.orthanc_id in facts]
     roles = profile.offer.roles
-    rules = {
-        item.role: rule
-        for item in roles
-        if item.recognition is not None and (rule := item.recognition.rule) is not None
-    }
-    found = recognise([item.role for item in roles], known, rules)
+    found = recognised_for(profile.offer, known)
     return [recognised_as_dict(role, item) for role, item in zip(roles, found, strict=True)]
 
 

@@ -29,7 +29,8 @@ class RequestSegmentation(SubmitView):
     """``POST …/series/<series_id>/segment/`` and ``…/request-local/``.
 
     Body: ``{"sequence_series_ids": [a, b, c, d]}`` in channel order, optionally
-    ``"profile"`` and ``"labels"``.
+    ``"profile"``, ``"labels"`` and ``"confirm": true``. Series that contradict the profile
+    answer 409 with the reasons unless confirmed.
     """
 
     def post(self, request: Request, series_id: str) -> Response:
@@ -45,8 +46,8 @@ class RequestSegmentation(SubmitView):
 class RequestStudySegmentation(SubmitView):
     """``POST …/studies/<study_id>/segment/``.
 
-    Body: ``{"profile": name, "series": {role: series id, …}}``, optionally ``"priority"`` and
-    ``"labels"``.
+    Body: ``{"profile": name, "series": {role: series id, …}}``, optionally ``"priority"``,
+    ``"labels"`` and ``"confirm": true``.
     """
 
     def post(self, request: Request, study_id: str) -> Response:
@@ -84,6 +85,7 @@ def _by_series(request: Request) -> services.Submission:
         profile=_profile(body),
         labels=_labels(body),
         requested_by=user_of(request),
+        confirm=confirm_of(body),
     )
 
 
@@ -111,7 +113,22 @@ def _by_role(request: Request, study_id: str) -> services.Submission:
         labels=_labels(body),
         study_id=study_id,
         requested_by=user_of(request),
+        confirm=confirm_of(body),
     )
+
+
+def confirm_of(body: dict[str, Any]) -> bool:
+    """Whether the sender has confirmed what contradicts the profile.
+
+    Raises
+    ------
+    SubmissionRefusedError
+        ``confirm``: it is neither true nor false.
+    """
+    confirm = body.get("confirm", False)
+    if not isinstance(confirm, bool):
+        raise SubmissionRefusedError("confirm is neither true nor false.", code="confirm")
+    return confirm
 
 
 def _profile(body: dict[str, Any]) -> str | None:

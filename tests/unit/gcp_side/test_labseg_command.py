@@ -66,8 +66,8 @@ def test_submit_as_json_tells_the_whole_job() -> None:
 
 
 def test_roles_can_be_named() -> None:
-    run("submit", "--profile", "mine", "--series", *FOUR[:2], "--roles", "t1", "t2")
-    assert [item["role"] for item in Job.objects.get().series] == ["t1", "t2"]
+    run("submit", "--profile", "mine", "--series", *FOUR[:2], "--roles", "a", "b")
+    assert [item["role"] for item in Job.objects.get().series] == ["a", "b"]
 
 
 def test_labels(settings: Settings) -> None:

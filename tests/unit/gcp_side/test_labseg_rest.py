@@ -55,6 +55,7 @@ JOB_FIELDS = {
     *("missing_since", "orthanc_study_id", "study_instance_uid", "series", "seg_instance_id"),
     *("seg_sop_instance_uid", "seg_series_instance_uid", "tumour_found", "segments", "warnings"),
     *("report_instance_id", "report_sop_instance_uid", "report_series_instance_uid"),
+    *("confirmed", "confirmed_by", "for_patients"),
     *("provenance", "failure", "retry_of", "submitted_at", "updated_at", "finished_at"),
 }
 STUDY_FIELDS = {
@@ -314,6 +315,8 @@ class TestLab:
             "name": "demo",
             "title": {"en": "demo", "ko": "demo"},
             "intended_use": {"en": "", "ko": ""},
+            "body_part": None,
+            "for_patients": True,
             "roles": [{"role": role, "title": {"en": role, "ko": role}} for role in ROLES],
             "segments": [],
             "online": False,
@@ -337,6 +340,8 @@ class TestLab:
             "name": "brain",
             "title": {"en": "Brain", "ko": "뇌"},
             "intended_use": {"en": "Research.", "ko": "연구용."},
+            "body_part": None,
+            "for_patients": True,
             "roles": [
                 {"role": "t1", "title": {"en": "T1", "ko": "T1"}},
                 {"role": "t2", "title": {"en": "t2", "ko": "t2"}},
@@ -598,10 +603,13 @@ class TestStudies:
     def test_a_profile_that_is_only_offered(
         self, client: APIClient, orthanc: FakeOrthanc, agent: FakeAgent
     ) -> None:
-        body = {"profile": "brain", "series": {"t2": FOUR[0], "t1": FOUR[1]}}
+        body = {"profile": "brain", "series": {"b": FOUR[0], "a": FOUR[1]}}
+        offer = OFFER.model_copy(
+            update={"roles": tuple(OfferedRole(role=role) for role in ("a", "b"))}
+        )
         refusal = post(client, f"studies/{STUDY_ID}/segment/", body, status=400)
         assert refusal["code"] == "profile-unknown"
-        agent.beat(offers=(OFFER,))
+        agent.beat(offers=(offer,))
         post(client, f"studies/{STUDY_ID}/segment/", body, status=202)
         assert Job.objects.get().series_ids == (FOUR[1], FOUR[0])
 

@@ -238,7 +238,7 @@ class TestRetry:
         agent: FakeAgent,
         end: Callable[[FakeAgent], None],
     ) -> None:
-        old = submit(orthanc, profile="mine", series_ids=FOUR[:2], roles=("t1", "t2"), priority=2)
+        old = submit(orthanc, profile="mine", series_ids=FOUR[:2], roles=("a", "b"), priority=2)
         end(agent)
         again = services.retry(old.pk, orthanc=orthanc)
         assert again.is_new
@@ -249,8 +249,8 @@ class TestRetry:
         assert (manifest.job_id, manifest.retry_of) == (new.pk, old.pk)
         assert (manifest.profile, manifest.priority) == ("mine", 2)
         assert [(item.role, item.orthanc_id) for item in manifest.series] == [
-            ("t1", FOUR[0]),
-            ("t2", FOUR[1]),
+            ("a", FOUR[0]),
+            ("b", FOUR[1]),
         ]
         assert list(services.find(old.pk).retries.all()) == [new]
 

@@ -81,10 +81,10 @@ def test_a_submitted_job_is_in_the_queue(bucket: Bucket, orthanc: FakeOrthanc) -
 def test_roles_given_by_the_user_go_before_the_configured_ones(
     bucket: Bucket, orthanc: FakeOrthanc
 ) -> None:
-    submit(orthanc, profile="not-configured", series_ids=FOUR[:2], roles=("t1c", "flair"))
+    submit(orthanc, profile="not-configured", series_ids=FOUR[:2], roles=("first", "second"))
     (manifest,) = manifests(bucket)
     assert manifest.profile == "not-configured"
-    assert [item.role for item in manifest.series] == ["t1c", "flair"]
+    assert [item.role for item in manifest.series] == ["first", "second"]
 
 
 @pytest.mark.parametrize(
@@ -537,7 +537,7 @@ def test_the_manifest_of_a_row_is_the_same_bytes_after_the_database(orthanc: Fak
 def test_states_are_those_of_the_queue_and_each_has_its_event() -> None:
     queue = {state.value for state in JobState} - {"unknown"}
     assert set(State.values) == queue | {"submitting"}
-    assert set(EventKind.values) == set(State.values) | {"attempt-ended"}
+    assert set(EventKind.values) == set(State.values) | {"attempt-ended", "confirmed"}
 
 
 def name_of(job: Job) -> JobName:

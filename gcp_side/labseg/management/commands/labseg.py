@@ -104,11 +104,17 @@ class Command(BaseCommand):
             roles=None if options["roles"] is None else tuple(options["roles"]),
             priority=options["priority"],
             labels=None if options["labels"] is None else tuple(options["labels"]),
+            confirm=options["confirm"],
         )
         self._answer(services.submit(submission, orthanc=orthanc.connect()), options)
 
     def _retry(self, options: dict[str, Any]) -> None:
-        again = services.retry(options["job"], orthanc=orthanc.connect(), force=options["force"])
+        again = services.retry(
+            options["job"],
+            orthanc=orthanc.connect(),
+            force=options["force"],
+            confirm=options["confirm"],
+        )
         if not again.is_new:
             self.stderr.write("It is being tried again already.", style_func=str)
         self._answer(again.job, options)
@@ -263,6 +269,7 @@ def _add_submit(parser: argparse.ArgumentParser) -> None:
         help="only for an agent that has all of these; none after it: for any "
         "(default: the profile's usual ones)",
     )
+    _add_confirm(parser)
     _add_wait(parser)
     _add_json(parser)
 
@@ -285,6 +292,7 @@ def _add_retry(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--force", action="store_true", help="also when the job or its retry has succeeded"
     )
+    _add_confirm(parser)
     _add_wait(parser)
     _add_json(parser)
 
@@ -308,6 +316,14 @@ def _add_sync(parser: argparse.ArgumentParser) -> None:
 
 def _add_job(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("job", metavar="JOB", help="job id, as submit and list print it")
+
+
+def _add_confirm(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--confirm",
+        action="store_true",
+        help="also when the series contradict the profile: you have looked at them",
+    )
 
 
 def _add_wait(parser: argparse.ArgumentParser) -> None:
