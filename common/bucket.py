@@ -6,7 +6,8 @@ metadata is rewritten in place while its generation stays.
 
 Every operation is atomic and conditional, and may raise
 :class:`~common.errors.StoreUnavailableError`; after that error the operation may or may not
-have happened. Names are relative to the queue's root.
+have happened. Where the store answers and only refuses the one object, that error is an
+:class:`~common.errors.ObjectRefusedError`. Names are relative to the queue's root.
 """
 
 from __future__ import annotations
@@ -41,7 +42,10 @@ class ObjectInfo:
     size: int
     """Bytes of content."""
     metadata: Mapping[str, str] | None = None
-    """Text metadata of a beacon; None where a listing did not read it: ask ``beacon``."""
+    """Text metadata of a beacon, empty of anything else; None where it was not read: ask
+    ``beacon``."""
+    problem: str = ""
+    """Why this entry of a listing cannot be used as an object; empty for every other one."""
 
 
 class Bucket(Protocol):
@@ -52,7 +56,11 @@ class Bucket(Protocol):
         ...
 
     def list(self, prefix: str) -> list[ObjectInfo]:
-        """Every object whose name starts with ``prefix``, sorted by name."""
+        """Every object whose name starts with ``prefix``, sorted by name.
+
+        An entry that cannot be used (a link to nothing, a folder that may not be read) comes
+        with its ``problem`` and stops nothing.
+        """
         ...
 
     def stat(self, name: str) -> ObjectInfo:

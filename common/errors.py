@@ -4,6 +4,7 @@ SegRelayError
 ├── FixConfigurationError      stop the program (exit code 78); a person must change a setting
 ├── TransientError             retry with backoff, then hand the job back: it does not count
 │   ├── StoreUnavailableError      the bucket did not answer
+│   │   └── ObjectRefusedError         it answers, and refuses this one object: pass it over
 │   ├── OrthancUnavailableError    Orthanc did not answer, or is overloaded
 │   └── LocalDiskError             the local disk is full or refused a write
 ├── PermanentError             the job has failed: trying it again gives the same answer
@@ -42,6 +43,7 @@ __all__ = [
     "ManifestRejectedError",
     "ObjectExistsError",
     "ObjectNotFoundError",
+    "ObjectRefusedError",
     "OrthancRefusedError",
     "OrthancUnavailableError",
     "PermanentError",
@@ -95,6 +97,19 @@ class StoreUnavailableError(TransientError):
     """The bucket (or the directory that stands for it) did not answer."""
 
     code = "store-unavailable"
+
+
+class ObjectRefusedError(StoreUnavailableError):
+    """The store answers, but this one object cannot be read, moved or written.
+
+    Where many objects are looked at, this one is named and passed over.
+    """
+
+    code = "object-refused"
+    remedy = (
+        "Look at the file's owner, permissions and flags (ls -l, lsattr), and correct or remove "
+        "it; it is tried again by itself."
+    )
 
 
 class OrthancUnavailableError(TransientError):

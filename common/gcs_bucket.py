@@ -21,6 +21,7 @@ import contextlib
 import logging
 import os
 import secrets
+import zlib
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from http.client import HTTPException
@@ -38,12 +39,14 @@ from google.cloud.storage.exceptions import (  # type: ignore[import-untyped]
     InvalidResponse,
 )
 
+from common import names
 from common.bounded_http import BoundedAdapter
 from common.bucket import ObjectInfo
 from common.errors import (
     FixConfigurationError,
     ObjectExistsError,
     ObjectNotFoundError,
+    ObjectRefusedError,
     PreconditionFailedError,
     StoreUnavailableError,
 )
@@ -69,9 +72,12 @@ _LIST_FIELDS = "items(name,generation,updated,size,metadata),nextPageToken"
 _CONNECTION_ERRORS = (OSError, HTTPException, urllib3.exceptions.HTTPError, DataCorruption)
 """``requests`` derives its errors from OSError."""
 
+_GZIP = b"\x1f\x8b"
+"""How a gzip file begins (RFC 1952), and no JSON document."""
+
 _FORBIDDEN = "bucket-forbidden"
 _RATE_REASONS = {"rateLimitExceeded", "userRateLimitExceeded"}
-_HOLD_REASONS = {"retentionPolicyNotMet", "objectUnderActiveHold"}
+_RETENTION_REASON, _HOLD_REASON = "retentionPolicyNotMet", "objectUnderActiveHold"
 _RIGHTS = {
     "list": "storage.objects.list",
     "read": "storage.objects.get",
@@ -174,15 +180,18 @@ class GcsBucket:
         return self.stat(name)
 
     def read(self, name: str, *, limit: int) -> bytes:
-        """As the protocol; one ranged GET."""
+        """As the protocol; one ranged GET, and what was stored compressed is inflated."""
         blob = self._blob(name)
         with self._errors("read", name):
             try:
-                data: bytes = blob.download_as_bytes(start=0, end=limit, **self._patience)
+                # Raw: else the client inflates a small object to whatever it holds.
+                data: bytes = blob.download_as_bytes(
+                    start=0, end=limit, raw_download=True, **self._patience
+                )
             except api.RequestRangeNotSatisfiable:
                 # An object without bytes has no range.
                 return b""
-        return data
+        return _inflated(data, limit)
 
     def create(self, name: str, data: bytes) -> ObjectInfo:
         """As the protocol."""
@@ -265,7 +274,7 @@ class GcsBucket:
 
     def _blob(self, name: str) -> storage.Blob:
         parts = name.split("/")
-        if any(part in ("", ".", "..") or "\\" in part for part in parts):
+        if any(part in ("", ".", "..") or "\\" in part for part in parts) or not _is_text(name):
             raise ObjectNotFoundError(f"{name!r} cannot name an object.")
         return self._bucket.blob(self._root + name)
 
@@ -327,7 +336,7 @@ class GcsBucket:
             generation=int(blob.generation),
             updated=updated,
             size=int(blob.size),
-            metadata=metadata if is_beacon else None,
+            metadata=metadata if is_beacon else {},
         )
 
     @contextlib.contextmanager
@@ -346,7 +355,7 @@ class GcsBucket:
             raise ObjectNotFoundError(f"There is no object {name}.") from error
         except api.GoogleAPICallError as error:
             _close_response(error)
-            raise self._refused(operation, error) from error
+            raise self._refused(operation, name, error) from error
         except auth.GoogleAuthError as error:
             raise _sign_in_failed(error) from None
         except (api.RetryError, *_CONNECTION_ERRORS) as error:
@@ -355,13 +364,19 @@ class GcsBucket:
             ) from error
 
     def _refused(
-        self, operation: str, error: api.GoogleAPICallError
+        self, operation: str, name: str, error: api.GoogleAPICallError
     ) -> StoreUnavailableError | FixConfigurationError:
         status = int(error.code or 0)
         reason = _reason(error)
         if _will_pass(error):
             return StoreUnavailableError(f"The bucket answered {status}.")
-        if reason in _HOLD_REASONS:
+        if reason == _HOLD_REASON:
+            return ObjectRefusedError(
+                f"The bucket does not {operation} {names.as_shown(name)}: an object hold is on it.",
+                remedy="Release the hold (gcloud storage objects update --no-event-based-hold "
+                "--no-temporary-hold); it is tried again by itself.",
+            )
+        if reason == _RETENTION_REASON:
             return FixConfigurationError(
                 f"{self._address} keeps objects from being moved ({reason}).",
                 code="bucket-retention",
@@ -450,6 +465,21 @@ def _is_loopback(host: str | None) -> bool:
         return host is not None and ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _is_text(name: str) -> bool:
+    """Whether the name can be sent: every object's name is UTF-8."""
+    return name.encode(errors="replace") == name.encode(errors="surrogatepass")
+
+
+def _inflated(data: bytes, limit: int) -> bytes:
+    """What ``gsutil cp -z`` has compressed, its first ``limit + 1`` bytes; all else unchanged."""
+    if not data.startswith(_GZIP):
+        return data
+    try:
+        return zlib.decompressobj(wbits=31).decompress(data, limit + 1)
+    except zlib.error:
+        return data
 
 
 def _other_generation(name: str) -> PreconditionFailedError:

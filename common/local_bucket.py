@@ -11,6 +11,7 @@ was renamed before it.
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import secrets
@@ -18,16 +19,18 @@ import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
+from common import names
 from common.bucket import ObjectInfo
 from common.durable import describe, is_full, sync_folder
 from common.errors import (
     FixConfigurationError,
     ObjectExistsError,
     ObjectNotFoundError,
+    ObjectRefusedError,
     PreconditionFailedError,
     StoreUnavailableError,
 )
@@ -38,11 +41,38 @@ from common.sharing import patiently
 STALE_TEMPORARY = 3600.0
 """Seconds after which a half-written file of a killed process is swept."""
 
+_FILE = ".json"
+"""How the names of all documents end."""
+
 _TEMPORARY = ".tmp"
 _LOCK = ".lock"
 _NO_NAMES = {"", ".", "..", _TEMPORARY, _LOCK}
 _BEACON_LIMITS = JsonLimits(size_bytes=64 * 1024, depth=2, values=100, text_characters=64 * 1024)
 """Of a heartbeat in its file: one text of at most 8 KiB, its quotation marks escaped."""
+
+_OF_ONE_OBJECT = frozenset(
+    {
+        errno.EACCES,
+        errno.EPERM,
+        errno.EISDIR,
+        errno.ENOTDIR,
+        errno.ENOTEMPTY,
+        errno.ELOOP,
+        errno.ENAMETOOLONG,
+        errno.EILSEQ,
+        errno.EINVAL,
+        errno.EBUSY,
+        errno.ETXTBSY,
+        errno.ENXIO,
+        errno.EXDEV,
+    }
+)
+"""What the system says of one name, and not of the disk or the server behind it."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_DAY = 24 * 3600
+_TIMES = (-62135596800 + _DAY, 253402300799 - _DAY)
+"""Seconds since 1970 that a datetime can hold in every time zone; files of NTFS can have others."""
 
 
 class LocalBucket:
@@ -79,9 +109,11 @@ class LocalBucket:
         start, slash, _ = prefix.rpartition("/")
         # By name: while files are renamed, the system may show one of them twice.
         found: dict[str, ObjectInfo] = {}
-        with _STORE_ERRORS:
-            for name, path in _walk(os.path.join(self._base, start), start + slash):
-                info = _info_or_none(name, path) if name.startswith(prefix) else None
+        with _StoreErrors(prefix):
+            for name, path, problem in _walk(os.path.join(self._base, start), start + slash):
+                if not name.startswith(prefix):
+                    continue
+                info = _unusable(name, problem) if problem else _listed(name, path)
                 if info is not None:
                     found[name] = info
         return [found[name] for name in sorted(found)]
@@ -89,8 +121,10 @@ class LocalBucket:
     def stat(self, name: str) -> ObjectInfo:
         """As the protocol."""
         path = self._path(name)
-        with _STORE_ERRORS:
+        with _StoreErrors(name):
             info = _info_or_none(name, path)
+            if info is None and _is_folder_for_file(name, path):
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         if info is None:
             raise ObjectNotFoundError(f"There is no object {name}.")
         return info
@@ -98,17 +132,19 @@ class LocalBucket:
     def read(self, name: str, *, limit: int) -> bytes:
         """As the protocol."""
         path = self._path(name)
-        with _STORE_ERRORS:
+        with _StoreErrors(name):
             try:
-                with patiently(lambda: open(path, "rb")) as file:
+                with patiently(lambda: _open(path)) as file:
                     return file.read(limit + 1)
             except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
+                if _is_folder_for_file(name, path):
+                    raise
                 raise ObjectNotFoundError(f"There is no object {name}.") from None
 
     def create(self, name: str, data: bytes) -> ObjectInfo:
         """As the protocol."""
         path = self._path(name)
-        with _STORE_ERRORS, self._aside(data) as aside, self._locked():
+        with _StoreErrors(name), self._aside(data) as aside, self._locked():
             if _exists(path):
                 raise ObjectExistsError(f"The object {name} exists already.")
             _rename(aside, path)
@@ -119,7 +155,7 @@ class LocalBucket:
     def replace(self, name: str, data: bytes) -> ObjectInfo:
         """As the protocol."""
         path = self._path(name)
-        with _STORE_ERRORS, self._aside(data) as aside, self._locked():
+        with _StoreErrors(name), self._aside(data) as aside, self._locked():
             self._replace(aside, path)
             return _info(name, path)
 
@@ -130,7 +166,7 @@ class LocalBucket:
         that precedes work is flushed, and the claim before it with it.
         """
         old, new = self._path(source), self._path(destination)
-        with _STORE_ERRORS, self._locked():
+        with _StoreErrors(source), self._locked():
             info = self._require(old, source, generation)
             if _exists(new):
                 raise ObjectExistsError(f"The object {destination} exists already.")
@@ -140,7 +176,7 @@ class LocalBucket:
     def delete(self, name: str, *, generation: int) -> None:
         """As the protocol."""
         path = self._path(name)
-        with _STORE_ERRORS, self._locked():
+        with _StoreErrors(name), self._locked():
             self._require(path, name, generation)
             patiently(lambda: os.unlink(path))
             sync_folder(os.path.dirname(path))
@@ -148,7 +184,7 @@ class LocalBucket:
     def beacon(self, name: str) -> ObjectInfo:
         """As the protocol. Only this reads a beacon: what others wrote can never pose as one."""
         path = self._path(name)
-        with _STORE_ERRORS:
+        with _StoreErrors(name):
             info = _info_or_none(name, path)
             beacon = _read_beacon(path)
         if info is None or beacon is None:
@@ -159,7 +195,7 @@ class LocalBucket:
         """As the protocol; a beacon is a small JSON file with its own generation inside."""
         path = self._path(name)
         fresh = secrets.randbits(62) | 1
-        with _STORE_ERRORS, self._locked():
+        with _StoreErrors(name), self._locked():
             current = self._beacon_generation(path)
             if current != generation:
                 raise PreconditionFailedError(f"The beacon {name} is another generation.")
@@ -168,7 +204,7 @@ class LocalBucket:
     def beat(self, name: str, metadata: Mapping[str, str], *, generation: int) -> ObjectInfo:
         """As the protocol."""
         path = self._path(name)
-        with _STORE_ERRORS, self._locked():
+        with _StoreErrors(name), self._locked():
             current = self._beacon_generation(path)
             if current == 0:
                 raise ObjectNotFoundError(f"There is no beacon {name}.")
@@ -176,8 +212,15 @@ class LocalBucket:
                 raise PreconditionFailedError(f"The beacon {name} is another generation.")
             return self._write_beacon(name, path, _Beacon(generation, dict(metadata)))
 
-    def _locked(self) -> contextlib.AbstractContextManager[None]:
-        return locked(self._lock)
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        with contextlib.ExitStack() as stack:
+            try:
+                stack.enter_context(locked(self._lock))
+            except OSError as error:
+                # The lock is everybody's: no single object is to blame.
+                raise _no_answer(error) from error
+            yield
 
     def _path(self, name: str) -> str:
         if "\\" in name or not _NO_NAMES.isdisjoint(name.split("/")):
@@ -206,10 +249,13 @@ class LocalBucket:
         """A fsynced temporary file, to be renamed."""
         path = os.path.join(self._temporary, f"{os.getpid()}-{secrets.token_hex(8)}")
         try:
-            with open(path, "xb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
+            try:
+                with open(path, "xb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+            except OSError as error:
+                raise _no_answer(error) from error
             yield path
         except BaseException:
             with contextlib.suppress(FileNotFoundError):
@@ -223,7 +269,8 @@ class LocalBucket:
     def _sweep_temporary(self) -> None:
         limit = time.time() - STALE_TEMPORARY
         for path in Path(self._temporary).iterdir():
-            with contextlib.suppress(FileNotFoundError, PermissionError):
+            # Whatever else lies there does no harm.
+            with contextlib.suppress(OSError):
                 if path.stat().st_mtime < limit:
                     path.unlink()
 
@@ -231,19 +278,26 @@ class LocalBucket:
 class _StoreErrors:
     """Says in the protocol's words what the system refused; around every call, so no generator."""
 
+    def __init__(self, name: str) -> None:
+        self._name = name
+
     def __enter__(self) -> None:
         return
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
-        if isinstance(error, OSError):
-            if is_full(error):
-                raise _disk_full() from error
-            raise StoreUnavailableError(
-                f"The queue directory did not answer ({describe(error)})."
+        if not isinstance(error, OSError):
+            return
+        if error.errno in _OF_ONE_OBJECT:
+            raise ObjectRefusedError(
+                f"The queue directory refuses {names.as_shown(self._name)} ({describe(error)})."
             ) from error
+        raise _no_answer(error) from error
 
 
-_STORE_ERRORS = _StoreErrors()
+def _no_answer(error: OSError) -> StoreUnavailableError:
+    if is_full(error):
+        return _disk_full()
+    return StoreUnavailableError(f"The queue directory did not answer ({describe(error)}).")
 
 
 def _disk_full() -> StoreUnavailableError:
@@ -264,20 +318,64 @@ class _Beacon(NamedTuple):
         return replace(info, generation=self.generation, size=0, metadata=self.metadata)
 
 
-def _walk(folder: str, prefix: str) -> Iterator[tuple[str, str]]:
-    """Name and path of every entry below ``folder``, whose own objects begin with ``prefix``."""
+def _walk(folder: str, prefix: str) -> Iterator[tuple[str, str, str]]:
+    """Name, path and problem of every entry below ``folder``, whose objects begin with ``prefix``.
+
+    A folder is an entry only where it has a problem.
+    """
     try:
         entries = os.scandir(folder)
     except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        if error.errno not in _OF_ONE_OBJECT or not prefix:
+            raise
+        yield prefix, folder, f"the folder cannot be read: {describe(error)}"
         return
     with entries:
         for entry in entries:
             if not prefix and entry.name in (_TEMPORARY, _LOCK):
                 continue
-            if entry.is_dir(follow_symlinks=False):
-                yield from _walk(entry.path, f"{prefix}{entry.name}/")
-            else:
-                yield prefix + entry.name, entry.path
+            name = prefix + entry.name
+            if not entry.is_dir(follow_symlinks=False):
+                yield name, entry.path, ""
+                continue
+            if entry.name.endswith(_FILE):
+                yield name, entry.path, "a folder is where a file belongs"
+            yield from _walk(entry.path, f"{name}/")
+
+
+def _listed(name: str, path: str) -> ObjectInfo | None:
+    """One entry of a listing; None where it has moved meanwhile."""
+    try:
+        info = _info_or_none(name, path)
+        if info is not None or not os.path.lexists(path):
+            return info
+        return _unusable(name, "it is not a file, or a link to nothing")
+    except OSError as error:
+        if error.errno not in _OF_ONE_OBJECT:
+            raise
+        return _unusable(name, describe(error))
+
+
+def _unusable(name: str, problem: str) -> ObjectInfo:
+    return ObjectInfo(name=name, generation=0, updated=_EPOCH, size=0, problem=problem)
+
+
+def _is_folder_for_file(name: str, path: str) -> bool:
+    return name.endswith(_FILE) and os.path.isdir(path)
+
+
+def _open(path: str) -> BinaryIO:
+    # A pipe without a writer would not answer: what is no file is refused below.
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0))
+    try:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise IsADirectoryError(errno.EISDIR, "not a file")
+        return os.fdopen(handle, "rb")
+    except BaseException:
+        os.close(handle)
+        raise
 
 
 def _rename(old: str, new: str, rename: Callable[[str, str], None] = os.rename) -> None:
@@ -326,17 +424,23 @@ def _info_from(name: str, status: os.stat_result) -> ObjectInfo:
     return ObjectInfo(
         name=name,
         generation=status.st_mtime_ns,
-        updated=datetime.fromtimestamp(status.st_mtime, timezone.utc),
+        updated=_time_of(status.st_mtime),
         size=status.st_size,
     )
 
 
+def _time_of(seconds: float) -> datetime:
+    """A file's time, the nearest that can be said where it lies outside of the calendar."""
+    first, last = _TIMES
+    return _EPOCH + timedelta(seconds=min(max(seconds, first), last))
+
+
 def _read_beacon(path: str) -> _Beacon | None:
     try:
-        with patiently(lambda: open(path, "rb")) as file:
+        with patiently(lambda: _open(path)) as file:
             data = file.read(_BEACON_LIMITS.size_bytes + 1)
         document = read_json_object(data, _BEACON_LIMITS)
-    except (FileNotFoundError, NotADirectoryError, UnreadableJsonError):
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, UnreadableJsonError):
         return None
     if set(document) != set(_Beacon._fields):
         return None

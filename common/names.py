@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import unicodedata
 from dataclasses import dataclass, replace
 
 from common.profiles import PROFILE_NAME
@@ -51,6 +52,7 @@ _JOB = re.compile(
 _AGENT = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _PLAIN = re.compile(r"[0-9A-Za-z~_-][0-9A-Za-z~._ -]{0,99}")
 _WINDOWS_DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])")
+_SHOWN = 200
 
 SITE = "site"
 """Who writes what the hospital's site writes; no agent may be called so."""
@@ -156,6 +158,30 @@ def attempt_object(job_id: str, attempt: int) -> str:
 def reason_object(rejected: str) -> str:
     """Name of the reason that lies beside a rejected manifest."""
     return f"{rejected.removesuffix('.json')}.reason.json"
+
+
+def is_usable(name: str) -> bool:
+    """Whether every store can address an object of this name.
+
+    Folder placeholders (``pending/``), doubled slashes, ``.`` and ``..``, backslashes and
+    control characters can be listed in a bucket and are never moved, read or deleted.
+
+    >>> is_usable("v1/jobs/pending/x.json"), is_usable("v1/jobs/pending/")
+    (True, False)
+    """
+    return all(part not in ("", ".", "..") for part in name.split("/")) and not any(
+        character == "\\" or unicodedata.category(character) == "Cc" for character in name
+    )
+
+
+def as_shown(name: str) -> str:
+    """An object's name for a log, a table or JSON: printable, at most 200 characters.
+
+    >>> as_shown("v1/jobs/pending/a" + chr(10) + "b.json")
+    'v1/jobs/pending/a\\\\nb.json'
+    """
+    text = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in name[:_SHOWN])
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…"
 
 
 def set_aside_name(misnamed: str) -> str:

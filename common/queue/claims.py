@@ -17,6 +17,7 @@ from common.errors import (
     ManifestRejectedError,
     ObjectExistsError,
     ObjectNotFoundError,
+    ObjectRefusedError,
     PreconditionFailedError,
     SegRelayError,
 )
@@ -34,6 +35,7 @@ from common.manifest import (
 )
 from common.names import JobName
 from common.queue.lease import new_nonce
+from common.queue.odd import OddObject, PassedOver
 from common.queue.records import (
     failure_from_attempts,
     publish_result,
@@ -43,7 +45,7 @@ from common.queue.records import (
     read_result_status,
     write_attempt,
 )
-from common.queue.view import PendingJob
+from common.queue.view import PendingJob, QueueView
 
 RETRY_PAUSE = timedelta(seconds=20)
 """Before the second attempt; doubles with every further one."""
@@ -90,6 +92,7 @@ class ClaimDesk:
         self._bucket = bucket
         self._agent = agent
         self._labels = frozenset(labels)
+        self._passed_over = PassedOver()
         self._asked: dict[str, tuple[str, ...]] = {}
         """Labels that jobs in hand ask for, by the claim's object; only where they ask for any."""
         self.now = now
@@ -114,6 +117,29 @@ class ClaimDesk:
         claim = Claim(name=job.name.next_claim, agent=self._agent)
         won = wins_move(self._bucket, job.info, claim.object_name)
         return claim if won else None
+
+    def try_claim(self, job: PendingJob) -> Claim | None:
+        """Claim the job if it may be claimed now; None as well where the store refuses its file.
+
+        A job whose file cannot be moved or looked at (another account's in a sticky folder) is
+        passed over for :data:`~common.queue.odd.RETRY_AFTER` seconds; :attr:`passed_over` names
+        it.
+        """
+        name = job.info.name
+        if not self._passed_over.is_due(name):
+            return None
+        try:
+            claim = self.claim(job) if self.may_claim(job) else None
+        except ObjectRefusedError as error:
+            self._passed_over.note(name, error)
+            return None
+        self._passed_over.forget(name)
+        return claim
+
+    @property
+    def passed_over(self) -> tuple[OddObject, ...]:
+        """Objects in ``pending/`` that the store does not let this agent move."""
+        return self._passed_over.objects
 
     def open(self, claim: Claim) -> JobManifest | None:
         """Read the manifest of a claimed job; None (and archived) when it has a result.
@@ -210,14 +236,34 @@ class ClaimDesk:
             settle(self._bucket, claim.name.rejected, archive_name(claim.name, result))
 
     def reject_misnamed(self, info: ObjectInfo) -> None:
-        """Set aside an object in ``pending/`` whose name is not a job's."""
+        """Set aside an object in ``pending/`` whose name is not a job's.
+
+        It is moved before its reason is written: one that cannot be moved costs one request, and
+        the next only after :data:`~common.queue.odd.RETRY_AFTER` seconds.
+        """
+        if not self._passed_over.is_due(info.name):
+            return
         target = names.set_aside_name(info.name)
         error = ManifestRejectedError(
             "The object's name is not <prio>-<ulid>~<profile>~<n>.json.",
             code="name-invalid",
             remedy="Submit jobs with the labseg command or the site, not by copying files.",
         )
-        self._reject(info.name, target, error)
+        try:
+            if not wins_move(self._bucket, info, target):
+                # Gone, or its name was set aside before: then this one is deleted.
+                self._bucket.stat(target)
+                settle(self._bucket, info.name, target)
+            self._write_reason(target, error)
+        except (ObjectRefusedError, ObjectNotFoundError) as refusal:
+            self._passed_over.note(info.name, refusal)
+        else:
+            self._passed_over.forget(info.name)
+
+    def forget_moved(self, view: QueueView) -> None:
+        """Forget what was passed over and is no longer in ``pending/``."""
+        listed = [job.info.name for job in view.pending] + [info.name for info in view.misnamed]
+        self._passed_over.keep(listed)
 
     def forget_progress(self, job_id: str) -> None:
         """Remove the progress of an ended job; a leftover does no harm."""
@@ -228,6 +274,10 @@ class ClaimDesk:
             return
 
     def _reject(self, source: str, target: str, error: ManifestRejectedError) -> None:
+        self._write_reason(target, error)
+        settle(self._bucket, source, target)
+
+    def _write_reason(self, target: str, error: ManifestRejectedError) -> None:
         rejection = Rejection(
             code=error.code,
             reason=error.message,
@@ -236,7 +286,6 @@ class ClaimDesk:
             rejected_at=self.now(),
         )
         self._bucket.replace(names.reason_object(target), rejection.to_json())
-        settle(self._bucket, source, target)
 
     def _archive_if_ended(self, claim: Claim) -> bool:
         status = read_result_status(self._bucket, claim.job_id)

@@ -39,6 +39,9 @@ from common.offers import Offer
 LEASE = timedelta(seconds=120)
 """A heartbeat older than this means that its owner is dead."""
 
+FAR_AHEAD = timedelta(days=1)
+"""No correction of a store's clock is as long."""
+
 BEAT_EVERY = 30.0
 """Seconds between beats: three may be lost before the lease runs out."""
 
@@ -109,6 +112,8 @@ class Beat(BaseModel):
     """It runs only jobs that ask for none, or for some of these."""
     device: ShortText = ""
     jobs: Annotated[tuple[BeatJob, ...], first_items(MOST_NAMED)] = ()
+    passed_over: Annotated[tuple[Sentence, ...], first_items(MOST_NAMED)] = ()
+    """Objects of the queue that the store does not let it move or read, each with the reason."""
     offers: tuple[Offer, ...] = ()
     """``profiles`` in full, as far as there is room."""
 
@@ -134,7 +139,8 @@ class Beat(BaseModel):
             text = beat.model_dump_json()
             if len(text.encode()) <= _METADATA_LIMIT:
                 return {"beat": text}
-        return {"beat": bare.model_copy(update={"reason": "", "profiles": ()}).model_dump_json()}
+        least = bare.model_copy(update={"reason": "", "profiles": (), "passed_over": ()})
+        return {"beat": least.model_dump_json()}
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str]) -> Beat | None:
@@ -164,6 +170,15 @@ def read_beat_metadata(metadata: Mapping[str, str]) -> Beat:
     if text is None:
         raise UnreadableJsonError("is missing")
     return read_document(Beat, text, _LIMITS)
+
+
+def is_silent(updated: datetime, now: datetime) -> bool:
+    """Whether an agent that last beat at ``updated`` has let its lease run out.
+
+    A beat that lies more than a day ahead is none: something else has set its time.
+    """
+    age = now - updated
+    return age > LEASE or age < -FAR_AHEAD
 
 
 def new_nonce() -> str:
@@ -277,7 +292,7 @@ class Lease:
     def _is_over(self, previous: Beat, updated: datetime) -> bool:
         if previous.state == "stopped" or self._is_dead(previous.identity):
             return True
-        return store_now(self._bucket, self.agent) - updated > LEASE
+        return is_silent(updated, store_now(self._bucket, self.agent))
 
     def _light(self, beat: Beat, *, generation: int) -> None:
         name = names.agent_object(self.agent)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from typing import TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
 from common import names
 from common.bucket import Bucket
-from common.errors import ManifestRejectedError
+from common.errors import ManifestRejectedError, ObjectRefusedError
 from common.manifest import AttemptRecord
-from common.queue.lease import LEASE, BeatJob, store_now
+from common.queue.lease import BeatJob, is_silent, store_now
 from common.queue.records import read_attempt, read_result
 from common.queue.rejections import RejectedJob, list_rejected, read_rejection
 from common.queue.site import JobState, read_progress
@@ -21,6 +22,11 @@ __all__ = ["QueueOverview", "survey"]
 
 REJECTED_SHOWN = 20
 """Newest rejections told in full: their folder is an archive and may grow."""
+
+ODD_SHOWN = 50
+"""Objects that are passed over and named; the others are counted."""
+
+T = TypeVar("T")
 
 
 class _Part(BaseModel):
@@ -43,6 +49,9 @@ class AgentOverview(_Part):
     """By the store's clock."""
     lease_over: bool
     """Whether it has been silent for so long that its claims are taken from it."""
+
+    passed_over: tuple[str, ...] = ()
+    """Objects that the store does not let it move or read, each with the reason."""
 
     @property
     def is_alive(self) -> bool:
@@ -112,6 +121,10 @@ class QueueOverview(_Part):
     rejected: tuple[RejectedOverview, ...]
     """The newest, at most :data:`REJECTED_SHOWN`."""
     rejected_total: int
+    odd: tuple[str, ...] = ()
+    """Objects that the queue cannot use and passes over, each with the reason; at most
+    :data:`ODD_SHOWN`."""
+    odd_total: int = 0
 
 
 def survey(bucket: Bucket, who: str) -> QueueOverview:
@@ -123,25 +136,45 @@ def survey(bucket: Bucket, who: str) -> QueueOverview:
     """
     view = scan(bucket)
     now = store_now(bucket, who)
+    odd = _Odd()
+    for item in view.odd:
+        odd.lines.append(item.in_words)
     agents = {name: _agent(seen, now) for name, seen in sorted(view.agents.items())}
     alive = [agent for agent in agents.values() if agent.is_alive]
     rejected = list_rejected(bucket)
+    claimed = tuple(
+        _claim(bucket, job, view.agents, odd, owner_alive=job.agent in {a.agent for a in alive})
+        for job in view.claimed
+    )
+    pending = tuple(_pending(bucket, job, now, alive, odd) for job in view.pending)
+    newest = sorted(rejected, key=_rejection_time, reverse=True)[:REJECTED_SHOWN]
+    set_aside = tuple(_rejected(bucket, job, odd) for job in newest)
     return QueueOverview(
         queue=bucket.describe(),
         store_time=now,
         agents=tuple(agents.values()),
-        claimed=tuple(
-            _claim(bucket, job, view.agents, owner_alive=job.agent in {a.agent for a in alive})
-            for job in view.claimed
-        ),
-        pending=tuple(_pending(bucket, job, now, alive) for job in view.pending),
-        misnamed=tuple(info.name for info in view.misnamed),
-        rejected=tuple(
-            _rejected(bucket, job)
-            for job in sorted(rejected, key=_rejection_time, reverse=True)[:REJECTED_SHOWN]
-        ),
+        claimed=claimed,
+        pending=pending,
+        misnamed=tuple(names.as_shown(info.name) for info in view.misnamed),
+        rejected=set_aside,
         rejected_total=len(rejected),
+        odd=tuple(odd.lines[:ODD_SHOWN]),
+        odd_total=len(odd.lines),
     )
+
+
+class _Odd:
+    """Documents that the store refuses one by one: named, and taken for missing."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def read(self, read: Callable[[], T | None]) -> T | None:
+        try:
+            return read()
+        except ObjectRefusedError as error:
+            self.lines.append(error.message)
+            return None
 
 
 def _agent(seen: AgentBeat, now: datetime) -> AgentOverview:
@@ -157,14 +190,20 @@ def _agent(seen: AgentBeat, now: datetime) -> AgentOverview:
         labels=seen.beat.labels,
         # A beat during the listing may be younger than the time asked for after it.
         beat_age_seconds=round(max(0.0, age.total_seconds()), 1),
-        lease_over=age > LEASE,
+        lease_over=is_silent(seen.updated, now),
+        passed_over=seen.beat.passed_over,
     )
 
 
 def _claim(
-    bucket: Bucket, job: ClaimedJob, agents: Mapping[str, AgentBeat], *, owner_alive: bool
+    bucket: Bucket,
+    job: ClaimedJob,
+    agents: Mapping[str, AgentBeat],
+    odd: _Odd,
+    *,
+    owner_alive: bool,
 ) -> ClaimOverview:
-    told = _progress(bucket, job, agents.get(job.agent))
+    told = odd.read(lambda: _progress(bucket, job, agents.get(job.agent)))
     progress = told or BeatJob(job_id=job.name.job_id, attempt=job.name.fence, stage="claimed")
     return ClaimOverview(
         job_id=job.name.job_id,
@@ -177,7 +216,7 @@ def _claim(
         done=progress.done,
         total=progress.total,
         owner_alive=owner_alive,
-        ended=_ended(bucket, job.name.job_id),
+        ended=odd.read(lambda: _ended(bucket, job.name.job_id)),
     )
 
 
@@ -198,9 +237,11 @@ def _ended(bucket: Bucket, job_id: str) -> JobState | None:
 
 
 def _pending(
-    bucket: Bucket, job: PendingJob, now: datetime, alive: Sequence[AgentOverview]
+    bucket: Bucket, job: PendingJob, now: datetime, alive: Sequence[AgentOverview], odd: _Odd
 ) -> PendingOverview:
-    last = read_attempt(bucket, job.name.job_id, job.name.fence) if job.name.fence else None
+    last = None
+    if job.name.fence:
+        last = odd.read(lambda: read_attempt(bucket, job.name.job_id, job.name.fence))
     not_before = None if last is None else last.not_before
     labels = () if last is None else last.labels
     return PendingOverview(
@@ -217,10 +258,10 @@ def _pending(
     )
 
 
-def _rejected(bucket: Bucket, job: RejectedJob) -> RejectedOverview:
-    rejection = read_rejection(bucket, job)
+def _rejected(bucket: Bucket, job: RejectedJob, odd: _Odd) -> RejectedOverview:
+    rejection = odd.read(lambda: read_rejection(bucket, job))
     return RejectedOverview(
-        file=job.info.name.removeprefix(names.REJECTED),
+        file=names.as_shown(job.info.name.removeprefix(names.REJECTED)),
         job_id=None if job.name is None else job.name.job_id,
         code="" if rejection is None else rejection.code,
         reason="" if rejection is None else rejection.reason,

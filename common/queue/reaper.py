@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection
 from datetime import datetime
 
 from common.bucket import Bucket
-from common.errors import ManifestRejectedError, ObjectNotFoundError
+from common.errors import ManifestRejectedError, ObjectNotFoundError, ObjectRefusedError
 from common.manifest import (
     MANIFEST_BYTES_LIMIT,
     AttemptOutcome,
@@ -20,7 +20,8 @@ from common.manifest import (
     parse_job_manifest,
 )
 from common.queue.claims import archive_copy, close_attempt
-from common.queue.lease import LEASE, UPLOAD, Beat, Identity
+from common.queue.lease import UPLOAD, Beat, Identity, is_silent
+from common.queue.odd import OddObject, PassedOver
 from common.queue.records import read_result_status
 from common.queue.view import ClaimedJob, QueueView, read_beat
 
@@ -43,18 +44,29 @@ class Reaper:
         self._who = who
         self._now = now
         self._is_dead = is_dead
+        self._passed_over = PassedOver()
+
+    @property
+    def passed_over(self) -> tuple[OddObject, ...]:
+        """Claims of the dead that the store does not let this process settle."""
+        return self._passed_over.objects
 
     def reap(self, view: QueueView) -> list[ClaimedJob]:
         """Settle the claims of every dead owner but this one; returns what was settled."""
+        self._passed_over.keep([item.info.name for item in view.claimed])
         settled = []
         for agent in sorted({item.agent for item in view.claimed} - {self._who}):
-            seen = read_beat(self._bucket, agent)
+            try:
+                seen = read_beat(self._bucket, agent)
+            except ObjectRefusedError:
+                # Whether it lives cannot be known: its claims stay.
+                continue
             beat = None if seen is None else seen.beat
             if seen is not None and not self._is_over(seen.beat, seen.updated):
                 continue
             for job in (item for item in view.claimed if item.agent == agent):
-                self.settle_lost(job, beat)
-                settled.append(job)
+                if self._try_settle(job, beat):
+                    settled.append(job)
         return settled
 
     def heal(
@@ -69,9 +81,20 @@ class Reaper:
             for item in view.claimed
             if item.agent == self._who and item.name.job_id not in keep
         ]
-        for job in leftovers:
-            self.settle_lost(job, previous)
-        return leftovers
+        return [job for job in leftovers if self._try_settle(job, previous)]
+
+    def _try_settle(self, job: ClaimedJob, beat: Beat | None) -> bool:
+        """Settle a lost claim; False where the store refuses one of its files, for now."""
+        name = job.info.name
+        if not self._passed_over.is_due(name):
+            return False
+        try:
+            self.settle_lost(job, beat)
+        except ObjectRefusedError as error:
+            self._passed_over.note(name, error)
+            return False
+        self._passed_over.forget(name)
+        return True
 
     def settle_lost(self, job: ClaimedJob, beat: Beat | None) -> None:
         """Archive the claim if the job has a result, else record the loss and return it."""
@@ -109,7 +132,7 @@ class Reaper:
     def _is_over(self, beat: Beat, updated: datetime) -> bool:
         if beat.state == "stopped" or self._is_dead(beat.identity):
             return True
-        return self._now() - updated > LEASE
+        return is_silent(updated, self._now())
 
     def _max_attempts(self, job: ClaimedJob) -> int:
         try:

@@ -29,7 +29,8 @@ class RejectedJob:
 
 def list_rejected(bucket: Bucket, prefix: str = "") -> list[RejectedJob]:
     """Every rejected manifest whose file name starts with ``prefix``, by name."""
-    found = {info.name: info for info in bucket.list(names.REJECTED + prefix)}
+    listed = bucket.list(names.REJECTED + prefix)
+    found = {info.name: info for info in listed if not info.problem}
     return [
         RejectedJob(
             info=info,

@@ -10,7 +10,12 @@ from enum import Enum
 from common import names
 from common.bucket import Bucket
 from common.documents import read_document
-from common.errors import ManifestRejectedError, ObjectExistsError, ObjectNotFoundError
+from common.errors import (
+    ManifestRejectedError,
+    ObjectExistsError,
+    ObjectNotFoundError,
+    ObjectRefusedError,
+)
 from common.json_reader import UnreadableJsonError
 from common.manifest import (
     MANIFEST_BYTES_LIMIT,
@@ -119,7 +124,9 @@ class SiteDesk:
         )
         for job in scan(self._bucket).pending:
             if job.name.job_id == job_id:
-                archive_copy(self._bucket, job.info.name, job.name, standing.status)
+                # It has ended, whether or not its file can be moved.
+                with contextlib.suppress(ObjectRefusedError):
+                    archive_copy(self._bucket, job.info.name, job.name, standing.status)
         return standing
 
     def find(self, name: JobName, view: QueueView | None = None) -> JobWhereabouts:

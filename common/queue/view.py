@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from common import names
 from common.bucket import Bucket, ObjectInfo
-from common.errors import ObjectNotFoundError
+from common.errors import ObjectNotFoundError, ObjectRefusedError
 from common.json_reader import UnreadableJsonError
 from common.names import JobName, parse_job_name
 from common.queue.lease import Beat, read_beat_metadata
+from common.queue.odd import OddObject
 
 MOST_NAMED = 1000
 """Agents whose heartbeats were logged as unreadable: no list of names grows without end."""
@@ -59,34 +60,69 @@ class QueueView:
     agents: Mapping[str, AgentBeat]
     misnamed: tuple[ObjectInfo, ...]
     """Objects in ``pending/`` whose name is not a job's."""
+    odd: tuple[OddObject, ...] = ()
+    """Everything else that is in the live queue and cannot be used: it is passed over."""
 
 
 def scan(bucket: Bucket) -> QueueView:
     """List ``v1/jobs/`` once and read the heartbeats that the listing did not bring."""
-    pending: list[PendingJob] = []
-    claimed: list[ClaimedJob] = []
-    misnamed: list[ObjectInfo] = []
-    agents: dict[str, AgentBeat] = {}
+    found = _Found()
     for info in bucket.list(names.JOBS):
-        folder, _, file_name = info.name.rpartition("/")
-        job = parse_job_name(file_name)
-        if info.name.startswith(names.AGENTS):
-            seen = read_beat(bucket, file_name.removesuffix(".json"), info)
-            if seen is not None:
-                agents[seen.agent] = seen
-        elif folder + "/" == names.PENDING and job is not None:
-            pending.append(PendingJob(name=job, info=info))
-        elif info.name.startswith(names.PENDING):
-            misnamed.append(info)
-        elif info.name.startswith(names.CLAIMED) and job is not None:
-            agent = folder.removeprefix(names.CLAIMED)
-            claimed.append(ClaimedJob(name=job, agent=agent, info=info))
+        why = info.problem or found.sort_in(bucket, info)
+        if why:
+            found.odd.append(OddObject(name=info.name, why=why))
     return QueueView(
-        pending=tuple(sorted(pending, key=lambda item: item.name)),
-        claimed=tuple(claimed),
-        agents=agents,
-        misnamed=tuple(misnamed),
+        pending=tuple(sorted(found.pending, key=lambda item: item.name)),
+        claimed=tuple(found.claimed),
+        agents=found.agents,
+        misnamed=tuple(found.misnamed),
+        odd=tuple(found.odd),
     )
+
+
+@dataclass
+class _Found:
+    """A view that is being made."""
+
+    pending: list[PendingJob] = field(default_factory=list)
+    claimed: list[ClaimedJob] = field(default_factory=list)
+    agents: dict[str, AgentBeat] = field(default_factory=dict)
+    misnamed: list[ObjectInfo] = field(default_factory=list)
+    odd: list[OddObject] = field(default_factory=list)
+
+    def sort_in(self, bucket: Bucket, info: ObjectInfo) -> str:
+        """Put an object where it belongs; why it belongs nowhere, else nothing."""
+        if not names.is_usable(info.name):
+            return "no store can address an object of this name"
+        folder, _, file_name = info.name.rpartition("/")
+        if info.name.startswith(names.AGENTS):
+            return self._sort_in_beat(bucket, info, file_name)
+        if info.name.startswith(names.PROBE):
+            return ""
+        job = parse_job_name(file_name)
+        if info.name.startswith(names.PENDING):
+            if folder + "/" == names.PENDING and job is not None:
+                self.pending.append(PendingJob(name=job, info=info))
+            else:
+                self.misnamed.append(info)
+            return ""
+        if not info.name.startswith(names.CLAIMED) or job is None:
+            return "it is neither a job nor a heartbeat"
+        agent = folder.removeprefix(names.CLAIMED)
+        self.claimed.append(ClaimedJob(name=job, agent=agent, info=info))
+        return ""
+
+    def _sort_in_beat(self, bucket: Bucket, info: ObjectInfo, file_name: str) -> str:
+        agent = file_name.removesuffix(".json")
+        if info.name != names.agent_object(agent) or not names.is_agent_id(agent):
+            return "it is not named as a heartbeat"
+        try:
+            seen = read_beat(bucket, agent, info)
+        except ObjectRefusedError as error:
+            return error.message
+        if seen is not None:
+            self.agents[agent] = seen
+        return ""
 
 
 def read_beat(bucket: Bucket, agent: str, info: ObjectInfo | None = None) -> AgentBeat | None:

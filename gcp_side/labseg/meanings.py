@@ -204,6 +204,10 @@ _PLACES: Mapping[str, tuple[str, str]] = {
     ),
     "transient": (_("It does not work just now."), _BY_ITSELF),
     "store-unavailable": (_("The queue does not answer."), _BY_ITSELF),
+    "object-refused": (
+        _("A file of the queue can be neither read nor moved."),
+        _("Check its owner and permissions; it is tried again by itself."),
+    ),
     "store-full": (
         _("The disk of the queue is full."),
         _("Free space on it; it is tried again by itself."),

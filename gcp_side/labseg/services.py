@@ -23,7 +23,12 @@ from pydantic import ValidationError
 
 from common.bucket import Bucket
 from common.documents import describe_first_error
-from common.errors import ManifestRejectedError, ObjectExistsError, TransientError
+from common.errors import (
+    ManifestRejectedError,
+    ObjectExistsError,
+    ObjectRefusedError,
+    TransientError,
+)
 from common.manifest import (
     AttemptRecord,
     JobManifest,
@@ -59,6 +64,7 @@ from gcp_side.labseg.models import (
     JobEvent,
     State,
 )
+from gcp_side.labseg.odd_log import name_odd
 from gcp_side.labseg.orthanc import Orthanc
 from gcp_side.labseg.outcome import columns_of
 from gcp_side.labseg.selection import Selection, roles_of, select
@@ -383,7 +389,7 @@ def refresh_together(jobs: Sequence[Job]) -> None:
         bucket = get_bucket()
         view = scan(bucket)
         for job in live:
-            _follow(job, bucket, view)
+            _follow_or_name(job, bucket, view)
     except TransientError as error:
         log.warning("open jobs: not refreshed: %s", error.message)
 
@@ -404,7 +410,8 @@ def sync_all() -> SyncReport:
     if reaped:
         view = scan(bucket)
     jobs += _put_back_by_hand(view)
-    changed = [job.job_id for job in jobs if _follow(job, bucket, view)]
+    name_odd(item.in_words for item in view.odd)
+    changed = [job.job_id for job in jobs if _follow_or_name(job, bucket, view)]
     return SyncReport(looked_at=len(jobs), changed=tuple(changed), reaped=reaped)
 
 
@@ -497,6 +504,15 @@ def _follow(job: Job, bucket: Bucket, view: QueueView) -> bool:
     return ingest(job, found, view)
 
 
+def _follow_or_name(job: Job, bucket: Bucket, view: QueueView) -> bool:
+    """As :func:`_follow`; a job of which the store refuses a file keeps none of the others."""
+    try:
+        return _follow(job, bucket, view)
+    except ObjectRefusedError as error:
+        name_odd([f"job {job.pk}: {error.message}"])
+        return False
+
+
 def _call_off(job: Job, bucket: Bucket, desk: SiteDesk) -> None:
     """Create the result *cancelled* unless there is another: then a lost job is not sent again."""
     try:
@@ -574,4 +590,6 @@ def _reap(bucket: Bucket, view: QueueView) -> tuple[str, ...]:
     now = store_now(bucket, SITE)
     # No agent runs as a process of this site: silence alone tells that one is dead.
     reaper = Reaper(bucket, SITE, now=lambda: now, is_dead=lambda _: False)
-    return tuple(job.name.job_id for job in reaper.reap(view))
+    reaped = tuple(job.name.job_id for job in reaper.reap(view))
+    name_odd(item.in_words for item in reaper.passed_over)
+    return reaped

@@ -43,6 +43,7 @@ from lab_side.agent.heartbeat import Heartbeat
 from lab_side.agent.identity import is_dead, this_process
 from lab_side.agent.metrics import Figures, MetricsServer
 from lab_side.agent.models import load_models, new_worker, plan_models
+from lab_side.agent.odd_log import OddLog
 from lab_side.agent.orthanc_gate import OrthancGate
 from lab_side.agent.outbox import Outbox, read_entries, refused_folder
 from lab_side.agent.pace import Pace
@@ -80,6 +81,7 @@ class Agent:
         self._daily = DailyLine(config.home, round(config.min_free_gb * GIGABYTE), self._tally)
         self._pending = 0
         """Jobs that waited for this agent's profiles when it last looked."""
+        self._odd_log = OddLog()
         self._metrics: MetricsServer | None = None
         self._board = Board(
             identity=this_process(),
@@ -298,7 +300,9 @@ class Agent:
             pipeline.notice_waiting(waiting)
             view = scan(self._bucket)
             self._settle_debts(view, in_hand)
-            return self._claim(view, pipeline)
+            progressed = self._claim(view, pipeline)
+            self._name_odd(view)
+            return progressed
         except (StoreUnavailableError, LocalDiskError) as error:
             trouble(logger, logging.WARNING, "queue not looked at", error)
             return False
@@ -312,6 +316,13 @@ class Agent:
                 event(logger, logging.WARNING, "lost job returned", owner=job.agent)
         for info in view.misnamed:
             self._desk.reject_misnamed(info)
+        self._desk.forget_moved(view)
+
+    def _name_odd(self, view: QueueView) -> None:
+        """Log once what is passed over, and show it in the heartbeat."""
+        odd = (*view.odd, *self._desk.passed_over, *self._reaper.passed_over)
+        self._odd_log.update(odd)
+        self._board.set_passed_over([item.in_words for item in odd])
 
     def _claim(self, view: QueueView, pipeline: Pipeline) -> bool:
         waiting = [job for job in view.pending if job.name.profile in self._profiles]
@@ -336,7 +347,7 @@ class Agent:
                 return True
             if pipeline.holds(job.name.job_id):
                 continue
-            claim = self._desk.claim(job) if self._desk.may_claim(job) else None
+            claim = self._desk.try_claim(job)
             if claim is not None:
                 with about_job(claim.job_id, claim.attempt, CLAIMED):
                     event(logger, logging.INFO, "job claimed")

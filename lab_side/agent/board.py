@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from common.offers import Offer
 from common.queue import Beat, BeatJob, Identity
+
+_PASSED_OVER = 5
+_PASSED_OVER_LENGTH = 300
+"""Characters; a heartbeat has little room."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +34,7 @@ class Board:
     offers: tuple[Offer, ...] = ()
     """What the site is told of them."""
     _agent: AgentState = field(default_factory=AgentState)
+    _passed_over: tuple[str, ...] = ()
     _jobs: dict[str, BeatJob] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -43,6 +49,11 @@ class Board:
         """What was last said."""
         with self._lock:
             return self._agent
+
+    def set_passed_over(self, objects: Sequence[str]) -> None:
+        """Name the queue's objects that the store does not let this agent use; the first few."""
+        with self._lock:
+            self._passed_over = tuple(text[:_PASSED_OVER_LENGTH] for text in objects[:_PASSED_OVER])
 
     def post(self, job_id: str, attempt: int, stage: str, *, started: bool = False) -> None:
         """Put a job on the board, or move it to another stage."""
@@ -93,6 +104,7 @@ class Board:
                 state=self._agent.state,
                 reason=self._agent.reason,
                 device=self._agent.device,
+                passed_over=self._passed_over,
                 jobs=tuple(self._jobs.values()),
             )
 

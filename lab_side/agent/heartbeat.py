@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
@@ -9,7 +10,7 @@ from collections.abc import Callable
 
 from common import names
 from common.bucket import Bucket
-from common.errors import LeaseLostError, StoreUnavailableError
+from common.errors import LeaseLostError, ObjectRefusedError, StoreUnavailableError
 from common.queue import BeatJob, Lease
 from common.queue.lease import BEAT_EVERY
 from lab_side.agent.board import Board
@@ -116,7 +117,10 @@ class Heartbeat:
     def _publish_progress(self) -> None:
         jobs = self._board.jobs()
         for job_id, job in jobs.items():
-            if self._published.get(job_id) != job:
+            if self._published.get(job_id) == job:
+                continue
+            # Of one job alone, and only for the page: the others go on.
+            with contextlib.suppress(ObjectRefusedError):
                 self._bucket.replace(names.progress_object(job_id), job.model_dump_json().encode())
         self._published = jobs
 

@@ -26,6 +26,7 @@ from common.errors import (
     InferenceError,
     ManifestRejectedError,
     ObjectNotFoundError,
+    ObjectRefusedError,
     PermanentError,
     QueueConflictError,
     SegRelayError,
@@ -407,10 +408,20 @@ class Pipeline:
     ) -> None:
         """End a job's stay with this agent as its error demands."""
         trouble(logger, logging.WARNING, "job not finished", error)
-        self._persist(lambda: self._dispose(claim, error, started, max_attempts))
+        self._persist(lambda: self._put_away(claim, error, started, max_attempts))
         self._forget(claim)
         if isinstance(error, FixConfigurationError):
             self._on_fatal(error)
+
+    def _put_away(
+        self, claim: Claim, error: SegRelayError, started: bool, max_attempts: int
+    ) -> None:
+        try:
+            self._dispose(claim, error, started, max_attempts)
+        except ObjectRefusedError as refusal:
+            # This job's own file is in the way, and other jobs wait for this stage; the claim
+            # is tried again with those of a previous life.
+            trouble(logger, logging.WARNING, "job not put away", refusal)
 
     def _dispose(
         self, claim: Claim, error: SegRelayError, started: bool, max_attempts: int

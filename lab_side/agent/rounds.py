@@ -6,7 +6,8 @@ A round tries every SEG that is due, oldest first:
 a SEG is not delivered because …         what follows
 =======================================  ====================================================
 Orthanc refuses it for good              it is set aside; the round goes on
-a lock, the local disk, a conflict       it waits by itself; the round goes on
+a lock, the local disk, a conflict, a    it waits by itself; the round goes on
+file of the job that the queue refuses
 Orthanc or the queue is away             the round ends: each of the others would only meet
                                          the same time-out; all wait
 Orthanc answers, but does not take it    the next one is tried. If that gets through, it was
@@ -32,6 +33,7 @@ from datetime import timedelta
 from common.errors import (
     FixConfigurationError,
     LocalDiskError,
+    ObjectRefusedError,
     OrthancUnavailableError,
     PermanentError,
     SegRelayError,
@@ -161,7 +163,7 @@ class DeliveryRounds:
             if error is None:
                 self._postpone(held_up)
                 held_up, self._pause = [], None
-            elif not isinstance(error, (OrthancUnavailableError, StoreUnavailableError)):
+            elif _is_its_own(error):
                 self._postpone([(entry, error)])
             else:
                 held_up.append((entry, error))
@@ -245,3 +247,10 @@ class DeliveryRounds:
             return False
         self.hurry()
         return True
+
+
+def _is_its_own(error: SegRelayError) -> bool:
+    """Whether an error says nothing of how other SEGs would fare."""
+    if isinstance(error, ObjectRefusedError):
+        return True
+    return not isinstance(error, (OrthancUnavailableError, StoreUnavailableError))

@@ -6,6 +6,7 @@ is written but a beacon that tells the store's time.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from datetime import datetime
 from enum import Enum
@@ -14,9 +15,9 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict
 
 from common.bucket import Bucket
-from common.errors import SegRelayError
+from common.errors import ObjectRefusedError, SegRelayError
 from common.queue import Identity
-from common.queue.lease import LEASE, BeatJob, store_now
+from common.queue.lease import BeatJob, is_silent, store_now
 from common.queue.site import read_progress
 from common.queue.view import AgentBeat, read_beat
 from lab_side.agent.control import Pause
@@ -72,6 +73,8 @@ class BeatStatus(_Part):
     age_seconds: float
     """Of the beat, by the store's clock."""
     jobs: tuple[BeatJob, ...]
+    passed_over: tuple[str, ...] = ()
+    """Objects of the queue that the store does not let it move or read, each with the reason."""
 
 
 class QueueProblem(_Part):
@@ -152,9 +155,10 @@ def look_for_beat(
         return None
     beat = seen.beat
     # A beat may come between the two questions: it is then a little younger than the time.
-    age = max(0.0, (store_now(bucket, agent) - seen.updated).total_seconds())
+    now = store_now(bucket, agent)
+    age = max(0.0, (now - seen.updated).total_seconds())
     return BeatStatus(
-        life=_life(seen, age, is_dead),
+        life=_life(seen, now, is_dead),
         state=beat.state,
         reason=beat.reason,
         device=beat.device,
@@ -163,6 +167,7 @@ def look_for_beat(
         version=beat.version,
         age_seconds=round(age, 1),
         jobs=tuple(_newest(bucket, job) for job in beat.jobs),
+        passed_over=beat.passed_over,
     )
 
 
@@ -186,17 +191,19 @@ def look_at_segs(home: Path) -> tuple[tuple[SegStatus, ...], tuple[SegStatus, ..
     return tuple(waiting), tuple(refused)
 
 
-def _life(seen: AgentBeat, age: float, is_dead: Callable[[Identity], bool]) -> Life:
+def _life(seen: AgentBeat, now: datetime, is_dead: Callable[[Identity], bool]) -> Life:
     if seen.beat.state == "stopped":
         return Life.STOPPED
     if is_dead(seen.beat.identity):
         return Life.DEAD
-    return Life.SILENT if age > LEASE.total_seconds() else Life.RUNNING
+    return Life.SILENT if is_silent(seen.updated, now) else Life.RUNNING
 
 
 def _newest(bucket: Bucket, job: BeatJob) -> BeatJob:
     """What the job's own progress says: a beat is up to half a minute older."""
-    progress = read_progress(bucket, job.job_id)
+    progress = None
+    with contextlib.suppress(ObjectRefusedError):
+        progress = read_progress(bucket, job.job_id)
     return job if progress is None or progress.attempt != job.attempt else progress
 
 

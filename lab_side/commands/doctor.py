@@ -23,7 +23,13 @@ from lab_side.config import (
 from lab_side.doctor.clock import judge_clock
 from lab_side.doctor.finding import Finding, Verdict, failed
 from lab_side.doctor.orthanc import examine_orthanc
-from lab_side.doctor.queue import check_account, check_emulator, check_promises, check_reached
+from lab_side.doctor.queue import (
+    check_account,
+    check_emulator,
+    check_odd,
+    check_promises,
+    check_reached,
+)
 from lab_side.doctor.rights import RightsWalk
 
 if TYPE_CHECKING:
@@ -141,6 +147,7 @@ def examine_queue(bucket: Bucket, address: str) -> Iterator[Finding]:
     yield from walk.run()
     yield judge_clock("clock of the queue", walk.clock_offset_s, "the queue's store")
     yield check_promises(bucket)
+    yield check_odd(bucket)
     if cloud is not None:
         from lab_side.doctor.settings import examine_settings
 

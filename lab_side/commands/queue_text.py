@@ -40,6 +40,11 @@ def overview(queue: QueueOverview) -> str:
     ]
     if queue.misnamed:
         parts.append(table(("MISNAMED",), ((name,) for name in queue.misnamed)))
+    odd = [*queue.odd, *_refused(queue.agents)]
+    if odd:
+        more = queue.odd_total - len(queue.odd)
+        parts.append(table(("PASSED OVER",), ((line,) for line in odd)))
+        parts += [f"{more} more are passed over."] if more > 0 else []
     if queue.rejected:
         parts.append(table((rejected, "CODE", "WHY"), map(_rejected, queue.rejected)))
     return "\n\n".join(parts)
@@ -80,6 +85,12 @@ def requeued(done: Requeued) -> str:
             "agent if it hangs."
         )
     return f"{back}: its owner, agent {done.agent}, is dead."
+
+
+def _refused(agents: Sequence[AgentOverview]) -> list[str]:
+    """What agents say that the store refuses them, each object once."""
+    lines = {line: item.agent for item in agents for line in item.passed_over}
+    return [f"{line} (by agent {agent})" for line, agent in lines.items()]
 
 
 def _agent(item: AgentOverview) -> Sequence[str]:

@@ -31,6 +31,8 @@ def status(found: AgentStatus) -> str:
     if found.beat is not None and is_running:
         rows = map(_job, found.beat.jobs)
         parts.append(table(("JOB", "ATTEMPT", "STAGE"), rows, empty="No job is in hand."))
+        if found.beat.passed_over:
+            parts.append(table(("PASSED OVER",), ((line,) for line in found.beat.passed_over)))
     parts.append(segs(found.waiting, found.refused, is_running=is_running))
     return "\n\n".join(parts)
 

@@ -10,12 +10,16 @@ from common import names
 from common.bucket import Bucket
 from common.errors import SegRelayError
 from common.queue.selftest import check_honest
+from common.queue.view import scan
 from lab_side.doctor.finding import Finding, Verdict, failed
 
 if TYPE_CHECKING:
     from google.cloud import storage  # type: ignore[import-untyped]
 
 EMULATOR = "STORAGE_EMULATOR_HOST"
+
+_NAMED = 5
+"""Odd objects that are named."""
 
 
 def check_emulator(environment: Mapping[str, str]) -> Finding:
@@ -41,6 +45,25 @@ def check_reached(bucket: Bucket) -> Finding:
     except SegRelayError as error:
         return failed(check, error)
     return Finding(check=check, verdict=Verdict.OK, detail=bucket.describe())
+
+
+def check_odd(bucket: Bucket) -> Finding:
+    """Whether anything lies in the live queue that agents pass over."""
+    check = "odd objects"
+    try:
+        view = scan(bucket)
+    except SegRelayError as error:
+        return failed(check, error)
+    odd = [item.in_words for item in view.odd]
+    if not odd:
+        return Finding(check=check, verdict=Verdict.OK, detail="everything in the queue is its own")
+    more = f" and {len(odd) - _NAMED} more" if len(odd) > _NAMED else ""
+    return Finding(
+        check=check,
+        verdict=Verdict.WARNING,
+        detail=f"agents pass over {'; '.join(odd[:_NAMED])}{more}",
+        remedy="Remove what is not the queue's; correct the permissions of what is.",
+    )
 
 
 def check_account(client: storage.Client) -> Finding:

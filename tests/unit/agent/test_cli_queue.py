@@ -88,6 +88,7 @@ def test_the_queue_as_json(bucket: LocalBucket, lab: Cli) -> None:
         "labels": [],
         "beat_age_seconds": 0,
         "lease_over": False,
+        "passed_over": [],
     }
     assert [job["job_id"] for job in document["claimed"]] == [working.job_id]
     assert [job["job_id"] for job in document["pending"]] == [waiting.job_id]

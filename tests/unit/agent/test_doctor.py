@@ -165,7 +165,13 @@ def test_a_directory_is_checked_without_any_other_setting(
     found = {item["check"]: item for item in answer["findings"]}
     assert found.pop("configuration")["verdict"] == "NOT KNOWN", "no agent is configured here"
     steps = [check for check in found if check.startswith("right to ")]
-    others = ["emulator variable", "queue reached", "clock of the queue", "self-test"]
+    others = [
+        "emulator variable",
+        "queue reached",
+        "clock of the queue",
+        "self-test",
+        "odd objects",
+    ]
     assert sorted(found) == sorted([*others, *steps, "conformance"])
     assert len(steps) == 10
     assert {item["verdict"] for item in found.values()} == {"OK"}

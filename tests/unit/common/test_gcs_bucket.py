@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import logging
 from collections.abc import Callable, Iterator
@@ -64,13 +65,29 @@ def test_one_listing_brings_the_heartbeats_along(fake: FakeGcs, bucket: GcsBucke
     bucket.create("v1/jobs/pending/x.json", b"{}")
     fake.forget_requests()
     beacon, job = bucket.list("v1/jobs/")
-    assert (beacon.metadata, job.metadata) == ({"beat": "{}"}, None)
+    assert (beacon.metadata, job.metadata) == ({"beat": "{}"}, {})
     assert [item["operation"] for item in fake.requests] == ["list"]
 
 
 def test_an_object_without_bytes(bucket: GcsBucket) -> None:
     info = bucket.create("empty", b"")
     assert (info.size, bucket.read("empty", limit=10)) == (0, b"")
+
+
+def test_what_was_stored_compressed_is_inflated_within_the_limit(
+    fake: FakeGcs, bucket: GcsBucket
+) -> None:
+    def store(name: str, data: bytes) -> None:
+        blob = bucket.client.bucket(BUCKET).blob(f"{bucket.prefix}/{name}")
+        blob.content_encoding = "gzip"
+        blob.upload_from_string(data)
+
+    store("small", gzip.compress(b'{"a": 1}'))
+    assert bucket.read("small", limit=100) == b'{"a": 1}'
+    store("bomb", gzip.compress(bytes(50_000_000)))
+    assert len(bucket.read("bomb", limit=60_000)) == 60_001
+    store("broken", b"\x1f\x8bnothing")
+    assert bucket.read("broken", limit=100) == b"\x1f\x8bnothing"
 
 
 def test_times_are_utc(bucket: GcsBucket) -> None:

@@ -114,7 +114,7 @@ def test_a_manifest_that_looks_like_a_beacon_is_only_bytes(bucket: LocalBucket) 
     stat = bucket.stat("pending/a")
     assert stat == bucket.list("pending/")[0]
     bucket.move("pending/a", "claimed/a", generation=stat.generation)
-    assert bucket.stat("claimed/a").metadata is None
+    assert not bucket.stat("claimed/a").metadata
     assert bucket.read("claimed/a", limit=100) == data
 
 
