@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.conf import settings
 from django.contrib.auth.mixins import LoginRequiredMixin, PermissionRequiredMixin
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
 from django.views import View
 
 from common.manifest import is_orthanc_id
 from gcp_side.labseg.conf import get_conf
+from gcp_side.labseg.views.base import NO_STORE
 
 TRANSLATED = ("en", "ko")
 """Languages of the pages."""
@@ -21,6 +24,12 @@ class _Page(LoginRequiredMixin, PermissionRequiredMixin, View):
 
     permission_required = "labseg.view_job"
     http_method_names = ("get", "head")
+
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        """No copy of a page is kept: another user may sit at this computer next."""
+        answer = super().dispatch(request, *args, **kwargs)
+        answer["Cache-Control"] = NO_STORE
+        return answer
 
     def has_permission(self) -> bool:
         # A stranger is asked to log in; who is logged in and may not see this is refused.

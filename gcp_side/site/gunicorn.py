@@ -1,12 +1,13 @@
 """Settings of gunicorn: ``gunicorn -c python:gcp_side.site.gunicorn gcp_side.site.wsgi``.
 
 Volumes are kept in a process's memory, so a few threads in few processes serve best; the page
-asks once a second and holds no connection.
+asks once a second and holds no connection. A request reaches a thread only when it is whole, so
+that the site can be served with and without a proxy before it.
 """
 
 from __future__ import annotations
 
-worker_class = "gthread"
+worker_class = "gcp_side.site.worker.WholeRequestWorker"
 workers = 2
 threads = 8
 

@@ -40,6 +40,10 @@ from gcp_side.labseg.throttles import ReadThrottle
 
 log = logging.getLogger(__name__)
 
+NO_STORE = "no-store"
+"""Lists hold names of patients: neither a proxy nor the browser's disk keeps them. Images and
+labels, which name nobody, are kept by the browser alone, and asked for again with their ETag."""
+
 PAGE_SIZE = 50
 LARGEST_PAGE = 200
 LARGEST_PAGE_NUMBER = 10**6
@@ -83,6 +87,15 @@ class LabsegView(APIView):
         """Who asks, whether they may, and how often; nothing is read of a body too large."""
         check_size(request)
         super().initial(request, *args, **kwargs)
+
+    def finalize_response(
+        self, request: Request, response: Response, *args: Any, **kwargs: Any
+    ) -> Response:
+        """No copy of an answer is kept, unless the endpoint says for how long it may be."""
+        answer = super().finalize_response(request, response, *args, **kwargs)
+        if not answer.has_header("Cache-Control"):
+            answer["Cache-Control"] = NO_STORE
+        return answer
 
     def handle_exception(self, exc: Exception) -> Response:
         """Errors of :mod:`common.errors` become answers; others are the framework's."""

@@ -101,6 +101,9 @@ ROWS = (
 WITHOUT_USER = {"push"}
 """Called by programs that show another proof; tested beside what checks it."""
 
+IMAGES = {"overlay-slice", "labels", "volume", "slice"}
+"""Voxels and masks, which name nobody: the browser keeps them, and asks for them again."""
+
 POSTS = tuple(row for row in ROWS if row.method == "post")
 WITH_ID = tuple(row for row in ROWS if row.arguments)
 
@@ -192,6 +195,14 @@ class TestWhoMayCall:
         assert 429 not in [answer.status_code for answer in answers[:2]]
         assert answers[2].status_code == 429
         assert int(answers[2]["Retry-After"]) > 0
+
+    def test_no_copy_is_kept_of_what_may_name_a_patient(
+        self, orthanc: FakeOrthanc, row: Row
+    ) -> None:
+        answers = [row.call(Client()), row.call(session_of(radiologist(row.needs)))]
+        kept_by_the_browser = row.name in IMAGES and answers[1].status_code == 200
+        expected = "private, no-cache" if kept_by_the_browser else "no-store"
+        assert [answer["Cache-Control"] for answer in answers] == ["no-store", expected]
 
     def test_no_other_method(self, orthanc: FakeOrthanc, row: Row) -> None:
         client = session_of(radiologist())
@@ -294,6 +305,21 @@ def test_a_job_of_another_study_is_not_shown_under_this_one(orthanc: FakeOrthanc
     ROWS[0].call(client)
     other: Any = client.get(reverse("labseg:requests"), {"study": orthanc_id("other")})
     assert other.json()["requests"] == []
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "/segmentation/",
+        f"/segmentation/studies/{STUDY_ID}/",
+        "/admin/labseg/job/",
+        f"/admin/labseg/job/{UNKNOWN}/change/",
+    ],
+)
+def test_no_copy_is_kept_of_a_page(orthanc: FakeOrthanc, address: str) -> None:
+    client = session_of(User.objects.create_superuser("admin"))
+    for visitor in (client, Client()):
+        assert "no-store" in visitor.get(address)["Cache-Control"]
 
 
 def test_a_colleagues_job_is_open_to_permissions_alone(orthanc: FakeOrthanc) -> None:
