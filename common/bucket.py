@@ -15,12 +15,13 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
 from common.errors import FixConfigurationError
+from common.momentary import PATIENCE
 
 __all__ = ["Bucket", "ObjectInfo", "check_address", "directory_at", "open_bucket"]
 
@@ -68,7 +69,11 @@ class Bucket(Protocol):
         ...
 
     def read(self, name: str, *, limit: int) -> bytes:
-        """The first ``limit + 1`` bytes at most; raises ObjectNotFoundError."""
+        """The first ``limit + 1`` bytes at most; raises ObjectNotFoundError.
+
+        They are the store's: what something before it has answered in its place raises
+        StoreUnavailableError.
+        """
         ...
 
     def create(self, name: str, data: bytes) -> ObjectInfo:
@@ -110,8 +115,10 @@ class Bucket(Protocol):
         ...
 
 
-def open_bucket(address: str) -> Bucket:
+def open_bucket(address: str, *, patience: timedelta = PATIENCE) -> Bucket:
     """The bucket at ``file:///directory`` or ``gs://bucket/prefix``, rooted there.
+
+    ``patience``: how long refusals of a cloud bucket that has answered rightly are momentary.
 
     Raises
     ------
@@ -128,7 +135,7 @@ def open_bucket(address: str) -> Bucket:
     from common.gcs_bucket import open_gcs_bucket
 
     parts = urlsplit(address)
-    return open_gcs_bucket(parts.netloc, parts.path.strip("/"))
+    return open_gcs_bucket(parts.netloc, parts.path.strip("/"), patience=patience)
 
 
 def check_address(address: str) -> None:

@@ -23,7 +23,7 @@ import os
 import secrets
 import zlib
 from collections.abc import Iterator, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from http.client import HTTPException
 from ipaddress import ip_address
 from typing import Any, NoReturn
@@ -50,6 +50,7 @@ from common.errors import (
     PreconditionFailedError,
     StoreUnavailableError,
 )
+from common.momentary import PATIENCE, AnswerHistory
 
 REQUEST_TIMEOUT = (5.0, 15.0)
 """Seconds to connect, and to wait for the next bytes of an answer."""
@@ -109,6 +110,8 @@ class GcsBucket:
         Seconds at most before the second try; doubles with every further one, with jitter.
     answer_limit:
         Seconds for one answer's body.
+    patience:
+        How long refusals are momentary, once the bucket has answered rightly.
     """
 
     def __init__(
@@ -120,6 +123,7 @@ class GcsBucket:
         deadline: float = RETRY_DEADLINE,
         first_pause: float = 0.5,
         answer_limit: float = ANSWER_LIMIT,
+        patience: timedelta = PATIENCE,
     ) -> None:
         # Or the client looks the bucket up in a thread, for traces that nobody reads; an agent
         # has no right to that.
@@ -137,6 +141,7 @@ class GcsBucket:
             on_error=_close_response,
         )
         self._patience: dict[str, Any] = {"timeout": REQUEST_TIMEOUT, "retry": retry}
+        self._history = AnswerHistory(StoreUnavailableError, patience=patience)
         self._beacon_keys: dict[str, frozenset[str]] = {}
 
     @property
@@ -345,6 +350,11 @@ class GcsBucket:
 
         No message repeats the client's: it may hold addresses with upload tickets.
         """
+        with self._history.judging(operation), self._named(operation, name):
+            yield
+
+    @contextlib.contextmanager
+    def _named(self, operation: str, name: str) -> Iterator[None]:
         try:
             yield
         except (api.PreconditionFailed, api.RequestRangeNotSatisfiable):
@@ -405,7 +415,7 @@ class GcsBucket:
         )
 
 
-def open_gcs_bucket(bucket: str, prefix: str) -> GcsBucket:
+def open_gcs_bucket(bucket: str, prefix: str, *, patience: timedelta = PATIENCE) -> GcsBucket:
     """The bucket with this computer's own credentials (Application Default Credentials).
 
     Raises
@@ -422,7 +432,7 @@ def open_gcs_bucket(bucket: str, prefix: str) -> GcsBucket:
     except auth.GoogleAuthError:
         raise no_credentials() from None
     _check_endpoint(client.api_endpoint)
-    return GcsBucket(client, bucket, prefix)
+    return GcsBucket(client, bucket, prefix, patience=patience)
 
 
 def no_credentials() -> FixConfigurationError:

@@ -40,7 +40,10 @@ WORDS: Mapping[str, tuple[str, str]] = {
     ),
     "cases": ("The folder of cases, or one of them, is not as it must be; it is named.", ""),
     "clock-off": ("This computer's clock and the store's, or Orthanc's, differ.", ""),
-    "configuration": ("A setting is missing or wrong; it is named.", ""),
+    "configuration": (
+        "A setting is missing or wrong; it is named.",
+        "Correct the setting and start again.",
+    ),
     "failed": ("The job has failed, for the reason that is told.", "As the message says."),
     "gpu-sick": ("The GPU's self-test has failed.", ""),
     "hurried-by-operator": ("A person let the job be tried again at once.", "Nothing."),
@@ -53,6 +56,10 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "orthanc-credentials": (
         "Orthanc, or the proxy before it, does not accept user, password or token.",
         "Correct them; the message says which.",
+    ),
+    "orthanc-answer": (
+        "There is an HTML page, or another service's answer, where Orthanc should answer.",
+        "Check the Orthanc address, and what is before Orthanc (proxy, login page).",
     ),
     "orthanc-unavailable": ("Orthanc did not answer, broke off, or has a problem.", ""),
     "orthanc-overwrites": ("", "Set OverwriteInstances to false in Orthanc, and restart it."),

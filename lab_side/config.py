@@ -1,8 +1,8 @@
 """The agent's settings: one TOML file, and environment variables that overrule it.
 
 Secrets are never in the file: password, token and the proxy's password come from the
-environment, a systemd credential, a folder of private files or the keyring
-(``lab_side.secrets``).
+environment, a file that it names, a systemd credential, a folder of private files or the
+keyring; a token may come from a command (``lab_side.secrets``).
 """
 
 from __future__ import annotations
@@ -10,7 +10,10 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from collections.abc import Mapping
+import threading
+import time
+from collections.abc import Callable, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -27,10 +30,17 @@ from pydantic import (
 from common.documents import describe_first_error
 from common.errors import FixConfigurationError
 from common.manifest import Labels
+from common.momentary import PATIENCE
 from common.names import is_agent_id
 from common.orthanc import OrthancSettings
 from common.profiles import CpuEngine, Profile, Sha256, load_profile
-from lab_side.secrets import FOLDER_VARIABLE, orthanc_password, orthanc_token, proxy_password
+from lab_side.secrets import (
+    FOLDER_VARIABLE,
+    orthanc_password,
+    orthanc_token,
+    proxy_password,
+    token_from_command,
+)
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -67,6 +77,9 @@ _SECRETS = ("password", "token", "proxy_password")
 
 SERVICE_NAME = "segrelay-agent"
 """Of the agent as a service, unless the settings say otherwise."""
+
+COMMAND_PAUSE_S = 5.0
+"""Between two runs of a command that prints a token: many requests may be refused at once."""
 
 PACKAGED_PROFILES = Path(__file__).parent / "profiles"
 
@@ -147,6 +160,9 @@ class OrthancPart(BaseModel):
     orthanc: OrthancSettings
 
 
+PatienceMinutes = Annotated[float, Field(ge=0, le=7 * 24 * 60)]
+
+
 class LocalConfig(SecretsPart):
     """What looking at an agent on its own computer needs: its folder, and its queue if any."""
 
@@ -157,6 +173,9 @@ class LocalConfig(SecretsPart):
     work_dir: Annotated[Path, AfterValidator(_is_absolute)]
     """Downloads, and the outbox of SEGs that wait for Orthanc. Absolute, on a local disk."""
     trust: TrustConfig = TrustConfig()
+    patience_minutes: PatienceMinutes = PATIENCE.total_seconds() / 60
+    """Wrong answers of Orthanc or the bucket (login pages, refused passwords) are momentary for so
+    long, once it has answered rightly; then the agent ends."""
     min_free_gb: Annotated[float, Field(ge=0)] = 2.0
     """No job is claimed with less free disk under ``work_dir``."""
     log_dir: Annotated[Path | None, AfterValidator(_is_absolute)] = None
@@ -167,6 +186,11 @@ class LocalConfig(SecretsPart):
     """So many log files are kept."""
     service_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]{0,62}$")] = SERVICE_NAME
     """What systemd or Windows calls it: one for each agent of this computer."""
+
+    @property
+    def patience(self) -> timedelta:
+        """``patience_minutes``."""
+        return timedelta(minutes=self.patience_minutes)
 
     @property
     def home(self) -> Path:
@@ -358,11 +382,71 @@ def _add_secrets(values: dict[str, Any], environment: Mapping[str, str]) -> None
                 "keyring, see the README.",
             )
     environment = _with_folder(environment, values.get("credentials_dir"))
-    user, agent_id = str(orthanc.get("user", "")), str(values["agent_id"])
-    orthanc["password"] = SecretStr(orthanc_password(user, environment))
-    orthanc["token"] = SecretStr(orthanc_token(user, agent_id, environment))
-    proxy_user = str(orthanc.get("proxy_user", ""))
-    orthanc["proxy_password"] = SecretStr(proxy_password(proxy_user, environment))
+    orthanc |= _orthanc_secrets(
+        user=str(orthanc.get("user", "")),
+        proxy_user=str(orthanc.get("proxy_user", "")),
+        token_command=orthanc.get("token_command"),
+        agent_id=str(values["agent_id"]),
+        environment=environment,
+    )
+
+
+def _orthanc_secrets(
+    *,
+    user: str,
+    proxy_user: str,
+    token_command: object,
+    agent_id: str,
+    environment: Mapping[str, str],
+) -> dict[str, SecretStr]:
+    command = token_command if isinstance(token_command, (list, tuple)) else ()
+    # Of another type than text, the settings' own check refuses it.
+    is_command = bool(command) and all(isinstance(word, str) for word in command)
+    token = token_from_command(command) if is_command else ""
+    return {
+        "password": SecretStr(orthanc_password(user, environment)),
+        "token": SecretStr(token or orthanc_token(user, agent_id, environment)),
+        "proxy_password": SecretStr(proxy_password(proxy_user, environment)),
+    }
+
+
+def secret_renewal(
+    config: AgentConfig,
+    environment: Mapping[str, str] | None = None,
+    *,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> Callable[[], OrthancSettings]:
+    """A function that reads Orthanc's secrets again and returns the settings with them.
+
+    Files and the keyring are read whenever it is called; a command for the token is not run more
+    often than every :data:`COMMAND_PAUSE_S`, and what it printed last is given until then.
+
+    Raises
+    ------
+    FixConfigurationError
+        Raised by the function: a secret cannot be read.
+    """
+    environment = config.secret_environment(os.environ if environment is None else environment)
+    orthanc, lock = config.orthanc, threading.Lock()
+    held: list[tuple[float, OrthancSettings]] = []
+
+    def renew() -> OrthancSettings:
+        with lock:
+            now = monotonic()
+            if orthanc.token_command and held and now - held[-1][0] < COMMAND_PAUSE_S:
+                return held[-1][1]
+            secrets = _orthanc_secrets(
+                user=orthanc.user,
+                proxy_user=orthanc.proxy_user,
+                token_command=orthanc.token_command,
+                agent_id=config.agent_id,
+                environment=environment,
+            )
+            settings = orthanc.model_copy(update=dict(secrets))
+            held[:] = [(now, settings)]
+            return settings
+
+    return renew
 
 
 def _with_folder(environment: Mapping[str, str], folder: object) -> Mapping[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from common.bucket import Bucket, open_bucket
+from common.momentary import PATIENCE
 from common.sealed_bucket import SealedBucket
 from common.signing import PublicKey, Trust
 from lab_side.config import LocalConfig, QueueConfig
@@ -21,7 +22,8 @@ def open_queue(config: LocalConfig | QueueConfig) -> Bucket:
     FixConfigurationError
         ``bucket-address``, ``key-invalid``, or a secret's file that others may read.
     """
-    bucket, trust = open_bucket(config.bucket), config.trust
+    patience = config.patience if isinstance(config, LocalConfig) else PATIENCE
+    bucket, trust = open_bucket(config.bucket, patience=patience), config.trust
     key = signing_key(config.agent_id, config.secret_environment(os.environ))
     sites = [PublicKey.from_text(text) for text in trust.site_keys]
     agents = [PublicKey.from_text(text) for text in trust.agent_keys]

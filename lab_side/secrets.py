@@ -1,10 +1,15 @@
-"""Where secrets come from: environment, systemd credential, a folder of files, keyring."""
+"""Where secrets come from: environment, a file, systemd credential, a folder of files, keyring.
+
+A bearer token may also come from a command (``orthanc.token_command``), as that of the cloud's
+own tools: such tokens live for an hour.
+"""
 
 from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Mapping
+import subprocess
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +23,7 @@ class SecretPlaces:
     """Where one secret may lie, in the order in which it is looked for."""
 
     variable: str
-    """Of the environment."""
+    """Of the environment; with ``_FILE`` after it, the name of a file that holds the secret."""
     credential: str
     """A file in ``$CREDENTIALS_DIRECTORY``, systemd's ``LoadCredential=``, or in the folder that
     ``credentials_dir`` names."""
@@ -46,11 +51,18 @@ SIGNING = SecretPlaces(
 )
 EVERY_SECRET = (PASSWORD, TOKEN, PROXY_PASSWORD, SIGNING)
 
+COMMAND_TIMEOUT_S = 30.0
+"""For a command that prints a token: one that asks the cloud takes a second or two."""
+
 FOLDER_VARIABLE = "SEGRELAY_CREDENTIALS_DIR"
 """The setting ``credentials_dir``, for a computer without keyring and without systemd."""
 
+_FILE = "_FILE"
+
 SECRET_VARIABLES = frozenset(
-    {"CREDENTIALS_DIRECTORY", FOLDER_VARIABLE} | {places.variable for places in EVERY_SECRET}
+    {"CREDENTIALS_DIRECTORY", FOLDER_VARIABLE}
+    | {places.variable for places in EVERY_SECRET}
+    | {places.variable + _FILE for places in EVERY_SECRET}
 )
 """Variables that lead to secrets; the worker, which runs the models, gets none of them."""
 
@@ -74,6 +86,45 @@ def orthanc_token(user: str, agent_id: str, environment: Mapping[str, str]) -> s
     The keyring is asked only where no user is configured.
     """
     return _find(TOKEN, "" if user else agent_id, environment)
+
+
+def token_from_command(command: Sequence[str]) -> str:
+    """What a command prints, without the blanks around it; run without a shell.
+
+    Neither its output nor its error output appears in an error or a log: both may hold the token.
+
+    Raises
+    ------
+    FixConfigurationError
+        ``orthanc-token-command``: it cannot be run, fails, takes too long or prints nothing.
+    """
+    try:
+        done = subprocess.run(  # noqa: S603 (a list from the settings' own file)
+            list(command),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            timeout=COMMAND_TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise _no_token(f"took longer than {COMMAND_TIMEOUT_S:.0f} s") from None
+    except (OSError, ValueError) as error:
+        raise _no_token(f"cannot be run ({type(error).__name__})") from None
+    if done.returncode != 0:
+        raise _no_token(f"ended with {done.returncode}")
+    token = done.stdout.decode("ascii", "replace").strip()
+    if not token:
+        raise _no_token("printed nothing")
+    return token
+
+
+def _no_token(what: str) -> FixConfigurationError:
+    return FixConfigurationError(
+        f"The command for the Orthanc token (orthanc.token_command) {what}.",
+        code="orthanc-token-command",
+        remedy="Run it by hand as the account that runs the agent: it must print the token alone.",
+    )
 
 
 def proxy_password(user: str, environment: Mapping[str, str]) -> str:
@@ -125,11 +176,26 @@ def _find(places: SecretPlaces, name: str, environment: Mapping[str, str]) -> st
     """The secret, empty where there is none; without a ``name`` no keyring is asked."""
     return (
         environment.get(places.variable)
+        or _from_named_file(places.variable, environment)
         or _from_systemd(places.credential, environment)
         or _from_folder(places.credential, environment)
         or (_from_keyring(places.service, name) if name else None)
         or ""
     )
+
+
+def _from_named_file(variable: str, environment: Mapping[str, str]) -> str | None:
+    path = environment.get(variable + _FILE)
+    if not path:
+        return None
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, ValueError) as error:
+        raise FixConfigurationError(
+            f"{variable}{_FILE} names a file that cannot be read ({type(error).__name__}).",
+            code="secret-file-unreadable",
+            remedy="Correct the path, or let the account that runs the agent read the file.",
+        ) from None
 
 
 def _from_systemd(credential: str, environment: Mapping[str, str]) -> str | None:

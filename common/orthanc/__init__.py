@@ -17,7 +17,7 @@ API: https://orthanc.uclouvain.be/api/
 """
 
 from common.orthanc.answers import InstanceInfo, OddAnswerError, SeriesInfo, UploadReply
-from common.orthanc.client import OrthancClient
+from common.orthanc.client import OrthancClient, new_history
 from common.orthanc.crew import Progress
 from common.orthanc.download import download_series
 from common.orthanc.settings import OrthancSettings
@@ -33,4 +33,5 @@ __all__ = [
     "UploadReply",
     "check_usable",
     "download_series",
+    "new_history",
 ]

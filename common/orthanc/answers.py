@@ -16,7 +16,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from common.errors import TransientError
+from common.errors import OrthancRefusedError, TransientError
 from common.json_reader import JsonLimits
 from common.manifest import is_orthanc_id
 
@@ -35,6 +35,10 @@ TAG_CHARACTERS = 1024
 
 LARGEST_FILE = 2**40
 """Bytes of one DICOM file: beyond it, the number is no size."""
+
+
+_NOT_KEPT = ("FilteredOut", "Failure")
+"""What Orthanc says of an instance that its own filter, or its index, refuses."""
 
 
 class OddAnswerError(TransientError):
@@ -201,6 +205,11 @@ def upload_reply(answer: object) -> UploadReply:
     """The answer to ``POST /instances``."""
     item = entry(answer, "an upload")
     status = item.text_of("Status")
+    if status in _NOT_KEPT:
+        raise OrthancRefusedError(
+            f"Orthanc does not keep the instance ({status}).",
+            remedy="Look at Orthanc's log, and at the filters in its configuration.",
+        )
     if status not in ("Success", "AlreadyStored"):
         odd("an upload", "Status is neither Success nor AlreadyStored")
     return UploadReply(

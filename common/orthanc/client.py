@@ -3,52 +3,111 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import gzip
 import json
-from collections.abc import Container, Iterable, Iterator, Sequence
-from typing import Any
+import re
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from common.errors import OrthancRefusedError, SeriesRefusedError
+from common.errors import OrthancRefusedError, OrthancUnavailableError, SeriesRefusedError
 from common.json_reader import UnreadableJsonError, read_json
 from common.manifest import is_orthanc_id
+from common.momentary import AnswerHistory
 from common.orthanc import answers
 from common.orthanc.answers import Entry, InstanceInfo, SeriesInfo, UploadReply
+from common.orthanc.failures import odd_answer
 from common.orthanc.settings import OrthancSettings
-from common.orthanc.transport import OrthancTransport
+from common.orthanc.transport import FILE_LIMIT, TEXT_LIMIT, OrthancTransport
 
 GZIP_LEVEL = 6
 """A SEG is mostly zeros: 828 KB become 26 KB in milliseconds."""
+
+_MD5 = re.compile(rb"[0-9a-fA-F]{32}")
+
+_Given = ParamSpec("_Given")
+_Answer = TypeVar("_Answer")
+
+
+def _judged(
+    call: Callable[Concatenate[OrthancClient, _Given], _Answer],
+) -> Callable[Concatenate[OrthancClient, _Given], _Answer]:
+    """Let the client's history judge how a call ends; its object is the first argument's text."""
+
+    @functools.wraps(call)
+    def judged(client: OrthancClient, /, *given: _Given.args, **named: _Given.kwargs) -> _Answer:
+        subject = _subject(given[0]) if given else ""
+        with client.history.judging(call.__name__, subject):
+            return call(client, *given, **named)
+
+    return judged
+
+
+def _subject(about: object) -> str:
+    if isinstance(about, (list, tuple)):
+        return " ".join(map(str, about))
+    return about if isinstance(about, str) else ""
+
+
+def new_history(**options: Any) -> AnswerHistory:
+    """A history of Orthanc's answers; ``options`` as AnswerHistory takes them."""
+    return AnswerHistory(OrthancUnavailableError, refused=OrthancRefusedError, **options)
 
 
 class OrthancClient:
     """An Orthanc server; thread-safe.
 
-    Every call may raise OrthancUnavailableError (retry later), FixConfigurationError
-    (credentials, TLS) and OrthancRefusedError (not found, refused).
+    Every call may raise OrthancUnavailableError (retry later), FixConfigurationError (credentials,
+    TLS, another server: from the start, or for longer than the history's patience) and
+    OrthancRefusedError (not found, refused).
+
+    Parameters
+    ----------
+    settings:
+        Where Orthanc is.
+    history:
+        What this server has answered so far; several clients of one server may share it.
+    renew:
+        As :class:`~common.orthanc.transport.OrthancTransport` takes it.
     """
 
-    def __init__(self, settings: OrthancSettings) -> None:
-        self.transport = OrthancTransport(settings)
+    def __init__(
+        self,
+        settings: OrthancSettings,
+        *,
+        history: AnswerHistory | None = None,
+        renew: Callable[[], OrthancSettings] | None = None,
+    ) -> None:
+        self.history = new_history() if history is None else history
+        self._renew = renew
+        self.transport = OrthancTransport(settings, renew=renew)
+
+    def with_settings(self, **changes: object) -> OrthancClient:
+        """Another client of the same server, with the secrets in use now and the same history."""
+        renew = self._renew
+        return OrthancClient(
+            self.transport.settings.model_copy(update=changes),
+            history=self.history,
+            renew=None if renew is None else lambda: renew().model_copy(update=changes),
+        )
 
     def close(self) -> None:
         """Close the connections."""
         self.transport.close()
 
+    @_judged
     def system(self) -> dict[str, Any]:
         """``GET /system``: name, version and settings of the server."""
         answer = self.transport.call_json("GET", "/system")
         if not isinstance(answer, dict) or "ApiVersion" not in answer:
-            raise OrthancRefusedError(
-                "The address answers, but it is not an Orthanc.",
-                code="orthanc-answer",
-                remedy="Check the Orthanc address.",
-            )
+            raise odd_answer(b"{}")
         return answer
 
     def series(self, orthanc_id: str) -> SeriesInfo:
         """One series; raises as :meth:`series_list`."""
         return self.series_list([orthanc_id])[0]
 
+    @_judged
     def series_list(self, series_ids: Sequence[str]) -> list[SeriesInfo]:
         """Some series, in this order, in two requests.
 
@@ -58,6 +117,10 @@ class OrthancClient:
             ``series-missing``: Orthanc has no series of this id.
         """
         found = {item.orthanc_id: item for item in self._resources(series_ids, "Series")}
+        if not found.keys() >= set(series_ids):
+            # Said again, by a server that is an Orthanc just now.
+            self.system()
+            found = {item.orthanc_id: item for item in self._resources(series_ids, "Series")}
         _check_present(series_ids, found)
         studies = {item.id_of("ParentStudy") for item in found.values()}
         uids = {
@@ -69,6 +132,7 @@ class OrthancClient:
             for item in (found[one] for one in series_ids)
         ]
 
+    @_judged
     def study_series(self, study_id: str) -> list[SeriesInfo]:
         """Every series of a study."""
         _check_id(study_id)
@@ -77,6 +141,7 @@ class OrthancClient:
         series = self.transport.call_json("GET", f"/studies/{study_id}/series")
         return [answers.series_info(item, uid) for item in answers.entries(series, "a series")]
 
+    @_judged
     def inventory(self, series_ids: Sequence[str]) -> list[InstanceInfo]:
         """Every instance of these series, in one request.
 
@@ -86,6 +151,9 @@ class OrthancClient:
             ``series-missing``: Orthanc has no such series, or it is empty.
         """
         found = answers.inventory(self._bulk(series_ids, level="Instance"), series_ids)
+        if not {item.series_id for item in found} >= set(series_ids):
+            self.system()
+            found = answers.inventory(self._bulk(series_ids, level="Instance"), series_ids)
         _check_present(series_ids, {item.series_id for item in found})
         return found
 
@@ -102,6 +170,7 @@ class OrthancClient:
             body["Level"] = level
         return self.transport.call_json("POST", "/tools/bulk-content", body=body)
 
+    @_judged
     def instance_file(self, orthanc_id: str) -> bytes:
         """The DICOM file of an instance, byte for byte; deflated on the way where Orthanc does.
 
@@ -113,16 +182,26 @@ class OrthancClient:
         )
 
     @contextlib.contextmanager
-    def instance_pieces(self, orthanc_id: str) -> Iterator[Iterator[bytes]]:
-        """The DICOM file of an instance, piece by piece."""
+    def instance_pieces(
+        self, orthanc_id: str, *, limit: int = FILE_LIMIT
+    ) -> Iterator[Iterator[bytes]]:
+        """The DICOM file of an instance, piece by piece; more than ``limit`` bytes are an error."""
         _check_id(orthanc_id)
-        with self.transport.stream("GET", f"/instances/{orthanc_id}/file") as response:
-            yield self.transport.pieces(response)
+        with (
+            self.history.judging("instance_pieces", orthanc_id),
+            self.transport.stream("GET", f"/instances/{orthanc_id}/file") as response,
+        ):
+            yield self.transport.pieces(response, limit=limit)
 
+    @_judged
     def instance_md5(self, orthanc_id: str) -> str:
         """MD5 of an instance's file, in hexadecimal, as Orthanc computed it when it came."""
         _check_id(orthanc_id)
-        return self.transport.call("GET", f"/instances/{orthanc_id}/attachments/dicom/md5").decode()
+        path = f"/instances/{orthanc_id}/attachments/dicom/md5"
+        answer = self.transport.call("GET", path, limit=TEXT_LIMIT)
+        if not _MD5.fullmatch(answer):
+            raise odd_answer(answer)
+        return answer.decode()
 
     @contextlib.contextmanager
     def archive(self, instance_ids: Sequence[str]) -> Iterator[Iterator[bytes]]:
@@ -130,24 +209,37 @@ class OrthancClient:
         for orthanc_id in instance_ids:
             _check_id(orthanc_id)
         body = json.dumps({"Synchronous": True, "Resources": list(instance_ids)}).encode()
-        with self.transport.stream("POST", "/tools/create-archive", data=body) as response:
+        with (
+            self.history.judging("archive"),
+            self.transport.stream("POST", "/tools/create-archive", data=body) as response,
+        ):
             yield self.transport.pieces(response)
 
+    @_judged
     def upload(self, data: bytes) -> UploadReply:
         """Store one DICOM file (gzip on the way only: the stored bytes are ``data``)."""
-        answer = self.transport.call(
-            "POST",
-            "/instances",
-            data=gzip.compress(data, GZIP_LEVEL, mtime=0),
-            headers={"Content-Encoding": "gzip", "Content-Type": "application/dicom"},
-        )
+        try:
+            answer = self.transport.call(
+                "POST",
+                "/instances",
+                data=gzip.compress(data, GZIP_LEVEL, mtime=0),
+                headers={"Content-Encoding": "gzip", "Content-Type": "application/dicom"},
+                limit=TEXT_LIMIT,
+            )
+        except OrthancRefusedError as error:
+            if error.code != "orthanc-not-found":
+                raise
+            # Every Orthanc takes instances.
+            raise odd_answer(b"?", status=404) from None
         return _upload_reply(answer)
 
+    @_judged
     def find_instance(self, sop_instance_uid: str) -> list[str]:
         """Orthanc ids of the instances with this SOP Instance UID (``/tools/lookup``)."""
         answer = self.transport.call("POST", "/tools/lookup", data=sop_instance_uid.encode())
         return [item.orthanc_id for item in answers.of_kind(_decoded(answer), "Instance")]
 
+    @_judged
     def delete_instance(self, orthanc_id: str) -> None:
         """Delete one instance."""
         _check_id(orthanc_id)
@@ -182,4 +274,6 @@ def _decoded(answer: bytes) -> Any:
     try:
         return read_json(answer, answers.LIMITS)
     except UnreadableJsonError as error:
-        answers.odd("an upload or a look-up", f"the document {error}")
+        if answer.lstrip()[:1] in (b"{", b"["):
+            answers.odd("an upload or a look-up", f"the document {error}")
+        raise odd_answer(answer) from None

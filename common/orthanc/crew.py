@@ -84,6 +84,7 @@ class Crew:
         self._tasks: deque[_Fetch | _Look] = deque(_Look(one) for one in looks.series_ids)
         self._first_looks = len(self._tasks)
         self._total = self._done = 0
+        self._total_bytes = self._missing_bytes = 0
         self._in_archives = settings.transfer == "archive"
         self._held: deque[_Fetch | _Look] = deque()
         self._tries: Counter[InstanceInfo] = Counter()
@@ -178,6 +179,9 @@ class Crew:
         for item in items:
             (here if self._files.is_whole(item) else missing).append(item)
         with self._change:
+            self._missing_bytes += sum(item.size_bytes for item in missing)
+            self._total_bytes += sum(item.size_bytes for item in (*here, *missing))
+            self._files.check_room(self._total_bytes, self._missing_bytes)
             self._first_looks -= 1
             self._total += len(here) + len(missing)
             # Archives of all series at once: fewer and larger ones.

@@ -30,6 +30,10 @@ from common.orthanc.tls import certificate_refused, certificate_required, tls_pr
 
 RETRY_STATUS = (429, 500, 502, 503, 504)
 
+_PASSING_STATUS = (*RETRY_STATUS, 408, 425)
+
+_PAGES = ("text/html", "application/xhtml+xml")
+
 DISK_FULL = 14
 """``OrthancStatus`` of "Cannot write to file", answered with HTTP 500."""
 
@@ -50,8 +54,57 @@ _NGINX_400 = {
 """Texts of its errors 495 to 497, which it sends as 400: there is no other sign."""
 
 
-def refusal(status: int, text: bytes, settings: OrthancSettings) -> SegRelayError:
-    """The error that an HTTP status other than success means."""
+def odd_answer(text: bytes, kind: str = "", status: int = 200) -> OrthancRefusedError:
+    """The error that an answer means which no Orthanc gives.
+
+    Parameters
+    ----------
+    text:
+        The answer's body, or its beginning.
+    kind:
+        Its Content-Type.
+    status:
+        Its HTTP status.
+    """
+    what = _what_it_is(text, kind)
+    how = "" if status == 200 else f" (HTTP {status})"
+    return OrthancRefusedError(
+        f"There is {what} where Orthanc should answer{how}.",
+        code="orthanc-answer",
+        remedy="Check the Orthanc address, and what is before Orthanc (proxy, login page).",
+    )
+
+
+def is_page(kind: str) -> bool:
+    """Whether a Content-Type is that of a page for browsers, which Orthanc's REST never sends."""
+    return kind.partition(";")[0].strip().lower() in _PAGES
+
+
+def _what_it_is(text: bytes, kind: str) -> str:
+    start = text[:512].lstrip().lower()
+    if is_page(kind) or start.startswith((b"<!doctype html", b"<html")):
+        return "an HTML page"
+    if not start:
+        return "an empty answer"
+    if start.startswith((b"{", b"[")):
+        return "another service's JSON"
+    return "another service's answer"
+
+
+def is_orthancs_own(text: bytes) -> bool:
+    """Whether a refusal is in Orthanc's own words, not in those of a server before it.
+
+    Source: https://orthanc.uclouvain.be/book/users/rest.html (``HttpDescribeErrors``)
+    """
+    answer = _json_object(text)
+    return "OrthancStatus" in answer or "OrthancError" in answer
+
+
+def refusal(status: int, text: bytes, settings: OrthancSettings, kind: str = "") -> SegRelayError:
+    """The error that an HTTP status other than success means.
+
+    ``text`` is the answer's body or its beginning, ``kind`` its Content-Type.
+    """
     if 300 <= status < 400:
         return FixConfigurationError(
             f"The Orthanc address leads to another one (HTTP {status}), and is not followed.",
@@ -74,12 +127,12 @@ def refusal(status: int, text: bytes, settings: OrthancSettings) -> SegRelayErro
     if status == 407:
         return _proxy_credentials()
     if status == 413:
-        return OrthancRefusedError(
+        return OrthancUnavailableError(
             "The server before Orthanc refuses an upload of this size (HTTP 413).",
             code="orthanc-too-large",
-            remedy="Raise its limit (nginx: client_max_body_size).",
+            remedy="Raise its limit (nginx: client_max_body_size); the SEG waits until then.",
         )
-    if status in RETRY_STATUS:
+    if status in _PASSING_STATUS or status >= 500:
         if _orthanc_status(text) == DISK_FULL:
             return OrthancUnavailableError(
                 "Orthanc cannot write to its disk.",
@@ -87,7 +140,9 @@ def refusal(status: int, text: bytes, settings: OrthancSettings) -> SegRelayErro
                 remedy="Free space on Orthanc's disk; it is retried by itself.",
             )
         return OrthancUnavailableError(f"Orthanc has a problem (HTTP {status}).")
-    return OrthancRefusedError(f"Orthanc refuses the request (HTTP {status}).")
+    if is_orthancs_own(text):
+        return OrthancRefusedError(f"Orthanc refuses the request (HTTP {status}).")
+    return odd_answer(text, kind, status)
 
 
 def no_answer(error: HTTPError) -> SegRelayError:
@@ -155,12 +210,17 @@ def _proxy_credentials() -> FixConfigurationError:
 
 
 def _orthanc_status(text: bytes) -> int | None:
+    status = _json_object(text).get("OrthancStatus")
+    return status if isinstance(status, int) else None
+
+
+def _json_object(text: bytes) -> dict[str, object]:
+    """The JSON object that the text is; an empty one where it is none."""
     try:
         answer = read_json(text, LIMITS)
     except UnreadableJsonError:
-        return None
-    status = answer.get("OrthancStatus") if isinstance(answer, dict) else None
-    return status if isinstance(status, int) else None
+        return {}
+    return answer if isinstance(answer, dict) else {}
 
 
 def _kind_of(reason: Exception | None) -> str:

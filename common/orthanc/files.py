@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from common.durable import disk_errors
-from common.errors import OrthancUnavailableError
+from common.errors import LocalDiskError, OrthancUnavailableError, SeriesRefusedError
 from common.orthanc.answers import InstanceInfo
 from common.orthanc.archive import fetch_archive
 from common.orthanc.client import OrthancClient
 from common.sharing import patiently
+
+LEAST_ROOM = 32 * 1024 * 1024
+"""Bytes that a download leaves free on its disk: a log must still be written."""
 
 _PIECE = 1024 * 1024
 _REFUSED = "The work folder refused a file"
@@ -31,6 +35,39 @@ class InstanceFiles:
         # Names as text: a Path for each of hundreds of files costs as much as its request.
         self._base = os.path.join(folder, "")
         self._verify_md5 = client.transport.settings.verify_md5
+        with disk_errors("The work folder's disk cannot be measured"):
+            usage = shutil.disk_usage(folder)
+        self._disk_bytes, self._free_bytes = usage.total, usage.free
+
+    def check_room(self, size: int, missing: int) -> None:
+        """Whether the disk, as it was before the first file, can hold what is to come.
+
+        Parameters
+        ----------
+        size:
+            Bytes of all files, as Orthanc announces them.
+        missing:
+            Those of them that are not here yet.
+
+        Raises
+        ------
+        SeriesRefusedError
+            ``series-exceeds-disk``: the disk would have to be larger.
+        LocalDiskError
+            There is too little room now.
+        """
+        if size + LEAST_ROOM > self._disk_bytes:
+            raise SeriesRefusedError(
+                f"The series have {_gigabytes(size)} in Orthanc; the work folder's whole disk has "
+                f"{_gigabytes(self._disk_bytes)}.",
+                code="series-exceeds-disk",
+                remedy="Submit smaller series, or give the agent a larger disk (work_dir).",
+            )
+        if missing + LEAST_ROOM > self._free_bytes:
+            raise LocalDiskError(
+                f"The series need {_gigabytes(missing)}, and {_gigabytes(self._free_bytes)} are "
+                "free under the work folder."
+            )
 
     def path(self, item: InstanceInfo) -> Path:
         """Where an instance lies, or shall lie."""
@@ -54,7 +91,8 @@ class InstanceFiles:
         Raises
         ------
         OrthancUnavailableError
-            It came with another size or, where that is checked, with another MD5.
+            It came with another size, at which it is broken off, or with another MD5, where
+            that is checked.
         LocalDiskError
             The disk refused a write.
         """
@@ -62,7 +100,7 @@ class InstanceFiles:
         size = 0
         with (
             disk_errors(_REFUSED),
-            self._client.instance_pieces(item.orthanc_id) as pieces,
+            self._client.instance_pieces(item.orthanc_id, limit=item.size_bytes) as pieces,
             open(part, "wb") as file,
         ):
             for piece in pieces:
@@ -98,6 +136,10 @@ class InstanceFiles:
             raise OrthancUnavailableError("An instance arrived with another MD5 than Orthanc's.")
         with disk_errors(_REFUSED):
             patiently(lambda: os.replace(part, self._name(item)))
+
+
+def _gigabytes(size: int) -> str:
+    return f"{size / 1e9:.2f} GB"
 
 
 def _md5(path: str) -> str:

@@ -23,6 +23,8 @@ class OrthancSettings(BaseModel):
     password: SecretStr = SecretStr("")
     token: SecretStr = SecretStr("")
     """Sent as ``Authorization: Bearer …``, in place of user and password."""
+    token_command: tuple[str, ...] = ()
+    """Program and arguments of a command that prints the token; run again when it is refused."""
     ca_file: Path | None = None
     """A PEM file to trust instead of the public authorities."""
     client_cert: Path | None = None
@@ -66,7 +68,8 @@ class OrthancSettings(BaseModel):
             ``orthanc-token``, ``orthanc-client-certificate`` or ``orthanc-proxy``.
         """
         _check_address(self.url)
-        _check_credentials(self.user, self.token.get_secret_value())
+        token = self.token.get_secret_value()
+        _check_credentials(self.user, token, has_token=bool(token or self.token_command))
         if self.client_key is not None and self.client_cert is None:
             raise FixConfigurationError(
                 "There is a key for Orthanc (client_key) and no certificate.",
@@ -101,8 +104,8 @@ def _check_address(url: str) -> None:
         )
 
 
-def _check_credentials(user: str, token: str) -> None:
-    if user and token:
+def _check_credentials(user: str, token: str, *, has_token: bool) -> None:
+    if user and has_token:
         raise FixConfigurationError(
             "There are both a user and a token for Orthanc.",
             code="orthanc-two-credentials",

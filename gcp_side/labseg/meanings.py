@@ -91,6 +91,10 @@ _IMAGES: Mapping[str, tuple[str, str]] = {
         _("The series is not complete in the image archive (Orthanc)."),
         _("Wait until the scanner has sent everything, then submit the request again."),
     ),
+    "series-exceeds-disk": (
+        _("The series are larger than the disk of the lab's computer."),
+        _("Choose smaller series, or ask the lab for a larger disk."),
+    ),
     "series-changing": (_("The series changed while it was downloaded."), _BY_ITSELF),
     "same-series": (_("The same series has two roles."), _CHECK_SERIES),
     "other-patient": (_("The series are of different patients."), _CHECK_SERIES),

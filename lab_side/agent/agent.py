@@ -26,7 +26,7 @@ from common.errors import (
 )
 from common.local_bucket import LocalBucket
 from common.offers import Offer
-from common.orthanc import OrthancClient
+from common.orthanc import OrthancClient, new_history
 from common.queue import ClaimDesk, Lease, QueueView, Reaper, check_honest, scan
 from common.sealed_bucket import SealedBucket
 from lab_side import __version__
@@ -49,7 +49,7 @@ from lab_side.agent.outbox import Outbox, read_entries, refused_folder
 from lab_side.agent.pace import Pace
 from lab_side.agent.pipeline import CLAIMED, Halt, Pipeline
 from lab_side.agent.tally import Tally
-from lab_side.config import AgentConfig
+from lab_side.config import AgentConfig, secret_renewal
 from lab_side.log import about_job, event, trouble
 from lab_side.service.notify import ServiceManager, Supervisor
 
@@ -68,7 +68,11 @@ class Agent:
         self._config = config
         self._bucket = bucket
         self._profiles = config.load_profiles()
-        self._client = OrthancClient(config.orthanc)
+        self._client = OrthancClient(
+            config.orthanc,
+            history=new_history(patience=config.patience),
+            renew=secret_renewal(config),
+        )
         self._gate = OrthancGate(self._client)
         self._outbox = Outbox(config.home)
         self._folders = WorkFolders(config.home)
@@ -231,6 +235,7 @@ class Agent:
             model_sha256=self._model_sha256,
             agent=self._config.agent_id,
             is_orthanc_there=self._is_orthanc_there,
+            on_download=self._gate.note_download,
             on_room=self._wake.set,
             on_fatal=self._fail,
         )

@@ -27,6 +27,7 @@ from typing import Protocol
 
 from common.durable import disk_errors
 from common.errors import (
+    FixConfigurationError,
     ManifestRejectedError,
     OrthancRefusedError,
     OrthancUnavailableError,
@@ -176,7 +177,7 @@ class Courier:
             for uid in (*reports, draft.sop_instance_uid):
                 for orthanc_id in self._client.find_instance(uid):
                     self._client.delete_instance(orthanc_id)
-        except OrthancRefusedError as error:
+        except (OrthancRefusedError, FixConfigurationError) as error:
             event(logger, logging.WARNING, "SEG not removed", code=error.code)
 
     def _store(self, entry: OutboxEntry) -> _Stored:
@@ -184,8 +185,8 @@ class Courier:
         draft = entry.draft
         sent = _read_seg(entry)
         reply = self._client.upload(sent)
-        md5, stored = self._read_back(reply.orthanc_id)
-        is_as_sent = stored == sent and md5 == hashlib.md5(sent, usedforsecurity=False).hexdigest()
+        stored = self._read_back(reply.orthanc_id)
+        is_as_sent = stored == sent
         measurements, frames, report = draft.measurements, draft.frames, draft.report
         if not is_as_sent:
             if not reply.already_stored:
@@ -217,8 +218,8 @@ class Courier:
     def _store_report(self, report: ReportFile, stored: _Stored) -> ReportReference:
         sent = read_report(stored.report_path, report)
         reply = self._client.upload(sent)
-        md5, kept = self._read_back(reply.orthanc_id)
-        is_as_sent = kept == sent and md5 == hashlib.md5(sent, usedforsecurity=False).hexdigest()
+        kept = self._read_back(reply.orthanc_id)
+        is_as_sent = kept == sent
         if not is_as_sent and not reply.already_stored:
             raise OrthancUnavailableError("Orthanc has other bytes than it was sent.")
         # Another version of the agent may have written it otherwise: the first one stands.
@@ -235,16 +236,21 @@ class Courier:
             size_bytes=len(kept),
         )
 
-    def _read_back(self, orthanc_id: str) -> tuple[str, bytes]:
-        """MD5 by Orthanc and bytes of what was just stored."""
+    def _read_back(self, orthanc_id: str) -> bytes:
+        """What was just stored, which has the MD5 that Orthanc tells of it."""
         try:
-            return self._client.instance_md5(orthanc_id), self._client.instance_file(orthanc_id)
+            md5 = self._client.instance_md5(orthanc_id)
+            stored = self._client.instance_file(orthanc_id)
         except OrthancRefusedError as error:
             if error.code != "orthanc-not-found":
                 raise
             raise OrthancUnavailableError(
                 "The SEG was deleted right after it was stored."
             ) from None
+        if hashlib.md5(stored, usedforsecurity=False).hexdigest() != md5.lower():
+            # Neither can be believed: something before Orthanc may have answered.
+            raise OrthancUnavailableError("What was read back is not what Orthanc says it holds.")
+        return stored
 
     def _adopt(self, entry: OutboxEntry, stored: bytes) -> InspectReply:
         """Orthanc's older bytes of the same UID: this job's, or an error."""

@@ -10,7 +10,13 @@ from collections.abc import Callable
 
 from common import names
 from common.bucket import Bucket
-from common.errors import LeaseLostError, ObjectRefusedError, StoreUnavailableError
+from common.errors import (
+    FixConfigurationError,
+    LeaseLostError,
+    ObjectRefusedError,
+    SegRelayError,
+    StoreUnavailableError,
+)
 from common.queue import BeatJob, Lease
 from common.queue.lease import BEAT_EVERY
 from lab_side.agent.board import Board
@@ -24,6 +30,9 @@ LONGEST_TURN = 120.0
 
 RETRY_AFTER = 5.0
 """Seconds before a beat, or progress, that failed is tried again."""
+
+_NOT_NOW = (StoreUnavailableError, FixConfigurationError)
+"""A store that refuses for longer than the patience ends the agent's loop, not this thread."""
 
 logger = logging.getLogger("segrelay.heartbeat")
 
@@ -68,7 +77,7 @@ class Heartbeat:
         if self._lease.is_held():
             try:
                 self._lease.beat(self._board.final_beat())
-            except (StoreUnavailableError, LeaseLostError) as error:
+            except (*_NOT_NOW, LeaseLostError) as error:
                 event(logger, logging.WARNING, "last beat failed", code=error.code)
 
     def hurry_if_new(self) -> None:
@@ -101,12 +110,12 @@ class Heartbeat:
                     self.beat_now()
             except LeaseLostError:
                 return
-            except StoreUnavailableError as error:
+            except _NOT_NOW as error:
                 beat_due = _retry_at("beat failed", error)
             try:
                 if time.monotonic() >= progress_due:
                     self._publish_progress()
-            except StoreUnavailableError as error:
+            except _NOT_NOW as error:
                 progress_due = _retry_at("progress not published", error)
 
     def _is_due(self) -> bool:
@@ -125,7 +134,7 @@ class Heartbeat:
         self._published = jobs
 
 
-def _retry_at(what: str, error: StoreUnavailableError) -> float:
+def _retry_at(what: str, error: SegRelayError) -> float:
     """Log a failure; when to try again, by the monotonic clock."""
     trouble(logger, logging.WARNING, what, error)
     return time.monotonic() + RETRY_AFTER

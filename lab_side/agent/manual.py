@@ -21,7 +21,7 @@ from common.manifest import (
     is_orthanc_id,
     utc_now,
 )
-from common.orthanc import OrthancClient
+from common.orthanc import OrthancClient, new_history
 from common.profiles import Profile
 from common.queue.lease import UPLOAD
 from common.ulid import new_ulid
@@ -34,7 +34,7 @@ from lab_side.agent.infer import infer
 from lab_side.agent.models import load_model, new_worker
 from lab_side.agent.orthanc_gate import OrthancGate
 from lab_side.agent.outbox import Outbox, OutboxEntry
-from lab_side.config import AgentConfig, ModelConfig
+from lab_side.config import AgentConfig, ModelConfig, secret_renewal
 from lab_side.log import about_job, at_stage
 
 Progress = Callable[[str, float], None]
@@ -76,7 +76,11 @@ def segment_by_hand(
     PermanentError, AttemptFailedError, FixConfigurationError
     """
     profile = config.load_profiles()[model.profile]
-    client = OrthancClient(config.orthanc)
+    client = OrthancClient(
+        config.orthanc,
+        history=new_history(patience=config.patience),
+        renew=secret_renewal(config),
+    )
     worker = new_worker(config)
     folders = WorkFolders(config.home)
     outbox = Outbox(config.home)

@@ -1,16 +1,18 @@
-"""Whether Orthanc can be reached: nothing is claimed while it cannot."""
+"""Whether Orthanc can be used: nothing is claimed while it cannot.
+
+Two signs say so: it does not answer ``GET /system`` as an Orthanc does, or it does and the last
+download failed all the same (a login page before everything else, a disk that is gone). After the
+latter, claiming stops for a pause that doubles until a download succeeds.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable
 
-from common.errors import (
-    FixConfigurationError,
-    OrthancRefusedError,
-    OrthancUnavailableError,
-)
+from common.errors import OrthancUnavailableError, TransientError
 from common.orthanc import OrthancClient
 from lab_side.log import event, trouble
 
@@ -20,28 +22,33 @@ CHECK_EVERY = 20.0
 PROBE_TIMEOUT, PROBE_RETRIES = 15.0, 1
 """Seconds, and repeats: the agent's loop waits, and must reap within the lease all the same."""
 
+PAUSES = (5.0, 120.0)
+"""Seconds without a claim after a download that failed: the first time, and at most."""
+
+_MOST_DOUBLINGS = 10
+
 logger = logging.getLogger("segrelay.gate")
 
 
 class OrthancGate:
-    """Remembers when Orthanc last answered."""
+    """Remembers when Orthanc last answered, and whether downloads succeed."""
 
     def __init__(
         self, client: OrthancClient, *, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
-        settings = client.transport.settings
-        timeout = min(PROBE_TIMEOUT, settings.read_timeout)
-        retries = min(PROBE_RETRIES, settings.retries)
-        self._settings = settings.model_copy(update={"read_timeout": timeout, "retries": retries})
+        self._client = client
         self._monotonic = monotonic
         self._checked_at: float | None = None
-        self._problem: OrthancUnavailableError | None = None
-        self._has_answered = False
+        self._problem: TransientError | None = None
+        self._failures = 0
+        """Downloads in a row."""
+        self._closed: tuple[float, TransientError] | None = None
+        """Until when nothing is claimed, by the monotonic clock, and why."""
 
     @property
     def has_answered(self) -> bool:
         """Whether it ever did, in this life: until then its address may be wrong."""
-        return self._has_answered
+        return self._client.history.has_answered
 
     def check_at_start(self, *, is_patient: bool) -> None:
         """Ask Orthanc who it is.
@@ -56,7 +63,7 @@ class OrthancGate:
         OrthancUnavailableError
             It is away, and is not waited for.
         """
-        if self._settings.is_exposed:
+        if self._client.transport.settings.is_exposed:
             event(
                 logger,
                 logging.WARNING,
@@ -70,43 +77,57 @@ class OrthancGate:
             raise problem
         trouble(logger, logging.WARNING, "Orthanc has not answered yet; jobs wait", problem)
 
-    def problem(self) -> OrthancUnavailableError | None:
+    def problem(self) -> TransientError | None:
         """Why Orthanc cannot be used now; None when it answered a moment ago.
 
         Raises
         ------
         FixConfigurationError
-            It refuses the credentials.
+            It refuses the credentials, or something else answers: it has never answered rightly,
+            or has not for longer than the patience.
         """
         now = self._monotonic()
         if self._checked_at is None or now - self._checked_at >= CHECK_EVERY:
             try:
                 self._ask()
-            except OrthancUnavailableError as error:
-                self._problem = error if self._has_answered else self._never_there(error)
+            except TransientError as error:
+                self._problem = error if self.has_answered else self._never_there(error)
             self._checked_at = self._monotonic()
+        closed = self._closed
+        if self._problem is None and closed is not None and self._monotonic() < closed[0]:
+            return closed[1]
         return self._problem
+
+    def note_download(self, error: OrthancUnavailableError | None) -> None:
+        """A job's series have come, or why they have not; called from any thread."""
+        if error is None:
+            self._failures, self._closed = 0, None
+            return
+        first, most = PAUSES
+        pause = min(most, first * 2 ** min(self._failures, _MOST_DOUBLINGS))
+        self._failures += 1
+        self._closed = (self._monotonic() + pause, error)
+        self.doubt()
 
     def doubt(self) -> None:
         """Ask again next time: a transfer just failed."""
         self._checked_at = None
 
     def _ask(self) -> None:
-        probe = OrthancClient(self._settings)
-        try:
+        # With the secrets that are in use now.
+        settings = self._client.transport.settings
+        timeout = min(PROBE_TIMEOUT, settings.read_timeout)
+        retries = min(PROBE_RETRIES, settings.retries)
+        with contextlib.closing(
+            self._client.with_settings(read_timeout=timeout, retries=retries)
+        ) as probe:
             probe.system()
-        except OrthancRefusedError as error:
-            raise FixConfigurationError(
-                error.message, code=error.code, remedy="Check the Orthanc address."
-            ) from None
-        finally:
-            probe.close()
         self._problem = None
-        self._has_answered = True
 
-    def _never_there(self, error: OrthancUnavailableError) -> OrthancUnavailableError:
+    def _never_there(self, error: TransientError) -> OrthancUnavailableError:
+        address = self._client.transport.settings.url
         return OrthancUnavailableError(
             error.message,
             code=error.code,
-            remedy=f"Check the address, {self._settings.url}, and that the server runs.",
+            remedy=f"Check the address, {address}, and that the server runs.",
         )

@@ -27,6 +27,7 @@ from common.errors import (
     ManifestRejectedError,
     ObjectNotFoundError,
     ObjectRefusedError,
+    OrthancUnavailableError,
     PermanentError,
     QueueConflictError,
     SegRelayError,
@@ -111,6 +112,7 @@ class Pipeline:
         model_sha256: Mapping[str, str],
         agent: str,
         is_orthanc_there: Callable[[], bool],
+        on_download: Callable[[OrthancUnavailableError | None], None],
         on_room: Callable[[], None],
         on_fatal: Callable[[SegRelayError], None],
     ) -> None:
@@ -127,6 +129,7 @@ class Pipeline:
         self._profiles = profiles
         self._model_sha256 = model_sha256
         self._agent = agent
+        self._on_download = on_download
         self._on_room = on_room
         self._on_fatal = on_fatal
         self._claims: queue.Queue[Claim] = queue.Queue(maxsize=1)
@@ -272,8 +275,11 @@ class Pipeline:
             case = self._open(claim)
             if case is not None:
                 self._fetch(case)
+                self._on_download(None)
                 self._hand_over(case)
         except SegRelayError as error:
+            if isinstance(error, OrthancUnavailableError):
+                self._on_download(error)
             self._settle(claim, self._as_hand_back(error), started=False)
         except OSError as error:
             # A download writes in many places; what the disk refuses there is no defect.
@@ -461,6 +467,10 @@ class Pipeline:
                 pause = min(most, pause * 2)
             except ObjectNotFoundError:
                 # The claim is gone: another process took this agent for dead.
+                return
+            except FixConfigurationError as error:
+                # For longer than the patience: the next life settles the claim.
+                self._on_fatal(error)
                 return
             else:
                 return

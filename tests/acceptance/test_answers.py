@@ -1,12 +1,14 @@
 """What Orthanc, or a server before it, may answer: each has its reason and its remedy.
 
 Where the job has failed they are in its result; where something waits, in ``lab-agent status``.
+What a server before Orthanc answers costs no job, no SEG and no process.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+from base64 import b64encode
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from io import BytesIO
@@ -15,15 +17,16 @@ from pathlib import Path
 import pydicom
 import pytest
 
-from common.manifest import ResultManifest, ResultStatus, parse_result
+from common.manifest import AttemptOutcome, ResultManifest, ResultStatus, parse_result
 from common.queue import JobState
+from common.queue.view import read_beat
 from common.ulid import new_ulid
 from infra.fake_gcs.messages import Answer, Request
 from infra.orthanc import OrthancServer
 from lab_side.agent.outbox import Trouble, read_entries, refused_folder
 from lab_side.agent.status import Life
 from lab_side.cli import EXIT_CONFIG
-from tests.support.fast_lab import DEADLINE, FastLab, check_once, open_fast_lab
+from tests.support.fast_lab import DEADLINE, FastLab, attempts, check_once, open_fast_lab
 from tests.support.fast_worker import make_seg
 from tests.support.fault_proxy import FaultProxy, fault_proxy
 from tests.support.lab import Lab
@@ -56,64 +59,94 @@ def at_series(answer: Answer) -> Ordered:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Failing:
-    """An answer for which the job fails."""
+class Passing:
+    """An answer during which the job, or its SEG, waits."""
 
     name: str
     instead: Ordered
     code: str
     message: str
     remedy: str
-    is_seg_kept: bool = True
-    """Whether there was a SEG, for a person to load by hand."""
 
 
-FAILING = [
-    Failing(
+def at_all(answer: Answer) -> Ordered:
+    return lambda _request: answer
+
+
+def at_all_but_system(answer: Answer) -> Ordered:
+    return lambda request: None if request.path == "/system" else answer
+
+
+def at_files(answer: Answer) -> Ordered:
+    return lambda request: answer if request.path.endswith("/file") else None
+
+
+LOGIN = "Check the Orthanc address, and what is before Orthanc"
+AT_UPLOAD = [
+    Passing(
         name="upload 404",
         instead=at_upload(Answer(status=404)),
-        code="orthanc-not-found",
+        code="orthanc-answer",
         message="HTTP 404",
-        remedy="look in Orthanc",
+        remedy=LOGIN,
     ),
-    Failing(
+    Passing(
         name="upload 413",
         instead=at_upload(Answer(status=413, body=b"<html>413</html>")),
         code="orthanc-too-large",
         message="HTTP 413",
         remedy="client_max_body_size",
     ),
-    Failing(
+    Passing(
         name="upload not JSON",
         instead=at_upload(HTML),
         code="orthanc-answer",
-        message="not an Orthanc's",
-        remedy="what stands between the agent and Orthanc",
+        message="an HTML page where Orthanc should answer",
+        remedy=LOGIN,
     ),
-    Failing(
+    Passing(
         name="upload empty",
         instead=at_upload(EMPTY),
         code="orthanc-answer",
-        message="not an Orthanc's",
-        remedy="what stands between the agent and Orthanc",
+        message="an empty answer where Orthanc should answer",
+        remedy=LOGIN,
     ),
-    Failing(
-        name="series unknown",
-        instead=at_series(Answer(status=200, body=b"[]")),
-        code="series-missing",
-        message="Orthanc has no series",
-        remedy="look in Orthanc",
-        is_seg_kept=False,
+    Passing(
+        name="upload 403",
+        instead=at_upload(Answer(status=403)),
+        code="orthanc-credentials",
+        message="HTTP 403",
+        remedy="Check the Orthanc user",
     ),
-    Failing(
-        name="series not JSON",
-        instead=at_series(HTML),
+    Passing(
+        name="everything a page",
+        instead=at_all(HTML),
         code="orthanc-answer",
-        message="not JSON",
-        remedy="Check the Orthanc address",
-        is_seg_kept=False,
+        message="an HTML page where Orthanc should answer",
+        remedy=LOGIN,
+    ),
+    Passing(
+        name="read back a page",
+        instead=at_files(HTML),
+        code="orthanc-answer",
+        message="an HTML page where Orthanc should answer",
+        remedy=LOGIN,
     ),
 ]
+"""While a SEG waits."""
+
+PROXY_STATUS = (302, 303, 307, 401, 403, 404, 405, 407, 410, 418, 451, 499, 501, 520, 526)
+BEFORE_ALL = [
+    *(Answer(status=status, headers=HTML.headers, body=HTML.body) for status in PROXY_STATUS),
+    HTML,
+    EMPTY,
+    Answer(headers={"Content-Type": "application/json"}, body=b'{"error": "login required"}'),
+    Answer(headers={"Content-Type": "application/json"}, body=b"null"),
+    Answer(body=b"<html>a page of no type"),
+]
+"""What a proxy, a login page or a firewall answers in Orthanc's place."""
+
+PAGE_404 = Answer(status=404, headers=HTML.headers, body=HTML.body)
 
 
 @pytest.fixture
@@ -129,23 +162,104 @@ def fast_lab(orthanc: OrthancServer, proxy: FaultProxy, tmp_path: Path) -> Itera
         yield lab
 
 
-def test_answers_for_which_the_job_fails(fast_lab: FastLab, proxy: FaultProxy) -> None:
+def test_a_series_that_orthanc_itself_does_not_have_fails_the_job(
+    fast_lab: FastLab, proxy: FaultProxy
+) -> None:
+    proxy.instead = at_series(Answer(headers={"Content-Type": "application/json"}, body=b"[]"))
     fast_lab.start()
-    for row in FAILING:
-        proxy.instead = row.instead
-        job = fast_lab.submit()
-        fast_lab.wait_until_settled()
-        failure = result_of(fast_lab, job.job_id).failure
-        assert failure is not None, row.name
-        assert failure.code == row.code, row.name
-        assert row.message in failure.reason, row.name
-        assert row.remedy in failure.remedy, row.name
-        refused = {item.job_id: item.trouble for item in fast_lab.status().refused}
-        assert (job.job_id in refused) == row.is_seg_kept, row.name
-        if row.is_seg_kept:
-            assert_tells(refused[job.job_id], row.code, row.message, row.remedy)
-            assert f"refused/{job.job_id}" in failure.remedy
+    job = fast_lab.submit()
+    fast_lab.wait_until_settled()
+    failure = result_of(fast_lab, job.job_id).failure
+    assert failure is not None
+    assert (failure.code, "look in Orthanc" in failure.remedy) == ("series-missing", True)
+    asked = [path for _, path in proxy.requests if path in ("/system", "/tools/bulk-content")]
+    assert asked[-3:] == ["/tools/bulk-content", "/system", "/tools/bulk-content"]
     assert fast_lab.agents["lab-1"].poll() is None
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        pytest.param(AT_UPLOAD[1:3], id="some"),
+        pytest.param(AT_UPLOAD, id="all", marks=pytest.mark.long),
+    ],
+)
+def test_answers_during_which_a_seg_waits(
+    fast_lab: FastLab, proxy: FaultProxy, rows: list[Passing]
+) -> None:
+    fast_lab.start()
+    jobs = []
+    for row in rows:
+        proxy.instead = at_upload(Answer(status=503))
+        jobs.append(fast_lab.submit())
+        fast_lab.wait_for(lambda: waits(fast_lab) is not None, f"{row.name}: a SEG waits")
+        proxy.instead = row.instead
+        fast_lab.wait_for(lambda: tells_code(fast_lab, row.code), f"{row.name}: its code is told")  # noqa: B023
+        assert_tells(waits(fast_lab), row.code, row.message, row.remedy)
+        assert fast_lab.status().refused == ()
+        proxy.instead = lambda _request: None
+        fast_lab.wait_until_settled()
+    check_once(fast_lab, jobs, {})
+    assert fast_lab.agents["lab-1"].poll() is None
+
+
+@pytest.mark.parametrize(
+    "answers",
+    [
+        pytest.param([PAGE_404, HTML], id="some"),
+        pytest.param(BEFORE_ALL, id="all", marks=pytest.mark.long),
+    ],
+)
+def test_answers_before_everything_cost_no_job(
+    fast_lab: FastLab, proxy: FaultProxy, answers: list[Answer]
+) -> None:
+    fast_lab.start()
+    jobs = [fast_lab.submit()]
+    fast_lab.wait_until_settled()
+    for answer in answers:
+        for everything in (at_all, at_all_but_system):
+            proxy.instead = everything(answer)
+            jobs.append(fast_lab.submit())
+            fast_lab.wait_for(lambda: reason(fast_lab) != "", "the heartbeat tells why", 30)
+            proxy.instead = lambda _request: None
+            fast_lab.wait_until_settled()
+            fast_lab.wait_for(lambda: reason(fast_lab) == "", "it listens again", 30)
+    check_once(fast_lab, jobs, {})
+    assert {item.outcome for job in jobs for item in attempts(fast_lab, job)} <= {
+        AttemptOutcome.HANDED_BACK
+    }
+    assert fast_lab.agents["lab-1"].poll() is None
+
+
+def test_a_token_in_a_file_is_read_again_when_it_is_refused(
+    orthanc: OrthancServer, fast_lab: FastLab, proxy: FaultProxy
+) -> None:
+    """As Cloud Run and IAP have them: each lives for an hour, and a timer renews the file."""
+    token, file = ["one"], fast_lab.folder / "token"
+    basic = b64encode(f"{orthanc.user}:{orthanc.password}".encode()).decode()
+
+    def guarded(request: Request) -> Answer | None:
+        if request.headers.get("authorization") != f"Bearer {token[0]}":
+            return Answer(status=401)
+        return None
+
+    proxy.instead, proxy.forwarded = guarded, {"authorization": f"Basic {basic}"}
+    fast_lab.queue.environment.update(
+        SEGRELAY_ORTHANC_USER="",
+        SEGRELAY_ORTHANC_PASSWORD="",
+        SEGRELAY_ORTHANC_TOKEN_FILE=str(file),
+    )
+    file.write_text("one\n")
+    fast_lab.start()
+    jobs = []
+    for name in ("one", "two", "three"):
+        token[0] = name
+        file.write_text(f"{name}\n")
+        jobs.append(fast_lab.submit())
+        fast_lab.wait_until_settled()
+    check_once(fast_lab, jobs, {})
+    assert not any(attempts(fast_lab, job) for job in jobs), "no job was handed back for it"
+    assert "three" not in fast_lab.log("lab-1").read_text()
 
 
 def test_orthancs_full_disk_fails_no_job(fast_lab: FastLab, proxy: FaultProxy) -> None:
@@ -187,9 +301,10 @@ def test_a_real_orthanc_on_a_real_full_disk(
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_refused_password_ends_the_agent_and_the_seg_waits(
+def test_a_password_that_stays_refused_ends_the_agent_and_the_seg_waits(
     fast_lab: FastLab, proxy: FaultProxy, status: int
 ) -> None:
+    fast_lab.settings["lab-1"] = "patience_minutes = 0.03"
     proxy.instead = at_upload(Answer(status=status))
     fast_lab.start()
     job = fast_lab.submit()
@@ -286,6 +401,17 @@ def waits(lab: FastLab) -> Trouble | None:
     """Why the one SEG that waits does."""
     waiting = lab.status().waiting
     return waiting[0].trouble if waiting else None
+
+
+def tells_code(lab: FastLab, code: str) -> bool:
+    trouble = waits(lab)
+    return trouble is not None and trouble.code == code
+
+
+def reason(lab: FastLab) -> str:
+    """Why the agent does not listen, as its heartbeat tells."""
+    seen = read_beat(lab.bucket, "lab-1")
+    return "" if seen is None or seen.beat.state == "starting" else seen.beat.reason
 
 
 def assert_tells(trouble: Trouble | None, code: str, message: str, remedy: str) -> None:

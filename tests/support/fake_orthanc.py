@@ -14,6 +14,7 @@ from types import SimpleNamespace
 
 from common.errors import OrthancRefusedError, OrthancUnavailableError
 from common.orthanc import InstanceInfo, OrthancSettings
+from common.orthanc.transport import FILE_LIMIT
 from tests.support.jobs import orthanc_id
 
 NAME_IN_ARCHIVE = "Zebrafinch Quixotia/MR"
@@ -93,9 +94,14 @@ class FakeOrthanc:
         return hashlib.md5(self._data(instance_id), usedforsecurity=False).hexdigest()
 
     @contextlib.contextmanager
-    def instance_pieces(self, instance_id: str) -> Iterator[Iterator[bytes]]:
+    def instance_pieces(
+        self, instance_id: str, *, limit: int = FILE_LIMIT
+    ) -> Iterator[Iterator[bytes]]:
         self.alone.append(instance_id)
-        yield self._pieces(self._data(instance_id))
+        yield self._pieces(self._data(instance_id)[: limit + 1])
+
+    def system(self) -> dict[str, object]:
+        return {"ApiVersion": 20}
 
     @contextlib.contextmanager
     def archive(self, instance_ids: Sequence[str]) -> Iterator[Iterator[bytes]]:

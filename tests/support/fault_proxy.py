@@ -32,6 +32,8 @@ class FaultProxy:
         """Method and path of every request so far."""
         self.instead: Callable[[Request], Answer | None] = _nothing_instead
         """What is answered in place of the real server; None where that shall answer."""
+        self.forwarded: dict[str, str] = {}
+        """Headers that every request has when it is passed on, in place of its own."""
         self._server = HttpServer(self, 0)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
         self._thread.start()
@@ -59,6 +61,7 @@ class FaultProxy:
     def _forward(self, request: Request) -> Answer:
         path = f"{request.path}?{urlencode(request.query)}" if request.query else request.path
         headers = {k: v for k, v in request.headers.items() if k not in _OF_ONE_CONNECTION}
+        headers |= self.forwarded
         connection = http.client.HTTPConnection(*self._target, timeout=ANSWER_LIMIT_S)
         try:
             connection.request(request.method, path, request.body, headers)

@@ -39,6 +39,7 @@ SHORT_TIMES: dict[str, Any] = {
     "lab_side.agent.heartbeat.PROGRESS_EVERY": 0.1,
     "lab_side.agent.heartbeat.RETRY_AFTER": 0.1,
     "lab_side.agent.orthanc_gate.CHECK_EVERY": 0.2,
+    "lab_side.agent.orthanc_gate.PAUSES": (0.2, 1.0),
     "lab_side.agent.gpu.RETRY": (0.2, 1.0),
     "lab_side.agent.guard.PAUSES": (timedelta(seconds=0.5), timedelta(seconds=2)),
     "lab_side.agent.pipeline.HAND_BACK_WAIT": timedelta(seconds=0.1),

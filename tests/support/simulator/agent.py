@@ -192,6 +192,7 @@ class AgentProcess:
             model_sha256=dict.fromkeys(machine.profiles, "0" * 64),
             agent=machine.agent,
             is_orthanc_there=lambda: not world.orthanc.is_away,
+            on_download=lambda _error: None,
             on_room=lambda: None,
             on_fatal=lambda error: None,
         )

@@ -139,7 +139,7 @@ class Lab:
         settings = OrthancSettings.model_validate({"url": ORTHANC, "connections": 1})
         self.client = OrthancClient(settings)
         self.recorder = Recorder()
-        self.client.transport._pool = self.recorder
+        self.client.transport._access.pool = self.recorder
         profile = load_profile(PACKAGED_PROFILES / "demo")
         unused = cast(Any, None)
         self.opener = Opener(
@@ -158,6 +158,7 @@ class Lab:
             model_sha256={"demo": "0" * 64},
             agent="lab-1",
             is_orthanc_there=lambda: True,
+            on_download=lambda _error: None,
             on_room=lambda: None,
             on_fatal=lambda _error: None,
         )

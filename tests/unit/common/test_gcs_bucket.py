@@ -6,7 +6,7 @@ import gzip
 import json
 import logging
 from collections.abc import Callable, Iterator
-from datetime import timezone
+from datetime import timedelta, timezone
 
 import pytest
 from google.auth import exceptions as auth
@@ -249,9 +249,11 @@ def test_nobody_listens() -> None:
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_a_missing_right_is_named(fake: FakeGcs, bucket: GcsBucket, operation: str) -> None:
     bucket.create("a", b"1")
+    client = make_bucket(fake.url, bucket.prefix).client
+    impatient = GcsBucket(client, BUCKET, bucket.prefix, patience=timedelta(0))
     fake.break_next(FaultKind.STATUS, operation, status=403)
     with pytest.raises(FixConfigurationError) as caught:
-        OPERATIONS[operation](bucket)
+        OPERATIONS[operation](impatient)
     assert caught.value.code == "bucket-forbidden"
     assert "storage.objects." in caught.value.remedy
 

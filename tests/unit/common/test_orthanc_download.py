@@ -321,7 +321,7 @@ def test_a_defect_in_a_thread_ends_the_download(
 ) -> None:
     fake = FakeOrthanc.with_series(5)
 
-    def broken(_instance_id: str) -> Any:
+    def broken(_instance_id: str, **_options: object) -> Any:
         raise ZeroDivisionError
 
     monkeypatch.setattr(fake, "instance_pieces", broken)

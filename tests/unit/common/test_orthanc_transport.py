@@ -7,6 +7,7 @@ import gzip
 import logging
 import socket
 import threading
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -189,7 +190,7 @@ def test_what_may_pass_is_tried_again(method: str, status: int) -> None:
         transport.close()
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 413])
+@pytest.mark.parametrize("status", [400, 401, 403, 413])
 def test_what_will_not_pass_is_not_tried_again(status: int) -> None:
     script = answer(b"no", status=f"{status} No", headers="Retry-After: 0\r\n")
     with raw_server(script) as server:
@@ -214,12 +215,167 @@ def test_a_server_says_when_to_come_back(
     assert waits == [waited]
 
 
+OWN = b'{"HttpError": "Not Found", "HttpStatus": 404, "OrthancStatus": 17}'
+SYSTEM = answer(b'{"ApiVersion": 20, "Version": "1.12.4"}')
+PAGE = b"<!DOCTYPE html><title>Sign in</title>"
+
+
 def test_a_refusal_without_end_is_a_refusal() -> None:
-    with raw_server(answer(bytes(200_000), status="404 No", length=10**9)) as server:
+    endless = answer(b" " * 200_000, status="405 No", length=10**9)
+    with raw_server(endless) as server:
         transport = connect(server.url)
         with pytest.raises(OrthancRefusedError) as caught:
             transport.call("GET", "/x")
+        assert caught.value.code == "orthanc-answer"
+        transport.close()
+
+
+def test_orthancs_own_404_is_believed_at_once() -> None:
+    with raw_server(answer(OWN, status="404 Not Found")) as server:
+        transport = connect(server.url)
+        with pytest.raises(OrthancRefusedError) as caught:
+            transport.call("GET", "/instances/x")
         assert caught.value.code == "orthanc-not-found"
+        assert len(server.requests) == 1
+        transport.close()
+
+
+def test_a_404_without_words_is_believed_when_orthanc_is_there_and_says_it_again() -> None:
+    absent = answer(b"", status="404 Not Found")
+    with raw_server(absent, SYSTEM, absent) as server:
+        transport = connect(server.url)
+        with pytest.raises(OrthancRefusedError) as caught:
+            transport.call("GET", "/instances/x")
+        assert caught.value.code == "orthanc-not-found"
+        transport.close()
+    assert [item.split(b" ")[1] for item in server.requests] == [
+        b"/instances/x",
+        b"/system",
+        b"/instances/x",
+    ]
+
+
+def test_a_404_that_was_a_moments_is_no_404() -> None:
+    with raw_server(answer(b"", status="404 Not Found"), SYSTEM, answer(BODY)) as server:
+        transport = connect(server.url)
+        assert transport.call("GET", "/instances/x") == BODY
+        transport.close()
+
+
+@pytest.mark.parametrize("system", [answer(PAGE), answer(b"{}"), answer(b"", status="503 No")])
+def test_a_404_while_orthanc_is_not_there_says_nothing_of_its_objects(system: Script) -> None:
+    with raw_server(answer(b"", status="404 Not Found"), system) as server:
+        transport = connect(server.url)
+        with pytest.raises(OrthancRefusedError) as caught:
+            transport.call("GET", "/instances/x")
+        assert caught.value.code == "orthanc-answer"
+        transport.close()
+
+
+@pytest.mark.parametrize(
+    ("path", "text"), [("/instances/x", PAGE), ("/instances/x", b"no"), ("/tools/lookup", b"")]
+)
+def test_a_404_in_other_words_than_orthancs_is_never_believed(path: str, text: bytes) -> None:
+    """Also where Orthanc answers for itself: a firewall may be before all its objects."""
+    with raw_server(answer(text, status="404 Not Found")) as server:
+        transport = connect(server.url)
+        with pytest.raises(OrthancRefusedError) as caught:
+            transport.call("GET", path)
+        assert (caught.value.code, len(server.requests)) == ("orthanc-answer", 1)
+        transport.close()
+
+
+def test_a_page_with_404_is_named() -> None:
+    with raw_server(answer(PAGE, status="404 Not Found")) as server:
+        transport = connect(server.url)
+        with pytest.raises(OrthancRefusedError) as caught:
+            transport.call("GET", "/instances/x")
+        assert caught.value.code == "orthanc-answer"
+        assert "an HTML page where Orthanc should answer (HTTP 404)" in caught.value.message
+        transport.close()
+
+
+def test_a_page_is_not_read_as_an_answer() -> None:
+    page = answer(PAGE * 1000, headers="Content-Type: text/html; charset=utf-8\r\n")
+    with raw_server(page) as server:
+        transport = connect(server.url)
+        with pytest.raises(OrthancRefusedError, match="an HTML page where Orthanc should"):
+            transport.call("GET", "/instances/x/file")
+        transport.close()
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_an_answer_is_read_no_further_than_its_limit(packed: bool) -> None:
+    """A megabyte of gzip holds a gigabyte."""
+    body, headers = bytes(4_000_000), ""
+    if packed:
+        body, headers = gzip.compress(bytes(400_000_000), 9), "Content-Encoding: gzip\r\n"
+    with raw_server(answer(body, headers=headers)) as server:
+        transport = connect(server.url)
+        tracemalloc.start()
+        with pytest.raises(OrthancUnavailableError, match="larger than the 1000000 bytes"):
+            transport.call("GET", "/x", limit=1_000_000)
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        transport.close()
+    assert peak < 16_000_000
+
+
+def renewed(url: str, *tokens: str) -> tuple[OrthancTransport, list[str]]:
+    """A transport whose token is read again: each time it is the next one, then the last."""
+    left = list(tokens)
+
+    def renew() -> OrthancSettings:
+        if len(left) > 1:
+            del left[0]
+        return settings(left[0])
+
+    def settings(token: str) -> OrthancSettings:
+        return OrthancSettings.model_validate({"url": url, "token": token, "retries": 0})
+
+    return OrthancTransport(settings(tokens[0]), renew=renew), left
+
+
+@pytest.mark.parametrize("status", ["401 Unauthorized", "403 Forbidden"])
+def test_a_token_that_is_refused_is_read_again(status: str) -> None:
+    with raw_server(answer(b"expired", status=status), answer(BODY)) as server:
+        transport, _ = renewed(server.url, "one", "two")
+        assert transport.call("GET", "/x") == BODY
+        assert transport.call("GET", "/x") == BODY
+        transport.close()
+    sent = [line for item in server.requests for line in item.splitlines() if b"Bearer" in line]
+    assert sent == [b"Authorization: Bearer " + item for item in (b"one", b"two", b"two")]
+
+
+def test_a_token_is_read_again_once_for_a_call() -> None:
+    with raw_server(answer(status="401 Unauthorized")) as server:
+        transport, left = renewed(server.url, "one", "two", "three", "four")
+        with pytest.raises(FixConfigurationError) as caught:
+            transport.call("GET", "/x")
+        assert caught.value.code == "orthanc-credentials"
+        assert (len(server.requests), left[0]) == (2, "two")
+        transport.close()
+
+
+def test_the_same_token_is_not_sent_twice() -> None:
+    with raw_server(answer(status="401 Unauthorized")) as server:
+        transport, _ = renewed(server.url, "one")
+        with pytest.raises(FixConfigurationError):
+            transport.call("GET", "/x")
+        assert len(server.requests) == 1
+        transport.close()
+
+
+def test_secrets_that_cannot_be_read_again_leave_the_refusal() -> None:
+    def renew() -> OrthancSettings:
+        raise FixConfigurationError("The file cannot be read.", code="secret-file-unreadable")
+
+    with raw_server(answer(status="401 Unauthorized")) as server:
+        settings = OrthancSettings.model_validate({"url": server.url, "token": "one"})
+        transport = OrthancTransport(settings, renew=renew)
+        with pytest.raises(FixConfigurationError) as caught:
+            transport.call("GET", "/x")
+        assert caught.value.code == "orthanc-credentials"
         transport.close()
 
 
