@@ -45,6 +45,8 @@ class Number:
     """How many values belong there; None: one or more."""
     is_positive: bool = False
     """Whether a value of zero or less has no meaning."""
+    limits: tuple[float, float] = (-math.inf, math.inf)
+    """What any scanner can mean; beyond it a number is a mistake."""
 
 
 NUMBERS = {
@@ -57,9 +59,9 @@ NUMBERS = {
     "BitsStored": Number("Bits Stored", "US", is_positive=True),
     "HighBit": Number("High Bit", "US"),
     "PixelRepresentation": Number("Pixel Representation", "US"),
-    "ImagePositionPatient": Number("Image Position (Patient)", "DS", 3),
-    "ImageOrientationPatient": Number("Image Orientation (Patient)", "DS", 6),
-    "PixelSpacing": Number("Pixel Spacing", "DS", 2, is_positive=True),
+    "ImagePositionPatient": Number("Image Position (Patient)", "DS", 3, limits=(-1e5, 1e5)),
+    "ImageOrientationPatient": Number("Image Orientation (Patient)", "DS", 6, limits=(-2, 2)),
+    "PixelSpacing": Number("Pixel Spacing", "DS", 2, is_positive=True, limits=(1e-3, 1e3)),
     "RescaleSlope": Number("Rescale Slope", "DS"),
     "RescaleIntercept": Number("Rescale Intercept", "DS"),
     "SliceThickness": Number("Slice Thickness", "DS"),
@@ -99,10 +101,8 @@ _BINARY = {
 }
 """Value representations of binary numbers, with their letters of :mod:`struct`."""
 
-_TEXT = frozenset(
-    ("AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM")
-    + ("UC", "UI", "UR", "UT")
-)
+_OPAQUE = ("AT", "OB", "OW", "SQ", "UN")
+"""Value representations that do not say how a number is written; all others are text."""
 
 _WHOLE = {"IS": (-(2**31), 2**31 - 1), "US": (0, 2**16 - 1), "UL": (0, 2**32 - 1)}
 """Value representations of whole numbers, with their ranges (PS3.5 6.2)."""
@@ -175,10 +175,13 @@ def read_numbers(value: object, number: Number, vr: str | None = None) -> tuple[
         return ()
     if number.count is not None and len(numbers) != number.count:
         raise WrongFormError(_wrong_count(len(numbers), number.count))
-    if number.vr in _WHOLE:
-        _check_whole(numbers, *_WHOLE[number.vr])
+    if number.vr in _WHOLE and not all(item.is_integer() for item in numbers):
+        raise WrongFormError("holds a fraction where a whole number belongs")
     if number.is_positive and min(numbers) <= 0:
         raise WrongFormError("holds a number that is not above zero")
+    least, most = _WHOLE.get(number.vr, number.limits)
+    if min(numbers) < least or max(numbers) > most:
+        raise WrongFormError("holds a number that is out of range")
     return numbers
 
 
@@ -282,7 +285,7 @@ def _parts(value: object, number: Number, vr: str | None) -> Sequence[object]:
 
 def _kind(vr: str | None, number: Number) -> str:
     """The file's value representation where it says how the bytes are meant."""
-    return vr if vr is not None and (vr in _BINARY or vr in _TEXT) else number.vr
+    return number.vr if vr is None or vr in _OPAQUE else vr
 
 
 def _unpacked(value: bytes, letter: str) -> list[object]:
@@ -344,14 +347,6 @@ def _from_text(text: str, *, has_comma: bool) -> float:
     if _GROUPED.fullmatch(text) and not has_comma:
         raise WrongFormError("holds a comma that can be read in two ways")
     return float(text.replace(",", "."))
-
-
-def _check_whole(numbers: Iterable[float], least: int, most: int) -> None:
-    for number in numbers:
-        if not number.is_integer():
-            raise WrongFormError("holds a fraction where a whole number belongs")
-        if not least <= number <= most:
-            raise WrongFormError("holds a number that is out of range")
 
 
 def _wrong_count(found: int, wanted: int) -> str:

@@ -46,9 +46,18 @@ WORDS: Mapping[str, tuple[str, str]] = {
     ),
     "failed": ("The job has failed, for the reason that is told.", "As the message says."),
     "gpu-sick": ("The GPU's self-test has failed.", ""),
+    "header-value": (
+        "A needed value in the headers is missing or in a wrong form; the attribute is named.",
+        "",
+    ),
     "hurried-by-operator": ("A person let the job be tried again at once.", "Nothing."),
     "job-succeeded": ("The job, or one for the same series, has succeeded already.", ""),
     "local-disk": ("The local disk refused a write, or a read.", "Free space, or check the disk."),
+    "no-pixel-spacing": ("Pixel Spacing is missing, or in a wrong form that is named.", ""),
+    "no-position": (
+        "Image Position or Orientation (Patient) is missing, or in a wrong form that is named.",
+        "",
+    ),
     "orthanc-client-certificate": (
         "The certificate of this side is missing, wrong, or refused by the server.",
         "Check orthanc.client_cert and orthanc.client_key; the message says which.",

@@ -161,9 +161,13 @@ _IMAGES: Mapping[str, tuple[str, str]] = {
         _("Let Orthanc store the series as Explicit VR Little Endian."),
     ),
     "no-position": (_("An image has no place in space."), _CHOOSE_OTHER),
-    "no-pixel-spacing": (_("The series has no Pixel Spacing."), _CHOOSE_OTHER),
+    "no-pixel-spacing": (_("The series has no usable Pixel Spacing."), _CHOOSE_OTHER),
     "no-frame-of-reference": (_("An image has no frame of reference."), _CHOOSE_OTHER),
     "no-uid": (_("An image lacks one of its identifiers."), _CHOOSE_OTHER),
+    "header-value": (
+        _("A value in the headers of the images cannot be read."),
+        _("Correct the attribute that is named in Orthanc, or send the series again."),
+    ),
     "header-unusable": (
         _("The headers of the series cannot be carried over to a segmentation."),
         _("Correct the patient's and the study's attributes in Orthanc."),
@@ -329,6 +333,17 @@ _WARNINGS: tuple[tuple[re.Pattern[str], str], ...] = (
             r"matches (?P<other>\S+) better\."
         ),
         _("{role} was left where it lies: no motion was found that matches {other} better."),
+    ),
+    (
+        re.compile(r"(?P<name>[A-Za-z' ()-]+) was left out: it (?P<form>holds [a-z ]+)\."),
+        _("{name} in the headers has no usable value and was left out."),
+    ),
+    (
+        re.compile(
+            r"The text of the headers is not in the character set that they declare: it was "
+            r"read as (?P<name>.+)\."
+        ),
+        _("The text of the headers is not in the character set they declare; read as {name}."),
     ),
     (
         re.compile(r"The brain was found in (?P<role>\S+): (?P<volume>\S+) ml\."),

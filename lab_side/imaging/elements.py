@@ -15,11 +15,13 @@ from struct import Struct
 from struct import error as struct_error
 from typing import NamedTuple, cast
 
-from pydicom.charset import convert_encodings, default_encoding
 from pydicom.dataelem import DataElement, RawDataElement, empty_value_for_VR
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+
+from lab_side.imaging.character_set import CharacterSet, find_character_set
+from lab_side.imaging.header_forms import is_text, settle_forms
 
 _PREFIX_END = 132
 _TRANSFER_SYNTAX = 0x00020010
@@ -74,8 +76,9 @@ class ElementReader:
     def __init__(self, keywords: Iterable[str]) -> None:
         tags = [Tag(_CHARACTER_SET), *(Tag(keyword) for keyword in keywords)]
         self._wanted = {int(tag): tag for tag in tags}
+        self._texts = tuple(number for number, tag in self._wanted.items() if is_text(tag))
         self._first: dict[int, _Decoded] = {}
-        self._first_form: tuple[bytes, bytes] | None = None
+        self._first_form: tuple[bytes, CharacterSet] | None = None
 
     def read(self, data: bytes) -> Dataset | None:
         """The wanted elements of a file's bytes, decoded; None if pydicom has to read it."""
@@ -87,8 +90,12 @@ class ElementReader:
         return self._decode(data, places, syntax)
 
     def _decode(self, data: bytes, places: dict[int, _Place], syntax: bytes) -> Dataset:
-        characters = places.get(_CHARACTER_SET)
-        form = (syntax, b"" if characters is None else _value(data, characters))
+        declared = places.get(_CHARACTER_SET)
+        characters = find_character_set(
+            b"" if declared is None else _value(data, declared),
+            tuple(_value(data, places[number]) for number in self._texts if number in places),
+        )
+        form = (syntax, characters)
         is_first = self._first_form is None
         if is_first:
             self._first_form = form
@@ -101,16 +108,16 @@ class ElementReader:
                 elements[tag] = known.element
             else:
                 elements[tag] = _raw(tag, place, value, is_implicit=_SYNTAXES[syntax])
-        dataset = _dataset(elements, syntax)
+        dataset = _dataset(elements, syntax, characters)
         if is_first:
             self._keep(data, places, dataset)
         return dataset
 
     def _keep(self, data: bytes, places: dict[int, _Place], dataset: Dataset) -> None:
         for number, place in places.items():
-            element = dataset[self._wanted[number]]
+            element = dataset.get(self._wanted[number])
             # How Pixel Data is decoded depends on other elements; items know their dataset.
-            if number != _PIXEL_DATA and element.VR != "SQ":
+            if element is not None and number != _PIXEL_DATA and element.VR != "SQ":
                 self._first[number] = _Decoded(place.vr, _value(data, place), element)
 
 
@@ -124,19 +131,14 @@ def _raw(tag: BaseTag, place: _Place, value: bytes, *, is_implicit: bool) -> Raw
     return RawDataElement(tag, vr, place.length, content, place.start, is_implicit, True)
 
 
-def _dataset(elements: dict[BaseTag, DataElement | RawDataElement], syntax: bytes) -> Dataset:
+def _dataset(
+    elements: dict[BaseTag, DataElement | RawDataElement], syntax: bytes, characters: CharacterSet
+) -> Dataset:
     dataset = Dataset(elements)
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = UID(syntax.decode("ascii"))
-    declared = dataset.get(Tag(_CHARACTER_SET))
-    dataset.set_original_encoding(
-        _SYNTAXES[syntax],
-        True,
-        convert_encodings(declared.value) if declared is not None else default_encoding,
-    )
-    for tag, element in list(elements.items()):
-        if isinstance(element, RawDataElement):
-            dataset[tag]
+    dataset.set_original_encoding(_SYNTAXES[syntax], True)
+    settle_forms(dataset, characters)
     return dataset
 
 

@@ -19,6 +19,7 @@ from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.tag import Tag
 
+from common.dicom_values import settle_number, settle_numbers
 from common.errors import SeriesRefusedError
 from common.functional_groups import AS_CLASSIC
 from common.voxels.file_format import damaged_file
@@ -127,10 +128,13 @@ def _header(common: Dataset, group: Dataset, shared: Dataset) -> Dataset:
     header.update(common)
     for sequence, keyword, classic in AS_CLASSIC:
         item = _macro(group, shared, sequence)
+        settle_numbers(item, (keyword,))
         if item.get(keyword) is not None:
             tag = Tag(classic)
             # A new element: those of the instance are shared by the headers of all its frames.
-            header[tag] = DataElement(tag, item[keyword].VR, item[keyword].value)
+            header[tag] = settle_number(
+                DataElement(tag, item[keyword].VR, item[keyword].value, already_converted=True)
+            )
     agent = _agent(common, _macro(group, shared, "ContrastBolusUsageSequence"))
     if agent:
         header.ContrastBolusAgent = agent
@@ -142,6 +146,7 @@ def _marks(group: Dataset, shared: Dataset) -> tuple[str, ...]:
     for _, sequence, keywords in _TELLS_APART:
         value: Any = _macro(group, shared, sequence)
         for keyword in keywords:
+            settle_numbers(value, (keyword,))
             value = value.get(keyword)
             if value is None:
                 break

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
 from pydicom.uid import (
+    UID,
     EnhancedMRColorImageStorage,
     EnhancedMRImageStorage,
     LegacyConvertedEnhancedMRImageStorage,
@@ -28,6 +29,13 @@ from common.voxels.file_format import damaged_file, plain_file
 from common.voxels.pixel_form import FLOAT_PIXEL_ATTRIBUTES, PIXEL_ATTRIBUTES, check_integers
 from common.voxels.stored import StoredImage, decode_stored
 from lab_side.imaging.elements import ElementReader
+from lab_side.imaging.header_forms import (
+    character_set_of,
+    check_forms,
+    check_uid,
+    settle_forms,
+    wrong_value,
+)
 
 PATIENT_AND_STUDY = (
     "SpecificCharacterSet",
@@ -108,6 +116,23 @@ PIXELS = (
 
 _KEYWORDS = [*PATIENT_AND_STUDY, *SERIES_AND_EQUIPMENT, *ACQUISITION, *IMAGE, *PIXELS]
 
+_SIZES = (
+    "NumberOfFrames",
+    "Rows",
+    "Columns",
+    "SamplesPerPixel",
+    "PlanarConfiguration",
+    "BitsAllocated",
+    "BitsStored",
+    "HighBit",
+    "PixelRepresentation",
+)
+"""Numbers that an instance's pixels cannot be decoded without."""
+
+_PLACE = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
+
+_RESCALE = ("RescaleSlope", "RescaleIntercept")
+
 _OTHER_MULTI_FRAME_MR = (EnhancedMRColorImageStorage, LegacyConvertedEnhancedMRImageStorage)
 
 
@@ -155,9 +180,7 @@ def _read_odd(plain: bytes, reader: ElementReader) -> Dataset:
         return found
     tags: list[Any] = [*_KEYWORDS]
     dataset = pydicom.dcmread(BytesIO(plain), specific_tags=tags)
-    # It decodes on first use, so all are touched here, where damage has one name.
-    for _ in dataset:
-        pass
+    settle_forms(dataset, character_set_of(dataset))
     return dataset
 
 
@@ -172,11 +195,12 @@ def check_instance(instance: Dataset) -> None:
     Raises
     ------
     SeriesRefusedError
-        ``not-mr``, ``multiframe``, ``pixel-depth``, ``missing-pixel-data``, ``not-greyscale`` or
-        ``no-uid``.
+        ``not-mr``, ``multiframe``, ``pixel-depth``, ``missing-pixel-data``, ``not-greyscale``,
+        ``no-uid`` or ``header-value``: a number or an identifier is in a wrong form.
     """
     if instance.get("Modality") != "MR":
         raise SeriesRefusedError("The series is not MR.", code="not-mr")
+    check_forms(instance, _SIZES)
     has_frames = int(instance.get("NumberOfFrames") or 1) > 1 and not is_enhanced(instance)
     if has_frames or instance.get("SOPClassUID") in _OTHER_MULTI_FRAME_MR:
         raise SeriesRefusedError(
@@ -199,9 +223,15 @@ def check_instance(instance: Dataset) -> None:
         raise SeriesRefusedError(
             "The images are not plain greyscale (MONOCHROME2).", code="not-greyscale"
         )
+    for keyword in ("Rows", "Columns"):
+        if not instance.get(keyword):
+            raise wrong_value(keyword, "is missing or empty")
     for keyword in ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID"):
         if not instance.get(keyword):
             raise SeriesRefusedError(f"An instance has no {keyword}.", code="no-uid")
+        check_uid(instance, keyword)
+    if UID(instance.SOPClassUID).type != "SOP Class":
+        raise wrong_value("SOPClassUID", "names no class of objects that the standard defines")
 
 
 def check_slice(header: Dataset) -> None:
@@ -210,7 +240,8 @@ def check_slice(header: Dataset) -> None:
     Raises
     ------
     SeriesRefusedError
-        ``localizer``, ``no-frame-of-reference``, ``no-position`` or ``no-pixel-spacing``.
+        ``localizer``, ``no-frame-of-reference``, ``no-position``, ``no-pixel-spacing`` or
+        ``header-value``.
     """
     if "LOCALIZER" in (header.get("ImageType") or ()):
         raise SeriesRefusedError(
@@ -222,11 +253,12 @@ def check_slice(header: Dataset) -> None:
         raise SeriesRefusedError(
             "An instance has no Frame of Reference UID.", code="no-frame-of-reference"
         )
-    for keyword, length in (("ImagePositionPatient", 3), ("ImageOrientationPatient", 6)):
-        if len(header.get(keyword) or ()) != length:
+    check_uid(header, "FrameOfReferenceUID")
+    check_forms(header, (*_PLACE, *_RESCALE))
+    for keyword in ("ImagePositionPatient", "ImageOrientationPatient"):
+        if not header.get(keyword):
             raise SeriesRefusedError(f"An instance has no {keyword}.", code="no-position")
-    spacing = header.get("PixelSpacing") or ()
-    if len(spacing) != 2 or not all(float(value) > 0 for value in spacing):
+    if not header.get("PixelSpacing"):
         raise SeriesRefusedError("An instance has no Pixel Spacing.", code="no-pixel-spacing")
 
 

@@ -35,7 +35,7 @@ from lab_side.imaging.normalise import normalise
 from lab_side.imaging.postprocess import Mask, clean_mask
 from lab_side.imaging.registration import place_together
 from lab_side.imaging.rehearsal import rehearse_seg
-from lab_side.imaging.remarks import input_warnings, registration_warnings
+from lab_side.imaging.remarks import header_warnings, input_warnings, registration_warnings
 from lab_side.imaging.report import WrittenReport, write_report
 from lab_side.imaging.roles import check_roles
 from lab_side.imaging.seg import SegOrigin, build_seg
@@ -166,6 +166,7 @@ def segment_case(case: CaseInput, model: LoadedModel, progress: Progress) -> Cas
         frames=int(seg.NumberOfFrames),
         measurements=measurements,
         warnings=(
+            *header_warnings(inputs),
             *input_warnings(placed, profile),
             *registration_warnings(registrations, profile.reference_role),
             *found,

@@ -1,16 +1,24 @@
 """Source headers made fit for the SEG before inference, so that nothing fails after it.
 
 The SEG takes its patient and study attributes from the sources (PS3.3 A.51). Real and
-de-identified files often lack attributes of type 2, which the SEG must have. The headers
-here are copies in memory; the stored files stay as they are.
+de-identified files often lack attributes of type 2, which the SEG must have, and hold values that
+are none of their kind: these are left out, and named. The headers here are copies in memory; the
+stored files stay as they are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
 
+from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
-from pydicom.valuerep import DA, TM, PersonName
+from pydicom.tag import Tag
+from pydicom.valuerep import DA, TM
+
+from common.dicom_values import NUMBERS, WrongForm
+from lab_side.imaging.header_forms import name_of
 
 _TYPE_2 = (
     "PatientName",
@@ -24,16 +32,27 @@ _TYPE_2 = (
     "ReferringPhysicianName",
 )
 
-_DATES_AND_TIMES = (("PatientBirthDate", DA), ("StudyDate", DA), ("StudyTime", TM))
+_OLD_DATE = re.compile(r"(\d{4})[.\-/](\d{2})[.\-/](\d{2})", re.ASCII)
+"""With dots as ACR-NEMA wrote it (PS3.5 6.2, DA); tools write the others."""
 
-_SEX = ("M", "F", "O", "")
+_OLD_TIME = re.compile(r"(\d{2}):(\d{2})(?::(\d{2}(?:\.\d{1,6})?))?", re.ASCII)
+"""With colons as ACR-NEMA wrote it (PS3.5 6.2, TM)."""
+
+_AGE = re.compile(r"\d{3}[DWMY]", re.ASCII)
+
+_SEX = ("M", "F", "O")
 """PS3.3 C.7.1.1: every other value would be refused when the SEG is built."""
 
-_NAMES = ("PatientName", "ReferringPhysicianName")
-_TEXT = ("PatientID", "StudyID", "StudyDescription", "AccessionNumber")
+
+class PreparedHeaders(NamedTuple):
+    """Headers for the SEG, and which of their values were of no use."""
+
+    headers: tuple[Dataset, ...]
+    left_out: tuple[WrongForm, ...]
+    """Each attribute and form once, by name."""
 
 
-def prepare_headers(ordered: Sequence[Dataset], *, slice_step_mm: float) -> tuple[Dataset, ...]:
+def prepare_headers(ordered: Sequence[Dataset], *, slice_step_mm: float) -> PreparedHeaders:
     """Copy and complete the headers of one series.
 
     Parameters
@@ -43,71 +62,84 @@ def prepare_headers(ordered: Sequence[Dataset], *, slice_step_mm: float) -> tupl
     slice_step_mm:
         True distance between slices; becomes Spacing Between Slices, and Slice Thickness
         where that is missing.
-
-    Raises
-    ------
-    SeriesRefusedError
-        ``character-set``: the patient's attributes cannot be written in the character set
-        that the series declares.
     """
     first = ordered[0]
-    common = _patient_and_study(first)
-    # Rounding noise between slices is no second orientation, and the SEG has only one.
-    common.ImageOrientationPatient = first.ImageOrientationPatient
-    common.PixelSpacing = first.PixelSpacing
-    common.SpacingBetweenSlices = round(slice_step_mm, 6)
-    thickness = Dataset()
-    thickness.SliceThickness = round(slice_step_mm, 6)
+    with disable_value_validation():
+        common, left_out = _patient_and_study(first)
+        # Rounding noise between slices is no second orientation, and the SEG has only one.
+        common.ImageOrientationPatient = first.ImageOrientationPatient
+        common.PixelSpacing = first.PixelSpacing
+        common.SpacingBetweenSlices = round(slice_step_mm, 6)
+        thickness = Dataset()
+        thickness.SliceThickness = round(slice_step_mm, 6)
     prepared = []
     for source in ordered:
         # Elements are replaced, not changed: the sources share some.
-        missing = {} if source.get("SliceThickness") else dict(thickness.items())
-        prepared.append(Dataset({**dict(source.items()), **dict(common.items()), **missing}))
-    return tuple(prepared)
+        header = Dataset({tag: item for tag, item in source.items() if tag not in _READ_ONCE})
+        left_out |= _take_out_wrong_numbers(header)
+        missing = {} if header.get("SliceThickness") else dict(thickness.items())
+        prepared.append(Dataset({**dict(header.items()), **dict(common.items()), **missing}))
+    by_name = sorted(left_out, key=lambda form: (form.name, form.form))
+    return PreparedHeaders(tuple(prepared), tuple(by_name))
 
 
-def _patient_and_study(source: Dataset) -> Dataset:
-    filled = Dataset()
+def _take_out_wrong_numbers(header: Dataset) -> set[WrongForm]:
+    found = set()
+    for keyword in NUMBERS:
+        value = header.get(keyword)
+        if isinstance(value, WrongForm):
+            found.add(value)
+            del header[keyword]
+    return found
+
+
+def _patient_and_study(source: Dataset) -> tuple[Dataset, set[WrongForm]]:
+    filled, left_out = Dataset(), set()
     for keyword in _TYPE_2:
         value = source.get(keyword)
         setattr(filled, keyword, "" if value is None else value)
-    for keyword, value_type in _DATES_AND_TIMES:
-        if not _is_valid(value_type, filled.get(keyword)):
-            setattr(filled, keyword, "")
-    if filled.PatientSex not in _SEX:
-        filled.PatientSex = ""
-    _settle_character_set(source, filled)
-    return filled
+    for keyword, (read, form) in _FORMS.items():
+        text = str(source.get(keyword) or "").strip()
+        value = read(text) if text else ""
+        if value is None:
+            left_out.add(WrongForm(name_of(keyword), form))
+        if value or keyword in _TYPE_2:
+            setattr(filled, keyword, value or "")
+    return filled, left_out
 
 
-def _is_valid(value_type: type[DA] | type[TM], value: object) -> bool:
+def _date(text: str) -> str | None:
+    return _valid(DA, _OLD_DATE.sub(r"\1\2\3", text) if _OLD_DATE.fullmatch(text) else text)
+
+
+def _time(text: str) -> str | None:
+    old = _OLD_TIME.fullmatch(text)
+    return _valid(TM, "".join(part or "" for part in old.groups()) if old else text)
+
+
+def _valid(value_type: type[DA] | type[TM], text: str) -> str | None:
     try:
-        value_type(str(value or ""))
+        value_type(text)
     except (ValueError, OverflowError):
-        return False
-    return True
+        return None
+    return text
 
 
-def _settle_character_set(source: Dataset, filled: Dataset) -> None:
-    declared = source.get("SpecificCharacterSet")
-    if declared:
-        filled.SpecificCharacterSet = declared
-        return
-    texts = {keyword: str(source.get(keyword) or "") for keyword in (*_NAMES, *_TEXT)}
-    if "".join(texts.values()).isascii():
-        return
-    # Undeclared text was read as Latin-1, byte for byte: keep the bytes, name their set.
-    character_set = _name_character_set("".join(texts.values()))
-    filled.SpecificCharacterSet = character_set
-    if character_set == "ISO_IR 192":
-        for keyword, text in texts.items():
-            decoded = text.encode("iso8859-1").decode("utf-8")
-            setattr(filled, keyword, PersonName(decoded) if keyword in _NAMES else decoded)
+def _age(text: str) -> str | None:
+    return text if _AGE.fullmatch(text) else None
 
 
-def _name_character_set(latin1: str) -> str:
-    try:
-        latin1.encode("iso8859-1").decode("utf-8")
-    except UnicodeError:
-        return "ISO_IR 100"
-    return "ISO_IR 192"
+def _sex(text: str) -> str | None:
+    return text if text in _SEX else None
+
+
+_FORMS: Mapping[str, tuple[Callable[[str], str | None], str]] = {
+    "PatientBirthDate": (_date, "holds no date"),
+    "StudyDate": (_date, "holds no date"),
+    "StudyTime": (_time, "holds no time of day"),
+    "PatientAge": (_age, "holds no age"),
+    "PatientSex": (_sex, "holds none of the defined values"),
+}
+"""How each is read, and what is said where it cannot be."""
+
+_READ_ONCE = frozenset(Tag(keyword) for keyword in _FORMS)

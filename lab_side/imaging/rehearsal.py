@@ -1,18 +1,26 @@
 """Writing the SEG and its report once before inference, empty and in memory.
 
-Whatever the headers of a series hold that cannot be written again (text outside the declared
-character set, values of a wrong form) shows here, before minutes of inference are spent.
+Whatever the headers of a series hold that cannot be written again shows here, before minutes of
+inference are spent.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from io import BytesIO
 
 import numpy as np
 import pydicom
+from pydicom.config import disable_value_validation
+from pydicom.datadict import dictionary_VR
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
+from pydicom.tag import Tag
 
 from common.errors import SeriesRefusedError
+from lab_side.imaging.header_forms import name_of
+from lab_side.imaging.instance import PATIENT_AND_STUDY, SERIES_AND_EQUIPMENT
 from lab_side.imaging.measure import measure_masks
 from lab_side.imaging.report import build_report
 from lab_side.imaging.seg import SegOrigin, build_seg
@@ -29,18 +37,44 @@ def rehearse_seg(
     SeriesRefusedError
         ``header-unusable``.
     """
+    try:
+        _write(reference, inputs, origin)
+    except Exception:
+        # Not even the kind of error is shown: its text may quote the patient's attributes.
+        keyword = _culprit(reference, inputs, origin)
+        name = name_of(keyword) if keyword else "An attribute of the patient or the study"
+        raise SeriesRefusedError(
+            f"{name} cannot be carried over from the series to a SEG.",
+            code="header-unusable",
+            remedy="Correct it in Orthanc, or send the series again.",
+        ) from None
+
+
+@disable_value_validation()
+def _write(reference: SeriesVolume, inputs: Sequence[SeriesVolume], origin: SegOrigin) -> None:
     empty = np.zeros(reference.voxels.shape, dtype=np.uint8)
     masks = [empty for _ in origin.profile.segments]
-    try:
-        seg = build_seg(masks, reference, inputs, origin)
-        pydicom.dcmwrite(BytesIO(), seg, enforce_file_format=True)
-        nothing = measure_masks(masks, reference.affine, origin.profile.segments)
-        pydicom.dcmwrite(BytesIO(), build_report(seg, nothing), enforce_file_format=True)
-    except Exception as error:
-        # Only the kind of error is told: its text may quote the patient's attributes.
-        raise SeriesRefusedError(
-            f"The headers of the series cannot be carried over to a SEG ({type(error).__name__}).",
-            code="header-unusable",
-            remedy="Check the patient and study attributes of the series, above all its "
-            "Specific Character Set, and correct them in Orthanc.",
-        ) from None
+    seg = build_seg(masks, reference, inputs, origin)
+    pydicom.dcmwrite(BytesIO(), seg, enforce_file_format=True)
+    nothing = measure_masks(masks, reference.affine, origin.profile.segments)
+    pydicom.dcmwrite(BytesIO(), build_report(seg, nothing), enforce_file_format=True)
+
+
+def _culprit(reference: SeriesVolume, inputs: Sequence[SeriesVolume], origin: SegOrigin) -> str:
+    """The attribute without which it would work; empty where that is not a single one."""
+    for keyword in (*PATIENT_AND_STUDY, *SERIES_AND_EQUIPMENT):
+        headers = tuple(_emptied(header, keyword) for header in reference.headers)
+        try:
+            _write(replace(reference, headers=headers), inputs, origin)
+        except Exception:  # noqa: S112 (this attribute is not the one)
+            continue
+        return keyword
+    return ""
+
+
+def _emptied(header: Dataset, keyword: str) -> Dataset:
+    emptied = Dataset(dict(header.items()))
+    if keyword in emptied:
+        tag = Tag(keyword)
+        emptied[tag] = DataElement(tag, dictionary_VR(tag), "")
+    return emptied

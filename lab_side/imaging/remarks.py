@@ -27,6 +27,21 @@ def input_warnings(volumes: Mapping[str, SeriesVolume], profile: Profile) -> tup
     return tuple(found)
 
 
+def header_warnings(volumes: Iterable[SeriesVolume]) -> tuple[str, ...]:
+    """Which values were left out, and in which character set text was found; each once."""
+    series = list(volumes)
+    left_out = {form: None for volume in series for form in volume.left_out}
+    read_as = {volume.text_read_as: None for volume in series if volume.text_read_as}
+    return (
+        *(f"{form.name} was left out: it {form.form}." for form in left_out),
+        *(
+            f"The text of the headers is not in the character set that they declare: it was "
+            f"read as {name}."
+            for name in read_as
+        ),
+    )
+
+
 def registration_warnings(
     records: Iterable[RegistrationRecord], reference_role: str
 ) -> tuple[str, ...]:

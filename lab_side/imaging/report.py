@@ -17,6 +17,7 @@ from typing import Any
 
 import highdicom.sr as sr
 from highdicom.sr import CodedConcept
+from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
@@ -80,6 +81,7 @@ def write_report(
     )
 
 
+@disable_value_validation()
 def build_report(seg: Dataset, measurements: Sequence[SegmentMeasurement]) -> Dataset:
     """Make the SR.
 

@@ -19,6 +19,7 @@ from datetime import datetime
 import highdicom as hd
 import numpy as np
 from highdicom.seg import SegmentAlgorithmTypeValues, SegmentationTypeValues
+from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code as DicomCode
@@ -38,6 +39,9 @@ ARTIFICIAL_INTELLIGENCE = DicomCode("123110", "DCM", "Artificial Intelligence")
 SERIES_NUMBER_OFFSET = 1000
 """Added to the reference series' number, so that the SEG sorts behind the scanner's own."""
 
+MOST_SERIES_NUMBER = 2**31 - 1 - 2 * SERIES_NUMBER_OFFSET
+"""Beyond it there is no room in an integer string (PS3.5 6.2) for the SEG and its report."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SegOrigin:
@@ -51,6 +55,7 @@ class SegOrigin:
     software_version: str
 
 
+@disable_value_validation()
 def build_seg(
     masks: Sequence[Mask],
     reference: SeriesVolume,
@@ -204,8 +209,9 @@ def _seeds(
 
 
 def _series_number(reference: SeriesVolume) -> int:
-    number = reference.headers[0].get("SeriesNumber")
-    return SERIES_NUMBER_OFFSET + (int(number) if number else 0)
+    """Scanners count from 1: a number below that, or beyond all numbers, is as none."""
+    number = int(reference.headers[0].get("SeriesNumber") or 0)
+    return SERIES_NUMBER_OFFSET + (number if 0 < number <= MOST_SERIES_NUMBER else 0)
 
 
 def _series_description(profile: Profile) -> str:

@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
+from common.dicom_values import WrongForm
 from common.errors import SeriesRefusedError
 from lab_side.imaging.enhanced import check_one_volume, slices_of
+from lab_side.imaging.header_forms import text_read_as
 from lab_side.imaging.instance import (
     check_instance,
     check_slice,
@@ -52,6 +54,10 @@ class SeriesVolume:
     frame_of_reference_uid: str
     patient_id: str
     """Compared between series; never shown."""
+    left_out: tuple[WrongForm, ...] = ()
+    """Values of the headers that are of no use, and that nobody needs."""
+    text_read_as: str = ""
+    """Which character set the text was found in, where it is not the declared one."""
 
 
 def read_series(
@@ -70,7 +76,7 @@ def read_series(
     ------
     SeriesRefusedError
         With one of the codes of ``check_instance``, ``slices_of``, ``check_slice``,
-        ``check_one_volume``, ``take_pixels``, ``place_slices`` and ``prepare_headers``, or
+        ``check_one_volume``, ``take_pixels`` and ``place_slices``, or
         ``series-incomplete``, ``duplicate-instance``,
         ``mixed-study``, ``mixed-series``, ``mixed-frame-of-reference``, ``mixed-matrix``,
         ``mixed-patient``, ``mixed-pixel-spacing``.
@@ -95,16 +101,20 @@ def read_series(
     voxels = _voxels(instances, headers, stack.order)
     ordered = [headers[index] for index in stack.order]
     first = ordered[0]
+    step_mm = float(np.linalg.norm(stack.affine[:3, 2]))
+    prepared, left_out = prepare_headers(ordered, slice_step_mm=step_mm)
     return SeriesVolume(
         voxels=voxels,
         affine=stack.affine,
         sop_instance_uids=tuple(str(header.SOPInstanceUID) for header in ordered),
         frame_numbers=tuple(slices[index].frame_number for index in stack.order),
-        headers=prepare_headers(ordered, slice_step_mm=float(np.linalg.norm(stack.affine[:3, 2]))),
+        headers=prepared,
         series_uid=str(first.SeriesInstanceUID),
         study_uid=str(first.StudyInstanceUID),
         frame_of_reference_uid=str(first.FrameOfReferenceUID),
         patient_id=str(first.get("PatientID") or ""),
+        left_out=left_out,
+        text_read_as=next((name for name in map(text_read_as, instances) if name), ""),
     )
 
 

@@ -8,6 +8,7 @@ from io import BytesIO
 from pathlib import Path
 
 import pydicom
+from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
 
 from common.durable import disk_errors, write_durably
@@ -21,6 +22,7 @@ class StoredFile:
     size_bytes: int
 
 
+@disable_value_validation()
 def write_dataset(dataset: Dataset, path: Path) -> StoredFile:
     """Write a DICOM file beside ``path``, fsync it, and rename it into place.
 

@@ -22,7 +22,7 @@ _UID = "2.25.1"
 def warm_up_seg_writer() -> None:
     """Build a SEG of one empty slice in memory, and forget it."""
     hd.seg.Segmentation(
-        source_images=prepare_headers([_header()], slice_step_mm=1.0),
+        source_images=prepare_headers([_header()], slice_step_mm=1.0).headers,
         pixel_array=np.zeros((1, _SIDE, _SIDE), dtype=np.uint8),
         segmentation_type=SegmentationTypeValues.BINARY,
         segment_descriptions=[

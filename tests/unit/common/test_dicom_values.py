@@ -83,6 +83,7 @@ WRONG: dict[str, tuple[str, object, str | None, str]] = {
         "holds a number that is not finite",
     ),
     "zero": ("PixelSpacing", "0\\1", None, "holds a number that is not above zero"),
+    "far out": ("ImagePositionPatient", "1e30\\0\\0", None, "holds a number that is out of range"),
     "fraction": ("SeriesNumber", "3.5", None, "holds a fraction where a whole number belongs"),
     "21 digits": ("SeriesNumber", "456115117112105110101", None, "holds a number that is out of"),
     "below zero": ("HighBit", "-1", None, "holds a number that is out of range"),

@@ -355,7 +355,8 @@ def test_a_number_of_a_wrong_form_is_not_quoted(tmp_path: Path) -> None:
     paths[0].write_bytes(data.replace(b"-31\\17.5", b"MUELLER\\", 1))
     with pytest.raises(SeriesRefusedError) as caught:
         read_series(paths)
-    assert caught.value.code == "unreadable-instance"
+    assert caught.value.code == "no-position"
+    assert caught.value.message.startswith("Image Position (Patient) holds ")
     assert "MUELLER" not in caught.value.message
 
 

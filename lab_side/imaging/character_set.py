@@ -1,0 +1,162 @@
+"""In which character set the text of a header is written, whatever the header declares.
+
+Text beyond ASCII is often not in the declared set: archives forward Korean names under
+``ISO_IR 100`` or ``ISO_IR 192``, tools leave Specific Character Set empty or write a term of their
+own. pydicom puts U+FFFD for such bytes, and the name is lost. Here every byte keeps a meaning.
+
+In order: the declared set, where all text can be read in it; the set that a term outside of the
+standard means (``UTF8``, ``ISO_IR 149``); UTF-8; Korean (EUC-KR with the extension of code page
+949); Latin-1, in which every byte is a character and stays the same byte when it is written.
+
+Sources: PS3.3 C.12.1.1.2 (Specific Character Set), PS3.5 6.1 and annex I (Korean).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from pydicom.charset import STAND_ALONE_ENCODINGS, decode_bytes, default_encoding, python_encoding
+from pydicom.config import strict_reading
+from pydicom.valuerep import PN_DELIMS
+
+UTF_8, KOREAN, LATIN_1 = "UTF-8", "Korean (EUC-KR)", "Latin-1"
+
+KOREAN_ESCAPE = b"\x1b$)C"
+"""Designates KS X 1001 (PS3.5 6.1.2.5.3); tools leave it out behind a delimiter."""
+
+_ESCAPE = b"\x1b"
+_DEFAULT_TERMS = ("", "ISO_IR 6", "ISO 2022 IR 6")
+"""ASCII; pydicom reads them as Latin-1, so that nothing ever fails."""
+
+_UNICODE_TERM, _LATIN_TERM = "ISO_IR 192", "ISO_IR 100"
+
+_MEANT = {
+    "UTF8": (UTF_8, "utf-8"),
+    "UNICODE": (UTF_8, "utf-8"),
+    "ISOIR192": (UTF_8, "utf-8"),
+    "ISO2022IR192": (UTF_8, "utf-8"),
+    "ISOIR149": (KOREAN, "cp949"),
+    "ISO2022IR149": (KOREAN, "cp949"),
+    "EUCKR": (KOREAN, "cp949"),
+    "KSC56011987": (KOREAN, "cp949"),
+    "KSX1001": (KOREAN, "cp949"),
+    "CP949": (KOREAN, "cp949"),
+    "MS949": (KOREAN, "cp949"),
+    "UHC": (KOREAN, "cp949"),
+    "LATIN1": (LATIN_1, "latin-1"),
+    "ISO88591": (LATIN_1, "latin-1"),
+    "ISOIR100": (LATIN_1, "latin-1"),
+}
+"""By letters and digits of a term that the standard does not define, or of a misspelt one."""
+
+_HANGUL = re.compile("[\uac00-\ud7a3]+")
+_LETTER = re.compile("[A-Za-z]")
+
+
+@dataclass(frozen=True)
+class CharacterSet:
+    """How text is read, and what the SEG declares."""
+
+    terms: tuple[str, ...]
+    """Values of Specific Character Set under which the text can be written; may be none."""
+    codecs: tuple[str, ...]
+    """Python's codecs, as pydicom takes them."""
+    read_as: str = ""
+    """What the text was read as, where that is not what the header declares; else empty."""
+
+
+@lru_cache(maxsize=256)
+def find_character_set(declared: bytes, texts: tuple[bytes, ...]) -> CharacterSet:
+    """Find the set in which all of these values can be read.
+
+    Parameters
+    ----------
+    declared:
+        Specific Character Set as it lies in the file; empty where there is none.
+    texts:
+        Values of one data set whose representation depends on the character set.
+    """
+    terms = _terms(declared)
+    codecs = _codecs(terms)
+    if all(text.isascii() and _ESCAPE not in text for text in texts):
+        return CharacterSet(terms if codecs else (), codecs or (default_encoding,))
+    if codecs and _can_decode(texts, codecs):
+        return CharacterSet(terms, codecs)
+    meant = _MEANT.get(_letters(terms[0])) if len(terms) == 1 else None
+    for name, codec in (*filter(None, [meant]), (UTF_8, "utf-8"), (KOREAN, "cp949")):
+        is_meant = meant is not None and meant[0] == name
+        found = _decoded(texts, codec)
+        if found is not None and (is_meant or name != KOREAN or _is_korean(found)):
+            term = _LATIN_TERM if name == LATIN_1 else _UNICODE_TERM
+            return CharacterSet((term,), (codec,), name)
+    return CharacterSet((_LATIN_TERM,), ("latin-1",), LATIN_1)
+
+
+def plain_korean(value: bytes) -> bytes:
+    """Without the escapes of KS X 1001, which code page 949 does not know."""
+    return value.replace(KOREAN_ESCAPE, b"")
+
+
+def _terms(declared: bytes) -> tuple[str, ...]:
+    text = declared.decode("ascii", "replace").strip("\0 ")
+    terms = tuple(term.strip("\0 ") for term in text.split("\\"))
+    if terms == ("",):
+        return ()
+    # These take no extensions, so what is declared behind them means nothing.
+    return terms[:1] if terms[0] in STAND_ALONE_ENCODINGS else terms
+
+
+def _codecs(terms: Sequence[str]) -> tuple[str, ...]:
+    """None where the first term, in which text begins, is not of the standard."""
+    first = terms[0] if terms else ""
+    if first not in python_encoding:
+        return ()
+    known = [term for term in terms[1:] if term in python_encoding]
+    return tuple(python_encoding[term] for term in (first, *known))
+
+
+def _can_decode(texts: Sequence[bytes], codecs: Sequence[str]) -> bool:
+    strict = ["ascii" if codec == default_encoding else codec for codec in codecs]
+    try:
+        with strict_reading():
+            for text in texts:
+                decode_bytes(text, strict, PN_DELIMS)
+    except (LookupError, ValueError):
+        return False
+    return True
+
+
+def _decoded(texts: Sequence[bytes], codec: str) -> str | None:
+    try:
+        return "\n".join(plain_korean(text).decode(codec) for text in texts)
+    except UnicodeError:
+        return None
+
+
+def _is_korean(text: str) -> bool:
+    """Whether what was decoded as Korean looks so.
+
+    Accented letters in pairs are Hangul as well, but they stand among other letters
+    (``CONCEIÇÃO``): a single syllable counts where no Latin letter is beside it.
+    """
+    for found in _HANGUL.finditer(text):
+        beside = text[max(0, found.start() - 1) : found.start()] + text[found.end() :][:1]
+        is_apart = not _LETTER.search(beside) and beside.isascii()
+        if (len(found[0]) > 1 or is_apart) and _is_of_ks_x_1001(found[0]):
+            return True
+    return False
+
+
+def _is_of_ks_x_1001(text: str) -> bool:
+    try:
+        text.encode("euc_kr")
+    except UnicodeError:
+        return False
+    return True
+
+
+def _letters(term: str) -> str:
+    return re.sub(r"[^A-Z0-9]", "", term.upper())

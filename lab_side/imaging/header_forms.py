@@ -1,0 +1,146 @@
+"""The elements of a header in the form that PS3.5 gives them, before pydicom decodes them.
+
+A header comes with values of any form: numbers that are none, text of another character set than
+the declared one, a value representation that does not belong to the attribute. What can be read
+is put right here; a number that cannot becomes a :class:`common.dicom_values.WrongForm`, which is
+refused where the number is needed and left out where it is not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pydicom.datadict import dictionary_description, dictionary_VR
+from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.dataset import Dataset
+from pydicom.tag import BaseTag, Tag
+from pydicom.valuerep import CUSTOMIZABLE_CHARSET_VR, DEFAULT_CHARSET_VR
+
+from common.dicom_values import NUMBERS, WrongForm, settle_number
+from common.errors import SeriesRefusedError
+from lab_side.imaging.character_set import CharacterSet, find_character_set, plain_korean
+
+_CHARACTER_SET = Tag("SpecificCharacterSet")
+_TEXT = frozenset(str(vr) for vr in CUSTOMIZABLE_CHARSET_VR)
+_ASCII = frozenset(str(vr) for vr in DEFAULT_CHARSET_VR)
+
+_PLACE = ("ImagePositionPatient", "ImageOrientationPatient")
+
+
+def is_text(tag: BaseTag) -> bool:
+    """Whether the values of an attribute are written in the declared character set."""
+    return dictionary_VR(tag) in _TEXT
+
+
+def character_set_of(dataset: Dataset) -> CharacterSet:
+    """The character set of a data set of raw elements."""
+    # Iterating over the data set itself would decode it.
+    elements = [dataset.get_item(tag) for tag in list(dataset.keys()) if is_text(tag)]
+    declared = dataset.get_item(_CHARACTER_SET) if _CHARACTER_SET in dataset else None
+    return find_character_set(
+        _bytes(declared), tuple(_bytes(element) for element in elements if element.VR != "SQ")
+    )
+
+
+def settle_forms(dataset: Dataset, characters: CharacterSet) -> None:
+    """Put the elements of a data set that was just read into their right form, and decode them.
+
+    Parameters
+    ----------
+    dataset:
+        Of raw elements; those that are decoded already stay.
+    characters:
+        Its character set; kept as its attribute ``character_set``.
+    """
+    is_implicit, is_little = dataset.original_encoding
+    dataset.set_original_encoding(is_implicit, is_little, list(characters.codecs))
+    for tag in list(dataset.keys()):
+        _settle(dataset, tag, characters)
+    if not characters.terms:
+        dataset.pop(_CHARACTER_SET, None)
+    else:
+        dataset[_CHARACTER_SET] = DataElement(_CHARACTER_SET, "CS", list(characters.terms))
+    for tag in list(dataset.keys()):
+        dataset[tag]
+    dataset.character_set = characters
+
+
+def text_read_as(dataset: Dataset) -> str:
+    """Which character set the text was found in; empty where that is the declared one."""
+    characters: CharacterSet = dataset.character_set
+    return characters.read_as
+
+
+def check_forms(header: Dataset, keywords: Iterable[str]) -> None:
+    """Check that none of these attributes holds something else than its numbers.
+
+    Raises
+    ------
+    SeriesRefusedError
+        ``header-value``, ``no-position`` or ``no-pixel-spacing``.
+    """
+    for keyword in keywords:
+        value = header.get(keyword)
+        if isinstance(value, WrongForm):
+            raise wrong_value(keyword, value.form)
+
+
+def check_uid(header: Dataset, keyword: str) -> None:
+    """Check that an identifier is one text of printable ASCII; it is compared and copied as it is.
+
+    Raises
+    ------
+    SeriesRefusedError
+        ``header-value``.
+    """
+    value = header.get(keyword)
+    if not isinstance(value, str):
+        raise wrong_value(keyword, "holds several values where one belongs")
+    if not (value.isascii() and value.isprintable()):
+        raise wrong_value(keyword, "holds characters that no identifier has")
+
+
+def wrong_value(keyword: str, form: str) -> SeriesRefusedError:
+    """The error for a value that is needed and cannot be used.
+
+    Parameters
+    ----------
+    form:
+        The rest of the sentence that begins with the attribute's name.
+    """
+    name = name_of(keyword)
+    return SeriesRefusedError(
+        f"{name} {form}.",
+        code="no-position"
+        if keyword in _PLACE
+        else "no-pixel-spacing"
+        if keyword == "PixelSpacing"
+        else "header-value",
+        remedy=f"Correct {name} of the series in Orthanc, or send the series again.",
+    )
+
+
+def name_of(keyword: str) -> str:
+    """What the standard calls an attribute."""
+    return NUMBERS[keyword].name if keyword in NUMBERS else dictionary_description(keyword)
+
+
+def _settle(dataset: Dataset, tag: BaseTag, characters: CharacterSet) -> None:
+    """One element; what cannot be its attribute's at all is taken out."""
+    element, expected = dataset.get_item(tag), dictionary_VR(tag)
+    settled = settle_number(element)
+    if settled is not element:
+        dataset[tag] = settled
+    elif (expected == "SQ") != (element.VR == "SQ") and element.VR not in (None, "UN"):
+        del dataset[tag]
+    elif isinstance(element, RawDataElement) and expected in _TEXT | _ASCII:
+        value = element.value
+        if value and expected in _TEXT and characters.codecs == ("cp949",):
+            value = plain_korean(value)
+        # Whatever representation the file gives: these bytes are text.
+        dataset[tag] = element._replace(VR=expected, value=value)
+
+
+def _bytes(element: DataElement | RawDataElement | None) -> bytes:
+    value = None if element is None else element.value
+    return value if isinstance(value, bytes) else b""
