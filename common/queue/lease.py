@@ -72,6 +72,16 @@ class Identity(BaseModel):
     pid: Annotated[int, Field(ge=1, le=LARGEST_PID)]
     pid_started: float
     """When that process began (seconds since 1970, its host's clock): pids are used again."""
+    boot: Annotated[str, cut(64)] = ""
+    """The running system: its boot id (Linux) or machine id (Windows); empty where not known.
+
+    Containers that share a host's name share this too, and machines of one name do not.
+    """
+    pid_namespace: Annotated[str, cut(64)] = ""
+    """Where ``pid`` means this process; empty where not known: then no other can look it up."""
+    start_ticks: Annotated[int, Field(ge=0)] | None = None
+    """When that process began, in clock ticks since the system's start (Linux): unlike
+    ``pid_started`` it does not change when the clock is set."""
 
 
 class BeatJob(BaseModel):
