@@ -33,6 +33,7 @@ import urllib3
 from google.api_core import exceptions as api
 from google.api_core.retry import Retry
 from google.auth import exceptions as auth
+from google.auth.transport.requests import AuthorizedSession
 from google.cloud import storage  # type: ignore[import-untyped]
 from google.cloud.storage.exceptions import (  # type: ignore[import-untyped]
     DataCorruption,
@@ -51,6 +52,8 @@ from common.errors import (
     StoreUnavailableError,
 )
 from common.momentary import PATIENCE, AnswerHistory
+from common.no_netrc import ignore_netrc
+from common.surroundings import check_surroundings, lasting_fault, proxy_refused
 
 REQUEST_TIMEOUT = (5.0, 15.0)
 """Seconds to connect, and to wait for the next bytes of an answer."""
@@ -65,6 +68,7 @@ LONGEST_PAUSE = 8.0
 """Seconds between two tries at most; each pause is random between 0 and its limit."""
 
 _EMULATOR = "STORAGE_EMULATOR_HOST"
+_ENDPOINT = "https://storage.googleapis.com"
 _NO_BUCKET_LOOKUP = "DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA"
 _WRITE_KEY = "segrelay-write"
 """Metadata key of the nonce that says which call wrote an object."""
@@ -129,12 +133,13 @@ class GcsBucket:
         # has no right to that.
         os.environ.setdefault(_NO_BUCKET_LOOKUP, "true")
         client._http.mount(client.api_endpoint, BoundedAdapter(answer_limit))
+        _keep_from_netrc(client._http)
         self._client = client
         self._bucket = client.bucket(bucket)
         self._address = f"gs://{bucket}/{prefix}".rstrip("/")
         self._root = f"{prefix}/" if prefix else ""
         retry = Retry(
-            predicate=_will_pass,
+            predicate=self._is_worth_repeating,
             initial=first_pause,
             maximum=LONGEST_PAUSE,
             timeout=deadline,
@@ -367,11 +372,23 @@ class GcsBucket:
             _close_response(error)
             raise self._refused(operation, name, error) from error
         except auth.GoogleAuthError as error:
-            raise _sign_in_failed(error) from None
+            raise self._lasting_fault(error) or _sign_in_failed(error) from None
         except (api.RetryError, *_CONNECTION_ERRORS) as error:
+            fault = self._lasting_fault(error)
+            if fault is not None:
+                raise fault from error
             raise StoreUnavailableError(
                 f"The bucket did not answer ({type(_cause(error)).__name__})."
             ) from error
+
+    def _is_worth_repeating(self, error: BaseException) -> bool:
+        """Whether the same request may succeed a moment later."""
+        if not self._history.has_answered and self._lasting_fault(error) is not None:
+            return False
+        return _will_pass(error)
+
+    def _lasting_fault(self, error: BaseException) -> FixConfigurationError | None:
+        return lasting_fault(error, self._client.api_endpoint)
 
     def _refused(
         self, operation: str, name: str, error: api.GoogleAPICallError
@@ -394,6 +411,8 @@ class GcsBucket:
             )
         if status == 401:
             return no_credentials()
+        if status == 407:
+            return proxy_refused(status, self._client.api_endpoint)
         if status == 403:
             return FixConfigurationError(
                 f"{self._address} does not let this account {operation} objects.",
@@ -421,11 +440,14 @@ def open_gcs_bucket(bucket: str, prefix: str, *, patience: timedelta = PATIENCE)
     Raises
     ------
     FixConfigurationError
-        There are no credentials, or a variable of the environment leads to a foreign server.
+        There are no credentials, or a variable of the environment leads to a foreign server, or
+        to a proxy or certificates that cannot be used.
     """
     emulator = os.environ.get(_EMULATOR)
     if emulator is not None:
         _check_emulator(emulator)
+    check_surroundings(emulator or _ENDPOINT)
+    if emulator is not None:
         _log.warning("%s is set: the queue is at %s, not at Google.", _EMULATOR, emulator)
     try:
         client = storage.Client(project=None)
@@ -433,6 +455,14 @@ def open_gcs_bucket(bucket: str, prefix: str, *, patience: timedelta = PATIENCE)
         raise no_credentials() from None
     _check_endpoint(client.api_endpoint)
     return GcsBucket(client, bucket, prefix, patience=patience)
+
+
+def _keep_from_netrc(session: AuthorizedSession) -> None:
+    """Neither the session nor the one that fetches its tokens reads a password from there."""
+    ignore_netrc(session)
+    signing_in = session._auth_request_session
+    if signing_in is not None:
+        ignore_netrc(signing_in)
 
 
 def no_credentials() -> FixConfigurationError:

@@ -87,14 +87,17 @@ BY_CODE: Mapping[str, Finality] = {
     "orthanc-refused": Finality.FINAL,
     "series-missing": Finality.FINAL,
     # What the bucket says, or what stands before it.
+    "bucket-certificate": Finality.IF_IT_LASTS,
     "bucket-credentials": Finality.IF_IT_LASTS,
     "bucket-forbidden": Finality.IF_IT_LASTS,
     "bucket-missing": Finality.IF_IT_LASTS,
+    "bucket-proxy": Finality.IF_IT_LASTS,
     "bucket-refused": Finality.IF_IT_LASTS,
     "bucket-retention": Finality.IF_IT_LASTS,
     # Read from this computer's settings; no server is asked.
     "bucket-emulator": Finality.FINAL,
     "bucket-endpoint": Finality.FINAL,
+    "ca-bundle": Finality.FINAL,
     "orthanc-ca-file": Finality.FINAL,
     "orthanc-plain-http": Finality.FINAL,
     "orthanc-token": Finality.FINAL,

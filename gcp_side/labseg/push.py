@@ -16,9 +16,11 @@ from typing import Any
 from google.auth.exceptions import GoogleAuthError, TransportError
 from google.auth.transport.requests import Request
 from google.oauth2 import id_token
+from requests import Session
 
 from common.errors import TransientError
 from common.names import RESULTS
+from common.no_netrc import ignore_netrc
 from common.ulid import ULID_PATTERN
 
 log = logging.getLogger(__name__)
@@ -42,7 +44,7 @@ def is_from_pubsub(token: str, *, audience: str, service_account: str) -> bool:
     """
     try:
         claims = id_token.verify_oauth2_token(  # type: ignore[no-untyped-call]
-            token, Request(), audience
+            token, Request(_session()), audience
         )
     except TransportError:
         raise PushKeysUnavailableError("Google's public keys cannot be fetched.") from None
@@ -54,6 +56,12 @@ def is_from_pubsub(token: str, *, audience: str, service_account: str) -> bool:
         return True
     log.warning("push refused: the token is of another account")
     return False
+
+
+def _session() -> Session:
+    session = Session()
+    ignore_netrc(session)
+    return session
 
 
 def job_of(envelope: dict[str, Any]) -> str | None:

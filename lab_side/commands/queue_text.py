@@ -40,7 +40,7 @@ def overview(queue: QueueOverview) -> str:
     ]
     if queue.misnamed:
         parts.append(table(("MISNAMED",), ((name,) for name in queue.misnamed)))
-    odd = [*queue.odd, *_refused(queue.agents)]
+    odd = [*queue.odd, *_refused(queue.agents, queue.odd)]
     if odd:
         more = queue.odd_total - len(queue.odd)
         parts.append(table(("PASSED OVER",), ((line,) for line in odd)))
@@ -87,9 +87,9 @@ def requeued(done: Requeued) -> str:
     return f"{back}: its owner, agent {done.agent}, is dead."
 
 
-def _refused(agents: Sequence[AgentOverview]) -> list[str]:
-    """What agents say that the store refuses them, each object once."""
-    lines = {line: item.agent for item in agents for line in item.passed_over}
+def _refused(agents: Sequence[AgentOverview], seen: Sequence[str]) -> list[str]:
+    """What agents say that the store refuses them, each object once, but for what is ``seen``."""
+    lines = {line: item.agent for item in agents for line in item.passed_over if line not in seen}
     return [f"{line} (by agent {agent})" for line, agent in lines.items()]
 
 
