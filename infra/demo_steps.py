@@ -125,7 +125,8 @@ class Demo:
     def _segment(self, orthanc_ids: list[str]) -> tuple[Outcome, float]:
         """Submit through the site, follow, and read the result as the site has it."""
         start = time.monotonic()
-        arguments = ["--profile", self.profile.name, "--series", *orthanc_ids]
+        # Whoever runs the demo has chosen study and profile; what contradicts is in its warnings.
+        arguments = ["--profile", self.profile.name, "--confirm", "--series", *orthanc_ids]
         job_id = self.servers.labseg("submit", *arguments)["job_id"]
         follow(self.servers, job_id, self.console)
         job = self.servers.labseg("show", job_id)

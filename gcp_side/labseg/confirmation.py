@@ -114,8 +114,8 @@ class Reason:
     code: str
     """A key of :data:`REASONS`."""
     parameters: Mapping[str, str]
-    """``roles``, separated by commas; for some codes ``attribute``, a keyword, and ``found`` and
-    ``expected``: regions or weightings."""
+    """``roles``, separated by commas, and ``of`` how many; for some codes ``attribute``, a keyword,
+    and ``found`` and ``expected``: regions or weightings."""
     titles: Mapping[str, Text | None] = field(default_factory=dict, repr=False)
     """What a person calls the roles; their names stand for those that are missing."""
 
@@ -123,7 +123,9 @@ class Reason:
     def text(self) -> str:
         """The sentence in the active language."""
         words = {name: _words(name, value) for name, value in self.parameters.items()}
-        words["roles"] = ", ".join(map(self._title, self.parameters["roles"].split(", ")))
+        roles = self.parameters["roles"].split(", ")
+        is_all = str(len(roles)) == self.parameters.get("of")
+        words["roles"] = gettext("all series") if is_all else ", ".join(map(self._title, roles))
         return gettext(REASONS[self.code]).format(**words)
 
     def _title(self, role: str) -> str:
@@ -172,7 +174,11 @@ def reasons_against(
     return tuple(
         Reason(
             code=code,
-            parameters={**dict(parameters), "roles": ", ".join(roles)},
+            parameters={
+                **dict(parameters),
+                "roles": ", ".join(roles),
+                "of": str(len(needs.rules)),
+            },
             titles=needs.titles,
         )
         for (code, parameters), roles in sorted(

@@ -17,7 +17,7 @@ from pytest_django.live_server_helper import LiveServer
 
 from gcp_side.labseg.conf import get_bucket
 from infra.orthanc import OrthancServer
-from tests.browser.studies import Stored, store_axial, store_turned
+from tests.browser.studies import Stored, store_axial, store_brain, store_turned
 from tests.unit.gcp_side.fakes import FakeAgent
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -54,6 +54,12 @@ def stored(orthanc: OrthancServer, tmp_path_factory: pytest.TempPathFactory) -> 
 def turned(orthanc: OrthancServer, tmp_path_factory: pytest.TempPathFactory) -> Stored:
     """A study of two sagittal and two oblique series."""
     return store_turned(orthanc, tmp_path_factory.mktemp("turned"))
+
+
+@pytest.fixture(scope="session")
+def brain(orthanc: OrthancServer, tmp_path_factory: pytest.TempPathFactory) -> Stored:
+    """A study whose attributes name another region than a breast."""
+    return store_brain(orthanc, tmp_path_factory.mktemp("brain"))
 
 
 @pytest.fixture

@@ -41,17 +41,19 @@ def wait_loaded(page: Page) -> None:
         expect(pane.locator(".note")).to_be_empty()
 
 
-def send(page: Page, agent: FakeAgent) -> Claim:
-    """Press the button, and let the lab take the job."""
+def send(page: Page, agent: FakeAgent, *, confirm: bool = False) -> Claim:
+    """Press the button, say yes to what contradicts, and let the lab take the job."""
     page.locator("#send").click()
-    expect(page.locator("#task-text")).to_contain_text("waiting")
+    if confirm:
+        page.locator("#confirm-yes").click()
+    expect(page.locator("#task-text")).not_to_be_empty()
     claim, _ = agent.claim()
     return claim
 
 
-def find(page: Page, agent: FakeAgent, known: KnownSeg) -> None:
+def find(page: Page, agent: FakeAgent, known: KnownSeg, *, confirm: bool = False) -> None:
     """Press the button, and let the lab find what the SEG says."""
-    deliver(page, agent, send(page, agent), known)
+    deliver(page, agent, send(page, agent, confirm=confirm), known)
 
 
 def deliver(page: Page, agent: FakeAgent, claim: Claim, known: KnownSeg) -> None:

@@ -84,6 +84,24 @@ def store_turned(server: OrthancServer, folder: Path) -> Stored:
     return Stored(study, tuple(series), segs)
 
 
+def store_brain(server: OrthancServer, folder: Path) -> Stored:
+    """The same phases as a scanner tells them of a head, and the truth on the second."""
+    written = write_study(
+        _case(AXIAL, (32, 80, 96), (1.8, 1.8, 3.6)), folder, patient_name="Brain^A"
+    )
+    for path in (path for files in written.series for path in files.paths):
+        image = pydicom.dcmread(path)
+        image.StudyInstanceUID += ".1"
+        image.BodyPartExamined, image.StudyDescription = "BRAIN", "MRI Brain"
+        image.save_as(path)
+    client = _client(server)
+    series = [_upload(client, files.paths) for files in written.series]
+    known = _store_seg(client, written, REFERENCE_PHASE)
+    study = client.series(series[0]).study_id
+    client.close()
+    return Stored(study, tuple(series), (known,))
+
+
 def _case(
     direction: Matrix, shape: tuple[int, int, int], spacing: tuple[float, float, float]
 ) -> Case:

@@ -17,6 +17,7 @@ from tests.browser.canvas import (
     stack,
     strays,
 )
+from tests.browser.conftest import Heard
 from tests.browser.steps import (
     choose_plane,
     deliver,
@@ -48,15 +49,16 @@ def test_on_axial_series(page: Page, stored: Stored, agent: FakeAgent) -> None:
 
 
 def test_on_sagittal_and_on_oblique_series_of_one_study(
-    page: Page, turned: Stored, agent: FakeAgent
+    page: Page, turned: Stored, agent: FakeAgent, heard: Heard
 ) -> None:
     sagittal, oblique = turned.segs
     open_study(page, turned)
-    find(page, agent, sagittal)
+    heard.expected.add("409")
+    find(page, agent, sagittal, confirm=True)
     for plane in PLANES:
         check_plane(page, stack(sagittal, plane), plane)
     shoot_tumour(page, "sagittal-en")
-    claim = send(page, agent)
+    claim = send(page, agent, confirm=True)
     expect(page.locator("#previous")).to_contain_text("Previous result")
     deliver(page, agent, claim, oblique)
     expect(page.locator("#previous")).to_be_hidden()

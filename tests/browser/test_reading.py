@@ -12,6 +12,7 @@ from pytest_django import Settings
 from common.offers import Offer, OfferedRole
 from common.profiles import Text
 from tests.browser.canvas import read, wait_drawn
+from tests.browser.conftest import Heard
 from tests.browser.steps import find, look_for_barriers, open_study, send, shoot, wait_loaded
 from tests.browser.studies import Stored
 from tests.unit.gcp_side.fakes import REPORT, FakeAgent, succeeded
@@ -123,8 +124,9 @@ def test_phases_share_a_window_and_other_contrasts_do_not(
 
 
 def test_after_a_reload_the_form_shows_what_was_sent(
-    page: Page, stored: Stored, agent: FakeAgent
+    page: Page, stored: Stored, agent: FakeAgent, heard: Heard
 ) -> None:
+    heard.expected.add("409")
     open_study(page, stored)
     expect(page.locator("#field-dce-0 .why")).to_contain_text("certain")
     # Not as recognised.
@@ -133,6 +135,7 @@ def test_after_a_reload_the_form_shows_what_was_sent(
         page.locator(f"#role-dce-{number}").select_option(series)
     expect(page.locator("#field-dce-0 .why")).to_have_text("chosen by hand")
     page.locator("#send").click()
+    page.locator("#confirm-yes").click()
     expect(page.locator("#task-text")).to_contain_text("waiting")
     page.reload()
     expect(page.locator("#task-text")).to_contain_text("waiting")

@@ -157,6 +157,7 @@ class TestReasons:
             "found": "liver",
             "expected": "breast",
             "roles": "dce-2",
+            "of": "4",
         }
 
     def test_other_series_than_the_recognised_ones(self) -> None:
@@ -175,9 +176,22 @@ class TestReasons:
         assert {reason.code for reason in found} <= {"role-unrecognised", "role-unsure"}
         assert found
 
-    def test_another_weighting(self) -> None:
-        series = [self.series(number, EchoTime="100", RepetitionTime="4000") for number in range(4)]
-        assert "weighting" in self.against(*series)
+    @pytest.mark.parametrize(
+        ("tags", "found"),
+        [
+            ({"EchoTime": "100", "RepetitionTime": "4000"}, ["T2"]),
+            ({"EchoTime": "90", "RepetitionTime": "9000", "InversionTime": "2500"}, ["FLAIR"]),
+            ({"EchoTime": "2.4", "RepetitionTime": "5.2"}, []),
+            ({"EchoTime": "2.3", "RepetitionTime": "1900", "InversionTime": "900"}, []),
+            ({"EchoTime": ""}, []),
+        ],
+    )
+    def test_another_weighting(self, tags: dict[str, str], found: list[str]) -> None:
+        series = self.four(**tags)
+        chosen = dict(zip(ROLES, series, strict=True))
+        reasons = reasons_against(self.NEEDS, chosen, recognise(ROLES, series))
+        told = [reason for reason in reasons if reason.code == "weighting"]
+        assert [reason.parameters["found"] for reason in told] == found
 
     def test_two_sides(self) -> None:
         series = self.four()
@@ -286,9 +300,9 @@ class TestRest:
                     "found": "brain",
                     "expected": "breast",
                     "roles": ", ".join(ROLES),
+                    "of": "4",
                 },
-                "text": "Body Part Examined says brain, but the profile is for breast: "
-                "phase 0, phase 1, phase 2, phase 3.",
+                "text": "Body Part Examined says brain, but the profile is for breast: all series.",
             }
         ]
         assert not Job.objects.exists()
@@ -324,7 +338,7 @@ class TestRest:
         told = post(client, path, body, language="ko").json()
         assert told["error"] == "선택한 시리즈가 프로필과 맞지 않습니다."
         assert told["reasons"][0]["text"].startswith("검사 부위(Body Part Examined) 항목에는 뇌")
-        assert told["reasons"][0]["text"].endswith("유방입니다: 0기, 1기, 2기, 3기.")
+        assert told["reasons"][0]["text"].endswith("유방입니다: 모든 시리즈.")
 
     @pytest.mark.parametrize("confirm", ["true", 1, None, [True]])
     def test_a_yes_is_true_and_nothing_else(
@@ -342,6 +356,7 @@ class TestRest:
         swapped = dict(zip(ROLES, (FOUR[1], FOUR[0], *FOUR[2:]), strict=True))
         answer = post(client, f"studies/{STUDY_ID}/segment/", {"series": swapped})
         assert (answer.status_code, codes(answer)) == (409, ["role-other"])
+        assert answer.json()["reasons"][0]["text"].endswith(": phase 0, phase 1.")
         path, body = WAYS["study"]
         assert post(client, path, body).status_code == 202
 

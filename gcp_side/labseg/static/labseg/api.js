@@ -3,9 +3,9 @@ export const ROOT = JSON.parse(document.getElementById("labseg-config").textCont
 const { gettext } = globalThis;
 
 export class ApiError extends Error {
-  constructor(message, { code = "", remedy = "", detail = "", status = 0 } = {}) {
+  constructor(message, { code = "", remedy = "", detail = "", status = 0, reasons = [] } = {}) {
     super(message);
-    Object.assign(this, { code, remedy, detail, status });
+    Object.assign(this, { code, remedy, detail, status, reasons });
   }
 }
 

@@ -59,6 +59,6 @@ export function stateName(state) {
 }
 
 export function volumes(request) {
-  if (request.tumour_found === false) return gettext("no tumour");
-  return (request.segments ?? []).map((one) => `${number(one.volume_ml, 2)} ml`).join(" · ");
+  const found = request.tumour_found === false ? gettext("no tumour") : (request.segments ?? []).map((one) => `${number(one.volume_ml, 2)} ml`).join(" · ");
+  return found && request.for_patients === false ? `${gettext("NOT FOR PATIENTS")} · ${found}` : found;
 }

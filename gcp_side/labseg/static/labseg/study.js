@@ -1,5 +1,6 @@
 // The page of a study: choose the series, send, watch, look at the result.
 import * as api from "./api.js";
+import { postConfirmed } from "./confirm.js";
 import { clock, element, fill, number, part, profileTitle, roleTitle, say, stateName, volumes } from "./dom.js";
 import { follow, patience } from "./progress.js";
 import { connectTools, showPosition } from "./tools.js";
@@ -82,6 +83,7 @@ function drawForm() {
       ...page.profiles.map((one) => element("option", { value: one.name, selected: one.name === page.study.profile, text: profileTitle(one) }))));
   part("form").replaceChildren(...[profiles || null, ...fields].filter(Boolean));
   part("use").textContent = say(profile()?.intended_use);
+  drawBanner();
   drawButton();
 }
 
@@ -147,8 +149,11 @@ function drawButton() {
 async function send() {
   part("send").disabled = true;
   try {
-    const sent = await api.post(`studies/${config.study}/segment/`, { profile: page.study.profile, series: page.chosen });
-    watch({ ...sent, state: sent.status, finished: false });
+    const wanted = { profile: page.study.profile, series: page.chosen };
+    const sent = await postConfirmed((more) => api.post(`studies/${config.study}/segment/`, { ...wanted, ...more }));
+    if (sent) return watch({ ...sent, state: sent.status, finished: false });
+    drawButton();
+    part("send").focus();
   } catch (error) {
     part("task").replaceChildren(refusalCard(error, [button(gettext("Try again"), send)]));
     drawButton();
@@ -239,8 +244,9 @@ async function finished(state) {
 function showEnded(state) {
   const again = button(gettext("Retry"), async () => {
     try {
-      const sent = await api.post(`requests/${state.request_id}/retry/`, {});
-      watch({ ...sent, state: sent.status ?? "pending", finished: false });
+      const sent = await postConfirmed((more) => api.post(`requests/${state.request_id}/retry/`, more));
+      if (sent) return watch({ ...sent, state: sent.status ?? "pending", finished: false });
+      part("retry").focus();
     } catch (error) {
       part("task").replaceChildren(refusalCard(error, [button(gettext("Try again"), () => showEnded(state))]));
     }
@@ -266,6 +272,7 @@ function button(text, act, attributes = {}) {
 
 function show(request) {
   page.shown = request;
+  drawBanner();
   drawLink();
   drawResult();
   drawHistory();
@@ -291,12 +298,28 @@ function loadViewer() {
   });
 }
 
+// In large letters, while such a profile is chosen or its result is shown.
+function drawBanner() {
+  part("not-for-patients").hidden = isForPatients({ profile: page.study.profile }) && (!page.shown || isForPatients(page.shown));
+}
+
+// By the result itself; one of an older agent says nothing, but its profile does.
+const isForPatients = (request) => request.for_patients !== false && page.profiles.find((one) => one.name === request.profile)?.for_patients !== false;
+
+function drawConfirmed(request) {
+  const reasons = request.confirmed ?? [];
+  part("confirmed").hidden = !reasons.length;
+  part("confirmed-title").textContent = fill(gettext("The series contradict the profile; %(who)s confirmed them:"), { who: request.confirmed_by });
+  part("confirmed-reasons").replaceChildren(...reasons.map((one) => element("li", { text: one.text })));
+}
+
 function drawResult() {
   const box = part("result");
   const request = page.shown;
   box.hidden = !request;
   if (!request) return;
   drawBadge();
+  drawConfirmed(request);
   const measured = new Map((request.segments ?? []).map((one) => [one.number, one]));
   const titles = new Map((page.profiles.find((one) => one.name === request.profile)?.segments ?? []).map((one) => [one.number, say(one.title)]));
   const rows = (viewer.overlay?.segments ?? request.segments ?? []).map((one) => segmentRow(one, measured.get(one.number) ?? one, titles.get(one.number) ?? one.label));
@@ -340,7 +363,7 @@ function drawHistory() {
   const list = page.study?.requests ?? [];
   part("history-box").hidden = !list.length;
   part("history").replaceChildren(...list.map((one) => element("li", { class: page.shown?.request_id === one.request_id ? "is-shown" : "" },
-    element("span", { text: clock(one.submitted_at) }), element("span", { class: `state is-${one.state}`, text: stateName(one.state) }), element("span", { text: volumes(one) }),
+    element("span", { text: clock(one.submitted_at) }), element("span", { class: `state is-${one.state}`, text: stateName(one.state) }), element("span", { text: volumes({ ...one, for_patients: isForPatients(one) }) }),
     one.state === "succeeded" ? button(gettext("Show"), () => show(one), { "aria-label": fill(gettext("Show the result of %(time)s"), { time: clock(one.submitted_at) }) }) : null)));
 }
 

@@ -1,0 +1,185 @@
+"""What contradicts a profile is asked before it is sent; what is not for patients says so."""
+
+from __future__ import annotations
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from common.manifest import ResultStatus
+from common.offers import Offer
+from common.profiles import load_profile
+from common.result_notes import NOT_FOR_PATIENTS
+from gcp_side.labseg.models import Job
+from tests.browser.conftest import Heard
+from tests.browser.steps import (
+    SCREENS,
+    deliver,
+    find,
+    look_for_barriers,
+    open_study,
+    shoot,
+    wait_loaded,
+)
+from tests.browser.studies import Stored
+from tests.browser.test_study_page import DEMO
+from tests.unit.gcp_side.fakes import FakeAgent, ended
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+OFFER = Offer.of(load_profile(DEMO))
+REAL = OFFER.model_copy(update={"name": "breast-dce-swinunetr", "for_patients": True})
+
+LANGUAGES = {
+    "en": ("Body Part Examined says brain, but the profile is for breast", "NOT FOR PATIENTS"),
+    "ko": ("검사 부위(Body Part Examined) 항목에는 뇌", "환자에게 사용 금지"),
+}
+
+
+def choose_language(page: Page, language: str) -> None:
+    page.get_by_role("button", name={"en": "English", "ko": "한국어"}[language]).click()
+    expect(page.locator("html")).to_have_attribute("lang", language)
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_only_a_yes_sends_what_contradicts(
+    page: Page, brain: Stored, agent: FakeAgent, heard: Heard, language: str
+) -> None:
+    heard.expected.add("409")
+    (known,) = brain.segs
+    agent.beat(offers=(OFFER,))
+    open_study(page, brain)
+    choose_language(page, language)
+    wait_loaded(page)
+    dialog, send = page.get_by_role("alertdialog"), page.locator("#send")
+    send.focus()
+    page.keyboard.press("Enter")
+    expect(dialog).to_be_visible()
+    expect(dialog.locator("li")).to_have_count(2)
+    expect(dialog.locator("li").first).to_contain_text(LANGUAGES[language][0])
+    expect(page.locator("#confirm-no")).to_be_focused()
+    shoot(page, f"confirm-{language}")
+    look_for_barriers(page)
+    page.set_viewport_size({"width": 480, "height": 800})
+    box = dialog.bounding_box()
+    assert box is not None
+    assert box["x"] >= 0
+    assert box["x"] + box["width"] <= 480
+    shoot_narrow(page, f"confirm-{language}")
+    page.set_viewport_size({"width": 1280, "height": 800})
+    # Enter on what has the focus, Escape, and the other button by keyboard: no, no, yes.
+    page.keyboard.press("Enter")
+    expect(dialog).to_be_hidden()
+    expect(send).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(dialog).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(dialog).to_be_hidden()
+    expect(send).to_be_focused()
+    assert not Job.objects.exists()
+    page.keyboard.press("Enter")
+    expect(dialog).to_be_visible()
+    page.keyboard.press("Tab")
+    expect(page.locator("#confirm-yes")).to_be_focused()
+    page.keyboard.press("Enter")
+    expect(page.locator("#task-text")).to_be_visible()
+    claim, manifest = agent.claim()
+    assert manifest.confirmed == ("body-part", "description-region")
+    deliver(page, agent, claim, known)
+    confirmed = page.locator("#confirmed")
+    expect(confirmed).to_contain_text("radiologist")
+    expect(confirmed.locator("li").first).to_contain_text(LANGUAGES[language][0])
+    shoot(page, f"confirmed-{language}")
+    look_for_barriers(page)
+
+
+def test_the_reasons_are_those_of_the_series_that_are_chosen(
+    page: Page, stored: Stored, agent: FakeAgent, heard: Heard
+) -> None:
+    heard.expected.add("409")
+    agent.beat(offers=(REAL,))
+    open_study(page, stored)
+    first, second = page.locator("#role-dce-0"), page.locator("#role-dce-1")
+    first.select_option(stored.series[1])
+    second.select_option(stored.series[0])
+    page.locator("#send").click()
+    reasons = page.locator("#confirm-reasons li")
+    expect(reasons).to_have_count(1)
+    expect(reasons).to_contain_text("Another series than the recognised one was chosen")
+    page.locator("#confirm-no").click()
+    first.select_option(stored.series[0])
+    second.select_option(stored.series[1])
+    page.locator("#send").click()
+    # An ordinary study goes through as before.
+    expect(page.locator("#task-text")).to_contain_text("waiting")
+    expect(page.locator("#confirm")).to_be_hidden()
+    assert Job.objects.get().confirmed == []
+
+
+def test_a_retry_asks_again(page: Page, brain: Stored, agent: FakeAgent, heard: Heard) -> None:
+    heard.expected.add("409")
+    agent.beat(offers=(OFFER,))
+    open_study(page, brain)
+    page.locator("#send").click()
+    page.locator("#confirm-yes").click()
+    expect(page.locator("#task-text")).to_be_visible()
+    claim, _ = agent.claim()
+    agent.beat(offers=(OFFER,))
+    agent.desk.finish(claim, ended(claim.job_id, ResultStatus.FAILED))
+    page.locator("#retry").click()
+    expect(page.get_by_role("alertdialog")).to_be_visible()
+    page.locator("#confirm-no").click()
+    expect(page.locator("#retry")).to_be_focused()
+    page.locator("#retry").click()
+    page.locator("#confirm-yes").click()
+    expect(page.locator("#task-text")).to_be_visible()
+    assert Job.objects.count() == 2
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_profile_that_is_not_for_patients_says_so_in_large(
+    page: Page, stored: Stored, agent: FakeAgent, language: str
+) -> None:
+    (known,) = stored.segs
+    agent.beat(offers=(OFFER, REAL))
+    open_study(page, stored)
+    choose_language(page, language)
+    wait_loaded(page)
+    banner = page.locator("#not-for-patients")
+    expect(banner.locator("strong")).to_have_text(LANGUAGES[language][1])
+    size = banner.locator("strong").evaluate("one => parseFloat(getComputedStyle(one).fontSize)")
+    assert size >= 24
+    shoot(page, f"banner-{language}")
+    look_for_barriers(page)
+    shoot_narrow(page, f"banner-{language}")
+    page.locator("#profile").select_option(REAL.name)
+    expect(banner).to_be_hidden()
+    page.locator("#profile").select_option(OFFER.name)
+    expect(banner).to_be_visible()
+    page.set_viewport_size({"width": 1280, "height": 800})
+    find(page, agent, known)
+    expect(banner).to_be_visible()
+    expect(page.locator("#history")).to_contain_text(LANGUAGES[language][1])
+    shoot(page, f"banner-result-{language}")
+    look_for_barriers(page)
+
+
+def test_a_result_that_is_not_for_patients_says_so_beside_any_profile(
+    page: Page, stored: Stored, agent: FakeAgent
+) -> None:
+    (known,) = stored.segs
+    agent.beat(offers=(REAL,))
+    open_study(page, stored)
+    expect(page.locator("#not-for-patients")).to_be_hidden()
+    find(page, agent, known)
+    expect(page.locator("#not-for-patients")).to_be_hidden()
+    Job.objects.update(warnings=[NOT_FOR_PATIENTS])
+    page.reload()
+    wait_loaded(page)
+    expect(page.locator("#not-for-patients")).to_be_visible()
+    expect(page.locator("#warnings")).to_contain_text("NOT FOR PATIENTS")
+
+
+def shoot_narrow(page: Page, name: str) -> None:
+    page.set_viewport_size({"width": 480, "height": 800})
+    wait_loaded(page)
+    page.screenshot(path=str(SCREENS / f"{name}-480.png"))
