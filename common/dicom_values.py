@@ -20,6 +20,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from common.errors import SeriesRefusedError
+
 if TYPE_CHECKING:
     from pydicom.dataelem import DataElement, RawDataElement
     from pydicom.dataset import Dataset
@@ -29,9 +31,14 @@ __all__ = [
     "Number",
     "WrongForm",
     "WrongFormError",
+    "check_forms",
+    "name_of",
+    "numbers_of",
     "read_numbers",
     "settle_number",
     "settle_numbers",
+    "value_of",
+    "wrong_value",
 ]
 
 
@@ -62,11 +69,11 @@ NUMBERS = {
     "ImagePositionPatient": Number("Image Position (Patient)", "DS", 3, limits=(-1e5, 1e5)),
     "ImageOrientationPatient": Number("Image Orientation (Patient)", "DS", 6, limits=(-2, 2)),
     "PixelSpacing": Number("Pixel Spacing", "DS", 2, is_positive=True, limits=(1e-3, 1e3)),
-    "RescaleSlope": Number("Rescale Slope", "DS"),
-    "RescaleIntercept": Number("Rescale Intercept", "DS"),
+    "RescaleSlope": Number("Rescale Slope", "DS", limits=(-1e30, 1e30)),
+    "RescaleIntercept": Number("Rescale Intercept", "DS", limits=(-1e30, 1e30)),
     "SliceThickness": Number("Slice Thickness", "DS"),
-    "WindowCenter": Number("Window Center", "DS", None),
-    "WindowWidth": Number("Window Width", "DS", None),
+    "WindowCenter": Number("Window Center", "DS", None, limits=(-1e30, 1e30)),
+    "WindowWidth": Number("Window Width", "DS", None, limits=(-1e30, 1e30)),
     "SeriesNumber": Number("Series Number", "IS"),
     "TemporalPositionIdentifier": Number("Temporal Position Identifier", "IS"),
     "TemporalPositionIndex": Number("Temporal Position Index", "UL"),
@@ -112,6 +119,9 @@ _DS_LENGTH, _IS_LENGTH = 16, 12
 
 _MOST_CHARACTERS = 64
 """Of one number: more is no number that anybody wrote."""
+
+_MOST_TEXT = 4096
+"""Characters of all numbers of a value."""
 
 _DECIMAL = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
 _INTEGER = re.compile(r"[+-]?\d+", re.ASCII)
@@ -183,6 +193,68 @@ def read_numbers(value: object, number: Number, vr: str | None = None) -> tuple[
     if min(numbers) < least or max(numbers) > most:
         raise WrongFormError("holds a number that is out of range")
     return numbers
+
+
+def numbers_of(value: object, keyword: str) -> tuple[float, ...] | WrongForm:
+    """What a value of one of :data:`NUMBERS` holds, as :func:`read_numbers`, or what is wrong."""
+    number = NUMBERS[keyword]
+    try:
+        return read_numbers(value, number)
+    except WrongFormError as error:
+        return WrongForm(number.name, error.form)
+
+
+def value_of(holder: Any, keyword: str) -> Any:
+    """An attribute of a pydicom data set, in its right form; of tags of Orthanc, as it is."""
+    if hasattr(holder, "get_item"):
+        settle_numbers(holder, (keyword,))
+    return holder.get(keyword)
+
+
+def check_forms(header: Any, keywords: Iterable[str]) -> None:
+    """Check that none of these attributes holds something else than its numbers.
+
+    Parameters
+    ----------
+    header:
+        Anything with ``get(keyword)`` whose values are those of :func:`settle_number`.
+
+    Raises
+    ------
+    SeriesRefusedError
+        ``header-value``, ``no-position`` or ``no-pixel-spacing``.
+    """
+    for keyword in keywords:
+        value = header.get(keyword)
+        if isinstance(value, WrongForm):
+            raise wrong_value(keyword, value.form)
+
+
+def wrong_value(keyword: str, form: str) -> SeriesRefusedError:
+    """The error for a value that is needed and cannot be used.
+
+    Parameters
+    ----------
+    form:
+        The rest of the sentence that begins with the attribute's name.
+    """
+    name = name_of(keyword)
+    return SeriesRefusedError(
+        f"{name} {form}.",
+        code="no-position"
+        if keyword in ("ImagePositionPatient", "ImageOrientationPatient")
+        else "no-pixel-spacing"
+        if keyword == "PixelSpacing"
+        else "header-value",
+        remedy=f"Correct {name} of the series in Orthanc, or send the series again.",
+    )
+
+
+def name_of(keyword: str) -> str:
+    """What the standard calls an attribute."""
+    from pydicom.datadict import dictionary_description
+
+    return NUMBERS[keyword].name if keyword in NUMBERS else dictionary_description(keyword)
 
 
 def settle_numbers(dataset: Dataset, keywords: Iterable[str] = NUMBERS) -> None:
@@ -303,6 +375,8 @@ def _ascii(value: bytes) -> str:
 
 
 def _split(text: str) -> list[str]:
+    if len(text) > _MOST_TEXT:
+        raise WrongFormError(_TEXT_FORM)
     stripped = text.strip(_PADDING)
     return stripped.split("\\") if stripped else []
 

@@ -74,9 +74,13 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "orthanc-overwrites": ("", "Set OverwriteInstances to false in Orthanc, and restart it."),
     "orthanc-password-missing": ("There is no password for the Orthanc user.", _SET_IT),
     "orthanc-proxy-password-missing": ("There is no password for the proxy's user.", _SET_IT),
+    "pixel-depth": ("", "Send the series as integers of 8, 16 or 32 bits a voxel."),
     "rejected": ("The manifest was moved to rejected/; the reason lies beside it.", "Look at it."),
     "role-mismatch": ("The images do not look like what their roles say; each doubt is told.", ""),
-    "series-not-shown": ("The series cannot be shown; the message says why.", ""),
+    "series-not-shown": (
+        "The series cannot be shown; the message says why.",
+        "As the message says.",
+    ),
     "site-settings": (
         "A value of SEGRELAY is wrong; it is named.",
         "Correct it; the hint says how.",

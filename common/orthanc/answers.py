@@ -11,7 +11,6 @@ API: https://orthanc.uclouvain.be/api/ (``/tools/bulk-content``, ``/tools/lookup
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -217,16 +216,6 @@ def upload_reply(answer: object) -> UploadReply:
         orthanc_series_id=item.id_of("ParentSeries"),
         already_stored=status == "AlreadyStored",
     )
-
-
-def numbers(text: str, count: int) -> tuple[float, ...] | None:
-    """A multi-valued decimal string; None when it is not ``count`` finite numbers."""
-    parts = text.split("\\", count)
-    try:
-        values = tuple(float(part) for part in parts)
-    except ValueError:
-        return None
-    return values if len(values) == count and all(map(math.isfinite, values)) else None
 
 
 def odd(what: str, problem: str) -> NoReturn:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from common.dicom_values import WrongForm, numbers_of
 from common.errors import OrthancRefusedError
 from gcp_side.labseg.orthanc import Orthanc, SeriesEntry, StudyEntry
 
@@ -106,10 +107,8 @@ def in_order(series: Sequence[SeriesEntry]) -> list[SeriesEntry]:
 
 def series_number(series: SeriesEntry) -> int | None:
     """Series Number; None where it is missing or no number."""
-    try:
-        return int(series.number)
-    except ValueError:
-        return None
+    numbers = numbers_of(series.number, "SeriesNumber")
+    return None if isinstance(numbers, WrongForm) or not numbers else int(numbers[0])
 
 
 def _sort_key(series: SeriesEntry) -> tuple[int, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from common.dicom_values import value_of
 from common.functional_groups import AS_CLASSIC
 
 PER_FRAME = "PerFrameFunctionalGroupsSequence"
@@ -28,7 +29,7 @@ def frame_attributes(image: Any) -> Iterator[dict[str, Any]]:
         found = {}
         for sequence, keyword, classic in AS_CLASSIC:
             item = _first(group, sequence) or _first(shared, sequence)
-            value = item.get(keyword)
+            value = value_of(item, keyword)
             if value is not None:
                 found[classic] = value
         yield found

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import islice
 from typing import Any, Protocol
 
+from common.dicom_values import WrongForm, numbers_of
 from common.errors import OrthancRefusedError, SeriesRefusedError
 from common.manifest import is_orthanc_id
 from common.orthanc import OrthancClient, OrthancSettings, SeriesInfo, answers
-from common.orthanc.answers import Entry, numbers
+from common.orthanc.answers import Entry
 from gcp_side.labseg.conf import get_conf
 from gcp_side.labseg.enhanced import frame_attributes
 
@@ -44,6 +45,8 @@ class SlicePlace:
     """Another one when the instance was replaced; empty where Orthanc does not tell."""
     frame: int | None = None
     """Which frame of the instance it is, from 1; None: an instance of a single image."""
+    wrong: str = ""
+    """Which attribute has a value that cannot be read, and its form; empty where none has."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -283,22 +286,30 @@ def _series(item: Entry) -> SeriesEntry:
 
 def _place(item: Entry) -> SlicePlace:
     tags = item.tags()
-    return SlicePlace(
+    place = SlicePlace(
         orthanc_id=item.orthanc_id,
         sop_instance_uid=tags.text_of("SOPInstanceUID"),
-        position=numbers(tags.text_of("ImagePositionPatient"), 3),
-        orientation=numbers(tags.text_of("ImageOrientationPatient"), 6),
+        position=None,
+        orientation=None,
         file_uuid=item.text_of("FileUuid"),
     )
+    return _placed(place, tags.text_of)
 
 
 def _frame_places(place: SlicePlace, tags: Mapping[str, Any]) -> list[SlicePlace]:
     return [
-        replace(
-            place,
-            frame=number,
-            position=numbers(found.get("ImagePositionPatient", ""), 3),
-            orientation=numbers(found.get("ImageOrientationPatient", ""), 6),
-        )
+        _placed(replace(place, frame=number), found.get)
         for number, found in enumerate(frame_attributes(tags), start=1)
     ]
+
+
+def _placed(place: SlicePlace, text_of: Callable[[str], object]) -> SlicePlace:
+    position = numbers_of(text_of("ImagePositionPatient"), "ImagePositionPatient")
+    orientation = numbers_of(text_of("ImageOrientationPatient"), "ImageOrientationPatient")
+    wrong = [str(form) for form in (position, orientation) if isinstance(form, WrongForm)]
+    return replace(
+        place,
+        position=None if isinstance(position, WrongForm) else position or None,
+        orientation=None if isinstance(orientation, WrongForm) else orientation or None,
+        wrong=wrong[0] if wrong else "",
+    )

@@ -11,7 +11,9 @@ import pydicom
 from numpy.typing import NDArray
 from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
+from pydicom.multival import MultiValue
 
+from common.dicom_values import check_forms, settle_numbers, wrong_value
 from common.errors import SeriesRefusedError
 from common.voxels.file_format import plain_file
 from common.voxels.pixel_form import FLOAT_PIXEL_ATTRIBUTES, PIXEL_ATTRIBUTES, check_integers
@@ -34,6 +36,12 @@ _TAGS: list[Any] = [
     PER_FRAME,
 ]
 """Nothing of the patient enters."""
+
+_SIZES = (
+    *("NumberOfFrames", "Rows", "Columns", "SamplesPerPixel"),
+    *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
+)
+"""Numbers without which nothing can be decoded."""
 
 _DARKEST, _BRIGHTEST = 1.0, 99.5
 """Percentiles between which a slice without a window is shown."""
@@ -73,7 +81,8 @@ def read_slices(data: bytes) -> list[SliceImage]:
     ------
     SeriesNotShownError
         ``unreadable-instance``, ``multiframe``, ``not-greyscale``, ``pixel-depth``,
-        ``pixel-encoding``, ``image-too-large`` or ``compressed``.
+        ``pixel-encoding``, ``image-too-large``, ``compressed``, ``no-pixel-spacing`` or
+        ``header-value``.
     """
     dataset = _parsed(data)
     if (dataset.get("SamplesPerPixel"), dataset.get("PhotometricInterpretation")) != (
@@ -85,8 +94,12 @@ def read_slices(data: bytes) -> list[SliceImage]:
         )
     try:
         headers = _headers(dataset)
+        for header in headers:
+            check_forms(header, ("PixelSpacing", "RescaleSlope", "RescaleIntercept"))
         frames = _decoded(dataset).frames()
         return [_image(header, *frame) for header, frame in zip(headers, frames, strict=True)]
+    except SeriesRefusedError as error:
+        raise _not_shown(error) from None
     except (AttributeError, IndexError, TypeError, ValueError):
         raise _unreadable() from None
 
@@ -133,15 +146,20 @@ def _parsed(data: bytes) -> Dataset:
         # Values of a wrong form are checked where they matter; warnings would quote them.
         with disable_value_validation():
             dataset = pydicom.dcmread(BytesIO(plain_file(data)), specific_tags=_TAGS)
+            settle_numbers(dataset)
             for _ in dataset:
                 pass
         check_integers(dataset)
+        check_forms(dataset, _SIZES)
     except SeriesRefusedError as error:
         raise _not_shown(error) from None
     except Exception:
         # The original text may quote a patient's attribute.
         raise _unreadable() from None
-    if not all(keyword in dataset for keyword in ("Rows", "Columns", "PixelData")):
+    for keyword in ("Rows", "Columns"):
+        if not dataset.get(keyword):
+            raise _not_shown(wrong_value(keyword, "is missing or empty"))
+    if "PixelData" not in dataset:
         raise _unreadable()
     return dataset
 
@@ -184,13 +202,11 @@ def _decoded(dataset: Dataset) -> StoredImage:
 
 
 def _pair(value: Any) -> tuple[float, float] | None:
-    numbers = tuple(float(item) for item in value) if value else ()
-    return (numbers[0], numbers[1]) if len(numbers) == 2 else None
+    return (float(value[0]), float(value[1])) if value else None
 
 
 def _positive(value: Any) -> float | None:
-    number = float(value) if value else 0.0
-    return number if 0 < number < np.inf else None
+    return float(value) if isinstance(value, (int, float)) and value > 0 else None
 
 
 def _window(header: Any) -> tuple[float, float] | None:
@@ -200,9 +216,9 @@ def _window(header: Any) -> tuple[float, float] | None:
 
 def _first(value: Any) -> float | None:
     """A header may offer several windows: the first is the usual one."""
-    if value is None or value == "":
-        return None
-    return float(value) if isinstance(value, (int, float, str)) else float(value[0])
+    if isinstance(value, MultiValue):
+        value = value[0] if value else None
+    return float(value) if isinstance(value, (int, float)) else None
 
 
 def _window_of(values: NDArray[np.float64]) -> tuple[float, float]:

@@ -57,8 +57,10 @@ def displayed_order(places: Sequence[SlicePlace]) -> DisplayedSlices:
     """
     instances = sorted(places, key=lambda item: item.sop_instance_uid)
     if any(item.position is None or item.orientation is None for item in instances):
+        wrong = next((item.wrong for item in instances if item.wrong), "")
         raise SegmentationUnreadableError(
-            "The series has instances without a position in space.", code="no-position"
+            f"{wrong}." if wrong else "The series has instances without a position in space.",
+            code="no-position",
         )
     positions = np.array([item.position for item in instances], dtype=np.float64)
     orientations = np.array([item.orientation for item in instances], dtype=np.float64)

@@ -8,23 +8,18 @@ refused where the number is needed and left out where it is not.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
-from pydicom.datadict import dictionary_description, dictionary_VR
+from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag, Tag
 from pydicom.valuerep import CUSTOMIZABLE_CHARSET_VR, DEFAULT_CHARSET_VR
 
-from common.dicom_values import NUMBERS, WrongForm, settle_number
-from common.errors import SeriesRefusedError
+from common.dicom_values import settle_number, wrong_value
 from lab_side.imaging.character_set import CharacterSet, find_character_set, plain_korean
 
 _CHARACTER_SET = Tag("SpecificCharacterSet")
 _TEXT = frozenset(str(vr) for vr in CUSTOMIZABLE_CHARSET_VR)
 _ASCII = frozenset(str(vr) for vr in DEFAULT_CHARSET_VR)
-
-_PLACE = ("ImagePositionPatient", "ImageOrientationPatient")
 
 
 def is_text(tag: BaseTag) -> bool:
@@ -71,20 +66,6 @@ def text_read_as(dataset: Dataset) -> str:
     return characters.read_as
 
 
-def check_forms(header: Dataset, keywords: Iterable[str]) -> None:
-    """Check that none of these attributes holds something else than its numbers.
-
-    Raises
-    ------
-    SeriesRefusedError
-        ``header-value``, ``no-position`` or ``no-pixel-spacing``.
-    """
-    for keyword in keywords:
-        value = header.get(keyword)
-        if isinstance(value, WrongForm):
-            raise wrong_value(keyword, value.form)
-
-
 def check_uid(header: Dataset, keyword: str) -> None:
     """Check that an identifier is one text of printable ASCII; it is compared and copied as it is.
 
@@ -98,31 +79,6 @@ def check_uid(header: Dataset, keyword: str) -> None:
         raise wrong_value(keyword, "holds several values where one belongs")
     if not (value.isascii() and value.isprintable()):
         raise wrong_value(keyword, "holds characters that no identifier has")
-
-
-def wrong_value(keyword: str, form: str) -> SeriesRefusedError:
-    """The error for a value that is needed and cannot be used.
-
-    Parameters
-    ----------
-    form:
-        The rest of the sentence that begins with the attribute's name.
-    """
-    name = name_of(keyword)
-    return SeriesRefusedError(
-        f"{name} {form}.",
-        code="no-position"
-        if keyword in _PLACE
-        else "no-pixel-spacing"
-        if keyword == "PixelSpacing"
-        else "header-value",
-        remedy=f"Correct {name} of the series in Orthanc, or send the series again.",
-    )
-
-
-def name_of(keyword: str) -> str:
-    """What the standard calls an attribute."""
-    return NUMBERS[keyword].name if keyword in NUMBERS else dictionary_description(keyword)
 
 
 def _settle(dataset: Dataset, tag: BaseTag, characters: CharacterSet) -> None:

@@ -23,19 +23,14 @@ from pydicom.uid import (
     LegacyConvertedEnhancedMRImageStorage,
 )
 
+from common.dicom_values import check_forms, wrong_value
 from common.durable import disk_error
 from common.errors import SeriesRefusedError
 from common.voxels.file_format import damaged_file, plain_file
 from common.voxels.pixel_form import FLOAT_PIXEL_ATTRIBUTES, PIXEL_ATTRIBUTES, check_integers
 from common.voxels.stored import StoredImage, decode_stored
 from lab_side.imaging.elements import ElementReader
-from lab_side.imaging.header_forms import (
-    character_set_of,
-    check_forms,
-    check_uid,
-    settle_forms,
-    wrong_value,
-)
+from lab_side.imaging.header_forms import character_set_of, check_uid, settle_forms
 
 PATIENT_AND_STUDY = (
     "SpecificCharacterSet",

@@ -17,8 +17,7 @@ from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 from pydicom.valuerep import DA, TM
 
-from common.dicom_values import NUMBERS, WrongForm
-from lab_side.imaging.header_forms import name_of
+from common.dicom_values import NUMBERS, WrongForm, name_of
 
 _TYPE_2 = (
     "PatientName",

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from common.acquisition import named_agent
 from common.body_regions import regions_of
+from common.dicom_values import Number, WrongFormError, read_numbers
 from gcp_side.labseg.enhanced import as_classic
 
 Plane = Literal["axial", "sagittal", "coronal", "oblique"]
@@ -135,11 +136,8 @@ def _text(tags: Mapping[str, Any], keyword: str) -> str:
 
 
 def _number(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
+    values = _numbers(text, count=1)
+    return None if values is None else values[0]
 
 
 def _side(text: str) -> str:
@@ -158,9 +156,10 @@ def _values(tags: Mapping[str, Any], keyword: str) -> tuple[str, ...]:
 
 
 def _numbers(text: str, *, count: int) -> tuple[float, ...] | None:
-    numbers = [_number(part) for part in text.split("\\")]
-    known = tuple(value for value in numbers if value is not None)
-    return known if len(known) == len(numbers) == count else None
+    try:
+        return read_numbers(text, Number("", "DS", count)) or None
+    except WrongFormError:
+        return None
 
 
 def _moment(both: str, day: str, time: str) -> datetime | None:
@@ -172,5 +171,5 @@ def _moment(both: str, day: str, time: str) -> datetime | None:
     try:
         moment = datetime.strptime(whole[:14].ljust(14, "0"), "%Y%m%d%H%M%S")
         return moment + timedelta(seconds=float(f"0.{fraction}") if fraction else 0)
-    except ValueError:
+    except (OverflowError, ValueError):
         return None

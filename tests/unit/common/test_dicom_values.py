@@ -88,6 +88,7 @@ WRONG: dict[str, tuple[str, object, str | None, str]] = {
     "21 digits": ("SeriesNumber", "456115117112105110101", None, "holds a number that is out of"),
     "below zero": ("HighBit", "-1", None, "holds a number that is out of range"),
     "odd bytes": ("Rows", b"\x14", "US", "holds bytes that are no number"),
+    "a million separators": ("ImagePositionPatient", "\\" * 1_000_000, None, TEXT),
     "items": ("Rows", [Dataset()], None, "holds something else where a number belongs"),
 }
 

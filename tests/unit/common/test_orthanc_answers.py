@@ -129,19 +129,3 @@ def test_json_that_is_none_is_odd_at_every_call(body: bytes) -> None:
                 call()
             assert raised.value.code == "orthanc-answer"
         client.close()
-
-
-@pytest.mark.parametrize(
-    ("text", "found"),
-    [
-        ("1\\2\\3", (1.0, 2.0, 3.0)),
-        ("1\\2", None),
-        ("1\\2\\3\\4", None),
-        ("1\\2\\nan", None),
-        ("1\\2\\1e999", None),
-        ("", None),
-        ("\\" * 1_000_000, None),
-    ],
-)
-def test_numbers_in_a_text(text: str, found: tuple[float, ...] | None) -> None:
-    assert answers.numbers(text, 3) == found
