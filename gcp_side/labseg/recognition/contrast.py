@@ -12,12 +12,13 @@ from dataclasses import dataclass
 
 from gcp_side.labseg.recognition import words
 from gcp_side.labseg.recognition.clues import Clue, Confidence, clue
-from gcp_side.labseg.recognition.contrast_words import ContrastWord, read_contrast
+from gcp_side.labseg.recognition.contrast_words import (
+    ContrastReading,
+    ContrastWord,
+    read_contrast,
+)
 from gcp_side.labseg.recognition.facts import SeriesFacts
 from gcp_side.labseg.recognition.weighting import WeightingReading
-
-MANY = 3
-"""From so many series on, a word that all of them have is the examination's."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +44,16 @@ class _Study:
 
     def word(self, item: SeriesFacts) -> ContrastWord:
         """What its description says; a word of the whole examination says nothing."""
-        said = _word(item)
-        is_everywhere = len(self.all) >= MANY and all(_word(one) is said for one in self.all)
-        return ContrastWord.NOTHING if is_everywhere else said
+        reading = _reading(item)
+        weighted = [_reading(one) for one in (self.item, *self.t1, *self.others)]
+        is_everywhere = bool(self.others) and all(one.word is reading.word for one in weighted)
+        if is_everywhere and reading.is_explicit:
+            # The examination is called "CE", and this one "POST".
+            is_everywhere = all(one.is_explicit for one in weighted)
+        is_protocol = reading.names_both and sum(_reading(one).names_both for one in self.all) > 1
+        if is_everywhere or (is_protocol and reading.word is ContrastWord.BOTH):
+            return ContrastWord.NOTHING
+        return reading.word
 
     @property
     def after(self) -> list[SeriesFacts]:
@@ -158,11 +166,14 @@ def _unknown_words(study: _Study) -> list[str]:
     contrast, have too.
     """
     elsewhere = [*study.others, *study.after]
-    shared = {word for one in elsewhere for word in _rest(one)}
-    shared.update(word for one in study.all if not _is_t1(one, study) for word in _rest(one))
-    reading = read_contrast(words.plain(study.item.description))
+    elsewhere += [one for one in study.all if not _is_t1(one, study)]
+    shared = {word for one in elsewhere for word in _reading(one).rest}
+    reading = _reading(study.item)
     unknown = [word for word in reading.rest if not words.is_neutral(word) and word not in shared]
-    return unknown or (["pre/post-op"] if reading.names_operation else [])
+    is_operation_known = any(_reading(one).names_operation for one in elsewhere)
+    if reading.names_operation and not is_operation_known:
+        unknown.append("pre/post-op")
+    return unknown
 
 
 def _is_t1(one: SeriesFacts, study: _Study) -> bool:
@@ -194,9 +205,5 @@ def _comes_first(first: SeriesFacts, second: SeriesFacts) -> bool:
     return first.number < second.number
 
 
-def _word(item: SeriesFacts) -> ContrastWord:
-    return read_contrast(words.plain(item.description)).word
-
-
-def _rest(item: SeriesFacts) -> tuple[str, ...]:
-    return read_contrast(words.plain(item.description)).rest
+def _reading(item: SeriesFacts) -> ContrastReading:
+    return read_contrast(words.plain(item.description))

@@ -31,6 +31,8 @@ class ContrastReading:
     """The words that were not read as contrast."""
     is_explicit: bool
     """*After* by a word of time (post, C+), not by the name of an agent alone."""
+    names_both: bool
+    """One phrase names both, as in *with and without contrast*."""
     names_operation: bool
     """*Pre* or *post* is said of an operation, a treatment or a date."""
 
@@ -52,7 +54,7 @@ _BEFORE_MARK = re.compile(
     r"c-|-c|t1w?n|nativ|native|nativo|nativa|natif|unenh\w*|noncon\w*|plain|basal"
 )
 _AFTER_MARK = re.compile(r"c\+|\+c|t1w?\+?(?:c|ce|gd|gad|km)|postcon\w*")
-_JOIN = frozenset({"and", "und", "et", "y", "e", "or", "&", "+", "/", ",", "-", "then"})
+_JOIN = frozenset({"and", "und", "et", "y", "e", "or", "&", "+", "/", ",", "then"})
 _FAT = re.compile(r"fs|fat\w*|sat|spair|spir|chemsat|mt|moco|sense")
 _TREATMENT = re.compile(
     r"op|oper\w*|surg\w*|rt|xrt|crt|radio\w*|rad|irrad\w*|bestrahl\w*|chemo\w*|ctx|tx|therap\w*"
@@ -88,8 +90,9 @@ _GLUED = re.compile(
 _NUMBERED = re.compile(r"(?<=[a-z]{3})(?=\d)")
 _TOKEN = re.compile(
     r"c[+-](?!\w)|(?<![a-z0-9])[+-]c(?!\w)|\+/-|[wscf]/(?:out|[opu])?(?![a-z])|t1w?\+?(?:ce?|gd)(?![a-z])"
-    r"|\d{1,4}[-./]\d{1,2}[-./]\d{1,4}|i\.v|[^\W_]+|[+*&/,-]"
+    r"|\d{1,4}[-./]\d{1,2}[-./]\d{1,4}|i\.v|[^\W_]+|[+*&/,]"
 )
+"""A hyphen between two words is a space."""
 
 
 def read_contrast(text: str) -> ContrastReading:
@@ -109,6 +112,7 @@ def read_contrast(text: str) -> ContrastReading:
         word=_summary(said),
         rest=tuple(rest),
         is_explicit="after" in said,
+        names_both="both" in said,
         names_operation="operation" in said,
     )
 
@@ -167,13 +171,12 @@ def _agent(tokens: Sequence[str], at: int) -> tuple[str, int]:
 
 def _preposition(tokens: Sequence[str], at: int) -> tuple[str | None, int]:
     one = tokens[at]
-    skipped = 1 if tokens[at + 1 : at + 2] == ["-"] else 0
-    agents = _agents(tokens, at + 1 + skipped, is_after_word=True)
+    agents = _agents(tokens, at + 1, is_after_word=True)
     is_before = one in _PRE | _WITHOUT
     if agents:
         # "dyn mit KM" names what was given, not when.
         given = "agent" if one in _WITH else "after"
-        return ("before" if is_before else given), 1 + skipped + agents
+        return ("before" if is_before else given), 1 + agents
     if one in ("pre", "before"):
         return "before", 1
     if one in ("post", "after", "apres"):
@@ -234,7 +237,7 @@ def _operation(tokens: Sequence[str], at: int) -> tuple[str, int] | None:
     if one not in _PRE | _POST:
         return None
     start = at + 1
-    while tokens[start : start + 1] in (["-"], ["de"], ["status"]):
+    while tokens[start : start + 1] in (["de"], ["status"]):
         start += 1
     following = list(tokens[start : start + 2])
     if not following:
@@ -253,9 +256,5 @@ def _fat(tokens: Sequence[str], at: int) -> tuple[str, int] | None:
     """``W/O FS``, ``with fat sat``: said of fat, not of contrast."""
     if tokens[at] not in _WITHOUT | _WITH:
         return None
-    start = at + 1
-    while tokens[start : start + 1] == ["-"]:
-        start += 1
-    if start < len(tokens) and _FAT.fullmatch(tokens[start]):
-        return "fat", start - at + 1
-    return None
+    following = tokens[at + 1 : at + 2]
+    return ("fat", 2) if following and _FAT.fullmatch(following[0]) else None

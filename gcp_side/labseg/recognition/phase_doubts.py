@@ -132,7 +132,9 @@ def _gaps_in_counts(phases: Phases) -> Iterator[Clue]:
         if len({count for _, count in known}) < 2:
             continue
         first = {count - place for place, count in known}
-        if len(first) > 1 or not first <= {0, 1}:
+        # Without a number of its own the first is the one before number 1.
+        usual = {0, 1} if counts[0] is not None else {0}
+        if len(first) > 1 or not first <= usual:
             yield clue("gap", counts=", ".join(str(count) for _, count in known))
             return
 
@@ -149,7 +151,7 @@ def _breaks_in_time(phases: Phases) -> Iterator[Clue]:
     if not times:
         return
     if times[-1] - times[0] > LONGEST_DYNAMIC:
-        yield clue("break", time=f"{times[0]:%H:%M:%S} … {times[-1]:%H:%M:%S}")
+        yield clue("break", time=f"{times[-1]:%Y-%m-%d %H:%M:%S}")
         return
     # The first interval holds the injection.
     pauses = [(later - earlier, later) for earlier, later in pairwise(times)][1:]
@@ -168,20 +170,30 @@ def _times(phases: Phases) -> list[datetime]:
 
 
 def _no_phase_before(phases: Phases) -> Iterator[Clue]:
-    """The first one is called *after contrast*, or alone has an agent."""
+    """The first one is called after contrast, or has an agent that others do not have."""
     first, *others = phases.taken
     reading = read_contrast(words.plain(first.description))
     is_after = reading.word is ContrastWord.AFTER
     is_alone = is_after and any(_word(item) is not ContrastWord.AFTER for item in others)
     has_agent_alone = bool(first.agent) and any(not item.agent for item in others)
     is_unclear = reading.word is ContrastWord.BOTH and len({_word(item) for item in others}) > 1
-    if is_alone or has_agent_alone or is_unclear or (is_after and reading.is_explicit):
+    # "KM 1" is the first after it where phases are counted, "dyn KM" is every phase's name.
+    is_counted = is_after and _own_number(first) is not None
+    is_named = is_after and (reading.is_explicit or is_counted)
+    is_pass = words.is_after_a_mask(words.plain(first.description))
+    if is_alone or has_agent_alone or is_unclear or is_named or is_pass:
         yield clue("no-before", description=first.description)
 
 
 def _frames(phases: Phases) -> Iterator[Clue]:
-    """Several frames of reference, without a name that says which phase is before contrast."""
-    if has_several_frames(phases) and phase_number(phases.taken[0]) != 0:
+    """Several frames of reference, without a name that says which phase is before contrast.
+
+    Where each series has its own, de-identification gave it: then it says nothing.
+    """
+    is_each_its_own = len({item.frame_of_reference for item in phases.taken}) == phases.count
+    if is_each_its_own or not has_several_frames(phases):
+        return
+    if phase_number(phases.taken[0]) != 0:
         yield clue("frames-and-no-name")
 
 

@@ -31,13 +31,14 @@ class PhaseGroup:
     """Computed from other images, and the study has originals beside them."""
 
     @property
-    def rank(self) -> tuple[bool, bool, bool, int]:
+    def rank(self) -> tuple[bool, bool, bool, int, int]:
         """The likeliest group has the highest: by name, then by number.
 
         A DCE study has more phases than anything else is repeated.
         """
-        is_preferred = _DIXON_ORDER.index(self.dixon) <= _DIXON_ORDER.index("in-phase")
-        return not self.is_derived, self.is_named, is_preferred, len(self.series)
+        place = _DIXON_ORDER.index(self.dixon)
+        is_usual = self.dixon in ("water", "")
+        return not self.is_derived, self.is_named, is_usual, len(self.series), -place
 
 
 def phase_candidates(series: Sequence[SeriesFacts]) -> list[SeriesFacts]:

@@ -86,6 +86,9 @@ _REPEATED = re.compile(
     + r"(?:repeat\w*|rep|rpt|redo|again|wdh|wiederhol\w*|bis|retake|2nd ?try)"
     + _END
 )
+_AFTER_A_MASK = re.compile(
+    r"(?<![a-z])(?:[1-9]\d?(?:st|nd|rd|th)? ?-? ?pass(?![a-z])|pass ?\d)|^ph ?\d+ ?/"
+)
 _SIDES = {
     "left": _words("left", "lt", "links", "gauche"),
     "right": _words("right", "rt", "rechts", "droit"),
@@ -137,6 +140,11 @@ def is_dynamic(text: str) -> bool:
 def is_repeated(text: str) -> bool:
     """Whether they say that this was acquired once more."""
     return bool(_REPEATED.search(text))
+
+
+def is_after_a_mask(text: str) -> bool:
+    """Whether they count passes of the agent, or GE's phases after the mask (``Ph1/…``)."""
+    return bool(_AFTER_A_MASK.search(text))
 
 
 def side(text: str) -> str:
