@@ -13,6 +13,7 @@ import io
 import math
 import ssl
 import time
+import zlib
 from socket import socket
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -31,6 +32,10 @@ else:
     _Connection = object
 
 __all__ = ["BoundedAdapter", "TooSlowError", "bounded_pools"]
+
+MOST_BYTES = 32 * 1024 * 1024
+"""Of an answer that is read whole, inflated: a page of 1,000 objects with all their metadata has
+a third of it."""
 
 _PIECE = 64 * 1024
 
@@ -136,6 +141,8 @@ class _PieceSender(_Connection):
 class BoundedAdapter(HTTPAdapter):
     """Reads each answer whole before giving it out: for small answers only.
 
+    One with more than :data:`MOST_BYTES` breaks off with ChunkedEncodingError.
+
     Parameters
     ----------
     limit:
@@ -173,7 +180,14 @@ class BoundedAdapter(HTTPAdapter):
 
 def _read(answer: Response, request: PreparedRequest) -> bytes:
     try:
-        body: bytes = answer.raw.read(decode_content=False)
+        body = b""
+        # To the read that brings nothing: only that one tells of a body cut short.
+        while len(body) <= MOST_BYTES and (
+            piece := answer.raw.read(MOST_BYTES + 1, decode_content=False)
+        ):
+            body += piece
+        if len(body) > MOST_BYTES or not _inflates_within_limit(answer, body):
+            raise HTTPError(f"The answer is larger than {MOST_BYTES} bytes.")
     except ReadTimeoutError as error:
         raise ReadTimeout(error, request=request) from error
     except HTTPError as error:
@@ -181,3 +195,19 @@ def _read(answer: Response, request: PreparedRequest) -> bytes:
     finally:
         answer.close()
     return body
+
+
+def _inflates_within_limit(answer: Response, body: bytes) -> bool:
+    """Whether what ``requests`` will make of a compressed answer is no larger than the limit."""
+    if answer.raw.headers.get("Content-Encoding", "").lower() not in ("gzip", "deflate"):
+        return True
+    # 32: the header tells whether it is gzip or zlib.
+    inflater, size, data = zlib.decompressobj(wbits=32 + zlib.MAX_WBITS), 0, body
+    try:
+        while data and size <= MOST_BYTES:
+            size += len(inflater.decompress(data, _PIECE))
+            data = inflater.unconsumed_tail
+    except zlib.error:
+        # ``requests`` will say so.
+        return True
+    return size <= MOST_BYTES

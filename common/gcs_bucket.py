@@ -21,8 +21,9 @@ import contextlib
 import logging
 import os
 import secrets
+import time
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 from http.client import HTTPException
 from ipaddress import ip_address
@@ -49,8 +50,10 @@ from common.errors import (
     ObjectNotFoundError,
     ObjectRefusedError,
     PreconditionFailedError,
+    SegRelayError,
     StoreUnavailableError,
 )
+from common.gcs_answers import check_content, check_page, is_stores_own, not_the_store
 from common.momentary import PATIENCE, AnswerHistory
 from common.no_netrc import ignore_netrc
 from common.surroundings import check_surroundings, lasting_fault, proxy_refused
@@ -67,13 +70,16 @@ RETRY_DEADLINE = 30.0
 LONGEST_PAUSE = 8.0
 """Seconds between two tries at most; each pause is random between 0 and its limit."""
 
+SIGN_IN_PAUSE = 10.0
+"""Seconds between two readings of the credentials."""
+
 _EMULATOR = "STORAGE_EMULATOR_HOST"
 _ENDPOINT = "https://storage.googleapis.com"
 _NO_BUCKET_LOOKUP = "DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA"
 _WRITE_KEY = "segrelay-write"
 """Metadata key of the nonce that says which call wrote an object."""
 
-_LIST_FIELDS = "items(name,generation,updated,size,metadata),nextPageToken"
+_LIST_FIELDS = "kind,items(name,generation,updated,size,metadata),nextPageToken"
 _CONNECTION_ERRORS = (OSError, HTTPException, urllib3.exceptions.HTTPError, DataCorruption)
 """``requests`` derives its errors from OSError."""
 
@@ -116,7 +122,12 @@ class GcsBucket:
         Seconds for one answer's body.
     patience:
         How long refusals are momentary, once the bucket has answered rightly.
+    sign_in:
+        Makes a client with credentials that are read again, where those in use are refused.
     """
+
+    content_is_proven = True
+    """What :meth:`read` returns has been compared with the store's checksum."""
 
     def __init__(
         self,
@@ -128,14 +139,16 @@ class GcsBucket:
         first_pause: float = 0.5,
         answer_limit: float = ANSWER_LIMIT,
         patience: timedelta = PATIENCE,
+        sign_in: Callable[[], storage.Client] | None = None,
     ) -> None:
         # Or the client looks the bucket up in a thread, for traces that nobody reads; an agent
         # has no right to that.
         os.environ.setdefault(_NO_BUCKET_LOOKUP, "true")
-        client._http.mount(client.api_endpoint, BoundedAdapter(answer_limit))
-        _keep_from_netrc(client._http)
-        self._client = client
-        self._bucket = client.bucket(bucket)
+        self._answer_limit = answer_limit
+        self._bucket_name = bucket
+        self._sign_in = sign_in
+        self._signed_in_at = -SIGN_IN_PAUSE
+        self._use(client)
         self._address = f"gs://{bucket}/{prefix}".rstrip("/")
         self._root = f"{prefix}/" if prefix else ""
         retry = Retry(
@@ -175,7 +188,10 @@ class GcsBucket:
             blobs = self._client.list_blobs(
                 self._bucket, prefix=self._root + prefix, fields=_LIST_FIELDS, **self._patience
             )
-            found = [self._info(blob) for blob in blobs]
+            found = []
+            for page in blobs.pages:
+                check_page(page.raw_page)
+                found += [self._info(blob) for blob in page]
         return sorted(found, key=lambda info: info.name)
 
     def stat(self, name: str) -> ObjectInfo:
@@ -183,7 +199,7 @@ class GcsBucket:
         blob = self._blob(name)
         with self._errors("read", name):
             blob.reload(**self._patience)
-        return self._info(blob)
+            return self._info(blob)
 
     def beacon(self, name: str) -> ObjectInfo:
         """As the protocol: an object like any other here."""
@@ -200,7 +216,11 @@ class GcsBucket:
                 )
             except api.RequestRangeNotSatisfiable:
                 # An object without bytes has no range.
+                blob.reload(**self._patience)
+                if self._info(blob).size:
+                    raise not_the_store() from None
                 return b""
+            check_content(blob, data, is_whole=len(data) <= limit)
         return _inflated(data, limit)
 
     def create(self, name: str, data: bytes) -> ObjectInfo:
@@ -211,7 +231,7 @@ class GcsBucket:
                 return self._upload(name, data, {_WRITE_KEY: nonce}, generation=0)
         except api.PreconditionFailed:
             written = self._written_by(nonce, name)
-        except FixConfigurationError as error:
+        except (FixConfigurationError, StoreUnavailableError) as error:
             if not self._may_be_in_the_way(error, name):
                 raise
             written = self._written_by(nonce, name)
@@ -240,7 +260,7 @@ class GcsBucket:
                 return self._info(moved)
         except api.PreconditionFailed:
             self._explain_refused_move(source, destination, generation)
-        except FixConfigurationError as error:
+        except (FixConfigurationError, StoreUnavailableError) as error:
             if not self._may_be_in_the_way(error, destination):
                 raise
             self._explain_refused_move(source, destination, generation)
@@ -277,10 +297,11 @@ class GcsBucket:
         try:
             with self._errors("update", name):
                 blob.patch(if_generation_match=generation, **self._patience)
+                info = self._info(blob)
         except api.PreconditionFailed:
             raise _other_generation(name) from None
         self._beacon_keys[name] = frozenset(metadata)
-        return self._info(blob)
+        return info
 
     def _blob(self, name: str) -> storage.Blob:
         parts = name.split("/")
@@ -305,13 +326,14 @@ class GcsBucket:
         try:
             with self._errors("read", name):
                 blob.reload(**self._patience)
+                info = self._info(blob)
         except ObjectNotFoundError:
             raise StoreUnavailableError(
                 f"The object {name} was there and is gone: whose it was cannot be told."
             ) from None
-        return self._info(blob) if (blob.metadata or {}).get(_WRITE_KEY) == nonce else None
+        return info if (blob.metadata or {}).get(_WRITE_KEY) == nonce else None
 
-    def _may_be_in_the_way(self, error: FixConfigurationError, name: str) -> bool:
+    def _may_be_in_the_way(self, error: SegRelayError, name: str) -> bool:
         """Whether a refusal for want of rights may mean that the object exists.
 
         No account may overwrite a result or an archived manifest. The documentation does not
@@ -362,9 +384,13 @@ class GcsBucket:
     def _named(self, operation: str, name: str) -> Iterator[None]:
         try:
             yield
-        except (api.PreconditionFailed, api.RequestRangeNotSatisfiable):
+        except (api.PreconditionFailed, api.RequestRangeNotSatisfiable) as error:
+            if not is_stores_own(error):
+                raise not_the_store() from None
             raise
         except api.NotFound as error:
+            if not is_stores_own(error):
+                raise not_the_store() from None
             if not name or "bucket does not exist" in error.message:
                 raise self._no_bucket() from error
             raise ObjectNotFoundError(f"There is no object {name}.") from error
@@ -372,14 +398,21 @@ class GcsBucket:
             _close_response(error)
             raise self._refused(operation, name, error) from error
         except auth.GoogleAuthError as error:
-            raise self._lasting_fault(error) or _sign_in_failed(error) from None
+            raise self._lasting_fault(error) or self._sign_in_failed(error) from None
         except (api.RetryError, *_CONNECTION_ERRORS) as error:
             fault = self._lasting_fault(error)
             if fault is not None:
                 raise fault from error
+            cause = _cause(error)
+            if isinstance(cause, ValueError):
+                # Not JSON: ``requests`` says so with an error that is both.
+                raise not_the_store() from None
             raise StoreUnavailableError(
-                f"The bucket did not answer ({type(_cause(error)).__name__})."
+                f"The bucket did not answer ({type(cause).__name__})."
             ) from error
+        except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+            # What the client makes of JSON that is not the store's.
+            raise not_the_store() from None
 
     def _is_worth_repeating(self, error: BaseException) -> bool:
         """Whether the same request may succeed a moment later."""
@@ -410,6 +443,7 @@ class GcsBucket:
                 remedy="Remove the retention policy and all holds from the queue's bucket.",
             )
         if status == 401:
+            self._sign_in_again()
             return no_credentials()
         if status == 407:
             return proxy_refused(status, self._client.api_endpoint)
@@ -425,6 +459,31 @@ class GcsBucket:
             code="bucket-refused",
             remedy="Check the bucket's address and that it is a Google Cloud Storage bucket.",
         )
+
+    def _sign_in_failed(
+        self, error: auth.GoogleAuthError
+    ) -> StoreUnavailableError | FixConfigurationError:
+        if _will_pass(error):
+            return StoreUnavailableError("Google's sign-in service did not answer.")
+        self._sign_in_again()
+        return no_credentials()
+
+    def _sign_in_again(self) -> None:
+        """Read the credentials again: their file may have been replaced; for the next try."""
+        now = time.monotonic()
+        if self._sign_in is None or now - self._signed_in_at < SIGN_IN_PAUSE:
+            return
+        self._signed_in_at = now
+        try:
+            self._use(self._sign_in())
+        except FixConfigurationError as error:
+            _log.warning("credentials not read again: %s", error.message)
+
+    def _use(self, client: storage.Client) -> None:
+        client._http.mount(client.api_endpoint, BoundedAdapter(self._answer_limit))
+        _keep_from_netrc(client._http)
+        self._client = client
+        self._bucket = client.bucket(self._bucket_name)
 
     def _no_bucket(self) -> FixConfigurationError:
         return FixConfigurationError(
@@ -449,12 +508,17 @@ def open_gcs_bucket(bucket: str, prefix: str, *, patience: timedelta = PATIENCE)
     check_surroundings(emulator or _ENDPOINT)
     if emulator is not None:
         _log.warning("%s is set: the queue is at %s, not at Google.", _EMULATOR, emulator)
+    return GcsBucket(_signed_in(), bucket, prefix, patience=patience, sign_in=_signed_in)
+
+
+def _signed_in() -> storage.Client:
     try:
         client = storage.Client(project=None)
-    except auth.GoogleAuthError:
+    except (auth.GoogleAuthError, OSError, ValueError):
+        # Also a key file that is gone, or half written.
         raise no_credentials() from None
     _check_endpoint(client.api_endpoint)
-    return GcsBucket(client, bucket, prefix, patience=patience)
+    return client
 
 
 def _keep_from_netrc(session: AuthorizedSession) -> None:
@@ -524,14 +588,6 @@ def _inflated(data: bytes, limit: int) -> bytes:
 
 def _other_generation(name: str) -> PreconditionFailedError:
     return PreconditionFailedError(f"The object {name} is another generation.")
-
-
-def _sign_in_failed(
-    error: auth.GoogleAuthError,
-) -> StoreUnavailableError | FixConfigurationError:
-    if _will_pass(error):
-        return StoreUnavailableError("Google's sign-in service did not answer.")
-    return no_credentials()
 
 
 def _will_pass(error: BaseException) -> bool:

@@ -37,6 +37,7 @@ from common.names import JobName
 from common.queue.lease import new_nonce
 from common.queue.odd import OddObject, PassedOver
 from common.queue.records import (
+    confirm_unreadable,
     failure_from_attempts,
     publish_result,
     read_attempt,
@@ -153,10 +154,19 @@ class ClaimDesk:
         ObjectNotFoundError
             The claim is gone: another process took it for dead.
         """
-        data = self._bucket.read(claim.object_name, limit=MANIFEST_BYTES_LIMIT)
-        if self._archive_if_ended(claim):
-            return None
-        manifest = parse_job_manifest(data)
+        try:
+            data = self._bucket.read(claim.object_name, limit=MANIFEST_BYTES_LIMIT)
+            if self._archive_if_ended(claim):
+                return None
+            manifest = parse_job_manifest(data)
+        except ManifestRejectedError:
+            confirm_unreadable(
+                self._bucket,
+                claim.object_name,
+                limit=MANIFEST_BYTES_LIMIT,
+                parse=parse_job_manifest,
+            )
+            raise
         named = (manifest.job_id, manifest.profile, manifest.priority)
         if named != (claim.name.job_id, claim.name.profile, claim.name.priority):
             raise ManifestRejectedError(

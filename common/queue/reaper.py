@@ -22,7 +22,7 @@ from common.manifest import (
 from common.queue.claims import archive_copy, close_attempt
 from common.queue.lease import UPLOAD, Beat, Identity, is_silent
 from common.queue.odd import OddObject, PassedOver
-from common.queue.records import read_result_status
+from common.queue.records import confirm_unreadable, read_result_status
 from common.queue.view import ClaimedJob, QueueView, read_beat
 
 DEFAULT_MAX_ATTEMPTS = 3
@@ -135,8 +135,11 @@ class Reaper:
         return is_silent(updated, self._now())
 
     def _max_attempts(self, job: ClaimedJob) -> int:
+        name, limit = job.info.name, MANIFEST_BYTES_LIMIT
         try:
-            data = self._bucket.read(job.info.name, limit=MANIFEST_BYTES_LIMIT)
-            return parse_job_manifest(data).max_attempts
-        except (ManifestRejectedError, ObjectNotFoundError):
+            return parse_job_manifest(self._bucket.read(name, limit=limit)).max_attempts
+        except ObjectNotFoundError:
+            return DEFAULT_MAX_ATTEMPTS
+        except ManifestRejectedError:
+            confirm_unreadable(self._bucket, name, limit=limit, parse=parse_job_manifest)
             return DEFAULT_MAX_ATTEMPTS

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from common import names
 from common.bucket import Bucket
 from common.documents import read_document
-from common.errors import ManifestRejectedError, ObjectExistsError, ObjectNotFoundError
+from common.errors import (
+    ManifestRejectedError,
+    ObjectExistsError,
+    ObjectNotFoundError,
+    StoreUnavailableError,
+)
 from common.json_reader import UnreadableJsonError
 from common.manifest import (
     MANIFEST_BYTES_LIMIT,
@@ -18,6 +25,40 @@ from common.manifest import (
     parse_result,
 )
 from common.names import JobName
+from common.sealed_bucket import SealedBucket
+
+
+def confirm_unreadable(
+    bucket: Bucket, name: str, *, limit: int, parse: Callable[[bytes], object]
+) -> None:
+    """Whether a document that could not be read is the object itself, and so for good.
+
+    Called before a job is moved for it. What a server before the store has answered in the
+    object's place is no document: it has another size than the store tells of the object, or has
+    gone at the second look.
+
+    Raises
+    ------
+    StoreUnavailableError
+        It is not known to be the object, or there is none: nothing may be moved for it.
+    """
+    store = bucket.inner if isinstance(bucket, SealedBucket) else bucket
+    # A store that checks what it brings has done all this.
+    if getattr(store, "content_is_proven", False):
+        return
+    try:
+        size = min(store.stat(name).size, limit + 1)
+        first = store.read(name, limit=limit)
+        parse(bucket.read(name, limit=limit))
+        is_the_object = False
+    except ManifestRejectedError:
+        is_the_object = len(first) == size and store.read(name, limit=limit) == first
+    except ObjectNotFoundError:
+        is_the_object = False
+    if not is_the_object:
+        raise StoreUnavailableError(
+            f"What came in place of {names.as_shown(name)} is not the object in the store."
+        )
 
 
 def read_result(bucket: Bucket, job_id: str) -> ResultManifest | None:
@@ -27,12 +68,17 @@ def read_result(bucket: Bucket, job_id: str) -> ResultManifest | None:
     ------
     ManifestRejectedError
         A result exists and cannot be read; the job counts as ended all the same.
+    StoreUnavailableError
+        What came is not known to be the job's result.
     """
+    name = names.result_object(job_id)
     try:
-        data = bucket.read(names.result_object(job_id), limit=RESULT_BYTES_LIMIT)
+        result = parse_result(bucket.read(name, limit=RESULT_BYTES_LIMIT))
     except ObjectNotFoundError:
         return None
-    result = parse_result(data)
+    except ManifestRejectedError:
+        confirm_unreadable(bucket, name, limit=RESULT_BYTES_LIMIT, parse=parse_result)
+        raise
     if result.job_id != job_id:
         raise ManifestRejectedError(
             f"The result of job {job_id} names another job.", code="result-foreign"
