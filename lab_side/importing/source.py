@@ -19,6 +19,11 @@ _WEIGHTS = ("models/model.safetensors", "models/model.pt", "models/model.ts")
 """In a bundle; the first one present is taken: data before a program."""
 
 _LARGEST_JSON = 4 * 1024 * 1024
+UNPACKED_RATIO = 8
+"""Weights in a zip have nearly their whole size. A file may unpack to so many times its own …"""
+UNPACKED_BYTES = 64 * 1024 * 1024
+"""… and to so many bytes more."""
+
 _SUFFIXES = {".safetensors", ".ts"}
 
 
@@ -91,7 +96,7 @@ def open_source(path: Path) -> Iterator[Source]:
                 code="source-missing",
                 remedy="Give a file of weights, or the folder or zip of a MONAI bundle.",
             )
-    except zipfile.BadZipFile as error:
+    except (zipfile.BadZipFile, UnicodeDecodeError, NotImplementedError) as error:
         raise FixConfigurationError(
             f"The zip file {path} is damaged.", code="source-missing", remedy="Copy it again."
         ) from error
@@ -124,7 +129,10 @@ class _Zip:
         return [n[cut:] for n in self._archive.namelist() if n.startswith(self._root)]
 
     def open(self, name: str) -> IO[bytes]:
-        return self._archive.open(self._root + name)
+        member = self._archive.getinfo(self._root + name)
+        if member.file_size > UNPACKED_BYTES + UNPACKED_RATIO * member.compress_size:
+            raise zipfile.BadZipFile
+        return self._archive.open(member)
 
     def path(self, _name: str) -> Path | None:
         return None

@@ -19,6 +19,9 @@ from lab_side.models.weights import StateDict
 PREFIXES = ("module.", "_orig_mod.", "net.", "base_model.model.", "model.", "network.")
 """Of DataParallel, torch.compile, Lightning modules, PEFT and common training programs."""
 
+MOST_PREFIXES = 10
+"""One after another; wrappers around wrappers have three or four."""
+
 _COUNTERS = ("n_averaged",)
 """Bookkeeping of ``torch.optim.swa_utils.AveragedModel``; no weights."""
 
@@ -79,12 +82,13 @@ def merged_shapes(state: StateDict) -> dict[str, tuple[int, ...]]:
 def spellings(state: StateDict) -> list[StateDict]:
     """The state as it is, and after each prefix that all its names share."""
     found = [{key: value for key, value in state.items() if key not in _COUNTERS}]
-    while True:
+    for _ in range(MOST_PREFIXES):
         shared = (item for item in PREFIXES if all(key.startswith(item) for key in found[-1]))
         prefix = next(shared, None)
         if prefix is None:
             return found
         found.append({key[len(prefix) :]: value for key, value in found[-1].items()})
+    return found
 
 
 def _is_adapter(key: str) -> bool:

@@ -10,14 +10,15 @@ from __future__ import annotations
 import re
 import warnings
 import zipfile
-from collections.abc import Iterator
+import zlib
 from io import BytesIO
 from pathlib import Path
 
 import torch
 
 from common.errors import FixConfigurationError
-from lab_side.models.weights import is_torchscript, read_file, unreadable
+from lab_side.models.archive import contents
+from lab_side.models.weights import archive_members, is_torchscript, read_file, unreadable
 
 _FORBIDDEN = re.compile(
     rb"\b(?:save|from_file)\b"  # operators that touch files, however they are reached
@@ -25,7 +26,10 @@ _FORBIDDEN = re.compile(
     rb"|\btorch\s*\.\s*classes\b"  # objects of extensions
     rb"|\bgetattr\s*\([^)]*\\"  # a name in disguise
 )
-_FORBIDDEN_OBJECTS = b"torch.classes"
+_FORBIDDEN_OBJECTS = re.compile(rb"torch\W+classes")
+"""In a table of objects, module and name stand in two lines."""
+
+_TENSORS = ("data/", "constants/")
 
 
 def read_program(path: Path, *, sha256: str | None) -> tuple[torch.jit.ScriptModule, str]:
@@ -73,22 +77,16 @@ def read_program(path: Path, *, sha256: str | None) -> tuple[torch.jit.ScriptMod
 
 
 def _check_program(data: bytes, path: Path) -> None:
+    # The code and the tables of objects, without the tensors.
+    members = [one for one in archive_members(data, path) if not one.name.startswith(_TENSORS)]
     try:
-        for name, content in _members(data):
+        for name, content in contents(data, members):
             if name.endswith(".py") and _FORBIDDEN.search(content):
                 raise _unsafe(path)
-            if name.endswith(".pkl") and _FORBIDDEN_OBJECTS in content:
+            if not name.endswith(".py") and _FORBIDDEN_OBJECTS.search(content):
                 raise _unsafe(path)
-    except (zipfile.BadZipFile, NotImplementedError, OSError, EOFError) as error:
+    except (zipfile.BadZipFile, NotImplementedError, OSError, EOFError, zlib.error) as error:
         raise unreadable(path) from error
-
-
-def _members(data: bytes) -> Iterator[tuple[str, bytes]]:
-    """Name and content of the code and of the objects' table, without the tensors."""
-    with zipfile.ZipFile(BytesIO(data)) as archive:
-        for member in archive.infolist():
-            if member.filename.endswith((".py", ".pkl")):
-                yield member.filename, archive.read(member)
 
 
 def _unsafe(path: Path) -> FixConfigurationError:

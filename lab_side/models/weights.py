@@ -7,8 +7,10 @@ is a program, has a module of its own.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import pickle
+import struct
 import zipfile
 from collections.abc import Mapping
 from io import BytesIO
@@ -21,8 +23,24 @@ import torch
 from safetensors import SafetensorError
 
 from common.errors import FixConfigurationError
+from lab_side.models.archive import ArchiveMember, UnsafeArchiveError, checked_members
 
 StateDict = dict[str, torch.Tensor]
+
+LARGEST_FILE = 16 * 1024**3
+"""Bytes of a weights file, which is in memory as a whole: eight times the largest networks."""
+
+LARGEST_HEADER = 4 * 1024 * 1024
+"""Bytes of what a safetensors file says of its tensors: two hundred for each."""
+
+MOST_TENSORS = 20_000
+"""In a safetensors file: the largest networks have some thousands."""
+
+SMALL_VIEW = 1024 * 1024
+"""Bytes of a tensor that may show its numbers more than once."""
+
+_LENGTH_BYTES = 8
+"""In which a safetensors file says how long its header is."""
 
 WRAPPERS = (
     "model_state_dict",
@@ -102,6 +120,8 @@ def read_file(path: Path, *, sha256: str | None) -> tuple[bytes, str]:
         ``weights-missing`` or ``weights-sha256``.
     """
     try:
+        if path.stat().st_size > LARGEST_FILE:
+            raise OSError(errno.EFBIG, "it is larger than any network's")
         data = path.read_bytes()
     except OSError as error:
         raise FixConfigurationError(
@@ -131,9 +151,29 @@ def is_torchscript(data: bytes) -> bool:
     try:
         with zipfile.ZipFile(BytesIO(data)) as archive:
             names = archive.namelist()
-    except zipfile.BadZipFile:
+    except (zipfile.BadZipFile, NotImplementedError, ValueError):
         return False
-    return any(name.endswith("/constants.pkl") for name in names)
+    return any(name.lower().endswith("/constants.pkl") for name in names)
+
+
+def archive_members(data: bytes, path: Path) -> list[ArchiveMember]:
+    """The files of a zip that PyTorch wrote.
+
+    Raises
+    ------
+    FixConfigurationError
+        ``weights-unsafe`` or ``weights-unreadable``.
+    """
+    try:
+        return checked_members(data)
+    except UnsafeArchiveError as error:
+        raise FixConfigurationError(
+            f"The weights file {path} is not an archive as PyTorch writes it: {error}.",
+            code="weights-unsafe",
+            remedy="Save it again with PyTorch; an archive that was changed is not opened.",
+        ) from error
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error) as error:
+        raise unreadable(path) from error
 
 
 def unwrap(checkpoint: Any, path: Path) -> StateDict:
@@ -156,7 +196,7 @@ def unwrap(checkpoint: Any, path: Path) -> StateDict:
             for key, value in inner.items()
             if isinstance(key, str) and isinstance(value, torch.Tensor)
         }
-        if state:
+        if state and all(map(_has_all_numbers, state.values())):
             return state
     raise FixConfigurationError(
         f"The file {path} holds no network weights.",
@@ -165,7 +205,23 @@ def unwrap(checkpoint: Any, path: Path) -> StateDict:
     )
 
 
+def _has_all_numbers(tensor: torch.Tensor) -> bool:
+    """Whether each of its numbers is in the file: a view can show one number a billion times."""
+    if tensor.layout is not torch.strided or tensor.device.type != "cpu":
+        return False
+    size = tensor.numel() * tensor.element_size()
+    return size <= max(tensor.untyped_storage().nbytes(), SMALL_VIEW)
+
+
 def _from_safetensors(data: bytes, path: Path) -> StateDict:
+    length = int.from_bytes(data[:_LENGTH_BYTES], "little")
+    header = data[_LENGTH_BYTES : _LENGTH_BYTES + min(length, LARGEST_HEADER)]
+    if length > LARGEST_HEADER or header.count(b"{") > MOST_TENSORS:
+        raise FixConfigurationError(
+            f"The weights file {path} describes more tensors than any network has.",
+            code="weights-unreadable",
+            remedy="Copy the file again; it must be safetensors or written by torch.save.",
+        )
     try:
         return safetensors.torch.load(data)
     except SafetensorError as error:
@@ -173,8 +229,14 @@ def _from_safetensors(data: bytes, path: Path) -> StateDict:
 
 
 def _from_torch(data: bytes, path: Path) -> Any:
+    if data.startswith(b"PK"):
+        archive_members(data, path)
     try:
-        with torch.serialization.safe_globals(_NUMBERS):
+        with (
+            torch.serialization.safe_globals(_NUMBERS),
+            # Indices of a sparse tensor could lead outside its numbers.
+            torch.sparse.check_sparse_tensor_invariants(True),
+        ):
             return torch.load(BytesIO(data), map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         # Neither the refused class nor its arguments are repeated: they are the file's words.
