@@ -8,7 +8,7 @@ nothing the second time.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from common import names
@@ -50,6 +50,13 @@ from common.queue.view import PendingJob, QueueView
 
 RETRY_PAUSE = timedelta(seconds=20)
 """Before the second attempt; doubles with every further one."""
+
+FREE_REPEATS = 3
+"""Attempts in a row that end with one trouble of the job's own before it counts: with the pauses
+between them, some minutes."""
+
+DEFAULT_MAX_ATTEMPTS = 3
+"""Used when the manifest cannot be read; the next agent to claim it will reject it."""
 
 LONGEST_WAIT = timedelta(hours=1)
 """A record that asks for more asks for nothing: the longest pause of an agent is 22 minutes."""
@@ -214,13 +221,37 @@ class ClaimDesk:
         write_attempt(self._bucket, record)
         settle(self._bucket, claim.object_name, claim.name.pending)
 
+    def hand_back_or_fail(
+        self, claim: Claim, error: SegRelayError, *, wait: timedelta
+    ) -> ResultManifest | None:
+        """Return a job that met a trouble which may be its own: at first it does not count.
+
+        After :data:`FREE_REPEATS` attempts in a row that ended with the very same code and
+        reason, each further one counts. Returns as :meth:`fail_attempt`.
+        """
+        before = replace(claim.name, fence=claim.attempt - 1)
+        last = read_attempts(self._bucket, before)[-FREE_REPEATS:]
+        same = [item for item in last if (item.code, item.reason) == (error.code, error.message)]
+        if len(same) == FREE_REPEATS:
+            return self.fail_attempt(claim, error, started=True)
+        self.hand_back(claim, error, started=False, wait=wait)
+        return None
+
     def fail_attempt(
-        self, claim: Claim, error: SegRelayError, *, started: bool, max_attempts: int
+        self,
+        claim: Claim,
+        error: SegRelayError,
+        *,
+        started: bool,
+        max_attempts: int | None = None,
     ) -> ResultManifest | None:
         """Record a failed attempt; the job goes back, or ends when its attempts are used up.
 
-        Returns the result that stands when the job has ended, else None.
+        ``started``: whether it counts. ``max_attempts`` is the manifest's, which is read unless
+        given. Returns the result that stands when the job has ended, else None.
         """
+        if max_attempts is None:
+            max_attempts = read_max_attempts(self._bucket, claim.object_name)
         now, labels = self.now(), self._asked.pop(claim.object_name, ())
         record = AttemptRecord(
             schema_version=schema_for(labels),
@@ -302,6 +333,18 @@ class ClaimDesk:
         if status is not None:
             self.archive(claim, status)
         return status is not None
+
+
+def read_max_attempts(bucket: Bucket, object_name: str) -> int:
+    """How many attempts the manifest of a claimed job allows."""
+    limit = MANIFEST_BYTES_LIMIT
+    try:
+        return parse_job_manifest(bucket.read(object_name, limit=limit)).max_attempts
+    except ObjectNotFoundError:
+        return DEFAULT_MAX_ATTEMPTS
+    except ManifestRejectedError:
+        confirm_unreadable(bucket, object_name, limit=limit, parse=parse_job_manifest)
+        return DEFAULT_MAX_ATTEMPTS
 
 
 def archive_name(name: JobName, status: ResultStatus) -> str:

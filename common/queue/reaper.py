@@ -8,25 +8,32 @@ result stands.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Callable, Collection
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 from common.bucket import Bucket
-from common.errors import ManifestRejectedError, ObjectNotFoundError, ObjectRefusedError
-from common.manifest import (
-    MANIFEST_BYTES_LIMIT,
-    AttemptOutcome,
-    AttemptRecord,
-    parse_job_manifest,
-)
-from common.queue.claims import archive_copy, close_attempt
+from common.errors import ObjectRefusedError
+from common.manifest import AttemptOutcome, AttemptRecord
+from common.names import JobName
+from common.queue.claims import archive_copy, close_attempt, read_max_attempts
 from common.queue.lease import UPLOAD, Beat, Identity, is_silent
 from common.queue.odd import OddObject, PassedOver
-from common.queue.records import confirm_unreadable, read_result_status
+from common.queue.records import read_attempts, read_result_status
 from common.queue.view import ClaimedJob, QueueView, read_beat
 
-DEFAULT_MAX_ATTEMPTS = 3
-"""Used when the manifest cannot be read; the next agent to claim it will reject it."""
+AGENT_LOST = "agent-lost"
+
+FREE_LOSSES = 5
+"""So often a job may be lost before the GPU worker had it; then each further loss counts."""
+
+LOSSES_AT_ONCE = 3
+"""So many losses of a job give it back at once. Later ones wait, each job for another time: two
+that were lost together are not claimed together again, and so the one that kills is found."""
+
+LOSS_PAUSE = timedelta(seconds=5)
+"""Of the first loss that waits; doubles, up to 2^5."""
 
 
 class Reaper:
@@ -107,7 +114,7 @@ class Reaper:
             job.name,
             job.info.name,
             self._loss(job, beat),
-            self._max_attempts(job),
+            read_max_attempts(self._bucket, job.info.name),
         )
 
     def _loss(self, job: ClaimedJob, beat: Beat | None) -> AttemptRecord:
@@ -117,16 +124,26 @@ class Reaper:
         is_waiting = beat is not None and beat.state == "stopped" and stage == UPLOAD
         # Without a beat nothing is known: count the attempt, or a poison job runs for ever.
         started = beat is None or (claimed is not None and claimed.started and not is_waiting)
+        before = 0 if started or is_waiting else self._losses_before_work(job.name)
+        now = self._now()
         return AttemptRecord(
             job_id=job.name.job_id,
             # 0 only where a person moved the job there by hand.
             attempt=max(1, job.name.fence),
             agent=job.agent,
             outcome=AttemptOutcome.LOST,
-            code="agent-lost",
+            code=AGENT_LOST,
             reason=f"Agent {job.agent} died or fell silent (stage: {stage}).",
-            started=started,
-            recorded_at=self._now(),
+            started=started or before >= FREE_LOSSES,
+            recorded_at=now,
+            not_before=now + _pause_after(job.name, before) if before >= LOSSES_AT_ONCE else None,
+        )
+
+    def _losses_before_work(self, name: JobName) -> int:
+        """How often the job was lost before the GPU worker had it."""
+        records = read_attempts(self._bucket, replace(name, fence=max(0, name.fence - 1)))
+        return sum(
+            item.code == AGENT_LOST and f"stage: {UPLOAD}" not in item.reason for item in records
         )
 
     def _is_over(self, beat: Beat, updated: datetime) -> bool:
@@ -134,12 +151,9 @@ class Reaper:
             return True
         return is_silent(updated, self._now())
 
-    def _max_attempts(self, job: ClaimedJob) -> int:
-        name, limit = job.info.name, MANIFEST_BYTES_LIMIT
-        try:
-            return parse_job_manifest(self._bucket.read(name, limit=limit)).max_attempts
-        except ObjectNotFoundError:
-            return DEFAULT_MAX_ATTEMPTS
-        except ManifestRejectedError:
-            confirm_unreadable(self._bucket, name, limit=limit, parse=parse_job_manifest)
-            return DEFAULT_MAX_ATTEMPTS
+
+def _pause_after(name: JobName, losses: int) -> timedelta:
+    """The pause of a job that was lost so often; the same for whoever asks."""
+    share = zlib.crc32(name.file_name.encode()) / 2**32
+    doublings = min(losses - LOSSES_AT_ONCE, 5)
+    return LOSS_PAUSE * float((0.5 + share) * 2**doublings)

@@ -18,6 +18,7 @@ import threading
 from collections.abc import Callable, Collection, Mapping
 from datetime import timedelta
 from enum import Enum
+from functools import partial
 
 from common.durable import disk_error, is_disk_failure
 from common.errors import (
@@ -35,7 +36,7 @@ from common.errors import (
     TransientError,
 )
 from common.manifest import check_against_profile
-from common.orthanc import OrthancClient
+from common.orthanc import OddAnswerError, OrthancClient
 from common.profiles import Profile
 from common.queue import Claim, ClaimDesk
 from common.queue.lease import UPLOAD
@@ -51,6 +52,7 @@ from lab_side.agent.infer import infer
 from lab_side.agent.outbox import Outbox, OutboxEntry
 from lab_side.agent.rounds import DeliveryRounds
 from lab_side.agent.tally import Outcome, Tally
+from lab_side.agent.unexpected import unexpected
 from lab_side.log import about_job, at_stage, event, trouble
 from lab_side.worker.client import WorkerProcess
 
@@ -244,21 +246,20 @@ class Pipeline:
                 self._settle(claim, self._why_halted.error(), started=False)
 
     def _run_stage(self, stage: Callable[[], None]) -> None:
-        """A stage that dies of a bug stops the agent loudly."""
+        """A stage that dies of a bug outside of any job stops the agent loudly."""
         try:
             stage()
         except Exception as error:
-            frame = error.__traceback__
-            while frame is not None and frame.tb_next is not None:
-                frame = frame.tb_next
-            where = "" if frame is None else f"{frame.tb_frame.f_code.co_name}:{frame.tb_lineno}"
-            event(logger, logging.CRITICAL, "stage died", kind=type(error).__name__, where=where)
-            self._on_fatal(
-                AttemptFailedError(
-                    f"A stage of the agent met an unexpected {type(error).__name__}.",
-                    code="stage-died",
-                )
-            )
+            self._on_fatal(unexpected(error))
+
+    def _survive(self, claim: Claim, work: Callable[[], None]) -> None:
+        """Work on one job; a bug that it brings to light costs this job an attempt, no other."""
+        try:
+            work()
+        except Exception as error:
+            died = unexpected(error)
+            self._settle(claim, died, started=True)
+            self._guard.failed(claim.job_id, died)
 
     def _fetch_stage(self) -> None:
         while not self._cancelled.is_set():
@@ -267,7 +268,7 @@ class Pipeline:
             except queue.Empty:
                 continue
             with about_job(claim.job_id, claim.attempt, FETCH):
-                self._prepare(claim)
+                self._survive(claim, partial(self._prepare, claim))
 
     def _prepare(self, claim: Claim) -> None:
         """Open and fetch one job, and hand it to the next stage."""
@@ -343,7 +344,7 @@ class Pipeline:
                 continue
             if case.claim is not None:
                 with about_job(case.job_id, case.attempt, READ):
-                    self._infer(case, case.claim)
+                    self._survive(case.claim, partial(self._infer, case, case.claim))
 
     def _infer(self, case: Case, claim: Claim) -> None:
         started = False
@@ -410,7 +411,12 @@ class Pipeline:
                 self._folders.remove_downloads()
 
     def _settle(
-        self, claim: Claim, error: SegRelayError, *, started: bool, max_attempts: int = 1
+        self,
+        claim: Claim,
+        error: SegRelayError,
+        *,
+        started: bool,
+        max_attempts: int | None = None,
     ) -> None:
         """End a job's stay with this agent as its error demands."""
         trouble(logger, logging.WARNING, "job not finished", error)
@@ -430,7 +436,7 @@ class Pipeline:
             trouble(logger, logging.WARNING, "job not put away", refusal)
 
     def _dispose(
-        self, claim: Claim, error: SegRelayError, started: bool, max_attempts: int
+        self, claim: Claim, error: SegRelayError, started: bool, max_attempts: int | None
     ) -> None:
         if isinstance(error, QueueConflictError):
             return
@@ -450,8 +456,12 @@ class Pipeline:
             wait = timedelta(0)
             if isinstance(error, TransientError) and error.code not in _NO_WAIT:
                 wait = HAND_BACK_WAIT * 2 ** min(claim.attempt - 1, 5)
-            self._desk.hand_back(claim, error, started=started, wait=wait)
-            outcome = Outcome.HANDED_BACK
+            if isinstance(error, OddAnswerError):
+                end = self._desk.hand_back_or_fail(claim, error, wait=wait)
+                outcome = Outcome.HANDED_BACK if end is None else Outcome.FAILED
+            else:
+                self._desk.hand_back(claim, error, started=started, wait=wait)
+                outcome = Outcome.HANDED_BACK
         self._tally.ended(outcome, error.code)
 
     def _persist(self, action: Callable[[], None]) -> None:

@@ -43,6 +43,7 @@ from common.manifest import utc_now
 from common.queue.lease import UPLOAD
 from lab_side.agent.deliver import Courier, Delivery
 from lab_side.agent.outbox import Outbox, OutboxEntry
+from lab_side.agent.unexpected import unexpected
 from lab_side.log import about_job, trouble
 
 RETRY = (5.0, 300.0)
@@ -200,6 +201,9 @@ class DeliveryRounds:
             # Gone: another process was faster.
             if entry.folder.exists():
                 return error
+        except Exception as error:
+            # This SEG waits for another try; the others go out.
+            return unexpected(error)
         return None
 
     def _is_worth_going_on(self, error: SegRelayError) -> bool:
