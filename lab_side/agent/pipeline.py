@@ -426,7 +426,7 @@ class Pipeline:
             self._on_fatal(error)
 
     def _put_away(
-        self, claim: Claim, error: SegRelayError, started: bool, max_attempts: int
+        self, claim: Claim, error: SegRelayError, started: bool, max_attempts: int | None
     ) -> None:
         try:
             self._dispose(claim, error, started, max_attempts)

@@ -30,8 +30,8 @@ BEAT_EVERY = 0.5
 
 SHORT_TIMES: dict[str, Any] = {
     "common.queue.lease.LEASE": LEASE,
-    "common.queue.reaper.LEASE": LEASE,
     "common.queue.claims.RETRY_PAUSE": timedelta(seconds=0.1),
+    "common.queue.reaper.LOSS_PAUSE": timedelta(seconds=0.1),
     "common.orthanc.transport.RETRY_BACKOFF": 0.02,
     "common.gcs_bucket.REQUEST_TIMEOUT": (1.0, 1.0),
     "common.gcs_bucket.LONGEST_PAUSE": 0.1,
