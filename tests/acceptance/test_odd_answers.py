@@ -37,7 +37,7 @@ class Bent:
 
     def submit_poison(self) -> JobName:
         """A job whose last series is the odd one."""
-        series = [*self.lab.study.series_ids[:3], self.series_id]
+        series = (*self.lab.study.series_ids[:3], self.series_id)
         other = replace(self.lab, study=replace(self.lab.study, series_ids=series))
         name = other.submit()
         pending = self.lab.bucket.read(name.pending, limit=10**6)
