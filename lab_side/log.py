@@ -17,6 +17,7 @@ from datetime import datetime, timezone
 from typing import Any
 
 from common.errors import SegRelayError
+from common.library_messages import withhold_values
 
 _about: ContextVar[Mapping[str, Any]] = ContextVar("about", default={})  # noqa: B039 (a constant)
 
@@ -92,6 +93,7 @@ def configure_logging(style: str) -> None:
     # The libraries' warnings, too, are lines of the same form.
     logging.getLogger().handlers[:] = handlers or [logging.NullHandler()]
     logging.getLogger("segrelay").setLevel(logging.INFO)
+    withhold_values()
     # A log on a full disk loses lines; each loss must not add a traceback to it.
     logging.raiseExceptions = False
 

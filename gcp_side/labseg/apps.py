@@ -5,9 +5,11 @@ from __future__ import annotations
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
 
+from common.library_messages import withhold_values
+
 
 class LabsegConfig(AppConfig):
-    """Registers the system checks."""
+    """Registers the system checks, and keeps values of data sets out of every log."""
 
     name = "gcp_side.labseg"
     label = "labseg"
@@ -17,3 +19,5 @@ class LabsegConfig(AppConfig):
     def ready(self) -> None:
         """Importing the module registers its checks."""
         from gcp_side.labseg import checks  # noqa: F401
+
+        withhold_values()

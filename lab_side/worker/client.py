@@ -107,6 +107,8 @@ class WorkerProcess:
         self._loaded: dict[str, LoadReply] = {}
         self._calls = 0
         self._killed = threading.Event()
+        self._may_quote = threading.Event()
+        """From the first call on that names files with a patient's data."""
         self._turn = threading.Lock()
 
     @property
@@ -261,7 +263,7 @@ class WorkerProcess:
         environment["PYTHONPATH"] = os.pathsep.join(
             filter(None, [str(PROJECT_ROOT), environment.get("PYTHONPATH")])
         )
-        self._lines = queue.Queue()
+        self._lines, self._may_quote = queue.Queue(), threading.Event()
         # A process group of its own: Ctrl-C in a terminal must reach the agent alone.
         self._process = subprocess.Popen(  # noqa: S603 (a constant)
             COMMAND,
@@ -275,13 +277,15 @@ class WorkerProcess:
         )
         for name, target, arguments in (
             ("worker-reader", _read_lines, (_pipe(self._process.stdout), self._lines)),
-            ("worker-log", pass_on, (_pipe(self._process.stderr),)),
+            ("worker-log", pass_on, (_pipe(self._process.stderr), self._may_quote)),
         ):
             threading.Thread(target=target, args=arguments, name=name, daemon=True).start()
 
     def _call(self, request: Request, progress: Progress) -> Any:
         self._calls += 1
         call = Call(id=self._calls, request=request, about=what_about())
+        if not isinstance(request, (LoadRequest, IdentifyRequest)):
+            self._may_quote.set()
         self._send(call)
         while True:
             line = self._next_line()

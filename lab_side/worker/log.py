@@ -5,27 +5,37 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
+import re
 import sys
+import threading
 from typing import IO, Any
 
 from lab_side.log import about
 
 logger = logging.getLogger("segrelay.worker")
 
+_PLACE = re.compile(r'\s*File "[^"\n]{1,400}", line \d{1,9}(?:,? in [\w<>.]{1,100})?\s*$')
+"""A frame of a Python traceback, as the interpreter writes it: code, no data."""
 
-def pass_on(pipe: IO[str]) -> None:
+
+def pass_on(pipe: IO[str], may_quote: threading.Event) -> None:
     """Log each line again, until the worker ends.
 
-    What a library printed is shown where the agent's own lines are, and never kept in a file:
-    nobody knows what it quotes.
+    What a library printed is shown where the agent's own lines are, and never kept in a file.
+
+    Parameters
+    ----------
+    may_quote:
+        Set from the first data set on, which a library may quote: then only places in the code
+        are shown.
     """
     with contextlib.suppress(ValueError, OSError), pipe:
         for text in pipe:
             line = _parse(text)
-            if line is None:
-                _show(text)
-            else:
+            if line is not None:
                 _log(line)
+            elif not may_quote.is_set() or _PLACE.match(text):
+                _show(text)
 
 
 def _parse(text: str) -> dict[str, Any] | None:

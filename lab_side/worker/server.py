@@ -13,7 +13,6 @@ import os
 import queue
 import sys
 import threading
-import traceback
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,6 +23,7 @@ from pydantic import BaseModel
 
 from common.durable import disk_error, is_disk_failure
 from common.errors import AttemptFailedError, FixConfigurationError, SegRelayError
+from common.library_messages import in_short
 from common.manifest import SegmentMeasurement
 from lab_side.log import about, at_stage, configure_logging, event
 from lab_side.models.failures import is_gpu_failure
@@ -262,11 +262,8 @@ def _refused(error: OSError) -> SegRelayError:
 
 def _unexpected(error: Exception) -> SegRelayError:
     """A bug or a broken library: the frames are logged, the text is not (it may quote data)."""
-    frames = traceback.extract_tb(error.__traceback__)
-    where = " < ".join(
-        f"{f.name} ({os.path.basename(f.filename)}:{f.lineno})" for f in frames[::-1]
-    )
-    event(logger, logging.ERROR, "unexpected", kind=type(error).__name__, where=where)
+    kind, _, where = in_short(error).partition(" < ")
+    event(logger, logging.ERROR, "unexpected", kind=kind, where=where)
     if "out of memory" in str(error).lower():
         return _out_of_memory()
     if is_gpu_failure(error):
@@ -294,8 +291,9 @@ def _silence_libraries() -> None:
     warnings.simplefilter("ignore")
     configure_logging("json")
     logging.getLogger().setLevel(logging.ERROR)
-    for name in ("pydicom", "highdicom"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
+    # pydicom sets the level of its logger when it is imported, highdicom never does.
+    logging.getLogger("pydicom").disabled = True
+    logging.getLogger("highdicom").setLevel(logging.CRITICAL)
 
 
 def _leave_out_libraries() -> None:

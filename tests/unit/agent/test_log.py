@@ -103,11 +103,26 @@ def test_the_worker_s_lines_say_which_job_they_concern(
     line: dict[str, Any] = {"time": "2026-01-01T00:00:00+00:00", "level": "error"}
     line |= {"event": "unexpected 100 %s"}
     line |= {"job": JOB, "attempt": 1, "stage": "infer", "kind": "ValueError"}
-    pass_on(io.StringIO(f"ITK: PatientName Zebrafinch\n{json.dumps(line)}\n[1]\n"))
+    text = io.StringIO(f"torch: no CUDA\n{json.dumps(line)}\n[1]\n")
+    pass_on(text, threading.Event())
     (found,) = lines(kept)
     assert found.pop("time") > "2026-01-02"
     assert found == {**{k: v for k, v in line.items() if k != "time"}, "by": "worker"}
-    assert console.getvalue() == "ITK: PatientName Zebrafinch\n[1]\n", "shown, never kept"
+    assert console.getvalue() == "torch: no CUDA\n[1]\n", "shown, never kept"
+
+
+def test_from_the_first_data_set_on_only_places_in_the_code_are_shown(
+    kept: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    console = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", console)
+    may_quote = threading.Event()
+    may_quote.set()
+    place = '  File "/opt/lab/read.py", line 7, in read\n'
+    text = f"ITK: PatientName Zebrafinch\n{place}    name = 'Zebrafinch'\nKeyError: Zebrafinch\n"
+    pass_on(io.StringIO(text), may_quote)
+    assert console.getvalue() == place
+    assert not kept.exists() or not lines(kept)
 
 
 def test_files_rotate_and_are_read_from_the_oldest_line_on(kept: Path) -> None:
