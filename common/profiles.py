@@ -293,6 +293,9 @@ class Profile(_Data):
     role_checks: Literal["off", "warn", "fail"] = "warn"
     """What happens where headers or pixels speak against the role of a series: nothing, a
     warning in the result, or the job fails before inference."""
+    missing_frame_of_reference: Literal["refuse", "own"] = "refuse"
+    """What becomes of a series without a Frame of Reference UID: the job fails before inference,
+    or, where all inputs come from that one series, it is taken as a space of its own."""
     network: Network
     """What computes."""
     weights: Weights

@@ -317,6 +317,14 @@ _WARNINGS: tuple[tuple[re.Pattern[str], str], ...] = (
         _("{role} is empty: every voxel is 0."),
     ),
     (
+        re.compile(r"Objects without images in (?P<role>\S+) were left out: (?P<count>\d+)\."),
+        _("Objects without images in {role} were left out: {count}."),
+    ),
+    (
+        re.compile(r"(?P<role>\S+) has no Frame of Reference UID and was given one of its own\."),
+        _("{role} has no Frame of Reference UID and was given one of its own."),
+    ),
+    (
         re.compile(r"(?P<role>\S+) was resampled to the grid of (?P<other>\S+)\."),
         _("{role} was resampled to the grid of {other}."),
     ),

@@ -11,6 +11,7 @@ from functools import lru_cache
 from itertools import islice
 from typing import Any, Protocol
 
+from common.companions import is_companion
 from common.dicom_values import WrongForm, numbers_of
 from common.errors import OrthancRefusedError, SeriesRefusedError
 from common.manifest import is_orthanc_id
@@ -23,6 +24,9 @@ log = logging.getLogger(__name__)
 
 MOST_ENHANCED = 64
 """Enhanced instances whose frames' places are held."""
+
+MOST_COMPANIONS = 16
+"""Objects without images in a series of images, each asked for by itself."""
 
 STUDIES_A_REQUEST = 500
 """Half a megabyte of answer."""
@@ -87,7 +91,8 @@ class Orthanc(Protocol):
         ...
 
     def places(self, series_id: str) -> list[SlicePlace]:
-        """Every slice of a series, in no order; raises SeriesRefusedError when none."""
+        """Every slice of a series, in no order, without objects that are no images; raises
+        SeriesRefusedError when there is no such series."""
         ...
 
     def instance_file(self, orthanc_id: str) -> bytes:
@@ -161,7 +166,8 @@ class SiteOrthanc:
     def places(self, series_id: str) -> list[SlicePlace]:
         """As the protocol: one request, whatever the number of slices.
 
-        An enhanced instance costs another one, once.
+        An enhanced instance costs another one, once; so does, each time, an object without a
+        place: those that are no images are left out.
         """
         answer = list(self._bulk([series_id], "Instance", "an image"))
         if not answer:
@@ -170,7 +176,16 @@ class SiteOrthanc:
                 code="series-missing",
                 remedy="It may have been deleted: look in Orthanc.",
             )
-        return [place for item in answer for place in self._slices(item)]
+        places = [place for item in answer for place in self._slices(item)]
+        unplaced = [one for one in places if one.position is None and one.frame is None]
+        # A series of many such objects is none of images, and is refused as it is.
+        if not 0 < len(unplaced) <= min(MOST_COMPANIONS, len(places) - 1):
+            return places
+        companions = {one.orthanc_id for one in unplaced if self._is_companion(one)}
+        return [one for one in places if one.orthanc_id not in companions]
+
+    def _is_companion(self, place: SlicePlace) -> bool:
+        return is_companion(self.tags(place.orthanc_id))
 
     def _slices(self, item: Entry) -> list[SlicePlace]:
         place = _place(item)

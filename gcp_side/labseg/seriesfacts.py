@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from django.core.cache import caches
 
+from common.companions import is_companion
 from common.errors import OrthancRefusedError
 from gcp_side.labseg.catalogue import series_number
 from gcp_side.labseg.conf import get_conf
@@ -14,6 +16,9 @@ from gcp_side.labseg.recognition import SeriesFacts, facts_of
 
 SERIES_READ = 60
 """One request for each: the rest of a study of more series is left to the user."""
+
+INSTANCES_READ = 4
+"""Of a series, until one is an image."""
 
 
 def read_facts(series: Sequence[SeriesEntry], orthanc: Orthanc) -> dict[str, SeriesFacts]:
@@ -41,7 +46,7 @@ def _facts(item: SeriesEntry, orthanc: Orthanc) -> SeriesFacts | None:
     facts: SeriesFacts | None = cache.get(key)
     if facts is None:
         try:
-            tags = orthanc.tags(item.instances[0])
+            tags = _tags_of_image(item, orthanc)
         except OrthancRefusedError as error:
             if error.code == "orthanc-not-found":
                 return None
@@ -55,3 +60,13 @@ def _facts(item: SeriesEntry, orthanc: Orthanc) -> SeriesFacts | None:
         )
         cache.set(key, facts, timeout=conf.frames_cache_seconds)
     return facts
+
+
+def _tags_of_image(item: SeriesEntry, orthanc: Orthanc) -> dict[str, Any]:
+    """Of the first instance, or of one that comes soon after, where that is no image."""
+    tags = {}
+    for instance in item.instances[:INSTANCES_READ]:
+        tags = orthanc.tags(instance)
+        if not is_companion(tags):
+            break
+    return tags

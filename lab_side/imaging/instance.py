@@ -235,8 +235,7 @@ def check_slice(header: Dataset) -> None:
     Raises
     ------
     SeriesRefusedError
-        ``localizer``, ``no-frame-of-reference``, ``no-position``, ``no-pixel-spacing`` or
-        ``header-value``.
+        ``localizer``, ``no-position``, ``no-pixel-spacing`` or ``header-value``.
     """
     if "LOCALIZER" in (header.get("ImageType") or ()):
         raise SeriesRefusedError(
@@ -244,11 +243,8 @@ def check_slice(header: Dataset) -> None:
             code="localizer",
             remedy="Submit the diagnostic series, not the scout.",
         )
-    if not header.get("FrameOfReferenceUID"):
-        raise SeriesRefusedError(
-            "An instance has no Frame of Reference UID.", code="no-frame-of-reference"
-        )
-    check_uid(header, "FrameOfReferenceUID")
+    if header.get("FrameOfReferenceUID"):
+        check_uid(header, "FrameOfReferenceUID")
     check_forms(header, (*_PLACE, *_RESCALE))
     for keyword in ("ImagePositionPatient", "ImageOrientationPatient"):
         if not header.get(keyword):

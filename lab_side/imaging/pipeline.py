@@ -231,7 +231,9 @@ def _read(case: CaseInput, profile: Profile, progress: Progress) -> dict[str, Se
     volumes = {}
     for index, role in enumerate(profile.roles, start=1):
         volumes[role] = read_series(
-            case.series[role], expected_sop_uids=case.expected_sop_uids.get(role)
+            case.series[role],
+            expected_sop_uids=case.expected_sop_uids.get(role),
+            is_own_frame=profile.missing_frame_of_reference == "own",
         )
         progress("read", index / len(profile.roles))
     check_together(volumes, is_registered=profile.preprocessing.registration != "none")

@@ -12,11 +12,15 @@ from lab_side.imaging.series import SeriesVolume
 
 
 def input_warnings(volumes: Mapping[str, SeriesVolume], profile: Profile) -> tuple[str, ...]:
-    """Which series are empty, and which were sampled anew."""
+    """Which series are empty, hold more than images, and which were sampled anew."""
     reference = volumes[profile.reference_role]
     found = []
     for role in profile.roles:
         volume = volumes[role]
+        if volume.companions:
+            found.append(f"Objects without images in {role} were left out: {volume.companions}.")
+        if volume.has_own_frame:
+            found.append(f"{role} has no Frame of Reference UID and was given one of its own.")
         if not volume.voxels.any():
             found.append(f"{role} is empty: every voxel is 0.")
         if volume.voxels.shape == reference.voxels.shape and np.allclose(

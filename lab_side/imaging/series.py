@@ -9,8 +9,11 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
 
+from common.companions import is_companion
 from common.dicom_values import WrongForm
 from common.errors import SeriesRefusedError
 from lab_side.imaging.enhanced import check_one_volume, slices_of
@@ -24,6 +27,7 @@ from lab_side.imaging.instance import (
 )
 from lab_side.imaging.preflight import prepare_headers
 from lab_side.imaging.stack import place_slices
+from lab_side.imaging.uids import derive_uid
 
 _COMMON_TO_ALL = (
     ("StudyInstanceUID", "mixed-study", "studies"),
@@ -56,12 +60,19 @@ class SeriesVolume:
     """Compared between series; never shown."""
     left_out: tuple[WrongForm, ...] = ()
     """Values of the headers that are of no use, and that nobody needs."""
+    companions: int = 0
+    """How many objects without images lay beside the images."""
+    has_own_frame: bool = False
+    """Whether the frame of reference is the series' own: its images name none."""
     text_read_as: str = ""
     """Which character set the text was found in, where it is not the declared one."""
 
 
 def read_series(
-    paths: Sequence[Path], *, expected_sop_uids: frozenset[str] | None = None
+    paths: Sequence[Path],
+    *,
+    expected_sop_uids: frozenset[str] | None = None,
+    is_own_frame: bool = False,
 ) -> SeriesVolume:
     """Read the files of one series, in any order.
 
@@ -69,28 +80,37 @@ def read_series(
     ----------
     paths:
         One MR instance each: a classic one is a slice, an enhanced one has a frame for each.
+        Objects without images beside them are left out.
     expected_sop_uids:
         What Orthanc says the series holds; None: not checked.
+    is_own_frame:
+        Whether a series without a Frame of Reference UID is a frame of reference of its own, with
+        a UID made from its Series Instance UID; otherwise it is refused.
 
     Raises
     ------
     SeriesRefusedError
         With one of the codes of ``check_instance``, ``slices_of``, ``check_slice``,
         ``check_one_volume``, ``take_pixels`` and ``place_slices``, or
+        ``no-frame-of-reference``, ``missing-pixel-data``,
         ``series-incomplete``, ``duplicate-instance``,
         ``mixed-study``, ``mixed-series``, ``mixed-frame-of-reference``, ``mixed-matrix``,
         ``mixed-patient``, ``mixed-pixel-spacing``.
     LocalDiskError
         A file cannot be read from the disk.
     """
-    instances = read_instances(paths)
+    found = read_instances(paths)
+    instances = [instance for instance in found if not is_companion(instance)]
     for instance in instances:
         check_instance(instance)
-    _check_complete(instances, expected_sop_uids)
+    _check_complete(found, expected_sop_uids)
+    if not instances:
+        raise SeriesRefusedError("The series holds no images.", code="missing-pixel-data")
     slices = [item for instance in instances for item in slices_of(instance)]
     headers = [item.header for item in slices]
     for header in headers:
         check_slice(header)
+    has_own_frame = _settle_frame_of_reference(headers, is_own_frame=is_own_frame)
     check_one_volume(slices)
     _check_alike(headers)
     stack = place_slices(
@@ -114,6 +134,8 @@ def read_series(
         frame_of_reference_uid=str(first.FrameOfReferenceUID),
         patient_id=str(first.get("PatientID") or ""),
         left_out=left_out,
+        companions=len(found) - len(instances),
+        has_own_frame=has_own_frame,
         text_read_as=next((name for name in map(text_read_as, instances) if name), ""),
     )
 
@@ -130,8 +152,30 @@ def _voxels(
     return voxels
 
 
+def _settle_frame_of_reference(headers: Sequence[Dataset], *, is_own_frame: bool) -> bool:
+    """Give headers without a Frame of Reference UID one of their own; whether that was needed."""
+    if all(header.get("FrameOfReferenceUID") for header in headers):
+        return False
+    if not is_own_frame:
+        raise SeriesRefusedError(
+            "The series has no Frame of Reference UID: nothing says in which space it lies, so it "
+            "cannot be laid on another series.",
+            code="no-frame-of-reference",
+            remedy="Send it again with the UID that the scanner gave. Where a profile's input is "
+            "one series, missing_frame_of_reference = own in the profile takes it as a space of "
+            "its own.",
+        )
+    tag = Tag("FrameOfReferenceUID")
+    for header in headers:
+        if not header.get("FrameOfReferenceUID"):
+            uid = derive_uid("frame of reference", [str(header.SeriesInstanceUID)])
+            # A new element: an empty one may be shared with other slices.
+            header[tag] = DataElement(tag, "UI", uid)
+    return True
+
+
 def _check_complete(datasets: Sequence[Dataset], expected: frozenset[str] | None) -> None:
-    uids = [str(dataset.SOPInstanceUID) for dataset in datasets]
+    uids = [str(dataset.get("SOPInstanceUID") or "") for dataset in datasets]
     if len(set(uids)) != len(uids):
         raise SeriesRefusedError("The same instance is there twice.", code="duplicate-instance")
     if not datasets or (expected is not None and set(uids) != expected):

@@ -18,9 +18,11 @@ def check_together(volumes: Mapping[str, SeriesVolume], *, is_registered: bool =
     Raises
     ------
     SeriesRefusedError
-        ``same-series``, ``other-patient``, ``other-study`` or ``frame-of-reference``.
+        ``same-series``, ``other-patient``, ``other-study``, ``frame-of-reference`` or
+        ``no-frame-of-reference``: one has a frame of its own alone, and is not the only one.
     """
     roles = list(volumes)
+    _check_own_frames(volumes)
     first = volumes[roles[0]]
     for index, role in enumerate(roles):
         volume = volumes[role]
@@ -40,3 +42,16 @@ def check_together(volumes: Mapping[str, SeriesVolume], *, is_registered: bool =
         ):
             if differs:
                 raise SeriesRefusedError(f"{role} is of another {what} than {roles[0]}.", code=code)
+
+
+def _check_own_frames(volumes: Mapping[str, SeriesVolume]) -> None:
+    if len({volume.series_uid for volume in volumes.values()}) == 1:
+        return
+    for role, volume in volumes.items():
+        if volume.has_own_frame:
+            raise SeriesRefusedError(
+                f"The series of {role} has no Frame of Reference UID: nothing says where it lies "
+                "beside the other series.",
+                code="no-frame-of-reference",
+                remedy="Send it again with the UID that the scanner gave.",
+            )

@@ -144,8 +144,9 @@ def test_outcomes_are_those_of_the_queue() -> None:
 
 def warnings_of_the_lab() -> list[str]:
     """One of each kind, as the worker writes them."""
-    empty = SimpleNamespace(voxels=np.zeros((2, 2, 2)), affine=np.eye(4))
-    other = SimpleNamespace(voxels=np.ones((2, 2, 3)), affine=np.eye(4))
+    odd = {"affine": np.eye(4), "companions": 3, "has_own_frame": True}
+    empty = SimpleNamespace(voxels=np.zeros((2, 2, 2)), **odd)
+    other = SimpleNamespace(voxels=np.ones((2, 2, 3)), **odd)
     profile: Any = SimpleNamespace(roles=("t1", "t2"), reference_role="t1")
     volumes: Any = {"t1": empty, "t2": other}
     moves: Any = [
@@ -186,7 +187,7 @@ def doubts_about_roles() -> tuple[str, ...]:
 
 def test_every_warning_of_the_lab_is_told_in_korean() -> None:
     warnings = warnings_of_the_lab()
-    assert len({tell_warning(text) for text in warnings}) == 10
+    assert len({tell_warning(text) for text in warnings}) == 14
     with override("ko"):
         for text in warnings:
             assert HANGUL.search(tell_warning(text)), text
