@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from filelock import lock_descriptor, unlock_descriptor
 
 from common.errors import StoreUnavailableError
+from common.private_files import share
 
 LOCK_TIMEOUT = 30.0
 """Seconds to wait for the lock; held for milliseconds, so this means a hung share."""
@@ -75,4 +76,8 @@ def _open(path: str) -> int:
     try:
         return os.open(path, os.O_RDWR)
     except FileNotFoundError:
-        return os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        with contextlib.suppress(OSError):
+            # Of another account that was faster: it has given the rights itself.
+            share(handle)
+        return handle

@@ -36,6 +36,7 @@ from common.errors import (
 )
 from common.folder_lock import locked
 from common.json_reader import JsonLimits, UnreadableJsonError, read_json_object
+from common.private_files import share
 from common.sharing import patiently
 
 STALE_TEMPORARY = 3600.0
@@ -83,7 +84,7 @@ class LocalBucket:
         self._base = str(self._root)
         self._temporary = os.path.join(self._base, _TEMPORARY)
         try:
-            os.makedirs(self._temporary, exist_ok=True)
+            _make_folder(self._temporary)
         except OSError as error:
             if is_full(error):
                 raise _disk_full() from error
@@ -251,6 +252,7 @@ class LocalBucket:
         try:
             try:
                 with open(path, "xb") as file:
+                    share(file.fileno())
                     file.write(data)
                     file.flush()
                     os.fsync(file.fileno())
@@ -395,6 +397,7 @@ def _make_folder(folder: str) -> None:
     _make_folder(parent)
     with contextlib.suppress(FileExistsError):
         os.mkdir(folder)
+        share(folder)
     sync_folder(parent)
 
 

@@ -28,8 +28,10 @@ from common.errors import (
     SegRelayError,
     TransientError,
 )
+from common.private_files import private_files
 from common.queue.operator import JobUnknownError
 from lab_side import __version__
+from lab_side.agent.folders import close_home
 from lab_side.commands import (
     control,
     doctor,
@@ -53,6 +55,10 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("segrelay.cli")
 
+FOR_OTHERS = ("setup", "service", "profile", "keygen")
+"""Commands that root runs for the service's account: what holds a secret they close themselves.
+What the others make is for the account alone that runs them."""
+
 EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_DEFECT, EXIT_NOT_NOW, EXIT_CONFIG = 0, 1, 2, 70, 75, 78
 
 
@@ -73,7 +79,8 @@ def run(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     configure_logging(options.log)
     try:
-        return int(options.command(options))
+        with contextlib.nullcontext() if options.name in FOR_OTHERS else private_files():
+            return int(options.command(options))
     except SegRelayError as error:
         _report(error)
         return exit_code(error)
@@ -111,7 +118,7 @@ def _parser() -> argparse.ArgumentParser:
         default="auto",
         help="log lines for machines or people (auto: by terminal)",
     )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="name")
     command = commands.add_parser("run", help="serve the queue until stopped")
     command.set_defaults(command=_serve, until_idle=False)
     command = commands.add_parser("once", help="serve what waits in the queue now, then stop")
@@ -173,6 +180,7 @@ def open_agent(config: AgentConfig, supervisor: Supervisor | None = None) -> Age
             code="bucket-address",
             remedy="Set bucket in the TOML file, or SEGRELAY_BUCKET.",
         )
+    close_home(config)
     keep_log(config)
     with end_in_the_log():
         return Agent(config, open_queue(config), supervisor)
@@ -200,6 +208,7 @@ def _segment(options: argparse.Namespace) -> int:
     logging.getLogger("segrelay").setLevel(logging.WARNING)
     model = _model(config, options.profile)
     config = config.model_copy(update={"models": (model,)})
+    close_home(config)
     with progress_bar() as progress:
         result = segment_by_hand(config, model, options.series_ids, progress)
     if options.json:

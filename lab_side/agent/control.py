@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, TypeVar
@@ -217,8 +218,18 @@ def _is_there(path: Path) -> bool:
 
 def _write(path: Path, order: _Order) -> None:
     with disk_errors("The order cannot be written"):
+        folders = [folder for folder in path.parents if not folder.exists()]
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_durably(path, order.model_dump_json(indent=1).encode())
+        write_durably(path, order.model_dump_json(indent=1).encode(), private=True)
+        _give_to_agent([path, *folders])
+
+
+def _give_to_agent(made: Sequence[Path]) -> None:
+    """Root's orders are for the account of the agent, whose folder they are in."""
+    if os.name == "posix" and os.geteuid() == 0:
+        owner = made[-1].parent.stat()
+        for path in made:
+            os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 def _read(path: Path, model: type[Order]) -> Order | None:

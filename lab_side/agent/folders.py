@@ -5,9 +5,12 @@ from __future__ import annotations
 import shutil
 from contextlib import suppress
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from common.durable import disk_errors
+from common.private_files import close_to_others
 from common.sharing import patiently
+from lab_side.config import AgentConfig
 
 GIGABYTE = 10**9
 
@@ -68,6 +71,15 @@ class WorkFolders:
             The disk does not tell.
         """
         return free_bytes(self._folder)
+
+
+def close_home(config: AgentConfig) -> None:
+    """Take others' rights from what an earlier version, or another hand, left open to them."""
+    queue = urlsplit(config.bucket or "")
+    kept = Path(unquote(queue.path)) if queue.scheme == "file" else None
+    close_to_others(config.home, but=kept)
+    for log in config.log_path.parent.glob(f"{config.log_path.name}*"):
+        close_to_others(log)
 
 
 def free_bytes(folder: Path) -> int:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from common.errors import SegRelayError
+from common.private_files import private_files
 from lab_side.service.notify import Supervisor
 from lab_side.service.unit import WATCHDOG_MINUTES
 
@@ -44,7 +45,7 @@ class HostedAgent:
         configure_logging("json")
         try:
             config = load_config(self._path)
-            with cli.end_in_the_log():
+            with private_files(), cli.end_in_the_log():
                 agent = cli.open_agent(config, self._supervisor)
                 self._take(agent)
                 agent.run()
