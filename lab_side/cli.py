@@ -132,6 +132,11 @@ def _parser() -> argparse.ArgumentParser:
         help="Orthanc ids of the series, in the order of the profile's inputs",
     )
     command.add_argument("--profile", help="model profile (default: the first configured)")
+    command.add_argument(
+        "--confirm",
+        action="store_true",
+        help="also where the series name another body region than the profile's",
+    )
     command.add_argument("--json", action="store_true", help="print the result as JSON")
     command.set_defaults(command=_segment)
     setup.add_to(commands)
@@ -210,7 +215,9 @@ def _segment(options: argparse.Namespace) -> int:
     config = config.model_copy(update={"models": (model,)})
     close_home(config)
     with progress_bar() as progress:
-        result = segment_by_hand(config, model, options.series_ids, progress)
+        result = segment_by_hand(
+            config, model, options.series_ids, progress, confirm=options.confirm
+        )
     if options.json:
         document = {
             "seg": result.seg.model_dump(),

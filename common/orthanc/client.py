@@ -157,6 +157,13 @@ class OrthancClient:
         _check_present(series_ids, {item.series_id for item in found})
         return found
 
+    @_judged
+    def tags(self, instance_id: str) -> dict[str, Any]:
+        """The tags of an instance by keyword; values are text, sequences lists of dicts."""
+        _check_id(instance_id)
+        path = f"/instances/{instance_id}/simplified-tags"
+        return answers.entry(self.transport.call_json("GET", path), "tags").fields
+
     def _resources(self, ids: Sequence[str], kind: str) -> list[Entry]:
         """What there is of these resources; what is not there, or of another kind, is left out."""
         return answers.of_kind(self._bulk(ids), kind)

@@ -400,7 +400,7 @@ _WARNINGS: tuple[tuple[re.Pattern[str], str], ...] = (
     ),
     (
         re.compile(
-            r"ATTENTION: (?P<attribute>[A-Za-z ]+) of (?P<role>[a-z0-9-]+) says "
+            r"ATTENTION: (?P<attribute>[A-Za-z ]+) of (?P<role>[a-z0-9, -]+) says "
             r"(?P<found>[a-z, ]+), but the profile is for (?P<expected>[a-z, ]+)\."
         ),
         _("ATTENTION: {attribute} of {role} says {found}, but the profile is for {expected}."),

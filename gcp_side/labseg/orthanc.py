@@ -216,8 +216,7 @@ class SiteOrthanc:
     def tags(self, instance_id: str) -> dict[str, Any]:
         """As the protocol."""
         _check_id(instance_id)
-        path = f"/instances/{instance_id}/simplified-tags"
-        return answers.entry(self._client.transport.call_json("GET", path), "tags").fields
+        return self._client.tags(instance_id)
 
     def ping(self) -> None:
         """As the protocol."""

@@ -35,6 +35,7 @@ def infer(
             created_at=case.manifest.submitted_at,
             output=case.folder / SEG_FILE,
             report_output=case.folder / REPORT_FILE,
+            confirmed=case.manifest.confirmed,
         ),
         progress,
     )

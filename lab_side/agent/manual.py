@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from pydantic import ValidationError
 
+from common.body_regions import regions_of, regions_of_body_part
 from common.documents import describe_first_error
 from common.errors import FixConfigurationError, ManifestRejectedError, TransientError
 from common.manifest import (
@@ -19,11 +20,13 @@ from common.manifest import (
     SeriesInput,
     check_against_profile,
     is_orthanc_id,
+    schema_for,
     utc_now,
 )
 from common.orthanc import OrthancClient, new_history
 from common.profiles import Profile
 from common.queue.lease import UPLOAD
+from common.result_notes import region_codes, region_notes
 from common.ulid import new_ulid
 from lab_side import __version__
 from lab_side.agent.case import Case
@@ -60,9 +63,16 @@ class ManualResult:
 
 
 def segment_by_hand(
-    config: AgentConfig, model: ModelConfig, series_ids: Sequence[str], progress: Progress
+    config: AgentConfig,
+    model: ModelConfig,
+    series_ids: Sequence[str],
+    progress: Progress,
+    *,
+    confirm: bool = False,
 ) -> ManualResult:
     """Segment four series and store the SEG; ``series_ids`` in the profile's order of inputs.
+
+    ``confirm``: also where their attributes name another body region than the profile's.
 
     The SEG's UIDs depend on the series, the model and this version only: doing it again
     finds the same SEG in Orthanc.
@@ -70,7 +80,8 @@ def segment_by_hand(
     Raises
     ------
     ManifestRejectedError
-        Wrong number of series, the same one twice, or not Orthanc ids.
+        Wrong number of series, the same one twice, or not Orthanc ids; ``confirmation-needed``:
+        they name another region, and ``confirm`` is not given.
     TransientError
         Orthanc is away. Once the SEG exists it is kept in the outbox: see its message.
     PermanentError, AttemptFailedError, FixConfigurationError
@@ -87,7 +98,9 @@ def segment_by_hand(
     stack = contextlib.ExitStack()
     try:
         OrthancGate(client).check_at_start(is_patient=False)
-        manifest = manifest_by_hand(client, profile, series_ids)
+        manifest = with_confirmation(
+            manifest_by_hand(client, profile, series_ids), client, profile, confirm=confirm
+        )
         told = stack.enter_context(_told(manifest, progress))
         told("load", 0.0)
         loaded = load_model(config, worker, model)
@@ -169,6 +182,33 @@ def manifest_by_hand(
         ) from None
     check_against_profile(manifest, profile)
     return manifest
+
+
+def with_confirmation(
+    manifest: JobManifest, client: OrthancClient, profile: Profile, *, confirm: bool
+) -> JobManifest:
+    """The same manifest, which says what was confirmed of its series.
+
+    Raises
+    ------
+    ManifestRejectedError
+        ``confirmation-needed``: attributes name another body region than the profile's, and
+        ``confirm`` is not given.
+    """
+    ids = {item.orthanc_id: item.role for item in manifest.series}
+    first = {item.series_id: item.orthanc_id for item in reversed(client.inventory(list(ids)))}
+    named = {role: regions_of(client.tags(first[series])) for series, role in ids.items()}
+    expected = regions_of_body_part(profile.body_part_examined)
+    codes = region_codes(named, expected)
+    if codes and not confirm:
+        sentences = " ".join(region_notes(named, expected))
+        raise ManifestRejectedError(
+            f"The series contradict the profile {profile.name}: {sentences}",
+            code="confirmation-needed",
+            remedy="Look at the series; if they are the right ones all the same, give --confirm.",
+        )
+    schema = schema_for(manifest.labels, codes)
+    return manifest.model_copy(update={"schema_version": schema, "confirmed": codes})
 
 
 def _deliver(courier: Courier, outbox: Outbox, entry: OutboxEntry) -> ManualResult:

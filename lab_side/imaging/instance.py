@@ -23,6 +23,7 @@ from pydicom.uid import (
     LegacyConvertedEnhancedMRImageStorage,
 )
 
+from common.body_regions import ATTRIBUTES
 from common.dicom_values import check_forms, wrong_value
 from common.durable import disk_error
 from common.errors import SeriesRefusedError
@@ -109,7 +110,12 @@ PIXELS = (
     *PIXEL_ATTRIBUTES,
 )
 
-_KEYWORDS = [*PATIENT_AND_STUDY, *SERIES_AND_EQUIPMENT, *ACQUISITION, *IMAGE, *PIXELS]
+REGION = tuple(
+    keyword for keyword in ATTRIBUTES if keyword not in (*PATIENT_AND_STUDY, *SERIES_AND_EQUIPMENT)
+)
+"""By which the body region is checked; no SEG takes them."""
+
+_KEYWORDS = [*PATIENT_AND_STUDY, *SERIES_AND_EQUIPMENT, *ACQUISITION, *REGION, *IMAGE, *PIXELS]
 
 _SIZES = (
     "NumberOfFrames",

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from importlib import metadata
 from pathlib import Path
@@ -33,9 +33,15 @@ from lab_side.imaging.inference import infer_foreground
 from lab_side.imaging.measure import measure_masks, voxel_ml
 from lab_side.imaging.normalise import normalise
 from lab_side.imaging.postprocess import Mask, clean_mask
+from lab_side.imaging.regions import check_regions
 from lab_side.imaging.registration import place_together
 from lab_side.imaging.rehearsal import rehearse_seg
-from lab_side.imaging.remarks import header_warnings, input_warnings, registration_warnings
+from lab_side.imaging.remarks import (
+    header_warnings,
+    input_warnings,
+    registration_warnings,
+    use_warnings,
+)
 from lab_side.imaging.report import WrittenReport, write_report
 from lab_side.imaging.roles import check_roles
 from lab_side.imaging.seg import SegOrigin, build_seg
@@ -77,6 +83,8 @@ class CaseInput:
     """Where the SEG goes, e.g. ``…/seg.dcm``."""
     report_output: Path | None = None
     """Where its measurement report (SR) goes; None: none is made."""
+    confirmed: tuple[str, ...] = ()
+    """In what the input contradicts the profile, as codes; a person has confirmed it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,6 +149,8 @@ def segment_case(case: CaseInput, model: LoadedModel, progress: Progress) -> Cas
         volumes = _read(case, profile, progress)
         reference = volumes[profile.reference_role]
         inputs = [volumes[role] for role in profile.roles]
+        contradictions = check_regions(volumes, profile, case.confirmed)
+        origin = replace(origin, is_contradicted=bool(contradictions or case.confirmed))
         rehearse_seg(reference, inputs, origin)
     placed, registrations = _register(volumes, profile, stages)
     with stages.stage("preprocess"):
@@ -166,6 +176,8 @@ def segment_case(case: CaseInput, model: LoadedModel, progress: Progress) -> Cas
         frames=int(seg.NumberOfFrames),
         measurements=measurements,
         warnings=(
+            *use_warnings(profile, case.confirmed),
+            *contradictions,
             *header_warnings(inputs),
             *input_warnings(placed, profile),
             *registration_warnings(registrations, profile.reference_role),

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
 from common.manifest import RegistrationRecord
 from common.profiles import Profile
+from common.result_notes import NOT_FOR_PATIENTS, confirmed_note
 from lab_side.imaging.series import SeriesVolume
 
 
@@ -43,6 +44,14 @@ def header_warnings(volumes: Iterable[SeriesVolume]) -> tuple[str, ...]:
             f"read as {name}."
             for name in read_as
         ),
+    )
+
+
+def use_warnings(profile: Profile, confirmed: Sequence[str]) -> tuple[str, ...]:
+    """That a result is not for patients, and what a person confirmed of its input."""
+    return (
+        *(() if profile.for_patients else (NOT_FOR_PATIENTS,)),
+        *((confirmed_note(confirmed),) if confirmed else ()),
     )
 
 

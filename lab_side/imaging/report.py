@@ -22,6 +22,7 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
 from common.manifest import SegmentMeasurement
+from lab_side.imaging.seg import SERIES_DESCRIPTION
 from lab_side.imaging.store import write_dataset
 from lab_side.imaging.uids import derive_uid
 
@@ -267,4 +268,8 @@ def _carry_over(seg: Dataset, report: Dataset) -> None:
     ):
         if keyword in seg:
             report[keyword] = seg[keyword]
-    report.SeriesDescription = "AI measurements (research)"
+    # PS3.3 C.17.2: a report has no Content Description; this says why it is not final.
+    report.CompletionFlagDescription = str(seg.get("ContentDescription", ""))
+    # What the SEG's own description says before its name is said of the report too.
+    mark, is_ours, _ = str(seg.get("SeriesDescription", "")).partition(SERIES_DESCRIPTION)
+    report.SeriesDescription = f"{mark if is_ours else ''}AI measurements (research)"[:64]

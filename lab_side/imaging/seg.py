@@ -33,6 +33,13 @@ from lab_side.imaging.uids import derive_uid
 
 MANUFACTURER = "SegRelay"
 CONTENT_DESCRIPTION = "AI result. NOT FOR CLINICAL USE"
+"""Of a SEG of which there is nothing more to say."""
+
+FOR_NO_PATIENT = "NOT FOR PATIENTS"
+CONTRADICTED = "INPUT CONTRADICTS PROFILE"
+"""What a viewer shows in the names of a series (VR LO, at most 64 characters)."""
+
+SERIES_DESCRIPTION = "AI SEG (research)"
 ARTIFICIAL_INTELLIGENCE = DicomCode("123110", "DCM", "Artificial Intelligence")
 """PS3.16 CID 7162 Algorithm Family."""
 
@@ -53,6 +60,8 @@ class SegOrigin:
     profile: Profile
     model_sha256: str
     software_version: str
+    is_contradicted: bool = False
+    """Whether the input contradicts the profile, confirmed by a person or not."""
 
 
 @disable_value_validation()
@@ -95,10 +104,10 @@ def build_seg(
         device_serial_number=origin.model_sha256[:16],
         transfer_syntax_uid=ExplicitVRLittleEndian,
         content_label=origin.profile.content_label,
-        content_description=CONTENT_DESCRIPTION,
+        content_description=content_description(origin),
         omit_empty_frames=not empty,
         workers=0,
-        series_description=_series_description(origin.profile),
+        series_description=_series_description(origin),
         contributing_equipment=[_equipment(origin)],
         specific_character_set=None,
     )
@@ -214,9 +223,24 @@ def _series_number(reference: SeriesVolume) -> int:
     return SERIES_NUMBER_OFFSET + (number if 0 < number <= MOST_SERIES_NUMBER else 0)
 
 
-def _series_description(profile: Profile) -> str:
-    labels = ", ".join(segment.label for segment in profile.segments)
-    return f"AI SEG (research): {labels}"[:64]
+def content_description(origin: SegOrigin) -> str:
+    """Content Description (0070,0081), an LO of at most 64 characters."""
+    if origin.profile.for_patients:
+        more = ". Input contradicts the profile" if origin.is_contradicted else ""
+        return CONTENT_DESCRIPTION + more
+    if origin.is_contradicted:
+        return f"{FOR_NO_PATIENT}. NOT FOR CLINICAL USE. Input contradicts"
+    return f"{FOR_NO_PATIENT}. {CONTENT_DESCRIPTION}"
+
+
+def _series_description(origin: SegOrigin) -> str:
+    marks = [
+        *([] if origin.profile.for_patients else [FOR_NO_PATIENT]),
+        *([CONTRADICTED] if origin.is_contradicted else []),
+    ]
+    mark = f"{', '.join(marks)}: " if marks else ""
+    labels = ", ".join(segment.label for segment in origin.profile.segments)
+    return f"{mark}{SERIES_DESCRIPTION}: {labels}"[:64]
 
 
 def _code(code: Code) -> DicomCode:

@@ -19,7 +19,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from common import errors
 from common.errors import AttemptFailedError, SegRelayError
-from common.manifest import RegistrationRecord, SegmentMeasurement, Sha256, Uid
+from common.manifest import Code, RegistrationRecord, SegmentMeasurement, Sha256, Uid
 from common.profiles import CpuEngine, Network
 
 
@@ -83,6 +83,8 @@ class SegmentRequest(_Message):
     output: Path
     report_output: Path | None = None
     """Where the measurement report goes; None: none is made."""
+    confirmed: tuple[Code, ...] = ()
+    """In what the input contradicts the profile; a person has confirmed it."""
 
 
 class SegmentReply(_Message):

@@ -142,6 +142,7 @@ class WorkerServer:
                 created_at=request.created_at,
                 output=request.output,
                 report_output=request.report_output,
+                confirmed=request.confirmed,
             ),
             model,
             progress,
