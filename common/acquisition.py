@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from datetime import date, datetime, timedelta
 from typing import Literal
 
 Timing = Literal["T1", "T2", "FLAIR", "STIR", "PD"]
@@ -34,6 +35,8 @@ FLUID_INVERSION_MS = 1500.0
 """From here on the inversion is for fluid (at 1.5 and 3 T)."""
 MAYBE_INVERTED_MS = 6000.0
 """Repetition time from which an inversion fits in, whether it is named or not."""
+
+HALF_A_DAY = timedelta(hours=12)
 
 _NO_AGENT = re.compile(
     r"(?:n|no|non|none|not|nil|n/?a|null|false|without|w/?o|ohne|sans|sin|kein|nein|plain|nativ|native"
@@ -140,3 +143,16 @@ def weighting_by_times(
     if echo_ms < LONG_ECHO_MS or repetition < LONG_REPETITION_MS or might_be_inverted:
         return None
     return "T2"
+
+
+def after_midnight(moments: Sequence[datetime]) -> frozenset[datetime]:
+    """Those acquisition times of one dynamic scan that are of the next day.
+
+    The date is absent, or was written once for all: no dynamic scan takes half a day, so one
+    that seems to went over midnight.
+    """
+    days: set[date] = {moment.date() for moment in moments}
+    if len(days) != 1 or max(moments) - min(moments) < HALF_A_DAY:
+        return frozenset()
+    middle = min(moments) + HALF_A_DAY
+    return frozenset(moment for moment in moments if moment < middle)

@@ -386,6 +386,35 @@ _WARNINGS: tuple[tuple[re.Pattern[str], str], ...] = (
         _("An echo time of {echo} ms does not fit {role} ({weighting})."),
     ),
     (
+        re.compile(
+            r"An inversion time of (?P<inversion>\S+) ms does not fit (?P<role>\S+) "
+            r"\((?P<weighting>\S+)\)\."
+        ),
+        _("An inversion time of {inversion} ms does not fit {role} ({weighting})."),
+    ),
+    (
+        re.compile(r"By (?P<moment>[a-z ]+) (?P<role>\S+) and (?P<other>\S+) are one phase\."),
+        _("By the scanner's times {role} and {other} are one phase."),
+    ),
+    (
+        re.compile(r"The echo times of (?P<role>\S+) and (?P<other>\S+) are those of two scans\."),
+        _("The echo times of {role} and {other} are those of two scans."),
+    ),
+    (
+        re.compile(
+            r"The repetition times of (?P<role>\S+) and (?P<other>\S+) are those of two scans\."
+        ),
+        _("The repetition times of {role} and {other} are those of two scans."),
+    ),
+    (
+        re.compile(r"Of a Dixon scan (?P<role>\S+) and (?P<other>\S+) are different images\."),
+        _("Of a Dixon scan {role} and {other} are different images."),
+    ),
+    (
+        re.compile(r"The Image Type says that (?P<role>\S+) was computed from other images\."),
+        _("The Image Type says that {role} was computed from other images."),
+    ),
+    (
         re.compile(re.escape(NOT_FOR_PATIENTS)),
         _(
             "NOT FOR PATIENTS: this profile only shows how the program works; its result says "

@@ -20,7 +20,9 @@ def recognise_sequence(
     role: str, weighting: Weighting, contrast: bool | None, series: Sequence[SeriesFacts]
 ) -> Recognised:
     """The series that plays ``role``; ``contrast``: whether it is after contrast, None: either."""
-    readings = _with_contrast(_study(series), series)
+    readings = _study(series)
+    if contrast is not None:
+        readings = _with_contrast(readings, series)
     fitting = [item for item in readings if item.weighting == weighting]
     known = [item for item in fitting if contrast is None or item.contrast == contrast]
     unclear = [item for item in fitting if item.contrast is None]
@@ -54,7 +56,7 @@ def _with_contrast(
     found = []
     for reading in readings:
         if reading.weighting != "T1":
-            found.append(replace(reading, contrast=None, clues=(*reading.clues,)))
+            found.append(reading)
             continue
         said = contrast_of(reading.series, readings, series)
         confidence = _weaker(reading.confidence, said.confidence)

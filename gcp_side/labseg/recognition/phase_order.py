@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 
+from common.acquisition import after_midnight
 from gcp_side.labseg.recognition import words
 from gcp_side.labseg.recognition.clues import ORDERS, Clue, Confidence, clue
 from gcp_side.labseg.recognition.contrast_words import ContrastWord, read_contrast
@@ -17,8 +18,6 @@ Value = int | float | datetime
 Order = Callable[[SeriesFacts], Value | None]
 
 DESCRIBED = "phase-in-description"
-
-HALF_A_DAY = timedelta(hours=12)
 
 _ORDINALS = {"first": 1, "second": 2, "third": 3, "fourth": 4, "fifth": 5, "sixth": 6}
 _TECHNICAL = re.compile(
@@ -104,7 +103,7 @@ class _Clocks:
             for code, time in _TIMES.items()
         }
         self._unusable = {code for code, known in moments.items() if _is_partly_dated(known)}
-        self._after_midnight = {code: _after_midnight(known) for code, known in moments.items()}
+        self._after_midnight = {code: after_midnight(known) for code, known in moments.items()}
 
     def value(self, code: str, item: SeriesFacts) -> Value | None:
         value = _ORDERS[code](item)
@@ -119,18 +118,6 @@ def _is_partly_dated(moments: Sequence[datetime]) -> bool:
     """Whether some of them have no date: they cannot be compared with the others."""
     undated = [moment.date() == NO_DATE for moment in moments]
     return any(undated) and not all(undated)
-
-
-def _after_midnight(moments: Sequence[datetime]) -> frozenset[datetime]:
-    """Those that are of the next day though the date is the same, or absent.
-
-    No dynamic acquisition takes half a day: what seems to was acquired over midnight.
-    """
-    days: set[date] = {moment.date() for moment in moments}
-    if len(days) != 1 or max(moments) - min(moments) < HALF_A_DAY:
-        return frozenset()
-    middle = min(moments) + HALF_A_DAY
-    return frozenset(moment for moment in moments if moment < middle)
 
 
 def _distinguishes(values: Mapping[str, Value | None]) -> bool:

@@ -90,8 +90,8 @@ _AFTER_A_MASK = re.compile(
     r"(?<![a-z])(?:[1-9]\d?(?:st|nd|rd|th)? ?-? ?pass(?![a-z])|pass ?\d)|^ph ?\d+ ?/"
 )
 _SIDES = {
-    "left": _words("left", "lt", "links", "gauche"),
-    "right": _words("right", "rt", "rechts", "droit"),
+    "L": _words("left", "lt", "links", "gauche"),
+    "R": _words("right", "rt", "rechts", "droit"),
 }
 _DIXON_WORDS: dict[DixonImage, re.Pattern[str]] = {
     "water": re.compile(r"^water ?[:/-]|" + _START + r"(?:w|water|water ?only|wo ?fat)$"),
@@ -148,7 +148,7 @@ def is_after_a_mask(text: str) -> bool:
 
 
 def side(text: str) -> str:
-    """``left`` or ``right``, empty where neither or both are named."""
+    """``L`` or ``R``, empty where neither or both are named."""
     named = [name for name, rule in _SIDES.items() if rule.search(text)]
     return named[0] if len(named) == 1 else ""
 

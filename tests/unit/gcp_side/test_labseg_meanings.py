@@ -162,32 +162,41 @@ def warnings_of_the_lab() -> list[str]:
 
 
 def doubts_about_roles() -> tuple[str, ...]:
-    """All at once: two phases that are one scan, before contrast brighter than after it."""
+    """All at once: phases that are one scan, before contrast brighter than after it."""
     before = np.random.default_rng(1).normal(100, 1, (30, 30, 30)).astype(np.float32)
     before[12:18, 12:18, 12:18] += 300
-    headers = {"dce-0": Dataset(), "dce-1": Dataset()}
+    roles = ("dce-0", "dce-1", "dce-2")
+    headers = {role: Dataset() for role in roles}
     headers["dce-0"].ContrastBolusAgent = "Agent"
-    for role, seconds, echo in (("dce-0", 2, 5), ("dce-1", 1, 90)):
-        headers[role].TriggerTime = seconds
-        headers[role].EchoTime = echo
+    headers["dce-1"].InversionTime = 2000
+    kinds = ("DIXON\\WATER", "DIXON\\FAT", "DIXON\\FAT\\SUB")
+    for place, role in enumerate(roles):
+        headers[role].TriggerTime = (3, 2, 1)[place]
+        headers[role].TemporalPositionIdentifier = (1, 1, 2)[place]
+        headers[role].EchoTime = (5, 90, 90)[place]
+        headers[role].RepetitionTime = (5, 5, 500)[place]
+        headers[role].ImageType = f"DERIVED\\PRIMARY\\{kinds[place]}"
     rules = [
         SimpleNamespace(
-            role=f"dce-{phase}",
-            recognition=SimpleNamespace(weighting="T1", after_contrast=phase == 1, phase=phase),
+            role=role,
+            recognition=SimpleNamespace(weighting="T1", after_contrast=phase > 0, phase=phase),
         )
-        for phase in (0, 1)
+        for phase, role in enumerate(roles)
     ]
     profile: Any = SimpleNamespace(role_checks="warn", inputs=rules)
     volumes: Any = {
         role: SimpleNamespace(voxels=before, headers=[header]) for role, header in headers.items()
     }
     after = np.full_like(before, 100) + np.random.default_rng(2).normal(0, 1, before.shape)
-    return check_roles(volumes, {"dce-0": before, "dce-1": after.astype(np.float32)}, profile)
+    sampled = {role: after.astype(np.float32) for role in roles} | {"dce-0": before}
+    return check_roles(volumes, sampled, profile)
 
 
 def test_every_warning_of_the_lab_is_told_in_korean() -> None:
     warnings = warnings_of_the_lab()
-    assert len({tell_warning(text) for text in warnings}) == 14
+    # Each sentence once, whatever the roles in it.
+    kinds = {re.sub(r"dce-\d|t[12]|\d+", "…", tell_warning(text)) for text in warnings}
+    assert len(kinds) == 18
     with override("ko"):
         for text in warnings:
             assert HANGUL.search(tell_warning(text)), text

@@ -219,9 +219,32 @@ def test_a_description_against_the_agent_is_not_certain() -> None:
     assert kept.confidence is missing.confidence is Confidence.LIKELY
 
 
-def test_no_agent_in_words_is_none() -> None:
-    tags = {"ContrastBolusAgent": "None"}
+@pytest.mark.parametrize(
+    "tags",
+    [
+        {"ContrastBolusAgent": text}
+        for text in ("None", "NO", "0", "0.0", "0 ml", "No contrast given", "ohne KM", "없음", "-")
+    ]
+    + [
+        {"ContrastBolusAgent": "Dotarem", "ContrastBolusVolume": "0"},
+        {"ContrastBolusAgent": "Dotarem", "ContrastBolusTotalDose": "0,0"},
+    ],
+    ids=str,
+)
+def test_no_agent_in_words_or_amounts_is_none(tags: dict[str, str]) -> None:
     assert facts_of("x", description="", number=1, instances=1, tags=tags).agent == ""
+
+
+@pytest.mark.parametrize("agent", ["Gadovist", "NOVAPAQUE", "10 ml Dotarem", "Nonionic"])
+def test_an_agent_whose_name_begins_like_a_word_for_none(agent: str) -> None:
+    tags = {"ContrastBolusAgent": agent, "ContrastBolusVolume": "7.5"}
+    assert facts_of("x", description="", number=1, instances=1, tags=tags).agent == agent
+
+
+def test_where_contrast_does_not_matter_nothing_said_of_it_is_a_doubt() -> None:
+    rules = {"any": Recognition(weighting="T1")}
+    (found,) = recognise(("any",), [brain("STEALTH T1 W/O AND W", **T1)], rules)
+    assert found.confidence is Confidence.CERTAIN
 
 
 def test_of_several_the_largest_is_guessed() -> None:

@@ -121,6 +121,99 @@ def test_phases_in_another_order_than_the_clock_are_told() -> None:
     assert told == ["By acquisition time the phases come as dce-0, dce-1, dce-3, dce-2."]
 
 
+def test_an_inversion_time_that_does_not_fit_is_told() -> None:
+    """A STIR in the place of the FLAIR, and a FLAIR in that of the T2."""
+    told = doubts(
+        images(),
+        {
+            **HEADERS,
+            "flair": {"EchoTime": "60", "InversionTime": "160"},
+            "t2": {"EchoTime": "110", "InversionTime": "2500"},
+        },
+    )
+    assert told == (
+        "An inversion time of 2500 ms does not fit t2 (T2).",
+        "An inversion time of 160 ms does not fit flair (FLAIR).",
+    )
+
+
+def test_pixels_that_were_rounded_in_another_way_are_the_same() -> None:
+    pixels = images()
+    rounded = pixels["t2"] + np.float32(0.01)
+    assert doubts({**pixels, "flair": rounded}) == ("t2 and flair hold the same pixels.",)
+
+
+@pytest.mark.parametrize("agent", ["NONE", "0", "No contrast", "없음"])
+def test_an_agent_that_was_not_given_is_none(agent: str) -> None:
+    """Named for the series after contrast as such, it is no agent before contrast either."""
+    none: dict[str, object] = {"ContrastBolusAgent": agent}
+    (told,) = doubts(images(), {**HEADERS, "t1": HEADERS["t1c"], "t1c": none})
+    assert told.startswith("The headers name a contrast agent for t1, which")
+    empty: dict[str, object] = {"ContrastBolusAgent": "GAD", "ContrastBolusVolume": "0"}
+    assert doubts(images(), {**HEADERS, "t1": empty, "t1c": {}}) == ()
+
+
+def four_phases() -> dict[str, NDArray[np.float32]]:
+    return dict(zip(TIMES, images().values(), strict=True))
+
+
+def changed(role: str, **values: object) -> dict[str, dict[str, object]]:
+    """The headers of one dynamic scan, with other values for one phase."""
+    usual: dict[str, object] = {"EchoTime": "2.3", "RepetitionTime": "4.4"}
+    usual["ImageType"] = "DERIVED\\PRIMARY\\DIXON\\WATER"
+    phases = {one: {**usual, **times} for one, times in TIMES.items()}
+    return {**phases, role: {**phases[role], **values}}
+
+
+def about_headers(headers: Mapping[str, Mapping[str, object]]) -> list[str]:
+    found = doubts(four_phases(), headers, BREAST)
+    return [sentence for sentence in found if not sentence.startswith("The pixels")]
+
+
+def test_rounding_parts_no_phases() -> None:
+    assert about_headers(changed("dce-0", EchoTime="2.30001", RepetitionTime="4.39998")) == []
+
+
+@pytest.mark.parametrize(
+    ("values", "sentence"),
+    [
+        ({"EchoTime": "4.6"}, "The echo times of dce-0 and dce-1 are those of two scans."),
+        (
+            {"RepetitionTime": "9"},
+            "The repetition times of dce-0 and dce-1 are those of two scans.",
+        ),
+        (
+            {"ImageType": "DERIVED\\PRIMARY\\DIXON\\FAT"},
+            "Of a Dixon scan dce-0 and dce-1 are different images.",
+        ),
+        (
+            {"ImageType": "DERIVED\\PRIMARY\\DIXON\\WATER\\SUB"},
+            "The Image Type says that dce-0 was computed from other images.",
+        ),
+        (
+            {"AcquisitionTime": "101600"},
+            "By acquisition time dce-0 and dce-1 are one phase.",
+        ),
+    ],
+)
+def test_phases_of_two_scans_are_told(values: dict[str, object], sentence: str) -> None:
+    assert about_headers(changed("dce-0", **values)) == [sentence]
+
+
+def test_phases_over_midnight_are_in_order() -> None:
+    """The date was written once, for all."""
+    clock = dict(zip(TIMES, ("235830", "235959.5", "000130", "000300"), strict=True))
+    headers = {
+        role: {"AcquisitionDate": "20240105", "AcquisitionTime": time}
+        for role, time in clock.items()
+    }
+    assert about_headers(headers) == []
+    headers["dce-1"], headers["dce-2"] = headers["dce-2"], headers["dce-1"]
+    assert about_headers(headers) == [
+        "By acquisition time the phases come as dce-0, dce-2, dce-1, dce-3."
+    ]
+
+
 def replace_keys(
     pixels: Mapping[str, NDArray[np.float32]], keys: Mapping[str, object]
 ) -> dict[str, NDArray[np.float32]]:
