@@ -44,6 +44,8 @@ RESULTS = f"{VERSION}/results/"
 
 MAX_PROFILE_LENGTH = 48
 MAX_AGENT_LENGTH = 40
+MAX_FENCE = 999_999
+"""The greatest claim number that a name can hold; a job that has it cannot be claimed again."""
 
 _JOB = re.compile(
     rf"(?P<priority>[0-9])-(?P<job_id>{ULID_PATTERN})"

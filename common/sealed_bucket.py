@@ -1,21 +1,27 @@
 """A bucket that signs what it writes and checks who signed what it reads.
 
-Jobs are signed by the site, results by agents (a cancellation by the site). All else that
-lies in the bucket (attempts, progress, heartbeats, reasons) is information: whoever can write
-to the bucket can delay a job, but neither make an agent run one nor make the site believe a
-result.
+Jobs are signed by the site, results by agents (a cancellation by the site). Attempt records,
+progress, reasons of rejections and heartbeats are signed by whoever writes them, together with
+their object's name. Where keys are configured, what nobody trusted has signed counts for nothing:
+an attempt is not counted and not quoted, a heartbeat proves no life. Who can write to the bucket
+can still move and delete objects, and so delay a job or hide it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 
 from common import names
 from common.bucket import Bucket, ObjectInfo
-from common.signing import Kind, SigningKey, Trust, open_envelope, seal
+from common.signed_beats import NEVER, StoreClock, sign_beat, time_of_beat
+from common.signing import RECORDS, Kind, SigningKey, Trust, open_envelope, seal
 
-__all__ = ["SealedBucket"]
+__all__ = ["UNTRUSTED", "SealedBucket", "demands_signatures"]
+
+UNTRUSTED = "its heartbeat is not signed with a key that is trusted here"
+"""What a listing says of such a heartbeat."""
 
 _KINDS = {
     names.PENDING: Kind.JOB,
@@ -23,6 +29,8 @@ _KINDS = {
     names.DONE: Kind.JOB,
     names.FAILED: Kind.JOB,
     names.RESULTS: Kind.RESULT,
+    names.ATTEMPTS: Kind.ATTEMPT,
+    names.PROGRESS: Kind.PROGRESS,
 }
 """What lies under each prefix that holds signed documents."""
 
@@ -42,14 +50,15 @@ class SealedBucket:
     inner:
         Where the objects lie.
     key:
-        Signs jobs and results written here; None writes them unsigned.
+        Signs what is written here; None writes it unsigned.
     trust:
-        Whose jobs and results are believed.
+        Whose documents are believed.
     """
 
     inner: Bucket
     key: SigningKey | None
     trust: Trust
+    _clock: StoreClock = field(default_factory=StoreClock, repr=False, compare=False)
 
     def describe(self) -> str:
         """As the inner bucket."""
@@ -57,7 +66,7 @@ class SealedBucket:
 
     def list(self, prefix: str) -> list[ObjectInfo]:
         """As the inner bucket; sizes are those of the envelopes."""
-        return self.inner.list(prefix)
+        return [self._judged(info) for info in self.inner.list(prefix)]
 
     def stat(self, name: str) -> ObjectInfo:
         """As the inner bucket."""
@@ -75,18 +84,19 @@ class SealedBucket:
         if kind is None:
             return self.inner.read(name, limit=limit)
         data = self.inner.read(name, limit=limit * _ESCAPED + _ENVELOPE_ROOM)
-        return open_envelope(data, kind, self.trust)[: limit + 1]
+        return open_envelope(data, kind, self.trust, name=_bound(kind, name))[: limit + 1]
 
     def create(self, name: str, data: bytes) -> ObjectInfo:
-        """As the inner bucket, signed where it is a job or a result."""
-        kind = _kind_of(name)
-        if kind is not None and self.key is not None:
-            data = seal(data, kind, self.key)
-        return self.inner.create(name, data)
+        """As the inner bucket, signed where it is of a kind that is."""
+        info = self.inner.create(name, self._sealed(name, data))
+        self._clock.note(info.updated)
+        return info
 
     def replace(self, name: str, data: bytes) -> ObjectInfo:
-        """As the inner bucket; nothing that is signed is ever written over."""
-        return self.inner.replace(name, data)
+        """As the inner bucket, signed where it is of a kind that is."""
+        info = self.inner.replace(name, self._sealed(name, data))
+        self._clock.note(info.updated)
+        return info
 
     def move(self, source: str, destination: str, *, generation: int) -> ObjectInfo:
         """As the inner bucket."""
@@ -97,19 +107,67 @@ class SealedBucket:
         self.inner.delete(name, generation=generation)
 
     def beacon(self, name: str) -> ObjectInfo:
-        """As the inner bucket."""
-        return self.inner.beacon(name)
+        """As the inner bucket.
+
+        A heartbeat that nobody trusted has signed comes without its metadata, and one that was
+        put back is as old as it says itself.
+        """
+        return self._judged(self.inner.beacon(name))
 
     def light(self, name: str, metadata: Mapping[str, str], *, generation: int) -> ObjectInfo:
-        """As the inner bucket."""
-        return self.inner.light(name, metadata, generation=generation)
+        """As the inner bucket; a heartbeat is signed, in a second write if it is the first."""
+        now = self._clock.now()
+        signed = self._signed_beat(name, metadata, NEVER if now is None else now)
+        info = self.inner.light(name, signed, generation=generation)
+        self._clock.note(info.updated)
+        if now is None and signed is not metadata:
+            return self.beat(name, metadata, generation=info.generation)
+        return info
 
     def beat(self, name: str, metadata: Mapping[str, str], *, generation: int) -> ObjectInfo:
-        """As the inner bucket."""
-        return self.inner.beat(name, metadata, generation=generation)
+        """As the inner bucket; a heartbeat is signed."""
+        signed = self._signed_beat(name, metadata, self._clock.now() or NEVER)
+        info = self.inner.beat(name, signed, generation=generation)
+        self._clock.note(info.updated)
+        return info
+
+    def _sealed(self, name: str, data: bytes) -> bytes:
+        kind = _kind_of(name)
+        if kind is None or self.key is None:
+            return data
+        return seal(data, kind, self.key, name=_bound(kind, name))
+
+    def _signed_beat(
+        self, name: str, metadata: Mapping[str, str], at: datetime
+    ) -> Mapping[str, str]:
+        if self.key is None or not name.startswith(names.AGENTS):
+            return metadata
+        return sign_beat(metadata, name, self.key, at)
+
+    def _judged(self, info: ObjectInfo) -> ObjectInfo:
+        """A heartbeat as it may be believed; everything else as it is."""
+        is_beat = info.name.startswith(names.AGENTS) and info.metadata
+        if not is_beat or info.metadata is None or not self.trust.of_kind(Kind.BEAT):
+            return info
+        latest = time_of_beat(info.metadata, info.name, self.trust)
+        if latest is None:
+            return replace(info, metadata={}, problem=UNTRUSTED)
+        return replace(info, updated=min(info.updated, latest))
+
+
+def demands_signatures(bucket: Bucket, kind: Kind) -> bool:
+    """Whether documents of a kind count only when somebody trusted has signed them."""
+    return isinstance(bucket, SealedBucket) and bool(bucket.trust.of_kind(kind))
+
+
+def _bound(kind: Kind, name: str) -> str:
+    """The name that a document is signed with: jobs move, and there is one result of a job."""
+    return name if kind in RECORDS else ""
 
 
 def _kind_of(name: str) -> Kind | None:
+    if name.startswith(names.REJECTED) and name.endswith(names.reason_object("")):
+        return Kind.REASON
     for prefix, kind in _KINDS.items():
         if name.startswith(prefix):
             return kind

@@ -29,7 +29,16 @@ from common.documents import model_of
 from common.errors import FixConfigurationError, ManifestRejectedError
 from common.json_reader import JsonLimits, UnreadableJsonError, read_json_object
 
-__all__ = ["Kind", "PublicKey", "SigningKey", "Trust", "open_envelope", "seal"]
+__all__ = [
+    "RECORDS",
+    "Kind",
+    "PublicKey",
+    "SigningKey",
+    "Trust",
+    "open_envelope",
+    "seal",
+    "signed_bytes",
+]
 
 _KEY_BYTES = 32
 _MARK = "segrelay_signed"
@@ -40,6 +49,14 @@ class Kind(str, Enum):
 
     JOB = "job"
     RESULT = "result"
+    ATTEMPT = "attempt"
+    PROGRESS = "progress"
+    REASON = "reason"
+    BEAT = "beat"
+
+
+RECORDS = (Kind.ATTEMPT, Kind.PROGRESS, Kind.REASON, Kind.BEAT)
+"""What is written beside a job or of an agent; signed together with its object's name."""
 
 
 class _Envelope(BaseModel):
@@ -53,9 +70,9 @@ class _Envelope(BaseModel):
     """64 bytes in base64."""
     payload: str
 
-    def signed_bytes(self) -> bytes:
-        """What the signature covers."""
-        return f"segrelay-signed-1\n{self.kind.value}\n{self.payload}".encode()
+    def signed_bytes(self, name: str) -> bytes:
+        """What the signature covers; ``name`` is the object's, of a record, else empty."""
+        return signed_bytes(self.kind, name, self.payload)
 
 
 @dataclass(frozen=True)
@@ -79,11 +96,11 @@ class PublicKey:
         """16 hexadecimal digits that name the key."""
         return hashlib.sha256(self.raw).hexdigest()[:16]
 
-    def has_signed(self, envelope: _Envelope) -> bool:
-        """Whether the envelope's signature is this key's."""
+    def has_signed(self, data: bytes, signature: str) -> bool:
+        """Whether the signature (base64) of ``data`` is this key's."""
         try:
-            signature = base64.b64decode(envelope.signature, validate=True)
-            Ed25519PublicKey.from_public_bytes(self.raw).verify(signature, envelope.signed_bytes())
+            raw = base64.b64decode(signature, validate=True)
+            Ed25519PublicKey.from_public_bytes(self.raw).verify(raw, data)
         except (InvalidSignature, ValueError):
             return False
         return True
@@ -120,6 +137,10 @@ class SigningKey:
         """64 bytes."""
         return Ed25519PrivateKey.from_private_bytes(self.raw).sign(data)
 
+    def signature_of(self, data: bytes) -> str:
+        """The signature in base64."""
+        return base64.b64encode(self.sign(data)).decode()
+
 
 @dataclass(frozen=True)
 class Trust:
@@ -128,23 +149,39 @@ class Trust:
     keys: Mapping[Kind, tuple[PublicKey, ...]] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, *, jobs: Iterable[PublicKey] = (), results: Iterable[PublicKey] = ()) -> Trust:
-        """Keys for each kind."""
-        return cls({Kind.JOB: tuple(jobs), Kind.RESULT: tuple(results)})
+    def of(
+        cls,
+        *,
+        jobs: Iterable[PublicKey] = (),
+        results: Iterable[PublicKey] = (),
+        records: Iterable[PublicKey] = (),
+    ) -> Trust:
+        """Keys for jobs, results and all :data:`RECORDS`."""
+        keys = {Kind.JOB: tuple(jobs), Kind.RESULT: tuple(results)}
+        return cls({**keys, **dict.fromkeys(RECORDS, tuple(records))})
 
     def of_kind(self, kind: Kind) -> tuple[PublicKey, ...]:
         """The keys for one kind."""
         return self.keys.get(kind, ())
 
 
-def seal(data: bytes, kind: Kind, key: SigningKey) -> bytes:
-    """Put a document (UTF-8 text) into a signed envelope; the same bytes every time."""
+def signed_bytes(kind: Kind, name: str, text: str) -> bytes:
+    """What a signature covers: the kind, the object's name where it is given, and the text."""
+    bound = f"{name}\n" if name else ""
+    return f"segrelay-signed-1\n{kind.value}\n{bound}{text}".encode()
+
+
+def seal(data: bytes, kind: Kind, key: SigningKey, *, name: str = "") -> bytes:
+    """Put a document (UTF-8 text) into a signed envelope; the same bytes every time.
+
+    ``name`` binds it to its object: elsewhere the signature is wrong.
+    """
     unsigned = _Envelope(kind=kind, key=key.public.key_id, signature="", payload=data.decode())
-    signature = base64.b64encode(key.sign(unsigned.signed_bytes())).decode()
+    signature = key.signature_of(unsigned.signed_bytes(name))
     return unsigned.model_copy(update={"signature": signature}).model_dump_json(indent=1).encode()
 
 
-def open_envelope(data: bytes, kind: Kind, trust: Trust) -> bytes:
+def open_envelope(data: bytes, kind: Kind, trust: Trust, *, name: str = "") -> bytes:
     """The document itself, once somebody trusted has signed it.
 
     A document without an envelope is returned as it is where no keys are configured for its
@@ -167,11 +204,11 @@ def open_envelope(data: bytes, kind: Kind, trust: Trust) -> bytes:
             )
         return data
     if keys:
-        _check(envelope, kind, keys)
+        _check(envelope, kind, keys, name)
     return envelope.payload.encode()
 
 
-def _check(envelope: _Envelope, kind: Kind, keys: tuple[PublicKey, ...]) -> None:
+def _check(envelope: _Envelope, kind: Kind, keys: tuple[PublicKey, ...], name: str) -> None:
     named = [key for key in keys if key.key_id == envelope.key]
     if not named:
         raise ManifestRejectedError(
@@ -179,7 +216,8 @@ def _check(envelope: _Envelope, kind: Kind, keys: tuple[PublicKey, ...]) -> None
             code="key-unknown",
             remedy="Add the writer's public key to the trusted ones, if you know the writer.",
         )
-    if envelope.kind is not kind or not any(key.has_signed(envelope) for key in named):
+    data, signature = envelope.signed_bytes(name), envelope.signature
+    if envelope.kind is not kind or not any(key.has_signed(data, signature) for key in named):
         raise ManifestRejectedError(
             f"The signature of the {kind.value} is wrong: it was altered.",
             code="signature-wrong",

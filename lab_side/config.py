@@ -66,6 +66,7 @@ VARIABLES: Mapping[str, tuple[str, ...]] = {
     "SEGRELAY_ORTHANC_PROXY_USER": ("orthanc", "proxy_user"),
     "SEGRELAY_SITE_KEYS": ("trust", "site_keys"),
     "SEGRELAY_AGENT_KEYS": ("trust", "agent_keys"),
+    "SEGRELAY_ACCEPT_UNSIGNED_RECORDS": ("trust", "accept_unsigned_records"),
 }
 """Environment variable to the setting that it overrules."""
 
@@ -113,6 +114,8 @@ class TrustConfig(BaseModel):
     """With any, only jobs that one of these sites signed are run."""
     agent_keys: Annotated[tuple[str, ...], BeforeValidator(_split)] = ()
     """Of the other agents on the same queue: only their signed results end a job here."""
+    accept_unsigned_records: bool = False
+    """While agents or a site that do not sign attempts and heartbeats yet are being updated."""
 
 
 def _fits_object_names(value: str) -> str:

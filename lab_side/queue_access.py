@@ -32,4 +32,5 @@ def open_queue(config: LocalConfig | QueueConfig) -> Bucket:
     results = [*agents, *sites] if agents else []
     if key is None and not sites and not agents:
         return bucket
-    return SealedBucket(bucket, key, Trust.of(jobs=sites, results=results))
+    records = [] if trust.accept_unsigned_records else results
+    return SealedBucket(bucket, key, Trust.of(jobs=sites, results=results, records=records))

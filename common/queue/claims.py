@@ -356,8 +356,11 @@ def close_attempt(
     bucket: Bucket, name: JobName, object_name: str, record: AttemptRecord, max_attempts: int
 ) -> ResultManifest | None:
     """Record an attempt and move the job back to pending, or end it when they are used up."""
-    write_attempt(bucket, record)
+    standing = write_attempt(bucket, record)
     records = read_attempts(bucket, name)
+    if standing not in records and standing.attempt <= name.fence:
+        # Something that is not believed lies in its place: this attempt was made all the same.
+        records.append(standing)
     if sum(item.counts for item in records) < max_attempts:
         settle(bucket, object_name, name.pending)
         return None

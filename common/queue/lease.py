@@ -8,6 +8,7 @@ both: *now* is the store's time of the last own beat plus the monotonic seconds 
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import threading
 import time
@@ -35,6 +36,8 @@ from common.errors import (
 from common.json_reader import JsonLimits, UnreadableJsonError
 from common.manifest import Attempt
 from common.offers import Offer
+from common.sealed_bucket import demands_signatures
+from common.signing import Kind
 
 LEASE = timedelta(seconds=120)
 """A heartbeat older than this means that its owner is dead."""
@@ -276,10 +279,32 @@ class Lease:
             try:
                 info = self._bucket.beat(name, beat.to_metadata(), generation=self._generation)
             except (ObjectNotFoundError, PreconditionFailedError) as error:
-                raise LeaseLostError(
-                    f"Another process has taken over agent id {self.agent}."
-                ) from error
+                if not self._take_back(beat):
+                    raise LeaseLostError(
+                        f"Another process has taken over agent id {self.agent}."
+                    ) from error
+                return
             self._remember(info.updated, sent)
+
+    def _take_back(self, beat: Beat) -> bool:
+        """Where signatures are demanded: take the id again from what no agent has signed.
+
+        Who can only write to the bucket can overwrite or delete a heartbeat, or put an old one
+        back; a process that takes the id over signs a heartbeat that is newer than this one's.
+        """
+        if not demands_signatures(self._bucket, Kind.BEAT):
+            return False
+        name, generation = names.agent_object(self.agent), 0
+        with contextlib.suppress(ObjectNotFoundError):
+            info = self._bucket.beacon(name)
+            generation = info.generation
+            other = Beat.from_metadata(info.metadata or {})
+            is_mine = other is not None and other.identity.instance == self._identity.instance
+            is_old = self._store_time is not None and info.updated <= self._store_time
+            if other is not None and not is_mine and not is_old:
+                return False
+        self._light(beat, generation=generation)
+        return True
 
     def now(self) -> datetime:
         """The store's time, as far as this process can tell; never ahead of it.

@@ -37,8 +37,13 @@ from common.manifest import AttemptOutcome, AttemptRecord, Rejection, ResultStat
 from common.names import JobName
 from common.queue.claims import archive_copy, settle, wins_move
 from common.queue.lease import Beat, Identity, store_now
-from common.queue.reaper import Reaper
-from common.queue.records import read_attempt, read_result, write_attempt
+from common.queue.reaper import Reaper, counts_unknown
+from common.queue.records import (
+    read_attempt,
+    read_result,
+    recorded_attempts,
+    write_attempt,
+)
 from common.queue.rejections import RejectedJob, list_rejected, read_rejection
 from common.queue.site import JobState, SiteDesk
 from common.queue.view import ClaimedJob, PendingJob, QueueView, scan
@@ -264,7 +269,7 @@ class OperatorDesk:
             code="taken-by-operator",
             reason=f"An operator at {self._who} took the job from agent {claim.agent}, which was "
             f"still beating (stage: {stage}).",
-            started=beat is None or (told is not None and told.started),
+            started=counts_unknown(self._bucket) if beat is None else bool(told and told.started),
             recorded_at=now,
         )
 
@@ -332,12 +337,7 @@ class OperatorDesk:
 
     def _highest_attempt(self, job_id: str) -> int:
         """The greatest claim number of which a record exists; 0 for none."""
-        prefix = f"{names.ATTEMPTS}{job_id}/"
-        stems = (
-            info.name.removeprefix(prefix).removesuffix(".json")
-            for info in self._bucket.list(prefix)
-        )
-        return max((int(stem) for stem in stems if stem.isdecimal()), default=0)
+        return max(recorded_attempts(self._bucket, job_id), default=0)
 
     def _forget_leftover_reason(self, job: PendingJob) -> None:
         """Finish a command that broke off right after it had put this job back."""

@@ -13,6 +13,7 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from common import names
 from common.bucket import Bucket
 from common.errors import ObjectRefusedError
 from common.manifest import AttemptOutcome, AttemptRecord
@@ -22,8 +23,13 @@ from common.queue.lease import UPLOAD, Beat, Identity, is_silent
 from common.queue.odd import OddObject, PassedOver
 from common.queue.records import read_attempts, read_result_status
 from common.queue.view import ClaimedJob, QueueView, read_beat
+from common.sealed_bucket import demands_signatures
+from common.signing import Kind
 
 AGENT_LOST = "agent-lost"
+
+NOBODY = "unknown"
+"""Whom a record names where only a folder's name says who owned the claim."""
 
 FREE_LOSSES = 5
 """So often a job may be lost before the GPU worker had it; then each further loss counts."""
@@ -34,6 +40,15 @@ that were lost together are not claimed together again, and so the one that kill
 
 LOSS_PAUSE = timedelta(seconds=5)
 """Of the first loss that waits; doubles, up to 2^5."""
+
+
+def counts_unknown(bucket: Bucket) -> bool:
+    """Whether an attempt counts of which no heartbeat says how far it was.
+
+    Without keys it must, or a job that kills its agents runs for ever. With keys every agent's
+    last heartbeat is signed, and a claim of an agent that has none was made by moving an object.
+    """
+    return not demands_signatures(bucket, Kind.BEAT)
 
 
 class Reaper:
@@ -122,18 +137,22 @@ class Reaper:
         stage = claimed.stage if claimed is not None else "claimed"
         # An agent that was stopped while Orthanc was away: its SEG waits, nothing has failed.
         is_waiting = beat is not None and beat.state == "stopped" and stage == UPLOAD
-        # Without a beat nothing is known: count the attempt, or a poison job runs for ever.
-        started = beat is None or (claimed is not None and claimed.started and not is_waiting)
-        before = 0 if started or is_waiting else self._losses_before_work(job.name)
-        now = self._now()
+        counts = counts_unknown(self._bucket)
+        started = counts if beat is None else (claimed is not None and claimed.started)
+        started = started and not is_waiting
+        # Whoever can move an object chooses the folder's name: it is quoted where it is known.
+        is_known = names.is_agent_id(job.agent) and (beat is not None or counts)
+        is_counted = is_known and not started and not is_waiting
+        before = self._losses_before_work(job.name) if is_counted else 0
+        agent, now = job.agent if is_known else NOBODY, self._now()
         return AttemptRecord(
             job_id=job.name.job_id,
             # 0 only where a person moved the job there by hand.
             attempt=max(1, job.name.fence),
-            agent=job.agent,
+            agent=agent,
             outcome=AttemptOutcome.LOST,
             code=AGENT_LOST,
-            reason=f"Agent {job.agent} died or fell silent (stage: {stage}).",
+            reason=f"Agent {agent} died or fell silent (stage: {stage}).",
             started=started or before >= FREE_LOSSES,
             recorded_at=now,
             not_before=now + _pause_after(job.name, before) if before >= LOSSES_AT_ONCE else None,
@@ -143,7 +162,10 @@ class Reaper:
         """How often the job was lost before the GPU worker had it."""
         records = read_attempts(self._bucket, replace(name, fence=max(0, name.fence - 1)))
         return sum(
-            item.code == AGENT_LOST and f"stage: {UPLOAD}" not in item.reason for item in records
+            item.code == AGENT_LOST
+            and item.agent != NOBODY
+            and f"stage: {UPLOAD}" not in item.reason
+            for item in records
         )
 
     def _is_over(self, beat: Beat, updated: datetime) -> bool:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Collection
 
 from common import names
 from common.bucket import Bucket
@@ -26,6 +27,14 @@ from common.manifest import (
 )
 from common.names import JobName
 from common.sealed_bucket import SealedBucket
+
+ATTEMPTS_WITHOUT_LISTING = 16
+"""Up to so many records are asked for one by one: that is billed less than a listing."""
+
+MOST_ATTEMPTS = 200
+"""Records of one job that are read."""
+
+_NUMBER = re.compile(r"[1-9][0-9]{0,5}")
 
 
 def confirm_unreadable(
@@ -120,18 +129,37 @@ def write_attempt(bucket: Bucket, record: AttemptRecord) -> AttemptRecord:
 
 
 def read_attempt(bucket: Bucket, job_id: str, attempt: int) -> AttemptRecord | None:
-    """The record of one attempt, or None: not ended, or unreadable."""
+    """The record of one attempt, or None: not ended, unreadable, of another one, or not signed
+    where signatures are demanded."""
     try:
         data = bucket.read(names.attempt_object(job_id, attempt), limit=MANIFEST_BYTES_LIMIT)
-        return read_document(AttemptRecord, data, MANIFEST_LIMITS)
-    except (ObjectNotFoundError, UnreadableJsonError):
+        record = read_document(AttemptRecord, data, MANIFEST_LIMITS)
+    except (ObjectNotFoundError, UnreadableJsonError, ManifestRejectedError):
         return None
+    return record if (record.job_id, record.attempt) == (job_id, attempt) else None
 
 
 def read_attempts(bucket: Bucket, name: JobName) -> list[AttemptRecord]:
-    """The records of attempts 1 … ``name.fence``, those that exist."""
-    found = (read_attempt(bucket, name.job_id, n) for n in range(1, name.fence + 1))
+    """The records of attempts 1 … ``name.fence``, those that exist; of very many the first ones
+    and the last ones, :data:`MOST_ATTEMPTS` together."""
+    found = (read_attempt(bucket, name.job_id, n) for n in _attempts_to_read(bucket, name))
     return [record for record in found if record is not None]
+
+
+def _attempts_to_read(bucket: Bucket, name: JobName) -> Collection[int]:
+    # A number is only a part of a name: whoever can move objects can make it a million.
+    if name.fence <= ATTEMPTS_WITHOUT_LISTING:
+        return range(1, name.fence + 1)
+    numbers = [n for n in recorded_attempts(bucket, name.job_id) if n <= name.fence]
+    half = MOST_ATTEMPTS // 2
+    return numbers if len(numbers) <= MOST_ATTEMPTS else numbers[:half] + numbers[-half:]
+
+
+def recorded_attempts(bucket: Bucket, job_id: str) -> list[int]:
+    """The numbers of which an object lies among a job's attempt records, the smallest first."""
+    prefix = f"{names.ATTEMPTS}{job_id}/"
+    stems = (info.name.removeprefix(prefix).removesuffix(".json") for info in bucket.list(prefix))
+    return sorted(int(stem) for stem in stems if _NUMBER.fullmatch(stem))
 
 
 def failure_from_attempts(records: list[AttemptRecord]) -> Failure:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from common import names
 from common.bucket import Bucket, ObjectInfo
 from common.documents import read_document
-from common.errors import ObjectNotFoundError
+from common.errors import ManifestRejectedError, ObjectNotFoundError
 from common.json_reader import UnreadableJsonError
 from common.manifest import MANIFEST_BYTES_LIMIT, MANIFEST_LIMITS, Rejection
 from common.names import JobName, parse_job_name
@@ -49,7 +49,7 @@ def read_rejection(bucket: Bucket, job: RejectedJob) -> Rejection | None:
     try:
         data = bucket.read(job.reason.name, limit=MANIFEST_BYTES_LIMIT)
         return read_document(Rejection, data, MANIFEST_LIMITS)
-    except (ObjectNotFoundError, UnreadableJsonError):
+    except (ObjectNotFoundError, UnreadableJsonError, ManifestRejectedError):
         return None
 
 

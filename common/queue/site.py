@@ -32,6 +32,8 @@ from common.queue.lease import BeatJob, new_nonce
 from common.queue.records import publish_result, read_attempts, read_result
 from common.queue.rejections import list_rejected, read_rejection
 from common.queue.view import QueueView, scan
+from common.sealed_bucket import demands_signatures
+from common.signing import Kind
 
 
 class JobState(str, Enum):
@@ -151,7 +153,7 @@ class SiteDesk:
             if claimed.name.job_id == name.job_id:
                 return JobWhereabouts(
                     state=JobState.CLAIMED,
-                    agent=claimed.agent,
+                    agent=_known_agent(self._bucket, claimed.agent, view),
                     attempt=claimed.name.fence,
                     progress=read_progress(self._bucket, name.job_id),
                     attempts=tuple(read_attempts(self._bucket, claimed.name)),
@@ -172,10 +174,17 @@ class SiteDesk:
         return JobWhereabouts(state=JobState.UNKNOWN)
 
 
+def _known_agent(bucket: Bucket, agent: str, view: QueueView) -> str | None:
+    """Who owns a claim; with keys None where no heartbeat but only a folder's name says so."""
+    is_believed = agent in view.agents or not demands_signatures(bucket, Kind.BEAT)
+    return agent if is_believed else None
+
+
 def read_progress(bucket: Bucket, job_id: str) -> BeatJob | None:
     """How far a job is, as its agent last wrote; None where nothing readable tells it."""
     try:
         data = bucket.read(names.progress_object(job_id), limit=MANIFEST_BYTES_LIMIT)
-        return read_document(BeatJob, data, MANIFEST_LIMITS)
-    except (ObjectNotFoundError, UnreadableJsonError):
+        progress = read_document(BeatJob, data, MANIFEST_LIMITS)
+    except (ObjectNotFoundError, UnreadableJsonError, ManifestRejectedError):
         return None
+    return progress if progress.job_id == job_id else None

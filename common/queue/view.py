@@ -101,7 +101,8 @@ class _Found:
             return ""
         job = parse_job_name(file_name)
         if info.name.startswith(names.PENDING):
-            if folder + "/" == names.PENDING and job is not None:
+            is_direct = folder + "/" == names.PENDING
+            if is_direct and job is not None and job.fence < names.MAX_FENCE:
                 self.pending.append(PendingJob(name=job, info=info))
             else:
                 self.misnamed.append(info)
@@ -120,8 +121,9 @@ class _Found:
             seen = read_beat(bucket, agent, info)
         except ObjectRefusedError as error:
             return error.message
-        if seen is not None:
-            self.agents[agent] = seen
+        if seen is None:
+            return "it is no heartbeat that can be believed"
+        self.agents[agent] = seen
         return ""
 
 

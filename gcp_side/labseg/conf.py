@@ -121,6 +121,8 @@ class Conf(BaseModel):
     """Signs this site's jobs, as ``labseg keygen`` prints it; empty leaves them unsigned."""
     agent_keys: tuple[str, ...] = ()
     """Public keys of the agents; with any, only results that one of them signed are believed."""
+    accept_unsigned_records: bool = False
+    """While agents that do not sign attempts and heartbeats yet are being updated."""
     profiles: Annotated[dict[ProfileName, tuple[Role, ...]], Field(min_length=1)]
     """The profiles on offer: name to roles, in the order in which series are given."""
     default_profile: str = ""
@@ -192,8 +194,9 @@ class Conf(BaseModel):
         if key is None and not agents:
             return bucket
         # The site reads its own jobs again, and its own cancellations among the results.
-        trust = Trust.of(jobs=own, results=[*agents, *own] if agents else [])
-        return SealedBucket(bucket, key, trust)
+        results = [*agents, *own] if agents else []
+        records = [] if self.accept_unsigned_records else results
+        return SealedBucket(bucket, key, Trust.of(jobs=own, results=results, records=records))
 
     @property
     def orthanc(self) -> OrthancSettings:
