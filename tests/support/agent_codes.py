@@ -17,6 +17,7 @@ GROUPS = {
     "TransientError": (
         "TransientError",
         "StoreUnavailableError",
+        "ObjectRefusedError",
         "OrthancUnavailableError",
         "LocalDiskError",
     ),
