@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from django.utils.translation import get_language, gettext, gettext_noop
 
+from common.documents import SENTENCE_CHARACTERS
 from common.errors import FixConfigurationError, SegRelayError
 from common.result_notes import NOT_FOR_PATIENTS
 from gcp_side.labseg.confirmation import NAMES
@@ -305,6 +306,9 @@ MEANINGS: Mapping[str, tuple[str, str]] = {
 }
 """By code: what has happened and what to do, a full sentence each."""
 
+LONGEST_SENTENCE = SENTENCE_CHARACTERS
+"""Characters of a sentence of the lab that is looked up; a longer one is not the lab's."""
+
 UNKNOWN = (
     _("Something failed that has no words in this language."),
     _("Show the English words to the administrator."),
@@ -313,105 +317,121 @@ UNKNOWN = (
 
 _WARNINGS: tuple[tuple[re.Pattern[str], str], ...] = (
     (
-        re.compile(r"(?P<role>\S+) is empty: every voxel is 0\."),
+        re.compile(r"(?P<role>\S{1,64}) is empty: every voxel is 0\."),
         _("{role} is empty: every voxel is 0."),
     ),
     (
-        re.compile(r"Objects without images in (?P<role>\S+) were left out: (?P<count>\d+)\."),
+        re.compile(
+            r"Objects without images in (?P<role>\S{1,64}) " r"were left out: (?P<count>\d{1,9})\."
+        ),
         _("Objects without images in {role} were left out: {count}."),
     ),
     (
-        re.compile(r"(?P<role>\S+) has no Frame of Reference UID and was given one of its own\."),
+        re.compile(
+            r"(?P<role>\S{1,64}) " r"has no Frame of Reference UID and was given one of its own\."
+        ),
         _("{role} has no Frame of Reference UID and was given one of its own."),
     ),
     (
-        re.compile(r"(?P<role>\S+) was resampled to the grid of (?P<other>\S+)\."),
+        re.compile(r"(?P<role>\S{1,64}) was resampled to the grid of (?P<other>\S{1,64})\."),
         _("{role} was resampled to the grid of {other}."),
     ),
     (
         re.compile(
-            r"(?P<role>\S+) was moved onto (?P<other>\S+): by (?P<shift>\S+) mm and "
-            r"(?P<turn>\S+) degrees\."
+            r"(?P<role>\S{1,64}) was moved onto (?P<other>\S{1,64}): "
+            r"by (?P<shift>\S{1,64}) mm and (?P<turn>\S{1,64}) degrees\."
         ),
         _("{role} was moved onto {other}: by {shift} mm and {turn} degrees."),
     ),
     (
         re.compile(
-            r"(?P<role>\S+) lies where its headers put it: no motion was found with which it "
-            r"matches (?P<other>\S+) better\."
+            r"(?P<role>\S{1,64}) lies where its headers put it: no motion was found with which it "
+            r"matches (?P<other>\S{1,64}) better\."
         ),
         _("{role} was left where it lies: no motion was found that matches {other} better."),
     ),
     (
-        re.compile(r"(?P<name>[A-Za-z' ()-]+) was left out: it (?P<form>holds [a-z ]+)\."),
+        re.compile(
+            r"(?P<name>[A-Za-z' ()-]{1,80}) was left out: it (?P<form>holds [a-z ]{1,80})\."
+        ),
         _("{name} in the headers has no usable value and was left out."),
     ),
     (
         re.compile(
             r"The text of the headers is not in the character set that they declare: it was "
-            r"read as (?P<name>.+)\."
+            r"read as (?P<name>.{1,400})\."
         ),
         _("The text of the headers is not in the character set they declare; read as {name}."),
     ),
     (
-        re.compile(r"The brain was found in (?P<role>\S+): (?P<volume>\S+) ml\."),
+        re.compile(r"The brain was found in (?P<role>\S{1,64}): (?P<volume>\S{1,64}) ml\."),
         _("The brain was found in {role}: {volume} ml; what is not brain was set to 0."),
     ),
     (
-        re.compile(r"(?P<role>\S+) and (?P<other>\S+) hold the same pixels\."),
+        re.compile(r"(?P<role>\S{1,64}) and (?P<other>\S{1,64}) hold the same pixels\."),
         _("{role} and {other} hold the same pixels."),
     ),
     (
         re.compile(
-            r"The headers name a contrast agent for (?P<role>\S+), which should be before "
-            r"contrast, and none for (?P<other>\S+)\."
+            r"The headers name a contrast agent for (?P<role>\S{1,64}), which should be before "
+            r"contrast, and none for (?P<other>\S{1,64})\."
         ),
         _("By the headers {role} is after contrast and {other} before it: the wrong way round."),
     ),
     (
         re.compile(
-            r"The pixels of (?P<role>\S+) are darker than those of (?P<other>\S+) where a "
-            r"contrast agent would brighten them: the two may be swapped\."
+            r"The pixels of (?P<role>\S{1,64}) are darker than those of (?P<other>\S{1,64}) "
+            r"where a contrast agent would brighten them: the two may be swapped\."
         ),
         _("By the pixels {role} is before contrast and {other} after it: they may be swapped."),
     ),
     (
-        re.compile(r"By (?P<moment>[a-z ]+) the phases come as (?P<roles>.+)\."),
+        re.compile(r"By (?P<moment>[a-z ]{1,60}) the phases come as (?P<roles>.{1,400})\."),
         _("By the scanner's times the phases come as {roles}."),
     ),
     (
         re.compile(
-            r"An echo time of (?P<echo>\S+) ms does not fit (?P<role>\S+) \((?P<weighting>\S+)\)\."
+            r"An echo time of (?P<echo>\S{1,64}) ms does not fit (?P<role>\S{1,64}) "
+            r"\((?P<weighting>\S{1,64})\)\."
         ),
         _("An echo time of {echo} ms does not fit {role} ({weighting})."),
     ),
     (
         re.compile(
-            r"An inversion time of (?P<inversion>\S+) ms does not fit (?P<role>\S+) "
-            r"\((?P<weighting>\S+)\)\."
+            r"An inversion time of (?P<inversion>\S{1,64}) ms does not fit (?P<role>\S{1,64}) "
+            r"\((?P<weighting>\S{1,64})\)\."
         ),
         _("An inversion time of {inversion} ms does not fit {role} ({weighting})."),
     ),
     (
-        re.compile(r"By (?P<moment>[a-z ]+) (?P<role>\S+) and (?P<other>\S+) are one phase\."),
+        re.compile(
+            r"By (?P<moment>[a-z ]{1,120}) (?P<role>\S{1,64}) "
+            r"and (?P<other>\S{1,64}) are one phase\."
+        ),
         _("By the scanner's times {role} and {other} are one phase."),
     ),
     (
-        re.compile(r"The echo times of (?P<role>\S+) and (?P<other>\S+) are those of two scans\."),
+        re.compile(
+            r"The echo times of (?P<role>\S{1,64}) "
+            r"and (?P<other>\S{1,64}) are those of two scans\."
+        ),
         _("The echo times of {role} and {other} are those of two scans."),
     ),
     (
         re.compile(
-            r"The repetition times of (?P<role>\S+) and (?P<other>\S+) are those of two scans\."
+            r"The repetition times of (?P<role>\S{1,64}) "
+            r"and (?P<other>\S{1,64}) are those of two scans\."
         ),
         _("The repetition times of {role} and {other} are those of two scans."),
     ),
     (
-        re.compile(r"Of a Dixon scan (?P<role>\S+) and (?P<other>\S+) are different images\."),
+        re.compile(
+            r"Of a Dixon scan (?P<role>\S{1,64}) " r"and (?P<other>\S{1,64}) are different images\."
+        ),
         _("Of a Dixon scan {role} and {other} are different images."),
     ),
     (
-        re.compile(r"The Image Type says that (?P<role>\S+) was computed from other images\."),
+        re.compile(r"The Image Type says that (?P<role>\S{1,64}) was computed from other images\."),
         _("The Image Type says that {role} was computed from other images."),
     ),
     (
@@ -423,19 +443,20 @@ _WARNINGS: tuple[tuple[re.Pattern[str], str], ...] = (
     ),
     (
         re.compile(
-            r"The input contradicts the profile; a person confirmed it: (?P<codes>[a-z, -]+)\."
+            r"The input contradicts the profile; a person confirmed it: "
+            r"(?P<codes>[a-z, -]{1,300})\."
         ),
         _("The input contradicts the profile; a person confirmed it: {codes}."),
     ),
     (
         re.compile(
-            r"ATTENTION: (?P<attribute>[A-Za-z ]+) of (?P<role>[a-z0-9, -]+) says "
-            r"(?P<found>[a-z, ]+), but the profile is for (?P<expected>[a-z, ]+)\."
+            r"ATTENTION: (?P<attribute>[A-Za-z ]{1,120}) of (?P<role>[a-z0-9, -]{1,120}) says "
+            r"(?P<found>[a-z, ]{1,120}), but the profile is for (?P<expected>[a-z, ]{1,120})\."
         ),
         _("ATTENTION: {attribute} of {role} says {found}, but the profile is for {expected}."),
     ),
     (
-        re.compile(r"The measurement report was not stored: (?P<why>.+)"),
+        re.compile(r"The measurement report was not stored: (?P<why>.{1,400})"),
         _("The measurement report was not stored: {why}"),
     ),
 )
@@ -444,34 +465,36 @@ _WARNINGS: tuple[tuple[re.Pattern[str], str], ...] = (
 
 _REASONS: tuple[tuple[re.Pattern[str], str], ...] = (
     (
-        re.compile(r"only (?P<free>\S+) GB free under the work folder: free space on its disk"),
+        re.compile(
+            r"only (?P<free>\S{1,64}) GB free under the work folder: free space on its disk"
+        ),
         _("only {free} GB are free on the disk of the lab's computer"),
     ),
     (
-        re.compile(r"The GPU is tested: the last job failed \((?P<code>\S+)\)\."),
+        re.compile(r"The GPU is tested: the last job failed \((?P<code>\S{1,64})\)\."),
         _("the GPU is being tested: the last job failed, {code}"),
     ),
     (
-        re.compile(r"The GPU's self-test failed: (?P<why>.+)"),
+        re.compile(r"The GPU's self-test failed: (?P<why>.{1,400})"),
         _("the test of the GPU failed: {why}"),
     ),
     (
-        re.compile(r"Orthanc did not answer \((?P<why>.+)\)\."),
+        re.compile(r"Orthanc did not answer \((?P<why>.{1,400})\)\."),
         _("the image archive (Orthanc) does not answer the lab: {why}"),
     ),
     (
-        re.compile(r"Orthanc has a problem \(HTTP (?P<status>\d+)\)\."),
+        re.compile(r"Orthanc has a problem \(HTTP (?P<status>\d{1,9})\)\."),
         _("the image archive (Orthanc) has a problem, HTTP {status}"),
     ),
     (
         re.compile(
-            r"(?P<count>\d+) different jobs in a row failed here, the last with (?P<code>\S+)"
-            r", until (?P<until>.+)"
+            r"(?P<count>\d{1,9}) different jobs in a row failed here, "
+            r"the last with (?P<code>\S{1,64}), until (?P<until>.{1,400})"
         ),
         _("{count} different jobs in a row failed there, the last with {code}; until {until}"),
     ),
-    (re.compile(r"(?P<why>.+), until (?P<until>\d{4}-.+)"), _("{why}, until {until}")),
-    (re.compile(r"until (?P<until>\d{4}-.+)"), _("until {until}")),
+    (re.compile(r"(?P<why>.{1,400}), until (?P<until>\d{4}-.{1,60})"), _("{why}, until {until}")),
+    (re.compile(r"until (?P<until>\d{4}-.{1,60})"), _("until {until}")),
 )
 """Why an agent claims nothing, as it writes it, and as it is told; a person's words stay."""
 
@@ -513,6 +536,9 @@ def tell_reason(text: str) -> str:
 
 
 def _in_other_words(text: str, known: Sequence[tuple[re.Pattern[str], str]]) -> str:
+    # Whoever can write to the bucket writes these: every repeat in a pattern has its limit too.
+    if len(text) > LONGEST_SENTENCE:
+        return text
     for pattern, sentence in known:
         if (found := pattern.fullmatch(text)) is not None:
             words = found.groupdict()
