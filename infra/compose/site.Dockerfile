@@ -9,7 +9,7 @@ COPY infra/constraints.txt infra/
 COPY common common
 COPY gcp_side gcp_side
 RUN pip install --no-cache-dir --constraint infra/constraints.txt \
-    '.[gcp]' gunicorn 'psycopg[binary]' drf-spectacular
+    '.[gcp]' 'gunicorn>=27.0.1' 'psycopg[binary]' drf-spectacular
 
 ENV PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 USER segrelay

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from gcp_side.site import settings
+from gcp_side.labseg import volumes
+from gcp_side.site import gunicorn, settings
 from gcp_side.site.database import database
 from infra.debian import nginx_program
 from tests.support import compose
@@ -54,6 +55,17 @@ def test_docker_compose_takes_it(secrets: Path) -> None:
         env={**os.environ, **compose.GIVEN},
         check=True,
     )
+
+
+def test_every_service_has_a_limit_of_memory(document: dict[str, Any]) -> None:
+    sizes = {"m": 1, "g": 1024}
+    limits = {
+        name: int(service["mem_limit"][:-1]) * sizes[service["mem_limit"][-1]]
+        for name, service in document["services"].items()
+    }
+    needed = gunicorn.workers * (volumes.CACHE_BYTES + 2 * volumes.LOADING_BYTES) // 2**20
+    assert limits["site"] >= needed
+    assert all(256 <= limit <= 4096 for limit in limits.values())
 
 
 def test_every_service_is_watched_and_comes_back(document: dict[str, Any]) -> None:
