@@ -52,6 +52,9 @@ FLAIRS = [
         ("AX T2", "20/600", None, None, []),
         ("AX T2*", "20/600", None, None, []),
         ("t2_fl2d_tra_hemo", "20/600", None, None, []),
+        ("t2_tse_sag LWS", T2, None, None, []),
+        ("T2 dark blood", "80/2500", None, None, []),
+        ("SyMRI T2W", T2, None, None, []),
         ("ep2d_b1000", "85/6000", None, None, []),
         ("AX PD/T2", "15/3000", None, None, []),
         ("SAG T2 C-SPINE", T2, None, None, []),
@@ -191,6 +194,43 @@ CONTRAST = [
         ("a T1 map", (0, 1), [scan("T1", 3, T1), scan("T1 CE", 9, T1), scan("T1 MAP", 11, T1)]),
         ("TOF", (0, None), [scan("T1 AX", 3, T1), scan("TOF 3D", 11, "3/22")]),
         ("T1 by name, T2 by its times", (None, None), [scan("AX T1", 3, T2)]),
+        *[
+            (f"post is said of something else: {name}", (0, None), [scan(name, 3, T1)])
+            for name in (
+                "T1 post stroke",
+                "T1 post-seizure",
+                "T1 post Avastin",
+                "T1 D7 post",
+                "T1 post LP",
+                "T1 postcentral",
+            )
+        ],
+        *[
+            (f"pre is said of something else: {name}", (None, 0), [scan(name, 9, T1)])
+            for name in (
+                "PRE STEALTH T1 GAD",
+                "PRE DBS T1 GAD",
+                "PRE SRS T1 GAD",
+                "T1 GAD PRE RT PLANNING",
+                "수술전 조영 T1",
+                "T1 CE 치료전",
+            )
+        ],
+        *[
+            (f"signs: {before}, {after}", (0, 1), [scan(before, 3, T1), scan(after, 9, T1)])
+            for before, after in (
+                ("T1 Gd-", "T1 Gd+"),
+                ("T1 CE(-)", "T1 CE(+)"),
+                ("T1 (-)", "T1 (+)"),
+                ("T1 contrast -", "T1 contrast +"),
+                ("T1 -KM", "T1 +KM"),
+                ("AX T1 WITHOUT", "AX T1 WITH"),
+                ("T1 w/o c", "T1 w/c"),
+                ("T1 NCE", "T1 CE"),
+                ("T1 pre cont", "T1 post cont"),
+            )
+        ],
+        ("a minus sign alone", (0, None), [scan("T1 Gd-", 3, T1)]),
         ("T1 by name, proton density by its times", (None, None), [scan("AX T1", 3, "12/3000")]),
         (
             "T1 FLAIR without an inversion time",

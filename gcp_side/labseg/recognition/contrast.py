@@ -8,7 +8,7 @@ another series that is after it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gcp_side.labseg.recognition import words
 from gcp_side.labseg.recognition.clues import Clue, Confidence, clue
@@ -93,11 +93,19 @@ def contrast_of(
     agent = clue("agent") if item.agent else clue("no-agent")
     if said is ContrastWord.BOTH:
         return Contrast(None, (clue("both-words"), agent), Confidence.GUESS)
-    if said is ContrastWord.AFTER:
-        return _said_after(study, agent)
-    if said is ContrastWord.BEFORE:
-        return _said_before(study, agent)
+    if said in (ContrastWord.AFTER, ContrastWord.BEFORE):
+        read = _said_after if said is ContrastWord.AFTER else _said_before
+        found = read(study, agent)
+        if not _reading(item).is_doubtful:
+            return found
+        why = clue("unknown-words", words=_unknown_after(item))
+        return replace(found, clues=(*found.clues, why), confidence=Confidence.GUESS)
     return _unsaid_with_agent(study) if item.agent else _unsaid(study)
+
+
+def _unknown_after(item: SeriesFacts) -> str:
+    """The words that *pre* or *post* may be said of."""
+    return " ".join(word for word in _reading(item).rest if not words.is_neutral(word))
 
 
 def _said_after(study: _Study, agent: Clue) -> Contrast:

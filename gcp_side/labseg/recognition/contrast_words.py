@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from gcp_side.labseg.recognition import words
+
 
 class ContrastWord(str, Enum):
     """What a description says of contrast."""
@@ -33,6 +35,8 @@ class ContrastReading:
     """*After* by a word of time (post, C+), not by the name of an agent alone."""
     names_both: bool
     """One phrase names both, as in *with and without contrast*."""
+    is_doubtful: bool
+    """*Pre* or *post* stands before a word that nobody knows here: it may be said of that."""
     names_operation: bool
     """*Pre* or *post* is said of an operation, a treatment or a date."""
 
@@ -44,14 +48,14 @@ _WITHOUT = frozenset(
 )
 _WITH = frozenset({"w", "w/", "c/", "with", "avec", "con", "mit"})
 _AGENT = re.compile(
-    r"gad\w*|gd\w{0,5}|dtpa|dota\w*|km|mdc|pdc|ce|contrast\w*|kontrast\w*|enh|enhanc\w*|inj|inject\w*"
+    r"gad\w*|gd\w{0,5}|dtpa|dota\w*|km|mdc|pdc|ce|cont|contrast\w*|kontrast\w*|enh|enhanc\w*|inj|inject\w*"
     r"|injekt\w*|iny\w*|gabe|magnevist|prohance|omniscan|multihance|primovist|eovist|clariscan"
     r"|vueway|elucirem|artirem|produit|bolus"
 )
 _WEAK_AGENT = frozenset({"c", "con", "cm", "iv", "i.v", "civ"})
 """An agent only after *with*, *without*, *pre*, *post* or a plus sign."""
 _BEFORE_MARK = re.compile(
-    r"c-|-c|t1w?n|nativ|native|nativo|nativa|natif|unenh\w*|noncon\w*|plain|basal"
+    r"c-|-c|t1w?n|nce?|nativ|native|nativo|nativa|natif|unenh\w*|noncon\w*|plain|basal"
 )
 _AFTER_MARK = re.compile(r"c\+|\+c|t1w?\+?(?:c|ce|gd|gad|km)|postcon\w*")
 _JOIN = frozenset({"and", "und", "et", "y", "e", "or", "&", "+", "/", ",", "then"})
@@ -64,6 +68,8 @@ _TREATMENT = re.compile(
 )
 _UNIT_OF_DATE = re.compile(r"d|days?|w|wks?|weeks?|mos?|months?|mths?|y|yrs?|years?|tage?|wochen?")
 _DATE = re.compile(r"(?:19|20)\d{2}(?:\d{2}){0,2}|\d{6}|\d{8}|\d{1,4}[-./]\d{1,2}(?:[-./]\d{1,4})?")
+_NUMBERED_DAY = re.compile(r"(?:d|day|w|wk|m|mo)\d{1,3}")
+_TIMED = re.compile(r"\d*(?:min|mins|minutes?|s|sec|secs|delay\w*|late|early|arterial|venous)")
 _STATUS_POST = frozenset({"s/p"})
 
 _ASIAN = (
@@ -83,13 +89,27 @@ follow what they are said of."""
 _ANTE, _RETRO = "ante", "retro"
 
 _GLUED = re.compile(
-    r"(?<![a-z])(pre|post|non|t[12]w?i?)(?=(?:contrast|con|gad|gd|km|ce|inj|op|rt|surg|chemo|treat"
+    r"(?<![a-z])(pre|post|non?|t[12]w?i?)(?=(?:contrast|con|gad|gd|km|ce|inj|op|rt|surg|chemo|treat"
     r"|biop|enh|ga)(?![a-z])|(?:contrast|gado|opera|surger|chemo|treat|biops|enhanc|inject))"
     r"|(?<![a-z])(t[12]w?i?)(?=(?:pre|post))"
 )
+_SIGNED = (
+    (re.compile(r"(?<![a-z])(?:gd|gad|ce|km|contrast|con|c)? ?\( ?- ?\)"), " c- "),
+    (re.compile(r"(?<![a-z])(?:gd|gad|ce|km|contrast|con|c)? ?\( ?\+ ?\)"), " c+ "),
+    (re.compile(r"(?<![a-z])(?:gd|gad|ce|km|contrast) ?-$"), " c- "),
+    (re.compile(r"(?<![a-z])(?:gd|gad|ce|km|contrast) ?\+(?!\w)"), " c+ "),
+    # "GD- AX" and "-KM" may be a minus sign or a hyphen.
+    (
+        re.compile(r"(?<![a-z])(?:gd|gad|ce|km|contrast)- |(?<![\w ])-(?:gd|gad|ce|km)(?!\w)"),
+        " +/- ",
+    ),
+    (re.compile(r" -(?:gd|gad|ce|km)(?!\w)"), " +/- "),
+)
+"""Signs after or before the agent, as marks of their own."""
 _NUMBERED = re.compile(r"(?<=[a-z]{3})(?=\d)")
 _TOKEN = re.compile(
-    r"c[+-](?!\w)|(?<![a-z0-9])[+-]c(?!\w)|\+/-|[wscf]/(?:out|[opu])?(?![a-z])|t1w?\+?(?:ce?|gd)(?![a-z])"
+    r"c[+-](?!\w)|(?<![a-z0-9])[+-]c(?!\w)|\+/-|w/out|w/o(?![a-z])|w/|[sf]/[pu](?![a-z])"
+    r"|c/(?= ?con)|t1w?\+?(?:ce?|gd)(?![a-z])"
     r"|\d{1,4}[-./]\d{1,2}[-./]\d{1,4}|i\.v|[^\W_]+|[+*&/,]"
 )
 """A hyphen between two words is a space."""
@@ -111,21 +131,26 @@ def read_contrast(text: str) -> ContrastReading:
     return ContrastReading(
         word=_summary(said),
         rest=tuple(rest),
-        is_explicit="after" in said,
+        is_explicit="after" in said or "after?" in said,
         names_both="both" in said,
+        is_doubtful="before?" in said or "after?" in said,
         names_operation="operation" in said,
     )
 
 
 def _tokens(text: str) -> list[str]:
-    for rule, words in _ASIAN:
-        text = rule.sub(words, text)
+    for rule, meaning in _ASIAN:
+        text = rule.sub(meaning, text)
+    for rule, mark in _SIGNED:
+        text = rule.sub(mark, text)
     text = _GLUED.sub(r"\g<0> ", text)
     return _TOKEN.findall(_NUMBERED.sub(" ", text))
 
 
 def _summary(said: Sequence[str]) -> ContrastWord:
     before, after = "before" in said, "after" in said or "agent" in said
+    if not before and not after:
+        before, after = "before?" in said, "after?" in said
     if (before and after) or ("both" in said and not before and not after):
         return ContrastWord.BOTH
     if before:
@@ -177,13 +202,30 @@ def _preposition(tokens: Sequence[str], at: int) -> tuple[str | None, int]:
         # "dyn mit KM" names what was given, not when.
         given = "agent" if one in _WITH else "after"
         return ("before" if is_before else given), 1 + agents
+    is_last = at + 1 == len(tokens)
+    is_known = is_last or _is_of_technique(tokens[at + 1])
     if one in ("pre", "before"):
-        return "before", 1
+        return ("before" if is_known else "before?"), 1
     if one in ("post", "after", "apres"):
-        return "after", 1
-    if one in ("w/o", "w/out", "without") and at + 1 == len(tokens):
+        is_dated = at > 0 and _NUMBERED_DAY.fullmatch(tokens[at - 1]) is not None
+        return ("after" if is_known and not is_dated else "after?"), 1
+    if is_last and one in ("w/o", "w/out", "without"):
         return "before", 1
+    if is_last and one in ("w/", "with"):
+        return "agent", 1
     return None, 1
+
+
+def _is_of_technique(word: str) -> bool:
+    """Whether *pre* and *post* before this word are said of contrast."""
+    known = _PRE | _POST | _WITHOUT | _WITH | _JOIN | {_ANTE, _RETRO}
+    return (
+        word in known
+        or words.is_neutral(word)
+        or words.is_dynamic(word)
+        or words.is_repeated(word)
+        or any(rule.fullmatch(word) for rule in (_AGENT, _AFTER_MARK, _BEFORE_MARK, _FAT, _TIMED))
+    )
 
 
 def _agents(tokens: Sequence[str], at: int, *, is_after_word: bool = False) -> int:

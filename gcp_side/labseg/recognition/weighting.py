@@ -10,6 +10,7 @@ from common.acquisition import (
     SHORT_ECHO_MS,
     T1_INVERSION_MS,
     Timing,
+    dixon_image,
     is_computed,
     weighting_by_times,
 )
@@ -44,6 +45,8 @@ def read_weighting(item: SeriesFacts) -> WeightingReading | None:
     """
     text = words.plain(item.description)
     if is_computed(item.image_type) or words.is_no_sequence(text) or "EP" in item.sequence:
+        return None
+    if dixon_image(item.image_type) in ("fat", "opposed-phase"):
         return None
     named, is_ambiguous = _named(text)
     timed = _timed(item, text)

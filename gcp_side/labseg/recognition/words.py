@@ -38,7 +38,7 @@ _COMPUTED = re.compile(
     r"mip(?![a-z])|minip|projection|"
     + _START
     + r"(?:pei|ttp|tmax|wash ?(?:in|out)|kinetics?|ktrans|kep|iauc|pbv|cad|color|colour"
-    r"|r[12]\*?|t1rho|qsm|maps?|mapping|relax\w*|synth\w*|fat ?fraction|ff|pdff"
+    r"|r[12]\*?|t1rho|qsm|maps?|mapping|relax\w*|synth\w*|symri|magic|fat ?fraction|ff|pdff"
     r"|report|screen ?save|snapshot)" + _END
 )
 _OTHER_KIND = re.compile(
@@ -67,7 +67,7 @@ _NO_PHASE = re.compile(
     + _END
 )
 _NO_SEQUENCE = re.compile(
-    r"stir(?![a-z])|permeab|"
+    r"stir(?![a-z])|permeab|(?:dark|black) ?-?blood|mp2rage|"
     + _START
     + r"(?:pdw?|proton|dce|dyn\w*|twist|ciss|fiesta|trufi|truefisp|b-?ffe|haste|myelo\w*|cine|mt)"
     + _END
@@ -171,8 +171,9 @@ _FAT_SUPPRESSED = re.compile(r"spair|spir|(?<![a-z])(?:fs|fat ?sat|fatsat|fat ?s
 
 _GRADIENT_ECHO = re.compile(r"(?<![a-z])(?:ffe|gre|fl[23]d|flash|medic|merge)(?![a-z])")
 _OTHER_REGION = re.compile(
-    r"(?<![a-z])(?:[ctl] ?-? ?spine?|spine|spinal|lumbar|cervical|thoracic|neck|orbits?|iacs?"
-    r"|pituit\w*|sella\w*|temporal|hippo\w*|tmj|liver|abdomen|pelvis|prostate|breast|knee|shoulder|hip|heart"
+    r"(?<![a-z])(?:[ctl] ?-? ?spine?|[hbl]ws|rachis|columna|colonna|spine|spinal"
+    r"|lumbar|cervical|thoracic|neck|orbits?|iacs?|pituit\w*|sella\w*"
+    r"|temporal|hippo\w*|tmj|liver|abdomen|pelvis|prostate|breast|knee|shoulder|hip|heart"
     r"|척추|경추|요추|흉추|안와|뇌하수체|경부)(?![a-z])"
 )
 
@@ -183,7 +184,7 @@ _NEUTRAL = re.compile(
     # Techniques
     r"|f?se|tse|fse|ge|gre|gr|tfe|ffe|tfl|mprage|mp|rage|bravo|f?spgr|ir|irprep|prep|vibe|e?thrive"
     r"|lava|flash|space|spc|cube|vista|tirm|tir|flair|dark|fluid|da|fl|fs|fat\w*|sat|spair|spir|stir"
-    r"|m?dixon|blade|propeller|multivane|mvxd|frfse|xl|fast|spin|echo|drive|turbo|hybrid|rst"
+    r"|m?dixon|vibrant|blade|propeller|multivane|mvxd|frfse|xl|fast|spin|echo|drive|turbo|hybrid|rst"
     # Resolution and acceleration
     r"|iso\w*|p\d|cs|sense|grappa|caipi\w*|hr|hi|hires|high|highres|res|low|thin|thick|ns|nd|norm"
     r"|long\w*|te|tr|ti|mm|opt\w*|gap|dis[23]d|std"
