@@ -178,14 +178,18 @@ class OrthancClient:
         return self.transport.call_json("POST", "/tools/bulk-content", body=body)
 
     @_judged
-    def instance_file(self, orthanc_id: str) -> bytes:
+    def instance_file(self, orthanc_id: str, *, limit: int = FILE_LIMIT) -> bytes:
         """The DICOM file of an instance, byte for byte; deflated on the way where Orthanc does.
 
-        For single files, SEGs mostly, which are nearly all zeros.
+        For single files, SEGs mostly, which are nearly all zeros. More than ``limit`` bytes are
+        an error.
         """
         _check_id(orthanc_id)
         return self.transport.call(
-            "GET", f"/instances/{orthanc_id}/file", headers={"Accept-Encoding": "gzip"}
+            "GET",
+            f"/instances/{orthanc_id}/file",
+            headers={"Accept-Encoding": "gzip"},
+            limit=limit,
         )
 
     @contextlib.contextmanager

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,8 @@ from pydicom.pixels.utils import iter_pixels
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from common.voxels.bounds import check_pixel_bytes, pixel_bytes
+from common.voxels.codestreams import decode_frames
+from common.voxels.pixel_form import read_pixel_form
 from gcp_side.labseg.errors import SegmentationUnreadableError
 
 MOST_FRAMES = 10_000
@@ -118,8 +121,15 @@ def _single_bits(dataset: Dataset, frames: int, rows: int, columns: int) -> list
 
 def _decoded(dataset: Dataset, *, fractional: bool) -> Iterator[NDArray[np.bool_]]:
     """Frames of bytes or of compressed pixels, one at a time."""
-    for frame in iter_pixels(dataset):
+    for frame in _frames(dataset):
         if fractional:
             yield 2 * frame.astype(np.uint16) >= int(dataset.MaximumFractionalValue)
         else:
             yield frame > 0
+
+
+def _frames(dataset: Dataset) -> Iterator[NDArray[Any]]:
+    if not dataset.file_meta.TransferSyntaxUID.is_encapsulated:
+        return iter_pixels(dataset)
+    # What a codestream declares of itself is compared as well.
+    return (frame.samples for frame in decode_frames(dataset, read_pixel_form(dataset)))

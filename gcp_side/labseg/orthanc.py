@@ -28,6 +28,9 @@ MOST_ENHANCED = 64
 MOST_COMPANIONS = 16
 """Objects without images in a series of images, each asked for by itself."""
 
+LARGEST_SEG_BYTES = 128 * 1024 * 1024
+"""Twice the largest that is shown: its bits, and what it says of ten thousand frames."""
+
 STUDIES_A_REQUEST = 500
 """Half a megabyte of answer."""
 
@@ -138,7 +141,7 @@ class SiteOrthanc:
 
     def instance_file(self, orthanc_id: str) -> bytes:
         """As the protocol."""
-        return self._client.instance_file(orthanc_id)
+        return self._client.instance_file(orthanc_id, limit=LARGEST_SEG_BYTES)
 
     def image_files(self, orthanc_ids: Sequence[str]) -> Iterator[tuple[str, bytes]]:
         """As the protocol; no more files are held than there are connections."""

@@ -51,6 +51,8 @@ _TAGS: list[Any] = [
     "ReferencedSeriesSequence",
     "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence",
+    "ExtendedOffsetTable",
+    "ExtendedOffsetTableLengths",
     "PixelData",
 ]
 """Nothing else is kept in memory."""
