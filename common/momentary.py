@@ -189,15 +189,22 @@ class AnswerHistory:
                     return error
                 return FixConfigurationError(error.message, code=error.code, remedy=error.remedy)
             since, now = self._note_wrong((operation, subject)), self._monotonic()
-            if now - since < self._patience:
-                if isinstance(error, TransientError):
-                    return error
-                kind: type[SegRelayError] = self._away
-            elif subject and self._right_at.get(operation, -1.0) > since:
-                kind = self._refused
-            else:
-                kind = FixConfigurationError
-        return kind(error.message, code=error.code, remedy=error.remedy)
+            is_alone = bool(subject) and self._right_at.get(operation, -1.0) > since
+            has_lasted = now - since >= self._patience
+        if isinstance(error, TransientError) and is_alone and not has_lasted:
+            # About this object, while others are answered: its job knows what to do.
+            return error
+        return self._kind_of(error, is_alone, has_lasted, bool(subject))(
+            error.message, code=error.code, remedy=error.remedy
+        )
+
+    def _kind_of(
+        self, error: SegRelayError, is_alone: bool, has_lasted: bool, has_subject: bool
+    ) -> type[SegRelayError]:
+        if not has_lasted:
+            return self._away
+        is_objects = is_alone or (has_subject and isinstance(error, TransientError))
+        return self._refused if is_objects else FixConfigurationError
 
     def _note_wrong(self, key: tuple[str, str]) -> float:
         """Remember a wrong answer; since when there have been no right ones."""

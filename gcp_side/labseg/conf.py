@@ -14,6 +14,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -73,6 +74,14 @@ ORTHANC_KEYS = {
 Rate = Annotated[str, Field(pattern=r"^[1-9]\d*/(s|sec|m|min|h|hour|d|day)$")]
 
 
+Secret = SecretStr | Callable[[], str]
+"""A text, or a function that returns it: one that lives for an hour is asked for again."""
+
+
+def _revealed(secret: Secret) -> SecretStr:
+    return secret if isinstance(secret, SecretStr) else SecretStr(secret())
+
+
 def _bucket_address(value: str) -> str:
     parts = urlsplit(value)
     place = parts.netloc if parts.scheme == "gs" else parts.path.strip("/")
@@ -102,10 +111,10 @@ class Conf(BaseModel):
     ohif_url: Annotated[str, AfterValidator(_web_address)] = ""
     """Address of OHIF's viewer page, for the link "Open in OHIF"; none where empty."""
     orthanc_user: str = ""
-    orthanc_password: SecretStr = SecretStr("")
+    orthanc_password: Secret = SecretStr("")
     orthanc_ca_file: Path | None = None
     """PEM file to trust instead of the public authorities."""
-    orthanc_token: SecretStr = SecretStr("")
+    orthanc_token: Secret = SecretStr("")
     """Sent as ``Authorization: Bearer …``, in place of user and password."""
     orthanc_client_cert: Path | None = None
     """PEM file with this site's certificate."""
@@ -114,7 +123,7 @@ class Conf(BaseModel):
     orthanc_proxy: str = ""
     """``http://host:port`` of a forward proxy; the environment's are ignored."""
     orthanc_proxy_user: str = ""
-    orthanc_proxy_password: SecretStr = SecretStr("")
+    orthanc_proxy_password: Secret = SecretStr("")
     orthanc_allow_plain_http: bool = False
     """Send credentials and images unencrypted to another machine: only inside a VPN."""
     signing_key: SecretStr = SecretStr("")
@@ -200,18 +209,18 @@ class Conf(BaseModel):
 
     @property
     def orthanc(self) -> OrthancSettings:
-        """Where Orthanc is and how to get in."""
+        """Where Orthanc is and how to get in; secrets of functions are asked for each time."""
         return OrthancSettings(
             url=self.orthanc_url,
             user=self.orthanc_user,
-            password=self.orthanc_password,
-            token=self.orthanc_token,
+            password=_revealed(self.orthanc_password),
+            token=_revealed(self.orthanc_token),
             ca_file=self.orthanc_ca_file,
             client_cert=self.orthanc_client_cert,
             client_key=self.orthanc_client_key,
             proxy=self.orthanc_proxy,
             proxy_user=self.orthanc_proxy_user,
-            proxy_password=self.orthanc_proxy_password,
+            proxy_password=_revealed(self.orthanc_proxy_password),
             allow_plain_http=self.orthanc_allow_plain_http,
         )
 

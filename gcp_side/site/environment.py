@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
@@ -54,6 +56,29 @@ def secret(name: str) -> str:
             f"{name}_FILE names a file that cannot be read ({error.strerror}). "
             "Correct the path or its permissions."
         ) from None
+
+
+def renewed_secret(name: str) -> str | Callable[[], str]:
+    """As :func:`secret`; where a file holds it, a function that reads the file again.
+
+    A bearer token may live for an hour, and a timer renews its file. While the file is being
+    replaced, the function returns what it last read.
+
+    Raises
+    ------
+    ImproperlyConfigured
+        The file cannot be read at start.
+    """
+    last = [secret(name)]
+    if not text(f"{name}_FILE"):
+        return last[0]
+
+    def read() -> str:
+        with contextlib.suppress(ImproperlyConfigured):
+            last[0] = secret(name)
+        return last[0]
+
+    return read
 
 
 def required(name: str, value: str, remedy: str) -> str:

@@ -33,7 +33,7 @@ import secrets
 from importlib.util import find_spec
 
 from gcp_side.site.database import database
-from gcp_side.site.environment import flag, required, secret, text, words
+from gcp_side.site.environment import flag, renewed_secret, required, secret, text, words
 
 HSTS_SECONDS = 365 * 24 * 3600
 
@@ -181,14 +181,14 @@ SEGRELAY = {
     "ORTHANC_URL": text("SEGRELAY_ORTHANC_URL"),
     "OHIF_URL": text("SEGRELAY_OHIF_URL"),
     "ORTHANC_USER": text("SEGRELAY_ORTHANC_USER"),
-    "ORTHANC_PASSWORD": secret("SEGRELAY_ORTHANC_PASSWORD"),
-    "ORTHANC_TOKEN": secret("SEGRELAY_ORTHANC_TOKEN"),
+    "ORTHANC_PASSWORD": renewed_secret("SEGRELAY_ORTHANC_PASSWORD"),
+    "ORTHANC_TOKEN": renewed_secret("SEGRELAY_ORTHANC_TOKEN"),
     "ORTHANC_CA_FILE": text("SEGRELAY_ORTHANC_CA_FILE") or None,
     "ORTHANC_CLIENT_CERT": text("SEGRELAY_ORTHANC_CLIENT_CERT") or None,
     "ORTHANC_CLIENT_KEY": text("SEGRELAY_ORTHANC_CLIENT_KEY") or None,
     "ORTHANC_PROXY": text("SEGRELAY_ORTHANC_PROXY"),
     "ORTHANC_PROXY_USER": text("SEGRELAY_ORTHANC_PROXY_USER"),
-    "ORTHANC_PROXY_PASSWORD": secret("SEGRELAY_ORTHANC_PROXY_PASSWORD"),
+    "ORTHANC_PROXY_PASSWORD": renewed_secret("SEGRELAY_ORTHANC_PROXY_PASSWORD"),
     "ORTHANC_ALLOW_PLAIN_HTTP": flag("SEGRELAY_ORTHANC_PLAIN_HTTP", default=False),
     "SIGNING_KEY": secret("SEGRELAY_SIGNING_KEY"),
     "AGENT_KEYS": words("SEGRELAY_AGENT_KEYS"),

@@ -455,7 +455,9 @@ class Pipeline:
         else:
             wait = timedelta(0)
             if isinstance(error, TransientError) and error.code not in _NO_WAIT:
-                wait = HAND_BACK_WAIT * 2 ** min(claim.attempt - 1, 5)
+                # While Orthanc is away, the gate waits longer and longer for all jobs at once.
+                is_for_all = isinstance(error, OrthancUnavailableError)
+                wait = HAND_BACK_WAIT * (1 if is_for_all else 2 ** min(claim.attempt - 1, 5))
             if isinstance(error, OddAnswerError):
                 end = self._desk.hand_back_or_fail(claim, error, wait=wait)
                 outcome = Outcome.HANDED_BACK if end is None else Outcome.FAILED

@@ -163,15 +163,33 @@ def test_a_trouble_with_one_object_ends_its_job_and_nothing_else(
     assert judged.code == "orthanc-answer"
 
 
-def test_an_odd_answer_about_one_series_is_named_so_until_it_lasts(
+def test_an_odd_answer_about_one_series_is_its_jobs_own(
     history: AnswerHistory, clock: Clock
 ) -> None:
     odd = OddAnswerError("FileSize is no number of bytes.")
     history.note_right("inventory", "good")
+    history.judge(odd, "inventory", "bad")
+    clock.now += 1
+    history.note_right("inventory", "good")
     assert history.judge(odd, "inventory", "bad") is odd
     clock.now += PATIENCE.total_seconds()
-    history.note_right("inventory", "good")
     assert isinstance(history.judge(odd, "inventory", "bad"), OrthancRefusedError)
+
+
+def test_an_odd_answer_about_everything_is_the_servers_trouble(
+    history: AnswerHistory, clock: Clock
+) -> None:
+    """Another service answers in JSON: no job is to blame."""
+    odd = OddAnswerError("There is no list.")
+    history.note_right("inventory", "good")
+    clock.now += 1
+    for series in ("a", "b", "a"):
+        judged = history.judge(odd, "inventory", series)
+        assert type(judged) is OrthancUnavailableError
+        assert judged.code == "orthanc-answer"
+    clock.now += PATIENCE.total_seconds()
+    # One job alone in the queue: it has no other to be compared with, and ends no agent.
+    assert isinstance(history.judge(odd, "inventory", "a"), OrthancRefusedError)
 
 
 def test_no_patience_is_none(clock: Clock) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from django.conf import settings as django_settings
 from django.core.checks import run_checks
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
 from pytest_django import Settings
 
@@ -19,6 +20,7 @@ from common.errors import FixConfigurationError
 from gcp_side.labseg.checks import check_sqlite
 from gcp_side.labseg.conf import get_conf
 from gcp_side.labseg.orthanc import connect
+from gcp_side.site.environment import renewed_secret
 from infra.certificates import Authority
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -146,6 +148,41 @@ def test_every_setting_of_the_line_reaches_orthanc(settings: Settings, tmp_path:
     assert (orthanc.proxy, orthanc.proxy_user) == ("http://proxy:3128", "through")
     assert orthanc.proxy_password.get_secret_value() == PASSWORD
     assert PASSWORD not in repr(get_conf()) + repr(orthanc)
+
+
+def test_secrets_of_functions_are_asked_for_again(settings: Settings) -> None:
+    """A token that lives for an hour: the next request has the new one, with no restart."""
+    tokens = ["one"]
+    settings.SEGRELAY = {
+        **settings.SEGRELAY,
+        "ORTHANC_USER": "",
+        "ORTHANC_PASSWORD": "",
+        "ORTHANC_TOKEN": lambda: tokens[-1],
+    }
+    first = connect()
+    assert get_conf().orthanc.token.get_secret_value() == "one"
+    assert connect() is first, "no new connections while it is the same"
+    tokens.append("two")
+    assert get_conf().orthanc.token.get_secret_value() == "two"
+    assert connect() is not first
+
+
+def test_a_secret_in_a_file_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "token"
+    file.write_text("one\n")
+    monkeypatch.setenv("SEGRELAY_ORTHANC_TOKEN_FILE", str(file))
+    read = renewed_secret("SEGRELAY_ORTHANC_TOKEN")
+    assert callable(read)
+    assert read() == "one"
+    file.write_text("two\n")
+    assert read() == "two"
+    file.unlink()
+    assert read() == "two", "while the file is being replaced"
+    with pytest.raises(ImproperlyConfigured):
+        renewed_secret("SEGRELAY_ORTHANC_TOKEN")
+    monkeypatch.delenv("SEGRELAY_ORTHANC_TOKEN_FILE")
+    monkeypatch.setenv("SEGRELAY_ORTHANC_TOKEN", "three")
+    assert renewed_secret("SEGRELAY_ORTHANC_TOKEN") == "three"
 
 
 def test_plain_http_is_logged_when_the_line_is_opened(
