@@ -120,6 +120,26 @@ LEFT_OVER = [
         FIRST_FOUR,
         _changed(dynamic(USUAL), 0, tags={"ImageType": "DERIVED\\SECONDARY\\REG"}, images=158),
     ),
+    *[
+        RoleSet(
+            f"one name for all, and the first has another {keyword}: {value[:12]}",
+            FIRST_FOUR,
+            _changed(dynamic(["t1 dyn"] * 5, tags={"FlipAngle": "10"}), 0, tags={keyword: value}),
+        )
+        for keyword, value in (
+            ("RepetitionTime", "6.2"),
+            ("EchoTime", "2.9"),
+            ("FlipAngle", "15"),
+            ("FlipAngle", ""),
+            ("EchoTime", ""),
+            ("Rows", ""),
+            ("ImageOrientationPatient", ""),
+            ("ImageOrientationPatient", "0.9986\\0.0523\\0\\-0.0523\\0.9986\\0"),
+            ("ImageOrientationPatient", "1\\0\\0\\0\\0.766\\0.643"),
+            ("ImageType", "DERIVED\\SECONDARY"),
+            ("ContrastBolusAgent", "Gadovist"),
+        )
+    ],
     RoleSet(
         "all are called after contrast, the one before is in another study",
         phases(None, 0, 1, 2),
@@ -425,6 +445,29 @@ OTHER_DYNAMIC = [
         "four stations of a whole-body scan",
         phases(None, None, None, None),
         dynamic(["t1_se_station"] * 4, times="9/500"),
+    ),
+    RoleSet(
+        "cine images",
+        phases(None, None, None, None),
+        dynamic(["cine trufi"] * 5, times="1.5/3.2"),
+    ),
+    RoleSet(
+        "phases by their minutes after contrast",
+        FIRST_FOUR,
+        dynamic(["dyn pre", "dyn post 1min", "dyn post 2min", "dyn post 5min"]),
+    ),
+    RoleSet(
+        "liver phases",
+        FIRST_FOUR,
+        dynamic(["vibe pre", "vibe arterial", "vibe portal", "vibe delayed"]),
+    ),
+    RoleSet(
+        "agents named in all phases but the first",
+        FIRST_FOUR,
+        [
+            *dynamic(["t1 dyn"]),
+            *dynamic(["t1 dyn"] * 5, tags={"ContrastBolusAgent": "Gadovist"})[1:],
+        ],
     ),
     RoleSet(
         "diffusion with several b values",

@@ -231,24 +231,33 @@ def _left_over(phases: Phases, candidates: Sequence[SeriesFacts]) -> Iterator[Cl
 
 
 def _is_near(item: SeriesFacts, phases: Phases) -> bool:
+    """Whether its settings may be those of the group, changed by hand.
+
+    A name that is missing in the group, or that the group has, allows more of a change.
+    """
     one = phases.taken[0]
-    planes = {plane_of(item.orientation), plane_of(one.orientation)} - {None}
-    is_other_dixon = phases.group.dixon and dixon_of(item) not in ("", phases.group.dixon)
+    dixon = dixon_of(item)
     is_before = _word(item) is ContrastWord.BEFORE
     is_needed = is_before and all(_word(other) is not ContrastWord.BEFORE for other in phases.taken)
-    is_computed = item.derived and not one.derived and not dixon_of(item)
-    if len(planes) > 1 or is_other_dixon or (is_computed and not is_needed):
+    is_same_name = any(_base(item) == _base(other) for other in phases.taken)
+    is_named = is_needed or is_same_name
+    planes = {plane_of(item.orientation), plane_of(one.orientation)} - {None}
+    is_other_dixon = phases.group.dixon and dixon not in ("", phases.group.dixon)
+    is_computed = item.derived and not one.derived and not dixon
+    if is_other_dixon or (len(planes) > 1 and not is_same_name) or (is_computed and not is_named):
         return False
-    pairs = (
+    if is_computed and any(item.acquired and item.acquired == x.acquired for x in phases.taken):
+        return False
+    times = (
         (item.echo_ms, one.echo_ms),
         (item.repetition_ms, one.repetition_ms),
         (item.flip_degrees, one.flip_degrees),
     )
-    known = [(a, b) for a, b in pairs[:2] if a is not None and b is not None]
+    known = [(a, b) for a, b in times if a is not None and b is not None]
     if not known:
-        return words.is_dynamic(words.plain(item.description)) or _base(item) == _base(one)
-    limit = NEAR_FOR_A_NAME if is_needed else NEAR
-    return all(_ratio(a, b) <= limit for a, b in pairs if a is not None and b is not None)
+        return is_named or words.is_dynamic(words.plain(item.description))
+    limit = NEAR_FOR_A_NAME if is_named else NEAR
+    return all(_ratio(a, b) <= limit for a, b in known)
 
 
 def _ratio(first: float, second: float) -> float:

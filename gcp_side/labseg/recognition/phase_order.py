@@ -22,9 +22,9 @@ DESCRIBED = "phase-in-description"
 _ORDINALS = {"first": 1, "second": 2, "third": 3, "fourth": 4, "fifth": 5, "sixth": 6}
 _TECHNICAL = re.compile(
     r"(?<![a-z0-9])(?:[es]?t[12]w?i?|p\d)(?![a-z0-9])|\d*[23]d|fl[23]d|[a-z]{2,4}[23]d\d*"
-    r"|\d+([.,]\d+)? ?(?:mm|x|deg)|(?<=x)\d+|fa ?\d+"
+    r"|\d+([.,]\d+)? ?(?:mm|x|deg|(?:min|sec|s)(?![a-z]))|(?<=x)\d+|fa ?\d+"
 )
-"""Numbers of the technique, which count no phase."""
+"""Numbers of the technique, and minutes after contrast, which count no phase."""
 _COUNTED = re.compile(
     r"(?<![a-z])(?:ph|phase|pass|post|dyn|c ?\+|\+ ?c|seq|sequence|km|ce|gd|cm)"
     r"[ .:#/-]{0,3}(\d{1,3})(?!\d)|(?<![\d.])(\d{1,3}) ?(?:st|nd|rd|th|차|상)(?![a-z])"

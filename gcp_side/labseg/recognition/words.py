@@ -63,7 +63,7 @@ _OTHER_KIND = re.compile(
 _NO_PHASE = re.compile(
     r"flair|tirm|dark ?-? ?fluid|"
     + _START
-    + r"(?:[es]?t2w?i?|pdw?|e?stir|haste|vfa|fa ?\d+)"
+    + r"(?:[es]?t2w?i?|pdw?|e?stir|haste|vfa|fa ?\d+|cine|trufi|true ?fisp|b-?ffe|fiesta|ciss)"
     + _END
 )
 _NO_SEQUENCE = re.compile(

@@ -11,8 +11,8 @@ import pytest
 from infra.role_sets import ROLE_SETS, RoleSet
 from infra.roles import count, judge, main, read_sets
 
-RIGHT = 504
-"""Of 660 roles; a change may raise it, never lower it."""
+RIGHT = 520
+"""Of 720 roles; a change may raise it, never lower it."""
 
 
 @pytest.mark.parametrize("study", ROLE_SETS, ids=lambda study: study.name)

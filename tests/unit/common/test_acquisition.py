@@ -1,0 +1,117 @@
+"""Settings of an acquisition, compared with a tolerance, and what they say of its images."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common.acquisition import (
+    after_midnight,
+    all_same,
+    dixon_image,
+    is_computed,
+    is_same,
+    weighting_by_times,
+)
+
+SETTINGS = st.floats(0.5, 20_000)
+
+
+@given(SETTINGS, st.floats(-0.001, 0.001))
+def test_a_rounded_setting_is_the_same(value: float, error: float) -> None:
+    assert is_same(value, value * (1 + error))
+    assert is_same(float(f"{value:.4g}"), value)
+
+
+@given(SETTINGS, st.floats(1.05, 10))
+def test_another_setting_is_another(value: float, factor: float) -> None:
+    assert not is_same(value, value * factor)
+
+
+@given(SETTINGS | st.none(), SETTINGS | st.none())
+def test_what_is_the_same_is_so_both_ways(first: float | None, second: float | None) -> None:
+    assert is_same(first, second) == is_same(second, first)
+    assert is_same(first, first)
+
+
+def test_what_is_missing_is_like_what_is_missing() -> None:
+    assert not is_same(None, 2.3)
+    assert all_same(None, None)
+    assert not all_same((1.0, 0.0), None)
+    assert not all_same((1.0, 0.0), (1.0,))
+    assert all_same((1.0, -0.0), (0.9999, 0.004))
+
+
+@pytest.mark.parametrize(
+    ("times", "weighting"),
+    [
+        ((9, 550, None), "T1"),
+        ((2.9, 2000, 900), "T1"),
+        ((3.2, 8.2, 450), "T1"),
+        ((24, 2300, 860), "T1"),
+        ((98, 4500, None), "T2"),
+        ((110, 9000, 2500), "FLAIR"),
+        ((388, 5000, 1800), "FLAIR"),
+        ((60, 4500, 160), "STIR"),
+        ((34, 4500, 150), "STIR"),
+        ((12, 3000, None), "PD"),
+        ((2.9, 2000, None), None),
+        ((110, 9000, None), None),
+        ((45, 3000, None), None),
+        ((None, 550, None), None),
+    ],
+)
+def test_weighting_by_times(
+    times: tuple[float | None, float | None, float | None], weighting: str | None
+) -> None:
+    assert weighting_by_times(*times) == weighting
+
+
+@pytest.mark.parametrize(
+    ("image_type", "image"),
+    [
+        ("DERIVED\\PRIMARY\\DIXON\\WATER", "water"),
+        ("DERIVED\\PRIMARY\\F\\F\\DERIVED", "fat"),
+        ("ORIGINAL\\PRIMARY\\M\\IN_PHASE", "in-phase"),
+        ("DERIVED\\PRIMARY\\OPP_PHASE", "opposed-phase"),
+        ("DERIVED\\PRIMARY\\W\\F", None),
+        ("ORIGINAL\\PRIMARY\\M\\ND", None),
+    ],
+)
+def test_images_of_a_dixon_acquisition(image_type: str, image: str | None) -> None:
+    assert dixon_image(image_type.split("\\")) == image
+
+
+@pytest.mark.parametrize(
+    ("image_type", "computed"),
+    [
+        ("DERIVED\\PRIMARY\\M\\SUB", True),
+        ("DERIVED\\SECONDARY\\PROJECTION IMAGE", True),
+        ("DERIVED\\PRIMARY\\DIFFUSION\\ADC", True),
+        ("ORIGINAL\\PRIMARY\\P\\ND", True),
+        ("DERIVED\\PRIMARY\\T1_MAP", True),
+        ("ORIGINAL\\PRIMARY\\M\\ND", False),
+        ("DERIVED\\SECONDARY\\MPR", False),
+        ("DERIVED\\SECONDARY", False),
+        ("", False),
+    ],
+)
+def test_what_was_computed_and_is_no_sequence(image_type: str, computed: bool) -> None:
+    assert is_computed(image_type.split("\\")) is computed
+
+
+@given(
+    st.datetimes(datetime(2025, 1, 1, 12), datetime(2025, 1, 1, 23, 59)),
+    st.lists(st.integers(1, 3600), min_size=1, max_size=5),
+)
+def test_a_scan_over_midnight_goes_on(start: datetime, gaps: list[int]) -> None:
+    """With the date of the first image for all of them."""
+    times = [start]
+    for gap in gaps:
+        times.append(times[-1] + timedelta(seconds=gap))
+    written = [datetime.combine(start.date(), moment.time()) for moment in times]
+    late = after_midnight(written)
+    assert [moment + timedelta(days=moment in late) for moment in written] == times
