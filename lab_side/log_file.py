@@ -120,7 +120,7 @@ def _files(path: Path) -> list[tuple[Path, int]]:
 
 def _parse(data: bytes) -> Iterator[dict[str, Any]]:
     for line in data.split(b"\n"):
-        with contextlib.suppress(ValueError):
+        with contextlib.suppress(ValueError, RecursionError):
             found = json.loads(line)
             if isinstance(found, dict):
                 yield found

@@ -45,9 +45,14 @@ def as_classic(tags: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _items(holder: Any, keyword: str) -> Sequence[Any]:
-    """The items of a sequence; none where it is absent, or something else under its name."""
+    """The items of a sequence; none where it is absent, or something else under its name.
+
+    An item that is something else is empty: those after it keep their frames' numbers.
+    """
     value = holder.get(keyword)
-    return value if isinstance(value, Sequence) and not isinstance(value, str) else ()
+    if not isinstance(value, Sequence) or isinstance(value, str):
+        return ()
+    return [item if hasattr(item, "get") else {} for item in value]
 
 
 def _first(holder: Any, keyword: str) -> Any:

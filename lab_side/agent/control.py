@@ -20,9 +20,11 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, TypeVar
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
+from common.documents import Moment, read_document
 from common.durable import describe, disk_errors, write_durably
+from common.json_reader import JsonLimits, UnreadableJsonError
 from common.manifest import utc_now
 from common.sharing import patiently
 from lab_side.log import event
@@ -39,7 +41,8 @@ REASON_LENGTH = 200
 PAUSE_FILE, DRAIN_FILE = Path("control/pause.json"), Path("control/drain.json")
 """In the agent's own folder."""
 
-_SIZE_LIMIT = 4096
+_LIMITS = JsonLimits(size_bytes=4096, depth=2, values=20)
+"""Of an order: four values, and more of a later version."""
 
 logger = logging.getLogger("segrelay.control")
 
@@ -47,7 +50,7 @@ logger = logging.getLogger("segrelay.control")
 class _Order(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
-    at: AwareDatetime
+    at: Moment
     """When it was given; this computer's clock, as all times here."""
 
 
@@ -55,7 +58,7 @@ class Pause(_Order):
     """Claim nothing for now."""
 
     reason: Annotated[str, Field(max_length=REASON_LENGTH)] = ""
-    until: AwareDatetime | None = None
+    until: Moment | None = None
     """When the agent goes on by itself; None where a person says so."""
 
     def is_over(self, now: datetime) -> bool:
@@ -233,9 +236,9 @@ def _give_to_agent(made: Sequence[Path]) -> None:
 
 
 def _read(path: Path, model: type[Order]) -> Order | None:
-    with contextlib.suppress(OSError, ValidationError):
+    with contextlib.suppress(OSError, UnreadableJsonError):
         # A pipe or a device in its place would not end.
         if path.is_file():
             with patiently(lambda: path.open("rb")) as file:
-                return model.model_validate_json(file.read(_SIZE_LIMIT))
+                return read_document(model, file.read(_LIMITS.size_bytes + 1), _LIMITS)
     return None

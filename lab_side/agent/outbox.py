@@ -23,13 +23,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Annotated, TypeVar
 
 from filelock import FileLock, Timeout
-from pydantic import AwareDatetime, BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
+from common.documents import LongText, Moment, Sentence, first_items, read_document
 from common.durable import disk_errors, sync_folder, write_durably
 from common.errors import PermanentError, SegRelayError, TransientError
-from common.manifest import Provenance, SegmentMeasurement, utc_now
+from common.json_reader import UnreadableJsonError
+from common.manifest import MOST_WARNINGS, RESULT_LIMITS, Provenance, SegmentMeasurement, utc_now
 from common.names import parse_job_name
 from common.queue import Claim
 from common.sharing import patiently
@@ -49,11 +52,13 @@ _RETRY = ".retry"
 
 logger = logging.getLogger("segrelay.outbox")
 
+_Model = TypeVar("_Model", bound=BaseModel)
+
 
 class Draft(BaseModel):
     """Everything the result needs that is known before the upload."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     job_id: str
     claim: str | None
@@ -67,10 +72,10 @@ class Draft(BaseModel):
     frames: int
     measurements: tuple[SegmentMeasurement, ...]
     provenance: Provenance
-    warnings: tuple[str, ...]
+    warnings: Annotated[tuple[Sentence, ...], first_items(MOST_WARNINGS)]
     report: ReportFile | None = None
     """Of this SEG; where Orthanc holds an earlier one, a report is made of that."""
-    written_at: AwareDatetime
+    written_at: Moment
 
 
 class Trouble(BaseModel):
@@ -79,13 +84,13 @@ class Trouble(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     code: str
-    message: str
-    remedy: str
+    message: LongText
+    remedy: LongText
     tries: int
     """Deliveries that have failed."""
-    at: AwareDatetime
+    at: Moment
     """This computer's clock, as all times here."""
-    next_at: AwareDatetime | None = None
+    next_at: Moment | None = None
     """When the next try is due; None where nobody has one planned."""
 
 
@@ -312,9 +317,9 @@ def read_entries(folder: Path) -> list[OutboxEntry]:
         if path.name.startswith("."):
             continue
         try:
-            data = (path / DRAFT_FILE).read_bytes()
-            found.append(OutboxEntry(folder=path, draft=Draft.model_validate_json(data)))
-        except (OSError, ValidationError):
+            draft = _read_file(Draft, path / DRAFT_FILE)
+            found.append(OutboxEntry(folder=path, draft=draft))
+        except (OSError, UnreadableJsonError):
             if path.is_dir():
                 event(logger, logging.WARNING, "unreadable outbox entry", name=path.name)
     return sorted(found, key=lambda entry: (entry.draft.written_at, entry.draft.job_id))
@@ -399,6 +404,11 @@ def _to_json(trouble: Trouble) -> bytes:
 
 def _read_trouble(path: Path) -> Trouble | None:
     try:
-        return Trouble.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError):
+        return _read_file(Trouble, path)
+    except (OSError, UnreadableJsonError):
         return None
+
+
+def _read_file(model: type[_Model], path: Path) -> _Model:
+    with path.open("rb") as file:
+        return read_document(model, file.read(RESULT_LIMITS.size_bytes + 1), RESULT_LIMITS)
