@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator, Mapping
+from enum import Enum
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -43,6 +44,17 @@ _RLE_EXCESS = 256
 """Bytes that a segment may hold beyond its image; some writers pad the image before it is coded."""
 
 
+class Sign(Enum):
+    """Whether the highest bit of a sample is a sign, where it has fewer bits than Bits Stored."""
+
+    YES = "yes"
+    """The codestream says so: JPEG 2000."""
+    NO = "no"
+    """Samples of JPEG and of RLE are never negative."""
+    UNCLEAR = "unclear"
+    """Writers of JPEG-LS, and of unsigned JPEG 2000, differ."""
+
+
 class _Measures(NamedTuple):
     """What a codestream says of itself."""
 
@@ -53,6 +65,7 @@ class _Measures(NamedTuple):
     """Bits of a sample."""
     body: int
     """Where the compressed samples begin."""
+    is_signed: bool = False
 
 
 class CodedFrame(NamedTuple):
@@ -61,9 +74,7 @@ class CodedFrame(NamedTuple):
     samples: NDArray[Any]
     """[rows, columns] unsigned; nothing is set above ``precision`` bits."""
     precision: int
-    is_sign_known: bool
-    """Whether the highest of these bits is a sign where the image is signed, whatever Bits
-    Stored says: so in JPEG 2000 and JPEG-LS."""
+    sign: Sign
 
 
 def decode_frames(dataset: Dataset, form: PixelForm) -> Iterator[CodedFrame]:
@@ -133,19 +144,18 @@ def _check_measures(found: _Measures, form: PixelForm) -> None:
 
 
 def _decode_jpeg(codestream: bytes, form: PixelForm) -> CodedFrame:
-    return _decode_marked(codestream, form, _codecs().jpeg8_decode, is_sign_known=False)
+    return _decode_marked(codestream, form, _codecs().jpeg8_decode, Sign.NO)
 
 
 def _decode_jpeg_ls(codestream: bytes, form: PixelForm) -> CodedFrame:
-    return _decode_marked(codestream, form, _codecs().jpegls_decode, is_sign_known=True)
+    return _decode_marked(codestream, form, _codecs().jpegls_decode, Sign.UNCLEAR)
 
 
 def _decode_marked(
     codestream: bytes,
     form: PixelForm,
     decode: Callable[[bytes], NDArray[Any]],
-    *,
-    is_sign_known: bool,
+    sign: Sign,
 ) -> CodedFrame:
     measures = _measure_jpeg(codestream)
     _check_measures(measures, form)
@@ -153,14 +163,15 @@ def _decode_marked(
     # and decoders fill what is missing with grey.
     if codestream.find(_END_OF_IMAGE, measures.body) < 0:
         raise ValueError("a codestream that is cut off")
-    return _as_patterns(decode(codestream), measures.precision, form, is_sign_known=is_sign_known)
+    return _as_patterns(decode(codestream), measures.precision, form, sign)
 
 
 def _decode_jpeg_2000(codestream: bytes, form: PixelForm) -> CodedFrame:
     measures = _measure_jpeg_2000(codestream)
     _check_measures(measures, form)
     samples = _codecs().jpeg2k_decode(codestream[measures.body :])
-    return _as_patterns(samples, measures.precision, form, is_sign_known=True)
+    sign = Sign.YES if measures.is_signed else Sign.UNCLEAR
+    return _as_patterns(samples, measures.precision, form, sign)
 
 
 def _decode_rle(codestream: bytes, form: PixelForm) -> CodedFrame:
@@ -177,18 +188,16 @@ def _decode_rle(codestream: bytes, form: PixelForm) -> CodedFrame:
             raise ValueError("a segment that is cut off")
         planes[:, size - 1 - place] = np.frombuffer(unpacked, np.uint8)[: len(planes)]
     samples = planes.view(f"<u{size}").reshape(form.rows, form.columns)
-    return CodedFrame(samples, form.allocated, is_sign_known=False)
+    return CodedFrame(samples, form.allocated, Sign.NO)
 
 
-def _as_patterns(
-    samples: NDArray[Any], precision: int, form: PixelForm, *, is_sign_known: bool
-) -> CodedFrame:
+def _as_patterns(samples: NDArray[Any], precision: int, form: PixelForm, sign: Sign) -> CodedFrame:
     if samples.shape != (form.rows, form.columns):
         raise ValueError("a frame of another size than the image")
     patterns = samples.view(f"u{samples.dtype.itemsize}")
     if precision < 8 * samples.dtype.itemsize:
         patterns = patterns & patterns.dtype.type((1 << precision) - 1)
-    return CodedFrame(patterns, precision, is_sign_known)
+    return CodedFrame(patterns, precision, sign)
 
 
 def _measure_jpeg(codestream: bytes) -> _Measures:
@@ -217,7 +226,8 @@ def _measure_jpeg_2000(codestream: bytes) -> _Measures:
         raise ValueError("no JPEG 2000 codestream")
     width, height, left, top = struct.unpack_from(">4L", codestream, start + 8)
     samples, precision = struct.unpack_from(">HB", codestream, start + 40)
-    return _Measures(height - top, width - left, samples, (precision & 0x7F) + 1, start)
+    bits, is_signed = (precision & 0x7F) + 1, precision >= 0x80
+    return _Measures(height - top, width - left, samples, bits, start, is_signed)
 
 
 _DECODERS: Mapping[str, Callable[[bytes, PixelForm], CodedFrame]] = {

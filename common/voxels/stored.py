@@ -22,7 +22,7 @@ from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRL
 
 from common.errors import SeriesRefusedError
 from common.voxels.bounds import check_pixel_bytes
-from common.voxels.codestreams import CodedFrame, decode_frames
+from common.voxels.codestreams import CodedFrame, Sign, decode_frames
 from common.voxels.padding import find_padding, padding_range
 from common.voxels.pixel_form import PixelForm, read_pixel_form
 
@@ -105,10 +105,24 @@ def _aligned(cells: NDArray[Any], form: PixelForm, padding: tuple[int, int] | No
 def _coded(frame: CodedFrame, form: PixelForm, padding: tuple[int, int] | None) -> StoredImage:
     if frame.precision > form.stored:
         return _aligned(_cells_of(frame, form), form, padding)
-    sign_bit = frame.precision if frame.is_sign_known else form.stored
+    sign_bits = _sign_bits(frame, form)
     values = frame.samples.astype(form.dtype, copy=False)
-    values = _voxels_of(values, sign_bit - 1, sign_bit, form.is_signed)
+    values = _voxels_of(values, sign_bits - 1, sign_bits, form.is_signed)
     return StoredImage(values, None if padding is None else find_padding(values, padding))
+
+
+def _sign_bits(frame: CodedFrame, form: PixelForm) -> int:
+    """How many bits a sample has up to its sign, where the image is signed."""
+    if frame.sign is Sign.YES:
+        return frame.precision
+    is_open = form.is_signed and frame.precision < form.stored and frame.sign is Sign.UNCLEAR
+    if is_open and (frame.samples >> (frame.precision - 1)).any():
+        raise SeriesRefusedError(
+            f"The compressed voxels have {frame.precision} bits and Bits Stored is {form.stored}: "
+            "which bit is their sign is not clear.",
+            code="pixel-encoding",
+        )
+    return form.stored
 
 
 def _cells_of(frame: CodedFrame, form: PixelForm) -> NDArray[Any]:

@@ -138,7 +138,9 @@ def _dataset(
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = UID(syntax.decode("ascii"))
     dataset.set_original_encoding(_SYNTAXES[syntax], True)
-    settle_forms(dataset, characters)
+    # Those that the first file has as well were settled there.
+    new = [tag for tag, element in elements.items() if isinstance(element, RawDataElement)]
+    settle_forms(dataset, characters, new)
     return dataset
 
 

@@ -8,6 +8,8 @@ refused where the number is needed and left out where it is not.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pydicom.datadict import dictionary_VR
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
@@ -37,7 +39,9 @@ def character_set_of(dataset: Dataset) -> CharacterSet:
     )
 
 
-def settle_forms(dataset: Dataset, characters: CharacterSet) -> None:
+def settle_forms(
+    dataset: Dataset, characters: CharacterSet, tags: Sequence[BaseTag] | None = None
+) -> None:
     """Put the elements of a data set that was just read into their right form, and decode them.
 
     Parameters
@@ -46,17 +50,21 @@ def settle_forms(dataset: Dataset, characters: CharacterSet) -> None:
         Of raw elements; those that are decoded already stay.
     characters:
         Its character set; kept as its attribute ``character_set``.
+    tags:
+        Of the elements that are not yet settled; None: all.
     """
+    chosen = list(dataset.keys()) if tags is None else tags
     is_implicit, is_little = dataset.original_encoding
     dataset.set_original_encoding(is_implicit, is_little, list(characters.codecs))
-    for tag in list(dataset.keys()):
+    for tag in chosen:
         _settle(dataset, tag, characters)
     if not characters.terms:
         dataset.pop(_CHARACTER_SET, None)
     else:
         dataset[_CHARACTER_SET] = DataElement(_CHARACTER_SET, "CS", list(characters.terms))
-    for tag in list(dataset.keys()):
-        dataset[tag]
+    for tag in chosen:
+        if tag in dataset:
+            dataset[tag]
     dataset.character_set = characters
 
 

@@ -264,6 +264,21 @@ def test_signs_of_jpeg_2000_are_the_codestreams_or_the_headers() -> None:
     np.testing.assert_array_equal(found, signed)
 
 
+def test_a_sign_that_nothing_places_is_refused() -> None:
+    form = {"BitsStored": 16, "HighBit": 15, "PixelRepresentation": 1}
+    in_a_byte = (SAMPLES // 16).astype("u1")
+    for syntax, low, high in (
+        (JPEG2000Lossless, jpeg_2000(SAMPLES // 2), jpeg_2000(SAMPLES)),
+        (
+            JPEGLSLossless,
+            bytes(imagecodecs.jpegls_encode(in_a_byte // 2)),
+            bytes(imagecodecs.jpegls_encode(in_a_byte)),
+        ),
+    ):
+        assert decode_stored(coded(low, syntax, **form)).values.min() == 0
+        assert refusal(coded(high, syntax, **form)) == "pixel-encoding"
+
+
 def test_high_throughput_jpeg_2000_is_read() -> None:
     codestream = bytes(imagecodecs.htj2k_encode(SAMPLES))
     found = decode_stored(coded(codestream, HTJ2KLossless)).values[0]
