@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import threading
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
 
 from common.errors import (
     FixConfigurationError,
+    LocalDiskError,
     OrthancRefusedError,
     OrthancUnavailableError,
     SegRelayError,
     SeriesRefusedError,
     TransientError,
 )
-from common.orthanc import OrthancClient, download_series
+from common.orthanc import InstanceInfo, OrthancClient, download_series
 from common.orthanc import choice as choice_module
 from common.orthanc.choice import Probe, archive_seconds
+from common.orthanc.files import LEAST_ROOM
 from tests.support.fake_orthanc import NAME_IN_ARCHIVE, FakeOrthanc, part10
 from tests.support.jobs import orthanc_id
 
@@ -382,3 +386,77 @@ def test_auto_turns_to_archives_in_the_middle(
     fetch(fake, tmp_path)
     assert choice_module.ROUNDS * 2 <= len(fake.alone) <= choice_module.ROUNDS * 2 + 2
     assert len(fake.alone) + sum(map(len, fake.archives)) == 60
+
+
+def with_disk(monkeypatch: pytest.MonkeyPatch, *, total: int, free: int) -> None:
+    usage = SimpleNamespace(total=total, free=free, used=total - free)
+    monkeypatch.setattr("common.orthanc.files.shutil.disk_usage", lambda _folder: usage)
+
+
+def test_series_that_the_disk_will_never_hold_are_refused_before_a_byte(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = FakeOrthanc.with_series(5, size=10_000)
+    with_disk(monkeypatch, total=LEAST_ROOM + 49_000, free=LEAST_ROOM + 49_000)
+    with pytest.raises(SeriesRefusedError) as caught:
+        fetch(fake, tmp_path)
+    assert caught.value.code == "series-exceeds-disk"
+    assert fake.alone == []
+
+
+def test_series_without_room_wait_before_a_byte(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Handed back, with the disk as it was: not filled to its end at every try."""
+    fake = FakeOrthanc.with_series(5, size=10_000)
+    with_disk(monkeypatch, total=10**9, free=LEAST_ROOM + 49_000)
+    with pytest.raises(LocalDiskError, match="free under the work folder"):
+        fetch(fake, tmp_path)
+    assert fake.alone == []
+    with_disk(monkeypatch, total=10**9, free=LEAST_ROOM + 60_000)
+    fetch(fake, tmp_path)
+
+
+def test_what_is_here_already_needs_no_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = FakeOrthanc.with_series(5, size=10_000)
+    fetch(fake, tmp_path)
+    with_disk(monkeypatch, total=10**9, free=LEAST_ROOM)
+    fetch(fake, tmp_path)
+
+
+def test_an_instance_without_end_stops_at_its_announced_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the real client: its limit is the size that the inventory has."""
+    fake = FakeOrthanc.with_series(1, size=10_000)
+    limits: list[int] = []
+
+    @contextlib.contextmanager
+    def endless(_instance_id: str, *, limit: int) -> Iterator[Iterator[bytes]]:
+        limits.append(limit)
+        raise OrthancUnavailableError("Larger than announced.", code="orthanc-answer")
+        yield iter(())
+
+    monkeypatch.setattr(fake, "instance_pieces", endless)
+    with pytest.raises(OrthancUnavailableError, match="Larger than announced"):
+        fetch(fake, tmp_path)
+    (info,) = fake.files
+    assert set(limits) == {info.size_bytes}
+
+
+def test_a_series_that_is_short_is_asked_for_again_while_orthanc_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One short answer may be a cached or a cut one; two, with Orthanc there, are Orthanc's."""
+    fake = FakeOrthanc.with_series(3)
+    whole, asked = fake.inventory, [0]
+
+    def short_once(series_ids: Sequence[str]) -> list[InstanceInfo]:
+        asked[0] += 1
+        return whole(series_ids)[: 2 if asked[0] == 1 else None]
+
+    monkeypatch.setattr(fake, "inventory", short_once)
+    fetch(fake, tmp_path, expected=3)
+    assert asked[0] == 3
