@@ -186,8 +186,9 @@ def test_wrong_password_and_wrong_server(server: OrthancServer) -> None:
     assert "not-this" not in str(caught.value)
     with pytest.raises(OrthancUnavailableError):
         connect(server, url=f"http://127.0.0.1:{free_port()}", retries=0).system()
-    with pytest.raises(OrthancRefusedError):
+    with pytest.raises(FixConfigurationError) as other:
         connect(server, url=f"{server.url}/app").system()
+    assert other.value.code == "orthanc-answer"
 
 
 @pytest.mark.parametrize("data", [b"", b"not DICOM", b"\0" * 128 + b"DICM"])
