@@ -1,4 +1,4 @@
-"""How much memory the site takes for requests at once: ``python -m tests.support.site_memory KIND``.
+"""The memory that the site takes for requests at once: ``-m tests.support.site_memory KIND``.
 
 Prints mebibytes as JSON: before the first request, after one, and the peak of eight at once.
 """
