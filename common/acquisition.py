@@ -1,8 +1,8 @@
 """What the attributes of an MR acquisition say about its images, for the site and the lab alike.
 
 Numbers are compared with a tolerance: scanners, converters and de-identification write the same
-echo time as 2.3 and as 2.30001 (DICOM PS3.5 6.2: a Decimal String keeps 16 characters, rounded
-by whoever writes it).
+echo time as 2.3 and as 2.30001 (DICOM PS3.5 6.2: a Decimal String holds 16 characters, and each
+program that writes it rounds it in its own way).
 """
 
 from __future__ import annotations

@@ -2,12 +2,14 @@
 
 ``facts``    what is known of a series
 ``clues``    one piece of evidence: a code, its parameters, and the sentence they make
-``dynamic``  the phases of a DCE study
-``brain``    sequences by their weighting and contrast
+``words``    what descriptions say; ``contrast_words``: before or after contrast
+``dynamic``  the phases of a DCE study: ``phase_groups``, ``phase_order``, ``phase_doubts``
+``brain``    sequences by their ``weighting`` and ``contrast``
 ``roles``    the roles of a profile, each by its rule, or by its usual name
 
-Nothing is guessed in silence: where two series fit equally well, or two clues disagree, the
-answer is a ``guess`` and says so.
+*certain* and *likely* are promises: what a rounding, a repeat, a copy or an ambiguous word can
+change, what contradicts, and what is left over and looks like a phase, makes the answer a
+``guess`` that says so.
 """
 
 from gcp_side.labseg.recognition.clues import CLUES, Clue, Confidence, Recognised

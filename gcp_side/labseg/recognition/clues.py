@@ -40,7 +40,7 @@ CLUES: Mapping[str, str] = {
     "same-time": gettext_noop("but {count} of the series have the same time"),
     "gap": gettext_noop("but the phases are counted {counts}: one is missing"),
     "break": gettext_noop("but the times have a break at {time}"),
-    "dixon": gettext_noop("of the Dixon images those of {kind} were taken"),
+    "dixon": gettext_noop("of the Dixon images, the {image} images were taken"),
     "dixon-unclear": gettext_noop("but the water images are not complete"),
     "derived": gettext_noop("but the images were computed from others"),
     "not-named": gettext_noop("but no description names a dynamic acquisition"),
@@ -78,6 +78,14 @@ ORDERS: Mapping[str, str] = {
 }
 """What the phases can be sorted by."""
 
+DIXON_IMAGES = (
+    gettext_noop("water"),
+    gettext_noop("fat"),
+    gettext_noop("in-phase"),
+    gettext_noop("opposed-phase"),
+)
+"""Values of the parameter ``image``."""
+
 
 class Confidence(str, Enum):
     """How sure a recognition is."""
@@ -104,7 +112,7 @@ class Clue:
     def text(self) -> str:
         """The sentence in the active language, without its full stop."""
         names = {
-            key: gettext(str(value)) if key == "other" else value
+            key: gettext(str(value)) if key in ("other", "image") else value
             for key, value in self.parameters.items()
         }
         return gettext(CLUES[self.code]).format(**names)

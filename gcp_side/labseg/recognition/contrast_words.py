@@ -36,7 +36,7 @@ class ContrastReading:
     names_both: bool
     """One phrase names both, as in *with and without contrast*."""
     is_doubtful: bool
-    """*Pre* or *post* stands before a word that nobody knows here: it may be said of that."""
+    """*Pre* or *post* precedes a word that is in no list here, and may be said of that word."""
     names_operation: bool
     """*Pre* or *post* is said of an operation, a treatment or a date."""
 

@@ -58,7 +58,7 @@ def _remarks(phases: Phases) -> list[Clue]:
     if has_several_frames(phases):
         remarks.append(clue("several-frames"))
     if phases.group.dixon:
-        remarks.append(clue("dixon", kind=phases.group.dixon))
+        remarks.append(clue("dixon", image=phases.group.dixon))
     return remarks
 
 

@@ -92,7 +92,7 @@ def _rivals(phases: Phases, groups: Sequence[PhaseGroup]) -> Iterator[Clue]:
 
 
 def _repeats(phases: Phases) -> Iterator[Clue]:
-    """A phase that was acquired twice, by its words: which one counts is for a person to see."""
+    """A phase that was acquired twice, by its words: either one may be the better."""
     seen: dict[int, SeriesFacts] = {}
     numbers = {item.series_id: phase_number(item) for item in phases.ordered.series}
     counted = {number for number in numbers.values() if number is not None}

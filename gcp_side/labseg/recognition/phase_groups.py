@@ -100,10 +100,10 @@ def dixon_of(item: SeriesFacts) -> str:
     text = words.plain(item.description)
     named = words.dixon_word(text)
     known = dixon_image(item.image_type)
-    # One letter at the end of a name is no proof without the Image Type or the word.
-    if known is None and len(text.split()[-1:][0] if text.split() else "") == 1:
-        named = named if "dixon" in text or "ideal" in text or "flex" in text else None
-    return known or named or ""
+    # One letter at the end of a name is no proof without the Image Type or the technique's name.
+    is_letter = len(text.rsplit(maxsplit=1)[-1]) == 1 if text.strip() else False
+    is_dixon = any(name in text for name in ("dixon", "ideal", "flex"))
+    return known or (named if named and (is_dixon or not is_letter) else "")
 
 
 def _size(item: SeriesFacts) -> tuple[int | None, int | None, int]:

@@ -139,7 +139,7 @@ def _confidence(used: str, opposing: Sequence[str]) -> Confidence:
 
 def _position_clue(code: str, series: Sequence[SeriesFacts], index: int) -> Clue:
     item, where = series[index], {"position": index + 1, "count": len(series)}
-    told: dict[str, dict[str, str | int]] = {
+    parameters: dict[str, dict[str, str | int]] = {
         "temporal-position": {},
         "acquired": {"time": _clock(item.acquired)},
         "triggered": {"time": f"{item.trigger_ms or 0:g}"},
@@ -147,7 +147,7 @@ def _position_clue(code: str, series: Sequence[SeriesFacts], index: int) -> Clue
         "series-number": {"number": item.number or 0},
         DESCRIBED: {"description": item.description},
     }
-    return clue(code, **told[code], **where)
+    return clue(code, **parameters[code], **where)
 
 
 def _clock(moment: datetime | None) -> str:

@@ -102,7 +102,7 @@ def _timed(item: SeriesFacts, text: str) -> Timing | None:
 
 
 def _by_times(item: SeriesFacts, text: str, timed: Timing | None) -> WeightingReading | None:
-    """Without a word for the weighting; with words that nobody knows, it can be anything."""
+    """Without a word for the weighting; words that are in no list here make it a guess."""
     if timed not in ("T1", "T2", "FLAIR"):
         return None
     clues = [clue("timing", timing=_timing(item), kind=timed)]

@@ -72,6 +72,7 @@ _NO_SEQUENCE = re.compile(
     + r"(?:pdw?|proton|dce|dyn\w*|twist|ciss|fiesta|trufi|truefisp|b-?ffe|haste|myelo\w*|cine|mt)"
     + _END
 )
+_NEEDS_CONTRAST = re.compile(r"perf|(?<![a-z])(?:dsc|dce|pwi|cbv|rcbv|ktrans)(?![a-z])|ce ?mra")
 _COPY = re.compile(r"moco(?![a-z])|motion ?-?corr|(?<![a-z])(?:co)?reg(?:istered)?(?![a-z])")
 _DYNAMIC = re.compile(
     r"dce|dyn|phase|vibrant|pre(?![a-z])|thrive|vibe|lava|fame|twist|flash ?3d|fl3d|tricks|disco"
@@ -232,9 +233,6 @@ def other_region(text: str) -> str:
 def is_neutral(word: str) -> bool:
     """Whether one word is the technique's: it says nothing of contrast, in no language."""
     return bool(_NEUTRAL.fullmatch(word))
-
-
-_NEEDS_CONTRAST = re.compile(r"perf|(?<![a-z])(?:dsc|dce|pwi|cbv|rcbv|ktrans)(?![a-z])|ce ?mra")
 
 
 def needs_contrast(text: str) -> bool:
