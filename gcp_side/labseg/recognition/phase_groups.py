@@ -111,7 +111,7 @@ def _size(item: SeriesFacts) -> tuple[int | None, int | None, int]:
 
 
 def _side(item: SeriesFacts) -> str:
-    return item.laterality or words.side(words.plain(item.description))
+    return words.side(words.plain(item.description))
 
 
 def _group(members: Sequence[SeriesFacts], *, has_originals: bool) -> PhaseGroup:
