@@ -19,8 +19,8 @@ def odd(*numbers: int) -> list[OddObject]:
 def lines(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
 
-    def note(_logger: logging.Logger, level: int, what: str, **more: Any) -> None:
-        found.append({"level": level, "event": what, **more})
+    def note(_logger: logging.Logger, level: int, text: str, **more: Any) -> None:
+        found.append({"level": level, "event": text, **more})
 
     monkeypatch.setattr("lab_side.agent.odd_log.event", note)
     return found
