@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 from pydicom.dataset import Dataset
+from pydicom.tag import Tag
 
 from common.errors import SeriesRefusedError
 
@@ -28,6 +29,9 @@ PIXEL_ATTRIBUTES = (
 
 FLOAT_PIXEL_ATTRIBUTES = ("FloatPixelData", "DoubleFloatPixelData")
 """In the place of Pixel Data (PS3.3 C.7.6.24, C.7.6.25)."""
+
+# Looking a keyword up takes longer than the rest, and there are hundreds of slices.
+_TAGS = {keyword: Tag(keyword) for keyword in (*PIXEL_ATTRIBUTES, *FLOAT_PIXEL_ATTRIBUTES)}
 
 _ALLOCATED = (8, 16, 32)
 _AS_INTEGERS = "Send the series as integers of 8, 16 or 32 bits a voxel."
@@ -108,7 +112,7 @@ def read_pixel_form(dataset: Dataset) -> PixelForm:
 
 def check_integers(dataset: Dataset) -> None:
     """Check that the voxels are integers; raises SeriesRefusedError, ``pixel-depth``."""
-    if any(keyword in dataset for keyword in FLOAT_PIXEL_ATTRIBUTES):
+    if any(_TAGS[keyword] in dataset for keyword in FLOAT_PIXEL_ATTRIBUTES):
         raise SeriesRefusedError(
             "The voxels of the images are floating point numbers, which are not read.",
             code="pixel-depth",
@@ -117,7 +121,8 @@ def check_integers(dataset: Dataset) -> None:
 
 
 def _whole(dataset: Dataset, keyword: str, default: int | None = None) -> int:
-    value = dataset.get(keyword)
+    element = dataset.get(_TAGS[keyword])
+    value = None if element is None else element.value
     if value is None or value == "":
         value = default
     try:
