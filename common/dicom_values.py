@@ -18,6 +18,7 @@ import re
 import struct
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from common.errors import SeriesRefusedError
@@ -275,13 +276,12 @@ def settle_number(element: DataElement | RawDataElement) -> DataElement | RawDat
     The same element where its form is right or it is none of these attributes; a new one with the
     same numbers where they could be read; else one whose value is a :class:`WrongForm`.
     """
-    from pydicom.datadict import keyword_for_tag
+    number = _numbers_by_tag().get(element.tag)
+    if number is None or isinstance(element.value, WrongForm):
+        return element
     from pydicom.dataelem import DataElement
     from pydicom.tag import Tag
 
-    number = NUMBERS.get(keyword_for_tag(element.tag))
-    if number is None or isinstance(element.value, WrongForm):
-        return element
     value: Any
     try:
         numbers = read_numbers(_little_endian(element, number), number, element.VR)
@@ -297,6 +297,13 @@ def settle_number(element: DataElement | RawDataElement) -> DataElement | RawDat
     if isinstance(value, list):
         return DataElement(Tag(element.tag), vr, value)
     return DataElement(Tag(element.tag), vr, value, already_converted=True)
+
+
+@cache
+def _numbers_by_tag() -> dict[int, Number]:
+    from pydicom.datadict import tag_for_keyword
+
+    return {tag_for_keyword(keyword) or 0: number for keyword, number in NUMBERS.items()}
 
 
 def _little_endian(element: DataElement | RawDataElement, number: Number) -> object:

@@ -6,7 +6,7 @@ import tracemalloc
 import zlib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.errors import SeriesRefusedError
@@ -27,11 +27,13 @@ def refused(code: str) -> pytest.RaisesExc[SeriesRefusedError]:
     return pytest.RaisesExc(SeriesRefusedError, check=lambda error: error.code == code)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=5000), st.binary(max_size=3))
 def test_what_was_deflated_comes_back_whatever_stands_behind(data: bytes, behind: bytes) -> None:
     assert inflate(deflated(data) + behind) == data
 
 
+@settings(deadline=None)
 @given(st.binary(min_size=1, max_size=500), st.data())
 def test_a_stream_that_is_cut_off_is_refused(data: bytes, draw: st.DataObject) -> None:
     whole = deflated(data)

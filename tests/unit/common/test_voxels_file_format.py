@@ -8,7 +8,7 @@ from io import BytesIO
 import numpy as np
 import pydicom
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.uid import (
     UID,
@@ -100,6 +100,7 @@ def test_what_is_no_dicom_file_is_refused(data: bytes) -> None:
     assert caught.value.code == "unreadable-instance"
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300), st.integers(0, 132), st.booleans())
 def test_no_bytes_raise_anything_else(tail: bytes, cut: int, is_headed: bool) -> None:
     data = written()[: 132 + cut] + tail if is_headed else tail

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
@@ -95,6 +95,7 @@ def test_a_limit_without_a_value_marks_nothing() -> None:
     assert padded([1, 2], None, 2) is None
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.integers(-32768, 32767), min_size=1, max_size=20),
     st.integers(-32768, 32767),
