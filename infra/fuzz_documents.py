@@ -20,7 +20,7 @@ import sys
 import time
 import tracemalloc
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -328,7 +328,7 @@ def _facts(document: Any) -> object:
     return facts_of(ORTHANC, description="", number=1, instances=1, tags=tags)
 
 
-INSTANCE: Mapping[str, Any] = {
+INSTANCE: dict[str, Any] = {
     "ID": ORTHANC,
     "Type": "Instance",
     "ParentSeries": ORTHANC,
@@ -336,14 +336,14 @@ INSTANCE: Mapping[str, Any] = {
     "FileSize": 526_000,
     "FileUuid": "5f2e",
 }
-SERIES: Mapping[str, Any] = {
+SERIES: dict[str, Any] = {
     "ID": ORTHANC,
     "Type": "Series",
     "ParentStudy": ORTHANC,
     "MainDicomTags": {"Modality": "MR", "SeriesNumber": "7", "SeriesInstanceUID": "1.2"},
     "Instances": [ORTHANC],
 }
-TAGS: Mapping[str, Any] = {
+TAGS: dict[str, Any] = {
     "Rows": "256",
     "ImageOrientationPatient": "1\\0\\0\\0\\1\\0",
     "AcquisitionDateTime": "20260301120000.5",
@@ -356,7 +356,7 @@ TAGS: Mapping[str, Any] = {
 }
 UPLOAD = {"ID": ORTHANC, "ParentSeries": ORTHANC, "Status": "Success"}
 
-MANIFEST: Mapping[str, Any] = {
+MANIFEST: dict[str, Any] = {
     "schema_version": "1.0",
     "job_id": JOB,
     "profile": "demo",
@@ -367,14 +367,14 @@ MANIFEST: Mapping[str, Any] = {
     "max_attempts": 3,
     "retry_of": None,
 }
-ENVELOPE: Mapping[str, Any] = {
+ENVELOPE: dict[str, Any] = {
     "segrelay_signed": 1,
     "kind": "job",
     "key": "0" * 16,
     "signature": "AA==",
     "payload": json.dumps(MANIFEST),
 }
-PROVENANCE: Mapping[str, Any] = {
+PROVENANCE: dict[str, Any] = {
     "profile": "demo",
     "profile_version": "1",
     "model_sha256": SHA,
@@ -385,7 +385,7 @@ PROVENANCE: Mapping[str, Any] = {
     "flips": [[0, 1]],
 }
 MEASUREMENT = {"number": 1, "label": "Tumour", "voxels": 11, "volume_ml": 1.5}
-RESULT: Mapping[str, Any] = {
+RESULT: dict[str, Any] = {
     "schema_version": "1.0",
     "job_id": JOB,
     "status": "succeeded",
@@ -406,7 +406,7 @@ RESULT: Mapping[str, Any] = {
     "provenance": PROVENANCE,
     "warnings": ["t1 is empty: every voxel is 0."],
 }
-ATTEMPT: Mapping[str, Any] = {
+ATTEMPT: dict[str, Any] = {
     "schema_version": "1.0",
     "job_id": JOB,
     "attempt": 1,
@@ -427,7 +427,7 @@ REJECTION = {
     "agent": "lab-1",
     "rejected_at": TIME,
 }
-BEAT: Mapping[str, Any] = {
+BEAT: dict[str, Any] = {
     "identity": {"instance": NONCE, "host": "pc", "pid": 11, "pid_started": 1.5},
     "state": "listening",
     "version": "1",
@@ -435,7 +435,7 @@ BEAT: Mapping[str, Any] = {
     "jobs": [PROGRESS],
     "offers": [{"name": "demo", "roles": [{"role": "t1"}]}],
 }
-DRAFT: Mapping[str, Any] = {
+DRAFT: dict[str, Any] = {
     "job_id": JOB,
     "claim": f"5-{JOB}~demo~1.json",
     "agent": "lab-1",
