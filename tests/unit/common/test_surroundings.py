@@ -201,7 +201,7 @@ def netrc(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_netrc_never_replaces_the_bearer_token(netrc: None) -> None:
     kind = "Content-Type: application/json\r\n"
-    with raw_server(answer(b'{"items": []}', headers=kind)) as server:
+    with raw_server(answer(b'{"kind": "storage#objects"}', headers=kind)) as server:
         client = storage.Client(
             project="test",
             credentials=Credentials("the-token"),  # type: ignore[no-untyped-call]
