@@ -285,7 +285,8 @@ def settle_number(element: DataElement | RawDataElement) -> DataElement | RawDat
     value: Any
     try:
         numbers = read_numbers(_little_endian(element, number), number, element.VR)
-        if _is_regular(element, number):
+        # Padding alone is an empty value, which pydicom would take for text.
+        if _is_regular(element, number) and (numbers or not element.value):
             return element
         value = [_of_kind(one, number.vr) for one in numbers] or None
         vr = number.vr

@@ -147,6 +147,8 @@ def _parsed(data: bytes) -> Dataset:
         with disable_value_validation():
             dataset = pydicom.dcmread(BytesIO(plain_file(data)), specific_tags=_TAGS)
             settle_numbers(dataset)
+            # No text is read here, in whatever set it may be.
+            dataset.pop("SpecificCharacterSet", None)
             for _ in dataset:
                 pass
         check_integers(dataset)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from pydicom.config import disable_value_validation
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
@@ -68,6 +69,7 @@ class SeriesVolume:
     """Which character set the text was found in, where it is not the declared one."""
 
 
+@disable_value_validation()
 def read_series(
     paths: Sequence[Path],
     *,
