@@ -40,7 +40,12 @@ health = get(f"{root}/health/").json()
 study = get(f"{root}/studies/").json()["studies"][0]
 shown = get(f"{root}/studies/{study['study_id']}/").json()
 chosen = {item["role"]: item["series_id"] for item in shown["roles"]}
-asked = client.post(f"{root}/studies/{study['study_id']}/segment/", {"series": chosen},
+# Nothing tells the order of these four series.
+ask = f"{root}/studies/{study['study_id']}/segment/"
+refused = client.post(ask, {"series": chosen}, content_type="application/json")
+assert refused.status_code == 409, refused.content
+assert {item["code"] for item in refused.json()["reasons"]} == {"role-unsure"}, refused.content
+asked = client.post(ask, {"series": chosen, "confirm": True},
                     content_type="application/json").json()
 status = get(f"{root}/status/{asked['request_id']}/").json()
 page = get(f"/segmentation/studies/{study['study_id']}/").content.decode()
