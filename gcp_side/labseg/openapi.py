@@ -329,7 +329,7 @@ def _told(name: str, description: str, code: int = 200) -> OpenApiParameter:
 _ETAG = _told("ETag", "changes with the bytes; may be sent back in If-None-Match")
 _VOXELS_TOLD = [
     _told("X-Shape", "sizes, separated by commas"),
-    _told("X-Dtype", "uint16 or int16, little-endian"),
+    _told("X-Dtype", "uint16 or int16, or float32 where slices differ in scale; little-endian"),
     _ETAG,
     _UNLESS_CHANGED,
 ]

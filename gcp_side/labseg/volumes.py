@@ -43,6 +43,9 @@ LOADING_BYTES = 320 * 1024 * 1024
 """Of the volumes that are put together at the same time, in a process: two breast series. Each is
 in memory as a whole; one that is larger is put together alone."""
 
+MIXED_SCALES = np.dtype("<f4")
+"""Of a volume whose slices have not all one scale: no 16 bits hold their values exactly."""
+
 GZIP_LEVEL = 1
 """Half the size in a third of a second; higher levels gain little on noise."""
 
@@ -115,8 +118,13 @@ def _volume(geometry: SeriesGeometry, tag: str, orthanc: Orthanc) -> DeflatedVox
 def in_series_units(image: SliceImage, geometry: SeriesGeometry) -> NDArray[Any]:
     """The voxels of a slice, so that the series' own slope and intercept hold for them.
 
-    Some scanners scale every slice by itself. Values that the series' type cannot hold become
-    its nearest.
+    Some scanners scale every slice by itself (PS3.3 C.11.1.1.2), or write some slices signed and
+    others not.
+
+    Returns
+    -------
+    [rows, columns] as stored, of the series' type; float32 where the slice has another scale or
+    another type than the series.
 
     Raises
     ------
@@ -129,13 +137,12 @@ def in_series_units(image: SliceImage, geometry: SeriesGeometry) -> NDArray[Any]
     if same_scale and image.voxels.dtype == geometry.dtype:
         return image.voxels
     meant = image.voxels * image.slope + image.intercept
-    limits = np.iinfo(geometry.dtype)
-    scaled = np.rint((meant - geometry.intercept) / geometry.slope)
-    return np.clip(scaled, limits.min, limits.max).astype(geometry.dtype)
+    return ((meant - geometry.intercept) / geometry.slope).astype(MIXED_SCALES)
 
 
 def _read_volume(geometry: SeriesGeometry, orthanc: Orthanc) -> NDArray[Any]:
-    volume = np.empty(geometry.shape, geometry.dtype)
+    """[slices, rows, columns] of the series' type, or float32: see :func:`in_series_units`."""
+    volume: NDArray[Any] = np.empty(geometry.shape, geometry.dtype)
     index_of = {
         (place.orthanc_id, place.frame or 1): index
         for index, place in enumerate(geometry.slices.instances)
@@ -147,7 +154,10 @@ def _read_volume(geometry: SeriesGeometry, orthanc: Orthanc) -> NDArray[Any]:
                 raise SeriesNotShownError(
                     "An instance has more frames than Orthanc knew.", code="unreadable-instance"
                 )
-            volume[index_of[instance, frame]] = in_series_units(image, geometry)
+            voxels = in_series_units(image, geometry)
+            if voxels.dtype == MIXED_SCALES:
+                volume = volume.astype(MIXED_SCALES, copy=False)
+            volume[index_of[instance, frame]] = voxels
     return volume
 
 

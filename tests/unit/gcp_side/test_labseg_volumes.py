@@ -127,15 +127,30 @@ def test_one_scale_for_all_is_told_and_not_applied() -> None:
 
 
 def test_a_scale_of_every_slice_is_applied() -> None:
-    slopes = [1.0, 2.0, 4.0, 3.0, 0.5]
+    slopes, intercepts = [0.25, 4.0, 11.0, 0.05, 0.5], [0.0, -120.0, 35.0, -7.5, 12.0]
 
     def scaled(dataset: Dataset, index: int) -> None:
-        dataset.RescaleSlope, dataset.RescaleIntercept = str(slopes[index]), str(index)
+        dataset.RescaleSlope, dataset.RescaleIntercept = str(slopes[index]), str(intercepts[index])
 
     geometry, volume = displayed_volume(orthanc_with(edit=scaled))
     shown = volume.astype(float) * geometry.slope + geometry.intercept
-    meant = numbered() * np.array(slopes)[:, None, None] + np.arange(5)[:, None, None]
-    assert np.abs(shown - meant).max() <= geometry.slope / 2
+    meant = numbered() * np.array(slopes)[:, None, None] + np.array(intercepts)[:, None, None]
+    np.testing.assert_allclose(shown, meant, rtol=1e-6, atol=1e-3)
+
+
+def test_slices_of_both_signs_keep_their_values() -> None:
+    """The slice that speaks for the series is unsigned: it has no room for the others."""
+
+    def signed(dataset: Dataset, index: int) -> None:
+        if index != SHAPE[0] // 2:
+            dataset.PixelRepresentation = 1
+            dataset.PixelData = np.full(SHAPE[1:], -index, "<i2").tobytes()
+
+    fake = orthanc_with(edit=signed)
+    geometry, volume = displayed_volume(fake)
+    assert (geometry.dtype.name, volume.dtype.name) == ("uint16", "float32")
+    assert [volume[index, 0, 0] for index in (0, 1, 3, 4)] == [0, -1, -3, -4]
+    np.testing.assert_array_equal(decoded(load_slice(series_id(0), 1, fake)), volume[1])
 
 
 def test_without_a_window_the_values_decide() -> None:

@@ -42,7 +42,8 @@ export async function post(path, body = {}) {
   return (await call(path, { method: "POST", headers, body: JSON.stringify(body) })).json();
 }
 
-const KINDS = { uint16: Uint16Array, int16: Int16Array };
+// float32: a series whose slices have not all one scale.
+const KINDS = { uint16: Uint16Array, int16: Int16Array, float32: Float32Array };
 
 export async function voxels(path) {
   const answer = await call(path);
@@ -50,4 +51,11 @@ export async function voxels(path) {
 }
 
 export const octets = async (path) => new Uint8Array(await (await call(path)).arrayBuffer());
-export const emptyVoxels = (dtype, count) => new KINDS[dtype](count);
+
+// A volume that is filled slice by slice; one of whole numbers gives way to fractions.
+export function withSlice(volume, slice, index, count) {
+  volume ??= new slice.constructor(count);
+  if (slice instanceof Float32Array && !(volume instanceof Float32Array)) volume = Float32Array.from(volume);
+  volume.set(slice, index * slice.length);
+  return volume;
+}

@@ -88,8 +88,7 @@ export class Viewer {
     const index = nearestSlice(one.geometry, frameWorld(this.frame, this.voxel));
     try {
       const data = await api.voxels(`series/${one.id}/slices/${index}/`);
-      one.volume.data ??= api.emptyVoxels(one.geometry.dtype, one.geometry.shape.reduce((a, b) => a * b));
-      if (!one.complete) one.volume.data.set(data, index * data.length);
+      if (!one.complete) one.volume.data = api.withSlice(one.volume.data, data, index, one.geometry.shape.reduce((a, b) => a * b));
       one.version += 1;
     } catch (error) {
       one.error = error;
