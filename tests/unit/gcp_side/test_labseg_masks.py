@@ -90,7 +90,7 @@ def test_a_mask_is_the_same_in_every_encoding() -> None:
     plain = as_file(dataset)
     fractional(dataset, masks)
     eight = as_file(dataset)
-    dataset.compress(RLELossless)
+    dataset.compress(RLELossless, encoding_plugin="pydicom")
     buffer = BytesIO()
     dataset.save_as(buffer, enforce_file_format=True)
     for data in (plain, deflated(plain), eight, buffer.getvalue()):
@@ -128,7 +128,7 @@ def test_a_declared_size_is_compared_before_memory_is_taken(name: str, kind: str
         fractional(dataset, masks)
     if kind == "RLE":
         as_file(dataset)
-        dataset.compress(RLELossless)
+        dataset.compress(RLELossless, encoding_plugin="pydicom")
     change(dataset)
     buffer = BytesIO()
     dataset.save_as(buffer, enforce_file_format=True) if kind == "RLE" else buffer.write(

@@ -174,7 +174,7 @@ def test_compressed_frames_are_read(tmp_path: Path, syntax: UID) -> None:
         if syntax == DeflatedExplicitVRLittleEndian:
             instance.file_meta.TransferSyntaxUID = syntax
         else:
-            instance.compress(syntax, generate_instance_uid=False)
+            instance.compress(syntax, encoding_plugin="pydicom", generate_instance_uid=False)
 
     paths = write_enhanced(tmp_path, numbered(), make_affine(), edit=compress)
     np.testing.assert_array_equal(read_series(paths).voxels, numbered())

@@ -85,7 +85,7 @@ def test_signed_values_and_unused_high_bits(tmp_path: Path) -> None:
 
 def test_rle_compressed_pixels_are_read(tmp_path: Path) -> None:
     def compress(dataset: Dataset, _: int) -> None:
-        dataset.compress(RLELossless)
+        dataset.compress(RLELossless, encoding_plugin="pydicom")
 
     volume = read_series(write_series(tmp_path, numbered(), make_affine(), edit=compress))
     np.testing.assert_array_equal(volume.voxels, numbered())
