@@ -54,9 +54,9 @@ from common.errors import (
     StoreUnavailableError,
 )
 from common.gcs_answers import check_content, check_page, is_stores_own, not_the_store
-from common.momentary import PATIENCE, AnswerHistory
+from common.momentary import PATIENCE, AnswerHistory, OwnRefusalError
 from common.no_netrc import ignore_netrc
-from common.surroundings import check_surroundings, lasting_fault, proxy_refused
+from common.surroundings import check_surroundings, lasting_fault, proxy_refused, silent_proxy
 
 REQUEST_TIMEOUT = (5.0, 15.0)
 """Seconds to connect, and to wait for the next bytes of an answer."""
@@ -87,6 +87,10 @@ _GZIP = b"\x1f\x8b"
 """How a gzip file begins (RFC 1952), and no JSON document."""
 
 _FORBIDDEN = "bucket-forbidden"
+_ABSENCE = "say that an object is absent"
+_OR_ABSENT = "may not exist"
+"""In the store's 403 of an object that is absent, or that the account may not read."""
+
 _RATE_REASONS = {"rateLimitExceeded", "userRateLimitExceeded"}
 _RETENTION_REASON, _HOLD_REASON = "retentionPolicyNotMet", "objectUnderActiveHold"
 _RIGHTS = {
@@ -393,6 +397,7 @@ class GcsBucket:
                 raise not_the_store() from None
             if not name or "bucket does not exist" in error.message:
                 raise self._no_bucket() from error
+            self._history.note_right(_ABSENCE)
             raise ObjectNotFoundError(f"There is no object {name}.") from error
         except api.GoogleAPICallError as error:
             _close_response(error)
@@ -407,12 +412,20 @@ class GcsBucket:
             if isinstance(cause, ValueError):
                 # Not JSON: ``requests`` says so with an error that is both.
                 raise not_the_store() from None
-            raise StoreUnavailableError(
-                f"The bucket did not answer ({type(cause).__name__})."
-            ) from error
+            raise self._no_answer(error, cause) from error
         except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
             # What the client makes of JSON that is not the store's.
             raise not_the_store() from None
+
+    def _no_answer(self, error: BaseException, cause: BaseException) -> StoreUnavailableError:
+        variable = silent_proxy(error, self._client.api_endpoint)
+        if not variable:
+            return StoreUnavailableError(f"The bucket did not answer ({type(cause).__name__}).")
+        return StoreUnavailableError(
+            f"The proxy to the bucket ({variable}) did not answer.",
+            remedy=f"Check that the proxy runs and that {variable} names it; it is tried again by "
+            "itself.",
+        )
 
     def _is_worth_repeating(self, error: BaseException) -> bool:
         """Whether the same request may succeed a moment later."""
@@ -448,17 +461,31 @@ class GcsBucket:
         if status == 407:
             return proxy_refused(status, self._client.api_endpoint)
         if status == 403:
-            return FixConfigurationError(
-                f"{self._address} does not let this account {operation} objects.",
-                code=_FORBIDDEN,
-                remedy=f"Give the service account {_RIGHTS[operation]} under the queue's prefix; "
-                "roles/storage.objectUser holds them all.",
-            )
+            return self._forbidden(operation, error)
         return FixConfigurationError(
             f"{self._address} refused to {operation} objects ({status} {reason}).",
             code="bucket-refused",
             remedy="Check the bucket's address and that it is a Google Cloud Storage bucket.",
         )
+
+    def _forbidden(self, operation: str, error: api.GoogleAPICallError) -> FixConfigurationError:
+        forbidden = FixConfigurationError(
+            f"{self._address} does not let this account {operation} objects.",
+            code=_FORBIDDEN,
+            remedy=f"Give the service account {_RIGHTS[operation]} under the queue's prefix; "
+            "roles/storage.objectUser holds them all.",
+        )
+        if not self._was_never_allowed(operation, error):
+            return forbidden
+        return OwnRefusalError(forbidden.message, code=forbidden.code, remedy=forbidden.remedy)
+
+    def _was_never_allowed(self, operation: str, error: api.GoogleAPICallError) -> bool:
+        """Whether the store itself refuses what it has never done for this account."""
+        if not is_stores_own(error):
+            return False
+        # To an account without the right to list, an absent object is a forbidden one.
+        asked = _ABSENCE if _OR_ABSENT in error.message else operation
+        return not self._history.has_succeeded(asked)
 
     def _sign_in_failed(
         self, error: auth.GoogleAuthError

@@ -29,7 +29,15 @@ from common.errors import (
     TransientError,
 )
 
-__all__ = ["BY_CLASS", "BY_CODE", "PATIENCE", "AnswerHistory", "Finality", "finality_of"]
+__all__ = [
+    "BY_CLASS",
+    "BY_CODE",
+    "PATIENCE",
+    "AnswerHistory",
+    "Finality",
+    "OwnRefusalError",
+    "finality_of",
+]
 
 PATIENCE = timedelta(minutes=60)
 """For so long wrong answers of a server that has answered rightly are momentary."""
@@ -117,6 +125,14 @@ def finality_of(error: SegRelayError) -> Finality:
     return Finality.FINAL
 
 
+class OwnRefusalError(FixConfigurationError):
+    """A server's refusal that is final at once, although it has answered rightly before.
+
+    It is in the server's own words, and what it refuses has never succeeded since the program
+    began: a right that an account never had does not come by waiting.
+    """
+
+
 class AnswerHistory:
     """What one server has answered since the program began; thread-safe.
 
@@ -155,6 +171,10 @@ class AnswerHistory:
         """Whether there ever was a right answer: until then the address may be wrong."""
         return bool(self._right_at)
 
+    def has_succeeded(self, operation: str) -> bool:
+        """Whether there was a right answer to this operation."""
+        return operation in self._right_at
+
     @contextmanager
     def judging(self, operation: str, subject: str = "") -> Iterator[None]:
         """Note how the block ends: a right answer, or an error of the server's.
@@ -184,7 +204,7 @@ class AnswerHistory:
         if finality_of(error) is not Finality.IF_IT_LASTS:
             return error
         with self._lock:
-            if not self._right_at:
+            if not self._right_at or isinstance(error, OwnRefusalError):
                 if isinstance(error, TransientError):
                     return error
                 return FixConfigurationError(error.message, code=error.code, remedy=error.remedy)

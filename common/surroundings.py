@@ -20,7 +20,7 @@ from requests.utils import get_environ_proxies, select_proxy
 
 from common.errors import FixConfigurationError
 
-__all__ = ["check_surroundings", "lasting_fault"]
+__all__ = ["check_surroundings", "lasting_fault", "proxy_refused", "silent_proxy"]
 
 AUTHORITY_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 """Each may name a file of certificates."""
@@ -61,6 +61,13 @@ def lasting_fault(error: BaseException, address: str) -> FixConfigurationError |
         if found is not None:
             return found
     return None
+
+
+def silent_proxy(error: BaseException, address: str) -> str:
+    """The variable that names a proxy which does not answer; empty where it is no proxy's fault."""
+    if not any(isinstance(cause, exceptions.ProxyError) for cause in _causes(error)):
+        return ""
+    return _variable_of(urlsplit(address).scheme, os.environ)
 
 
 def proxy_refused(status: int | str, address: str) -> FixConfigurationError:

@@ -51,9 +51,9 @@ from common.queue.view import PendingJob, QueueView
 RETRY_PAUSE = timedelta(seconds=20)
 """Before the second attempt; doubles with every further one."""
 
-FREE_REPEATS = 3
+FREE_REPEATS = 6
 """Attempts in a row that end with one trouble of the job's own before it counts: with the pauses
-between them, some minutes."""
+between them, a quarter of an hour, which what stands before a server may need to come back."""
 
 DEFAULT_MAX_ATTEMPTS = 3
 """Used when the manifest cannot be read; the next agent to claim it will reject it."""

@@ -193,6 +193,39 @@ def test_a_refusal_is_final_from_the_start_and_when_it_lasts(
         bucket.close()
 
 
+FORBIDDEN = "does not have storage.objects access to the Google Cloud Storage object."
+
+
+@pytest.mark.parametrize(
+    ("text", "was_done", "kind"),
+    [
+        (FORBIDDEN, False, FixConfigurationError),
+        (FORBIDDEN, True, StoreUnavailableError),
+        (f"{FORBIDDEN} (or it may not exist)", True, FixConfigurationError),
+    ],
+)
+def test_a_right_that_the_account_never_had_is_final_at_once(
+    proxy: FaultProxy, text: str, was_done: bool, kind: type[SegRelayError]
+) -> None:
+    """In the store's own words; a page with the same status is momentary."""
+    with make_client(proxy.url) as client:
+        bucket = GcsBucket(client, BUCKET, "q", deadline=0.05, first_pause=FIRST_PAUSE)
+        proxy.instead = lambda _request: None
+        bucket.list("")
+        if was_done:
+            bucket.replace("v1/once", b"1")
+            bucket.stat("v1/once")
+        document = {"error": {"code": 403, "message": text, "errors": [{"reason": "forbidden"}]}}
+        body = json.dumps(document).encode()
+        proxy.instead = lambda _request: Answer(status=403, headers=JSON, body=body)
+        with pytest.raises(SegRelayError) as caught:
+            bucket.stat("v1/once")
+        assert (type(caught.value), caught.value.code) == (kind, "bucket-forbidden")
+        proxy.instead = lambda _request: ANSWERS["403"]
+        with pytest.raises(StoreUnavailableError):
+            bucket.stat("v1/once")
+
+
 def test_credentials_are_read_again_when_they_are_refused(proxy: FaultProxy) -> None:
     """A key file that was replaced: the next try has the new one."""
     made: list[int] = []

@@ -18,7 +18,14 @@ from common.errors import (
     SeriesRefusedError,
     StoreUnavailableError,
 )
-from common.momentary import BY_CLASS, BY_CODE, AnswerHistory, Finality, finality_of
+from common.momentary import (
+    BY_CLASS,
+    BY_CODE,
+    AnswerHistory,
+    Finality,
+    OwnRefusalError,
+    finality_of,
+)
 from common.orthanc import OddAnswerError
 from infra.error_source import ErrorSource
 
@@ -214,3 +221,12 @@ def test_a_block_is_judged_as_it_ends(history: AnswerHistory) -> None:
     assert isinstance(caught.value.__cause__, FixConfigurationError)
     with pytest.raises(ZeroDivisionError), history.judging("system"):
         raise ZeroDivisionError
+
+
+def test_what_a_server_itself_never_allowed_is_final_at_once(history: AnswerHistory) -> None:
+    history.note_right("list")
+    assert history.has_succeeded("list")
+    assert not history.has_succeeded("create")
+    error = OwnRefusalError("No right.", code="bucket-forbidden", remedy="Give it.")
+    judged = history.judge(error, "create")
+    assert (type(judged), judged.code) == (FixConfigurationError, "bucket-forbidden")

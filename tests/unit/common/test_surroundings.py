@@ -243,3 +243,21 @@ def test_no_credential_follows_to_another_host() -> None:
     answer.request = session.prepare_request(requests.Request("GET", "https://a.example/"))
     session.rebuild_auth(prepared, answer)  # type: ignore[no-untyped-call]
     assert "Authorization" not in prepared.headers
+
+
+def test_a_proxy_that_does_not_answer_is_named_by_its_variable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", f"http://user:{SECRET}@127.0.0.1:9")
+    client = storage.Client(
+        project="p",
+        credentials=AnonymousCredentials(),  # type: ignore[no-untyped-call]
+        client_options={"api_endpoint": "http://bucket.example"},
+    )
+    bucket = GcsBucket(client, BUCKET, "q", deadline=0.05, first_pause=0.01)
+    with pytest.raises(StoreUnavailableError) as caught:
+        bucket.list("")
+    bucket.close()
+    assert caught.value.message == "The proxy to the bucket (HTTP_PROXY) did not answer."
+    assert "HTTP_PROXY names it" in caught.value.remedy
+    assert SECRET not in f"{caught.value.message} {caught.value.remedy}"
