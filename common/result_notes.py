@@ -16,6 +16,10 @@ NOT_FOR_PATIENTS = (
 )
 """Of every result of a profile with ``for_patients`` false."""
 
+DOUBTS = frozenset({"role-unsure", "role-unrecognised"})
+"""Codes of what a person confirmed that only say that nothing confirms a role; every other code
+contradicts the profile."""
+
 Regions = Mapping[str, Iterable[str]]
 """As :func:`common.body_regions.regions_of` answers, of one series."""
 
@@ -52,6 +56,19 @@ def region_codes(by_role: Mapping[str, Regions], expected: Iterable[str]) -> tup
     return tuple(sorted(codes))
 
 
-def confirmed_note(codes: Iterable[str]) -> str:
-    """That a person confirmed contradictions of these codes."""
-    return f"The input contradicts the profile; a person confirmed it: {', '.join(codes)}."
+def contradicting(codes: Iterable[str]) -> tuple[str, ...]:
+    """Those of the confirmed codes that contradict the profile."""
+    return tuple(code for code in codes if code not in DOUBTS)
+
+
+def confirmed_notes(codes: Iterable[str]) -> tuple[str, ...]:
+    """What a person confirmed: contradictions, and roles that were not sure, a sentence each."""
+    confirmed = tuple(codes)
+    groups = (
+        ("The input contradicts the profile; a person confirmed it", contradicting(confirmed)),
+        (
+            "The series were not certain for every role; a person confirmed",
+            tuple(code for code in confirmed if code in DOUBTS),
+        ),
+    )
+    return tuple(f"{sentence}: {', '.join(named)}." for sentence, named in groups if named)

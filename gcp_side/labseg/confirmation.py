@@ -16,6 +16,7 @@ laterality          some series show the left side, others the right
 
 A reason holds names of attributes, regions, weightings and roles, never the value of an
 attribute. An attribute that is empty or says nothing is no reason.
+The codes of :data:`common.result_notes.DOUBTS` are doubts, the others contradict.
 """
 
 from __future__ import annotations
@@ -97,6 +98,9 @@ NAMES: tuple[str, ...] = (
     gettext_noop("whole body"),
 )
 """Attributes and regions of :mod:`common.body_regions`, for translation."""
+
+Confirm = bool | frozenset[str]
+"""A person's yes: to whatever there is, or to the codes of the reasons that were shown."""
 
 _SURE = (Confidence.CERTAIN, Confidence.LIKELY)
 _OTHERS: Mapping[Weighting, tuple[Weighting, ...]] = {
@@ -185,6 +189,13 @@ def reasons_against(
             found.items(), key=lambda one: order.index(one[0][0])
         )
     )
+
+
+def unconfirmed(reasons: Iterable[Reason], confirm: Confirm) -> tuple[Reason, ...]:
+    """Those of the reasons that ``confirm`` does not cover."""
+    if isinstance(confirm, bool):
+        return () if confirm else tuple(reasons)
+    return tuple(reason for reason in reasons if reason.code not in confirm)
 
 
 def _words(name: str, value: str) -> str:

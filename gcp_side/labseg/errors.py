@@ -26,14 +26,14 @@ class SubmissionRefusedError(PermanentError):
 
 
 class ConfirmationNeededError(PermanentError):
-    """The series contradict the profile, and nobody has confirmed them; nothing was stored.
+    """Something speaks against the series that nobody has confirmed; nothing was stored.
 
     Parameters
     ----------
     message:
         As the base.
     reasons:
-        What contradicts; at least one.
+        Everything that speaks against them, confirmed or not; at least one.
     """
 
     code = "confirmation-needed"

@@ -51,9 +51,12 @@ _REQUESTS: Mapping[str, tuple[str, str]] = {
     ),
     "roles": (_("The roles are not those of the profile."), _("Give one series for each role.")),
     "priority": (_("The priority is not a number from 0 to 9."), _CORRECT_REQUEST),
-    "confirm": (_("The field confirm is neither true nor false."), _CORRECT_REQUEST),
+    "confirm": (
+        _("The field confirm is neither true, false nor a list of codes of reasons."),
+        _CORRECT_REQUEST,
+    ),
     "confirmation-needed": (
-        _("The series contradict the profile."),
+        _("The series need a person's confirmation."),
         _("Look at the series; if they are the right ones all the same, confirm it."),
     ),
     "force": (_("The field force is neither true nor false."), _CORRECT_REQUEST),
@@ -447,6 +450,13 @@ _WARNINGS: tuple[tuple[re.Pattern[str], str], ...] = (
             r"(?P<codes>[a-z, -]{1,300})\."
         ),
         _("The input contradicts the profile; a person confirmed it: {codes}."),
+    ),
+    (
+        re.compile(
+            r"The series were not certain for every role; a person confirmed: "
+            r"(?P<codes>[a-z, -]{1,300})\."
+        ),
+        _("The series were not certain for every role; a person confirmed: {codes}."),
     ),
     (
         re.compile(

@@ -209,6 +209,7 @@ COMPONENTS: dict[str, Schema] = {
         code={"type": "string", "enum": list(REASONS)},
         parameters={"type": "object", "additionalProperties": TEXT},
         text=TEXT,
+        contradicts=FLAG | {"description": "false: the series only may be the wrong ones"},
     ),
     "Request": shape(**_REQUEST),
     "Study": shape(**_STUDY),
@@ -273,8 +274,12 @@ _ACCEPTED = {"request_id": TEXT, "status": _STATE, "profile": TEXT}
 _LABELS = TypeAdapter(Labels).json_schema() | {
     "description": "what an agent must have to run it; the profile's usual ones unless given"
 }
-_CONFIRM = FLAG | {
-    "description": "true: a person has seen what contradicts the profile, and wants it all the same"
+_CONFIRM: Schema = {
+    "oneOf": [FLAG, array({"type": "string", "enum": list(REASONS)})],
+    "description": (
+        "what a person has seen and wants all the same: true, or the codes of the reasons that "
+        "were shown; a reason of another code answers 409 once more"
+    ),
 }
 _BY_SERIES: Schema = {
     "type": "object",

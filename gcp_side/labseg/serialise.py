@@ -8,7 +8,7 @@ from typing import Any
 
 from common.offers import OfferedRole
 from common.profiles import Text
-from common.result_notes import NOT_FOR_PATIENTS
+from common.result_notes import DOUBTS, NOT_FOR_PATIENTS
 from gcp_side.labseg.confirmation import Reason, read_reasons
 from gcp_side.labseg.lab import LabAgent, ProfileOnOffer
 from gcp_side.labseg.meanings import Told, tell, tell_reason, tell_warning
@@ -19,8 +19,11 @@ from gcp_side.labseg.waiting import Waiting
 
 
 def reasons_as_list(reasons: Iterable[Reason]) -> list[dict[str, Any]]:
-    """What contradicts a profile, with its sentence in the active language."""
-    return [{**reason.as_dict(), "text": reason.text} for reason in reasons]
+    """What speaks against series, with its sentence in the active language."""
+    return [
+        {**reason.as_dict(), "text": reason.text, "contradicts": reason.code not in DOUBTS}
+        for reason in reasons
+    ]
 
 
 def job_as_dict(job: Job) -> dict[str, Any]:

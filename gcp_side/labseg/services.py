@@ -48,7 +48,7 @@ from common.queue.lease import store_now
 from common.ulid import is_ulid, new_ulid
 from gcp_side.labseg.checked_input import reasons_for
 from gcp_side.labseg.conf import Conf, get_bucket, get_conf
-from gcp_side.labseg.confirmation import in_english
+from gcp_side.labseg.confirmation import Confirm, in_english, unconfirmed
 from gcp_side.labseg.errors import (
     ConfirmationNeededError,
     JobNotFoundError,
@@ -99,8 +99,9 @@ class Submission:
     study_id: str | None = None
     """Orthanc id of the study that all series must belong to; any one study unless given."""
     requested_by: User | None = None
-    confirm: bool = False
-    """Whether a person has seen what contradicts the profile, and wants the job all the same."""
+    confirm: Confirm = False
+    """What a person has seen of :data:`gcp_side.labseg.confirmation.REASONS` and wants the job all
+    the same."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +133,7 @@ def submit(submission: Submission, *, orthanc: Orthanc) -> Job:
     SubmissionRefusedError
         ``request-invalid`` or a code of :mod:`gcp_side.labseg.selection`; nothing was stored.
     ConfirmationNeededError
-        The series contradict the profile, and ``confirm`` is not given; nothing was stored.
+        Something speaks against the series that ``confirm`` does not cover; nothing was stored.
     OrthancUnavailableError, OrthancRefusedError, FixConfigurationError
         Orthanc or the queue cannot be used; nothing was stored.
     """
@@ -148,7 +149,7 @@ def retry(
     orthanc: Orthanc,
     force: bool = False,
     requested_by: User | None = None,
-    confirm: bool = False,
+    confirm: Confirm = False,
 ) -> Retried:
     """Try an ended job again, as a new job for the same series, profile, priority and labels.
 
@@ -245,9 +246,10 @@ def _new_job(submission: Submission, *, orthanc: Orthanc) -> Job:
     )
     _check_manifest(job)
     reasons = reasons_for(profile, selection, orthanc)
-    if reasons and not submission.confirm:
+    if unconfirmed(reasons, submission.confirm):
         raise ConfirmationNeededError(
-            f"The series contradict the profile {profile}: {in_english(reasons)}", reasons=reasons
+            f"The series need a confirmation for the profile {profile}: {in_english(reasons)}",
+            reasons=reasons,
         )
     job.confirmed = [reason.as_dict() for reason in reasons]
     job.confirmed_by = _who(submission) if reasons else ""

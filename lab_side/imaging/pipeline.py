@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 
 from common.manifest import RegistrationRecord, SegmentMeasurement
 from common.profiles import Profile
+from common.result_notes import contradicting
 from lab_side.imaging.grid import Grid, VolumeLike, grid_of, network_grid, to_grid
 from lab_side.imaging.inference import infer_foreground
 from lab_side.imaging.measure import measure_masks, voxel_ml
@@ -150,7 +151,8 @@ def segment_case(case: CaseInput, model: LoadedModel, progress: Progress) -> Cas
         reference = volumes[profile.reference_role]
         inputs = [volumes[role] for role in profile.roles]
         contradictions = check_regions(volumes, profile, case.confirmed)
-        origin = replace(origin, is_contradicted=bool(contradictions or case.confirmed))
+        is_contradicted = bool(contradictions or contradicting(case.confirmed))
+        origin = replace(origin, is_contradicted=is_contradicted)
         rehearse_seg(reference, inputs, origin)
     placed, registrations = _register(volumes, profile, stages)
     with stages.stage("preprocess"):

@@ -8,7 +8,7 @@ import numpy as np
 
 from common.manifest import RegistrationRecord
 from common.profiles import Profile
-from common.result_notes import NOT_FOR_PATIENTS, confirmed_note
+from common.result_notes import NOT_FOR_PATIENTS, confirmed_notes
 from lab_side.imaging.series import SeriesVolume
 
 
@@ -51,7 +51,7 @@ def use_warnings(profile: Profile, confirmed: Sequence[str]) -> tuple[str, ...]:
     """That a result is not for patients, and what a person confirmed of its input."""
     return (
         *(() if profile.for_patients else (NOT_FOR_PATIENTS,)),
-        *((confirmed_note(confirmed),) if confirmed else ()),
+        *confirmed_notes(confirmed),
     )
 
 

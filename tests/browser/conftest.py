@@ -17,7 +17,7 @@ from pytest_django.live_server_helper import LiveServer
 
 from gcp_side.labseg.conf import get_bucket
 from infra.orthanc import OrthancServer
-from tests.browser.studies import Stored, store_axial, store_brain, store_turned
+from tests.browser.studies import Stored, store_axial, store_brain, store_turned, store_unsure
 from tests.unit.gcp_side.fakes import FakeAgent
 
 CHROMIUM = Path("/usr/bin/chromium")
@@ -60,6 +60,12 @@ def turned(orthanc: OrthancServer, tmp_path_factory: pytest.TempPathFactory) -> 
 def brain(orthanc: OrthancServer, tmp_path_factory: pytest.TempPathFactory) -> Stored:
     """A study whose attributes name another region than a breast."""
     return store_brain(orthanc, tmp_path_factory.mktemp("brain"))
+
+
+@pytest.fixture(scope="session")
+def unsure(orthanc: OrthancServer, tmp_path_factory: pytest.TempPathFactory) -> Stored:
+    """A study of four phases whose order nothing tells."""
+    return store_unsure(orthanc, tmp_path_factory.mktemp("unsure"))
 
 
 @pytest.fixture

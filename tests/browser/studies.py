@@ -102,6 +102,32 @@ def store_brain(server: OrthancServer, folder: Path) -> Stored:
     return Stored(study, tuple(series), (known,))
 
 
+ORDER = (
+    "AcquisitionDate AcquisitionTime AcquisitionDateTime ContentTime SeriesTime SeriesNumber "
+    "TemporalPositionIdentifier TriggerTime SeriesDescription"
+)
+"""Keywords of what tells the order of phases."""
+
+
+def store_unsure(server: OrthancServer, folder: Path) -> Stored:
+    """Four phases whose order nothing tells, and the truth on the second."""
+    written = write_study(
+        _case(AXIAL, (32, 80, 96), (1.8, 1.8, 3.6)), folder, patient_name="Unsure^A"
+    )
+    for path in (path for files in written.series for path in files.paths):
+        image = pydicom.dcmread(path)
+        image.StudyInstanceUID += ".2"
+        for keyword in ORDER.split():
+            image.pop(keyword, None)
+        image.save_as(path)
+    client = _client(server)
+    series = [_upload(client, files.paths) for files in written.series]
+    known = _store_seg(client, written, REFERENCE_PHASE)
+    study = client.series(series[0]).study_id
+    client.close()
+    return Stored(study, tuple(series), (known,))
+
+
 def _case(
     direction: Matrix, shape: tuple[int, int, int], spacing: tuple[float, float, float]
 ) -> Case:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -32,6 +34,12 @@ REAL = OFFER.model_copy(update={"name": "breast-dce-swinunetr", "for_patients": 
 LANGUAGES = {
     "en": ("Body Part Examined says brain, but the profile is for breast", "NOT FOR PATIENTS"),
     "ko": ("검사 부위(Body Part Examined) 항목에는 뇌", "환자에게 사용 금지"),
+}
+
+
+UNSURE = {
+    "en": ("Please check whether these are the right series", "Not certain to be the right series"),
+    "ko": ("올바른 시리즈인지 확인하십시오", "올바른 시리즈인지 확실하지 않았습니다"),
 }
 
 
@@ -113,6 +121,57 @@ def test_the_reasons_are_those_of_the_series_that_are_chosen(
     expect(page.locator("#task-text")).to_contain_text("waiting")
     expect(page.locator("#confirm")).to_be_hidden()
     assert Job.objects.get().confirmed == []
+
+
+@pytest.mark.parametrize("language", UNSURE)
+def test_a_series_that_is_not_certain_is_no_contradiction(
+    page: Page, unsure: Stored, agent: FakeAgent, heard: Heard, language: str
+) -> None:
+    heard.expected.add("409")
+    (known,) = unsure.segs
+    agent.beat(offers=(REAL,))
+    open_study(page, unsure)
+    choose_language(page, language)
+    wait_loaded(page)
+    page.locator("#send").click()
+    expect(page.locator("#confirm-title")).to_have_text(UNSURE[language][0])
+    expect(page.locator("#confirm-reasons li")).to_have_count(1)
+    shoot(page, f"confirm-unsure-{language}")
+    page.locator("#confirm-yes").click()
+    expect(page.locator("#task-text")).to_be_visible()
+    claim, manifest = agent.claim()
+    assert manifest.confirmed == ("role-unsure",)
+    deliver(page, agent, claim, known)
+    expect(page.locator("#confirmed-title")).to_contain_text(UNSURE[language][1])
+    expect(page.locator("#confirmed")).not_to_have_class(re.compile("is-failure"))
+    shoot(page, f"confirmed-unsure-{language}")
+    look_for_barriers(page)
+
+
+def test_what_comes_up_while_somebody_looks_is_asked_once_more(
+    page: Page, brain: Stored, agent: FakeAgent, heard: Heard
+) -> None:
+    heard.expected.add("409")
+    agent.beat(offers=(OFFER,))
+    open_study(page, brain)
+    page.route(
+        "**/segment/",
+        lambda route: route.continue_(
+            post_data={**route.request.post_data_json, "confirm": ["body-part"]}
+        ),
+        times=2,
+    )
+    page.locator("#send").click()
+    expect(page.get_by_role("alertdialog")).to_be_visible()
+    page.locator("#confirm-yes").click()
+    expect(page.get_by_role("alertdialog")).to_be_visible()
+    assert not Job.objects.exists()
+    page.locator("#confirm-yes").click()
+    expect(page.locator("#task-text")).to_be_visible()
+    assert [item["code"] for item in Job.objects.get().confirmed] == [
+        "body-part",
+        "description-region",
+    ]
 
 
 def test_a_retry_asks_again(page: Page, brain: Stored, agent: FakeAgent, heard: Heard) -> None:

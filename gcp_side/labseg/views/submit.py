@@ -11,6 +11,7 @@ from rest_framework.response import Response
 from common.manifest import is_orthanc_id
 from gcp_side.labseg import orthanc, services
 from gcp_side.labseg.conf import get_conf
+from gcp_side.labseg.confirmation import REASONS, Confirm
 from gcp_side.labseg.errors import SubmissionRefusedError
 from gcp_side.labseg.models import Job
 from gcp_side.labseg.selection import roles_of
@@ -29,8 +30,8 @@ class RequestSegmentation(SubmitView):
     """``POST …/series/<series_id>/segment/`` and ``…/request-local/``.
 
     Body: ``{"sequence_series_ids": [a, b, c, d]}`` in channel order, optionally
-    ``"profile"``, ``"labels"`` and ``"confirm": true``. Series that contradict the profile
-    answer 409 with the reasons unless confirmed.
+    ``"profile"``, ``"labels"`` and ``"confirm"`` as :func:`confirm_of` reads it. Series that
+    contradict the profile answer 409 with the reasons unless confirmed.
     """
 
     def post(self, request: Request, series_id: str) -> Response:
@@ -47,7 +48,7 @@ class RequestStudySegmentation(SubmitView):
     """``POST …/studies/<study_id>/segment/``.
 
     Body: ``{"profile": name, "series": {role: series id, …}}``, optionally ``"priority"``,
-    ``"labels"`` and ``"confirm": true``.
+    ``"labels"`` and ``"confirm"`` as :func:`confirm_of` reads it.
     """
 
     def post(self, request: Request, study_id: str) -> Response:
@@ -117,18 +118,26 @@ def _by_role(request: Request, study_id: str) -> services.Submission:
     )
 
 
-def confirm_of(body: dict[str, Any]) -> bool:
-    """Whether the sender has confirmed what contradicts the profile.
+def confirm_of(body: dict[str, Any]) -> Confirm:
+    """What the sender has confirmed: true, or a list of the codes of the reasons that were shown.
 
     Raises
     ------
     SubmissionRefusedError
-        ``confirm``: it is neither true nor false.
+        ``confirm``: it is neither true, false nor a list of known codes.
     """
     confirm = body.get("confirm", False)
-    if not isinstance(confirm, bool):
-        raise SubmissionRefusedError("confirm is neither true nor false.", code="confirm")
-    return confirm
+    if isinstance(confirm, bool):
+        return confirm
+    if isinstance(confirm, list) and all(
+        isinstance(code, str) and code in REASONS for code in confirm
+    ):
+        return frozenset(confirm)
+    raise SubmissionRefusedError(
+        "confirm is neither true, false nor a list of codes of reasons.",
+        code="confirm",
+        remedy=f"Give true, or a list of codes out of: {', '.join(REASONS)}.",
+    )
 
 
 def _profile(body: dict[str, Any]) -> str | None:

@@ -303,6 +303,7 @@ class TestRest:
                     "of": "4",
                 },
                 "text": "Body Part Examined says brain, but the profile is for breast: all series.",
+                "contradicts": True,
             }
         ]
         assert not Job.objects.exists()
@@ -336,12 +337,42 @@ class TestRest:
         make_brain(orthanc)
         path, body = WAYS["study"]
         told = post(client, path, body, language="ko").json()
-        assert told["error"] == "선택한 시리즈가 프로필과 맞지 않습니다."
+        assert told["error"] == "선택한 시리즈는 사용자의 확인이 필요합니다."
         assert told["reasons"][0]["text"].startswith("검사 부위(Body Part Examined) 항목에는 뇌")
         assert told["reasons"][0]["text"].endswith("유방입니다: 모든 시리즈.")
 
-    @pytest.mark.parametrize("confirm", ["true", 1, None, [True]])
-    def test_a_yes_is_true_and_nothing_else(
+    @pytest.mark.parametrize("way", WAYS)
+    def test_a_yes_to_what_was_shown_covers_nothing_else(
+        self, client: APIClient, orthanc: FakeOrthanc, way: str
+    ) -> None:
+        make_brain(orthanc, StudyDescription="Kopf")
+        path, body = WAYS[way]
+        for confirm in (["body-part"], ["description-region"], ["body-part", "role-unsure"], []):
+            answer = post(client, path, body | {"confirm": confirm})
+            assert (answer.status_code, codes(answer)) == (
+                409,
+                ["body-part", "description-region"],
+            )
+        assert not Job.objects.exists()
+        answer = post(client, path, body | {"confirm": codes(answer)})
+        assert answer.status_code == 202
+
+    def test_a_retry_is_bound_to_what_was_shown_too(
+        self, client: APIClient, orthanc: FakeOrthanc, agent: FakeAgent
+    ) -> None:
+        make_brain(orthanc)
+        path, body = WAYS["study"]
+        old = post(client, path, body | {"confirm": ["body-part"]}).json()["request_id"]
+        agent.desk.finish(agent.claim()[0], ended(old, ResultStatus.FAILED))
+        agent.beat(offers=(DEMO,))
+        for confirm, code in ((["role-unsure"], 409), (["body-part"], 202)):
+            answer = post(client, f"requests/{old}/retry/", {"confirm": confirm})
+            assert answer.status_code == code
+
+    @pytest.mark.parametrize(
+        "confirm", ["true", 1, None, [True], ["surprise"], "body-part", {"body-part": True}, [[]]]
+    )
+    def test_a_yes_is_true_or_codes_and_nothing_else(
         self, client: APIClient, orthanc: FakeOrthanc, confirm: object
     ) -> None:
         make_brain(orthanc)
@@ -457,12 +488,17 @@ class TestOtherWays:
 def test_what_the_lab_found_is_told_in_korean() -> None:
     found = (
         "ATTENTION: Body Part Examined of dce-0 says brain, but the profile is for breast.",
-        "The input contradicts the profile; a person confirmed it: body-part, role-unsure.",
+        "The input contradicts the profile; a person confirmed it: body-part, laterality.",
+        "The series were not certain for every role; a person confirmed: role-unsure.",
     )
     with override("ko"):
         assert tell_warning(found[0]) == (
             "주의: dce-0 시리즈의 검사 부위(Body Part Examined) 항목에는 뇌(으)로 되어 있지만, "
             "이 프로필의 대상 부위는 유방입니다."
         )
-        assert "body-part, role-unsure" in tell_warning(found[1])
+        assert "body-part, laterality" in tell_warning(found[1])
         assert tell_warning(found[1]) != found[1]
+        assert tell_warning(found[2]) == (
+            "시리즈가 각 역할에 맞는지 확실하지 않았으며, "
+            "사용자가 확인하고 진행했습니다: role-unsure."
+        )

@@ -78,12 +78,27 @@ def test_an_older_site_asks_nobody_so_the_lab_says_it_first(
     assert report.SeriesDescription.startswith("INPUT CONTRADICTS PROFILE: AI measurements")
 
 
-def test_what_was_confirmed_is_kept(tmp_path: Path) -> None:
+@pytest.mark.parametrize("codes", [("role-unsure",), ("role-unsure", "role-unrecognised")])
+def test_a_doubt_that_was_confirmed_is_a_plain_warning(
+    tmp_path: Path, codes: tuple[str, ...]
+) -> None:
+    output, seg, report = segment(tmp_path, make_profile(), *codes, BodyPartExamined="BREAST")
+    assert output.warnings == (
+        f"The series were not certain for every role; a person confirmed: {', '.join(codes)}.",
+    )
+    assert seg.ContentDescription == "AI result. NOT FOR CLINICAL USE"
+    assert seg.SeriesDescription.startswith("AI SEG (research)")
+    assert report.SeriesDescription == "AI measurements (research)"
+
+
+@pytest.mark.parametrize("code", ["description-region", "weighting", "role-other", "laterality"])
+def test_what_was_confirmed_is_kept(tmp_path: Path, code: str) -> None:
     output, seg, report = segment(
-        tmp_path, make_profile(), "role-unsure", BodyPartExamined="BREAST"
+        tmp_path, make_profile(), "role-unsure", code, BodyPartExamined="BREAST"
     )
     assert output.warnings == (
-        "The input contradicts the profile; a person confirmed it: role-unsure.",
+        f"The input contradicts the profile; a person confirmed it: {code}.",
+        "The series were not certain for every role; a person confirmed: role-unsure.",
     )
     assert "Input contradicts" in seg.ContentDescription
     assert "INPUT CONTRADICTS" in seg.SeriesDescription

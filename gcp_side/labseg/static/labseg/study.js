@@ -309,7 +309,12 @@ const isForPatients = (request) => request.for_patients !== false && page.profil
 function drawConfirmed(request) {
   const reasons = request.confirmed ?? [];
   part("confirmed").hidden = !reasons.length;
-  part("confirmed-title").textContent = fill(gettext("The series contradict the profile; %(who)s confirmed them:"), { who: request.confirmed_by });
+  const isAgainst = reasons.some((one) => one.contradicts);
+  part("confirmed").classList.toggle("is-failure", isAgainst);
+  const title = isAgainst
+    ? gettext("The series contradict the profile; %(who)s confirmed them:")
+    : gettext("Not certain to be the right series; %(who)s confirmed them:");
+  part("confirmed-title").textContent = fill(title, { who: request.confirmed_by });
   part("confirmed-reasons").replaceChildren(...reasons.map((one) => element("li", { text: one.text })));
 }
 
