@@ -231,6 +231,33 @@ CONTRAST = [
             )
         ],
         ("a minus sign alone", (0, None), [scan("T1 Gd-", 3, T1)]),
+        *[
+            (f"no agent was given: {name}", (0, None), [scan(name, 3, T1)])
+            for name in (
+                "T1 contrast refused",
+                "T1 contrast not given",
+                "T1 gad allergy",
+                "T1 pas de gado",
+                "T1 KEIN KM",
+                "T1 keine KM-Gabe",
+                "T1 kontrastsiz",
+                "T1 kontrastfrei",
+            )
+        ],
+        *[
+            (f"before, after: {before}, {after}", (0, 1), [scan(before, 3, T1), scan(after, 9, T1)])
+            for before, after in (
+                ("T1 przed kontrastem", "T1 po kontrascie"),
+                ("T1 bez kontrastu", "T1 z kontrastem"),
+                ("T1 zonder contrast", "T1 met contrast"),
+                ("T1 voor contrast", "T1 na contrast"),
+                ("T1 utan kontrast", "T1 med kontrast"),
+                ("T1 SEM CONTRASTE", "T1 COM CONTRASTE"),
+                ("T1 kontrastsiz", "T1 kontrastli"),
+                ("T1 造影なし", "T1 造影あり"),
+                ("T1 조영제 없음", "T1 조영제 있음"),
+            )
+        ],
         ("T1 by name, proton density by its times", (None, None), [scan("AX T1", 3, "12/3000")]),
         (
             "T1 FLAIR without an inversion time",
@@ -281,6 +308,74 @@ EVERYWHERE = [
     ),
 ]
 
+HOSPITALS = [
+    RoleSet(
+        "Korean: SWI, DWI, ADC and perfusion beside both MPRAGE",
+        brain(1, 0, 2, 3),
+        [
+            scan("3D GD T1 MPRAGE", 12, T1_3D),
+            scan("3D T1 MPRAGE", 3, T1_3D),
+            scan("AX T2", 4, T2),
+            scan("AX FLAIR", 5, FLAIR),
+            scan("SWI_Images", 7, "20/28"),
+            scan("ADC", 8, "85/6000"),
+            scan("ep2d_perf_p2", 11, "30/1500"),
+        ],
+    ),
+    RoleSet(
+        "black blood after contrast beside the usual T1",
+        brain(0, 1, 2, 3),
+        [
+            scan("T1 SPACE", 3, "11/700"),
+            scan("CE T1 SPACE", 13, "11/700"),
+            scan("T2 TSE", 4, T2),
+            scan("T2 FLAIR", 5, FLAIR),
+            scan("CE BB T1", 14, "20/800"),
+        ],
+    ),
+    RoleSet(
+        "FLAIR before and after contrast",
+        brain(0, 1, 2, 3),
+        [*t1s(scan("Ax T1", 3, T1), scan("Ax T1 +C", 9, T1)), scan("Ax FLAIR +C", 10, FLAIR)],
+    ),
+    RoleSet(
+        "a double inversion is no FLAIR",
+        brain(0, 1, 2, None),
+        [
+            scan("T1", 3, T1),
+            scan("T1 KM", 9, T1),
+            scan("T2", 4, T2),
+            scan("3D DIR", 6, "380/7500/3000"),
+        ],
+    ),
+    RoleSet(
+        "an inversion for planning is no T1",
+        brain(1, 2, 3, None),
+        [
+            scan("FGATIR", 6, "3/3000/400"),
+            scan("T1 MPRAGE", 3, T1_3D),
+            scan("T1 MPRAGE GAD", 12, T1_3D),
+            scan("T2 SPACE", 4, "400/3200"),
+        ],
+    ),
+    RoleSet(
+        "MP2RAGE beside MPRAGE after contrast",
+        brain(None, 3, 4, 5),
+        [
+            scan("t1_mp2rage_sag_INV1", 3, "2.9/5000/700"),
+            scan("t1_mp2rage_sag_INV2", 4, "2.9/5000/2500"),
+            scan("t1_mp2rage_sag_UNI_Images", 5, "2.9/5000"),
+            scan("t1_mprage_sag_KM", 12, T1_3D),
+            *WEIGHTED,
+        ],
+    ),
+    RoleSet(
+        "before and after a resection, both after contrast",
+        brain(None, 1, 2, 3),
+        t1s(scan("PRE-RESECTION T1 +C", 3, T1_3D), scan("POST-RESECTION T1 +C", 20, T1_3D)),
+    ),
+]
+
 DERIVED = [
     RoleSet(
         "everything converted",
@@ -314,4 +409,10 @@ DERIVED = [
     ),
 ]
 
-BRAIN_SETS: Sequence[RoleSet] = (*FLAIRS, *CONTRAST, *EVERYWHERE, *DERIVED)
+BRAIN_SETS: Sequence[RoleSet] = (
+    *FLAIRS,
+    *CONTRAST,
+    *EVERYWHERE,
+    *HOSPITALS,
+    *DERIVED,
+)

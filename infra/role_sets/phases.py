@@ -385,6 +385,25 @@ TIMES = [
 
 OTHER_DYNAMIC = [
     RoleSet(
+        "another acquisition of the same settings among the counted phases",
+        phases(0, 1, 2, 4),
+        dynamic(["dyn pre", "dyn post 1", "dyn post 2", "HR post", "dyn post 3"]),
+    ),
+    RoleSet(
+        "Korean: minutes and seconds after contrast",
+        FIRST_FOUR,
+        dynamic(
+            ["T1 조영전", "T1 조영후 1분", "T1 조영후 2분 30초", "T1 조영후 4분", "T1 조영후 6분"]
+        ),
+    ),
+    RoleSet(
+        "flip angles in degrees in the names",
+        phases(2, 3, 4, 5),
+        dynamic(
+            ["vibe_2deg", "vibe_15deg", "vibe_dyn_pre", "vibe_dyn_1", "vibe_dyn_2", "vibe_dyn_3"]
+        ),
+    ),
+    RoleSet(
         "flip angles for a T1 map before the dynamic scan",
         phases(3, 4, 5, 6),
         [

@@ -59,6 +59,7 @@ def test_only_a_yes_sends_what_contradicts(
     choose_language(page, language)
     wait_loaded(page)
     dialog, send = page.get_by_role("alertdialog"), page.locator("#send")
+    expect(send).to_be_enabled()
     send.focus()
     page.keyboard.press("Enter")
     expect(dialog).to_be_visible()

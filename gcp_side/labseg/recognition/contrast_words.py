@@ -36,26 +36,28 @@ class ContrastReading:
     names_both: bool
     """One phrase names both, as in *with and without contrast*."""
     is_doubtful: bool
-    """*Pre* or *post* precedes a word that is in no list here, and may be said of that word."""
+    """*Pre* or *post* precedes a word that is in no list here, and may be said of that word; or
+    such a word stands beside an agent that nothing else says was given, as *refused* may."""
     names_operation: bool
     """*Pre* or *post* is said of an operation, a treatment or a date."""
 
 
-_PRE = frozenset({"pre", "prae", "pra", "before", "vor", "avant", "antes"})
+_PRE = frozenset({"pre", "prae", "pra", "before", "vor", "avant", "antes", "voor", "przed"})
 _POST = frozenset({"post", "after", "nach", "apres", "despues", "dopo"})
 _WITHOUT = frozenset(
     {"w/o", "wo", "w/out", "wout", "without", "no", "non", "sans", "sin", "ohne", "senza"}
+    | {"kein", "keine", "keinen", "sem", "bez", "zonder", "utan", "uden"}
 )
 _WITH = frozenset({"w", "w/", "c/", "with", "avec", "con", "mit"})
 _AGENT = re.compile(
-    r"gad\w*|gd\w{0,5}|dtpa|dota\w*|km|mdc|pdc|ce|cont|contrast\w*|kontrast\w*|enh|enhanc\w*|inj|inject\w*"
+    r"gad\w*|gd\w{0,5}|dtpa|dota\w*|km|mdc|pdc|ce|cont|contrast\w*|kontrast(?!siz|frei|los)\w*|enh|enhanc\w*|inj|inject\w*"
     r"|injekt\w*|iny\w*|gabe|magnevist|prohance|omniscan|multihance|primovist|eovist|clariscan"
     r"|vueway|elucirem|artirem|produit|bolus"
 )
 _WEAK_AGENT = frozenset({"c", "con", "cm", "iv", "i.v", "civ"})
 """An agent only after *with*, *without*, *pre*, *post* or a plus sign."""
 _BEFORE_MARK = re.compile(
-    r"c-|-c|t1w?n|nce?|nativ|native|nativo|nativa|natif|unenh\w*|noncon\w*|plain|basal"
+    r"c-|-c|t1w?n|nce?|nativ|native|nativo|nativa|natif|unenh\w*|noncon\w*|plain|basal|kontrast(?:siz|frei|los)\w*"
 )
 _AFTER_MARK = re.compile(r"c\+|\+c|t1w?\+?(?:c|ce|gd|gad|km)|postcon\w*")
 _JOIN = frozenset({"and", "und", "et", "y", "e", "or", "&", "+", "/", ",", "then"})
@@ -118,23 +120,43 @@ _TOKEN = re.compile(
 def read_contrast(text: str) -> ContrastReading:
     """What a description, in the spelling of :func:`words.plain`, says of contrast."""
     tokens = _tokens(text)
+    meanings: list[str | None] = []
     said: list[str] = []
-    rest: list[str] = []
     at = 0
     while at < len(tokens):
         meaning, used = _phrase(tokens, at)
-        if meaning is None:
-            rest.extend(tokens[at : at + used])
-        else:
+        meanings += [meaning] * used
+        if meaning is not None:
             said.append(meaning)
         at += used
+    rest = [word for word, meaning in zip(tokens, meanings, strict=True) if meaning is None]
     return ContrastReading(
         word=_summary(said),
         rest=tuple(rest),
         is_explicit="after" in said or "after?" in said,
         names_both="both" in said,
-        is_doubtful="before?" in said or "after?" in said,
+        is_doubtful="before?" in said or "after?" in said or _is_qualified(tokens, meanings),
         names_operation="operation" in said,
+    )
+
+
+def _is_qualified(tokens: Sequence[str], meanings: Sequence[str | None]) -> bool:
+    """Whether the agent's name alone says *after*, and an unknown word beside it may deny it."""
+    if {"before", "after", "both"} & set(meanings):
+        return False
+    beside = {
+        place + step
+        for place, meaning in enumerate(meanings)
+        if meaning == "agent"
+        for step in (-1, 1)
+        if 0 <= place + step < len(tokens)
+    }
+    return any(
+        meanings[place] is None
+        and tokens[place] not in _JOIN
+        and not tokens[place].isdigit()
+        and not _is_of_technique(tokens[place])
+        for place in beside
     )
 
 

@@ -60,6 +60,7 @@ def phase_doubts(
         *_repeats(phases),
         *_same_times(phases),
         *_gaps_in_counts(phases),
+        *_uncounted(phases),
         *_breaks_in_time(phases),
         *_no_phase_before(phases),
         *_frames(phases),
@@ -136,6 +137,19 @@ def _gaps_in_counts(phases: Phases) -> Iterator[Clue]:
         usual = {0, 1} if counts[0] is not None else {0}
         if len(first) > 1 or not first <= usual:
             yield clue("gap", counts=", ".join(str(count) for _, count in known))
+            return
+
+
+def _uncounted(phases: Phases) -> Iterator[Clue]:
+    """One without a number among those that the descriptions count after contrast."""
+    counts = [_own_number(item) for item in phases.ordered.series]
+    counted = [place for place, count in enumerate(counts) if count]
+    if len({counts[place] for place in counted}) < 2:
+        return
+    for place in range(counted[0], counted[-1]):
+        item = phases.ordered.series[place]
+        if counts[place] is None and item in phases.taken:
+            yield clue("not-counted", description=item.description)
             return
 
 

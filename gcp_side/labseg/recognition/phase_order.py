@@ -22,7 +22,7 @@ DESCRIBED = "phase-in-description"
 _ORDINALS = {"first": 1, "second": 2, "third": 3, "fourth": 4, "fifth": 5, "sixth": 6}
 _TECHNICAL = re.compile(
     r"(?<![a-z0-9])(?:[es]?t[12]w?i?|p\d)(?![a-z0-9])|\d*[23]d|fl[23]d|[a-z]{2,4}[23]d\d*"
-    r"|\d+([.,]\d+)? ?(?:mm|x|deg|(?:min|sec|s)(?![a-z]))|(?<=x)\d+|fa ?\d+"
+    r"|\d+([.,]\d+)? ?(?:mm|x|deg|(?:min|sec|s)(?![a-z])|[분초分秒])|(?<=x)\d+|fa ?\d+"
 )
 """Numbers of the technique, and minutes after contrast, which count no phase."""
 _COUNTED = re.compile(

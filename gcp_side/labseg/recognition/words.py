@@ -69,8 +69,8 @@ _NO_PHASE = re.compile(
 _NO_SEQUENCE = re.compile(
     r"stir(?![a-z])|permeab|(?:dark|black) ?-?blood|mp2rage|"
     + _START
-    + r"(?:pdw?|proton|dce|dyn\w*|twist|ciss|fiesta|trufi|truefisp|b-?ffe|haste|myelo\w*|cine|mt)"
-    + _END
+    + r"(?:pdw?|proton|dir|double ?-?ir|fgatir|(?:sh)?molli\w*|dce|dyn\w*|twist"
+    r"|ciss|fiesta|trufi|truefisp|b-?ffe|haste|myelo\w*|cine|mt)" + _END
 )
 _NEEDS_CONTRAST = re.compile(r"perf|(?<![a-z])(?:dsc|dce|pwi|cbv|rcbv|ktrans)(?![a-z])|ce ?mra")
 _COPY = re.compile(r"moco(?![a-z])|motion ?-?corr|(?<![a-z])(?:co)?reg(?:istered)?(?![a-z])")
@@ -190,7 +190,8 @@ _NEUTRAL = re.compile(
     r"|iso\w*|p\d|cs|sense|grappa|caipi\w*|hr|hi|hires|high|highres|res|low|thin|thick|ns|nd|norm"
     r"|long\w*|te|tr|ti|mm|opt\w*|gap|dis[23]d|std"
     # Heads, and words that say nothing
-    r"|brain|head|neuro|skull|mri?|routine|series|seq\w*|whole|without|with|a|of|the|[-/*,&]"
+    r"|posterior|anterior|fossa|brain|head|neuro|skull"
+    r"|mri?|routine|series|seq\w*|whole|without|with|a|of|the|[-/*,&]"
 )
 
 

@@ -11,8 +11,8 @@ import pytest
 from infra.role_sets import ROLE_SETS, RoleSet
 from infra.roles import count, judge, main, read_sets
 
-RIGHT = 520
-"""Of 720 roles; a change may raise it, never lower it."""
+RIGHT = 599
+"""Of 828 roles; a change may raise it, never lower it."""
 
 
 @pytest.mark.parametrize("study", ROLE_SETS, ids=lambda study: study.name)
@@ -31,7 +31,8 @@ def test_what_is_unsure_says_why() -> None:
         for one in judge(study):
             if one.verdict == "unsure" and one.found is not None:
                 assert one.answer.confidence.value == "guess"
-                assert "; but " in one.answer.sentence or "another group" in one.answer.sentence
+                doubts = ("; but ", "another group", "series fit")
+                assert any(doubt in one.answer.sentence for doubt in doubts)
 
 
 def written(folder: Path, study: RoleSet, **changes: object) -> Path:
