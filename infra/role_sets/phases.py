@@ -392,9 +392,7 @@ OTHER_DYNAMIC = [
     RoleSet(
         "Korean: minutes and seconds after contrast",
         FIRST_FOUR,
-        dynamic(
-            ["T1 조영전", "T1 조영후 1분", "T1 조영후 2분 30초", "T1 조영후 4분", "T1 조영후 6분"]
-        ),
+        dynamic(["T1 조영전", "T1 조영후 1분", "T1 조영후 2분 30초", "T1 조영후 4분"]),
     ),
     RoleSet(
         "flip angles in degrees in the names",

@@ -39,7 +39,7 @@ CLUES: Mapping[str, str] = {
     "repeated": gettext_noop("but “{description}” was acquired more than once"),
     "same-time": gettext_noop("but {count} of the series have the same time"),
     "gap": gettext_noop("but the phases are counted {counts}: one is missing"),
-    "not-counted": gettext_noop("but “{description}” has no number, and those around it have"),
+    "not-counted": gettext_noop("but “{description}” has no number, and others have"),
     "break": gettext_noop("but the times have a break at {time}"),
     "dixon": gettext_noop("of the Dixon images, the {image} images were taken"),
     "dixon-unclear": gettext_noop("but the water images are not complete"),

@@ -141,14 +141,14 @@ def _gaps_in_counts(phases: Phases) -> Iterator[Clue]:
 
 
 def _uncounted(phases: Phases) -> Iterator[Clue]:
-    """One without a number among those that the descriptions count after contrast."""
+    """One without a number among or after those that the descriptions count after contrast."""
     counts = [_own_number(item) for item in phases.ordered.series]
     counted = [place for place, count in enumerate(counts) if count]
     if len({counts[place] for place in counted}) < 2:
         return
-    for place in range(counted[0], counted[-1]):
+    for place in range(counted[0], phases.start + phases.count):
         item = phases.ordered.series[place]
-        if counts[place] is None and item in phases.taken:
+        if counts[place] is None:
             yield clue("not-counted", description=item.description)
             return
 
