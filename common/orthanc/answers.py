@@ -15,7 +15,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from common.errors import OrthancRefusedError, TransientError
+from common.errors import OrthancRefusedError, OrthancUnavailableError, TransientError
 from common.json_reader import JsonLimits
 from common.manifest import is_orthanc_id
 
@@ -36,8 +36,9 @@ LARGEST_FILE = 2**40
 """Bytes of one DICOM file: beyond it, the number is no size."""
 
 
-_NOT_KEPT = ("FilteredOut", "Failure")
-"""What Orthanc says of an instance that its own filter, or its index, refuses."""
+_FILTERED, _INDEX_FAILED = "FilteredOut", "Failure"
+"""What Orthanc says of an instance that its own filter refuses, and of one that its index could
+not take: its database is away, mostly."""
 
 
 class OddAnswerError(TransientError):
@@ -204,10 +205,15 @@ def upload_reply(answer: object) -> UploadReply:
     """The answer to ``POST /instances``."""
     item = entry(answer, "an upload")
     status = item.text_of("Status")
-    if status in _NOT_KEPT:
+    if status == _FILTERED:
         raise OrthancRefusedError(
             f"Orthanc does not keep the instance ({status}).",
             remedy="Look at Orthanc's log, and at the filters in its configuration.",
+        )
+    if status == _INDEX_FAILED:
+        raise OrthancUnavailableError(
+            f"Orthanc could not store the instance ({status}).",
+            remedy="Look at Orthanc's log, and at its database; it is tried again by itself.",
         )
     if status not in ("Success", "AlreadyStored"):
         odd("an upload", "Status is neither Success nor AlreadyStored")

@@ -13,6 +13,7 @@ from common.errors import LocalDiskError, OrthancUnavailableError, SeriesRefused
 from common.orthanc.answers import InstanceInfo
 from common.orthanc.archive import fetch_archive
 from common.orthanc.client import OrthancClient
+from common.orthanc.part10 import HEAD_BYTES, has_preamble
 from common.sharing import patiently
 
 LEAST_ROOM = 32 * 1024 * 1024
@@ -132,7 +133,9 @@ class InstanceFiles:
         return f"{self._base}{item.orthanc_id}.dcm"
 
     def _keep(self, item: InstanceInfo, part: str) -> None:
-        if self._verify_md5 and _md5(part) != self._client.instance_md5(item.orthanc_id):
+        # A page before Orthanc can have the right size; a file without preamble looks like one.
+        is_to_verify = self._verify_md5 or not _is_part10(part)
+        if is_to_verify and _md5(part) != self._client.instance_md5(item.orthanc_id):
             raise OrthancUnavailableError("An instance arrived with another MD5 than Orthanc's.")
         with disk_errors(_REFUSED):
             patiently(lambda: os.replace(part, self._name(item)))
@@ -140,6 +143,11 @@ class InstanceFiles:
 
 def _gigabytes(size: int) -> str:
     return f"{size / 1e9:.2f} GB"
+
+
+def _is_part10(path: str) -> bool:
+    with disk_errors(_REFUSED), open(path, "rb") as file:
+        return has_preamble(file.read(HEAD_BYTES))
 
 
 def _md5(path: str) -> str:

@@ -46,9 +46,9 @@ class Looks:
         """
         found, expected = self._client.inventory([series_id]), self._expected.get(series_id)
         if expected not in (None, len(found)):
-            # Said again, by a server that is an Orthanc just now.
-            self._client.system()
+            # Said again, and in another way.
             found = self._client.inventory([series_id])
+            self._client.confirm_inventory(series_id, len(found))
         _check_count(series_id, len(found), expected)
         with self._lock:
             self._found[series_id] = found

@@ -20,12 +20,17 @@ _LONG_VRS = frozenset({b"OB", b"OW", b"OF", b"OD", b"OL", b"OV", b"SQ", b"UC", b
 """Those with two reserved bytes and a length of four."""
 
 
+def has_preamble(head: bytes) -> bool:
+    """Whether a file that begins so is a DICOM file in the form of PS3.10 section 7.1."""
+    return head[_PREAMBLE : _PREAMBLE + 4] == _MAGIC
+
+
 def sop_instance_uid(head: bytes) -> str | None:
     """Media Storage SOP Instance UID (0002,0003) in a file's first bytes; None: not a DICOM file.
 
     ``head``: the first :data:`HEAD_BYTES` of the file, or all of a shorter one.
     """
-    if head[_PREAMBLE : _PREAMBLE + 4] != _MAGIC:
+    if not has_preamble(head):
         return None
     at = _PREAMBLE + 4
     while at + 8 <= len(head):

@@ -16,9 +16,11 @@ from common.errors import (
     TransientError,
 )
 from common.orthanc import OrthancClient, OrthancSettings, download_series
+from infra.fake_gcs.messages import Answer, Request
 from infra.line import FaultKind, Line, LineFault
 from infra.orthanc import OrthancServer
 from infra.ports import free_port
+from tests.support.fault_proxy import fault_proxy
 from tests.support.jobs import orthanc_id
 from tests.support.lab import StoredStudy, store_phantom
 
@@ -170,6 +172,29 @@ def test_what_is_not_there(server: OrthancServer) -> None:
     with pytest.raises(OrthancRefusedError) as refused:
         client.instance_file(orthanc_id(5))
     assert refused.value.code == "orthanc-not-found"
+
+
+@pytest.mark.parametrize("way_is_open", [True, False], ids=["open", "forbidden"])
+def test_a_series_that_an_empty_list_leaves_out_is_asked_for_in_another_way(
+    server: OrthancServer, study: StoredStudy, way_is_open: bool
+) -> None:
+    """A list as an Orthanc gives it, which something before it has emptied."""
+
+    def instead(request: Request) -> Answer | None:
+        if request.path == "/tools/bulk-content":
+            return Answer(headers={"Content-Type": "application/json"}, body=b"[]")
+        is_forbidden = request.path.startswith("/series/") and not way_is_open
+        return Answer(status=403) if is_forbidden else None
+
+    with fault_proxy(server.url) as proxy:
+        client = connect(server, url=proxy.url)
+        client.system()
+        proxy.instead = instead
+        kind = TransientError if way_is_open else SeriesRefusedError
+        for call in (client.series, lambda item: client.inventory([item])):
+            with pytest.raises(kind):
+                call(study.series_ids[0])
+        client.close()
 
 
 @pytest.mark.parametrize("bad", ["../system", "", "a" * 44, orthanc_id(1).upper() + "A"])

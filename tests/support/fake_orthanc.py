@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 
 from common.errors import OrthancRefusedError, OrthancUnavailableError
-from common.orthanc import InstanceInfo, OrthancSettings
+from common.orthanc import InstanceInfo, OddAnswerError, OrthancSettings
 from common.orthanc.transport import FILE_LIMIT
 from tests.support.jobs import orthanc_id
 
@@ -89,6 +89,10 @@ class FakeOrthanc:
     def inventory(self, series_ids: Sequence[str]) -> list[InstanceInfo]:
         self.looks.extend((one, len(self.alone)) for one in series_ids)
         return [info for info in self.files if info.series_id in series_ids]
+
+    def confirm_inventory(self, series_id: str, instances: int) -> None:
+        if sum(info.series_id == series_id for info in self.files) != instances:
+            raise OddAnswerError("Another number.")
 
     def instance_md5(self, instance_id: str) -> str:
         return hashlib.md5(self._data(instance_id), usedforsecurity=False).hexdigest()

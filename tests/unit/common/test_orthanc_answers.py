@@ -8,7 +8,12 @@ from typing import Any
 
 import pytest
 
-from common.errors import OrthancUnavailableError, TransientError
+from common.errors import (
+    OrthancRefusedError,
+    OrthancUnavailableError,
+    SegRelayError,
+    TransientError,
+)
 from common.orthanc import OrthancClient, OrthancSettings, answers
 from common.orthanc.answers import InstanceInfo, OddAnswerError
 from tests.support.jobs import orthanc_id
@@ -129,3 +134,15 @@ def test_json_that_is_none_is_odd_at_every_call(body: bytes) -> None:
                 call()
             assert raised.value.code == "orthanc-answer"
         client.close()
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [("Failure", OrthancUnavailableError), ("FilteredOut", OrthancRefusedError)],
+)
+def test_an_index_that_fails_costs_no_seg_and_a_filter_does(
+    status: str, kind: type[SegRelayError]
+) -> None:
+    """Orthanc answers so while its database is away."""
+    with pytest.raises(kind):
+        answers.upload_reply({"Status": status})

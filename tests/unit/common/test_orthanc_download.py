@@ -22,7 +22,7 @@ from common.errors import (
     SeriesRefusedError,
     TransientError,
 )
-from common.orthanc import InstanceInfo, OrthancClient, download_series
+from common.orthanc import InstanceInfo, OddAnswerError, OrthancClient, download_series
 from common.orthanc import choice as choice_module
 from common.orthanc.choice import Probe, archive_seconds
 from common.orthanc.files import LEAST_ROOM
@@ -298,6 +298,38 @@ def test_a_series_that_is_short_or_long_is_refused_before_a_byte_comes(tmp_path:
             fetch(fake, tmp_path, expected=count)
         assert caught.value.code == "series-incomplete"
     assert fake.alone == []
+
+
+def test_a_count_that_the_series_itself_does_not_have_ends_no_job(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An inventory that something before Orthanc has cut."""
+    fake = FakeOrthanc.with_series(5)
+    whole = fake.inventory([fake.series_id])
+    monkeypatch.setattr(fake, "inventory", lambda _series_ids: whole[:2])
+    with pytest.raises(OddAnswerError):
+        fetch(fake, tmp_path, expected=5)
+    assert fake.alone == []
+
+
+def test_a_page_of_an_images_size_is_no_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = FakeOrthanc.with_series(2)
+    original = fake._pieces
+    monkeypatch.setattr(fake, "_pieces", lambda data: iter([b"<html>".ljust(len(data))]))
+    with pytest.raises(OrthancUnavailableError, match="another MD5"):
+        fetch(fake, tmp_path)
+    monkeypatch.setattr(fake, "_pieces", original)
+    fetch(fake, tmp_path)
+
+
+def test_a_file_without_preamble_is_taken_as_orthanc_has_it(tmp_path: Path) -> None:
+    fake = FakeOrthanc.with_series(1)
+    (info,) = fake.files
+    fake.files = {info: bytes(info.size_bytes)}
+    fetch(fake, tmp_path)
+    assert fake.alone == [info.orthanc_id]
 
 
 def test_a_stop_does_not_wait_for_an_answer_that_hangs(tmp_path: Path) -> None:
