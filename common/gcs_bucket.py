@@ -335,7 +335,7 @@ class GcsBucket:
             raise StoreUnavailableError(
                 f"The object {name} was there and is gone: whose it was cannot be told."
             ) from None
-        return info if (blob.metadata or {}).get(_WRITE_KEY) == nonce else None
+        return info if _texts(blob.metadata).get(_WRITE_KEY) == nonce else None
 
     def _may_be_in_the_way(self, error: SegRelayError, name: str) -> bool:
         """Whether a refusal for want of rights may mean that the object exists.
@@ -363,10 +363,12 @@ class GcsBucket:
         raise ObjectExistsError(f"The object {destination} exists already.")
 
     def _info(self, blob: storage.Blob) -> ObjectInfo:
-        metadata = dict(blob.metadata or {})
+        metadata = _texts(blob.metadata)
         is_beacon = blob.size == 0
         metadata.pop(_WRITE_KEY, None)
-        updated: datetime = blob.updated
+        updated: datetime | None = blob.updated
+        if updated is None:
+            raise not_the_store()
         return ObjectInfo(
             name=blob.name.removeprefix(self._root),
             generation=int(blob.generation),
@@ -601,6 +603,17 @@ def _is_loopback(host: str | None) -> bool:
 def _is_text(name: str) -> bool:
     """Whether the name can be sent: every object's name is UTF-8."""
     return name.encode(errors="replace") == name.encode(errors="surrogatepass")
+
+
+def _texts(metadata: object) -> dict[str, str]:
+    """Those pairs of an object's metadata that are text: the store has no others."""
+    if not isinstance(metadata, dict):
+        return {}
+    return {
+        key: value
+        for key, value in metadata.items()
+        if isinstance(key, str) and isinstance(value, str)
+    }
 
 
 def _inflated(data: bytes, limit: int) -> bytes:

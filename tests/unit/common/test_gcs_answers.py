@@ -16,6 +16,7 @@ from common.errors import (
     StoreUnavailableError,
 )
 from common.gcs_bucket import GcsBucket
+from common.queue import scan
 from infra.fake_gcs import FakeGcs
 from infra.fake_gcs.messages import Answer, Request
 from tests.support.fault_proxy import FaultProxy, fault_proxy
@@ -129,6 +130,34 @@ def test_a_page_in_place_of_a_content_is_no_content(proxy: FaultProxy, bucket: G
     proxy.instead = page_for_downloads
     with pytest.raises(StoreUnavailableError, match="a page, or another service's answer"):
         bucket.read("v1/there", limit=1000)
+
+
+BEACON = {
+    "name": "q/v1/jobs/agents/lab-1.json",
+    "generation": "17",
+    "updated": "2026-03-01T12:00:00.123Z",
+    "size": "0",
+    "metadata": {"beat": "{}"},
+}
+_ODD_VALUES: tuple[object, ...] = (None, 7, True, "x", [], {}, [[]])
+
+
+@pytest.mark.parametrize("field", BEACON)
+@pytest.mark.parametrize("value", [*_ODD_VALUES, {"beat": 7}, {"beat": {"a": 1}}, {"beat": None}])
+def test_an_odd_field_of_a_listed_object_raises_no_foreign_error(
+    proxy: FaultProxy, bucket: GcsBucket, field: str, value: object
+) -> None:
+    """Also where a heartbeat is read from it; one that is believed has the types that it says."""
+    page = {"kind": "storage#objects", "items": [{**BEACON, field: value}]}
+    proxy.instead = lambda _request: Answer(headers=JSON, body=json.dumps(page).encode())
+    try:
+        (info,) = bucket.list("v1/jobs/")
+        scan(bucket)
+    except StoreUnavailableError:
+        return
+    texts = [info.name, *(info.metadata or {}).keys(), *(info.metadata or {}).values()]
+    assert all(isinstance(text, str) for text in texts)
+    assert info.updated.tzinfo is not None
 
 
 def test_a_content_with_other_bytes_than_its_checksum_is_none(
