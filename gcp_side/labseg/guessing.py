@@ -86,6 +86,9 @@ class GuardedBasicAuthentication(BasicAuthentication):
         if wait := max(counter.wait for counter in counters):
             raise TooManyGuessesError(wait)
         try:
+            if "\0" in userid:
+                # PostgreSQL looks no such name up: it answers with an error.
+                raise AuthenticationFailed
             # Right passwords come with every request: only wrong ones are written down.
             with _already_counted():
                 return super().authenticate_credentials(userid, password, request)

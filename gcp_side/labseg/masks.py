@@ -121,9 +121,13 @@ def _single_bits(dataset: Dataset, frames: int, rows: int, columns: int) -> list
 
 def _decoded(dataset: Dataset, *, fractional: bool) -> Iterator[NDArray[np.bool_]]:
     """Frames of bytes or of compressed pixels, one at a time."""
+    most = int(dataset.MaximumFractionalValue) if fractional else 1
+    if most < 1:
+        # Every voxel would be at least half of it.
+        raise ValueError("Maximum Fractional Value is not positive")
     for frame in _frames(dataset):
         if fractional:
-            yield 2 * frame.astype(np.uint16) >= int(dataset.MaximumFractionalValue)
+            yield 2 * frame.astype(np.uint16) >= most
         else:
             yield frame > 0
 

@@ -205,6 +205,9 @@ def _colour(encoded: Sequence[int] | None) -> tuple[int, int, int] | None:
 
 def _frame(group: Item, shared: Item, packed: PackedMask) -> SegFrame:
     segment = _macro(group, shared, "SegmentIdentificationSequence")
+    if segment["ReferencedSegmentNumber"] == 0:
+        # Numbers begin with 1 (PS3.3 C.8.20.2): 0 would be drawn as nothing.
+        raise ValueError("a frame is of segment 0")
     return SegFrame(
         segment=segment["ReferencedSegmentNumber"],
         sources=_sources(group, shared),

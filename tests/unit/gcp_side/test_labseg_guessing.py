@@ -15,6 +15,7 @@ from django.contrib.auth.hashers import MD5PasswordHasher
 from django.contrib.auth.models import User
 from django.test import Client, RequestFactory
 from pytest_django import Settings
+from rest_framework.authentication import BasicAuthentication
 from rest_framework.settings import api_settings
 
 from gcp_side.labseg import guessing
@@ -74,6 +75,14 @@ def test_after_some_wrong_passwords_the_right_one_waits_as_well() -> None:
     assert answer.json()["success"] is False
     assert answer.json()["error"].startswith("There were too many wrong passwords.")
     assert int(answer["Retry-After"]) == HOUR - NOW % HOUR
+
+
+def test_a_name_that_no_database_holds_is_a_wrong_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("it was looked up")
+
+    monkeypatch.setattr(BasicAuthentication, "authenticate_credentials", refuse)
+    assert guess(4, name="radio\0logist") == [403, 403, 403, 429]
 
 
 def test_it_is_over_when_the_answer_said_so(clock: Clock) -> None:

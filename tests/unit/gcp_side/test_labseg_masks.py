@@ -85,6 +85,22 @@ def test_single_bits_come_back_wherever_a_frame_begins(
         np.testing.assert_array_equal(packed.spread(), masks[frame])
 
 
+def test_a_frame_of_segment_0_is_refused() -> None:
+    dataset = seg_dataset(GRID, [MadeFrame(segment=0, index=0, mask=seg()[1][0])])
+    with pytest.raises(SegmentationUnreadableError) as caught:
+        read_segmentation(as_file(dataset))
+    assert caught.value.code == "segmentation-broken"
+
+
+def test_a_maximum_of_zero_makes_no_mask_of_everything() -> None:
+    dataset, masks = seg()
+    fractional(dataset, masks)
+    dataset.MaximumFractionalValue = 0
+    with pytest.raises(SegmentationUnreadableError) as caught:
+        read_segmentation(as_file(dataset))
+    assert caught.value.code == "segmentation-broken"
+
+
 def test_a_mask_is_the_same_in_every_encoding() -> None:
     dataset, masks = seg()
     plain = as_file(dataset)
