@@ -29,6 +29,9 @@ MOST_ITEMS = 100_000
 """Items of sequences in a file, at all depths: ten for each of 10,000 frames. pydicom makes some
 kilobytes of the eight bytes of an empty one."""
 
+MOST_SEGMENTS = 1000
+"""pydicom takes a quarter of a millisecond for each; the page can draw 255."""
+
 _ITEM = b"\xfe\xff\x00\xe0"
 """Tag of an item, little-endian (PS3.5 7.5)."""
 
@@ -188,6 +191,8 @@ def _segmentation(dataset: Dataset) -> Segmentation:
 
 
 def _segments(dataset: Dataset) -> tuple[SegSegment, ...]:
+    if len(items_of(dataset, "SegmentSequence", {"SegmentNumber": unsigned_short})) > MOST_SEGMENTS:
+        raise too_large()
     described = {
         int(item.SegmentNumber): SegSegment(
             number=int(item.SegmentNumber),

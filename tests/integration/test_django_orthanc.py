@@ -76,7 +76,7 @@ def test_from_submit_to_the_frames(
 ) -> None:
     stored = store(orthanc, tmp_path / "study")
     out = StringIO()
-    call_command("labseg", "submit", "--series", *stored.series, "--json", stdout=out)
+    call_command("labseg", "submit", "--series", *stored.series, "--confirm", "--json", stdout=out)
     submitted = json.loads(out.getvalue())
     assert submitted["state"] == "pending"
 

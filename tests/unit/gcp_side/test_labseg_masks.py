@@ -174,6 +174,12 @@ def test_items_are_counted_before_they_are_read(defined: bool) -> None:
     assert refused(bomb) == "segmentation-too-large"
 
 
+def test_segments_are_counted_before_they_are_read() -> None:
+    dataset, _ = seg()
+    dataset.SegmentSequence = list(dataset.SegmentSequence[:1]) * (segmentation.MOST_SEGMENTS + 1)
+    assert refused(as_file(dataset)) == "segmentation-too-large"
+
+
 def test_frames_and_functional_groups_are_as_many() -> None:
     dataset, _ = seg()
     dataset.PerFrameFunctionalGroupsSequence = dataset.PerFrameFunctionalGroupsSequence[:-1]
