@@ -46,7 +46,8 @@ def counts_unknown(bucket: Bucket) -> bool:
     """Whether an attempt counts of which no heartbeat says how far it was.
 
     Without keys it must, or a job that kills its agents runs for ever. With keys every agent's
-    last heartbeat is signed, and a claim of an agent that has none was made by moving an object.
+    last heartbeat is signed, and a claim that it does not tell of was made by moving an object,
+    or lasted for a second.
     """
     return not demands_signatures(bucket, Kind.BEAT)
 
@@ -140,10 +141,11 @@ class Reaper:
         counts = counts_unknown(self._bucket)
         started = counts if beat is None else (claimed is not None and claimed.started)
         started = started and not is_waiting
-        # Whoever can move an object chooses the folder's name: it is quoted where it is known.
-        is_known = names.is_agent_id(job.agent) and (beat is not None or counts)
-        is_counted = is_known and not started and not is_waiting
-        before = self._losses_before_work(job.name) if is_counted else 0
+        # Whoever can move an object chooses the folder's name: it is quoted, and the loss may
+        # count, where the agent itself has said that it had this claim.
+        is_known = names.is_agent_id(job.agent) and (claimed is not None or counts)
+        earlier = [] if started or is_waiting else self._losses_before_work(job.name)
+        known = sum(item.agent != NOBODY for item in earlier) if is_known else 0
         agent, now = job.agent if is_known else NOBODY, self._now()
         return AttemptRecord(
             job_id=job.name.job_id,
@@ -153,20 +155,23 @@ class Reaper:
             outcome=AttemptOutcome.LOST,
             code=AGENT_LOST,
             reason=f"Agent {agent} died or fell silent (stage: {stage}).",
-            started=started or before >= FREE_LOSSES,
+            started=started or known >= FREE_LOSSES,
             recorded_at=now,
-            not_before=now + _pause_after(job.name, before) if before >= LOSSES_AT_ONCE else None,
+            not_before=(
+                now + _pause_after(job.name, len(earlier))
+                if len(earlier) >= LOSSES_AT_ONCE
+                else None
+            ),
         )
 
-    def _losses_before_work(self, name: JobName) -> int:
-        """How often the job was lost before the GPU worker had it."""
+    def _losses_before_work(self, name: JobName) -> list[AttemptRecord]:
+        """The times that the job was lost before the GPU worker had it."""
         records = read_attempts(self._bucket, replace(name, fence=max(0, name.fence - 1)))
-        return sum(
-            item.code == AGENT_LOST
-            and item.agent != NOBODY
-            and f"stage: {UPLOAD}" not in item.reason
+        return [
+            item
             for item in records
-        )
+            if item.code == AGENT_LOST and f"stage: {UPLOAD}" not in item.reason
+        ]
 
     def _is_over(self, beat: Beat, updated: datetime) -> bool:
         if beat.state == "stopped" or self._is_dead(beat.identity):

@@ -28,6 +28,7 @@ from common.queue import Beat, BeatJob, ClaimDesk, Identity, JobState, Lease, Re
 from common.queue.lease import LEASE, new_nonce
 from common.queue.operator import OperatorDesk
 from common.queue.overview import survey
+from common.queue.reaper import FREE_LOSSES
 from common.queue.records import MOST_ATTEMPTS, read_attempt, read_attempts
 from common.queue.site import read_progress
 from common.sealed_bucket import SealedBucket
@@ -159,6 +160,36 @@ def test_moving_a_job_to_ghosts_again_and_again_ends_no_job(sides: Sides) -> Non
     assert found.state is JobState.PENDING
     assert [record.counts for record in found.attempts] == [False] * 7
     assert GHOST not in str(found.attempts)
+
+
+def test_moving_a_job_to_an_agent_that_has_stopped_ends_no_job(sides: Sides) -> None:
+    """Its last heartbeat is signed, and tells of no such claim."""
+    lease, _ = sides.lease(1)
+    lease.take(beat_of(lease))
+    lease.beat(beat_of(lease).model_copy(update={"state": "stopped"}))
+    job = SiteDesk(sides.site).submit(make_manifest(max_attempts=1))
+    for _ in range(FREE_LOSSES + 3):
+        name = scan(sides.bare).pending[0].name
+        forge_move(sides.bare, name.pending, name.next_claim.claimed_by("lab-1"))
+        assert len(sides.reaper().reap(scan(sides.agent()))) == 1
+    found = SiteDesk(sides.site).find(job)
+    assert found.state is JobState.PENDING
+    assert not any(record.counts for record in found.attempts)
+    assert "lab-1" not in str(found.attempts)
+
+
+def test_a_job_that_an_agent_told_of_before_it_died_counts(sides: Sides) -> None:
+    """The same number of losses, each in a heartbeat of the agent's own."""
+    job = SiteDesk(sides.site).submit(make_manifest(max_attempts=1))
+    for _ in range(FREE_LOSSES + 1):
+        name = scan(sides.bare).pending[0].name
+        forge_move(sides.bare, name.pending, name.next_claim.claimed_by("lab-1"))
+        lease, _ = sides.lease(1)
+        lease.take(beat_of(lease))
+        claim = BeatJob(job_id=job.job_id, attempt=name.fence + 1, stage="fetch", percent=0)
+        lease.beat(beat_of(lease, jobs=(claim,)).model_copy(update={"state": "stopped"}))
+        sides.reaper().reap(scan(sides.agent()))
+    assert SiteDesk(sides.site).find(job).state is JobState.FAILED
 
 
 def test_the_name_of_a_folder_is_quoted_nowhere(sides: Sides) -> None:
