@@ -176,7 +176,9 @@ def test_items_are_counted_before_they_are_read(defined: bool) -> None:
 
 def test_segments_are_counted_before_they_are_read() -> None:
     dataset, _ = seg()
-    dataset.SegmentSequence = list(dataset.SegmentSequence[:1]) * (segmentation.MOST_SEGMENTS + 1)
+    dataset.SegmentSequence = [Dataset() for _ in range(segmentation.MOST_SEGMENTS + 1)]
+    for number, item in enumerate(dataset.SegmentSequence, start=1):
+        item.SegmentNumber = number
     assert refused(as_file(dataset)) == "segmentation-too-large"
 
 
