@@ -8,6 +8,9 @@ In order: the declared set, where all text can be read in it; the set that a ter
 standard means (``UTF8``, ``ISO_IR 149``); UTF-8; Korean (EUC-KR with the extension of code page
 949); Latin-1, in which every byte is a character and stays the same byte when it is written.
 
+Every byte can be read as Latin-1, so text that is declared so may still be something else: UTF-8,
+which other text does not look like by chance, and Korean, where it looks like nothing else.
+
 Sources: PS3.3 C.12.1.1.2 (Specific Character Set), PS3.5 6.1 and annex I (Korean).
 """
 
@@ -23,6 +26,7 @@ from pydicom.config import strict_reading
 from pydicom.valuerep import PN_DELIMS
 
 UTF_8, KOREAN, LATIN_1 = "UTF-8", "Korean (EUC-KR)", "Latin-1"
+JAPANESE = "Japanese (Shift JIS)"
 
 KOREAN_ESCAPE = b"\x1b$)C"
 """Designates KS X 1001 (PS3.5 6.1.2.5.3); tools leave it out behind a delimiter."""
@@ -32,6 +36,10 @@ _DEFAULT_TERMS = ("", "ISO_IR 6", "ISO 2022 IR 6")
 """ASCII; pydicom reads them as Latin-1, so that nothing ever fails."""
 
 _UNICODE_TERM, _LATIN_TERM = "ISO_IR 192", "ISO_IR 100"
+_LATIN_TERMS = (_LATIN_TERM, "ISO 2022 IR 100")
+
+_MULTI_BYTE = ("ISO 2022 IR 58", "ISO 2022 IR 87", "ISO 2022 IR 149", "ISO 2022 IR 159")
+"""Terms that the standard allows behind another one only (PS3.3 table C.12-4)."""
 
 _MEANT = {
     "UTF8": (UTF_8, "utf-8"),
@@ -46,14 +54,24 @@ _MEANT = {
     "CP949": (KOREAN, "cp949"),
     "MS949": (KOREAN, "cp949"),
     "UHC": (KOREAN, "cp949"),
+    "ISOIR13": (JAPANESE, "cp932"),
+    "ISO2022IR13": (JAPANESE, "cp932"),
+    "SHIFTJIS": (JAPANESE, "cp932"),
+    "SJIS": (JAPANESE, "cp932"),
+    "CP932": (JAPANESE, "cp932"),
     "LATIN1": (LATIN_1, "latin-1"),
     "ISO88591": (LATIN_1, "latin-1"),
     "ISOIR100": (LATIN_1, "latin-1"),
 }
 """By letters and digits of a term that the standard does not define, or of a misspelt one."""
 
+_KATAKANA_CODEC = "shift_jis"
+_KANJI = re.compile(rb"\A[^\x1b]*[\x81-\x9f\xe0-\xfc][^\x1b]*\Z", re.DOTALL)
+"""Shift JIS, as which pydicom reads ISO_IR 13: that set has no character of two bytes."""
+
 _HANGUL = re.compile("[\uac00-\ud7a3]+")
 _LETTER = re.compile("[A-Za-z]")
+_LETTER_AT_HANGUL = re.compile("[A-Za-z][\uac00-\ud7a3]|[\uac00-\ud7a3][A-Za-z]")
 
 
 @dataclass(frozen=True)
@@ -83,9 +101,11 @@ def find_character_set(declared: bytes, texts: tuple[bytes, ...]) -> CharacterSe
     codecs = _codecs(terms)
     if all(text.isascii() and _ESCAPE not in text for text in texts):
         return CharacterSet(terms if codecs else (), codecs or (default_encoding,))
-    if codecs and _can_decode(texts, codecs):
-        return CharacterSet(terms, codecs)
-    meant = _MEANT.get(_letters(terms[0])) if len(terms) == 1 else None
+    if codecs and _can_read(texts, codecs):
+        other = _behind_latin(texts) if terms[0] in _LATIN_TERMS and len(terms) == 1 else None
+        return other or CharacterSet(terms, codecs)
+    named = [term for term in terms if term]
+    meant = _MEANT.get(_letters(named[0])) if len(named) == 1 else None
     for name, codec in (*filter(None, [meant]), (UTF_8, "utf-8"), (KOREAN, "cp949")):
         is_meant = meant is not None and meant[0] == name
         found = _decoded(texts, codec)
@@ -102,7 +122,11 @@ def plain_korean(value: bytes) -> bytes:
 
 def _terms(declared: bytes) -> tuple[str, ...]:
     text = declared.decode("ascii", "replace").strip("\0 ")
-    terms = tuple(term.strip("\0 ") for term in text.split("\\"))
+    first, *more = (term.strip("\0 ") for term in text.split("\\"))
+    if first in _MULTI_BYTE:
+        first, more = "", [first, *more]
+    # Nothing can be written in an extension that nobody knows.
+    terms = (first, *(term for term in more if term in python_encoding))
     if terms == ("",):
         return ()
     # These take no extensions, so what is declared behind them means nothing.
@@ -114,12 +138,13 @@ def _codecs(terms: Sequence[str]) -> tuple[str, ...]:
     first = terms[0] if terms else ""
     if first not in python_encoding:
         return ()
-    known = [term for term in terms[1:] if term in python_encoding]
-    return tuple(python_encoding[term] for term in (first, *known))
+    return tuple(python_encoding[term] for term in terms) or (default_encoding,)
 
 
-def _can_decode(texts: Sequence[bytes], codecs: Sequence[str]) -> bool:
+def _can_read(texts: Sequence[bytes], codecs: Sequence[str]) -> bool:
     strict = ["ascii" if codec == default_encoding else codec for codec in codecs]
+    if codecs[0] == _KATAKANA_CODEC and any(_KANJI.search(text) for text in texts):
+        return False
     try:
         with strict_reading():
             for text in texts:
@@ -127,6 +152,26 @@ def _can_decode(texts: Sequence[bytes], codecs: Sequence[str]) -> bool:
     except (LookupError, ValueError):
         return False
     return True
+
+
+def _behind_latin(texts: Sequence[bytes]) -> CharacterSet | None:
+    """The set of text that is declared as Latin-1 and is none; None where it is."""
+    if _decoded(texts, "utf-8") is not None:
+        return CharacterSet((_UNICODE_TERM,), ("utf-8",), UTF_8)
+    korean = _decoded(texts, "euc_kr")
+    if korean is not None and _is_all_korean(korean):
+        return CharacterSet((_UNICODE_TERM,), ("cp949",), KOREAN)
+    return None
+
+
+def _is_all_korean(text: str) -> bool:
+    """Whether all that is not ASCII is Hangul of two syllables or more, apart from letters."""
+    found = _HANGUL.findall(text)
+    return (
+        _HANGUL.sub("", text).isascii()
+        and sum(map(len, found)) > 1
+        and not _LETTER_AT_HANGUL.search(text)
+    )
 
 
 def _decoded(texts: Sequence[bytes], codec: str) -> str | None:

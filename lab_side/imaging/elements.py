@@ -10,7 +10,7 @@ everything else is left to pydicom, which knows what is odd and what is wrong.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from struct import Struct
 from struct import error as struct_error
 from typing import NamedTuple, cast
@@ -21,7 +21,7 @@ from pydicom.tag import BaseTag, Tag
 from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from lab_side.imaging.character_set import CharacterSet, find_character_set
-from lab_side.imaging.header_forms import is_text, settle_forms
+from lab_side.imaging.header_forms import CODED, is_text, settle_forms, texts_within
 
 _PREFIX_END = 132
 _TRANSFER_SYNTAX = 0x00020010
@@ -77,6 +77,7 @@ class ElementReader:
         tags = [Tag(_CHARACTER_SET), *(Tag(keyword) for keyword in keywords)]
         self._wanted = {int(tag): tag for tag in tags}
         self._texts = tuple(number for number, tag in self._wanted.items() if is_text(tag))
+        self._coded = tuple(number for number, tag in self._wanted.items() if tag in CODED)
         self._first: dict[int, _Decoded] = {}
         self._first_form: tuple[bytes, CharacterSet] | None = None
 
@@ -93,7 +94,10 @@ class ElementReader:
         declared = places.get(_CHARACTER_SET)
         characters = find_character_set(
             b"" if declared is None else _value(data, declared),
-            tuple(_value(data, places[number]) for number in self._texts if number in places),
+            (
+                *(_value(data, places[number]) for number in self._texts if number in places),
+                *self._coded_texts(data, places, is_implicit=_SYNTAXES[syntax]),
+            ),
         )
         form = (syntax, characters)
         is_first = self._first_form is None
@@ -112,6 +116,13 @@ class ElementReader:
         if is_first:
             self._keep(data, places, dataset)
         return dataset
+
+    def _coded_texts(
+        self, data: bytes, places: dict[int, _Place], *, is_implicit: bool
+    ) -> Iterator[bytes]:
+        for number in self._coded:
+            if number in places:
+                yield from texts_within(_value(data, places[number]), is_implicit)
 
     def _keep(self, data: bytes, places: dict[int, _Place], dataset: Dataset) -> None:
         for number, place in places.items():

@@ -8,9 +8,11 @@ refused where the number is needed and left out where it is not.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Iterator, Sequence
+from functools import lru_cache
 
-from pydicom.datadict import dictionary_VR
+from pydicom.charset import default_encoding
+from pydicom.datadict import dictionary_has_tag, dictionary_VR
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag, Tag
@@ -20,6 +22,16 @@ from common.dicom_values import settle_number, wrong_value
 from lab_side.imaging.character_set import CharacterSet, find_character_set, plain_korean
 
 _CHARACTER_SET = Tag("SpecificCharacterSet")
+CODED = frozenset(
+    Tag(keyword)
+    for keyword in (
+        "DeidentificationMethodCodeSequence",
+        "ContrastBolusAgentSequence",
+        "AnatomicRegionSequence",
+    )
+)
+"""Sequences of codes, whose meanings are text of the data set's character set."""
+
 _TEXT = frozenset(str(vr) for vr in CUSTOMIZABLE_CHARSET_VR)
 _ASCII = frozenset(str(vr) for vr in DEFAULT_CHARSET_VR)
 
@@ -31,12 +43,55 @@ def is_text(tag: BaseTag) -> bool:
 
 def character_set_of(dataset: Dataset) -> CharacterSet:
     """The character set of a data set of raw elements."""
-    # Iterating over the data set itself would decode it.
-    elements = [dataset.get_item(tag) for tag in list(dataset.keys()) if is_text(tag)]
     declared = dataset.get_item(_CHARACTER_SET) if _CHARACTER_SET in dataset else None
-    return find_character_set(
-        _bytes(declared), tuple(_bytes(element) for element in elements if element.VR != "SQ")
-    )
+    return find_character_set(_bytes(declared), tuple(_texts(dataset, CODED)))
+
+
+@lru_cache(maxsize=64)
+def texts_within(value: bytes, is_implicit: bool) -> tuple[bytes, ...]:
+    """The texts in the items of a little-endian sequence, as they lie in the file.
+
+    Items that declare a character set of their own are left out.
+    """
+    if value.isascii() and b"\x1b" not in value:
+        return ()
+    tag = Tag("DeidentificationMethodCodeSequence")
+    holder = Dataset({tag: RawDataElement(tag, "SQ", len(value), value, 0, is_implicit, True)})
+    holder.set_original_encoding(is_implicit, True, [default_encoding])
+    return tuple(_texts(holder, (tag,)))
+
+
+def _texts(dataset: Dataset, sequences: Container[BaseTag] | None = None) -> Iterator[bytes]:
+    """Of the data set, and of the items of these sequences; None: of all."""
+    # Iterating over the data set itself would decode it.
+    for tag in list(dataset.keys()):
+        element = dataset.get_item(tag)
+        if not dictionary_has_tag(tag):
+            continue
+        if dictionary_VR(tag) == "SQ":
+            items = dataset[tag].value if sequences is None or tag in sequences else None
+            for item in items or ():
+                if _CHARACTER_SET not in item:
+                    yield from _texts(item)
+        elif is_text(tag):
+            yield _bytes(element)
+
+
+def _settle_items(items: Sequence[Dataset], characters: CharacterSet) -> None:
+    """Decode the texts of items in the character set that was found, or in that of their own."""
+    for item in items:
+        found = characters
+        if _CHARACTER_SET in item:
+            found = character_set_of(item)
+            item[_CHARACTER_SET] = DataElement(_CHARACTER_SET, "CS", list(found.terms))
+        is_implicit, is_little = item.original_encoding
+        item.set_original_encoding(is_implicit, is_little, list(found.codecs))
+        for tag in list(item.keys()):
+            element = item.get_item(tag)
+            if found.codecs == ("cp949",) and isinstance(element, RawDataElement):
+                item[tag] = element._replace(value=plain_korean(_bytes(element)))
+            if item[tag].VR == "SQ":
+                _settle_items(item[tag].value, found)
 
 
 def settle_forms(
@@ -63,8 +118,8 @@ def settle_forms(
     else:
         dataset[_CHARACTER_SET] = DataElement(_CHARACTER_SET, "CS", list(characters.terms))
     for tag in chosen:
-        if tag in dataset:
-            dataset[tag]
+        if tag in dataset and dataset[tag].VR == "SQ" and tag in CODED:
+            _settle_items(dataset[tag].value, characters)
     dataset.character_set = characters
 
 

@@ -29,7 +29,8 @@ def _run(program: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         [program, *arguments],
         env={**os.environ, **debian_programs().environment},
         capture_output=True,
-        text=True,
+        encoding="utf-8",
+        errors="backslashreplace",
         timeout=LIMIT,
         check=False,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Mapping
 from io import BytesIO
 from pathlib import Path
@@ -227,7 +228,34 @@ NAMES: dict[str, tuple[bytes, bytes, str, str]] = {
         "Korean (EUC-KR)",
     ),
     "ISO 2022 IR 149, no escape": (b"\\ISO 2022 IR 149", KOREAN, NAME, "Korean (EUC-KR)"),
-    "ISO 2022 IR 149 alone": (b"ISO 2022 IR 149", KOREAN, NAME, ""),
+    "ISO 2022 IR 149 alone": (b"ISO 2022 IR 149", KOREAN, NAME, "Korean (EUC-KR)"),
+    "ISO 2022 IR 149 alone, with escapes": (
+        b"ISO 2022 IR 149",
+        b"Kim^Cheolsu=" + ESCAPE + "김".encode("euc_kr") + b"^" + ESCAPE + "철수".encode("euc_kr"),
+        f"Kim^Cheolsu={NAME}",
+        "",
+    ),
+    "Korean under ISO_IR 100": (b"ISO_IR 100", KOREAN, NAME, "Korean (EUC-KR)"),
+    "UTF-8 under ISO_IR 100": (b"ISO_IR 100", NAME.encode(), NAME, "UTF-8"),
+    "accents in pairs as declared": (
+        b"ISO_IR 100",
+        b"CONCEI\xc7\xc3O^\xc4\xd6",
+        "CONCEIÇÃO^ÄÖ",
+        "",
+    ),
+    "an extension that nobody knows": (
+        b"ISO 2022 IR 100\\ISO 2022 IR 165",
+        b"M\xfcller^J\xf6rg",
+        "Müller^Jörg",
+        "",
+    ),
+    "Shift JIS under ISO_IR 13": (
+        b"ISO_IR 13",
+        "表^太郎".encode("shift_jis"),
+        "表^太郎",
+        "Japanese (Shift JIS)",
+    ),
+    "katakana under ISO_IR 13": (b"ISO_IR 13", b"\xd4\xcf\xc0\xde", "ﾔﾏﾀﾞ", ""),
     "ISO_IR 149": (b"ISO_IR 149", KOREAN, NAME, "Korean (EUC-KR)"),
     "EUC-KR by name": (b"EUC-KR", KOREAN, NAME, "Korean (EUC-KR)"),
     "code page 949": (
@@ -278,6 +306,51 @@ def test_seg_and_report_read_the_name_that_the_bytes_mean(
         assert dataset.StudyDescription == expected.replace("=", " ")
         if not read_as:
             assert dataset.PatientName.original_string == value
+
+
+def coded(meaning: bytes, own: bytes = b"") -> bytes:
+    """A sequence with one item in Explicit VR Little Endian: a code and its meaning."""
+
+    def element(number: int, vr: bytes, value: bytes) -> bytes:
+        value += b" " * (len(value) % 2)
+        return struct.pack("<HH2sH", 0x0008, number, vr, len(value)) + value
+
+    item = (
+        *([element(0x0005, b"CS", own)] if own else []),
+        element(0x0100, b"SH", b"113100"),
+        element(0x0102, b"SH", b"DCM"),
+        element(0x0104, b"LO", meaning),
+    )
+    content = b"".join(item)
+    return struct.pack("<HHL", 0xFFFE, 0xE000, len(content)) + content
+
+
+@pytest.mark.parametrize(
+    ("declared", "own", "meaning", "expected"),
+    [
+        (b"ISO_IR 192", b"", KOREAN, NAME),
+        (b"ISO_IR 6", b"", KOREAN, NAME),
+        (b"ISO_IR 192", b"ISO_IR 192", KOREAN, NAME),
+        (b"ISO_IR 192", b"\\ISO 2022 IR 149", ESCAPE + "김".encode("euc_kr"), "김"),
+        (b"ISO_IR 100", b"", b"M\xfcller", "Müller"),
+        (b"ISO_IR 100", b"ISO_IR 192", "Müller".encode(), "Müller"),
+    ],
+)
+def test_a_meaning_in_an_item_is_read_as_its_bytes_mean(
+    tmp_path: Path, declared: bytes, own: bytes, meaning: bytes, expected: str
+) -> None:
+    values: Values = {
+        "SpecificCharacterSet": declared,
+        "PatientName": b"Doe",
+        "DeidentificationMethodCodeSequence": ("SQ", coded(meaning, own)),
+        "ContrastBolusAgentSequence": ("SQ", coded(meaning, own)),
+    }
+    volume = read(tmp_path, values)
+    (item,) = volume.headers[0].ContrastBolusAgentSequence
+    assert item.CodeMeaning == expected
+    for dataset in made(volume):
+        (item,) = dataset.get("DeidentificationMethodCodeSequence") or [item]
+        assert item.CodeMeaning == expected
 
 
 def test_bytes_of_no_known_set_stay_the_same_bytes(tmp_path: Path) -> None:
