@@ -66,7 +66,7 @@ _MEANT = {
 """By letters and digits of a term that the standard does not define, or of a misspelt one."""
 
 _KATAKANA_CODEC = "shift_jis"
-_KANJI = re.compile(rb"\A[^\x1b]*[\x81-\x9f\xe0-\xfc][^\x1b]*\Z", re.DOTALL)
+_KANJI = re.compile(rb"[\x81-\x9f\xe0-\xfc]")
 """Shift JIS, as which pydicom reads ISO_IR 13: that set has no character of two bytes."""
 
 _HANGUL = re.compile("[\uac00-\ud7a3]+")
@@ -143,7 +143,9 @@ def _codecs(terms: Sequence[str]) -> tuple[str, ...]:
 
 def _can_read(texts: Sequence[bytes], codecs: Sequence[str]) -> bool:
     strict = ["ascii" if codec == default_encoding else codec for codec in codecs]
-    if codecs[0] == _KATAKANA_CODEC and any(_KANJI.search(text) for text in texts):
+    if codecs[0] == _KATAKANA_CODEC and any(
+        _ESCAPE not in text and _KANJI.search(text) for text in texts
+    ):
         return False
     try:
         with strict_reading():
