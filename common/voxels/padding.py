@@ -12,7 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
+from common.dicom_values import Number, WrongFormError, read_numbers, wrong_value
 from common.voxels.pixel_form import PixelForm
+
+_PADDING_NUMBER = Number("Pixel Padding Value", "IS")
+"""Of any sign: it is US or SS, as the voxels are, and some writers give it as text."""
 
 
 def padding_range(dataset: Dataset, form: PixelForm) -> tuple[int, int] | None:
@@ -20,12 +24,17 @@ def padding_range(dataset: Dataset, form: PixelForm) -> tuple[int, int] | None:
 
     Pixel Padding Value and Pixel Padding Range Limit have the sign of the voxels, or should: a
     value of the other sign (32768 for -32768, -1 for 65535, 2048 for -2048 in 12 bits) is taken
-    for the one with the same bits. What no cell can hold, or is no whole number, marks nothing.
+    for the one with the same bits. What no cell can hold marks nothing.
+
+    Raises
+    ------
+    SeriesRefusedError
+        ``header-value``: one of the two is not one whole number, so what is tissue is not known.
     """
-    value = _in_cell(dataset.get("PixelPaddingValue"), form)
+    value = _in_cell(dataset, "PixelPaddingValue", form)
     if value is None:
         return None
-    limit = _in_cell(dataset.get("PixelPaddingRangeLimit"), form)
+    limit = _in_cell(dataset, "PixelPaddingRangeLimit", form)
     # The limit may be the lower or the higher end.
     return (value, value) if limit is None else (min(value, limit), max(value, limit))
 
@@ -36,8 +45,8 @@ def find_padding(values: NDArray[Any], limits: tuple[int, int]) -> NDArray[np.bo
     return np.asarray(values == low if low == high else (values >= low) & (values <= high))
 
 
-def _in_cell(value: Any, form: PixelForm) -> int | None:
-    number = _whole(value)
+def _in_cell(dataset: Dataset, keyword: str, form: PixelForm) -> int | None:
+    number = _whole(dataset.get(keyword), keyword)
     if number is None:
         return None
     if form.is_signed and form.limits[1] < number < 1 << form.stored:
@@ -49,8 +58,12 @@ def _in_cell(value: Any, form: PixelForm) -> int | None:
     return next((taken for taken in (number, other_sign) if low <= taken <= high), None)
 
 
-def _whole(value: Any) -> int | None:
-    if isinstance(value, bytes):
+def _whole(value: Any, keyword: str) -> int | None:
+    if isinstance(value, bytes) and len(value) == 2:
         # Its value representation is not known: US or SS, in little endian.
-        return int.from_bytes(value, "little") if len(value) == 2 else None
-    return value if isinstance(value, int) else None
+        return int.from_bytes(value, "little")
+    try:
+        numbers = read_numbers(value, _PADDING_NUMBER)
+    except WrongFormError as error:
+        raise wrong_value(keyword, error.form) from None
+    return int(numbers[0]) if numbers else None

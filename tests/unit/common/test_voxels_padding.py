@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
+from common.errors import SeriesRefusedError
 from common.voxels.stored import decode_stored
 
 
@@ -84,11 +85,32 @@ def test_bytes_and_long_cells() -> None:
     ]
 
 
-@pytest.mark.parametrize("padding", [None, [1, 2], b"\x01", 300])
+@pytest.mark.parametrize("padding", [None, 300])
 def test_what_is_no_value_of_a_voxel_marks_nothing(padding: Any) -> None:
-    vr = "OW" if isinstance(padding, bytes) else "US"
-    found = padded([1, 2, 44], padding, allocated=8, stored=8, vr=vr)
+    found = padded([1, 2, 44], padding, allocated=8, stored=8)
     assert found is None or not any(found)
+
+
+@pytest.mark.parametrize(("padding", "vr"), [("-32768", "DS"), ("-32768", "IS"), (-32768, "SL")])
+def test_a_value_in_another_representation_is_read(padding: Any, vr: str) -> None:
+    assert padded([-32768, 0], padding, is_signed=True, vr=vr) == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("padding", "limit", "vr", "message"),
+    [
+        ([1, 2], None, "US", "Pixel Padding Value holds two numbers where one belongs."),
+        ("none", None, "LO", "Pixel Padding Value holds text where a number belongs."),
+        (b"\x01\xff\xff", None, "OB", "Pixel Padding Value holds text where a number belongs."),
+        (1, [2, 3], "US", "Pixel Padding Range Limit holds two numbers where one belongs."),
+    ],
+)
+def test_a_value_that_is_not_one_number_is_refused_by_name(
+    padding: Any, limit: Any, vr: str, message: str
+) -> None:
+    with pytest.raises(SeriesRefusedError) as caught:
+        padded([1, 2, 44], padding, limit, vr=vr)
+    assert (caught.value.code, caught.value.message) == ("header-value", message)
 
 
 def test_a_limit_without_a_value_marks_nothing() -> None:
