@@ -106,7 +106,9 @@ class FailingDisk:
     def _report(self, job: str, what: str, path: str) -> None:
         self._reporting.is_on = True
         where = path.removeprefix(self._folder)
-        line = {"event": FULL_EVENT, "job": job, "what": what, "path": where}
+        # As a line of the log: of a worker's, nothing else is passed on.
+        line = {"time": "", "level": "warning", "event": FULL_EVENT}
+        line |= {"job": job, "what": what, "path": where}
         sys.stderr.write(json.dumps(line) + "\n")
         sys.stderr.flush()
         self._reporting.is_on = False
