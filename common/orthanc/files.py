@@ -17,7 +17,9 @@ from common.orthanc.part10 import HEAD_BYTES, has_preamble
 from common.sharing import patiently
 
 LEAST_ROOM = 32 * 1024 * 1024
-"""Bytes that a download leaves free on its disk: a log must still be written."""
+"""Bytes that a download leaves free on its disk: a log must still be written …"""
+LEAST_SHARE = 20
+"""… or this part of a small disk, a twentieth, if that is less."""
 
 _PIECE = 1024 * 1024
 _REFUSED = "The work folder refused a file"
@@ -39,6 +41,7 @@ class InstanceFiles:
         with disk_errors("The work folder's disk cannot be measured"):
             usage = shutil.disk_usage(folder)
         self._disk_bytes, self._free_bytes = usage.total, usage.free
+        self._least_room = min(LEAST_ROOM, usage.total // LEAST_SHARE)
 
     def check_room(self, size: int, missing: int) -> None:
         """Whether the disk, as it was before the first file, can hold what is to come.
@@ -57,17 +60,17 @@ class InstanceFiles:
         LocalDiskError
             There is too little room now.
         """
-        if size + LEAST_ROOM > self._disk_bytes:
+        if size + self._least_room > self._disk_bytes:
             raise SeriesRefusedError(
                 f"The series have {_gigabytes(size)} in Orthanc; the work folder's whole disk has "
                 f"{_gigabytes(self._disk_bytes)}.",
                 code="series-exceeds-disk",
                 remedy="Submit smaller series, or give the agent a larger disk (work_dir).",
             )
-        if missing + LEAST_ROOM > self._free_bytes:
+        if missing + self._least_room > self._free_bytes:
             raise LocalDiskError(
-                f"The series need {_gigabytes(missing)}, and {_gigabytes(self._free_bytes)} are "
-                "free under the work folder."
+                f"The work folder's disk is too full: the series need {_gigabytes(missing)}, and "
+                f"{_gigabytes(self._free_bytes)} are free."
             )
 
     def path(self, item: InstanceInfo) -> Path:

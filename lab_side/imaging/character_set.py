@@ -102,7 +102,8 @@ def find_character_set(declared: bytes, texts: tuple[bytes, ...]) -> CharacterSe
     if all(text.isascii() and _ESCAPE not in text for text in texts):
         return CharacterSet(terms if codecs else (), codecs or (default_encoding,))
     if codecs and _can_read(texts, codecs):
-        other = _behind_latin(texts) if terms[0] in _LATIN_TERMS and len(terms) == 1 else None
+        is_latin = len(terms) == 1 and terms[0] in _LATIN_TERMS
+        other = _behind_latin(texts) if is_latin else None
         return other or CharacterSet(terms, codecs)
     named = [term for term in terms if term]
     meant = _MEANT.get(_letters(named[0])) if len(named) == 1 else None
@@ -127,7 +128,11 @@ def _terms(declared: bytes) -> tuple[str, ...]:
         first, more = "", [first, *more]
     # Nothing can be written in an extension that nobody knows.
     terms = (first, *(term for term in more if term in python_encoding))
-    if terms == ("",):
+    if len(terms) == 1 and more:
+        # What is left alone has no extensions, and its term says so (PS3.3 C.12.1.1.2).
+        terms = (first.replace("ISO 2022 IR", "ISO_IR"),)
+    if terms in (("",), ("ISO_IR 6",)):
+        # The default repertoire has no term of its own.
         return ()
     # These take no extensions, so what is declared behind them means nothing.
     return terms[:1] if terms[0] in STAND_ALONE_ENCODINGS else terms

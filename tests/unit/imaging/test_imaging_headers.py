@@ -308,6 +308,14 @@ def test_seg_and_report_read_the_name_that_the_bytes_mean(
             assert dataset.PatientName.original_string == value
 
 
+@pytest.mark.parametrize("declared", [b"", b"ISO_IR 6"])
+def test_an_escape_to_ascii_needs_no_declared_set(tmp_path: Path, declared: bytes) -> None:
+    name = b"Mueller^\x1b(BJoerg"
+    volume = read(tmp_path, {"SpecificCharacterSet": declared, "PatientName": name})
+    assert header_warnings([volume]) == ()
+    assert [str(dataset.PatientName) for dataset in made(volume)] == ["Mueller^Joerg"] * 2
+
+
 def coded(meaning: bytes, own: bytes = b"") -> bytes:
     """A sequence with one item in Explicit VR Little Endian: a code and its meaning."""
 
