@@ -249,7 +249,11 @@ class Courier:
             ) from None
         if hashlib.md5(stored, usedforsecurity=False).hexdigest() != md5.lower():
             # Neither can be believed: something before Orthanc may have answered.
-            raise OrthancUnavailableError("What was read back is not what Orthanc says it holds.")
+            raise OrthancUnavailableError(
+                "What was read back is not what Orthanc says it holds.",
+                remedy="Nothing at first: it is tried again by itself. If it lasts, Orthanc's copy "
+                "of the SEG is damaged: remove it there, and it is sent again.",
+            )
         return stored
 
     def _adopt(self, entry: OutboxEntry, stored: bytes) -> InspectReply:
