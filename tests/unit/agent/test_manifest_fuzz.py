@@ -6,6 +6,7 @@ pipeline; Orthanc is a recorder below the real client.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import logging
@@ -50,7 +51,11 @@ FIELDS = 10
 ORTHANC = "http://127.0.0.1:9"
 STUDY = orthanc_id(99)
 JOB = JobName(priority=5, job_id="01" + "a" * 24, profile="demo", fence=0)
-_PATH = re.compile(r"/(tools/bulk-content|instances/[0-9a-f-]{44}/file)")
+_IMAGE = b"image"
+_ID = "[0-9a-f-]{44}"
+_PATH = re.compile(
+    rf"/(tools/bulk-content|series/{_ID}|instances/{_ID}/(file|attachments/dicom/md5))"
+)
 
 
 class Recorder(HTTPConnectionPool):
@@ -68,8 +73,12 @@ class Recorder(HTTPConnectionPool):
         return HTTPResponse(body=io.BytesIO(answer), status=200, preload_content=False)
 
     def _answer(self, path: str, body: Any) -> bytes:
+        if path.endswith("/md5"):
+            return hashlib.md5(_IMAGE).hexdigest().encode()
         if path.startswith("/instances/"):
-            return b"image"
+            return _IMAGE
+        if path.startswith("/series/"):
+            return json.dumps(_series_or_study(path.removeprefix("/series/"))).encode()
         asked = json.loads(body)
         describe = _instance if "Level" in asked else _series_or_study
         return json.dumps([describe(item) for item in asked["Resources"]]).encode()
@@ -78,7 +87,7 @@ class Recorder(HTTPConnectionPool):
 def _instance(series: str) -> dict[str, Any]:
     tags = {"SOPInstanceUID": "1.2.3"}
     place = {"ID": series, "ParentSeries": series, "Type": "Instance"}
-    return {**place, "MainDicomTags": tags, "FileSize": "5"}
+    return {**place, "MainDicomTags": tags, "FileSize": str(len(_IMAGE))}
 
 
 def _series_or_study(orthanc_id: str) -> dict[str, Any]:
