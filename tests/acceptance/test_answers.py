@@ -54,10 +54,6 @@ def at_upload(answer: Answer) -> Ordered:
     )
 
 
-def at_series(answer: Answer) -> Ordered:
-    return lambda request: answer if request.path == "/tools/bulk-content" else None
-
-
 def without_series(request: Request) -> Answer | None:
     """Orthanc's own words, in every way to ask, where it holds none of the series."""
     headers = {"Content-Type": "application/json"}

@@ -27,30 +27,9 @@ from lab_side.models.archive import INFLATED_BYTES, UnsafeArchiveError, checked_
 from lab_side.models.torchscript import read_program
 from lab_side.models.weights import MOST_TENSORS, read_checkpoint
 from tests.support.importing import inference_json
-from tests.support.torchscript import save_scripted
+from tests.support.torchscript import WritesWhenLoaded, save_scripted
 
 STATE = {"weight": torch.arange(6.0).reshape(2, 3)}
-
-
-class Writes(nn.Module):
-    """Writes a file as soon as it is loaded."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__()
-        self.path = path
-
-    @torch.jit.export
-    def __getstate__(self) -> str:
-        return self.path
-
-    @torch.jit.export
-    def __setstate__(self, path: str) -> None:
-        self.path = path
-        self.training = False
-        torch.save(path, path)
-
-    def forward(self, values: torch.Tensor) -> torch.Tensor:
-        return values
 
 
 @pytest.fixture(scope="module")
@@ -66,7 +45,7 @@ def sentinel(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def evil(sentinel: Path, tmp_path: Path) -> bytes:
-    return save_scripted(Writes(str(sentinel)), tmp_path / "same.ts").read_bytes()
+    return save_scripted(WritesWhenLoaded(str(sentinel)), tmp_path / "same.ts").read_bytes()
 
 
 def refusal(data: bytes, folder: Path, name: str = "model.ts") -> str:

@@ -18,7 +18,7 @@ from lab_side.models.networks import build_network
 from lab_side.models.torchscript import read_program
 from lab_side.models.weights import read_checkpoint
 from tests.support.imaging_cases import SMALL_UNET, make_profile
-from tests.support.torchscript import save_scripted, save_traced
+from tests.support.torchscript import WritesWhenLoaded, save_scripted, save_traced
 
 SCRIPT = Network(architecture="TorchScript", arguments={"in_channels": 1, "out_channels": 1})
 
@@ -85,27 +85,6 @@ class WritesWhenRun(nn.Module):
 
     def forward(self, values: torch.Tensor) -> torch.Tensor:
         torch.save(values, self.path)
-        return values
-
-
-class WritesWhenLoaded(nn.Module):
-    """The same as soon as the file is loaded."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__()
-        self.path = path
-
-    @torch.jit.export
-    def __getstate__(self) -> str:
-        return self.path
-
-    @torch.jit.export
-    def __setstate__(self, path: str) -> None:
-        self.path = path
-        self.training = False
-        torch.save(path, path)
-
-    def forward(self, values: torch.Tensor) -> torch.Tensor:
         return values
 
 
