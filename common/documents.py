@@ -7,13 +7,13 @@ never makes a result unreadable; names, ids and numbers that are out of bounds a
 
 from __future__ import annotations
 
-import re
 from datetime import datetime, timezone
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field, ValidationError
 
 from common.json_reader import JsonLimits, UnreadableJsonError, read_json_object
+from common.validation import describe_first_error
 
 __all__ = [
     "LongText",
@@ -21,7 +21,6 @@ __all__ = [
     "Sentence",
     "ShortText",
     "cut",
-    "describe_first_error",
     "first_items",
     "model_of",
     "read_document",
@@ -43,8 +42,6 @@ Moment = Annotated[
     ),
 ]
 """A time with its zone, far enough from the ends of the calendar for sums and other zones."""
-
-_FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,39}")
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
@@ -98,23 +95,5 @@ def model_of(model: type[_Model], document: object) -> _Model:
         return model.model_validate(document)
     except ValidationError as error:
         raise UnreadableJsonError(
-            f"is not valid: {describe_first_error(error, names_unknown=False)}"
+            f"is not valid: {describe_first_error(error, model, names_unknown=False)}"
         ) from None
-
-
-def describe_first_error(error: ValidationError, *, names_unknown: bool = True) -> str:
-    """``field: what is wrong`` of the first error, without the offending value.
-
-    ``names_unknown``: whether a field that is not known is called by its name; somebody else
-    may have put anything there.
-    """
-    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    place = first["loc"]
-    if first["type"] == "extra_forbidden" and not names_unknown:
-        place = (*place[:-1], "…")
-    field = ".".join(_shown(part) for part in place) or "document"
-    return f"{field}: {first['msg']}"
-
-
-def _shown(part: int | str) -> str:
-    return str(part) if isinstance(part, int) or _FIELD.fullmatch(part) else "…"

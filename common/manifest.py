@@ -42,8 +42,9 @@ from common.documents import (
 from common.errors import ManifestRejectedError, TransientError
 from common.json_reader import JsonLimits, UnreadableJsonError, read_json_object
 from common.names import MAX_AGENT_LENGTH
-from common.profiles import PROFILE_NAME, Profile
+from common.profiles import Profile, ProfileName, RoleName, Sha256
 from common.ulid import ULID_PATTERN
+from common.validation import form
 
 SCHEMA_VERSION = "1.0"
 """major.minor: a reader refuses another major and ignores nothing within its own."""
@@ -84,13 +85,20 @@ LARGEST_ATTEMPT = 10**6
 
 _ORTHANC_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{8}){4}")
 
-OrthancId = Annotated[str, Field(pattern=rf"^{_ORTHANC_ID.pattern}$")]
+OrthancId = Annotated[
+    str,
+    form(rf"^{_ORTHANC_ID.pattern}$", "an id of Orthanc (five groups of eight hexadecimal digits)"),
+]
 """Orthanc's id of a study, series or instance: five groups of eight hexadecimal digits."""
 
-JobId = Annotated[str, Field(pattern=rf"^{ULID_PATTERN}$")]
-Code = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$", max_length=64)]
-Role = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=32)]
-Label = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", max_length=32)]
+JobId = Annotated[str, form(rf"^{ULID_PATTERN}$", "a job's id (26 digits and lower-case letters)")]
+Code = Annotated[
+    str, form(r"^[a-z][a-z0-9-]*$", "lower-case letters, digits and hyphens", max_length=64)
+]
+Role = RoleName
+Label = Annotated[
+    str, form(r"^[a-z0-9]+(-[a-z0-9]+)*$", "lower-case words joined by hyphens", max_length=32)
+]
 """What an agent is or has: ``site-a``, ``gpu-24gb``. A person gives it its meaning."""
 
 Labels = Annotated[tuple[Label, ...], Field(max_length=16)]
@@ -98,9 +106,8 @@ Author = Annotated[str, cut(MAX_AGENT_LENGTH)]
 """Who wrote a document: an agent's id, or ``site``."""
 
 Attempt = Annotated[int, Field(ge=0, le=LARGEST_ATTEMPT)]
-Uid = Annotated[str, Field(pattern=r"^[0-9.]+$", max_length=64)]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-SchemaVersion = Annotated[str, Field(pattern=r"^[0-9]{1,3}\.[0-9]{1,3}$")]
+Uid = Annotated[str, form(r"^[0-9.]+$", "a DICOM UID (digits and dots)", max_length=64)]
+SchemaVersion = Annotated[str, form(r"^[0-9]{1,3}\.[0-9]{1,3}$", "two numbers, like 1.0")]
 
 
 def schema_for(labels: Collection[str], confirmed: Collection[str] = ()) -> str:
@@ -160,7 +167,7 @@ class JobManifest(_LabelledDocument):
     """A job: segment these series with this profile, on an agent that has all ``labels``."""
 
     job_id: JobId
-    profile: Annotated[str, Field(pattern=rf"^{PROFILE_NAME.pattern}$", max_length=48)]
+    profile: ProfileName
     priority: Annotated[int, Field(ge=0, le=9)] = 5
     """0 is served first."""
     submitted_at: Moment
@@ -336,7 +343,7 @@ class ResultManifest(_Document):
     status: ResultStatus
     author: Author
     """The agent id, or ``site`` for a cancellation from there."""
-    nonce: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+    nonce: Annotated[str, form(r"^[0-9a-f]{32}$", "32 hexadecimal digits")]
     """Random: tells one's own write from another's when an answer was lost."""
     attempt: Attempt
     finished_at: Moment

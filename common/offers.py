@@ -10,7 +10,15 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from common.profiles import PROFILE_NAME, InputRole, Profile, Recognition, Text
+from common.profiles import (
+    BodyPart,
+    InputRole,
+    Profile,
+    ProfileName,
+    Recognition,
+    RoleName,
+    Text,
+)
 
 Number = Annotated[int, Field(ge=1, le=255)]
 Byte = Annotated[int, Field(ge=0, le=255)]
@@ -40,7 +48,7 @@ class OfferedRecognition(_Part):
 class OfferedRole(_Part):
     """One input series, in channel order."""
 
-    role: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=32)]
+    role: RoleName
     title: Text | None = None
     """What a person calls it; None where the heartbeat had no room."""
     recognition: OfferedRecognition | None = None
@@ -68,10 +76,10 @@ class OfferedSegment(_Part):
 class Offer(_Part):
     """A profile that an agent has."""
 
-    name: Annotated[str, Field(pattern=rf"^{PROFILE_NAME.pattern}$", max_length=48)]
+    name: ProfileName
     title: Text | None = None
     intended_use: Text | None = None
-    body_part: Annotated[str, Field(pattern=r"^[A-Z ]{1,16}$")] | None = None
+    body_part: BodyPart | None = None
     """Body Part Examined that its input must show; None: an older agent does not tell."""
     for_patients: bool | None = None
     """Whether its results may be used for a patient; None: an older agent does not tell."""

@@ -22,6 +22,7 @@ from pydantic import (
 )
 
 from common.errors import FixConfigurationError
+from common.validation import describe_first_error, form
 
 PROFILE_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 """Lower-case words joined by single hyphens: safe in object names on every system."""
@@ -34,7 +35,16 @@ Triple = tuple[Side, Side, Side]
 SpacingMm = tuple[
     Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)], Annotated[float, Field(gt=0)]
 ]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Sha256 = Annotated[str, form(r"^[0-9a-f]{64}$", "64 hexadecimal digits in lower case")]
+RoleName = Annotated[
+    str, form(r"^[a-z0-9][a-z0-9-]*$", "lower-case letters, digits and hyphens", max_length=32)
+]
+ProfileName = Annotated[
+    str, form(rf"^{PROFILE_NAME.pattern}$", "lower-case words joined by hyphens", max_length=48)
+]
+BodyPart = Annotated[
+    str, form(r"^[A-Z ]{1,16}$", "at most 16 capital letters and spaces, like BREAST")
+]
 Byte = Annotated[int, Field(ge=0, le=255)]
 Channel = Annotated[int, Field(ge=0)]
 Axis = Annotated[int, Field(ge=0, le=2)]
@@ -97,7 +107,7 @@ class Recognition(_Data):
 class InputRole(_Data):
     """One input series; the order in the profile is the channel order of the network."""
 
-    role: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9-]*$", max_length=32)]
+    role: RoleName
     """Stable name used in manifests, e.g. ``dce-0`` or ``t1c``."""
     title: Text
     """What a person calls it."""
@@ -133,7 +143,10 @@ class Lora(_Data):
 class Weights(_Data):
     """The weights file."""
 
-    file: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")] | None = None
+    file: (
+        Annotated[str, form(r"^[A-Za-z0-9][A-Za-z0-9._-]*$", "the name of a file in this folder")]
+        | None
+    ) = None
     """File name inside the profile's folder; None: the lab configures its own file."""
     sha256: Sha256 | None = None
     """Of the file's bytes; None only together with ``file`` None."""
@@ -159,7 +172,7 @@ class SkullStrip(_Data):
 class Preprocessing(_Data):
     """From scanner grid to network grid."""
 
-    orientation: Annotated[str, Field(pattern=r"^[LRAPIS]{3}$")]
+    orientation: Annotated[str, form(r"^[LRAPIS]{3}$", "three of the letters L R A P I S")]
     """Axis codes of the network's array axes in NIfTI's convention, e.g. ``RAS``:
     the first axis grows towards the patient's Right, and so on."""
     spacing_mm: SpacingMm
@@ -269,7 +282,7 @@ class Profile(_Data):
     """Of this file's shape."""
     name: str
     """The folder's name, and the profile's in manifests: lower-case words and hyphens."""
-    version: Annotated[str, Field(pattern=r"^\d+\.\d+\.\d+$")]
+    version: Annotated[str, form(r"^\d+\.\d+\.\d+$", "three numbers, like 1.0.0")]
     """Of the profile; raise it with each change that can change a result."""
     title: Text
     """What a person calls it."""
@@ -282,9 +295,9 @@ class Profile(_Data):
     """Of the weights."""
     citation: str = ""
     """Whom to cite."""
-    body_part_examined: Annotated[str, Field(pattern=r"^[A-Z ]{1,16}$")]
+    body_part_examined: BodyPart
     """Body Part Examined of the SEG (PS3.16 Annex L), and the region that the input must show."""
-    content_label: Annotated[str, Field(pattern=r"^[A-Z0-9_]{1,16}$")]
+    content_label: Annotated[str, form(r"^[A-Z0-9_]{1,16}$", "at most 16 of A-Z, 0-9 and _")]
     """Content Label of the SEG (VR CS)."""
     inputs: Annotated[tuple[InputRole, ...], Field(min_length=1)]
     """In the channel order of the network."""
@@ -373,10 +386,9 @@ def load_profile(folder: Path, *, name: str | None = None) -> Profile:
     try:
         profile = Profile.model_validate_json(text)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        field = ".".join(str(part) for part in first["loc"]) or "profile.json"
+        what = describe_first_error(error, Profile, whole=PROFILE_FILE)
         raise FixConfigurationError(
-            f"The profile {folder.name!r} is not valid: {field}: {first['msg']}.",
+            f"The profile {folder.name!r} is not valid: {what.rstrip('.?')}.",
             code="profile-invalid",
             remedy=f"Correct {path}.",
         ) from error

@@ -28,6 +28,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from common.documents import model_of
 from common.errors import FixConfigurationError, ManifestRejectedError
 from common.json_reader import JsonLimits, UnreadableJsonError, read_json_object
+from common.validation import form
 
 __all__ = [
     "RECORDS",
@@ -64,7 +65,7 @@ class _Envelope(BaseModel):
 
     segrelay_signed: Literal[1] = 1
     kind: Kind
-    key: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+    key: Annotated[str, form(r"^[0-9a-f]{16}$", "16 hexadecimal digits")]
     """Says which key to try; proves nothing."""
     signature: Annotated[str, Field(max_length=128)]
     """64 bytes in base64."""

@@ -23,6 +23,7 @@ from typing import Literal
 from django.conf import settings
 from pydantic import TypeAdapter, ValidationError
 
+from common.validation import describe_first_error
 from gcp_side.labseg.recognition import Confidence, Recognised, recognise
 from infra.role_sets import ROLE_SETS, RoleSet
 
@@ -101,6 +102,12 @@ def read_sets(path: Path) -> list[RoleSet]:
     return TypeAdapter(list[RoleSet]).validate_json(path.read_bytes())
 
 
+def _reason(error: OSError | ValidationError) -> str:
+    if isinstance(error, ValidationError):
+        return describe_first_error(error, list[RoleSet])
+    return error.strerror or type(error).__name__
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table; 0, or 1 where a role is wrong with confidence."""
     parser = argparse.ArgumentParser(prog="python -m infra.roles", description=__doc__)
@@ -112,7 +119,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         studies = read_sets(options.file) if options.file else ROLE_SETS
     except (OSError, ValidationError) as error:
-        parser.error(f"the file cannot be used: {error}")
+        parser.error(f"the file cannot be used: {_reason(error)}")
     for line in table(studies, has_details=options.details):
         print(line)
     return int(any(one.verdict == "WRONG" for study in studies for one in judge(study)))

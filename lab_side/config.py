@@ -27,13 +27,13 @@ from pydantic import (
     ValidationError,
 )
 
-from common.documents import describe_first_error
 from common.errors import FixConfigurationError
 from common.manifest import Labels
 from common.momentary import PATIENCE
 from common.names import is_agent_id
 from common.orthanc import OrthancSettings
 from common.profiles import CpuEngine, Profile, Sha256, load_profile
+from common.validation import describe_first_error, form
 from lab_side.secrets import (
     FOLDER_VARIABLE,
     orthanc_password,
@@ -187,7 +187,9 @@ class LocalConfig(SecretsPart):
     """Of one log file; then the next one is begun."""
     log_files: Annotated[int, Field(ge=2, le=100)] = 5
     """So many log files are kept."""
-    service_name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9-]{0,62}$")] = SERVICE_NAME
+    service_name: Annotated[
+        str, form(r"^[A-Za-z0-9][A-Za-z0-9-]{0,62}$", "letters, digits and hyphens")
+    ] = SERVICE_NAME
     """What systemd or Windows calls it: one for each agent of this computer."""
 
     @property
@@ -214,7 +216,9 @@ class ModelsConfig(BaseModel):
     models: Annotated[tuple[ModelConfig, ...], Field(min_length=1)]
     profiles_dir: Path | None = None
     """The lab's own profiles."""
-    device: Annotated[str, Field(pattern=r"^(auto|cpu|cuda(:\d+)?)$")] = "auto"
+    device: Annotated[
+        str, form(r"^(auto|cpu|cuda(:\d+)?)$", "auto, cpu, cuda or, for the second GPU, cuda:1")
+    ] = "auto"
     """``auto`` takes the first GPU, else the CPU."""
     cpu_engine: CpuEngine = "torch"
     """What runs the networks where the device is a CPU; ``openvino`` is an extra."""
@@ -472,7 +476,7 @@ def _validated(model: type[Config], values: Mapping[str, Any]) -> Config:
         return model.model_validate(values)
     except ValidationError as error:
         raise FixConfigurationError(
-            f"The configuration is not valid: {describe_first_error(error)}.",
+            f"The configuration is not valid: {describe_first_error(error, model)}.",
             remedy="Set it in the TOML file or by environment variable; see the README.",
         ) from None
 

@@ -38,6 +38,7 @@ from common.manifest import Attempt
 from common.offers import Offer
 from common.sealed_bucket import demands_signatures
 from common.signing import Kind
+from common.validation import form
 
 LEASE = timedelta(seconds=120)
 """A heartbeat older than this means that its owner is dead."""
@@ -69,7 +70,7 @@ class Identity(BaseModel):
 
     model_config = ConfigDict(extra="ignore", frozen=True, allow_inf_nan=False)
 
-    instance: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+    instance: Annotated[str, form(r"^[0-9a-f]{32}$", "32 hexadecimal digits")]
     """Random, new with every process."""
     host: Annotated[str, cut(255)]
     pid: Annotated[int, Field(ge=1, le=LARGEST_PID)]

@@ -37,9 +37,10 @@ from common.bucket import Bucket, open_bucket
 from common.errors import FixConfigurationError
 from common.manifest import Labels, Role
 from common.orthanc import OrthancSettings, check_usable
-from common.profiles import PROFILE_NAME
+from common.profiles import ProfileName
 from common.sealed_bucket import SealedBucket
 from common.signing import PublicKey, SigningKey, Trust
+from common.validation import describe_errors, form
 
 BUCKET_SCHEMES = ("gs", "file")
 
@@ -61,7 +62,6 @@ REMEDIES = {
 }
 """What to do about a wrong value, by key."""
 
-ProfileName = Annotated[str, Field(pattern=rf"^{PROFILE_NAME.pattern}$", max_length=48)]
 ORTHANC_KEYS = {
     "orthanc-two-credentials": "ORTHANC_TOKEN",
     "orthanc-token": "ORTHANC_TOKEN",
@@ -71,7 +71,9 @@ ORTHANC_KEYS = {
 }
 """The key that an error of Orthanc's settings is about, by its code; else the address."""
 
-Rate = Annotated[str, Field(pattern=r"^[1-9]\d*/(s|sec|m|min|h|hour|d|day)$")]
+Rate = Annotated[
+    str, form(r"^[1-9]\d*/(s|sec|m|min|h|hour|d|day)$", "a number and a period, like 30/min")
+]
 
 
 Secret = SecretStr | Callable[[], str]
@@ -242,7 +244,7 @@ def problems() -> list[Problem]:
     try:
         conf = Conf.model_validate(raw)
     except ValidationError as error:
-        return [_problem(item["loc"], item["msg"]) for item in error.errors(include_url=False)]
+        return [_problem(place, what) for place, what in describe_errors(error, Conf)]
     found = []
     try:
         check_usable(conf.orthanc)
@@ -269,10 +271,9 @@ def _key_problems(conf: Conf) -> list[Problem]:
     return found
 
 
-def _problem(place: tuple[int | str, ...], message: str) -> Problem:
-    text = message.removeprefix("Value error, ")
+def _problem(place: str, text: str) -> Problem:
     # What a validator says of several values begins with the key to look at.
-    key = str(place[0]) if place else text.partition(" ")[0]
+    key = place.partition(".")[0] or text.partition(" ")[0]
     return Problem(key, text, REMEDIES.get(key, "Correct the value."))
 
 

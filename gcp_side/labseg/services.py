@@ -22,7 +22,6 @@ from django.utils import timezone
 from pydantic import ValidationError
 
 from common.bucket import Bucket
-from common.documents import describe_first_error
 from common.errors import (
     ManifestRejectedError,
     ObjectExistsError,
@@ -46,6 +45,7 @@ from common.queue import (
 )
 from common.queue.lease import store_now
 from common.ulid import is_ulid, new_ulid
+from common.validation import describe_first_error
 from gcp_side.labseg.checked_input import reasons_for
 from gcp_side.labseg.conf import Conf, get_bucket, get_conf
 from gcp_side.labseg.confirmation import Confirm, in_english, unconfirmed
@@ -443,7 +443,8 @@ def _check_manifest(job: Job) -> None:
         manifest_of(job)
     except ValidationError as error:
         raise SubmissionRefusedError(
-            f"The request is not valid: {describe_first_error(error)}.", code="request-invalid"
+            f"The request is not valid: {describe_first_error(error, JobManifest)}.",
+            code="request-invalid",
         ) from None
 
 

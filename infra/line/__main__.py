@@ -13,9 +13,10 @@ import os
 import signal
 import sys
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from common.errors import FixConfigurationError
+from common.validation import describe_first_error
 from infra.line.profile import LineFault, LineProfile, parse_target
 from infra.line.proxy import Proxy, new_loop
 
@@ -61,11 +62,16 @@ def _parser() -> argparse.ArgumentParser:
 
 def main() -> int:
     """Carry connections until told to end."""
-    options = _parser().parse_args()
-    line = LineProfile(
-        rtt_ms=options.rtt_ms, mbit=options.mbit, jitter_ms=options.jitter_ms, seed=options.seed
-    )
-    faults = TypeAdapter(list[LineFault]).validate_json(options.json)
+    parser = _parser()
+    options = parser.parse_args()
+    try:
+        line = LineProfile(
+            rtt_ms=options.rtt_ms, mbit=options.mbit, jitter_ms=options.jitter_ms, seed=options.seed
+        )
+        faults = TypeAdapter(list[LineFault]).validate_json(options.json)
+    except ValidationError as error:
+        kind = LineProfile if error.title == LineProfile.__name__ else list[LineFault]
+        parser.error(describe_first_error(error, kind))
     try:
         proxy = Proxy(parse_target(options.target), line, faults)
     except FixConfigurationError as error:

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pydantic import ValidationError
 
 from common.body_regions import regions_of, regions_of_body_part
-from common.documents import describe_first_error
 from common.errors import FixConfigurationError, ManifestRejectedError, TransientError
 from common.manifest import (
     JobManifest,
@@ -28,6 +27,7 @@ from common.profiles import Profile
 from common.queue.lease import UPLOAD
 from common.result_notes import region_codes, region_notes
 from common.ulid import new_ulid
+from common.validation import describe_first_error
 from lab_side import __version__
 from lab_side.agent.case import Case
 from lab_side.agent.deliver import Courier
@@ -177,7 +177,7 @@ def manifest_by_hand(
         )
     except ValidationError as error:
         raise ManifestRejectedError(
-            f"These series cannot be a job: {describe_first_error(error)}.",
+            f"These series cannot be a job: {describe_first_error(error, JobManifest)}.",
             remedy="Give four different series of one study.",
         ) from None
     check_against_profile(manifest, profile)

@@ -8,9 +8,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from common.documents import describe_first_error
 from common.errors import FixConfigurationError
 from common.profiles import Network, Profile
+from common.validation import describe_first_error
 from lab_side.importing.bundle import BundleFacts
 from lab_side.worker.protocol import IdentifyReply
 
@@ -183,7 +183,7 @@ def _validated(document: Mapping[str, Any]) -> Profile:
         return Profile.model_validate(document)
     except ValidationError as error:
         raise FixConfigurationError(
-            f"No profile can be made of this: {describe_first_error(error)}.",
+            f"No profile can be made of this: {describe_first_error(error, Profile)}.",
             code="draft-invalid",
             remedy="Correct what is named: by the command's options, or in the bundle.",
         ) from error

@@ -19,8 +19,8 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from common import errors
 from common.errors import AttemptFailedError, SegRelayError
-from common.manifest import Code, RegistrationRecord, SegmentMeasurement, Sha256, Uid
-from common.profiles import CpuEngine, Network
+from common.manifest import Code, RegistrationRecord, SegmentMeasurement, Uid
+from common.profiles import CpuEngine, Network, Sha256
 
 
 class _Message(BaseModel):
