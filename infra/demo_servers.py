@@ -196,7 +196,7 @@ class DemoServers:
             "username": self.user,
             "password": self.password,
             "csrfmiddlewaretoken": token,
-            "next": "/admin/",
+            "next": "/segmentation/",
         }
         answer = self._session.post(
             self._login, data=form, headers={"Referer": self._login}, timeout=60
@@ -206,7 +206,7 @@ class DemoServers:
 
     @property
     def _login(self) -> str:
-        return f"{self.url}/admin/login/"
+        return f"{self.url}/segmentation/login/"
 
 
 def demo_environment(orthanc: OrthancServer, state: Path, profile: str) -> dict[str, str]:

@@ -9,6 +9,7 @@ from django.apps import AppConfig, apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import router
+from django.urls import NoReverseMatch, reverse
 
 from gcp_side.labseg.conf import Conf, problems
 
@@ -52,6 +53,32 @@ def check_sqlite(
             hint=f'Set DATABASES[{alias!r}]["OPTIONS"]["transaction_mode"] = "IMMEDIATE" '
             'and "timeout" to 20.',
             id="labseg.W002",
+        )
+    ]
+
+
+@register(Tags.urls)
+def check_login_page(
+    app_configs: Sequence[AppConfig] | None = None,  # noqa: ARG001
+    **kwargs: Any,  # noqa: ARG001
+) -> list[CheckMessage]:
+    """labseg.W004: ``LOGIN_URL`` leads nowhere; the app's pages then have their own login page."""
+    from gcp_side.labseg.accounts import LOGIN, project_login
+
+    try:
+        reverse(LOGIN)
+    except NoReverseMatch:
+        # Without the pages nobody is led to a login.
+        return []
+    if project_login() is not None:
+        return []
+    return [
+        Warning(
+            f"LOGIN_URL ({settings.LOGIN_URL}) leads to no page of this project: whoever is not "
+            "logged in gets 404, but for the app's pages, which then use their own login page.",
+            hint=f'Set LOGIN_URL = "{LOGIN}" for that page, or to a login page of your project, or '
+            "to the whole address (https://…) of one that another server has.",
+            id="labseg.W004",
         )
     ]
 

@@ -65,6 +65,12 @@ class TooManyGuessesError(Throttled):
         self.seconds = seconds
         """How long to wait."""
 
+    @property
+    def sentence(self) -> str:
+        """What happened and how long to wait, in the active language."""
+        wait = gettext("Try again in %(minutes)s min.") % {"minutes": ceil(self.seconds / 60)}
+        return f"{gettext('There were too many wrong passwords.')} {wait}"
+
 
 class GuardedBasicAuthentication(BasicAuthentication):
     """As the framework's, while the wrong passwords stay below the rates of the settings."""
@@ -150,20 +156,26 @@ class GuessGuardMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """The answer of what is behind."""
         answer = self._get_response(request)
-        for counters in _open_tries(request):
-            for counter in counters:
-                counter.take_back()
+        take_back_right_passwords(request)
         return answer
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """A page for people, with ``Retry-After`` (RFC 9110 10.2.3)."""
         if not isinstance(exception, TooManyGuessesError):
             return None
-        minutes = ceil(exception.seconds / 60)
-        answer = render(request, "labseg/too_many_guesses.html", {"minutes": minutes}, status=429)
+        told = {"sentence": exception.sentence}
+        answer = render(request, "labseg/too_many_guesses.html", told, status=429)
         answer["Retry-After"] = str(exception.seconds)
         answer["Cache-Control"] = "no-store"
         return answer
+
+
+def take_back_right_passwords(request: HttpRequest) -> None:
+    """Count nothing for the tries of a request that turned out to be no wrong passwords."""
+    tries = _open_tries(request)
+    while tries:
+        for counter in tries.pop():
+            counter.take_back()
 
 
 @receiver(user_login_failed, dispatch_uid="labseg-guessing")

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.conf import settings
+from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.mixins import LoginRequiredMixin, PermissionRequiredMixin
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils.decorators import method_decorator
 from django.views import View
 
 from common.manifest import is_orthanc_id
+from gcp_side.labseg.accounts import LedToLogin, frame, login_again_address
 from gcp_side.labseg.conf import get_conf
 from gcp_side.labseg.views.base import NO_STORE
 
-TRANSLATED = ("en", "ko")
-"""Languages of the pages."""
 
-
-class _Page(LoginRequiredMixin, PermissionRequiredMixin, View):
-    """Whoever may see requests may see the pages; a stranger is led to the login."""
+# A project's LoginRequiredMiddleware would lead to LOGIN_URL, whether or not anything is there.
+@method_decorator(login_not_required, name="dispatch")
+class _Page(LedToLogin, LoginRequiredMixin, PermissionRequiredMixin, View):
+    """Who may see requests may see the pages; others learn who can give them the permission."""
 
     permission_required = "labseg.view_job"
     http_method_names = ("get", "head")
@@ -31,10 +32,11 @@ class _Page(LoginRequiredMixin, PermissionRequiredMixin, View):
         answer["Cache-Control"] = NO_STORE
         return answer
 
-    def has_permission(self) -> bool:
-        # A stranger is asked to log in; who is logged in and may not see this is refused.
-        self.raise_exception = self.request.user.is_authenticated
-        return super().has_permission()
+    def handle_no_permission(self) -> Any:
+        """Who is logged in and may not see this is refused; a stranger is asked to log in."""
+        if not self.request.user.is_authenticated:
+            return super().handle_no_permission()
+        return render(self.request, "labseg/no_permission.html", frame(self.request), status=403)
 
 
 class StudyList(_Page):
@@ -45,9 +47,10 @@ class StudyList(_Page):
         return render(
             request,
             "labseg/studies.html",
-            {
+            frame(request)
+            | {
                 "script": "labseg/studies.js",
-                "languages": _languages(),
+                "login": login_again_address(request),
                 "config": {"api": _api_root()},
             },
         )
@@ -63,9 +66,10 @@ class StudyViewer(_Page):
         return render(
             request,
             "labseg/study.html",
-            {
+            frame(request)
+            | {
                 "script": "labseg/study.js",
-                "languages": _languages(),
+                "login": login_again_address(request),
                 "config": {
                     "api": _api_root(),
                     "study": study_id,
@@ -78,13 +82,6 @@ class StudyViewer(_Page):
                 },
             },
         )
-
-
-def _languages() -> list[str]:
-    """What a user can choose from: the languages of these pages that the project has."""
-    chosen = [code for code, _name in settings.LANGUAGES if code in TRANSLATED]
-    can_be_chosen = "django.middleware.locale.LocaleMiddleware" in settings.MIDDLEWARE
-    return chosen if can_be_chosen and len(chosen) > 1 else []
 
 
 def _api_root() -> str:

@@ -1,6 +1,6 @@
 """Whether the site answers: ``python -m gcp_side.site.alive 127.0.0.1:8000``, for health checks.
 
-Asks for the sign-in page as the proxy before the site does; exit code 0 where it comes.
+Asks for the login page as the proxy before the site does; exit code 0 where it comes.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import http.client
 import os
 import sys
 
-PAGE = "/admin/login/"
+PAGE = "/segmentation/login/"
 LIMIT_S = 8.0
 
 

@@ -104,7 +104,8 @@ TEMPLATES = [
 
 ROOT_URLCONF = "gcp_side.site.urls"
 WSGI_APPLICATION = "gcp_side.site.wsgi.application"
-LOGIN_URL = "admin:login"
+LOGIN_URL = "labseg-pages:login"
+CSRF_FAILURE_VIEW = "gcp_side.labseg.accounts.csrf_failure"
 
 DATABASES = {
     "default": database(

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from django.contrib.auth.models import User
 from rest_framework import status
 from rest_framework.authentication import BaseAuthentication, SessionAuthentication
+from rest_framework.exceptions import NotAuthenticated
 from rest_framework.permissions import BasePermission, IsAuthenticated
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
@@ -43,6 +44,9 @@ log = logging.getLogger(__name__)
 NO_STORE = "no-store"
 """Lists hold names of patients: neither a proxy nor the browser's disk keeps them. Images and
 labels, which name nobody, are kept by the browser alone, and asked for again with their ETag."""
+
+NOT_LOGGED_IN = "not-logged-in"
+"""``code`` of the answer to a request of nobody."""
 
 PAGE_SIZE = 50
 LARGEST_PAGE = 200
@@ -104,6 +108,9 @@ class LabsegView(APIView):
         response = super().handle_exception(exc)
         if isinstance(response.data, dict) and "detail" in response.data:
             response.data = {"success": False, "error": str(response.data["detail"])}
+        if isinstance(exc, NotAuthenticated) and isinstance(response.data, dict):
+            # The page tells a session that has ended from a permission that is missing.
+            response.data["code"] = NOT_LOGGED_IN
         return response
 
 

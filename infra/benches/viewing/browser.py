@@ -73,11 +73,11 @@ def fresh_context(browser: Browser) -> Iterator[BrowserContext]:
 def log_in(context: BrowserContext, site: DemoServers) -> None:
     """By the site's own form."""
     page = context.new_page()
-    page.goto(f"{site.url}/admin/login/?next=/admin/")
+    page.goto(f"{site.url}/segmentation/login/")
     page.fill("[name=username]", site.user)
     page.fill("[name=password]", site.password)
-    page.click("[type=submit]")
-    page.wait_for_url("**/admin/")
+    page.click("main form button")
+    page.wait_for_url("**/segmentation/")
     page.close()
 
 

@@ -43,7 +43,7 @@ class TestWhoMaySee:
     def test_a_stranger_is_led_to_the_login(self, page: str) -> None:
         answer: Any = Client().get(page)
         assert answer.status_code == 302
-        assert answer["Location"] == f"{reverse('admin:login')}?next={page}"
+        assert answer["Location"] == f"{reverse('labseg-pages:login')}?next={page}"
 
     def test_a_user_without_the_permission_is_refused(self, page: str) -> None:
         client = Client()

@@ -9,10 +9,11 @@ export class ApiError extends Error {
   }
 }
 
-// Whether waiting may help: the network, the queue or Orthanc may come back.
-export const mayPass = (error) => error.code === "no-answer" || [429, 502, 503, 504].includes(error.status);
+// Whether waiting may help: the network, the queue, Orthanc or a login in another tab may come.
+export const mayPass = (error) => isOver(error) || error.code === "no-answer" || [429, 502, 503, 504].includes(error.status);
+const isOver = (error) => error.code === "not-logged-in";
 
-export const whatNow = (error) => (mayPass(error) ? gettext("It is tried again by itself.") : error.remedy);
+export const whatNow = (error) => (mayPass(error) && !isOver(error) ? gettext("It is tried again by itself.") : error.remedy);
 export const explained = (error) => [error.message, whatNow(error)].filter(Boolean).join(" ");
 
 function cookie(name) {
@@ -27,10 +28,14 @@ async function call(path, options = {}) {
     if (error.name === "AbortError") throw error;
     throw new ApiError(gettext("The site does not answer."), { code: "no-answer", remedy: gettext("Check the network.") });
   }
+  const body = answer.ok ? {} : await answer.json().catch(() => ({}));
+  // What was chosen on the page stays: the link beside this sentence opens another tab.
+  const over = document.getElementById("session-ended");
+  if (over) over.hidden = !isOver(body);
   if (answer.ok) return answer;
-  const body = await answer.json().catch(() => ({}));
+  if (isOver(body)) throw new ApiError(gettext("You are no longer logged in."), { ...body, status: answer.status, remedy: gettext("Log in in a new tab; this page then continues.") });
   if (answer.status === 401 || answer.status === 403) {
-    throw new ApiError(gettext("You are no longer logged in, or may not do this."), { status: answer.status, remedy: gettext("Reload the page to log in.") });
+    throw new ApiError(gettext("You may not do this."), { status: answer.status, remedy: gettext("Reload the page; an administrator of this site gives permissions.") });
   }
   throw new ApiError(body.error ?? gettext("The site refused this."), { ...body, status: answer.status });
 }

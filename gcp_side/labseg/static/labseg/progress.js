@@ -45,15 +45,24 @@ export function follow(requestId, { onState, onError }) {
 export function patience(act) {
   let timer = 0;
   let pause = FIRST_PAUSE_MS;
+  const now = () => { timer = 0; act(); };
+  // Somebody comes back, perhaps from logging in again in another tab.
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden || !timer) return;
+    clearTimeout(timer);
+    now();
+  });
   return {
     failed(error) {
       clearTimeout(timer);
+      timer = 0;
       if (!api.mayPass(error)) return;
-      timer = setTimeout(act, pause);
+      timer = setTimeout(now, pause);
       pause = Math.min(SLOWEST_MS, pause * 2);
     },
     done() {
       clearTimeout(timer);
+      timer = 0;
       pause = FIRST_PAUSE_MS;
     },
   };
