@@ -9,8 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-from common.errors import LocalDiskError
+from common.errors import LimitReachedError, LocalDiskError
 from common.sharing import patiently
+from common.system_limits import reached_limit
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _NOT_FULL = "Check the disk of the agent's work folder, and the rights; it is retried by itself."
@@ -61,6 +62,9 @@ def disk_errors(what: str) -> Iterator[None]:
 
 def disk_error(what: str, error: OSError) -> LocalDiskError:
     """What the system refused, as an error with its remedy."""
+    limit = reached_limit(error)
+    if limit is not None:
+        return LimitReachedError(limit.message, remedy=limit.remedy)
     remedy = None if is_full(error) else _NOT_FULL
     return LocalDiskError(f"{what} ({describe(error)}).", remedy=remedy)
 
@@ -71,8 +75,12 @@ def is_full(error: OSError) -> bool:
 
 
 def is_disk_failure(error: OSError) -> bool:
-    """Whether it is the disk that refuses: it is full, read-only or breaking."""
-    return is_full(error) or error.errno in (errno.EIO, errno.EROFS)
+    """Whether it is the disk that refuses (full, read-only or breaking), or a limit that stops."""
+    return (
+        is_full(error)
+        or error.errno in (errno.EIO, errno.EROFS)
+        or reached_limit(error) is not None
+    )
 
 
 def describe(error: OSError) -> str:

@@ -7,6 +7,7 @@ SegRelayError
 │   │   └── ObjectRefusedError         it answers, and refuses this one object: pass it over
 │   ├── OrthancUnavailableError    Orthanc did not answer, or is overloaded
 │   └── LocalDiskError             the local disk is full or refused a write
+│       └── LimitReachedError          this computer gives no more files, processes or memory
 ├── PermanentError             the job has failed: trying it again gives the same answer
 │   ├── ManifestRejectedError      the manifest cannot be believed or read: to rejected/
 │   ├── SeriesRefusedError         the images cannot be placed or do not fit the profile
@@ -39,6 +40,7 @@ __all__ = [
     "FixConfigurationError",
     "InferenceError",
     "LeaseLostError",
+    "LimitReachedError",
     "LocalDiskError",
     "ManifestRejectedError",
     "ObjectExistsError",
@@ -123,6 +125,16 @@ class LocalDiskError(TransientError):
 
     code = "local-disk"
     remedy = "Free space on the agent's work folder; the job is retried by itself."
+
+
+class LimitReachedError(LocalDiskError):
+    """The program has all the open files, processes, threads or memory that it may have.
+
+    Treated as a disk that refuses: what is in hand is tried again, and costs no attempt.
+    """
+
+    code = "limit-reached"
+    remedy = "Raise the limit of the account or the service; it is retried by itself."
 
 
 class PermanentError(SegRelayError):

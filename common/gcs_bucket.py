@@ -46,6 +46,7 @@ from common.bounded_http import BoundedAdapter
 from common.bucket import ObjectInfo
 from common.errors import (
     FixConfigurationError,
+    LimitReachedError,
     ObjectExistsError,
     ObjectNotFoundError,
     ObjectRefusedError,
@@ -57,6 +58,7 @@ from common.gcs_answers import check_content, check_page, is_stores_own, not_the
 from common.momentary import PATIENCE, AnswerHistory, OwnRefusalError
 from common.no_netrc import ignore_netrc
 from common.surroundings import check_surroundings, lasting_fault, proxy_refused, silent_proxy
+from common.system_limits import raise_if_limit, reached_limit
 
 REQUEST_TIMEOUT = (5.0, 15.0)
 """Seconds to connect, and to wait for the next bytes of an answer."""
@@ -405,9 +407,11 @@ class GcsBucket:
             _close_response(error)
             raise self._refused(operation, name, error) from error
         except auth.GoogleAuthError as error:
+            if reached_limit(error):
+                raise self._no_answer(error, error) from None
             raise self._lasting_fault(error) or self._sign_in_failed(error) from None
         except (api.RetryError, *_CONNECTION_ERRORS) as error:
-            fault = self._lasting_fault(error)
+            fault = None if reached_limit(error) else self._lasting_fault(error)
             if fault is not None:
                 raise fault from error
             cause = _cause(error)
@@ -420,6 +424,9 @@ class GcsBucket:
             raise not_the_store() from None
 
     def _no_answer(self, error: BaseException, cause: BaseException) -> StoreUnavailableError:
+        limit = reached_limit(error)
+        if limit is not None:
+            return StoreUnavailableError(limit.message, code="limit-reached", remedy=limit.remedy)
         variable = silent_proxy(error, self._client.api_endpoint)
         if not variable:
             return StoreUnavailableError(f"The bucket did not answer ({type(cause).__name__}).")
@@ -505,7 +512,7 @@ class GcsBucket:
         self._signed_in_at = now
         try:
             self._use(self._sign_in())
-        except FixConfigurationError as error:
+        except (FixConfigurationError, LimitReachedError) as error:
             _log.warning("credentials not read again: %s", error.message)
 
     def _use(self, client: storage.Client) -> None:
@@ -543,7 +550,8 @@ def open_gcs_bucket(bucket: str, prefix: str, *, patience: timedelta = PATIENCE)
 def _signed_in() -> storage.Client:
     try:
         client = storage.Client(project=None)
-    except (auth.GoogleAuthError, OSError, ValueError):
+    except (auth.GoogleAuthError, OSError, ValueError) as error:
+        raise_if_limit(error)
         # Also a key file that is gone, or half written.
         raise no_credentials() from None
     _check_endpoint(client.api_endpoint)

@@ -38,6 +38,7 @@ from common.folder_lock import locked
 from common.json_reader import JsonLimits, UnreadableJsonError, read_json_object
 from common.private_files import share
 from common.sharing import patiently
+from common.system_limits import raise_if_limit, reached_limit
 
 STALE_TEMPORARY = 3600.0
 """Seconds after which a half-written file of a killed process is swept."""
@@ -70,6 +71,8 @@ _OF_ONE_OBJECT = frozenset(
 )
 """What the system says of one name, and not of the disk or the server behind it."""
 
+_NO_RIGHTS = (errno.EACCES, errno.EPERM, errno.EROFS)
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _DAY = 24 * 3600
 _TIMES = (-62135596800 + _DAY, 253402300799 - _DAY)
@@ -88,6 +91,7 @@ class LocalBucket:
         except OSError as error:
             if is_full(error):
                 raise _disk_full() from error
+            raise_if_limit(error)
             raise FixConfigurationError(
                 f"The queue directory {root} cannot be used ({describe(error)}).",
                 code="bucket-address",
@@ -299,6 +303,15 @@ class _StoreErrors:
 def _no_answer(error: OSError) -> StoreUnavailableError:
     if is_full(error):
         return _disk_full()
+    limit = reached_limit(error)
+    if limit is not None:
+        return StoreUnavailableError(limit.message, code="limit-reached", remedy=limit.remedy)
+    if error.errno in _NO_RIGHTS:
+        return StoreUnavailableError(
+            f"The queue directory refuses this account ({describe(error)}).",
+            remedy="Let the accounts of the site and of every agent write to the directory and "
+            "all that is in it: one group for all, chgrp -R, chmod -R g+rwX, and umask 002.",
+        )
     return StoreUnavailableError(f"The queue directory did not answer ({describe(error)}).")
 
 

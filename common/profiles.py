@@ -22,6 +22,7 @@ from pydantic import (
 )
 
 from common.errors import FixConfigurationError
+from common.system_limits import raise_if_limit
 from common.validation import describe_first_error, form
 
 PROFILE_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
@@ -378,6 +379,7 @@ def load_profile(folder: Path, *, name: str | None = None) -> Profile:
     try:
         text = path.read_bytes()
     except OSError as error:
+        raise_if_limit(error)
         raise FixConfigurationError(
             f"The profile {folder.name!r} has no readable profile.json ({error.strerror}).",
             code="profile-missing",

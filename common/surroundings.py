@@ -11,14 +11,16 @@ from __future__ import annotations
 import os
 import re
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from importlib.util import find_spec
 from urllib.parse import urlsplit
 
 from requests import exceptions
 from requests.utils import get_environ_proxies, select_proxy
 
+from common.causes import causes
 from common.errors import FixConfigurationError
+from common.system_limits import raise_if_limit
 
 __all__ = ["check_surroundings", "lasting_fault", "proxy_refused", "silent_proxy"]
 
@@ -28,7 +30,6 @@ AUTHORITY_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 _SOCKS = ("socks4", "socks4a", "socks5", "socks5h")
 _TUNNEL_REFUSED = re.compile(r"Tunnel connection failed: (4[0-9]{2})")
 _MOMENTARY = ("408", "425", "429")
-_MOST_CAUSES = 30
 
 
 def check_surroundings(address: str, environment: Mapping[str, str] | None = None) -> None:
@@ -56,7 +57,7 @@ def lasting_fault(error: BaseException, address: str) -> FixConfigurationError |
     A certificate that is refused after others were accepted may be a momentary trouble of what
     stands in between: whether it is final, the caller decides.
     """
-    for cause in _causes(error):
+    for cause in causes(error):
         found = _fault(cause, address)
         if found is not None:
             return found
@@ -65,7 +66,7 @@ def lasting_fault(error: BaseException, address: str) -> FixConfigurationError |
 
 def silent_proxy(error: BaseException, address: str) -> str:
     """The variable that names a proxy which does not answer; empty where it is no proxy's fault."""
-    if not any(isinstance(cause, exceptions.ProxyError) for cause in _causes(error)):
+    if not any(isinstance(cause, exceptions.ProxyError) for cause in causes(error)):
         return ""
     return _variable_of(urlsplit(address).scheme, os.environ)
 
@@ -131,6 +132,7 @@ def _check_authorities(path: str, variable: str) -> None:
     except ssl.SSLError:
         raise _bad_authorities(variable, "holds no certificate in PEM form") from None
     except (OSError, ValueError) as error:
+        raise_if_limit(error)
         why = getattr(error, "strerror", None) or "not a path"
         raise _bad_authorities(variable, f"cannot be read ({why})") from None
 
@@ -150,25 +152,6 @@ def _variable_of(scheme: str, environment: Mapping[str, str]) -> str:
             if environment.get(variable):
                 return variable
     return "the system's settings"
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error and all that lies behind it, in whatever way libraries carry it along."""
-    waiting, seen = [error], set[int]()
-    while waiting and len(seen) < _MOST_CAUSES:
-        current = waiting.pop(0)
-        if id(current) in seen:
-            continue
-        seen.add(id(current))
-        yield current
-        behind = (
-            current.__cause__,
-            current.__context__,
-            getattr(current, "reason", None),
-            getattr(current, "cause", None),
-            *current.args,
-        )
-        waiting += [item for item in behind if isinstance(item, BaseException)]
 
 
 def _fault(error: BaseException, address: str) -> FixConfigurationError | None:

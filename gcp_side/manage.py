@@ -14,14 +14,31 @@ def main() -> None:
     """Run a management command; a missing setting is one line and exit code 78."""
     _import_from_the_root()
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gcp_side.site.settings")
+    from common.console import finish_output, prepare_output
+
+    prepare_output()
+    sys.exit(finish_output(_run()))
+
+
+def _run() -> int:
+    """Run the command; returns its exit code."""
     from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line
+
+    from common.console import say_error
 
     try:
         execute_from_command_line(sys.argv)
     except ImproperlyConfigured as error:
-        sys.stderr.write(f"{error}\n")
-        raise SystemExit(EXIT_CONFIGURATION) from None
+        say_error(str(error))
+        return EXIT_CONFIGURATION
+    except SystemExit as end:
+        if end.code is None or isinstance(end.code, int):
+            return end.code or 0
+        # As the interpreter itself.
+        say_error(str(end.code))
+        return 1
+    return 0
 
 
 def _import_from_the_root() -> None:

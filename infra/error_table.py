@@ -52,6 +52,10 @@ WORDS: Mapping[str, tuple[str, str]] = {
     ),
     "hurried-by-operator": ("A person let the job be tried again at once.", "Nothing."),
     "job-succeeded": ("The job, or one for the same series, has succeeded already.", ""),
+    "limit-reached": (
+        "The program has all the open files, processes, threads or memory that it may have.",
+        "Raise the limit that the message names.",
+    ),
     "local-disk": ("The local disk refused a write, or a read.", "Free space, or check the disk."),
     "no-pixel-spacing": ("Pixel Spacing is missing, or in a wrong form that is named.", ""),
     "no-position": (

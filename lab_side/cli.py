@@ -20,8 +20,10 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from common.console import finish_output, prepare_output, say_error
 from common.errors import (
     FixConfigurationError,
+    LimitReachedError,
     ManifestRejectedError,
     PermanentError,
     QueueConflictError,
@@ -30,7 +32,10 @@ from common.errors import (
 )
 from common.private_files import private_files
 from common.queue.operator import JobUnknownError
+from common.stop_signals import stop_signals
+from common.system_limits import raise_open_files_limit, reached_limit
 from lab_side import __version__
+from lab_side.account import complete_environment
 from lab_side.agent.folders import close_home
 from lab_side.commands import (
     control,
@@ -64,14 +69,15 @@ EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_DEFECT, EXIT_NOT_NOW, EXIT_CONFIG = 0, 1,
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point of the console script; ends the process with its exit code."""
-    code = run(arguments)
+    prepare_output()
+    complete_environment()
+    raise_open_files_limit()
     try:
-        if sys.stderr is not None:
-            sys.stderr.flush()
-    except OSError:
-        # Log lines that a full disk does not take: Python would end with a code of its own.
-        sys.stderr = None
-    sys.exit(code)
+        code = run(arguments)
+    except SystemExit as end:
+        # Of argparse: help, or wrong usage.
+        code = end.code if isinstance(end.code, int) else EXIT_OK
+    sys.exit(finish_output(code))
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -87,8 +93,28 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return EXIT_NOT_NOW
     except Exception as error:
-        _say(f"error: unexpected {type(error).__name__} at {place(error)}; please report this line")
+        known = known_cause(error)
+        if known is not None:
+            _report(known)
+            return exit_code(known)
+        say_error(
+            f"error: unexpected {type(error).__name__} at {place(error)}; please report this line"
+        )
         return EXIT_DEFECT
+
+
+def known_cause(error: Exception) -> SegRelayError | None:
+    """The error that an unexpected one is where the computer is its cause; None for a defect."""
+    limit = reached_limit(error)
+    if limit is not None:
+        return LimitReachedError(limit.message, remedy=limit.remedy)
+    if isinstance(error, UnicodeEncodeError) and error.encoding == sys.getfilesystemencoding():
+        return FixConfigurationError(
+            f"This account's locale ({error.encoding}) cannot write a name that is needed.",
+            code="locale",
+            remedy="Set LANG=C.UTF-8, or PYTHONUTF8=1.",
+        )
+    return None
 
 
 def exit_code(error: SegRelayError) -> int:
@@ -161,8 +187,8 @@ def _serve(options: argparse.Namespace) -> int:
         def on_signal(_number: int, _frame: FrameType | None) -> None:
             agent.stop()
 
-        signal.signal(signal.SIGINT, on_signal)
-        signal.signal(signal.SIGTERM, on_signal)
+        for number in stop_signals():
+            signal.signal(number, on_signal)
         agent.run(until_idle=options.until_idle)
     has_more = agent.waiting or agent.is_paused or agent.leaves_jobs
     return EXIT_NOT_NOW if options.until_idle and has_more else EXIT_OK
@@ -200,6 +226,10 @@ def end_in_the_log() -> Iterator[None]:
         trouble(logger, logging.ERROR, "ended", error, exit_code=exit_code(error))
         raise
     except Exception as error:
+        known = known_cause(error)
+        if known is not None:
+            trouble(logger, logging.ERROR, "ended", known, exit_code=exit_code(known))
+            raise known from error
         kind, where = type(error).__name__, place(error)
         event(logger, logging.CRITICAL, "ended", kind=kind, where=where, exit_code=EXIT_DEFECT)
         raise
@@ -259,14 +289,7 @@ def place(error: Exception) -> str:
 
 
 def _report(error: SegRelayError) -> None:
-    _say(f"error: {error.message} [{error.code}]\nremedy: {error.remedy}")
-
-
-def _say(text: str) -> None:
-    # A service has no standard error, and a full disk takes nothing: the exit code tells it.
-    if sys.stderr is not None:
-        with contextlib.suppress(OSError):
-            sys.stderr.write(text + "\n")
+    say_error(f"error: {error.message} [{error.code}]\nremedy: {error.remedy}")
 
 
 def _print(text: str) -> None:

@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 
 from common.errors import FixConfigurationError
+from common.system_limits import raise_if_limit
 
 _CHUNK = 1 << 20
 
@@ -24,6 +25,7 @@ def sha256_of(path: Path) -> str:
             while chunk := file.read(_CHUNK):
                 digest.update(chunk)
     except OSError as error:
+        raise_if_limit(error)
         raise FixConfigurationError(
             f"The weights file {path} cannot be read ({error.strerror or type(error).__name__}).",
             code="weights-missing",

@@ -27,6 +27,7 @@ from common.json_reader import UnreadableJsonError, read_json
 from common.orthanc.answers import LIMITS
 from common.orthanc.settings import OrthancSettings
 from common.orthanc.tls import certificate_refused, certificate_required, tls_problem
+from common.system_limits import reached_limit
 
 RETRY_STATUS = (429, 500, 502, 503, 504)
 
@@ -147,6 +148,9 @@ def refusal(status: int, text: bytes, settings: OrthancSettings, kind: str = "")
 
 def no_answer(error: HTTPError) -> SegRelayError:
     """The error that a request without an answer means."""
+    limit = reached_limit(error)
+    if limit is not None:
+        return OrthancUnavailableError(limit.message, code="limit-reached", remedy=limit.remedy)
     reason: Exception | None = error.reason if isinstance(error, MaxRetryError) else error
     by_proxy = isinstance(reason, ProxyError)
     if isinstance(reason, ProxyError):

@@ -9,6 +9,7 @@ from requests.adapters import DEFAULT_CA_BUNDLE_PATH
 
 from common.errors import FixConfigurationError
 from common.orthanc.settings import OrthancSettings
+from common.system_limits import raise_if_limit
 
 _DATES = (9, 10)
 _NAMES = (62, 64)
@@ -81,6 +82,7 @@ def _trust(context: ssl.SSLContext, ca_file: Path) -> None:
             "openssl x509 -inform der -in FILE -out FILE.pem",
         ) from None
     except OSError as error:
+        raise_if_limit(error)
         raise FixConfigurationError(
             f"The file {ca_file} (ca_file) cannot be read ({error.strerror}).",
             code="orthanc-ca-file",
@@ -118,6 +120,7 @@ def _check_readable(name: str, path: Path) -> None:
         with path.open("rb"):
             pass
     except OSError as error:
+        raise_if_limit(error)
         raise _client_file(
             f"The file {path} ({name}) cannot be read ({error.strerror}).",
             "Correct the path, or let the account that runs this read the file.",

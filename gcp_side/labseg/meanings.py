@@ -261,6 +261,10 @@ _LAB: Mapping[str, tuple[str, str]] = {
     "output-shape": (_("The network's answer cannot be used."), _ASK_LAB),
     "out-of-memory": (_("The lab's computer ran out of memory."), _ASK_LAB),
     "local-disk": (_("The disk of the lab's computer is full or broken."), _ASK_LAB),
+    "limit-reached": (
+        _("A program has reached a limit of its computer (open files, processes or memory)."),
+        _ASK_LAB,
+    ),
     "worker-died": (_("The program that segments ended by itself."), _BY_ITSELF),
     "worker-hung": (_("The program that segments hung and was stopped."), _BY_ITSELF),
     "worker-stopped": (_("The program that segments was stopped."), _BY_ITSELF),

@@ -24,9 +24,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from common.documents import Moment, read_document
 from common.durable import describe, disk_errors, write_durably
+from common.errors import LimitReachedError
 from common.json_reader import JsonLimits, UnreadableJsonError
 from common.manifest import utc_now
 from common.sharing import patiently
+from common.system_limits import raise_if_limit
 from lab_side.log import event
 
 LOOK_EVERY = 0.5
@@ -173,7 +175,9 @@ class ControlWatch:
 
     def _run(self) -> None:
         while not self._stop.wait(LOOK_EVERY):
-            self._look()
+            # No more files can be opened: what was ordered before holds.
+            with contextlib.suppress(LimitReachedError):
+                self._look()
 
     def _look(self) -> None:
         found = self._read(self._home / PAUSE_FILE, Pause)
@@ -236,9 +240,11 @@ def _give_to_agent(made: Sequence[Path]) -> None:
 
 
 def _read(path: Path, model: type[Order]) -> Order | None:
-    with contextlib.suppress(OSError, UnreadableJsonError):
+    try:
         # A pipe or a device in its place would not end.
         if path.is_file():
             with patiently(lambda: path.open("rb")) as file:
                 return read_document(model, file.read(_LIMITS.size_bytes + 1), _LIMITS)
+    except (OSError, UnreadableJsonError) as error:
+        raise_if_limit(error)
     return None

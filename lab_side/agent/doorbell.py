@@ -9,6 +9,7 @@ there the observer compares listings instead.
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import sys
 import threading
@@ -20,6 +21,7 @@ from watchdog.observers.api import BaseObserver
 from watchdog.observers.polling import PollingObserver
 
 from common import names
+from common.system_limits import reached_limit
 from lab_side.log import event
 
 if sys.platform == "linux":
@@ -71,6 +73,8 @@ class Doorbell(FileSystemEventHandler):
         self._rang = rang
         self._polling = polling
         self._observer: BaseObserver | None = None
+        self._is_missed = False
+        """Whether the log says that there are no events."""
 
     def on_any_event(self, event: FileSystemEvent) -> None:
         """Called by watchdog in its own thread."""
@@ -89,11 +93,17 @@ class Doorbell(FileSystemEventHandler):
             self._folder.mkdir(parents=True, exist_ok=True)
             observer.schedule(self, str(self._folder))
             observer.start()
-        except OSError as error:
+        except (OSError, RuntimeError) as error:
+            if isinstance(error, RuntimeError) and reached_limit(error) is None:
+                raise
+            with contextlib.suppress(OSError, RuntimeError):
+                observer.unschedule_all()
             # Without a bell the loop polls: nothing is lost, it only takes longer.
-            event(logger, logging.WARNING, "no directory events", why=error.strerror)
+            if not self._is_missed:
+                event(logger, logging.WARNING, "no directory events", why=_why(error))
+            self._is_missed = True
             return
-        self._observer = observer
+        self._observer, self._is_missed = observer, False
 
     def close(self) -> None:
         """Stop listening."""
@@ -102,6 +112,17 @@ class Doorbell(FileSystemEventHandler):
             with contextlib.suppress(RuntimeError):
                 observer.stop()
                 observer.join(timeout=5)
+
+
+def _why(error: OSError | RuntimeError) -> str:
+    """What the system refuses; its own words for a lack of watches speak of the disk."""
+    number = error.errno if isinstance(error, OSError) else None
+    if number == errno.ENOSPC:
+        return "no inotify watch is left: raise fs.inotify.max_user_watches"
+    if number == errno.EMFILE:
+        return "no inotify instance or open file is left: raise fs.inotify.max_user_instances"
+    limit = reached_limit(error)
+    return str(error) if limit is None else limit.message
 
 
 def new_observer(*, polling: bool) -> BaseObserver:

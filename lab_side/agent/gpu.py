@@ -17,7 +17,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from common.errors import SegRelayError, TransientError
+from common.errors import LimitReachedError, SegRelayError, TransientError
 from lab_side.log import event, trouble
 from lab_side.worker.client import WorkerProcess
 
@@ -87,7 +87,10 @@ class GpuHealth:
         first, most = RETRY
         self._pause = min(most, max(first, self._pause * 2))
         self._due = self._monotonic() + self._pause
-        self._problem = _sick(f"The GPU's self-test failed: {error.message}")
+        if isinstance(error, LimitReachedError):
+            self._problem = error
+        else:
+            self._problem = _sick(f"The GPU's self-test failed: {error.message}")
         trouble(logger, logging.ERROR, "self-test failed", error, again_in=round(self._pause))
 
 

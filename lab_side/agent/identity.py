@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,11 +66,19 @@ def this_process() -> Identity:
         instance=new_nonce(),
         host=system.host,
         pid=os.getpid(),
-        pid_started=psutil.Process().create_time(),
+        pid_started=_own_start(),
         boot=system.boot,
         pid_namespace=system.pid_namespace,
         start_ticks=_start_ticks(os.getpid()) if system.pid_namespace else None,
     )
+
+
+def _own_start() -> float:
+    """When this process began; where the system does not say (no /proc), now."""
+    try:
+        return psutil.Process().create_time()
+    except (psutil.Error, OSError):
+        return time.time()
 
 
 def is_dead(identity: Identity) -> bool:
@@ -111,7 +120,8 @@ def find_process(pid: int) -> Process | None:
         if _is_hidden(pid):
             raise NotAllowedError from None
         return None
-    except psutil.AccessDenied:
+    except (psutil.AccessDenied, OSError):
+        # Of the system: /proc is missing, or no more files may be opened.
         raise NotAllowedError from None
 
 

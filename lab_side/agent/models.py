@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-
-import psutil
+import sys
 
 from lab_side.agent.folders import GIGABYTE
-from lab_side.config import AgentConfig, ModelConfig, ModelsConfig
+from lab_side.config import AgentConfig, LocalConfig, ModelConfig, ModelsConfig
 from lab_side.log import event
+from lab_side.machine import memory_bytes
 from lab_side.worker.client import WorkerProcess
 from lab_side.worker.protocol import LoadReply, LoadRequest
 
@@ -16,13 +16,17 @@ logger = logging.getLogger("segrelay.models")
 
 
 _MEMORY_SHARE = 0.9
-"""Of this computer's memory: beyond it, the system would end any program, this one too."""
+"""Of the computer's or container's memory: beyond, the system would end any program, this too."""
 
 
 def new_worker(config: ModelsConfig) -> WorkerProcess:
     """The worker with its limits; its process starts with the first call."""
-    limit = config.worker_max_gb * GIGABYTE or psutil.virtual_memory().total * _MEMORY_SHARE
-    return WorkerProcess(hang_seconds=config.hang_minutes * 60, most_bytes=round(limit))
+    memory = memory_bytes() or sys.maxsize
+    limit = config.worker_max_gb * GIGABYTE or memory * _MEMORY_SHARE
+    scratch = config.home / "scratch" if isinstance(config, LocalConfig) else None
+    return WorkerProcess(
+        hang_seconds=config.hang_minutes * 60, most_bytes=round(limit), scratch=scratch
+    )
 
 
 def plan_models(config: AgentConfig, worker: WorkerProcess) -> None:

@@ -36,6 +36,7 @@ from common.manifest import MOST_WARNINGS, RESULT_LIMITS, Provenance, SegmentMea
 from common.names import parse_job_name
 from common.queue import Claim
 from common.sharing import patiently
+from common.system_limits import raise_if_limit
 from lab_side.log import event
 from lab_side.worker.protocol import ReportFile
 
@@ -319,7 +320,9 @@ def read_entries(folder: Path) -> list[OutboxEntry]:
         try:
             draft = _read_file(Draft, path / DRAFT_FILE)
             found.append(OutboxEntry(folder=path, draft=draft))
-        except (OSError, UnreadableJsonError):
+        except (OSError, UnreadableJsonError) as error:
+            # Left out, its job would pass for one that has no SEG.
+            raise_if_limit(error)
             if path.is_dir():
                 event(logger, logging.WARNING, "unreadable outbox entry", name=path.name)
     return sorted(found, key=lambda entry: (entry.draft.written_at, entry.draft.job_id))

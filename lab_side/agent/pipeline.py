@@ -259,7 +259,8 @@ class Pipeline:
         except Exception as error:
             died = unexpected(error)
             self._settle(claim, died, started=True)
-            self._guard.failed(claim.job_id, died)
+            if isinstance(died, AttemptFailedError):
+                self._guard.failed(claim.job_id, died)
 
     def _fetch_stage(self) -> None:
         while not self._cancelled.is_set():

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 
-from common.errors import AttemptFailedError
+from common.errors import AttemptFailedError, LimitReachedError
+from common.system_limits import reached_limit
 from lab_side.log import event
 
 logger = logging.getLogger("segrelay.pipeline")
 
 
-def unexpected(error: Exception) -> AttemptFailedError:
+def unexpected(error: Exception) -> AttemptFailedError | LimitReachedError:
     """Log an exception that nobody foresaw, and return the error that it is for a job.
 
+    Where a limit of this computer is behind it, it is that limit's error, which costs no attempt.
     Neither holds the exception's own words: they may quote a patient's data.
     """
     frame = error.__traceback__
@@ -20,6 +22,9 @@ def unexpected(error: Exception) -> AttemptFailedError:
         frame = frame.tb_next
     where = "" if frame is None else f"{frame.tb_frame.f_code.co_name}:{frame.tb_lineno}"
     event(logger, logging.CRITICAL, "stage died", kind=type(error).__name__, where=where)
+    limit = reached_limit(error)
+    if limit is not None:
+        return LimitReachedError(limit.message, remedy=limit.remedy)
     return AttemptFailedError(
         f"A stage of the agent met an unexpected {type(error).__name__} ({where}).",
         code="stage-died",

@@ -18,6 +18,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from common.console import has_reader
 from common.errors import FixConfigurationError
 from lab_side.commands.table import printable
 from lab_side.config import load_local_config
@@ -65,10 +66,6 @@ def run(options: argparse.Namespace) -> int:
         return _show(options)
     except KeyboardInterrupt:
         return OK
-    except BrokenPipeError:
-        # The reader (head, less) has seen enough; what is left must not fail at the exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return OK
 
 
 def _show(options: argparse.Namespace) -> int:
@@ -79,7 +76,8 @@ def _show(options: argparse.Namespace) -> int:
     lines = deque(wanted.of(reader.read()), maxlen=_most(options))
     _write(lines, as_json=options.json)
     if options.follow:
-        while True:
+        # Until the reader (less, grep -m) has seen enough, or Ctrl-C.
+        while has_reader():
             time.sleep(POLL)
             _write(wanted.of(reader.read()), as_json=options.json)
     if not lines:

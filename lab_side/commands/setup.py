@@ -19,6 +19,7 @@ from pydantic import SecretStr
 
 from common.bucket import check_address
 from common.errors import FixConfigurationError, SegRelayError
+from lab_side.account import home_folder
 from lab_side.config import (
     CONFIG_VARIABLE,
     PACKAGED_PROFILES,
@@ -239,7 +240,7 @@ def _default_path(environment: Mapping[str, str]) -> Path:
         return Path(environment[CONFIG_VARIABLE])
     if os.name == "posix" and os.geteuid() == 0:
         return Path("/etc/segrelay/agent.toml")
-    return Path.home() / ".config" / "segrelay" / "agent.toml"
+    return home_folder() / ".config" / "segrelay" / "agent.toml"
 
 
 def _default_work_dir(environment: Mapping[str, str]) -> Path:
@@ -247,7 +248,7 @@ def _default_work_dir(environment: Mapping[str, str]) -> Path:
         return Path(environment["SEGRELAY_WORK_DIR"])
     if os.name == "posix" and os.geteuid() == 0:
         return Path("/var/lib/segrelay")
-    return Path.home() / "segrelay"
+    return home_folder() / "segrelay"
 
 
 def _write(text: str) -> None:

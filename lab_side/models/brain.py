@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from common.errors import FixConfigurationError
+from common.system_limits import raise_if_limit
 
 _SHARE = 0.5
 """Of belief, from which a voxel is brain; as deepbet ships."""
@@ -32,6 +33,7 @@ class BrainFinder:
         try:
             self._extraction: Any = _load()
         except (ImportError, OSError, RuntimeError, ValueError) as error:
+            raise_if_limit(error)
             raise FixConfigurationError(
                 "The profile strips the skull, and deepbet, which finds the brain, cannot be "
                 f"loaded ({type(error).__name__}).",

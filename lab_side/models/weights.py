@@ -23,6 +23,7 @@ import torch
 from safetensors import SafetensorError
 
 from common.errors import FixConfigurationError
+from common.system_limits import raise_if_limit
 from lab_side.models.archive import ArchiveMember, UnsafeArchiveError, checked_members
 
 StateDict = dict[str, torch.Tensor]
@@ -124,6 +125,8 @@ def read_file(path: Path, *, sha256: str | None) -> tuple[bytes, str]:
             raise OSError(errno.EFBIG, "it is larger than any network's")
         data = path.read_bytes()
     except OSError as error:
+        if error.errno != errno.EFBIG:
+            raise_if_limit(error)
         raise FixConfigurationError(
             f"The weights file {path} cannot be read ({error.strerror}).",
             code="weights-missing",

@@ -23,8 +23,11 @@ from typing import IO, Any
 
 import psutil
 
+from common.durable import disk_errors
 from common.errors import AttemptFailedError, FixConfigurationError, SegRelayError
 from common.profiles import PROFILE_FILE
+from common.system_limits import raise_if_limit
+from lab_side.account import complete_environment, give_folders
 from lab_side.log import event, what_about
 from lab_side.secrets import SECRET_VARIABLES
 from lab_side.worker.log import pass_on
@@ -55,6 +58,9 @@ LOOK_EVERY = 1.0
 
 IDLE_SHARE = 0.75
 """Of the memory limit: a worker that holds more between two jobs is started anew."""
+
+_KILLED = -9
+"""Exit code of a process that SIGKILL has ended, which this one did not send."""
 
 BREAKING = ("gpu-error", "out-of-memory", "worker-error")
 """Codes of errors after which nobody knows what works inside: a broken GPU context stays so."""
@@ -93,11 +99,16 @@ class WorkerProcess:
         It is killed after so long without a line.
     most_bytes:
         It is killed above this resident size.
+    scratch:
+        Where it keeps caches and temporary files if the account has no folder for them.
     """
 
-    def __init__(self, *, hang_seconds: float, most_bytes: int) -> None:
+    def __init__(
+        self, *, hang_seconds: float, most_bytes: int, scratch: Path | None = None
+    ) -> None:
         self._hang_seconds = hang_seconds
         self._most_bytes = most_bytes
+        self._scratch = scratch
         self._looked_at = 0.0
         self._gpu_peak_bytes = 0
         self._process: subprocess.Popen[str] | None = None
@@ -129,7 +140,7 @@ class WorkerProcess:
             return 0
         try:
             return int(psutil.Process(process.pid).memory_info().rss)
-        except psutil.Error:
+        except (psutil.Error, OSError):
             return 0
 
     def load(self, request: LoadRequest) -> LoadReply:
@@ -256,30 +267,58 @@ class WorkerProcess:
         self._gpu_peak_bytes = reply.gpu_peak_bytes
         return reply
 
-    def _start(self) -> None:
+    def _environment(self) -> dict[str, str]:
         environment = {
             key: value for key, value in os.environ.items() if key not in SECRET_VARIABLES
         }
         environment["PYTHONPATH"] = os.pathsep.join(
             filter(None, [str(PROJECT_ROOT), environment.get("PYTHONPATH")])
         )
+        complete_environment(environment)
+        if self._scratch is not None:
+            with disk_errors("The worker's folder cannot be made"):
+                give_folders(environment, self._scratch)
+        return environment
+
+    def _start(self) -> None:
+        environment = self._environment()
         self._lines, self._may_quote = queue.Queue(), threading.Event()
-        # A process group of its own: Ctrl-C in a terminal must reach the agent alone.
-        self._process = subprocess.Popen(  # noqa: S603 (a constant)
-            COMMAND,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            encoding="utf-8",
-            errors="backslashreplace",
-            env=environment,
-            start_new_session=True,
-        )
-        for name, target, arguments in (
-            ("worker-reader", _read_lines, (_pipe(self._process.stdout), self._lines)),
-            ("worker-log", pass_on, (_pipe(self._process.stderr), self._may_quote)),
-        ):
-            threading.Thread(target=target, args=arguments, name=name, daemon=True).start()
+        try:
+            # A process group of its own: Ctrl-C in a terminal must reach the agent alone.
+            self._process = subprocess.Popen(  # noqa: S603 (a constant)
+                COMMAND,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                encoding="utf-8",
+                errors="backslashreplace",
+                env=environment,
+                start_new_session=True,
+            )
+            for name, target, arguments in (
+                ("worker-reader", _read_lines, (_pipe(self._process.stdout), self._lines)),
+                ("worker-log", pass_on, (_pipe(self._process.stderr), self._may_quote)),
+            ):
+                threading.Thread(target=target, args=arguments, name=name, daemon=True).start()
+        except (OSError, RuntimeError) as error:
+            self._discard_unwatched()
+            raise_if_limit(error, starts_process=True)
+            raise AttemptFailedError(
+                f"The worker process cannot be started ({type(error).__name__}).",
+                code="worker-died",
+                remedy="Look at the memory and the limits of this computer (ulimit -a); it is "
+                "tried again by itself.",
+            ) from error
+
+    def _discard_unwatched(self) -> None:
+        """End a process that was just started and whose output nobody reads."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            process.wait()
+            for pipe in (process.stdin, process.stdout, process.stderr):
+                with contextlib.suppress(OSError):
+                    _pipe(pipe).close()
 
     def _call(self, request: Request, progress: Progress) -> Any:
         self._calls += 1
@@ -363,6 +402,14 @@ class WorkerProcess:
                 _pipe(process.stdin).close()
         if killed:
             return AttemptFailedError("The worker was stopped.", code="worker-stopped")
+        if code == _KILLED:
+            return AttemptFailedError(
+                "The worker process was killed by the system (signal 9), as it is when memory "
+                "runs out.",
+                code="worker-died",
+                remedy="Look at the kernel's messages (dmesg) and at the memory limit of the "
+                "service or container; it is tried again by itself.",
+            )
         return AttemptFailedError(
             f"The worker process ended by itself (exit code {code}).", code="worker-died"
         )

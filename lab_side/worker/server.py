@@ -22,9 +22,16 @@ from typing import IO, TYPE_CHECKING, Any, cast
 from pydantic import BaseModel
 
 from common.durable import disk_error, is_disk_failure
-from common.errors import AttemptFailedError, FixConfigurationError, SegRelayError
+from common.errors import (
+    AttemptFailedError,
+    FixConfigurationError,
+    LimitReachedError,
+    SegRelayError,
+)
 from common.library_messages import in_short
 from common.manifest import SegmentMeasurement
+from common.system_limits import reached_limit
+from lab_side.account import complete_environment
 from lab_side.log import about, at_stage, configure_logging, event
 from lab_side.models.failures import is_gpu_failure
 from lab_side.worker.protocol import (
@@ -51,6 +58,7 @@ logger = logging.getLogger("segrelay.worker")
 
 def main() -> None:
     """Serve until standard input closes."""
+    complete_environment()
     output = _take_standard_output()
     _silence_libraries()
     _leave_out_libraries()
@@ -263,6 +271,9 @@ def _refused(error: OSError) -> SegRelayError:
 
 def _unexpected(error: Exception) -> SegRelayError:
     """A bug or a broken library: the frames are logged, the text is not (it may quote data)."""
+    limit = reached_limit(error)
+    if limit is not None:
+        return LimitReachedError(limit.message, remedy=limit.remedy)
     kind, _, where = in_short(error).partition(" < ")
     event(logger, logging.ERROR, "unexpected", kind=kind, where=where)
     if "out of memory" in str(error).lower():
@@ -306,8 +317,10 @@ def _leave_out_libraries() -> None:
 
 
 def _read_calls(calls: queue.Queue[str]) -> None:
-    for line in sys.stdin:
-        calls.put(line)
+    # Not sys.stdin, whose encoding the environment chooses: paths may hold any character.
+    with open(0, encoding="utf-8", closefd=False) as requests:
+        for line in requests:
+            calls.put(line)
     # The agent is gone: nobody waits for an answer, and a GPU must not stay occupied.
     os._exit(0)
 

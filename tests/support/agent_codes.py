@@ -20,6 +20,7 @@ GROUPS = {
         "ObjectRefusedError",
         "OrthancUnavailableError",
         "LocalDiskError",
+        "LimitReachedError",
     ),
     "AttemptFailedError": ("AttemptFailedError",),
     "ManifestRejectedError": ("ManifestRejectedError",),

@@ -43,7 +43,7 @@ DOCUMENTS = ("AttemptRecord", "Failure", "Rejection")
 
 OWN_COMMANDS = {
     *("job-id", "job-unknown", "job-has-result", "job-in-work"),
-    *("export-exists", "seg-gone", "outbox-locked", "outbox-delivered"),
+    *("export-exists", "seg-gone", "outbox-locked", "outbox-delivered", "output-refused"),
 }
 """What only lab-agent's commands say, at the lab's own terminal."""
 

@@ -6,6 +6,7 @@ import argparse
 import json
 import math
 import signal
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,12 +17,15 @@ from django.core.management.base import (
     BaseCommand,
     CommandError,
     CommandParser,
+    OutputWrapper,
     no_translations,
 )
 from django.db import DatabaseError, close_old_connections
 
+from common.console import finish_output, prepare_output
 from common.errors import FixConfigurationError, SegRelayError, TransientError
 from common.signing import SigningKey
+from common.stop_signals import stop_signals
 from gcp_side.labseg import orthanc, services
 from gcp_side.labseg.conf import get_bucket
 from gcp_side.labseg.errors import JobStateError
@@ -59,6 +63,16 @@ class Command(BaseCommand):
     help = "Submit segmentation jobs to the lab, look after them, keep them up to date."
     # A wrong setting is reported by handle(), in one line and with its own exit code.
     requires_system_checks = ()
+
+    def run_from_argv(self, argv: list[str]) -> None:
+        """Run as a command of a terminal; whatever it is called from, its output is as ours."""
+        prepare_output()
+        self.stdout, self.stderr = OutputWrapper(sys.stdout), OutputWrapper(sys.stderr)
+        self.stderr.style_func = self.style.ERROR
+        super().run_from_argv(argv)
+        code = finish_output(0)
+        if code:
+            sys.exit(code)
 
     def add_arguments(self, parser: CommandParser) -> None:
         """One sub-command for each verb."""
@@ -360,12 +374,9 @@ def _command_error(error: SegRelayError) -> CommandError:
 
 @contextmanager
 def _stopped_by_signals() -> Iterator[threading.Event]:
-    """An event that SIGINT and SIGTERM set: a pass under way is finished first."""
+    """An event that the signals which end a program set: a pass under way is finished first."""
     stop = threading.Event()
-    before = {
-        number: signal.signal(number, lambda *_: stop.set())
-        for number in (signal.SIGINT, signal.SIGTERM)
-    }
+    before = {number: signal.signal(number, lambda *_: stop.set()) for number in stop_signals()}
     try:
         yield stop
     finally:
