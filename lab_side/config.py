@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import os
 import socket
-import sys
 import threading
 import time
+import tomllib
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -34,6 +34,7 @@ from common.names import is_agent_id
 from common.orthanc import OrthancSettings
 from common.profiles import CpuEngine, Profile, Sha256, load_profile
 from common.validation import describe_first_error, form
+from lab_side.extras import check_extras
 from lab_side.secrets import (
     FOLDER_VARIABLE,
     orthanc_password,
@@ -41,11 +42,6 @@ from lab_side.secrets import (
     proxy_password,
     token_from_command,
 )
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 CONFIG_VARIABLE = "SEGRELAY_CONFIG"
 
@@ -256,11 +252,20 @@ class AgentConfig(LocalConfig, ModelsConfig):
     """How a queue directory rings: ``polling`` for network shares, which send no events."""
 
     def load_profiles(self) -> dict[str, Profile]:
-        """Every configured profile's description, by name."""
-        return {
+        """Every configured profile's description, by name.
+
+        Raises
+        ------
+        FixConfigurationError
+            A profile is missing or not valid, or needs an extra that is not installed.
+        """
+        profiles = {
             model.profile: load_profile(self.profile_folder(model.profile), name=model.profile)
             for model in self.models
         }
+        for profile in profiles.values():
+            check_extras(profile)
+        return profiles
 
 
 Config = TypeVar("Config", bound=BaseModel)

@@ -9,6 +9,7 @@ from pathlib import Path
 from common.errors import FixConfigurationError
 from common.profiles import PROFILE_FILE, Profile, load_profile
 from lab_side.config import PACKAGED_PROFILES, ModelConfig, ModelsConfig
+from lab_side.extras import check_extras
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +21,7 @@ class Shelved:
     profile: Profile | None
     """None where it is not valid."""
     problem: FixConfigurationError | None
-    """Why not."""
+    """Why it cannot be used: it is not valid, or an extra that it needs is not installed."""
     model: ModelConfig | None
     """As the agent serves it; None: it does not."""
 
@@ -53,6 +54,7 @@ def _look(folder: Path, model: ModelConfig | None) -> Shelved:
     profile, problem = None, None
     try:
         profile = load_profile(folder, name=folder.name)
+        check_extras(profile)
     except FixConfigurationError as error:
         problem = error
     return Shelved(name=folder.name, folder=folder, profile=profile, problem=problem, model=model)

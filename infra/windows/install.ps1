@@ -32,7 +32,7 @@ named one, Windows asks for the password; then run lab-agent setup as that accou
 Start the agent by the Task Scheduler instead of as a service, as the user who runs this.
 
 .PARAMETER Python
-The interpreter from which the environment is made: 3.10 or newer, 64 bits.
+The interpreter from which the environment is made: 3.11, 3.12 or 3.13, 64 bits.
 #>
 [CmdletBinding()]
 param(
@@ -78,11 +78,11 @@ function Assert-Administrator {
 
 function Assert-Python {
     if (-not (Get-Command $Python -ErrorAction SilentlyContinue)) {
-        Stop-With "There is no $Python here." 'Install Python 3.10 or newer for all users, or give -Python.'
+        Stop-With "There is no $Python here." 'Install Python 3.13 for all users, or give -Python.'
     }
-    & $Python -c 'import sys; sys.exit(sys.version_info < (3, 10) or sys.maxsize < 2**32)'
+    & $Python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13) or sys.maxsize < 2**32)'
     if ($LASTEXITCODE -ne 0) {
-        Stop-With "$Python is too old, or not of 64 bits." 'Install Python 3.10 or newer, or give -Python.'
+        Stop-With "$Python is not 3.11, 3.12 or 3.13 of 64 bits." 'Install Python 3.13, or give -Python.'
     }
 }
 

@@ -77,7 +77,7 @@ def _scores(config: ModelsConfig, name: str, folder: Path, montage: Path) -> Sco
     from lab_side.worker.protocol import EvaluateRequest, LoadRequest
 
     item = look_at_profiles(config).get(name)
-    if item is None or item.profile is None:
+    if item is None or item.profile is None or item.problem is not None:
         raise (item and item.problem) or FixConfigurationError(
             "There is no profile of this name.",
             code="profile-missing",

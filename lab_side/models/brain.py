@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from common.errors import FixConfigurationError
 from common.system_limits import raise_if_limit
+from lab_side.extras import brain_missing
 
 _SHARE = 0.5
 """Of belief, from which a voxel is brain; as deepbet ships."""
@@ -34,13 +34,7 @@ class BrainFinder:
             self._extraction: Any = _load()
         except (ImportError, OSError, RuntimeError, ValueError) as error:
             raise_if_limit(error)
-            raise FixConfigurationError(
-                "The profile strips the skull, and deepbet, which finds the brain, cannot be "
-                f"loaded ({type(error).__name__}).",
-                code="skull-strip-missing",
-                remedy="Install it: pip install deepbet. Or, where the series "
-                "are stripped already, set preprocessing.skull_strip to null in profile.json.",
-            ) from error
+            raise brain_missing(f"cannot be loaded ({type(error).__name__})") from error
         self._move(device)
 
     def find(self, head: NDArray[np.float32]) -> NDArray[np.bool_]:

@@ -152,4 +152,4 @@ def test_a_missing_deepbet_is_told_with_what_to_do(monkeypatch: pytest.MonkeyPat
     with pytest.raises(FixConfigurationError) as told:
         BrainFinder(torch.device("cpu"))
     assert told.value.code == "skull-strip-missing"
-    assert "pip install deepbet" in told.value.remedy
+    assert "pip install '.[lab,brain]'" in told.value.remedy

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-import sys
+import tomllib
 from importlib.metadata import version
 from pathlib import Path
 
@@ -11,11 +11,6 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 ROOT = Path(__file__).resolve().parents[3]
 TEXT = (ROOT / "infra" / "FLOORS.md").read_text(encoding="utf-8")
@@ -70,8 +65,7 @@ def test_pyproject_admits_nothing_below(name: str) -> None:
     for requirement in found:
         floors = [Version(item.version) for item in requirement.specifier if item.operator == ">="]
         assert floors == [max(floors)], requirement
-        if (name, sys.version_info >= (3, 11)) != ("pillow", False):
-            assert floors[0] >= FLOORS[canonicalize_name(name)]
+        assert floors[0] >= FLOORS[canonicalize_name(name)]
 
 
 @pytest.mark.parametrize("name", sorted(FLOORS.keys() - {"setuptools"}))

@@ -1,20 +1,34 @@
-"""infra/setup says what is missing and how to get it."""
+"""infra/setup says what is missing and how to get it, before anything is installed."""
 
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import subprocess
+import tomllib
 from pathlib import Path
+
+import pytest
 
 from infra.debian import repository_root
 
-SETUP = repository_root() / "infra" / "setup"
+ROOT = repository_root()
+SETUP = ROOT / "infra" / "setup"
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+LANGUAGE = "Programming Language :: Python :: "
+PROMISED = [
+    item.removeprefix(LANGUAGE)
+    for item in PROJECT["project"]["classifiers"]
+    if item.startswith(LANGUAGE)
+]
+"""Oldest first."""
 
 
-def run_setup(python: str) -> subprocess.CompletedProcess[str]:
+def run_setup(**environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [SETUP],
-        env={**os.environ, "PYTHON": python},
+        [shutil.which("bash") or "/bin/bash", SETUP],
+        env={**os.environ, **environment},
         capture_output=True,
         text=True,
         stdin=subprocess.DEVNULL,
@@ -23,17 +37,75 @@ def run_setup(python: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def interpreter(path: Path, version: str) -> Path:
+    """A program that says it is this version, and that can make no virtual environment."""
+    path.write_text(f"#!/bin/sh\necho {version}\ncase $* in *ensurepip*) exit 1;; esac\n")
+    path.chmod(0o755)
+    return path
+
+
 def test_a_python_that_is_not_there_is_named_with_the_remedy() -> None:
-    result = run_setup("/nowhere/python")
+    result = run_setup(PYTHON="/nowhere/python")
     assert result.returncode == 78
     assert "no /nowhere/python" in result.stderr
     assert "apt-get install python3" in result.stderr
 
 
-def test_a_python_that_is_too_old_is_refused_before_anything_is_made(tmp_path: Path) -> None:
-    old = tmp_path / "python3.9"
-    old.write_text("#!/bin/sh\nexit 1\n")
-    old.chmod(0o755)
-    result = run_setup(str(old))
+def next_version(version: str) -> str:
+    major, minor = map(int, version.split("."))
+    return f"{major}.{minor + 1}"
+
+
+@pytest.mark.parametrize("version", ["2.7", "3.1", "3.10", next_version(PROMISED[-1]), "4.0"])
+def test_a_python_too_old_or_too_new_is_refused_with_those_that_fit(
+    tmp_path: Path, version: str
+) -> None:
+    result = run_setup(PYTHON=str(interpreter(tmp_path / "python", version)))
     assert result.returncode == 78
-    assert "3.10 or newer" in result.stderr
+    said, remedy = result.stderr.splitlines()
+    assert f"is Python {version}; needed is one of {' '.join(PROMISED)}." in said
+    assert f"PYTHON=python{PROMISED[-1]} infra/setup" in remedy
+
+
+def test_what_is_no_python_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "python"
+    path.write_text("#!/bin/sh\nexit 1\n")
+    path.chmod(0o755)
+    result = run_setup(PYTHON=str(path))
+    assert result.returncode == 78
+    assert "is Python ?; needed is one of" in result.stderr
+
+
+@pytest.mark.parametrize("version", PROMISED)
+def test_an_older_python3_gives_way_to_one_that_fits(tmp_path: Path, version: str) -> None:
+    """Without PYTHON. The chosen one is named by what it lacks."""
+    for program in ("bash", "dirname", "sed", "tr", "sort", "paste", "tail"):
+        (tmp_path / program).symlink_to(Path(shutil.which(program) or program).resolve())
+    (tmp_path / "id").write_text("#!/bin/sh\necho 1000\n")
+    (tmp_path / "id").chmod(0o755)
+    interpreter(tmp_path / "python3", "3.10")
+    interpreter(tmp_path / f"python{version}", version)
+    result = run_setup(PATH=str(tmp_path), PYTHON="")
+    assert result.returncode == 78
+    assert f"python{version} cannot make virtual environments" in result.stderr
+
+
+def test_every_place_promises_the_same_versions() -> None:
+    oldest, newest = PROMISED[0], PROMISED[-1]
+    assert sorted(PROMISED, key=lambda version: int(version.split(".")[1])) == PROMISED
+    assert PROJECT["project"]["requires-python"] == f">={oldest},<{next_version(newest)}"
+    assert PROJECT["tool"]["mypy"]["python_version"] == oldest
+    assert "target-version" not in PROJECT["tool"]["ruff"], "ruff reads requires-python"
+    dockerfile = (ROOT / "infra" / "compose" / "site.Dockerfile").read_text(encoding="utf-8")
+    assert re.search(r"^FROM python:(\S+)-slim", dockerfile, re.MULTILINE)[1] in PROMISED  # type: ignore[index]
+    installer = (ROOT / "infra" / "windows" / "install.ps1").read_text(encoding="utf-8")
+    bounds = (
+        f"({oldest.replace('.', ', ')}) <= sys.version_info[:2] <= ({newest.replace('.', ', ')})"
+    )
+    assert bounds in installer
+    assert f"Install Python {newest}" in installer
+    for readme, words in (("README.md", "Python {} to {}"), ("README.ko.md", "Python {}~{}")):
+        text = (ROOT / readme).read_text(encoding="utf-8")
+        promise = words.format(oldest, newest)
+        assert text.count(promise) >= 3, promise
+        assert "3.10 " not in re.sub(r"PS3\.10", "", text)
