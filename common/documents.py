@@ -7,7 +7,7 @@ never makes a result unreadable; names, ids and numbers that are out of bounds a
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field, ValidationError
@@ -37,9 +37,7 @@ LONG_TEXT_CHARACTERS = 2000
 
 Moment = Annotated[
     AwareDatetime,
-    Field(
-        ge=datetime(1970, 1, 1, tzinfo=timezone.utc), lt=datetime(9000, 1, 1, tzinfo=timezone.utc)
-    ),
+    Field(ge=datetime(1970, 1, 1, tzinfo=UTC), lt=datetime(9000, 1, 1, tzinfo=UTC)),
 ]
 """A time with its zone, far enough from the ends of the calendar for sums and other zones."""
 

@@ -19,7 +19,7 @@ import stat
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -73,7 +73,7 @@ _OF_ONE_OBJECT = frozenset(
 
 _NO_RIGHTS = (errno.EACCES, errno.EPERM, errno.EROFS)
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY = 24 * 3600
 _TIMES = (-62135596800 + _DAY, 253402300799 - _DAY)
 """Seconds since 1970 that a datetime can hold in every time zone; files of NTFS can have others."""

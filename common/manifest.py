@@ -17,8 +17,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from datetime import datetime, timezone
-from enum import Enum
+from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Annotated, Any
 
 from pydantic import (
@@ -201,7 +201,7 @@ class JobManifest(_LabelledDocument):
         return value
 
 
-class AttemptOutcome(str, Enum):
+class AttemptOutcome(StrEnum):
     """How an attempt ended."""
 
     HANDED_BACK = "handed-back"
@@ -327,7 +327,7 @@ class Failure(_Document):
     remedy: LongText
 
 
-class ResultStatus(str, Enum):
+class ResultStatus(StrEnum):
     """The only three ends of a job."""
 
     SUCCEEDED = "succeeded"
@@ -393,7 +393,7 @@ class JobDocument(_Document):
 
 def utc_now() -> datetime:
     """This machine's clock, UTC; never compare it with another machine's."""
-    return datetime.now(timezone.utc)
+    return datetime.now(UTC)
 
 
 def parse_job_manifest(data: bytes) -> JobManifest:

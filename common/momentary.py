@@ -17,7 +17,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
-from enum import Enum
+from enum import StrEnum
 
 from common.errors import (
     AttemptFailedError,
@@ -49,7 +49,7 @@ MOST_REMEMBERED = 2000
 """Objects of which a trouble is remembered; the oldest is forgotten."""
 
 
-class Finality(str, Enum):
+class Finality(StrEnum):
     """What an error means."""
 
     FINAL = "final"

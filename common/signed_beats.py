@@ -18,7 +18,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 
 from common.signing import Kind, SigningKey, Trust, signed_bytes
 
@@ -27,7 +27,7 @@ __all__ = ["NEVER", "SLACK", "StoreClock", "sign_beat", "time_of_beat"]
 SLACK = timedelta(seconds=60)
 """A heartbeat may reach the store so long after the time in it: a request may be repeated."""
 
-NEVER = datetime(1970, 1, 1, tzinfo=timezone.utc)
+NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 """In a first heartbeat, whose writer does not know the store's time yet."""
 
 _TEXT, _AT, _KEY, _SIGNATURE = "beat", "beat-at", "beat-key", "beat-signature"

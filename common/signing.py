@@ -15,7 +15,7 @@ import base64
 import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 from typing import Annotated, Literal
 
 from cryptography.exceptions import InvalidSignature
@@ -45,7 +45,7 @@ _KEY_BYTES = 32
 _MARK = "segrelay_signed"
 
 
-class Kind(str, Enum):
+class Kind(StrEnum):
     """What a signed document is."""
 
     JOB = "job"

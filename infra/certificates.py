@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -122,11 +122,11 @@ def _named(name: str) -> x509.Name:
 
 
 def _now() -> datetime:
-    return datetime.now(timezone.utc) - _CLOCKS_DIFFER
+    return datetime.now(UTC) - _CLOCKS_DIFFER
 
 
 def _later() -> datetime:
-    return datetime.now(timezone.utc) + VALID_FOR
+    return datetime.now(UTC) + VALID_FOR
 
 
 def _write(

@@ -7,7 +7,7 @@ import secrets
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 
 from google.api_core import exceptions as api
 from google.cloud import storage  # type: ignore[import-untyped]
@@ -23,7 +23,7 @@ PAUSE = 2.0
 """Seconds before a row is tried again."""
 
 
-class Outcome(str, Enum):
+class Outcome(StrEnum):
     """What a row has shown."""
 
     OK = "OK"

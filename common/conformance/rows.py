@@ -11,7 +11,7 @@ import json
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 import requests
 from google.api_core import exceptions as api
@@ -21,8 +21,8 @@ from common.conformance.ground import ONCE, Ground
 WRONG = 12345
 """A generation and a metageneration that no object has."""
 
-EARLY = datetime(2026, 4, 1, tzinfo=timezone.utc)
-LATE = datetime(2026, 5, 1, tzinfo=timezone.utc)
+EARLY = datetime(2026, 4, 1, tzinfo=UTC)
+LATE = datetime(2026, 5, 1, tzinfo=UTC)
 
 Attempt = Callable[[Ground], object]
 """Tries one request; returns a status, or anything else for success, or raises the client's

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass
 from datetime import datetime
-from enum import Enum
+from enum import StrEnum
 
 from common import names
 from common.bucket import Bucket
@@ -36,7 +36,7 @@ from common.sealed_bucket import demands_signatures
 from common.signing import Kind
 
 
-class JobState(str, Enum):
+class JobState(StrEnum):
     """Where a job is."""
 
     PENDING = "pending"

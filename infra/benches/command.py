@@ -7,7 +7,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Callable
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -59,5 +59,5 @@ def run(
 
 def heading(name: str, seed: int) -> Report:
     """How a report begins."""
-    date = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
+    date = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     return {"bench": name, "date": date, "seed": seed}

@@ -7,7 +7,7 @@ result (file and folder flushed) and renames the manifest into the archive.
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 from common import names
 from common.bucket import Bucket, open_bucket
@@ -74,7 +74,7 @@ class Relay:
 
 def now() -> datetime:
     """This machine's time."""
-    return datetime.now(timezone.utc)
+    return datetime.now(UTC)
 
 
 def make_manifest() -> JobManifest:

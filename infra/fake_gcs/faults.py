@@ -13,7 +13,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from typing import Any
 
 from infra.fake_gcs.errors import bad_request
@@ -22,7 +22,7 @@ from infra.fake_gcs.routes import OPERATIONS
 __all__ = ["Fault", "FaultKind", "Faults"]
 
 
-class FaultKind(str, Enum):
+class FaultKind(StrEnum):
     """How a request goes wrong."""
 
     DROP_BEFORE = "drop-before"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
-from enum import Enum
+from enum import StrEnum
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -42,7 +42,7 @@ class LineProfile(BaseModel):
         return float("inf") if self.mbit is None else self.mbit * 1e6 / 8
 
 
-class FaultKind(str, Enum):
+class FaultKind(StrEnum):
     """How a connection goes wrong."""
 
     RESET = "reset"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from datetime import datetime
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
@@ -47,7 +47,7 @@ class _Part(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-class Life(str, Enum):
+class Life(StrEnum):
     """Whether the agent runs."""
 
     RUNNING = "running"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 
 from common.errors import SegRelayError, TransientError
 
 
-class Verdict(str, Enum):
+class Verdict(StrEnum):
     """How it stands with what was checked."""
 
     OK = "OK"

@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -233,12 +233,12 @@ def plain_http(setup: Setup) -> None:
 
 
 def expired_certificate(setup: Setup) -> None:
-    start = datetime(2020, 1, 1, tzinfo=timezone.utc)
+    start = datetime(2020, 1, 1, tzinfo=UTC)
     setup.serve(start=start, end=start + timedelta(days=30))
 
 
 def certificate_that_ends_soon(setup: Setup) -> None:
-    setup.serve(end=datetime.now(timezone.utc) + timedelta(days=5))
+    setup.serve(end=datetime.now(UTC) + timedelta(days=5))
 
 
 def unknown_authority(setup: Setup) -> None:

@@ -7,7 +7,7 @@ import contextlib
 import random
 import threading
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from ssl import CERT_REQUIRED, TLSVersion
 
@@ -126,7 +126,7 @@ def fetch(client: OrthancClient, study: StoredStudy, folder: Path) -> list[Path]
     return [path for item in series.values() for path in item.files]
 
 
-NOW = datetime.now(timezone.utc)
+NOW = datetime.now(UTC)
 DAY = timedelta(days=1)
 
 

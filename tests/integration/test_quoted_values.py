@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +25,7 @@ SHAPE = (6, 24, 24)
 """Slices, rows, columns."""
 
 MOST_BYTES = 16 * 10**9
-CREATED_AT = datetime(2024, 5, 6, tzinfo=timezone.utc)
+CREATED_AT = datetime(2024, 5, 6, tzinfo=UTC)
 
 Study = dict[str, SeriesFiles]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +26,7 @@ from tests.support.imaging_cases import image_of
 SEED = 3_000_045
 DIRECTIONS = {**ORIENTATIONS, "as the network": RAS}
 LPS_OF_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
-CREATED_AT = datetime(2024, 5, 6, tzinfo=timezone.utc)
+CREATED_AT = datetime(2024, 5, 6, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")

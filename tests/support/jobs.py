@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 
 from common.manifest import (
     JobManifest,
@@ -18,7 +18,7 @@ from common.queue import Identity
 from common.queue.lease import new_nonce
 from common.ulid import new_ulid
 
-NOW = datetime(2026, 3, 1, 12, 0, tzinfo=timezone.utc)
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 ROLES = ("dce-0", "dce-1", "dce-2", "dce-3")
 PROVENANCE = Provenance(
     profile="demo",

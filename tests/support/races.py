@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 from common.bucket import Bucket
@@ -34,7 +34,7 @@ def race_in_cloud(url: str, prefix: str, number: int, racers: int) -> list[str]:
 
 def _race(bucket: Bucket, number: int, racers: int) -> list[str]:
     _wait_for_all(bucket, number, racers)
-    desk = ClaimDesk(bucket, f"lab-{number}", now=lambda: datetime.now(timezone.utc))
+    desk = ClaimDesk(bucket, f"lab-{number}", now=lambda: datetime.now(UTC))
     won = []
     while pending := scan(bucket).pending:
         for job in pending[:CROWD]:

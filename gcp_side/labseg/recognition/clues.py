@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 
 from django.utils.translation import gettext
 
@@ -88,7 +88,7 @@ DIXON_IMAGES = (
 """Values of the parameter ``image``."""
 
 
-class Confidence(str, Enum):
+class Confidence(StrEnum):
     """How sure a recognition is."""
 
     CERTAIN = "certain"

@@ -9,12 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 
 from gcp_side.labseg.recognition import words
 
 
-class ContrastWord(str, Enum):
+class ContrastWord(StrEnum):
     """What a description says of contrast."""
 
     BEFORE = "before"

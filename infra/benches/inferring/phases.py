@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -186,7 +186,7 @@ def seg_file(plan: Plan, folder: Path) -> Report:
     inputs = [read_series(list(path.iterdir())) for path in folders.values()]
     origin = SegOrigin(
         job_key="bench",
-        created_at=datetime(2026, 3, 2, tzinfo=timezone.utc),
+        created_at=datetime(2026, 3, 2, tzinfo=UTC),
         profile=model.profile,
         model_sha256=model.model_sha256,
         software_version="bench",

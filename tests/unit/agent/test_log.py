@@ -10,7 +10,7 @@ import re
 import sys
 import threading
 from collections.abc import Iterator
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -192,7 +192,7 @@ def settings(config: LocalConfig, tmp_path: Path) -> Path:
     """A file with the settings, and three lines in the log."""
     path = tmp_path / "agent.toml"
     path.write_text(f"agent_id = \"lab-1\"\nwork_dir = '{config.work_dir}'\n")
-    now = datetime.now(timezone.utc)
+    now = datetime.now(UTC)
     config.log_path.parent.mkdir(parents=True)
     with config.log_path.open("w") as file:
         for age, job in ((timedelta(days=2), JOB), (timedelta(hours=1), OTHER), (timedelta(), JOB)):

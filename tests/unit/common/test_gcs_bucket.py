@@ -6,7 +6,7 @@ import gzip
 import json
 import logging
 from collections.abc import Callable, Iterator
-from datetime import timedelta, timezone
+from datetime import UTC, timedelta
 
 import pytest
 from google.auth import exceptions as auth
@@ -91,7 +91,7 @@ def test_what_was_stored_compressed_is_inflated_within_the_limit(
 
 
 def test_times_are_utc(bucket: GcsBucket) -> None:
-    assert bucket.create("a", b"1").updated.tzinfo == timezone.utc
+    assert bucket.create("a", b"1").updated.tzinfo == UTC
 
 
 @pytest.mark.parametrize("name", ["", "../x", "a//b", "/etc/passwd", "a\\b", "a/./b"])

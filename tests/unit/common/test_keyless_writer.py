@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -326,7 +326,7 @@ def test_an_old_heartbeat_put_back_proves_no_life() -> None:
     """The store's time of it is new; the time that was signed is not."""
     key, name = SigningKey.new(), names.agent_object("lab-1")
     trust = Trust.of(records=[key.public])
-    written = datetime(2026, 5, 4, tzinfo=timezone.utc)
+    written = datetime(2026, 5, 4, tzinfo=UTC)
     old = sign_beat({"beat": "{}"}, name, key, written)
     assert time_of_beat(old, name, trust) == written + SLACK
     assert time_of_beat(old, names.agent_object("lab-2"), trust) is None

@@ -6,7 +6,7 @@ import os
 import subprocess
 import unicodedata
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -25,7 +25,7 @@ from common.queue.overview import survey
 from tests.support.jobs import make_manifest
 
 FAR_TIMES = [253402300810, 910692648000, 2**33, -5_000_000_000, -62_135_596_900, 0]
-NOW = datetime(2026, 5, 4, tzinfo=timezone.utc)
+NOW = datetime(2026, 5, 4, tzinfo=UTC)
 
 
 def far_filesystem(tmp_path: Path) -> Path:

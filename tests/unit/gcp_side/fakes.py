@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from typing import Any
 
@@ -39,7 +39,7 @@ PATIENT_ID = "P-1"
 PATIENT_NAME = "Test^Patient"
 STUDY_UID = "1.2.3"
 STUDY_ID = orthanc_id(PATIENT_ID, STUDY_UID)
-NOW = datetime(2026, 5, 4, 3, 2, 1, tzinfo=timezone.utc)
+NOW = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
 
 SEG_ID = orthanc_id("seg")
 

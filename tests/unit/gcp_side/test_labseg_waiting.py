@@ -6,7 +6,7 @@ import inspect
 import json
 import re
 from collections.abc import Iterator
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from io import StringIO
 from typing import Any
 
@@ -207,7 +207,7 @@ class TestWhoIsTold:
 
 def reasons_of_the_lab() -> list[str]:
     """One of each kind, as agents write them, but for a person's own words."""
-    until = datetime(2026, 5, 4, 18, tzinfo=timezone.utc)
+    until = datetime(2026, 5, 4, 18, tzinfo=UTC)
     ordered: list[Pause] = []
     guard = Guard(1, pause=ordered.append)
     guard.failed("one", AttemptFailedError("It failed.", code="worker-hung"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -200,7 +200,7 @@ def test_uids_follow_what_changes_the_result(tmp_path: Path) -> None:
     for keyword in ("SOPInstanceUID", "SeriesInstanceUID"):
         assert len({str(seg.get(keyword)) for seg in segs}) == len(origins)
     assert segs[0].SOPInstanceUID != segs[0].SeriesInstanceUID
-    later = replace(origin, created_at=datetime(2030, 1, 1, tzinfo=timezone.utc))
+    later = replace(origin, created_at=datetime(2030, 1, 1, tzinfo=UTC))
     again = build_seg([blob(SHAPE)], volume, [volume], later)
     assert again.SOPInstanceUID == segs[0].SOPInstanceUID
 
