@@ -9,7 +9,7 @@ from common.library_messages import withhold_values
 
 
 class LabsegConfig(AppConfig):
-    """Registers the system checks, and keeps values of data sets out of every log."""
+    """Registers checks and receivers, and keeps values of data sets out of every log."""
 
     name = "gcp_side.labseg"
     label = "labseg"
@@ -17,7 +17,7 @@ class LabsegConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Importing the module registers its checks."""
-        from gcp_side.labseg import checks  # noqa: F401
+        """Importing the modules registers their checks and receivers."""
+        from gcp_side.labseg import checks, users  # noqa: F401
 
         withhold_values()

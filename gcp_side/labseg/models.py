@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
+
+from gcp_side.labseg.database import FreshManager, UserReference, UtcTimeField
+
+LONGEST_USER_NAME = 254
+"""Characters: an e-mail address may be a user's name (RFC 5321)."""
 
 
 class State(models.TextChoices):
@@ -86,19 +91,12 @@ class Job(models.Model):
         related_name="retries",
         verbose_name=_("retry of"),
     )
-    requested_by = models.ForeignKey(
-        settings.AUTH_USER_MODEL,
-        null=True,
-        blank=True,
-        on_delete=models.SET_NULL,
-        related_name="+",
-        verbose_name=_("requested by"),
-    )
+    requested_by = UserReference(to=settings.AUTH_USER_MODEL, verbose_name=_("requested by"))
 
     confirmed = models.JSONField(_("confirmed contradictions"), default=list, blank=True)
     """In what the series contradict the profile, each as ``code`` and ``parameters`` of
     :mod:`gcp_side.labseg.confirmation`; a person has confirmed them."""
-    confirmed_by = models.CharField(_("confirmed by"), max_length=150, blank=True)
+    confirmed_by = models.CharField(_("confirmed by"), max_length=LONGEST_USER_NAME, blank=True)
     """The user's name, or ``manage.py``; empty where nothing was to be confirmed."""
 
     agent = models.CharField(_("agent"), max_length=40, blank=True)
@@ -111,9 +109,9 @@ class Job(models.Model):
     done = models.PositiveIntegerField(_("images done"), default=0)
     total = models.PositiveIntegerField(_("images in all"), default=0)
     """Instances, in a stage that counts them (the download); 0 in any other."""
-    cancel_requested_at = models.DateTimeField(_("cancelling asked for at"), null=True, blank=True)
+    cancel_requested_at = UtcTimeField(_("cancelling asked for at"), null=True, blank=True)
     """This site's clock; an open job is called off as soon as the bucket answers."""
-    missing_since = models.DateTimeField(_("not in the bucket since"), null=True, blank=True)
+    missing_since = UtcTimeField(_("not in the bucket since"), null=True, blank=True)
     """Since when the bucket shows nothing of the job, by this site's clock."""
 
     seg_orthanc_id = models.CharField(_("SEG in Orthanc"), max_length=44, blank=True, db_index=True)
@@ -142,14 +140,17 @@ class Job(models.Model):
     failure_reason = models.TextField(_("what went wrong"), blank=True)
     failure_remedy = models.TextField(_("what to do"), blank=True)
 
-    submitted_at = models.DateTimeField(_("requested at"))
+    submitted_at = UtcTimeField(_("requested at"))
     """This site's clock; also the date and time that the SEG carries."""
-    updated_at = models.DateTimeField(_("changed at"))
+    updated_at = UtcTimeField(_("changed at"))
     """This site's clock at the last change."""
-    finished_at = models.DateTimeField(_("ended at"), null=True, blank=True)
+    finished_at = UtcTimeField(_("ended at"), null=True, blank=True)
     """From the result: the store's clock."""
 
+    objects: ClassVar[FreshManager[Job]] = FreshManager()
+
     class Meta:
+        base_manager_name = "objects"
         ordering = ("-job_id",)
         verbose_name = _("job")
         verbose_name_plural = _("jobs")
@@ -177,7 +178,7 @@ class JobEvent(models.Model):
     )
     kind = models.CharField(_("what happened"), max_length=20, choices=EventKind.choices)
     attempt = models.PositiveIntegerField(_("attempt"))
-    at = models.DateTimeField(_("noticed at"))
+    at = UtcTimeField(_("noticed at"))
     """This site's clock when it noticed."""
     agent = models.CharField(_("agent"), max_length=40, blank=True)
     outcome = models.CharField(_("outcome"), max_length=20, choices=Outcome.choices, blank=True)
@@ -187,7 +188,10 @@ class JobEvent(models.Model):
     text = models.TextField(_("in its own words"), blank=True)
     """The error's own words."""
 
+    objects: ClassVar[FreshManager[JobEvent]] = FreshManager()
+
     class Meta:
+        base_manager_name = "objects"
         ordering = ("id",)
         verbose_name = _("line of the history")
         verbose_name_plural = _("history")
@@ -211,7 +215,10 @@ class GuessCount(models.Model):
     ends_at = models.PositiveBigIntegerField(db_index=True)
     """When the window ends: seconds since 1970."""
 
+    objects: ClassVar[FreshManager[GuessCount]] = FreshManager()
+
     class Meta:
+        base_manager_name = "objects"
         default_permissions = ()
 
     def __str__(self) -> str:

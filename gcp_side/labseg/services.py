@@ -11,14 +11,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django.core.cache import cache
-from django.db import transaction
+from django.db import router, transaction
 from django.db.models import F, Q
-from django.utils import timezone
 from pydantic import ValidationError
 
 from common.bucket import Bucket
@@ -49,6 +48,7 @@ from common.validation import describe_first_error
 from gcp_side.labseg.checked_input import reasons_for
 from gcp_side.labseg.conf import Conf, get_bucket, get_conf
 from gcp_side.labseg.confirmation import Confirm, in_english, unconfirmed
+from gcp_side.labseg.database import now
 from gcp_side.labseg.errors import (
     ConfirmationNeededError,
     JobNotFoundError,
@@ -58,6 +58,7 @@ from gcp_side.labseg.errors import (
 from gcp_side.labseg.models import (
     CHANGEABLE_STATES,
     FINAL_STATES,
+    LONGEST_USER_NAME,
     OPEN_STATES,
     EventKind,
     Job,
@@ -138,7 +139,7 @@ def submit(submission: Submission, *, orthanc: Orthanc) -> Job:
         Orthanc or the queue cannot be used; nothing was stored.
     """
     job = _new_job(submission, orthanc=orthanc)
-    with transaction.atomic():
+    with transaction.atomic(using=_database()):
         _store(job)
     return job
 
@@ -180,7 +181,7 @@ def retry(
     )
     job = _new_job(submission, orthanc=orthanc)
     job.retry_of = old
-    with transaction.atomic():
+    with transaction.atomic(using=_database()):
         # Two retries at once: the second one waits here for the first.
         Job.objects.select_for_update().get(pk=old.pk)
         standing = _open_retry(old)
@@ -205,9 +206,9 @@ def cancel(job_id: str) -> Job:
     if not job.is_open:
         _look(job)
     if job.is_open:
-        now = timezone.now()
+        at = now()
         Job.objects.filter(pk=job.pk, state__in=OPEN_STATES, cancel_requested_at=None).update(
-            cancel_requested_at=now, revision=F("revision") + 1, updated_at=now
+            cancel_requested_at=at, revision=F("revision") + 1, updated_at=at
         )
         job.refresh_from_db()
     for _ in range(CANCEL_TRIES):
@@ -230,7 +231,8 @@ def _new_job(submission: Submission, *, orthanc: Orthanc) -> Job:
             remedy="Choose series of the study.",
         )
     priority = conf.priority if submission.priority is None else submission.priority
-    now = timezone.now()
+    user = submission.requested_by
+    submitted_at = now()
     job = Job(
         job_id=new_ulid(),
         profile=profile,
@@ -240,9 +242,9 @@ def _new_job(submission: Submission, *, orthanc: Orthanc) -> Job:
         study_instance_uid=selection.study_instance_uid,
         series=_series_column(selection),
         max_attempts=conf.max_attempts,
-        requested_by=submission.requested_by,
-        submitted_at=now,
-        updated_at=now,
+        requested_by_id=None if user is None else user.pk,
+        submitted_at=submitted_at,
+        updated_at=submitted_at,
     )
     _check_manifest(job)
     reasons = reasons_for(profile, selection, orthanc)
@@ -256,10 +258,15 @@ def _new_job(submission: Submission, *, orthanc: Orthanc) -> Job:
     return job
 
 
+def _database() -> str:
+    """Where jobs are written: transactions and what follows their commit belong to it."""
+    return router.db_for_write(Job)
+
+
 def _who(submission: Submission) -> str:
     """Who confirms: the user, or the command, which knows none."""
     user = submission.requested_by
-    return "manage.py" if user is None else user.get_username()
+    return "manage.py" if user is None else str(user.get_username())[:LONGEST_USER_NAME]
 
 
 def _labels_of(submission: Submission, profile: str, conf: Conf) -> list[str]:
@@ -274,7 +281,7 @@ def _store(job: Job) -> None:
     _tell(job, EventKind.SUBMITTING, at=job.submitted_at)
     if job.confirmed:
         _tell(job, EventKind.CONFIRMED, at=job.submitted_at)
-    transaction.on_commit(partial(_publish_or_leave, job))
+    transaction.on_commit(partial(_publish_or_leave, job), using=_database())
 
 
 def _check_may_retry(old: Job, *, force: bool) -> None:
@@ -316,7 +323,7 @@ def manifest_of(job: Job) -> JobManifest:
         job_id=job.job_id,
         profile=job.profile,
         priority=job.priority,
-        submitted_at=job.submitted_at,
+        submitted_at=job.submitted_at.astimezone(timezone.utc),
         orthanc_study_id=job.orthanc_study_id,
         series=tuple(
             SeriesInput(
@@ -503,7 +510,7 @@ def _follow(job: Job, bucket: Bucket, view: QueueView) -> bool:
         found = desk.find(name, view)
     if found.state is JobState.UNKNOWN and job.state == State.SUBMITTING:
         grace = timedelta(seconds=get_conf().publish_grace_seconds)
-        return timezone.now() - job.submitted_at >= grace and _publish(job, desk)
+        return now() - job.submitted_at >= grace and _publish(job, desk)
     return ingest(job, found, view)
 
 
@@ -528,27 +535,29 @@ def _columns_when_missing(job: Job) -> dict[str, Any]:
     if not job.is_open:
         return {}
     # A job can move while the bucket is listed: only a lasting absence means anything.
-    return {} if job.missing_since else {"missing_since": timezone.now()}
+    return {} if job.missing_since else {"missing_since": now()}
 
 
 def _write(job: Job, columns: dict[str, Any], attempts: tuple[AttemptRecord, ...]) -> bool:
     """Set columns on condition that nobody wrote since ``job`` was read."""
-    now = timezone.now()
+    at = now()
     if all(getattr(job, name) == value for name, value in columns.items()):
         return False
-    with transaction.atomic():
+    with transaction.atomic(using=_database()):
         changed = Job.objects.filter(pk=job.pk, revision=job.revision).update(
-            **columns, revision=F("revision") + 1, updated_at=now
+            **columns, revision=F("revision") + 1, updated_at=at
         )
         job.refresh_from_db()
         if changed:
             for record in attempts:
-                _tell_attempt(job, record, at=now)
+                _tell_attempt(job, record, at=at)
             if "state" in columns:
-                _tell(job, EventKind(job.state), at=now)
+                _tell(job, EventKind(job.state), at=at)
             if job.state in FINAL_STATES:
                 # Whoever changed the row is the only one to say so: no end changes again.
-                transaction.on_commit(partial(job_finished.send_robust, Job, job=job))
+                transaction.on_commit(
+                    partial(job_finished.send_robust, Job, job=job), using=_database()
+                )
     return bool(changed)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime, timezone
 from typing import Any
 
 from django.core.management.base import OutputWrapper
@@ -24,7 +25,7 @@ def table(jobs: Iterable[Job]) -> str:
             job.job_id,
             str(job.state),
             job.profile,
-            f"{job.submitted_at:%Y-%m-%d %H:%M:%S}",
+            _time(job.submitted_at),
             in_words(job),
         )
         for job in jobs
@@ -43,7 +44,7 @@ def in_words(job: Job, waiting: Waiting | None = None) -> str:
     if job.failure_code:
         return f"{job.failure_code}: {job.failure_reason}"
     if job.missing_since:
-        return f"the queue shows nothing of it since {job.missing_since:%Y-%m-%d %H:%M:%S}"
+        return f"the queue shows nothing of it since {_time(job.missing_since)}"
     if job.is_open and job.cancel_requested_at:
         return f"{State(job.state).label}; to be cancelled"
     if job.state == State.CLAIMED:
@@ -62,7 +63,7 @@ def in_full(job: Job, waiting: Waiting | None = None) -> str:
         *([("labels", ", ".join(job.labels))] if job.labels else []),
         ("study", job.orthanc_study_id),
         *((item["role"], _series(item)) for item in job.series),
-        ("submitted", f"{job.submitted_at:%Y-%m-%d %H:%M:%S} UTC"),
+        ("submitted", f"{_time(job.submitted_at)} UTC"),
     ]
     if job.retry_of_id:
         lines.append(("retry of", job.retry_of_id))
@@ -72,7 +73,7 @@ def in_full(job: Job, waiting: Waiting | None = None) -> str:
     if job.is_open:
         lines.append(("now", in_words(job, waiting)))
     if job.finished_at:
-        lines.append(("finished", f"{job.finished_at:%Y-%m-%d %H:%M:%S} UTC"))
+        lines.append(("finished", f"{_time(job.finished_at)} UTC"))
     if job.seg_orthanc_id:
         lines.append(("SEG instance", job.seg_orthanc_id))
         if job.report_orthanc_id:
@@ -88,7 +89,7 @@ def in_full(job: Job, waiting: Waiting | None = None) -> str:
             ("reason", f"{job.failure_reason} ({job.failure_code})"),
             ("remedy", job.failure_remedy),
         ]
-    lines += [(f"{event.at:%H:%M:%S}", _event(event)) for event in job.events.all()]
+    lines += [(_time(event.at, "%H:%M:%S"), _event(event)) for event in job.events.all()]
     width = max(len(name) for name, _ in lines)
     return "\n".join(f"{name.ljust(width)}  {text}" for name, text in lines)
 
@@ -125,6 +126,11 @@ class Follower:
 def _bar(percent: int) -> str:
     filled = BAR_WIDTH * percent // 100
     return f"[{'#' * filled}{'.' * (BAR_WIDTH - filled)}]"
+
+
+def _time(value: datetime, form: str = "%Y-%m-%d %H:%M:%S") -> str:
+    """In UTC, whatever zone the project reads its columns in."""
+    return value.astimezone(timezone.utc).strftime(form)
 
 
 def _measurement(item: dict[str, Any]) -> str:
