@@ -20,27 +20,27 @@ from django.contrib.auth.mixins import AccessMixin, LoginRequiredMixin
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.auth.views import redirect_to_login
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
-from django.shortcuts import render, resolve_url
+from django.shortcuts import resolve_url
 from django.urls import (
     NoReverseMatch,
     Resolver404,
     get_script_prefix,
     resolve,
     reverse,
-    reverse_lazy,
 )
 from django.utils.decorators import method_decorator
+from django.utils.functional import lazy
 from django.utils.translation import get_language, get_language_from_path, override
 from django.utils.translation import gettext_lazy as _
 from django.views.generic import TemplateView
 
+from gcp_side.labseg.addresses import page_address
 from gcp_side.labseg.guessing import GuessGuard, TooManyGuessesError, take_back_right_passwords
-
-TRANSLATED = ("en", "ko")
-"""Languages of the pages."""
+from gcp_side.labseg.languages import TRANSLATED, in_page_language
+from gcp_side.labseg.rendering import PageTemplate, render_page
 
 LOGIN = "labseg-pages:login"
-HOME = reverse_lazy("labseg-pages:studies")
+HOME = lazy(page_address, str)("studies")
 GUARD = f"{GuessGuard.__module__}.{GuessGuard.__qualname__}"
 
 
@@ -63,12 +63,12 @@ def project_login() -> str | None:
 
 def login_address() -> str:
     """The login page of the project, else the one of this app."""
-    return project_login() or reverse(LOGIN)
+    return project_login() or page_address("login")
 
 
 def login_again_address(request: HttpRequest) -> str:
     """For a new tab, beside a page whose session has ended: it ends in a word to go back to it."""
-    page, login = reverse("labseg-pages:login-again"), login_address()
+    page, login = page_address("login-again"), login_address()
     if urlsplit(login).netloc:
         page = request.build_absolute_uri(page)
     return redirect_to_login(page, login).url
@@ -92,7 +92,7 @@ def password_address(user: AbstractBaseUser | AnonymousUser) -> str:
     try:
         return reverse("password_change")
     except NoReverseMatch:
-        return reverse("labseg-pages:password")
+        return page_address("password")
 
 
 def languages() -> list[str]:
@@ -116,9 +116,10 @@ def frame(request: HttpRequest) -> dict[str, Any]:
     }
 
 
+@in_page_language
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:  # noqa: ARG001
     """For ``CSRF_FAILURE_VIEW``: a form was sent that was opened before the last login."""
-    return render(request, "labseg/csrf_failure.html", frame(request), status=403)
+    return render_page(request, "labseg/csrf_failure.html", frame(request), status=403)
 
 
 class LedToLogin(AccessMixin):
@@ -158,7 +159,7 @@ class LoginForm(AuthenticationForm):
 
 
 @method_decorator(login_not_required, name="dispatch")
-class LoginPage(auth_views.LoginView):
+class LoginPage(PageTemplate, auth_views.LoginView):
     """``GET`` and ``POST …/login/``."""
 
     form_class = LoginForm
@@ -168,7 +169,7 @@ class LoginPage(auth_views.LoginView):
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Lead on to the project's own login page where there is one."""
         elsewhere = project_login()
-        if elsewhere is not None and urlsplit(elsewhere).path != reverse(LOGIN):
+        if elsewhere is not None and urlsplit(elsewhere).path != page_address("login"):
             return redirect_to_login(self.get_success_url(), elsewhere)
         return super().dispatch(request, *args, **kwargs)
 
@@ -189,7 +190,7 @@ class LoginPage(auth_views.LoginView):
         """``next`` if it is safe; this page itself and the end of a session lead nowhere."""
         # Django's own takes no request before version 6.1.
         address = super().get_redirect_url(*filter(None, (request,)))
-        own = (reverse(LOGIN), reverse("labseg-pages:logout"))
+        own = (page_address("login"), page_address("logout"))
         return "" if urlsplit(address).path in own else address
 
     def form_invalid(self, form: AuthenticationForm) -> HttpResponse:
@@ -207,7 +208,7 @@ class LoginPage(auth_views.LoginView):
         name = self.request.POST.get("username", "")
         form = self.form_class(self.request, initial={"username": name})
         context = self.get_context_data(form=form, trouble=error.sentence)
-        answer = render(self.request, self.template_name, context, status=429)
+        answer = render_page(self.request, self.template_name, context, status=429)
         answer["Retry-After"] = str(error.seconds)
         return answer
 
@@ -222,11 +223,11 @@ class LogoutPage(auth_views.LogoutView):
 
 
 @method_decorator(login_not_required, name="dispatch")
-class PasswordPage(LedToLogin, LoginRequiredMixin, auth_views.PasswordChangeView):
+class PasswordPage(LedToLogin, LoginRequiredMixin, PageTemplate, auth_views.PasswordChangeView):
     """``GET`` and ``POST …/password/``: for every account whose password this project keeps."""
 
     template_name = "labseg/password.html"
-    success_url = reverse_lazy("labseg-pages:password-changed")
+    success_url = lazy(page_address, str)("password-changed")
 
     def dispatch(self, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """404 where a user's password is kept elsewhere."""
@@ -241,7 +242,7 @@ class PasswordPage(LedToLogin, LoginRequiredMixin, auth_views.PasswordChangeView
 
 
 @method_decorator(login_not_required, name="dispatch")
-class Said(LedToLogin, LoginRequiredMixin, TemplateView):
+class Said(LedToLogin, LoginRequiredMixin, PageTemplate, TemplateView):
     """A sentence for somebody who is logged in, e.g. that the password is changed."""
 
     http_method_names = ("get", "head")

@@ -9,8 +9,9 @@ from django.apps import AppConfig, apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import router
-from django.urls import NoReverseMatch, reverse
+from django.urls import NoReverseMatch
 
+from gcp_side.labseg.addresses import page_address
 from gcp_side.labseg.conf import Conf, problems
 
 GUARD = "gcp_side.labseg.guessing.GuessGuard"
@@ -66,7 +67,7 @@ def check_login_page(
     from gcp_side.labseg.accounts import LOGIN, project_login
 
     try:
-        reverse(LOGIN)
+        page_address("login")
     except NoReverseMatch:
         # Without the pages nobody is led to a login.
         return []

@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.signals import setting_changed
+from django.utils.module_loading import import_string
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -32,6 +33,7 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
+from rest_framework.authentication import BaseAuthentication
 
 from common.bucket import Bucket, open_bucket
 from common.errors import FixConfigurationError
@@ -59,6 +61,8 @@ REMEDIES = {
     "AGENT_KEYS": "List the public keys that `lab-agent keygen` printed on the agents' computers.",
     "PUSH_AUDIENCE": "Set both as the push subscription has them, or neither.",
     "CACHE": "Name one of the keys of CACHES.",
+    "AUTHENTICATION_CLASSES": "List paths of classes, e.g. "
+    "rest_framework.authentication.SessionAuthentication; the pages need that one.",
 }
 """What to do about a wrong value, by key."""
 
@@ -70,6 +74,12 @@ ORTHANC_KEYS = {
     "orthanc-proxy": "ORTHANC_PROXY",
 }
 """The key that an error of Orthanc's settings is about, by its code; else the address."""
+
+DEFAULT_AUTHENTICATION = (
+    "rest_framework.authentication.SessionAuthentication",
+    "gcp_side.labseg.guessing.GuardedBasicAuthentication",
+)
+"""The session of the pages, and user and password for programs."""
 
 Rate = Annotated[
     str, form(r"^[1-9]\d*/(s|sec|m|min|h|hour|d|day)$", "a number and a period, like 30/min")
@@ -98,6 +108,22 @@ def _web_address(value: str) -> str:
     if value and (parts.scheme not in ("http", "https") or not parts.netloc):
         raise ValueError("is not an address of the form https://…")
     return value
+
+
+def _authentication_class(value: str | type) -> str | type:
+    found = value
+    if isinstance(value, str):
+        try:
+            found = import_string(value)
+        except ImportError as error:
+            raise ValueError(f"{value} cannot be imported: {error}") from None
+    if not isinstance(found, type) or not issubclass(found, BaseAuthentication):
+        raise ValueError(f"{value} is no authentication class of the REST framework")
+    return value
+
+
+AuthenticationClass = Annotated[str | type, AfterValidator(_authentication_class)]
+"""A class, or the path that it is imported by."""
 
 
 class Conf(BaseModel):
@@ -155,6 +181,12 @@ class Conf(BaseModel):
     """Requests for a segmentation, by user."""
     read_rate: Rate = "600/min"
     """All other requests, by user."""
+    authentication_classes: Annotated[tuple[AuthenticationClass, ...], Field(min_length=1)] = (
+        DEFAULT_AUTHENTICATION
+    )
+    """Ways into the endpoints, asked in this order, as the REST framework's setting names them:
+    for tokens ``rest_framework.authentication.TokenAuthentication``, or a class for JWT. The
+    pages need ``SessionAuthentication`` among them, which checks for CSRF."""
     guess_rate: Rate = "10/h"
     """Wrong passwords of one account from one address: Basic authentication, and every way in that
     ``guessing.GuessGuard`` is set before."""
@@ -294,6 +326,16 @@ def get_conf() -> Conf:
             remedy=" ".join(dict.fromkeys(item.remedy for item in found)),
         )
     return Conf.model_validate(settings.SEGRELAY)
+
+
+def authentication_classes() -> list[type[BaseAuthentication]]:
+    """Ways into the endpoints; the usual ones where the settings cannot be used at all."""
+    try:
+        named = get_conf().authentication_classes
+    except FixConfigurationError:
+        # A user who comes in is shown what is wrong with the settings.
+        named = DEFAULT_AUTHENTICATION
+    return [import_string(item) if isinstance(item, str) else item for item in named]
 
 
 @lru_cache(maxsize=1)

@@ -22,9 +22,9 @@ Row = TypeVar("Row", bound=models.Model)
 
 if TYPE_CHECKING:
     # Only the type stubs know these classes as generic.
-    TimeField = models.DateTimeField[datetime | str, datetime]
+    Descriptor = ForwardManyToOneDescriptor[Any]
 else:
-    from django.db.models import DateTimeField as TimeField
+    Descriptor = ForwardManyToOneDescriptor
 
 
 def now() -> datetime:
@@ -48,7 +48,7 @@ class FreshManager(models.Manager[Row]):
         return rows.using(router.db_for_write(self.model, **hints))
 
 
-class UtcTimeField(TimeField):
+class UtcTimeField(models.DateTimeField):  # type: ignore[type-arg]
     """A moment: always with its zone in Python, and in the column as ``USE_TZ = True`` stores it.
 
     With ``USE_TZ = False`` Django knows only local times without a zone, which are ambiguous for
@@ -91,12 +91,13 @@ class UtcTimeField(TimeField):
         return value.replace(tzinfo=timezone.utc)
 
 
-class _InTheirOwnDatabase(ForwardManyToOneDescriptor):
+class _InTheirOwnDatabase(Descriptor):
     """Looks the row up where its own model is, not where the row is that names it."""
 
     def get_queryset(self, **_hints: Any) -> models.QuerySet[Any]:
         model = self.field.remote_field.model
-        return model._base_manager.using(router.db_for_read(model))
+        users: models.QuerySet[Any] = model._base_manager.using(router.db_for_read(model))
+        return users
 
 
 class UserReference(models.ForeignKey[Any, Any]):

@@ -34,14 +34,15 @@ from django.db import IntegrityError, router, transaction
 from django.db.models import F
 from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import render
-from django.utils.translation import gettext
+from django.utils.translation import gettext, override
 from rest_framework.authentication import BasicAuthentication
 from rest_framework.exceptions import AuthenticationFailed, Throttled
 from rest_framework.request import Request
 
 from gcp_side.labseg.conf import get_conf
+from gcp_side.labseg.languages import page_language
 from gcp_side.labseg.models import GuessCount
+from gcp_side.labseg.rendering import render_page
 from gcp_side.labseg.throttles import address_of
 
 log = logging.getLogger(__name__)
@@ -164,7 +165,8 @@ class GuessGuardMiddleware:
         if not isinstance(exception, TooManyGuessesError):
             return None
         told = {"sentence": exception.sentence}
-        answer = render(request, "labseg/too_many_guesses.html", told, status=429)
+        with override(page_language()):
+            answer = render_page(request, "labseg/too_many_guesses.html", told, status=429)
         answer["Retry-After"] = str(exception.seconds)
         answer["Cache-Control"] = "no-store"
         return answer

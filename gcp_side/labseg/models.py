@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any
 
 from django.conf import settings
 from django.db import models
@@ -147,7 +147,7 @@ class Job(models.Model):
     finished_at = UtcTimeField(_("ended at"), null=True, blank=True)
     """From the result: the store's clock."""
 
-    objects: ClassVar[FreshManager[Job]] = FreshManager()
+    objects = FreshManager()
 
     class Meta:
         base_manager_name = "objects"
@@ -188,7 +188,7 @@ class JobEvent(models.Model):
     text = models.TextField(_("in its own words"), blank=True)
     """The error's own words."""
 
-    objects: ClassVar[FreshManager[JobEvent]] = FreshManager()
+    objects = FreshManager()
 
     class Meta:
         base_manager_name = "objects"
@@ -215,7 +215,7 @@ class GuessCount(models.Model):
     ends_at = models.PositiveBigIntegerField(db_index=True)
     """When the window ends: seconds since 1970."""
 
-    objects: ClassVar[FreshManager[GuessCount]] = FreshManager()
+    objects = FreshManager()
 
     class Meta:
         base_manager_name = "objects"

@@ -38,13 +38,15 @@ def check_size(request: Request) -> None:
 class ShallowJSONParser(JSONParser):
     """JSON that is not nested deeper than Python can follow."""
 
+    strict = True
+
     def parse(
         self,
         stream: IO[Any],
         media_type: str | None = None,
         parser_context: Mapping[str, Any] | None = None,
     ) -> Any:
-        """Read the body.
+        """Read the body, which is in UTF-8 (RFC 8259 8.1) whatever ``DEFAULT_CHARSET`` says.
 
         Raises
         ------
@@ -52,6 +54,8 @@ class ShallowJSONParser(JSONParser):
             It is no JSON, or nested too deeply.
         """
         try:
-            return super().parse(stream, media_type, parser_context)
+            return super().parse(
+                stream, media_type, {**(parser_context or {}), "encoding": "utf-8"}
+            )
         except RecursionError:
             raise ParseError(gettext("The body is nested too deeply.")) from None

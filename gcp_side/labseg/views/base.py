@@ -7,15 +7,19 @@ from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from django.contrib.auth.models import User
+from django.db import connections, transaction
 from rest_framework import status
-from rest_framework.authentication import BaseAuthentication, SessionAuthentication
+from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import NotAuthenticated
+from rest_framework.metadata import BaseMetadata, SimpleMetadata
 from rest_framework.permissions import BasePermission, IsAuthenticated
-from rest_framework.renderers import BaseRenderer, JSONRenderer
+from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.schemas.inspectors import ViewInspector
+from rest_framework.settings import APISettings
 from rest_framework.throttling import BaseThrottle
+from rest_framework.versioning import BaseVersioning
 from rest_framework.views import APIView
 
 from common.errors import (
@@ -24,6 +28,7 @@ from common.errors import (
     SeriesRefusedError,
     TransientError,
 )
+from gcp_side.labseg.conf import authentication_classes
 from gcp_side.labseg.errors import (
     ConfirmationNeededError,
     JobNotFoundError,
@@ -33,7 +38,7 @@ from gcp_side.labseg.errors import (
     SeriesNotShownError,
     SubmissionRefusedError,
 )
-from gcp_side.labseg.guessing import GuardedBasicAuthentication
+from gcp_side.labseg.framework import OWN_SETTINGS, OwnJSONRenderer, OwnNegotiation
 from gcp_side.labseg.meanings import explain
 from gcp_side.labseg.parsers import ShallowJSONParser, check_size
 from gcp_side.labseg.serialise import reasons_as_list
@@ -66,9 +71,10 @@ class HasJobPermission(BasePermission):
     """The user has the permission that the view names in ``needs``."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
-        """Superusers have every permission."""
+        """Superusers have every permission; users of a model without permissions have none."""
         needs: str = view.needs  # type: ignore[attr-defined]
-        return bool(request.user.has_perm(needs))
+        has_perm = getattr(request.user, "has_perm", None)
+        return has_perm is not None and bool(has_perm(needs))
 
 
 class LabsegView(APIView):
@@ -78,14 +84,30 @@ class LabsegView(APIView):
     """The permission of Django's that a caller must have."""
     # In no description but where ``openapi`` gives one.
     schema: ViewInspector | None = None
-    authentication_classes: Sequence[type[BaseAuthentication]] = (
-        SessionAuthentication,
-        GuardedBasicAuthentication,
-    )
     permission_classes: Sequence[type[BasePermission]] = (IsAuthenticated, HasJobPermission)
     throttle_classes: Sequence[type[BaseThrottle]] = (ReadThrottle,)
     parser_classes = (ShallowJSONParser,)
-    renderer_classes: Sequence[type[BaseRenderer]] = (JSONRenderer,)
+    renderer_classes: Sequence[type[BaseRenderer]] = (OwnJSONRenderer,)
+    content_negotiation_class = OwnNegotiation
+    metadata_class: type[BaseMetadata] | None = SimpleMetadata
+    versioning_class: type[BaseVersioning] | None = None
+    settings: APISettings = OWN_SETTINGS
+
+    @classmethod
+    def as_view(cls, **initkwargs: Any) -> Any:
+        """In no transaction of the request (``ATOMIC_REQUESTS``), whichever database has one.
+
+        The services have transactions of their own; one around the whole request would be open
+        while Orthanc and the queue are asked, and take back what a refusal leaves behind.
+        """
+        view = super().as_view(**initkwargs)
+        for database in connections:
+            view = transaction.non_atomic_requests(using=database)(view)
+        return view
+
+    def get_authenticators(self) -> list[BaseAuthentication]:
+        """Those of ``SEGRELAY``."""
+        return [authenticator() for authenticator in authentication_classes()]
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Who asks, whether they may, and how often; nothing is read of a body too large."""

@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import gzip
 import struct
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from io import BytesIO
-from typing import Any
 
+from asgiref.sync import sync_to_async
+from django.core.handlers.asgi import ASGIRequest
 from django.http import HttpResponse, HttpResponseBase, StreamingHttpResponse
-from django.urls import reverse
 from django.utils.cache import get_conditional_response, patch_vary_headers
 from django.utils.http import quote_etag, urlencode
-from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from gcp_side.labseg import orthanc
+from gcp_side.labseg.addresses import api_address
+from gcp_side.labseg.framework import AnyAccept
 from gcp_side.labseg.overlay import Overlay, load_overlay
 from gcp_side.labseg.views.base import LabsegView
 from gcp_side.labseg.volumes import DeflatedVoxels, load_geometry, load_slice, load_volume
@@ -35,19 +36,6 @@ PIECE_BYTES = 256 * 1024
 
 _GZIP_SIZE = struct.Struct("<L")
 """The last bytes of a gzip file (RFC 1952, ISIZE): no volume has 4 GiB."""
-
-
-class AnyAccept(DefaultContentNegotiation):
-    """An image element accepts images alone: errors are JSON all the same."""
-
-    def select_renderer(
-        self,
-        request: Request,  # noqa: ARG002
-        renderers: Any,
-        format_suffix: str | None = None,  # noqa: ARG002
-    ) -> tuple[Any, str]:
-        """The first, whatever the client would like."""
-        return renderers[0], renderers[0].media_type
 
 
 class SeriesGeometryView(LabsegView):
@@ -98,7 +86,7 @@ class SegmentationOverlay(LabsegView):
     def get(self, request: Request, seg_instance_id: str) -> Response:
         """Segments, their measures and where they lie; the labels have an address of their own."""
         overlay = _overlay(request, seg_instance_id)
-        labels = reverse("labseg:labels", args=[seg_instance_id])
+        labels = api_address("labels", seg_instance_id)
         return Response(
             {
                 "success": True,
@@ -158,7 +146,8 @@ def _octets(request: Request, gzipped: bytes, *, tag: str) -> HttpResponseBase:
     etag = quote_etag(f"{tag}-gz" if takes_gzip else tag)
     answer: HttpResponseBase | None = get_conditional_response(request._request, etag=etag)
     if answer is None:
-        answer = _packed(gzipped) if takes_gzip else _unpacked(gzipped)
+        is_async = isinstance(request._request, ASGIRequest)
+        answer = _packed(gzipped) if takes_gzip else _unpacked(gzipped, is_async=is_async)
     # Also of an answer without a body (RFC 9110 15.4.5).
     answer["ETag"] = etag
     answer["Cache-Control"] = CACHE_CONTROL
@@ -170,13 +159,17 @@ def _packed(gzipped: bytes) -> HttpResponseBase:
     return HttpResponse(gzipped, content_type=OCTETS, headers={"Content-Encoding": "gzip"})
 
 
-def _unpacked(gzipped: bytes) -> HttpResponseBase:
+def _unpacked(gzipped: bytes, *, is_async: bool) -> HttpResponseBase:
     (size,) = _GZIP_SIZE.unpack(gzipped[-_GZIP_SIZE.size :])
     if size <= PIECE_BYTES:
         return HttpResponse(gzip.decompress(gzipped), content_type=OCTETS)
     # A volume has a hundred megabytes: no request holds all of them.
+    pieces = _inflated_pieces(gzipped)
     return StreamingHttpResponse(
-        _inflated_pieces(gzipped), content_type=OCTETS, headers={"Content-Length": str(size)}
+        # Under ASGI Django would collect all pieces of a plain iterator first.
+        _one_by_one(pieces) if is_async else pieces,
+        content_type=OCTETS,
+        headers={"Content-Length": str(size)},
     )
 
 
@@ -184,3 +177,8 @@ def _inflated_pieces(gzipped: bytes) -> Iterator[bytes]:
     with gzip.open(BytesIO(gzipped)) as file:
         while piece := file.read(PIECE_BYTES):
             yield piece
+
+
+async def _one_by_one(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
+    while piece := await sync_to_async(lambda: next(pieces, b""))():
+        yield piece

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from rest_framework import status
+from rest_framework.authentication import BaseAuthentication
 from rest_framework.exceptions import NotFound, PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -22,9 +23,12 @@ log = logging.getLogger(__name__)
 class Push(LabsegView):
     """``POST …/push/``: no user of the site calls it, but Pub/Sub with a token of its own."""
 
-    authentication_classes = ()
     permission_classes = ()
     throttle_classes = (PushThrottle,)
+
+    def get_authenticators(self) -> list[BaseAuthentication]:
+        """None: the token is no user's."""
+        return []
 
     def post(self, request: Request) -> Response:
         """Take in the result that the message tells of.

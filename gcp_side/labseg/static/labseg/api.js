@@ -1,5 +1,5 @@
 // Calls of the site's REST interface. Every failure is an ApiError that a person can read.
-export const ROOT = JSON.parse(document.getElementById("labseg-config").textContent).api;
+const { api: ROOT, csrf } = configOf(document);
 const { gettext } = globalThis;
 
 export class ApiError extends Error {
@@ -16,8 +16,18 @@ const isOver = (error) => error.code === "not-logged-in";
 export const whatNow = (error) => (mayPass(error) && !isOver(error) ? gettext("It is tried again by itself.") : error.remedy);
 export const explained = (error) => [error.message, whatNow(error)].filter(Boolean).join(" ");
 
+function configOf(page) {
+  return JSON.parse(page.getElementById("labseg-config")?.textContent ?? "{}");
+}
+
 function cookie(name) {
-  return document.cookie.split("; ").find((one) => one.startsWith(`${name}=`))?.slice(name.length + 1) ?? "";
+  return document.cookie.split("; ").find((one) => name && one.startsWith(`${name}=`))?.slice(name.length + 1) ?? "";
+}
+
+// The token of the page as it is now: after a login in another tab it has another one.
+async function renewToken() {
+  const text = await (await call(location.pathname + location.search)).text();
+  csrf.token = configOf(new DOMParser().parseFromString(text, "text/html")).csrf?.token ?? csrf.token;
 }
 
 async function call(path, options = {}) {
@@ -42,9 +52,19 @@ async function call(path, options = {}) {
 
 export const get = async (path) => (await call(path)).json();
 
-export async function post(path, body = {}) {
-  const headers = { "Content-Type": "application/json", "X-CSRFToken": cookie("csrftoken") };
+async function send(path, body, token) {
+  const headers = { "Content-Type": "application/json", [csrf.header]: token };
   return (await call(path, { method: "POST", headers, body: JSON.stringify(body) })).json();
+}
+
+export async function post(path, body = {}) {
+  try {
+    return await send(path, body, cookie(csrf.cookie) || csrf.token);
+  } catch (error) {
+    if (error.status !== 403 || isOver(error)) throw error;
+    await renewToken();
+    return send(path, body, csrf.token);
+  }
 }
 
 // float32: a series whose slices have not all one scale.
