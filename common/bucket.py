@@ -12,23 +12,17 @@ have happened. Where the store answers and only refuses the one object, that err
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import unquote, urlsplit
 
 from common.errors import FixConfigurationError
 from common.momentary import PATIENCE
+from common.queue_address import CloudAddress, parse_address
 
 __all__ = ["Bucket", "ObjectInfo", "check_address", "directory_at", "open_bucket"]
-
-_GS_ADDRESS = re.compile(
-    r"gs://[a-z0-9][a-z0-9._-]{1,220}[a-z0-9](/[A-Za-z0-9_-][A-Za-z0-9._-]*)*/?"
-)
-"""A bucket (https://cloud.google.com/storage/docs/buckets#naming) and plain folder names."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,17 +119,15 @@ def open_bucket(address: str, *, patience: timedelta = PATIENCE) -> Bucket:
     FixConfigurationError
         The address is not one that this version can use, or nobody is signed in to it.
     """
-    check_address(address)
-    directory = directory_at(address)
-    if directory is not None:
-        from common.local_bucket import LocalBucket
+    where = parse_address(address)
+    if isinstance(where, CloudAddress):
+        # Imported here: a directory as queue needs nothing of Google's.
+        from common.gcs_bucket import open_gcs_bucket
 
-        return LocalBucket(directory)
-    # Imported here: a directory as queue needs nothing of Google's.
-    from common.gcs_bucket import open_gcs_bucket
+        return open_gcs_bucket(where.bucket, where.prefix, patience=patience)
+    from common.local_bucket import LocalBucket
 
-    parts = urlsplit(address)
-    return open_gcs_bucket(parts.netloc, parts.path.strip("/"), patience=patience)
+    return LocalBucket(Path(where))
 
 
 def check_address(address: str) -> None:
@@ -146,27 +138,13 @@ def check_address(address: str) -> None:
     FixConfigurationError
         ``bucket-address``
     """
-    parts = urlsplit(address)
-    if parts.scheme == "file" and parts.netloc in ("", "localhost") and parts.path not in ("", "/"):
-        return
-    if parts.scheme == "gs" and _GS_ADDRESS.fullmatch(address):
-        return
-    raise FixConfigurationError(
-        f"The bucket address {address.split('@')[-1]!r} is not usable.",
-        code="bucket-address",
-        remedy="Use gs://bucket/prefix, or file:///absolute/directory.",
-    )
+    parse_address(address)
 
 
 def directory_at(address: str) -> Path | None:
-    """Where a queue that is a directory lies; None for another one.
-
-    >>> directory_at("file:///srv/the%20queue")
-    PosixPath('/srv/the queue')
-    """
-    parts = urlsplit(address)
-    if parts.scheme != "file":
+    """Where a queue that is a directory lies; None for another one, and for no address."""
+    try:
+        where = parse_address(address)
+    except FixConfigurationError:
         return None
-    path = unquote(parts.path)
-    has_drive = len(path) > 2 and path[0] == "/" and path[2] == ":"
-    return Path(path[1:] if has_drive else path)
+    return None if isinstance(where, CloudAddress) else Path(where)

@@ -174,6 +174,11 @@ class GcsBucket:
         return self._client
 
     @property
+    def bucket_name(self) -> str:
+        """The bucket's name, without the queue's prefix."""
+        return self._bucket_name
+
+    @property
     def prefix(self) -> str:
         """The queue's root within the bucket, without slashes at its ends."""
         return self._root.rstrip("/")

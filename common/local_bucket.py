@@ -37,6 +37,7 @@ from common.errors import (
 from common.folder_lock import locked
 from common.json_reader import JsonLimits, UnreadableJsonError, read_json_object
 from common.private_files import share
+from common.queue_address import directory_address
 from common.sharing import patiently
 from common.system_limits import raise_if_limit, reached_limit
 
@@ -107,7 +108,7 @@ class LocalBucket:
 
     def describe(self) -> str:
         """``file:///…``."""
-        return self._root.as_uri()
+        return directory_address(self._root)
 
     def list(self, prefix: str) -> list[ObjectInfo]:
         """Walk the directory; an object may move while this runs."""

@@ -35,7 +35,7 @@ from pydantic import (
 )
 from rest_framework.authentication import BaseAuthentication
 
-from common.bucket import Bucket, open_bucket
+from common.bucket import Bucket, check_address, open_bucket
 from common.errors import FixConfigurationError
 from common.manifest import Labels, Role
 from common.orthanc import OrthancSettings, check_usable
@@ -43,8 +43,6 @@ from common.profiles import ProfileName
 from common.sealed_bucket import SealedBucket
 from common.signing import PublicKey, SigningKey, Trust
 from common.validation import describe_errors, form
-
-BUCKET_SCHEMES = ("gs", "file")
 
 REMEDIES = {
     "BUCKET": "Set it to the queue's address: gs://bucket/prefix or file:///srv/segrelay.",
@@ -95,10 +93,10 @@ def _revealed(secret: Secret) -> SecretStr:
 
 
 def _bucket_address(value: str) -> str:
-    parts = urlsplit(value)
-    place = parts.netloc if parts.scheme == "gs" else parts.path.strip("/")
-    if parts.scheme not in BUCKET_SCHEMES or not place:
-        raise ValueError("is not an address of the form gs://bucket/prefix or file:///…")
+    try:
+        check_address(value)
+    except FixConfigurationError as error:
+        raise ValueError(f"is wrong. {error.message} {error.remedy}") from None
     return value
 
 

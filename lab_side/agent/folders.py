@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 from contextlib import suppress
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
+from common.bucket import directory_at
 from common.durable import disk_errors
 from common.private_files import close_to_others
 from common.sharing import patiently
@@ -75,9 +75,7 @@ class WorkFolders:
 
 def close_home(config: AgentConfig) -> None:
     """Take others' rights from what an earlier version, or another hand, left open to them."""
-    queue = urlsplit(config.bucket or "")
-    kept = Path(unquote(queue.path)) if queue.scheme == "file" else None
-    close_to_others(config.home, but=kept)
+    close_to_others(config.home, but=directory_at(config.bucket or ""))
     for log in config.log_path.parent.glob(f"{config.log_path.name}*"):
         close_to_others(log)
 

@@ -9,7 +9,6 @@ import os
 import sys
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from common.bucket import Bucket, open_bucket
 from common.errors import SegRelayError
@@ -151,7 +150,7 @@ def examine_queue(bucket: Bucket, address: str) -> Iterator[Finding]:
     if cloud is not None:
         from lab_side.doctor.settings import examine_settings
 
-        yield from examine_settings(cloud.client, urlsplit(address).netloc, cloud.prefix)
+        yield from examine_settings(cloud.client, cloud.bucket_name, cloud.prefix)
 
 
 def _conform(report: _Report, bucket: Bucket, address: str) -> None:
@@ -167,7 +166,7 @@ def _conform(report: _Report, bucket: Bucket, address: str) -> None:
     from common.conformance import open_probe
 
     report.say(UNTRIED)
-    with open_probe(cloud.client, urlsplit(address).netloc, cloud.prefix) as probe:
+    with open_probe(cloud.client, cloud.bucket_name, cloud.prefix) as probe:
         results = [report.add_row(result) for result in probe.run()]
     report.add(judge_rows(results))
     if probe.left_behind != 0:

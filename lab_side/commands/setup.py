@@ -19,6 +19,7 @@ from pydantic import SecretStr
 
 from common.bucket import check_address
 from common.errors import FixConfigurationError, SegRelayError
+from common.queue_address import directory_address
 from lab_side.account import home_folder
 from lab_side.config import (
     CONFIG_VARIABLE,
@@ -213,7 +214,7 @@ def _ask_nobody(question: str, option: str, default: str | None) -> str:
 
 def _as_address(bucket: str) -> str:
     """A directory as an address; an address as it is."""
-    return bucket if "://" in bucket else _absolute(Path(bucket)).as_uri()
+    return bucket if "://" in bucket else directory_address(_absolute(Path(bucket)))
 
 
 def _absolute(path: Path) -> Path:
