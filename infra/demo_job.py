@@ -19,6 +19,7 @@ from typing import NoReturn
 from pydantic import SecretStr
 from rich.console import Console
 
+from common.command_line import HelpfulParser
 from common.errors import FixConfigurationError, SegRelayError
 from common.orthanc import OrthancClient, OrthancSettings
 from infra.debian import repository_root
@@ -60,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = HelpfulParser(
         prog="infra/demo", description="Run one job through Orthanc, Django and the lab agent."
     )
     parser.add_argument("--exit", action="store_true", help="stop everything after the table")

@@ -213,6 +213,8 @@ def demo_environment(orthanc: OrthancServer, state: Path, profile: str) -> dict[
     """Settings of site and agent but for the queue; see the README's table of variables."""
     return {
         "DJANGO_SETTINGS_MODULE": "gcp_side.site.settings",
+        # Not the settings of an agent that is installed on this machine.
+        "SEGRELAY_CONFIG": "",
         "SEGRELAY_ORTHANC_URL": orthanc.url,
         "SEGRELAY_ORTHANC_USER": orthanc.user,
         "SEGRELAY_ORTHANC_PASSWORD": orthanc.password,

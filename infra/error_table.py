@@ -8,11 +8,12 @@ The words are those that a person sees; what differs from case to case is shown 
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
+from common.command_line import HelpfulParser
+from common.nearest import did_you_mean
 from infra.debian import repository_root
 from infra.error_source import ErrorSource, Given, Kind
 
@@ -195,11 +196,24 @@ def _cell(words: str) -> str:
     return words.replace("``", "`").replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*")
 
 
+def explained(code: str, parser: HelpfulParser) -> str:
+    """What a code means, as lines; an unknown one ends the program with the nearest."""
+    found = [row for row in rows() if row.code == code]
+    if not found:
+        parser.error(f"there is no code {code}{did_you_mean(code, {row.code for row in rows()})}")
+    return "\n".join(f"{row.code} ({row.kind}): {row.message} {row.remedy}" for row in found)
+
+
 def main() -> None:
-    """Write the table, or compare it."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
+    """Write the table, compare it, or explain single codes."""
+    parser = HelpfulParser(description=__doc__.partition("\n")[0] if __doc__ else "")
     parser.add_argument("--check", action="store_true", help="only compare")
-    if not parser.parse_args().check:
+    parser.add_argument("codes", nargs="*", metavar="CODE", help="show these codes, write nothing")
+    options = parser.parse_args()
+    if options.codes:
+        print("\n".join(explained(code, parser) for code in options.codes))
+        return
+    if not options.check:
         FILE.write_text(text(), encoding="utf-8")
         return
     if FILE.read_text(encoding="utf-8") != text():

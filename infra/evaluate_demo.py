@@ -6,7 +6,6 @@ report as JSON; ``--validation`` measures the cases that the profile's numbers w
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
@@ -16,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from common.command_line import HelpfulParser
 from infra.demo_cases import (
     HELD_OUT_HEALTHY_SEEDS,
     HELD_OUT_LESION_SEEDS,
@@ -118,7 +118,7 @@ def dice(first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8]) -> float:
 
 def main() -> None:
     """Parse the command line, measure and print."""
-    parser = argparse.ArgumentParser(prog="infra.evaluate_demo", description=__doc__)
+    parser = HelpfulParser(prog="infra.evaluate_demo", description=__doc__)
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.add_argument("--validation", action="store_true", help="use the validation seeds")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads of torch")

@@ -12,7 +12,6 @@ of memory. Ends with 1 where an exception escaped or a bound was passed.
 
 from __future__ import annotations
 
-import argparse
 import json
 import logging
 import random
@@ -29,6 +28,7 @@ from typing import Any
 
 from common import names
 from common.bucket import ObjectInfo
+from common.command_line import HelpfulParser
 from common.errors import SegRelayError
 from common.json_reader import UnreadableJsonError, read_json
 from common.local_bucket import LocalBucket
@@ -455,7 +455,7 @@ DRAFT: dict[str, Any] = {
 
 def main() -> None:
     """Fuzz the readers and print a table."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser = HelpfulParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--documents", type=int, default=DOCUMENTS, help="for each reader")
     parser.add_argument("--reader", default="", help="only those whose name begins so")
     parser.add_argument("--seed", type=int, default=0)

@@ -13,7 +13,6 @@ Without ``--file`` the studies of :mod:`infra.role_sets` are measured. A file is
 
 from __future__ import annotations
 
-import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from typing import Literal
 from django.conf import settings
 from pydantic import TypeAdapter, ValidationError
 
+from common.command_line import HelpfulParser
 from common.validation import describe_first_error
 from gcp_side.labseg.recognition import Confidence, Recognised, recognise
 from infra.role_sets import ROLE_SETS, RoleSet
@@ -110,7 +110,7 @@ def _reason(error: OSError | ValidationError) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table; 0, or 1 where a role is wrong with confidence."""
-    parser = argparse.ArgumentParser(prog="python -m infra.roles", description=__doc__)
+    parser = HelpfulParser(prog="python -m infra.roles", description=__doc__)
     parser.add_argument("--file", type=Path, help="a JSON list of studies")
     parser.add_argument("--details", action="store_true", help="each role that is not right")
     options = parser.parse_args(arguments)

@@ -8,7 +8,6 @@ functions of fixed seeds; only the order of floating-point sums may differ betwe
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import re
@@ -27,6 +26,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from common.command_line import HelpfulParser
 from common.profiles import Profile, load_profile
 from infra.demo_cases import (
     PROFILE_FOLDER,
@@ -85,7 +85,7 @@ def main() -> None:
     Held-out phantoms are left to ``infra.evaluate_demo``: a look at them after each training
     would soon be a choice by them.
     """
-    parser = argparse.ArgumentParser(prog="infra.train_demo", description=__doc__)
+    parser = HelpfulParser(prog="infra.train_demo", description=__doc__)
     names = [stage.name for stage in STAGES]
     parser.add_argument(
         "--first-stage",

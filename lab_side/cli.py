@@ -15,11 +15,13 @@ import logging
 import signal
 import sys
 import traceback
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from common.command_line import HelpfulParser
 from common.console import finish_output, prepare_output, say_error
 from common.errors import (
     FixConfigurationError,
@@ -50,9 +52,11 @@ from lab_side.commands import (
     setup,
     status,
 )
+from lab_side.completion import complete, complete_profiles
 from lab_side.config import AgentConfig, ModelConfig, load_config
 from lab_side.log import configure_logging, event, trouble
 from lab_side.log_file import keep_log
+from lab_side.settings_file import WHERE_SETTINGS_ARE, find_settings
 
 if TYPE_CHECKING:
     from lab_side.agent.agent import Agent
@@ -72,6 +76,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     prepare_output()
     complete_environment()
     raise_open_files_limit()
+    if not sys.warnoptions and not {"-v", "--verbose"} & set(sys.argv[1:]):
+        # Libraries warn of what no user of this program can change.
+        warnings.simplefilter("ignore")
     try:
         code = run(arguments)
     except SystemExit as end:
@@ -82,8 +89,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    options = _parser().parse_args(arguments)
-    configure_logging(options.log)
+    parser = _parser()
+    complete(parser)
+    options = parser.parse_args(arguments)
+    configure_logging(options.log, verbose=options.verbose)
+    if options.verbose:
+        _say(f"settings: {find_settings(options.config).in_words()}")
     try:
         with contextlib.nullcontext() if options.name in FOR_OTHERS else private_files():
             return int(options.command(options))
@@ -130,20 +141,15 @@ def exit_code(error: SegRelayError) -> int:
     return EXIT_DEFECT
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> HelpfulParser:
+    """Every command with its options."""
+    parser = HelpfulParser(
         prog="lab-agent",
         description="Segments tumours in MRI on this computer, for a site that cannot.",
         epilog="Exit codes: 0 done, 1 failed, 2 usage, 70 defect, 75 not now, 78 configuration.",
     )
     parser.add_argument("--version", action="version", version=f"lab-agent {__version__}")
-    parser.add_argument("--config", type=Path, help="TOML file (else $SEGRELAY_CONFIG)")
-    parser.add_argument(
-        "--log",
-        choices=("auto", "json", "human"),
-        default="auto",
-        help="log lines for machines or people (auto: by terminal)",
-    )
+    _add_common(parser)
     commands = parser.add_subparsers(required=True, metavar="COMMAND", dest="name")
     command = commands.add_parser("run", help="serve the queue until stopped")
     command.set_defaults(command=_serve, until_idle=False)
@@ -157,7 +163,9 @@ def _parser() -> argparse.ArgumentParser:
         metavar="ID",
         help="Orthanc ids of the series, in the order of the profile's inputs",
     )
-    command.add_argument("--profile", help="model profile (default: the first configured)")
+    complete_profiles(
+        command.add_argument("--profile", help="model profile (default: the first configured)")
+    )
     command.add_argument(
         "--confirm",
         action="store_true",
@@ -176,7 +184,37 @@ def _parser() -> argparse.ArgumentParser:
     profile.add_to(commands)
     evaluate.add_to(commands)
     service.add_to(commands)
+    _let_common_follow(parser)
     return parser
+
+
+def _add_common(parser: argparse.ArgumentParser, *, is_command: bool = False) -> None:
+    """Options of every command; on a command they are not shown, and have no default."""
+    options = [
+        parser.add_argument("--config", type=Path, help=f"TOML file, {WHERE_SETTINGS_ARE}"),
+        parser.add_argument(
+            "--log",
+            choices=("auto", "json", "human"),
+            default="auto",
+            help="log lines for machines or people (auto: by terminal)",
+        ),
+        parser.add_argument(
+            *("-v", "--verbose"),
+            action="store_true",
+            help="show which settings file is read, and what libraries warn of",
+        ),
+    ]
+    for option in options if is_command else ():
+        option.default = option.help = argparse.SUPPRESS
+
+
+def _let_common_follow(parser: argparse.ArgumentParser) -> None:
+    """``lab-agent doctor --config FILE`` is ``lab-agent --config FILE doctor``."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for command in action.choices.values():
+                _add_common(command, is_command=True)
+                _let_common_follow(command)
 
 
 def _serve(options: argparse.Namespace) -> int:

@@ -1,5 +1,7 @@
 """The agent's settings: one TOML file, and environment variables that overrule it.
 
+Where the file lies: ``lab_side.settings_file``.
+
 Secrets are never in the file: password, token and the proxy's password come from the
 environment, a file that it names, a systemd credential, a folder of private files or the
 keyring; a token may come from a command (``lab_side.secrets``).
@@ -31,8 +33,9 @@ from common.errors import FixConfigurationError
 from common.manifest import Labels
 from common.momentary import PATIENCE
 from common.names import is_agent_id
+from common.nearest import did_you_mean, nearest
 from common.orthanc import OrthancSettings
-from common.profiles import CpuEngine, Profile, Sha256, load_profile
+from common.profiles import PROFILE_FILE, CpuEngine, Profile, Sha256, load_profile
 from common.validation import describe_first_error, form
 from lab_side.extras import check_extras
 from lab_side.secrets import (
@@ -42,8 +45,7 @@ from lab_side.secrets import (
     proxy_password,
     token_from_command,
 )
-
-CONFIG_VARIABLE = "SEGRELAY_CONFIG"
+from lab_side.settings_file import CONFIG_VARIABLE, SettingsFile, find_settings
 
 VARIABLES: Mapping[str, tuple[str, ...]] = {
     "SEGRELAY_BUCKET": ("bucket",),
@@ -225,6 +227,10 @@ class ModelsConfig(BaseModel):
     drain_minutes: Annotated[float, Field(gt=0)] = 10.0
     """A stop waits for what is in hand for so long; then it is handed back."""
 
+    def profile_names(self) -> list[str]:
+        """Every profile that is here, the lab's own and the shipped ones."""
+        return profile_names(self.profiles_dir)
+
     def profile_folder(self, name: str) -> Path:
         """Where a profile lies: the lab's own folder first, then the shipped ones."""
         if self.profiles_dir is not None and (self.profiles_dir / name).is_dir():
@@ -259,6 +265,9 @@ class AgentConfig(LocalConfig, ModelsConfig):
         FixConfigurationError
             A profile is missing or not valid, or needs an extra that is not installed.
         """
+        for model in self.models:
+            if not self.profile_folder(model.profile).is_dir():
+                raise unknown_profile(model.profile, self.profiles_dir)
         profiles = {
             model.profile: load_profile(self.profile_folder(model.profile), name=model.profile)
             for model in self.models
@@ -266,6 +275,26 @@ class AgentConfig(LocalConfig, ModelsConfig):
         for profile in profiles.values():
             check_extras(profile)
         return profiles
+
+
+def profile_names(profiles_dir: Path | None) -> list[str]:
+    """The folders with a profile, the lab's own and the shipped ones, by name."""
+    places = [PACKAGED_PROFILES, *([profiles_dir] if profiles_dir else [])]
+    # A folder with a dot is an import that was broken off.
+    found = (path.parent.name for place in places for path in place.glob(f"*/{PROFILE_FILE}"))
+    return sorted({name for name in found if not name.startswith(".")})
+
+
+def unknown_profile(name: str, profiles_dir: Path | None) -> FixConfigurationError:
+    """There is no profile of this name, neither shipped nor in ``profiles_dir``."""
+    names = profile_names(profiles_dir)
+    own = f" or {profiles_dir}" if profiles_dir else ""
+    return FixConfigurationError(
+        f"There is no profile {name!r} among the shipped ones{own}"
+        + (did_you_mean(name, names) or "."),
+        code="profile-missing",
+        remedy=f"Name one of: {', '.join(names)}; or set profiles_dir to where yours lie.",
+    )
 
 
 Config = TypeVar("Config", bound=BaseModel)
@@ -282,9 +311,9 @@ def load_config(
         Names the first setting that is missing or wrong, never its value.
     """
     environment = os.environ if environment is None else environment
-    values = _gather(path, environment)
+    values, file = _gather(path, environment)
     _add_secrets(values, environment)
-    config = _validated(AgentConfig, values)
+    config = _validated(AgentConfig, values, file)
     return config.model_copy(update={"orthanc": config.orthanc.checked()})
 
 
@@ -311,11 +340,25 @@ def load_orthanc_settings(
         Names the first setting that is missing or wrong, never its value.
     """
     environment = os.environ if environment is None else environment
-    values = _gather(path, environment)
+    values, file = _gather(path, environment)
     if not values.get("orthanc", {}).get("url"):
         return None
     _add_secrets(values, environment)
-    return _validated(OrthancPart, values).orthanc.checked()
+    return _validated(OrthancPart, values, file).orthanc.checked()
+
+
+def has_settings(path: Path | None = None, environment: Mapping[str, str] | None = None) -> bool:
+    """Whether there is a settings file, or the environment says where anything is.
+
+    Raises
+    ------
+    FixConfigurationError
+        The file cannot be read.
+    """
+    values, file = _gather(path, environment)
+    return file.path is not None or any(
+        values.get(key) for key in ("bucket", "work_dir", "orthanc")
+    )
 
 
 def has_agent(path: Path | None = None, environment: Mapping[str, str] | None = None) -> bool:
@@ -326,7 +369,7 @@ def has_agent(path: Path | None = None, environment: Mapping[str, str] | None = 
     FixConfigurationError
         The file cannot be read.
     """
-    return bool(_gather(path, environment).get("work_dir"))
+    return bool(_gather(path, environment)[0].get("work_dir"))
 
 
 def load_local_config(
@@ -339,7 +382,7 @@ def load_local_config(
     FixConfigurationError
         Names the first setting that is missing or wrong, never its value.
     """
-    return _validated(LocalConfig, _gather(path, environment))
+    return _validated(LocalConfig, *_gather(path, environment))
 
 
 def load_models_config(
@@ -352,7 +395,7 @@ def load_models_config(
     FixConfigurationError
         Names the first setting that is missing or wrong, never its value.
     """
-    return _validated(ModelsConfig, _gather(path, environment))
+    return _validated(ModelsConfig, *_gather(path, environment))
 
 
 def load_queue_address(
@@ -365,7 +408,7 @@ def load_queue_address(
     FixConfigurationError
         ``bucket-address``: none is configured; or the file cannot be read.
     """
-    return _queue_address(_gather(path, environment))
+    return _queue_address(*_gather(path, environment))
 
 
 def load_queue_config(
@@ -378,9 +421,9 @@ def load_queue_config(
     FixConfigurationError
         Names the first setting that is missing or wrong, never its value.
     """
-    values = _gather(path, environment)
-    address = _queue_address(values)
-    return _validated(QueueConfig, {**values, "bucket": address})
+    values, file = _gather(path, environment)
+    address = _queue_address(values, file)
+    return _validated(QueueConfig, {**values, "bucket": address}, file)
 
 
 def _add_secrets(values: dict[str, Any], environment: Mapping[str, str]) -> None:
@@ -465,51 +508,83 @@ def _with_folder(environment: Mapping[str, str], folder: object) -> Mapping[str,
     return environment if not folder else {**environment, FOLDER_VARIABLE: str(folder)}
 
 
-def _queue_address(values: Mapping[str, Any]) -> str:
+def _queue_address(values: Mapping[str, Any], file: SettingsFile) -> str:
     address = values.get("bucket")
     if isinstance(address, str) and address:
         return address
+    if file.path is None:
+        raise no_settings(file, "bucket")
+    slip = next((key for key in values if nearest(key, ("bucket",))), None)
     raise FixConfigurationError(
-        "No queue is configured.",
+        f"No queue is configured in {file.path}"
+        + (f"; {slip} is not a known key, did you mean bucket?" if slip else "."),
         code="bucket-address",
-        remedy="Set bucket in the TOML file, or SEGRELAY_BUCKET.",
+        remedy=f"Set bucket in {file.path}, or SEGRELAY_BUCKET.",
     )
 
 
-def _validated(model: type[Config], values: Mapping[str, Any]) -> Config:
+def _validated(
+    model: type[Config], values: Mapping[str, Any], file: SettingsFile | None = None
+) -> Config:
     try:
         return model.model_validate(values)
     except ValidationError as error:
+        what = describe_first_error(error, model)
+        if file is not None and file.path is None and what.endswith(" is missing"):
+            raise no_settings(file, what.removesuffix(" is missing")) from None
+        where = "it" if file is None or file.path is None else f"it in {file.path}"
         raise FixConfigurationError(
-            f"The configuration is not valid: {describe_first_error(error, model)}.",
-            remedy="Set it in the TOML file or by environment variable; see the README.",
+            f"The configuration is not valid: {what}" + ("" if what.endswith("?") else "."),
+            remedy=f"Correct {where}, or by environment variable; see the README.",
         ) from None
 
 
-def _gather(path: Path | None, environment: Mapping[str, str] | None) -> dict[str, Any]:
+def no_settings(file: SettingsFile, key: str) -> FixConfigurationError:
+    """There is no settings file, and the environment does not say what is needed."""
+    variable = next((name for name, at in VARIABLES.items() if ".".join(at) == key), "")
+    return FixConfigurationError(
+        f"There are no settings: {key} is missing, and there is no settings file. "
+        f"Looked at: {', '.join(file.looked_at)}.",
+        code="settings-missing",
+        remedy="Run lab-agent setup, which asks what is needed and writes the file; or give "
+        "--config FILE" + (f"; or set {variable}." if variable else "."),
+    )
+
+
+def _gather(
+    path: Path | None, environment: Mapping[str, str] | None
+) -> tuple[dict[str, Any], SettingsFile]:
     """The file's settings, overruled by the environment's; the agent id is always there."""
     environment = os.environ if environment is None else environment
-    values = _read_file(path, environment)
+    file = find_settings(path, environment)
+    values = {} if file.path is None else _read_file(file.path)
     _overrule(values, environment)
     values.setdefault("agent_id", default_agent_id())
-    return values
+    return values, file
 
 
-def _read_file(path: Path | None, environment: Mapping[str, str]) -> dict[str, Any]:
-    if path is None and environment.get(CONFIG_VARIABLE):
-        path = Path(environment[CONFIG_VARIABLE])
-    if path is None:
-        return {}
+def _read_file(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
             return tomllib.load(file)
+    except PermissionError:
+        raise FixConfigurationError(
+            f"The configuration file {path} may not be read by this account.",
+            remedy=f"Run it as the account whose file it is (sudo lab-agent …), or give another "
+            f"file with --config or {CONFIG_VARIABLE}.",
+        ) from None
     except OSError as error:
         raise FixConfigurationError(
             f"The configuration file {path} cannot be read ({error.strerror}).",
-            remedy=f"Give an existing file with --config or {CONFIG_VARIABLE}.",
+            remedy=f"Give an existing file with --config or {CONFIG_VARIABLE}, or write one with "
+            "lab-agent setup.",
         ) from None
     except ValueError as error:
-        raise FixConfigurationError(f"The configuration file is not TOML: {error}.") from None
+        raise FixConfigurationError(
+            f"The configuration file {path} is not TOML: {error}.",
+            remedy="Correct the line; text goes between quotation marks, as in bucket = "
+            '"gs://bucket/prefix".',
+        ) from None
 
 
 def _overrule(values: dict[str, Any], environment: Mapping[str, str]) -> None:

@@ -19,6 +19,8 @@ from typing import Any
 from common.errors import SegRelayError
 from common.library_messages import withhold_values
 
+_is_verbose = False
+
 _about: ContextVar[Mapping[str, Any]] = ContextVar("about", default={})  # noqa: B039 (a constant)
 
 
@@ -81,8 +83,14 @@ def in_words(moment: str, level: str, text: str, fields: Mapping[str, object]) -
     return f"{moment} {shown}{text}" + (f" ({told})" if told else "")
 
 
-def configure_logging(style: str) -> None:
-    """Log to standard error; ``style`` is ``json``, ``human`` or ``auto`` (by terminal)."""
+def configure_logging(style: str, *, verbose: bool = False) -> None:
+    """Log to standard error; ``style`` is ``json``, ``human`` or ``auto`` (by terminal).
+
+    ``verbose``: also what libraries warn of (each try of a request that is repeated), which
+    otherwise stays away: what it means for the job is said in this program's own lines.
+    """
+    global _is_verbose
+    _is_verbose = verbose
     if style == "auto":
         style = "human" if sys.stderr is not None and sys.stderr.isatty() else "json"
     handlers: list[logging.Handler] = []
@@ -90,12 +98,23 @@ def configure_logging(style: str) -> None:
     if sys.stderr is not None:
         handlers.append(logging.StreamHandler())
         handlers[0].setFormatter(JsonFormatter() if style == "json" else HumanFormatter())
-    # The libraries' warnings, too, are lines of the same form.
+        if not verbose:
+            handlers[0].addFilter(_is_own)
+    # The libraries' messages, where they are shown, are lines of the same form.
     logging.getLogger().handlers[:] = handlers or [logging.NullHandler()]
     logging.getLogger("segrelay").setLevel(logging.INFO)
     withhold_values()
     # A log on a full disk loses lines; each loss must not add a traceback to it.
     logging.raiseExceptions = False
+
+
+def is_verbose() -> bool:
+    """Whether this process shows what libraries say."""
+    return _is_verbose
+
+
+def _is_own(record: logging.LogRecord) -> bool:
+    return record.name.partition(".")[0] == "segrelay"
 
 
 def event(logger: logging.Logger, level: int, text: str, **fields: object) -> None:

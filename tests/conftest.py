@@ -18,6 +18,10 @@ SEED = int(os.environ.get(SEED_VARIABLE, random.SystemRandom().randrange(2**31))
 
 _TOLD = "told"
 
+# Not the settings of an agent that is installed on this machine, in this process and in all that
+# it starts; the lookup itself is tested with the variable taken away.
+os.environ["SEGRELAY_CONFIG"] = ""
+
 settings.register_profile("segrelay", deadline=None, print_blob=True, max_examples=60)
 settings.load_profile("segrelay")
 

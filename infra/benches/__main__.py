@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import importlib
 import sys
 from collections.abc import Sequence
+
+from common.command_line import HelpfulParser
 
 NAMES = ("infer", "queue", "transfer", "web")
 """Modules of this package with a ``main``."""
@@ -13,7 +14,7 @@ NAMES = ("infer", "queue", "transfer", "web")
 
 def main(arguments: Sequence[str]) -> int:
     """Hand the rest of the command line to the bench that it names."""
-    parser = argparse.ArgumentParser(prog="infra/bench", description=__doc__)
+    parser = HelpfulParser(prog="infra/bench", description=__doc__)
     parser.add_argument("name", choices=NAMES, help="what to measure")
     options = parser.parse_args(arguments[:1])
     bench = importlib.import_module(f"infra.benches.{options.name}")

@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from common.command_line import HelpfulParser
 from common.errors import SegRelayError
 from infra.debian import repository_root
 from infra.processes import exit_on_termination
@@ -21,7 +22,7 @@ Report = dict[str, Any]
 
 def make_parser(name: str, description: str, *, seed: int) -> argparse.ArgumentParser:
     """With the options that every bench has."""
-    parser = argparse.ArgumentParser(prog=f"infra/bench {name}", description=description)
+    parser = HelpfulParser(prog=f"infra/bench {name}", description=description)
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--seed", type=int, default=seed)
     parser.add_argument("--no-peers", action="store_true", help="leave out others' tools")

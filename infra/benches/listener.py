@@ -6,13 +6,13 @@ prints a line with the monotonic nanoseconds of each claim, right after it was w
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 import threading
 import time
 
 from common.bucket import open_bucket
+from common.command_line import HelpfulParser
 from common.local_bucket import LocalBucket
 from common.queue import ClaimDesk, scan
 from infra.benches.relay import AGENT, make_result, now
@@ -61,7 +61,7 @@ def _tell(line: str) -> None:
 
 
 def _main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m infra.benches.listener", description=__doc__)
+    parser = HelpfulParser(prog="python -m infra.benches.listener", description=__doc__)
     parser.add_argument("address")
     parser.add_argument("jobs", type=int)
     parser.add_argument("--active", type=float, required=True)

@@ -8,7 +8,6 @@ Ends with 1 where lab or site find another value than was written.
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from collections import Counter
@@ -17,6 +16,7 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
+from common.command_line import HelpfulParser
 from infra.encodings.cases import Encoding, encodings, make_files, true_values
 from infra.encodings.readers import READERS, Found, read_by_all
 
@@ -68,7 +68,7 @@ def _short(encoding: Encoding) -> str:
 
 def main() -> None:
     """Print it."""
-    parser = argparse.ArgumentParser(description="Table of pixel encodings.")
+    parser = HelpfulParser(description="Table of pixel encodings.")
     parser.add_argument("--all", action="store_true", help="a line for each encoding")
     is_all = parser.parse_args().all
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gcp_side.site.settings")

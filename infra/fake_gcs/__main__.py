@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
 import signal
 import threading
 
+from common.command_line import HelpfulParser
 from infra.fake_gcs.server import FakeGcs
 
 
 def main() -> None:
     """Serve, and print how to reach it."""
-    parser = argparse.ArgumentParser(prog="python -m infra.fake_gcs", description=__doc__)
+    parser = HelpfulParser(prog="python -m infra.fake_gcs", description=__doc__)
     parser.add_argument("--port", type=int, default=0, help="http port (default: a free one)")
     parser.add_argument("--tls", action="store_true", help="serve https as well, for gsutil")
     parser.add_argument("--tls-port", type=int, default=0, help="https port (default: a free one)")

@@ -15,6 +15,7 @@ import sys
 
 from pydantic import TypeAdapter, ValidationError
 
+from common.command_line import HelpfulParser
 from common.errors import FixConfigurationError
 from common.validation import describe_first_error
 from infra.line.profile import LineFault, LineProfile, parse_target
@@ -50,7 +51,7 @@ def _say(answer: object) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m infra.line", description=__doc__)
+    parser = HelpfulParser(prog="python -m infra.line", description=__doc__)
     parser.add_argument("--target", required=True, help="a server on this machine's loopback")
     parser.add_argument("--rtt-ms", type=float, default=0.0, help="round trip")
     parser.add_argument("--mbit", type=float, help="each direction; default: no limit")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import argparse
 from functools import partial
 from pathlib import Path
 
+from common.command_line import HelpfulParser
 from infra.phantom.case import make_case, scanner_grid
 from infra.phantom.dicom import DEFAULT_PATIENT_NAME, write_study
 from infra.phantom.grid import ORIENTATIONS, tilted
@@ -15,7 +15,7 @@ OBLIQUE_DEGREES = 12.0
 
 def main() -> None:
     """Parse the command line, write the study and say where it is."""
-    parser = argparse.ArgumentParser(prog="infra.phantom", description=__doc__)
+    parser = HelpfulParser(prog="infra.phantom", description=__doc__)
     parser.add_argument("--seed", type=int, required=True, help="any number >= 0")
     parser.add_argument("--out", type=Path, required=True, help="folder to write to")
     parser.add_argument("--healthy", action="store_true", help="no lesion")

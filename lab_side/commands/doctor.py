@@ -7,7 +7,7 @@ import dataclasses
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from common.bucket import Bucket, open_bucket
@@ -15,9 +15,11 @@ from common.errors import SegRelayError
 from lab_side.config import (
     AgentConfig,
     has_agent,
+    has_settings,
     load_config,
     load_orthanc_settings,
     load_queue_address,
+    no_settings,
 )
 from lab_side.doctor.clock import judge_clock
 from lab_side.doctor.finding import Finding, Verdict, failed
@@ -30,8 +32,11 @@ from lab_side.doctor.queue import (
     check_reached,
 )
 from lab_side.doctor.rights import RightsWalk
+from lab_side.settings_file import find_settings
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from common.conformance import RowResult
     from common.gcs_bucket import GcsBucket
 
@@ -44,6 +49,13 @@ UNTRIED = (
 )
 
 _CONFORMANCE = "conformance"
+
+_COLOURS = {
+    Verdict.OK: "green",
+    Verdict.WARNING: "yellow",
+    Verdict.FAILED: "bold red",
+    Verdict.NOT_KNOWN: "cyan",
+}
 
 
 def add_to(commands: Any) -> None:
@@ -70,7 +82,9 @@ def add_to(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the checks; 0 without a failure, 75 if all failures may pass, else 78."""
-    report = _Report(as_json=options.json)
+    report = Report(as_json=options.json)
+    if not _check_settings(report, options):
+        return report.end()
     config = _check_configuration(report, options)
     bucket = _check_queue(report, options)
     _check_orthanc(report, options)
@@ -85,7 +99,22 @@ def run(options: argparse.Namespace) -> int:
     return report.end()
 
 
-def _check_configuration(report: _Report, options: argparse.Namespace) -> AgentConfig | None:
+def _check_settings(report: Report, options: argparse.Namespace) -> bool:
+    """Which file is read; False where nothing else can be looked at."""
+    check = "settings"
+    file = find_settings(options.config)
+    try:
+        if not has_settings(options.config):
+            raise no_settings(file, "bucket")
+    except SegRelayError as error:
+        report.add(failed(check, error))
+        return False
+    detail = file.in_words() if file.path is not None else "from the environment alone"
+    report.add(Finding(check=check, verdict=Verdict.OK, detail=detail))
+    return True
+
+
+def _check_configuration(report: Report, options: argparse.Namespace) -> AgentConfig | None:
     """The agent's settings; None where they are wrong, or no agent is configured here."""
     check = "configuration"
     try:
@@ -103,7 +132,7 @@ def _check_configuration(report: _Report, options: argparse.Namespace) -> AgentC
     return config
 
 
-def _check_queue(report: _Report, options: argparse.Namespace) -> Bucket | None:
+def _check_queue(report: Report, options: argparse.Namespace) -> Bucket | None:
     """The queue, where it can be used."""
     try:
         address = load_queue_address(options.config)
@@ -119,7 +148,7 @@ def _check_queue(report: _Report, options: argparse.Namespace) -> Bucket | None:
     return bucket
 
 
-def _check_orthanc(report: _Report, options: argparse.Namespace) -> None:
+def _check_orthanc(report: Report, options: argparse.Namespace) -> None:
     """Nothing where no Orthanc is configured: an operator of the queue alone has none."""
     try:
         settings = load_orthanc_settings(options.config)
@@ -153,7 +182,7 @@ def examine_queue(bucket: Bucket, address: str) -> Iterator[Finding]:
         yield from examine_settings(cloud.client, cloud.bucket_name, cloud.prefix)
 
 
-def _conform(report: _Report, bucket: Bucket, address: str) -> None:
+def _conform(report: Report, bucket: Bucket, address: str) -> None:
     cloud = _as_cloud(bucket, address)
     if cloud is None:
         detail = "does not apply to a directory: its self-test is all there is to try"
@@ -232,11 +261,58 @@ def _as_cloud(bucket: Bucket, address: str) -> GcsBucket | None:
     return bucket if isinstance(bucket, GcsBucket) else None
 
 
-class _Report:
+def conclude(findings: Sequence[Finding]) -> tuple[Verdict, str, str]:
+    """The worst verdict, all findings in one sentence, and what to do next.
+
+    Findings come in the order in which one explains the next: the first failure is the one to
+    begin with.
+    """
+    failures = [item for item in findings if item.verdict is Verdict.FAILED]
+    warnings = [item for item in findings if item.verdict is Verdict.WARNING]
+    counted = f"{_many(len(warnings), 'warning')} in {_many(len(findings), 'check')}"
+    if failures:
+        first = failures[0]
+        more = "" if len(failures) == 1 else f" Begin with the first, {first.check}:"
+        return (
+            Verdict.FAILED,
+            f"This computer cannot segment: {_many(len(failures), 'failure')}, {counted}.",
+            f"{more.strip()} {first.remedy} Then run lab-agent doctor again.".strip(),
+        )
+    if any(item.check == "configuration" and item.verdict is Verdict.OK for item in findings):
+        follow = (
+            "lab-agent segment --series-ids … segments one study by hand; lab-agent run serves "
+            "the queue."
+        )
+    else:
+        follow = "Nothing, unless an agent is to run here: lab-agent setup."
+    if warnings:
+        return Verdict.WARNING, f"It works: no failure, {counted}.", f"Read the warnings. {follow}"
+    return Verdict.OK, f"All is well: {_many(len(findings), 'check')}.", follow
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+def terminal() -> Console | None:
+    """Standard output as a terminal that shows colours; None where it is none.
+
+    ``NO_COLOR``, ``TERM=dumb`` and old consoles of Windows are rich's part.
+    """
+    if sys.stdout is None or not sys.stdout.isatty():
+        return None
+    from rich.console import Console
+
+    console = Console(highlight=False, markup=False, soft_wrap=True)
+    return console if console.color_system is not None and not console.no_color else None
+
+
+class Report:
     """The answer, as lines while it comes or as one JSON document at the end."""
 
     def __init__(self, *, as_json: bool) -> None:
         self._as_json = as_json
+        self._terminal = None if as_json else terminal()
         self._findings: list[Finding] = []
         self._rows: list[RowResult] = []
 
@@ -252,7 +328,7 @@ class _Report:
     def add(self, finding: Finding) -> None:
         """One more finding."""
         self._findings.append(finding)
-        self.say(f"{finding.verdict.value:<10}{finding.check}: {finding.detail}")
+        self._say_verdict(finding.verdict, f"{finding.check}: {finding.detail}")
         if finding.remedy:
             self.say(f"{'':<10}remedy: {finding.remedy}")
 
@@ -272,17 +348,31 @@ class _Report:
             sys.stdout.write(line + "\n")
             sys.stdout.flush()
 
+    def _say_verdict(self, verdict: Verdict, text: str) -> None:
+        """A line that begins with a verdict, in its colour on a terminal."""
+        if self._terminal is None:
+            self.say(f"{verdict.value:<10}{text}")
+            return
+        self._terminal.print(f"{verdict.value:<10}", style=_COLOURS[verdict], end="")
+        self.say(text)
+
     def end(self) -> int:
         """Print what is left to print; returns the exit code."""
         failures = [f for f in self._findings if f.verdict is Verdict.FAILED]
         code = OK
         if failures:
             code = NOT_NOW if all(f.will_pass for f in failures) else CONFIGURATION
+        worst, conclusion, next_step = conclude(self._findings)
+        self.say("")
+        self._say_verdict(worst, conclusion)
+        self.say(f"{'':<10}next: {next_step}")
         if self._as_json:
             document = {
                 "findings": [dataclasses.asdict(finding) for finding in self._findings],
                 "conformance": [dataclasses.asdict(row) for row in self._rows],
                 "conformance_note": UNTRIED if self._rows else "",
+                "conclusion": conclusion,
+                "next": next_step,
                 "exit_code": code,
             }
             sys.stdout.write(json.dumps(document, indent=1) + "\n")

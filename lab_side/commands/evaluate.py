@@ -10,9 +10,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from common.errors import FixConfigurationError, SegRelayError
+from common.errors import SegRelayError
 from lab_side.commands.table import table
-from lab_side.config import ModelConfig, ModelsConfig, load_models_config
+from lab_side.config import ModelConfig, ModelsConfig, load_models_config, unknown_profile
 from lab_side.evaluation.cases import find_cases
 from lab_side.evaluation.summary import Mean, mean_of
 
@@ -78,11 +78,7 @@ def _scores(config: ModelsConfig, name: str, folder: Path, montage: Path) -> Sco
 
     item = look_at_profiles(config).get(name)
     if item is None or item.profile is None or item.problem is not None:
-        raise (item and item.problem) or FixConfigurationError(
-            "There is no profile of this name.",
-            code="profile-missing",
-            remedy="See `lab-agent profile list`.",
-        )
+        raise (item and item.problem) or unknown_profile(name, config.profiles_dir)
     cases = find_cases(folder.absolute(), item.profile.roles)
     model = item.model or ModelConfig(profile=name)
     worker = new_worker(config)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from common.errors import FixConfigurationError, SegRelayError
 from common.profiles import Network
 from lab_side.commands import profile_text
-from lab_side.config import ModelConfig, ModelsConfig, load_models_config
+from lab_side.config import ModelConfig, ModelsConfig, load_models_config, unknown_profile
 from lab_side.shelf import Shelved, look_at_profiles, valid_profiles
 
 if TYPE_CHECKING:
@@ -176,11 +176,7 @@ def _read_network(path: Path) -> Network:
 def _shelved(config: ModelsConfig, name: str) -> Shelved:
     shelf = look_at_profiles(config)
     if name not in shelf:
-        raise FixConfigurationError(
-            "There is no profile of this name.",
-            code="profile-missing",
-            remedy=f"Name one of: {', '.join(shelf)}; or set profiles_dir to where yours lie.",
-        )
+        raise unknown_profile(name, config.profiles_dir)
     return shelf[name]
 
 

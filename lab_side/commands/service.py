@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import FixConfigurationError
-from lab_side.config import CONFIG_VARIABLE, SERVICE_NAME, load_config, load_local_config
+from lab_side.config import SERVICE_NAME, load_config, load_local_config
 from lab_side.service.backend import Backend, backend
+from lab_side.settings_file import find_settings
 
 OK, NOT_NOW = 0, 75
 """Exit codes, as everywhere in ``lab-agent``: 75 where the service does not run."""
@@ -25,9 +26,9 @@ def add_to(commands: Any) -> None:
     command = actions.add_parser(
         "install",
         help="let the agent start with the computer",
-        description="Let the agent start with the computer, with the settings of --config: as a "
-        "unit of systemd, or as a service of Windows. The account's rights, and what of folders "
-        "is missing, are made as well. Needs root, or an administrator.",
+        description="Let the agent start with the computer, with the settings that the other "
+        "commands read: as a unit of systemd, or as a service of Windows. The account's rights, "
+        "and what of folders is missing, are made as well. Needs root, or an administrator.",
     )
     command.add_argument(
         "--user",
@@ -63,7 +64,7 @@ def _install(options: argparse.Namespace) -> int:
         return OK
     written = manager.install(config, path, user, os.environ)
     _write(
-        f"Written: {written}. It starts with the computer, as {user}.\n"
+        f"Written: {written}. It starts with the computer, as {user}, and reads {path}.\n"
         f"To start it now: lab-agent service start. {manager.log_hint}"
     )
     return OK
@@ -102,8 +103,8 @@ _ACTIONS = {"start": _start, "stop": _stop, "status": _status, "uninstall": _uni
 
 def _service(options: argparse.Namespace) -> Backend:
     """The service of these settings; without settings, the one that most computers have."""
-    path = _given_path(options)
-    return backend(load_local_config(Path(path)).service_name if path else SERVICE_NAME)
+    path = find_settings(options.config).path
+    return backend(load_local_config(path).service_name if path else SERVICE_NAME)
 
 
 def _installed(options: argparse.Namespace) -> Backend:
@@ -117,20 +118,17 @@ def _installed(options: argparse.Namespace) -> Backend:
     return manager
 
 
-def _given_path(options: argparse.Namespace) -> str | Path | None:
-    path: str | Path | None = options.config or os.environ.get(CONFIG_VARIABLE)
-    return path
-
-
 def _config_path(options: argparse.Namespace) -> Path:
-    path = _given_path(options)
-    if not path:
+    """The file that the commands of this account read; the service is given its path."""
+    file = find_settings(options.config)
+    if file.path is None:
         raise FixConfigurationError(
-            "A service reads its settings from a file, and none is given.",
+            "A service reads its settings from a file, and there is none. "
+            f"Looked at: {', '.join(file.looked_at)}.",
             code="service-no-file",
-            remedy="Give --config; lab-agent setup writes the file.",
+            remedy="Run lab-agent setup, which writes the file, or give --config.",
         )
-    return Path(path).expanduser().absolute()
+    return file.path.expanduser().absolute()
 
 
 def _write(text: str) -> None:

@@ -22,7 +22,6 @@ from common.errors import FixConfigurationError, SegRelayError
 from common.queue_address import directory_address
 from lab_side.account import home_folder
 from lab_side.config import (
-    CONFIG_VARIABLE,
     PACKAGED_PROFILES,
     check_values,
     default_agent_id,
@@ -30,6 +29,7 @@ from lab_side.config import (
 from lab_side.config_file import Answers, as_toml, check_free, refused, write_config
 from lab_side.model_files import sha256_of
 from lab_side.secrets import PASSWORD, keep_in_folder, keep_in_keyring
+from lab_side.settings_file import CONFIG_VARIABLE
 
 OK = 0
 

@@ -10,12 +10,16 @@ import sys
 import threading
 from typing import IO, Any
 
-from lab_side.log import about
+from lab_side.log import about, is_verbose
 
 logger = logging.getLogger("segrelay.worker")
 
 _PLACE = re.compile(r'\s*File "[^"\n]{1,400}", line \d{1,9}(?:,? in [\w<>.]{1,100})?\s*$')
 """A frame of a Python traceback, as the interpreter writes it: code, no data."""
+
+
+_NOTICE = re.compile(r"\[?[WI](?:\d{4})? ")
+"""How a warning or a note begins that PyTorch's C++ side writes (``[W NNPACK.cpp:61] …``)."""
 
 
 def pass_on(pipe: IO[str], may_quote: threading.Event) -> None:
@@ -59,7 +63,7 @@ def _log(line: dict[str, Any]) -> None:
 
 
 def _show(text: str) -> None:
-    if sys.stderr is not None:
+    if sys.stderr is not None and (is_verbose() or not _NOTICE.match(text)):
         with contextlib.suppress(OSError, ValueError):
             sys.stderr.write(text)
             sys.stderr.flush()

@@ -132,7 +132,7 @@ def _no_keyring() -> Iterator[None]:
 def setup(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> Iterator[Setup]:
-    for variable in [*VARIABLES, "SEGRELAY_CONFIG", "SEGRELAY_PROFILES", "STORAGE_EMULATOR_HOST"]:
+    for variable in [*VARIABLES, "SEGRELAY_PROFILES", "STORAGE_EMULATOR_HOST"]:
         monkeypatch.delenv(variable, raising=False)
     for places in EVERY_SECRET:
         monkeypatch.delenv(places.variable, raising=False)

@@ -16,7 +16,6 @@ from common.orthanc import OrthancSettings
 from gcp_side.labseg.management.commands.labseg import Command
 from lab_side import cli
 from lab_side.config import (
-    CONFIG_VARIABLE,
     PROFILES_VARIABLE,
     VARIABLES,
     AgentConfig,
@@ -24,6 +23,7 @@ from lab_side.config import (
     TrustConfig,
 )
 from lab_side.secrets import EVERY_SECRET
+from lab_side.settings_file import CONFIG_VARIABLE
 from tests.support.agent_codes import codes_by_group
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -23,7 +23,7 @@ FAILED, USAGE, NOT_NOW = 1, 2, 75
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of an agent for which nothing but the folder is configured."""
-    for variable in ("SEGRELAY_CONFIG", "SEGRELAY_BUCKET", "SEGRELAY_ORTHANC_URL"):
+    for variable in ("SEGRELAY_BUCKET", "SEGRELAY_ORTHANC_URL"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("SEGRELAY_AGENT_ID", "lab-1")
     monkeypatch.setenv("SEGRELAY_WORK_DIR", str(tmp_path / "work"))

@@ -21,7 +21,7 @@ from lab_side.commands import queue as commands
 from tests.support.command_line import Cli, Running
 from tests.support.jobs import make_manifest, make_result
 
-VARIABLES = ("SEGRELAY_CONFIG", "SEGRELAY_BUCKET", "SEGRELAY_SIGNING_KEY")
+VARIABLES = ("SEGRELAY_BUCKET", "SEGRELAY_SIGNING_KEY")
 
 
 @pytest.fixture

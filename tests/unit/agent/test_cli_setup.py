@@ -48,7 +48,7 @@ class KeepingKeyring(KeyringBackend):
 
 @pytest.fixture(autouse=True)
 def _a_bare_computer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for variable in [*VARIABLES, "SEGRELAY_CONFIG", "SEGRELAY_PROFILES", "CREDENTIALS_DIRECTORY"]:
+    for variable in [*VARIABLES, "SEGRELAY_PROFILES", "CREDENTIALS_DIRECTORY"]:
         monkeypatch.delenv(variable, raising=False)
     for places in EVERY_SECRET:
         monkeypatch.delenv(places.variable, raising=False)

@@ -30,7 +30,7 @@ NOTHING_TO_DO, NOT_NOW, CONFIGURATION = 0, 75, 78
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An agent's folder, which is not there yet; its queue too. Orthanc is not configured."""
-    for variable in ("SEGRELAY_CONFIG", "SEGRELAY_SIGNING_KEY", "SEGRELAY_ORTHANC_URL"):
+    for variable in ("SEGRELAY_SIGNING_KEY", "SEGRELAY_ORTHANC_URL"):
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("SEGRELAY_BUCKET", (tmp_path / "queue").as_uri())
     monkeypatch.setenv("SEGRELAY_AGENT_ID", "lab-1")

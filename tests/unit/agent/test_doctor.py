@@ -66,7 +66,7 @@ def delete_rule(**condition: Any) -> dict[str, Any]:
 
 @pytest.fixture(autouse=True)
 def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("SEGRELAY_BUCKET", "SEGRELAY_CONFIG", "SEGRELAY_ORTHANC_URL", EMULATOR):
+    for name in ("SEGRELAY_BUCKET", "SEGRELAY_ORTHANC_URL", EMULATOR):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -166,6 +166,7 @@ def test_a_directory_is_checked_without_any_other_setting(
     assert found.pop("configuration")["verdict"] == "NOT KNOWN", "no agent is configured here"
     steps = [check for check in found if check.startswith("right to ")]
     others = [
+        "settings",
         "emulator variable",
         "queue reached",
         "clock of the queue",
@@ -184,8 +185,8 @@ def test_without_a_queue_the_doctor_says_how_to_set_one(
 ) -> None:
     assert cli.run(["doctor"]) == cli.EXIT_CONFIG
     answer = capsys.readouterr().out
-    assert "FAILED    queue address: No queue is configured." in answer
-    assert "remedy: Set bucket" in answer
+    assert "FAILED    settings: There are no settings: bucket is missing" in answer
+    assert "next: Run lab-agent setup" in answer
 
 
 def test_the_address_is_read_from_the_file(tmp_path: Path) -> None:
@@ -193,8 +194,9 @@ def test_the_address_is_read_from_the_file(tmp_path: Path) -> None:
     file.write_text('bucket = "gs://hospital/queue"\n')
     assert load_queue_address(file, {}) == "gs://hospital/queue"
     assert load_queue_address(file, {"SEGRELAY_BUCKET": "gs://b/q"}) == "gs://b/q"
-    with pytest.raises(FixConfigurationError) as caught:
-        load_queue_address(None, {})
+    file.write_text('bukcet = "gs://hospital/queue"\n')
+    with pytest.raises(FixConfigurationError, match="did you mean bucket") as caught:
+        load_queue_address(file, {})
     assert caught.value.code == "bucket-address"
 
 

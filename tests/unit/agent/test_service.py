@@ -33,7 +33,7 @@ needs_systemd = pytest.mark.skipif(
 
 @pytest.fixture(autouse=True)
 def _clean(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for variable in [*VARIABLES, "SEGRELAY_CONFIG", "SEGRELAY_PROFILES"]:
+    for variable in [*VARIABLES, "SEGRELAY_PROFILES"]:
         monkeypatch.delenv(variable, raising=False)
     for name in (*(p.variable for p in EVERY_SECRET), "GOOGLE_APPLICATION_CREDENTIALS"):
         monkeypatch.delenv(name, raising=False)

@@ -22,6 +22,7 @@ from django.core.management.base import (
 )
 from django.db import DatabaseError, close_old_connections
 
+from common.command_line import HelpfulParser
 from common.console import finish_output, prepare_output
 from common.errors import FixConfigurationError, SegRelayError, TransientError
 from common.signing import SigningKey
@@ -57,6 +58,10 @@ exit codes:
 """
 
 
+class _Parser(HelpfulParser, CommandParser):
+    """Of the command and its verbs."""
+
+
 class Command(BaseCommand):
     """Segmentation jobs from the command line."""
 
@@ -73,6 +78,13 @@ class Command(BaseCommand):
         code = finish_output(0)
         if code:
             sys.exit(code)
+
+    def create_parser(self, prog_name: str, subcommand: str, **more: Any) -> CommandParser:
+        """Django's, which also says what was probably meant."""
+        parser = super().create_parser(prog_name, subcommand, **more)
+        # Django makes its own class here, and asks for no other.
+        parser.__class__ = _Parser
+        return parser
 
     def add_arguments(self, parser: CommandParser) -> None:
         """One sub-command for each verb."""
