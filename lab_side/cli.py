@@ -94,7 +94,7 @@ def run(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     configure_logging(options.log, verbose=options.verbose)
     if options.verbose:
-        _say(f"settings: {find_settings(options.config).in_words()}")
+        say_error(f"settings: {find_settings(options.config).in_words()}")
     try:
         with contextlib.nullcontext() if options.name in FOR_OTHERS else private_files():
             return int(options.command(options))
