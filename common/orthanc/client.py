@@ -287,6 +287,19 @@ class OrthancClient:
         return [item.orthanc_id for item in answers.of_kind(_decoded(answer), "Instance")]
 
     @_judged
+    def kinds(self, ids: Sequence[str]) -> dict[str, str]:
+        """What each of these is (``Patient``, ``Study``, …), where Orthanc has it."""
+        found = answers.entries(self._bulk(ids), "a resource")
+        return {item.orthanc_id: item.text_of("Type") for item in found}
+
+    @_judged
+    def lookup(self, uid: str) -> list[tuple[str, str]]:
+        """What has this DICOM UID, as kind and Orthanc id (``/tools/lookup``)."""
+        answer = _decoded(self.transport.call("POST", "/tools/lookup", data=uid.encode("ascii")))
+        found = answers.entries(answer, "a resource")
+        return [(item.text_of("Type"), item.orthanc_id) for item in found]
+
+    @_judged
     def delete_instance(self, orthanc_id: str) -> None:
         """Delete one instance."""
         _check_id(orthanc_id)

@@ -9,7 +9,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.conf import settings
@@ -29,7 +29,7 @@ else:
 
 def now() -> datetime:
     """This site's clock, with its zone whatever ``USE_TZ`` says."""
-    return datetime.now(timezone.utc)
+    return datetime.now(UTC)
 
 
 class FreshManager(models.Manager[Row]):
@@ -76,7 +76,7 @@ class UtcTimeField(models.DateTimeField):  # type: ignore[type-arg]
             if connection.vendor == "postgresql":
                 # The only one that takes a zone while Django uses none.
                 return found
-            found = found.astimezone(timezone.utc).replace(tzinfo=None)
+            found = found.astimezone(UTC).replace(tzinfo=None)
         return connection.ops.adapt_datetimefield_value(found)
 
     def from_db_value(
@@ -88,7 +88,7 @@ class UtcTimeField(models.DateTimeField):  # type: ignore[type-arg]
         # The connection's own zone is the project's, on PostgreSQL.
         if connection.vendor == "postgresql":
             return make_aware(value, get_default_timezone())
-        return value.replace(tzinfo=timezone.utc)
+        return value.replace(tzinfo=UTC)
 
 
 class _InTheirOwnDatabase(Descriptor):

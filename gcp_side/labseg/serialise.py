@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 from common.offers import OfferedRole
@@ -125,7 +125,7 @@ def waiting_as_dict(waiting: Waiting | None) -> dict[str, str | None] | None:
 
 def time_as_text(value: datetime | None) -> str | None:
     """ISO 8601 in UTC, to the second."""
-    return None if value is None else value.astimezone(timezone.utc).isoformat(timespec="seconds")
+    return None if value is None else value.astimezone(UTC).isoformat(timespec="seconds")
 
 
 def study_as_dict(

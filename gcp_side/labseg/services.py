@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -323,7 +323,7 @@ def manifest_of(job: Job) -> JobManifest:
         job_id=job.job_id,
         profile=job.profile,
         priority=job.priority,
-        submitted_at=job.submitted_at.astimezone(timezone.utc),
+        submitted_at=job.submitted_at.astimezone(UTC),
         orthanc_study_id=job.orthanc_study_id,
         series=tuple(
             SeriesInput(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from typing import Any
 
 from django.core.management.base import OutputWrapper
@@ -130,7 +130,7 @@ def _bar(percent: int) -> str:
 
 def _time(value: datetime, form: str = "%Y-%m-%d %H:%M:%S") -> str:
     """In UTC, whatever zone the project reads its columns in."""
-    return value.astimezone(timezone.utc).strftime(form)
+    return value.astimezone(UTC).strftime(form)
 
 
 def _measurement(item: dict[str, Any]) -> str:

@@ -32,7 +32,7 @@ def fetch(
     began = time.monotonic()
     series = case.manifest.series
     ids = [item.orthanc_id for item in series]
-    _check(client.series_list(ids), case.manifest.orthanc_study_id)
+    check_series(client.series_list(ids), case.manifest.orthanc_study_id)
     downloaded = download_series(
         client,
         ids,
@@ -51,7 +51,14 @@ def fetch(
     case.stage_seconds["fetch"] = time.monotonic() - began
 
 
-def _check(series: Sequence[SeriesInfo], study_id: str) -> None:
+def check_series(series: Sequence[SeriesInfo], study_id: str) -> None:
+    """Check that they are MR series of one study.
+
+    Raises
+    ------
+    SeriesRefusedError
+        ``other-study``, ``not-mr``
+    """
     for info in series:
         if info.study_id != study_id:
             raise SeriesRefusedError(

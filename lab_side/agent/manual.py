@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -18,7 +19,6 @@ from common.manifest import (
     SegReference,
     SeriesInput,
     check_against_profile,
-    is_orthanc_id,
     schema_for,
     utc_now,
 )
@@ -31,12 +31,14 @@ from common.validation import describe_first_error
 from lab_side import __version__
 from lab_side.agent.case import Case
 from lab_side.agent.deliver import Courier
-from lab_side.agent.fetch import fetch
+from lab_side.agent.fetch import check_series, fetch
 from lab_side.agent.folders import WorkFolders
 from lab_side.agent.infer import infer
 from lab_side.agent.models import load_model, new_worker
 from lab_side.agent.orthanc_gate import OrthancGate
 from lab_side.agent.outbox import Outbox, OutboxEntry
+from lab_side.agent.series_ids import check_ids, check_in_orthanc
+from lab_side.agent.series_order import order_notes, phases_in_order
 from lab_side.config import AgentConfig, ModelConfig, secret_renewal
 from lab_side.log import about_job, at_stage
 
@@ -87,6 +89,8 @@ def segment_by_hand(
     PermanentError, AttemptFailedError, FixConfigurationError
     """
     profile = config.load_profiles()[model.profile]
+    check_weights(config, model, profile)
+    check_ids(series_ids, profile.roles)
     client = OrthancClient(
         config.orthanc,
         history=new_history(patience=config.patience),
@@ -151,25 +155,16 @@ def manifest_by_hand(
     ManifestRejectedError
         As :func:`segment_by_hand`.
     """
-    if len(series_ids) != len(profile.roles):
-        raise ManifestRejectedError(
-            f"Profile {profile.name} needs {len(profile.roles)} series, {len(series_ids)} given.",
-            code="series-count",
-            remedy=f"Give the series in this order: {' '.join(profile.roles)}.",
-        )
-    for series_id in series_ids:
-        if not is_orthanc_id(series_id):
-            raise ManifestRejectedError(
-                "A series id is not an Orthanc id (five groups of eight hexadecimal digits).",
-                code="orthanc-id",
-                remedy="Copy the id from Orthanc's page of the series.",
-            )
+    check_ids(series_ids, profile.roles)
+    check_in_orthanc(client, series_ids, profile.roles)
+    found = client.series_list(series_ids)
+    check_series(found, found[0].study_id)
     try:
         manifest = JobManifest(
             job_id=new_ulid(),
             profile=profile.name,
             submitted_at=utc_now(),
-            orthanc_study_id=client.series(series_ids[0]).study_id,
+            orthanc_study_id=found[0].study_id,
             series=tuple(
                 SeriesInput(role=role, orthanc_id=series_id)
                 for role, series_id in zip(profile.roles, series_ids, strict=True)
@@ -192,12 +187,15 @@ def with_confirmation(
     Raises
     ------
     ManifestRejectedError
-        ``confirmation-needed``: attributes name another body region than the profile's, and
-        ``confirm`` is not given.
+        ``confirmation-needed``: attributes name another body region than the profile's, or
+        another order of the series, and ``confirm`` is not given.
     """
     ids = {item.orthanc_id: item.role for item in manifest.series}
     first = {item.series_id: item.orthanc_id for item in reversed(client.inventory(list(ids)))}
-    named = {role: regions_of(client.tags(first[series])) for series, role in ids.items()}
+    tags = {role: client.tags(first[series]) for series, role in ids.items()}
+    if not confirm:
+        _check_order(tags, manifest, profile)
+    named = {role: regions_of(tags[role]) for role in ids.values()}
     expected = regions_of_body_part(profile.body_part_examined)
     codes = region_codes(named, expected)
     if codes and not confirm:
@@ -209,6 +207,45 @@ def with_confirmation(
         )
     schema = schema_for(manifest.labels, codes)
     return manifest.model_copy(update={"schema_version": schema, "confirmed": codes})
+
+
+def _check_order(
+    tags: Mapping[str, Mapping[str, Any]], manifest: JobManifest, profile: Profile
+) -> None:
+    notes = order_notes(tags, profile)
+    if not notes:
+        return
+    by_role = {item.role: item.orthanc_id for item in manifest.series}
+    right = " ".join(by_role[role] for role in phases_in_order(tags, profile))
+    raise ManifestRejectedError(
+        f"The series are not in the order of the profile {profile.name} "
+        f"({', '.join(profile.roles)}): {' '.join(notes)}",
+        code="confirmation-needed",
+        remedy=(f"In order they are: --series-ids {right}. " if right else "Correct the order. ")
+        + "If it is right all the same, give --confirm.",
+    )
+
+
+def check_weights(config: AgentConfig, model: ModelConfig, profile: Profile) -> None:
+    """Check that the file of the weights is there; the worker looks into it.
+
+    Raises
+    ------
+    FixConfigurationError
+        ``weights-missing``
+    """
+    path = model.weights
+    if path is None and profile.weights.file is not None:
+        path = config.profile_folder(model.profile) / profile.weights.file
+    if path is not None and path.is_file():
+        return
+    what = "comes without weights, and none are configured" if path is None else f"has no {path}"
+    raise FixConfigurationError(
+        f"The profile {profile.name} {what}.",
+        code="weights-missing",
+        remedy="Set weights, and sha256, for this profile under [[models]]; lab-agent setup "
+        "--weights FILE does so.",
+    )
 
 
 def _deliver(courier: Courier, outbox: Outbox, entry: OutboxEntry) -> ManualResult:
