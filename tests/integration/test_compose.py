@@ -67,14 +67,15 @@ def hospital(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hospital]:
     with OrthancServer() as orthanc:
         environment = _environment(folder, secrets, authority.identity.certificate, ports["tls"])
         _set_orthanc(secrets, environment, orthanc)
-        for arguments in (["migrate", "--verbosity", "0"], ["collectstatic", "--noinput"]):
-            subprocess.run(
-                [sys.executable, MANAGE, *arguments],
-                env=environment,
-                cwd=folder,
-                check=True,
-                capture_output=True,
-            )
+        prepare = compose.load()["services"]["migrate"]["command"]
+        assert prepare[0] == "python"
+        subprocess.run(
+            [sys.executable, *prepare[1:]],
+            env=environment,
+            cwd=compose.ROOT,
+            check=True,
+            capture_output=True,
+        )
         site, site_log = f"127.0.0.1:{ports['site']}", (folder / "site.log").open("wb")
         command = compose.load()["services"]["site"]["command"]
         assert command[0] == "gunicorn"
@@ -122,7 +123,8 @@ def _environment(folder: Path, secrets: Path, authority: Path, port: int) -> dic
     }
     (secrets / "sqlite").write_text(str(folder / "site.sqlite3"))
     filled = {name: value.replace(compose.SECRETS, f"{secrets}/") for name, value in values.items()}
-    return {"PATH": os.environ["PATH"], **filled}
+    # A home that is none: as that of a user id without an account.
+    return {"PATH": os.environ["PATH"], "HOME": "/dev/null", **filled}
 
 
 def _set_orthanc(secrets: Path, environment: dict[str, str], orthanc: OrthancServer) -> None:
@@ -137,8 +139,8 @@ def _nginx(
     folder: Path, secrets: Path, ports: dict[str, int], orthanc: OrthancServer
 ) -> subprocess.Popen[bytes]:
     places = {
-        "server site:8000": f"server 127.0.0.1:{ports['site']}",
-        "server orthanc:8042": f"server {orthanc.url.removeprefix('http://')}",
+        "set $site site:8000": f"set $site 127.0.0.1:{ports['site']}",
+        "set $orthanc orthanc:8042": f"set $orthanc {orthanc.url.removeprefix('http://')}",
         "listen 80": f"listen 127.0.0.1:{ports['plain']}",
         "listen 443": f"listen 127.0.0.1:{ports['tls']}",
         "listen 127.0.0.1:8080": f"listen 127.0.0.1:{ports['alive']}",
@@ -221,6 +223,20 @@ def test_the_site_finds_orthanc_through_nginx(hospital: Hospital) -> None:
         check=False,
     )
     assert done.stdout.strip() == "reached", done.stderr
+
+
+def test_an_encoded_path_comes_to_orthanc_as_it_was_sent(hospital: Hospital) -> None:
+    auth = (hospital.orthanc.user, hospital.orthanc.password)
+    assert hospital.get("/orthanc/statistics?x=%2F", auth=auth).status_code == 200
+    answer = hospital.get("/orthanc/nothing/a%20b", auth=auth)
+    assert answer.status_code == 404
+    assert answer.json()["Uri"] == "/nothing/a b"
+
+
+def test_the_site_starts_without_a_line_of_an_error(hospital: Hospital) -> None:
+    text = (hospital.folder / "site.log").read_text()
+    assert "Booting worker" in text
+    assert "[ERROR]" not in text
 
 
 def test_a_search_is_in_no_log(hospital: Hospital) -> None:

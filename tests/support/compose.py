@@ -46,6 +46,7 @@ def nginx_configuration(
     """
     text = (FOLDER / "compose" / "nginx.conf.template").read_text()
     text = text.replace("${SEGRELAY_HOST}", "localhost")
+    text = text.replace("${NGINX_LOCAL_RESOLVERS}", "127.0.0.1")
     for old, new in ports.items():
         assert old in text, old
         text = text.replace(old, new)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import threading
+from contextlib import nullcontext
 from io import StringIO
 from typing import Any
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import OperationalError
+from django.db import InterfaceError, OperationalError
 from django.utils.translation import override
 from pytest_django import Settings
 
@@ -130,6 +132,52 @@ def test_a_database_without_tables_is_told(monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr(services, "find", fail)
     error = refused("show", "01arz3ndektsv4rrffq69g5fav")
+    assert error.returncode == 78
+    assert "migrate" in str(error)
+
+
+@pytest.mark.parametrize("kind", [OperationalError, InterfaceError])
+@pytest.mark.parametrize("verb", [("show", "01arz3ndektsv4rrffq69g5fav"), ("sync",)])
+def test_a_database_that_is_away_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, kind: type[Exception], verb: tuple[str, ...]
+) -> None:
+    def fail(*_: object) -> None:
+        raise kind('connection to server at "database" failed: refused\n\tIs it running?')
+
+    monkeypatch.setattr(services, "find", fail)
+    monkeypatch.setattr(services, "sync_all", fail)
+    error = refused(*verb)
+    assert error.returncode == 75
+    assert "migrate" not in str(error)
+    assert "\n" not in str(error)
+    assert 'connection to server at "database" failed: refused' in str(error)
+
+
+def test_watching_goes_on_while_the_database_is_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    stop = threading.Event()
+    looks: list[str] = []
+
+    def look() -> services.SyncReport:
+        looks.append("look")
+        if len(looks) < 3:
+            raise OperationalError("the server closed the connection")
+        stop.set()
+        return services.SyncReport(looked_at=0, changed=(), reaped=())
+
+    monkeypatch.setattr(services, "sync_all", look)
+    monkeypatch.setattr(labseg, "_stopped_by_signals", lambda: nullcontext(stop))
+    errors = StringIO()
+    run("sync", "--watch", "--interval", "0.001", stderr=errors)
+    assert len(looks) == 3
+    assert errors.getvalue().count("The database does not answer") == 2
+
+
+def test_watching_ends_where_the_tables_are_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def look() -> services.SyncReport:
+        raise OperationalError("no such table: labseg_job")
+
+    monkeypatch.setattr(services, "sync_all", look)
+    error = refused("sync", "--watch")
     assert error.returncode == 78
     assert "migrate" in str(error)
 

@@ -200,7 +200,7 @@ def test_orthanc_keeps_what_it_has(document: dict[str, Any]) -> None:
 
 
 def test_nginx_takes_its_configuration(tmp_path: Path, secrets: Path) -> None:
-    names = {"server site:8000": "server 127.0.0.1:1", "server orthanc:8042": "server 127.0.0.1:2"}
+    names = {"$site site:8000": "$site 127.0.0.1:1", "$orthanc orthanc:8042": "$orthanc 127.0.0.1:2"}
     path = compose.nginx_configuration(tmp_path, names, static=tmp_path, secrets=secrets)
     program, environment = nginx_program()
 

@@ -20,7 +20,12 @@ from django.core.management.base import (
     OutputWrapper,
     no_translations,
 )
-from django.db import DatabaseError, close_old_connections
+from django.db import (
+    DatabaseError,
+    InterfaceError,
+    OperationalError,
+    close_old_connections,
+)
 
 from common.command_line import HelpfulParser
 from common.console import finish_output, prepare_output
@@ -52,7 +57,7 @@ exit codes:
   0    done (with --wait: the job succeeded)
   1    the job ended without a segmentation (with --wait), or its state refuses the command
   2    the command line or the series are wrong, or there is no such job
-  75   Orthanc or the queue does not answer: try again later
+  75   Orthanc, the queue or the database does not answer: try again later
   78   a setting is wrong: correct it first
   130  interrupted; a submitted job goes on
 """
@@ -115,11 +120,8 @@ class Command(BaseCommand):
             verbs[options["verb"]](options)
         except SegRelayError as error:
             raise _command_error(error) from None
-        except DatabaseError as error:
-            raise CommandError(
-                f"The database cannot be used ({error}). Remedy: run manage.py migrate.",
-                returncode=EXIT_CONFIGURATION,
-            ) from None
+        except (DatabaseError, InterfaceError) as error:
+            raise _database_error(error) from None
         except KeyboardInterrupt:
             raise CommandError("Interrupted.", returncode=EXIT_INTERRUPTED) from None
 
@@ -239,12 +241,16 @@ class Command(BaseCommand):
                 stop.wait(options["interval"])
 
     def _sync_or_warn(self) -> services.SyncReport | None:
-        """One pass; a bucket that does not answer is told and survived."""
+        """One pass; a bucket or a database that does not answer is reported and survived."""
         try:
             return services.sync_all()
         except TransientError as error:
             self.stderr.write(error.message)
-            return None
+        except (OperationalError, InterfaceError) as error:
+            if not _is_away(error):
+                raise
+            self.stderr.write(_in_one_line(error))
+        return None
 
     def _report(self, report: services.SyncReport, *, as_json: bool) -> None:
         if as_json:
@@ -382,6 +388,34 @@ def _command_error(error: SegRelayError) -> CommandError:
     else:
         code = EXIT_USAGE
     return CommandError(f"{error.message} Remedy: {error.remedy}", returncode=code)
+
+
+def _database_error(error: Exception) -> CommandError:
+    """The line and the exit code: whether to wait for the database or to make its tables."""
+    if _is_away(error):
+        return CommandError(
+            f"{_in_one_line(error)} Remedy: see whether it runs and what DATABASES says, "
+            "then give the command again.",
+            returncode=EXIT_TRY_AGAIN,
+        )
+    return CommandError(
+        f"The database cannot be used ({error}). Remedy: run manage.py migrate.",
+        returncode=EXIT_CONFIGURATION,
+    )
+
+
+def _is_away(error: Exception) -> bool:
+    """Whether the database could not be asked at all, or only was busy.
+
+    SQLite reports a missing table in the same class; its words for it begin with "no such".
+    """
+    is_of_connection = isinstance(error, OperationalError | InterfaceError)
+    return is_of_connection and not str(error).startswith("no such")
+
+
+def _in_one_line(error: Exception) -> str:
+    lines = str(error).splitlines() or [type(error).__name__]
+    return f"The database does not answer ({lines[0].strip()})."
 
 
 @contextmanager
