@@ -255,3 +255,15 @@ def test_the_programs_health_check(hospital: Hospital) -> None:
 
     assert check(hospital.site) == 0
     assert check(f"127.0.0.1:{free_port()}") == 1
+
+
+def test_a_site_without_its_database_is_not_healthy(hospital: Hospital) -> None:
+    assert is_alive(hospital.site, "localhost")
+    database, away = hospital.folder / "site.sqlite3", hospital.folder / "away.sqlite3"
+    database.rename(away)
+    try:
+        # A connection that is open would go on with the file, wherever it is.
+        assert not any(is_alive(hospital.site, "localhost") for _ in range(3))
+    finally:
+        away.rename(database)
+    assert is_alive(hospital.site, "localhost")

@@ -68,6 +68,40 @@ def test_every_service_has_a_limit_of_memory(document: dict[str, Any]) -> None:
     assert all(256 <= limit <= 4096 for limit in limits.values())
 
 
+def seconds(text: str) -> int:
+    number, unit = re.fullmatch(r"(\d+)([sm])", text).groups()  # type: ignore[union-attr]
+    return int(number) * {"s": 1, "m": 60}[unit]
+
+
+def test_requests_under_way_may_end_before_the_site_is_killed(document: dict[str, Any]) -> None:
+    for name in ("site", "sync"):
+        service = document["services"][name]
+        assert seconds(service["stop_grace_period"]) > gunicorn.graceful_timeout
+        assert service["init"] is True, "or a shell would keep the signal to itself"
+
+
+def test_no_log_fills_the_disk_and_nothing_gains_rights(document: dict[str, Any]) -> None:
+    for name, service in document["services"].items():
+        assert {"max-size", "max-file"} <= set(service["logging"]["options"]), name
+        assert "no-new-privileges:true" in service["security_opt"], name
+
+
+def test_the_site_runs_as_any_user_and_writes_to_no_layer_of_its_image(
+    document: dict[str, Any],
+) -> None:
+    text = (compose.FOLDER / "compose" / "site.Dockerfile").read_text()
+    words = dict(re.findall(r"^(FROM|USER) (\S+)$", text, flags=re.MULTILINE))
+    # A number, of which Kubernetes can see that it is not root's.
+    assert int(words["USER"]) >= 10000
+    assert re.fullmatch(r"python:3\.\d+-slim-[a-z]+", words["FROM"]), "with its Debian release"
+    assert "--group 0 --mode 2775 /srv/static" in text
+    for name in ("site", "sync", "migrate"):
+        service = document["services"][name]
+        assert service["read_only"] is True
+        assert service["cap_drop"] == ["ALL"]
+        assert service["tmpfs"]
+
+
 def test_every_service_is_watched_and_comes_back(document: dict[str, Any]) -> None:
     for name, service in document["services"].items():
         assert ("healthcheck" in service) == (name not in ONE_SHOT), name
@@ -200,7 +234,10 @@ def test_orthanc_keeps_what_it_has(document: dict[str, Any]) -> None:
 
 
 def test_nginx_takes_its_configuration(tmp_path: Path, secrets: Path) -> None:
-    names = {"$site site:8000": "$site 127.0.0.1:1", "$orthanc orthanc:8042": "$orthanc 127.0.0.1:2"}
+    names = {
+        "$site site:8000": "$site 127.0.0.1:1",
+        "$orthanc orthanc:8042": "$orthanc 127.0.0.1:2",
+    }
     path = compose.nginx_configuration(tmp_path, names, static=tmp_path, secrets=secrets)
     program, environment = nginx_program()
 
