@@ -23,10 +23,12 @@ import os
 import secrets
 import time
 import zlib
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 from http.client import HTTPException
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
@@ -59,6 +61,7 @@ from common.momentary import PATIENCE, AnswerHistory, OwnRefusalError
 from common.no_netrc import ignore_netrc
 from common.surroundings import check_surroundings, lasting_fault, proxy_refused, silent_proxy
 from common.system_limits import raise_if_limit, reached_limit
+from common.text_files import why_not_utf_8
 
 REQUEST_TIMEOUT = (5.0, 15.0)
 """Seconds to connect, and to wait for the next bytes of an answer."""
@@ -75,6 +78,7 @@ LONGEST_PAUSE = 8.0
 SIGN_IN_PAUSE = 10.0
 """Seconds between two readings of the credentials."""
 
+_KEY_FILE = "GOOGLE_APPLICATION_CREDENTIALS"
 _EMULATOR = "STORAGE_EMULATOR_HOST"
 _ENDPOINT = "https://storage.googleapis.com"
 _NO_BUCKET_LOOKUP = "DISABLE_GCS_PYTHON_CLIENT_OTEL_BUCKET_METADATA"
@@ -558,7 +562,7 @@ def _signed_in() -> storage.Client:
     except (auth.GoogleAuthError, OSError, ValueError) as error:
         raise_if_limit(error)
         # Also a key file that is gone, or half written.
-        raise no_credentials() from None
+        raise _foreign_key_file() or no_credentials() from None
     _check_endpoint(client.api_endpoint)
     return client
 
@@ -578,6 +582,23 @@ def no_credentials() -> FixConfigurationError:
         code="bucket-credentials",
         remedy="Set GOOGLE_APPLICATION_CREDENTIALS to the service account's key file, or run "
         "gcloud auth application-default login.",
+    )
+
+
+def _foreign_key_file() -> FixConfigurationError | None:
+    """Why the service account's key file cannot be read, where its encoding is why."""
+    try:
+        data = Path(os.environ.get(_KEY_FILE, "")).read_bytes()
+    except OSError:
+        return None
+    has_mark = data.startswith(BOM_UTF8)
+    why = "begins with a byte order mark" if has_mark else why_not_utf_8(data)
+    if not why:
+        return None
+    return FixConfigurationError(
+        f"The key file that {_KEY_FILE} names {why}.",
+        code="bucket-credentials",
+        remedy="Save it as UTF-8 without a byte order mark, or download the key again.",
     )
 
 

@@ -10,11 +10,14 @@ Source: RFC 8259; section 4 on names that are not unique, 8.2 on lone surrogates
 
 from __future__ import annotations
 
+import codecs
 import json
 import math
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any, NoReturn
+
+from common.text_files import why_not_utf_8
 
 __all__ = ["JsonLimits", "UnreadableJsonError", "read_json", "read_json_object"]
 
@@ -31,10 +34,9 @@ _BRACKETS = _OPENS + _CLOSES
 _ALL_BUT_BRACKETS = bytes(set(range(256)) - set(_BRACKETS))
 _STEP = {**dict.fromkeys(_OPENS, 1), **dict.fromkeys(_CLOSES, -1)}
 
+_WITHOUT_MARK = "Write it as UTF-8 without a byte order mark."
+
 _MARKS = (
-    (b"\xef\xbb\xbf", "begins with a byte order mark"),
-    (b"\xff\xfe", "is UTF-16 or UTF-32, not UTF-8"),
-    (b"\xfe\xff", "is UTF-16 or UTF-32, not UTF-8"),
     (b"\x1f\x8b", "is compressed (gzip)"),
     (b"<", "is HTML or XML"),
 )
@@ -48,6 +50,11 @@ class UnreadableJsonError(ValueError):
     error of ``common.errors``. The message follows the document's name (``is not JSON``) and
     holds nothing of the document.
     """
+
+    def __init__(self, message: str, *, remedy: str = "") -> None:
+        super().__init__(message)
+        self.remedy = remedy
+        """What to do about it, where that is known."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,8 +90,6 @@ def read_json(data: bytes | str, limits: JsonLimits) -> Any:
     _check_structure(encoded, limits)
     try:
         document = _DECODER.decode(encoded.decode())
-    except UnicodeDecodeError as error:
-        raise UnreadableJsonError(f"is not UTF-8 (byte {error.start})") from None
     except json.JSONDecodeError as error:
         raise UnreadableJsonError(
             f"is not JSON (line {error.lineno}, column {error.colno})"
@@ -119,12 +124,15 @@ def _check_form(data: bytes) -> None:
     """Say what a document is instead, where its first bytes tell."""
     if not data or data.isspace():
         raise UnreadableJsonError("is empty")
+    if data.startswith(codecs.BOM_UTF8):
+        raise UnreadableJsonError("begins with a byte order mark", remedy=_WITHOUT_MARK)
     head = data[:64].lstrip()
     for mark, what in _MARKS:
         if head.startswith(mark):
             raise UnreadableJsonError(what)
-    if b"\0" in head[:4]:
-        raise UnreadableJsonError("is UTF-16 or UTF-32, not UTF-8")
+    why = why_not_utf_8(data)
+    if why:
+        raise UnreadableJsonError(why, remedy=_WITHOUT_MARK)
 
 
 def _check_structure(data: bytes, limits: JsonLimits) -> None:

@@ -494,7 +494,9 @@ def _json_object(data: bytes, limits: JsonLimits) -> dict[str, Any]:
     try:
         return read_json_object(data, limits)
     except UnreadableJsonError as error:
-        raise ManifestRejectedError(f"The document {error}.", code="manifest-not-json") from None
+        raise ManifestRejectedError(
+            f"The document {error}.", code="manifest-not-json", remedy=error.remedy or None
+        ) from None
 
 
 def _version(document: dict[str, Any]) -> str:

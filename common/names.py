@@ -53,8 +53,16 @@ _JOB = re.compile(
 )
 _AGENT = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _PLAIN = re.compile(r"[0-9A-Za-z~_-][0-9A-Za-z~._ -]{0,99}")
-_WINDOWS_DEVICES = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])")
+_WINDOWS_DEVICES = re.compile(
+    r"(con|conin\$|conout\$|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])[ .]*([.:].*)?",
+    re.DOTALL,
+)
+"""https://learn.microsoft.com/windows/win32/fileio/naming-a-file#naming-conventions"""
+
 _SHOWN = 200
+
+_NAMELESS = "lab"
+"""An agent on a computer whose name gives no id."""
 
 SITE = "site"
 """Who writes what the hospital's site writes; no agent may be called so."""
@@ -132,9 +140,40 @@ def is_agent_id(text: str) -> bool:
     return (
         len(text) <= MAX_AGENT_LENGTH
         and _AGENT.fullmatch(text) is not None
-        and _WINDOWS_DEVICES.fullmatch(text) is None
+        and not is_reserved(text)
         and text != SITE
     )
+
+
+def why_no_agent_id(text: str) -> str:
+    """What must be changed in a text that names no agent (:func:`is_agent_id`)."""
+    if text == SITE:
+        return "is kept for the hospital's site; take another name"
+    if is_reserved(text):
+        return "is a name that Windows reserves; take another name"
+    return "use lower-case letters, digits and single hyphens, at most 40"
+
+
+def is_reserved(name: str) -> bool:
+    """Whether Windows takes a file of this name for a device, or cuts the name at its end.
+
+    >>> is_reserved("con"), is_reserved("Aux.json"), is_reserved("icon"), is_reserved("end. ")
+    (True, True, False, True)
+    """
+    return _WINDOWS_DEVICES.fullmatch(name.lower()) is not None or name != name.rstrip(" .")
+
+
+def agent_id_of(host: str) -> str:
+    """An agent id that is as near as can be to a computer's name, and always valid.
+
+    >>> agent_id_of("LAB_PC.01"), agent_id_of("con"), agent_id_of("site"), agent_id_of("")
+    ('lab-pc-01', 'lab-con', 'lab-site', 'lab')
+    """
+    words = "".join(c if c.isalnum() and c.isascii() else "-" for c in host.lower())
+    plain = "-".join(word for word in words.split("-") if word)[:MAX_AGENT_LENGTH].strip("-")
+    if not plain:
+        return _NAMELESS
+    return plain if is_agent_id(plain) else f"{_NAMELESS}-{plain}"
 
 
 def agent_object(agent: str) -> str:
@@ -193,7 +232,7 @@ def set_aside_name(misnamed: str) -> str:
     apart from others by its digest.
     """
     name = misnamed.removeprefix(PENDING)
-    if _PLAIN.fullmatch(name) is None:
+    if _PLAIN.fullmatch(name) is None or is_reserved(name):
         digest = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:16]
         name = f"misnamed-{digest}.json"
     return REJECTED + name

@@ -23,6 +23,7 @@ from pydantic import (
 
 from common.errors import FixConfigurationError
 from common.system_limits import raise_if_limit
+from common.text_files import SAVE_AS_UTF_8, UnreadableTextError, read_text
 from common.validation import describe_first_error, form
 
 PROFILE_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
@@ -377,7 +378,13 @@ def load_profile(folder: Path, *, name: str | None = None) -> Profile:
     """
     path = folder / PROFILE_FILE
     try:
-        text = path.read_bytes()
+        text = read_text(path)
+    except UnreadableTextError as error:
+        raise FixConfigurationError(
+            f"The profile {folder.name!r} is not valid: {PROFILE_FILE} {error}.",
+            code="profile-invalid",
+            remedy=SAVE_AS_UTF_8,
+        ) from error
     except OSError as error:
         raise_if_limit(error)
         raise FixConfigurationError(

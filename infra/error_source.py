@@ -52,8 +52,11 @@ class ErrorSource:
         paths = sorted(path for folder in folders for path in folder.rglob("*.py"))
         trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in paths}
         self.kinds = _kinds(trees.values())
+        shared = {name: text for tree in trees.values() for name, text in _constants(tree)}
         self.given = [
-            given for path, tree in trees.items() for given in _calls(path, tree, self.kinds)
+            given
+            for path, tree in trees.items()
+            for given in _calls(path, tree, self.kinds, shared)
         ]
 
     def codes(self) -> set[str]:
@@ -106,7 +109,10 @@ def _kind(node: ast.ClassDef, parent: Kind) -> Kind:
     )
 
 
-def _calls(path: Path, tree: ast.Module, kinds: Mapping[str, Kind]) -> Iterator[Given]:
+def _calls(
+    path: Path, tree: ast.Module, kinds: Mapping[str, Kind], shared: Mapping[str, str]
+) -> Iterator[Given]:
+    """``shared``: the texts that have a name in any module; a remedy may be imported."""
     constants = dict(_constants(tree))
     for node in ast.walk(tree):
         if not isinstance(node, ast.Call):
@@ -120,7 +126,7 @@ def _calls(path: Path, tree: ast.Module, kinds: Mapping[str, Kind]) -> Iterator[
                 codes=tuple(_texts(named.get("code"), constants)),
                 has_code="code" in named,
                 words=tuple(_words(value) for value in node.args),
-                named={name: _words(value) for name, value in named.items()},
+                named={name: _words(value, shared) for name, value in named.items()},
             )
 
 
@@ -148,8 +154,10 @@ def _name(node: ast.expr) -> str:
     return node.id if isinstance(node, ast.Name) else ""
 
 
-def _words(value: ast.expr) -> str:
-    """A text with what is computed as ``…``."""
+def _words(value: ast.expr, shared: Mapping[str, str] | None = None) -> str:
+    """A text with what is computed as ``…``; that of a name in ``shared`` is known."""
+    if isinstance(value, ast.Name) and shared and value.id in shared:
+        return shared[value.id]
     if isinstance(value, ast.Constant):
         return str(value.value) if isinstance(value.value, str) else ""
     if isinstance(value, ast.JoinedStr):

@@ -39,6 +39,11 @@ WORDS: Mapping[str, tuple[str, str]] = {
         "Every attempt at the job has failed; each reason is in its history.",
         "Mend what the last reason names, then run it again: manage.py labseg retry …",
     ),
+    "bucket-address": (
+        "The queue's address cannot be used; the message says why.",
+        "Use gs://bucket/prefix, or file:///absolute/directory.",
+    ),
+    "bundle-json": ("A file of the bundle is no JSON object in UTF-8; it is named.", ""),
     "cases": ("The folder of cases, or one of them, is not as it must be; it is named.", ""),
     "clock-off": ("This computer's clock and the store's, or Orthanc's, differ.", ""),
     "configuration": (
@@ -58,6 +63,8 @@ WORDS: Mapping[str, tuple[str, str]] = {
         "Raise the limit that the message names.",
     ),
     "local-disk": ("The local disk refused a write, or a read.", "Free space, or check the disk."),
+    "manifest-not-json": ("", "Write it as JSON in UTF-8, without a byte order mark."),
+    "network-file": ("The file that describes the network is not as it must be.", ""),
     "no-pixel-spacing": ("Pixel Spacing is missing, or in a wrong form that is named.", ""),
     "no-position": (
         "Image Position or Orientation (Patient) is missing, or in a wrong form that is named.",
@@ -82,6 +89,8 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "pixel-depth": ("", "Send the series as integers of 8, 16 or 32 bits a voxel."),
     "rejected": ("The manifest was moved to rejected/; the reason lies beside it.", "Look at it."),
     "role-mismatch": ("The images do not look like what their roles say; each doubt is told.", ""),
+    "profile-invalid": ("The profile is not as it must be; what is wrong is named.", ""),
+    "secret-file-unreadable": ("The file of a secret cannot be read, or is not UTF-8.", ""),
     "series-not-shown": (
         "The series cannot be shown; the message says why.",
         "As the message says.",

@@ -32,10 +32,12 @@ from pydantic import (
 from common.errors import FixConfigurationError
 from common.manifest import Labels
 from common.momentary import PATIENCE
-from common.names import is_agent_id
+from common.names import agent_id_of, is_agent_id, why_no_agent_id
 from common.nearest import did_you_mean, nearest
 from common.orthanc import OrthancSettings
 from common.profiles import PROFILE_FILE, CpuEngine, Profile, Sha256, load_profile
+from common.system_limits import raise_if_limit
+from common.text_files import SAVE_AS_UTF_8, UnreadableTextError, read_text
 from common.validation import describe_first_error, form
 from lab_side.extras import check_extras
 from lab_side.secrets import (
@@ -118,7 +120,7 @@ class TrustConfig(BaseModel):
 
 def _fits_object_names(value: str) -> str:
     if not is_agent_id(value):
-        raise ValueError("use lower-case letters, digits and single hyphens, at most 40")
+        raise ValueError(why_no_agent_id(value))
     return value
 
 
@@ -565,8 +567,7 @@ def _gather(
 
 def _read_file(path: Path) -> dict[str, Any]:
     try:
-        with path.open("rb") as file:
-            return tomllib.load(file)
+        return tomllib.loads(read_text(path))
     except PermissionError:
         raise FixConfigurationError(
             f"The configuration file {path} may not be read by this account.",
@@ -574,10 +575,15 @@ def _read_file(path: Path) -> dict[str, Any]:
             f"file with --config or {CONFIG_VARIABLE}.",
         ) from None
     except OSError as error:
+        raise_if_limit(error)
         raise FixConfigurationError(
             f"The configuration file {path} cannot be read ({error.strerror}).",
             remedy=f"Give an existing file with --config or {CONFIG_VARIABLE}, or write one with "
             "lab-agent setup.",
+        ) from None
+    except UnreadableTextError as error:
+        raise FixConfigurationError(
+            f"The configuration file {path} {error}.", remedy=SAVE_AS_UTF_8
         ) from None
     except ValueError as error:
         raise FixConfigurationError(
@@ -603,5 +609,4 @@ def _overrule(values: dict[str, Any], environment: Mapping[str, str]) -> None:
 
 def default_agent_id() -> str:
     """The host's name, as it fits into object names."""
-    words = "".join(c if c.isalnum() and c.isascii() else "-" for c in socket.gethostname().lower())
-    return "-".join(word for word in words.split("-") if word)[:40].strip("-") or "lab"
+    return agent_id_of(socket.gethostname())

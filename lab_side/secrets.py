@@ -6,6 +6,7 @@ own tools: such tokens live for an hour.
 
 from __future__ import annotations
 
+import codecs
 import os
 import stat
 import subprocess
@@ -16,6 +17,8 @@ from pathlib import Path
 from common.durable import write_durably
 from common.errors import FixConfigurationError
 from common.signing import SigningKey
+from common.system_limits import raise_if_limit
+from common.text_files import SAVE_AS_UTF_8, UnreadableTextError, read_text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +116,8 @@ def token_from_command(command: Sequence[str]) -> str:
         raise _no_token(f"cannot be run ({type(error).__name__})") from None
     if done.returncode != 0:
         raise _no_token(f"ended with {done.returncode}")
-    token = done.stdout.decode("ascii", "replace").strip()
+    # PowerShell writes a byte order mark.
+    token = done.stdout.removeprefix(codecs.BOM_UTF8).decode("ascii", "replace").strip()
     if not token:
         raise _no_token("printed nothing")
     return token
@@ -189,8 +193,11 @@ def _from_named_file(variable: str, environment: Mapping[str, str]) -> str | Non
     if not path:
         return None
     try:
-        return Path(path).read_text(encoding="utf-8").strip()
+        return read_text(Path(path)).strip()
+    except UnreadableTextError as error:
+        raise _not_utf_8(f"The file that {variable}{_FILE} names", error) from None
     except (OSError, ValueError) as error:
+        raise_if_limit(error)
         raise FixConfigurationError(
             f"{variable}{_FILE} names a file that cannot be read ({type(error).__name__}).",
             code="secret-file-unreadable",
@@ -198,13 +205,22 @@ def _from_named_file(variable: str, environment: Mapping[str, str]) -> str | Non
         ) from None
 
 
+def _not_utf_8(what: str, error: UnreadableTextError) -> FixConfigurationError:
+    return FixConfigurationError(
+        f"{what} {error}.", code="secret-file-unreadable", remedy=SAVE_AS_UTF_8
+    )
+
+
 def _from_systemd(credential: str, environment: Mapping[str, str]) -> str | None:
     folder = environment.get("CREDENTIALS_DIRECTORY")
     if not folder:
         return None
     try:
-        return (Path(folder) / credential).read_text(encoding="utf-8").rstrip("\r\n")
-    except OSError:
+        return read_text(Path(folder) / credential).rstrip("\r\n")
+    except UnreadableTextError as error:
+        raise _not_utf_8(f"The credential {credential}", error) from None
+    except OSError as error:
+        raise_if_limit(error)
         return None
 
 
@@ -215,11 +231,14 @@ def _from_folder(credential: str, environment: Mapping[str, str]) -> str | None:
         return None
     path = Path(folder) / credential
     try:
-        text = path.read_text(encoding="utf-8").rstrip("\r\n")
+        text = read_text(path).rstrip("\r\n")
         is_open = os.name == "posix" and stat.S_IMODE(path.stat().st_mode) & 0o077
     except FileNotFoundError:
         return None
+    except UnreadableTextError as error:
+        raise _not_utf_8(f"The file of a secret, {path},", error) from None
     except (OSError, ValueError) as error:
+        raise_if_limit(error)
         raise FixConfigurationError(
             f"The file of a secret, {path}, cannot be read ({type(error).__name__}).",
             code="secret-file-unreadable",

@@ -16,6 +16,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab_side.account import NO_HOME
+
 CONFIG_VARIABLE = "SEGRELAY_CONFIG"
 
 FILE_NAME = "agent.toml"
@@ -104,7 +106,9 @@ def _own_file(environment: Mapping[str, str]) -> Path | None:
         folder = Path(home) if home else Path.home() if environment is os.environ else None
     except (RuntimeError, KeyError):
         folder = None
-    return None if folder is None else folder / ".config" / "segrelay" / FILE_NAME
+    if folder is None or folder == Path(NO_HOME):
+        return None
+    return folder / ".config" / "segrelay" / FILE_NAME
 
 
 def _system_file(environment: Mapping[str, str]) -> Path:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+import contextlib
 import ssl
 from pathlib import Path
 
@@ -10,6 +12,7 @@ from requests.adapters import DEFAULT_CA_BUNDLE_PATH
 from common.errors import FixConfigurationError
 from common.orthanc.settings import OrthancSettings
 from common.system_limits import raise_if_limit
+from common.text_files import why_not_utf_8
 
 _DATES = (9, 10)
 _NAMES = (62, 64)
@@ -76,7 +79,8 @@ def _trust(context: ssl.SSLContext, ca_file: Path) -> None:
         context.load_verify_locations(ca_file)
     except ssl.SSLError:
         raise FixConfigurationError(
-            f"The file {ca_file} (ca_file) holds no certificate in PEM form.",
+            f"The file {ca_file} (ca_file) holds no certificate in PEM form"
+            f"{_encoding_note(ca_file)}.",
             code="orthanc-ca-file",
             remedy="It must have lines -----BEGIN CERTIFICATE-----; a DER file is converted by: "
             "openssl x509 -inform der -in FILE -out FILE.pem",
@@ -88,6 +92,17 @@ def _trust(context: ssl.SSLContext, ca_file: Path) -> None:
             code="orthanc-ca-file",
             remedy="Correct the path, or let the account that runs this read the file.",
         ) from None
+
+
+def _encoding_note(path: Path) -> str:
+    """``: it is UTF-16, …`` where an editor has written a file of text so."""
+    with contextlib.suppress(OSError):
+        data = path.read_bytes()
+        if data.startswith(codecs.BOM_UTF8):
+            return ": it begins with a byte order mark"
+        if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+            return f": it {why_not_utf_8(data)}"
+    return ""
 
 
 def _identify(context: ssl.SSLContext, certificate: Path, key: Path | None) -> None:

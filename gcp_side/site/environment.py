@@ -9,6 +9,8 @@ from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
 
+from common.text_files import SAVE_AS_UTF_8, UnreadableTextError, read_text
+
 _FLAGS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 
 
@@ -50,7 +52,11 @@ def secret(name: str) -> str:
     if not file:
         return text(name)
     try:
-        return Path(file).read_text(encoding="utf-8").strip()
+        return read_text(Path(file)).strip()
+    except UnreadableTextError as error:
+        raise ImproperlyConfigured(
+            f"The file that {name}_FILE names {error}. {SAVE_AS_UTF_8}"
+        ) from None
     except OSError as error:
         raise ImproperlyConfigured(
             f"{name}_FILE names a file that cannot be read ({error.strerror}). "

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from common.errors import FixConfigurationError, SegRelayError
 from common.profiles import Network
+from common.text_files import SAVE_AS_UTF_8, UnreadableTextError, read_text
 from lab_side.commands import profile_text
 from lab_side.config import ModelConfig, ModelsConfig, load_models_config, unknown_profile
 from lab_side.shelf import Shelved, look_at_profiles, valid_profiles
@@ -163,7 +164,11 @@ def _import(options: argparse.Namespace) -> int:
 
 def _read_network(path: Path) -> Network:
     try:
-        return Network.model_validate_json(path.read_bytes())
+        return Network.model_validate_json(read_text(path))
+    except UnreadableTextError as error:
+        raise FixConfigurationError(
+            f"The file {path} {error}.", code="network-file", remedy=SAVE_AS_UTF_8
+        ) from error
     except (OSError, ValueError) as error:
         raise FixConfigurationError(
             f"The file {path} does not describe a network.",

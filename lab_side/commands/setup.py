@@ -20,6 +20,7 @@ from pydantic import SecretStr
 from common.bucket import check_address
 from common.errors import FixConfigurationError, SegRelayError
 from common.queue_address import directory_address
+from common.text_files import UnreadableTextError, decode_text
 from lab_side.account import home_folder
 from lab_side.config import (
     PACKAGED_PROFILES,
@@ -148,7 +149,7 @@ def _password(options: argparse.Namespace, user: str, ask: Ask) -> SecretStr | N
     if not user:
         return None
     if options.password_stdin:
-        password = sys.stdin.readline().rstrip("\r\n")
+        password = _read_line()
     elif ask is _ask_on_terminal:
         password = getpass.getpass(f"Password of {user} (not shown): ")
     else:
@@ -161,6 +162,21 @@ def _password(options: argparse.Namespace, user: str, ask: Ask) -> SecretStr | N
             f"{PASSWORD.variable}.",
         )
     return SecretStr(password)
+
+
+def _read_line() -> str:
+    """The first line of standard input, whatever the terminal's code page is."""
+    stream = getattr(sys.stdin, "buffer", None)
+    if stream is None:
+        return sys.stdin.readline().rstrip("\r\n")
+    try:
+        return decode_text(stream.readline()).rstrip("\r\n")
+    except UnreadableTextError as error:
+        raise FixConfigurationError(
+            f"The password on standard input {error}.",
+            code="secret-file-unreadable",
+            remedy="Send it as UTF-8, or type it on a terminal.",
+        ) from None
 
 
 @dataclass

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from common.durable import disk_errors, sync_folder, write_durably
 from common.errors import FixConfigurationError
+from common.names import is_reserved
 from common.profiles import PROFILE_FILE, PROFILE_NAME, Network, Profile
 from common.ulid import new_ulid
 from lab_side.importing.draft import Draft, Wishes, choose_template, make_draft
@@ -94,7 +95,7 @@ def import_profile(
 
 
 def _check_name(name: str, target: Path, known: Mapping[str, Profile]) -> None:
-    if not PROFILE_NAME.fullmatch(name) or len(name) > 48:
+    if not PROFILE_NAME.fullmatch(name) or len(name) > 48 or is_reserved(name):
         raise FixConfigurationError(
             "This cannot be the name of a profile.",
             code="profile-name",

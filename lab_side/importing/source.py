@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, Protocol
 
 from common.errors import FixConfigurationError
+from common.text_files import SAVE_AS_UTF_8, UnreadableTextError, decode_text
 from lab_side.importing.bundle import BundleFacts, read_bundle
 
 _CONFIG, _METADATA = "configs/inference.json", "configs/metadata.json"
@@ -172,7 +173,11 @@ def _json(files: _Files, name: str) -> dict[str, Any]:
     with files.open(name) as file:
         text = file.read(_LARGEST_JSON + 1)
     try:
-        document = json.loads(text) if len(text) <= _LARGEST_JSON else None
+        document = json.loads(decode_text(text)) if len(text) <= _LARGEST_JSON else None
+    except UnreadableTextError as error:
+        raise FixConfigurationError(
+            f"The bundle's {name} {error}.", code="bundle-json", remedy=SAVE_AS_UTF_8
+        ) from None
     except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict):

@@ -54,7 +54,7 @@ def test_what_json_can_say_is_read_as_it_was_written(
         (b"\xef\xbb\xbf{}", "byte order mark"),
         ("{}".encode("utf-16"), "UTF-16"),
         ("{}".encode("utf-16-le"), "UTF-16"),
-        ("{}".encode("utf-32-be"), "UTF-16 or UTF-32"),
+        ("{}".encode("utf-32-be"), "UTF-32"),
         (b"\x1f\x8b\x08\x00", "gzip"),
         (b"<!DOCTYPE html><title>Log in</title>", "HTML"),
         (b' \n<?xml version="1.0"?>', "XML"),

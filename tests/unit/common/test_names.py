@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common import names
-from common.names import JobName, is_agent_id, parse_job_name
+from common.names import (
+    JobName,
+    agent_id_of,
+    is_agent_id,
+    is_reserved,
+    parse_job_name,
+    set_aside_name,
+    why_no_agent_id,
+)
 from common.ulid import is_ulid, new_ulid
 
 profiles = st.from_regex(r"[a-z][a-z0-9]{0,5}(-[a-z0-9]{1,5}){0,3}", fullmatch=True)
@@ -51,6 +59,70 @@ def test_any_other_text_is_no_job_name(text: str) -> None:
 )
 def test_agent_ids_that_nobody_may_have(bad: str) -> None:
     assert not is_agent_id(bad)
+
+
+@pytest.mark.parametrize(
+    ("host", "agent"),
+    [
+        ("LAB_PC.01", "lab-pc-01"),
+        ("연구실-PC", "pc"),
+        ("연구실", "lab"),
+        ("", "lab"),
+        ("-x-", "x"),
+        ("con", "lab-con"),
+        ("NUL", "lab-nul"),
+        ("com1", "lab-com1"),
+        ("site", "lab-site"),
+        ("a" * 60, "a" * 40),
+        ("lab pc", "lab-pc"),
+    ],
+)
+def test_a_computers_name_becomes_an_agent_id(host: str, agent: str) -> None:
+    assert agent_id_of(host) == agent
+
+
+@given(st.text(max_size=80))
+def test_any_name_of_a_computer_becomes_a_valid_agent_id(host: str) -> None:
+    assert is_agent_id(agent_id_of(host))
+
+
+@given(st.from_regex(r"[a-z0-9]+(-[a-z0-9]+)*", fullmatch=True))
+def test_a_name_that_is_an_agent_id_stays(host: str) -> None:
+    assert agent_id_of(host) == host or not is_agent_id(host)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"), [("con", "Windows"), ("site", "site"), ("Lab", "lower-case")]
+)
+def test_why_a_text_names_no_agent(text: str, words: str) -> None:
+    assert words in why_no_agent_id(text)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "con",
+        "CON",
+        "con.json",
+        "nul.tar.gz",
+        "com1",
+        "COM¹.json",
+        "aux ",
+        "lpt9.",
+        "x.",
+        "x ",
+        "prn:",
+    ],
+)
+def test_names_that_windows_keeps_for_itself(name: str) -> None:
+    assert is_reserved(name)
+    aside = set_aside_name(f"{names.PENDING}{name}")
+    assert not is_reserved(aside.rpartition("/")[2])
+
+
+@pytest.mark.parametrize("name", ["icon", "console", "com10", "com", "a.con", "nullable.json"])
+def test_names_that_it_does_not(name: str) -> None:
+    assert not is_reserved(name)
 
 
 def test_one_listing_brings_heartbeats_then_claims_then_queue() -> None:
