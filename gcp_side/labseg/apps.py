@@ -18,6 +18,6 @@ class LabsegConfig(AppConfig):
 
     def ready(self) -> None:
         """Importing the modules registers their checks and receivers."""
-        from gcp_side.labseg import checks, users  # noqa: F401
+        from gcp_side.labseg import checks, project_checks, users  # noqa: F401
 
         withhold_values()

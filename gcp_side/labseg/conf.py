@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from django.conf import settings
+from django.conf import global_settings, settings
 from django.core.signals import setting_changed
 from django.utils.module_loading import import_string
 from pydantic import (
@@ -38,6 +38,7 @@ from rest_framework.authentication import BaseAuthentication
 from common.bucket import Bucket, check_address, open_bucket
 from common.errors import FixConfigurationError
 from common.manifest import Labels, Role
+from common.nearest import did_you_mean, nearest
 from common.orthanc import OrthancSettings, check_usable
 from common.profiles import ProfileName
 from common.sealed_bucket import SealedBucket
@@ -120,6 +121,12 @@ def _authentication_class(value: str | type) -> str | type:
     return value
 
 
+def _at_least_one(value: tuple[str | type, ...]) -> tuple[str | type, ...]:
+    if not value:
+        raise ValueError("is empty: nobody could use the endpoints")
+    return value
+
+
 AuthenticationClass = Annotated[str | type, AfterValidator(_authentication_class)]
 """A class, or the path that it is imported by."""
 
@@ -179,9 +186,9 @@ class Conf(BaseModel):
     """Requests for a segmentation, by user."""
     read_rate: Rate = "600/min"
     """All other requests, by user."""
-    authentication_classes: Annotated[tuple[AuthenticationClass, ...], Field(min_length=1)] = (
-        DEFAULT_AUTHENTICATION
-    )
+    authentication_classes: Annotated[
+        tuple[AuthenticationClass, ...], AfterValidator(_at_least_one)
+    ] = DEFAULT_AUTHENTICATION
     """Ways into the endpoints, asked in this order, as the REST framework's setting names them:
     for tokens ``rest_framework.authentication.TokenAuthentication``, or a class for JWT. The
     pages need ``SessionAuthentication`` among them, which checks for CSRF."""
@@ -205,14 +212,16 @@ class Conf(BaseModel):
     @model_validator(mode="after")
     def _default_profile_is_on_offer(self) -> Conf:
         if self.default_profile and self.default_profile not in self.profiles:
-            raise ValueError("DEFAULT_PROFILE is not one of PROFILES")
+            meant = did_you_mean(self.default_profile, self.profiles)
+            raise ValueError(f"DEFAULT_PROFILE is not one of PROFILES{meant}")
         return self
 
     @model_validator(mode="after")
     def _default_labels_are_of_profiles_on_offer(self) -> Conf:
         # A slip in a name would send jobs to agents that they are not meant for.
-        if not self.default_labels.keys() <= self.profiles.keys():
-            raise ValueError("DEFAULT_LABELS names a profile that is not one of PROFILES")
+        for name in self.default_labels.keys() - self.profiles.keys():
+            meant = did_you_mean(name, self.profiles)
+            raise ValueError(f"DEFAULT_LABELS names a profile that is not one of PROFILES{meant}")
         return self
 
     @property
@@ -270,11 +279,15 @@ def problems() -> list[Problem]:
     """Everything that is wrong with the settings dict; empty when it can be used."""
     raw = getattr(settings, "SEGRELAY", None)
     if not isinstance(raw, dict):
-        return [Problem("SEGRELAY", "is missing or not a dict", "Add SEGRELAY = {…}.")]
+        return [Problem("SEGRELAY", f"is missing or not a dict{_meant()}", "Add SEGRELAY = {…}.")]
     try:
         conf = Conf.model_validate(raw)
     except ValidationError as error:
-        return [_problem(place, what) for place, what in describe_errors(error, Conf)]
+        # Of a value that may be of several kinds there is one error for each.
+        first: dict[str, str] = {}
+        for place, what in describe_errors(error, Conf):
+            first.setdefault(place, what)
+        return [_problem(place, what) for place, what in first.items()]
     found = []
     try:
         check_usable(conf.orthanc)
@@ -283,8 +296,16 @@ def problems() -> list[Problem]:
         found.append(Problem(key, error.message, error.remedy))
     found += _key_problems(conf)
     if conf.cache not in settings.CACHES:
-        found.append(Problem("CACHE", "is not a key of CACHES", REMEDIES["CACHE"]))
+        text = f"is not a key of CACHES{did_you_mean(conf.cache, settings.CACHES)}"
+        found.append(Problem("CACHE", text, REMEDIES["CACHE"]))
     return found
+
+
+def _meant() -> str:
+    """A setting of the project that may be this one, under another name."""
+    own = [name for name in dir(settings) if name.isupper() and not hasattr(global_settings, name)]
+    found = nearest("SEGRELAY", own)
+    return "" if found is None else f"; is {found} meant for it?"
 
 
 def _key_problems(conf: Conf) -> list[Problem]:
@@ -304,7 +325,11 @@ def _key_problems(conf: Conf) -> list[Problem]:
 def _problem(place: str, text: str) -> Problem:
     # What a validator says of several values begins with the key to look at.
     key = place.partition(".")[0] or text.partition(" ")[0]
-    return Problem(key, text, REMEDIES.get(key, "Correct the value."))
+    known = {field.alias for field in Conf.model_fields.values()}
+    if not place and key not in known:
+        return Problem("SEGRELAY", text, "Write its keys as texts in capital letters.")
+    otherwise = "Correct the value." if key in known else "Correct the name, or remove the key."
+    return Problem(key, text, REMEDIES.get(key, otherwise))
 
 
 @lru_cache(maxsize=1)

@@ -11,6 +11,9 @@ from django.views.generic.base import TemplateResponseMixin
 
 BASE = "labseg/base.html"
 
+HTML = "text/html; charset=utf-8"
+"""A project may have another ``DEFAULT_CHARSET``, which has not all letters of the pages."""
+
 
 def page_engine() -> str:
     """The name of the engine that reads this app's templates.
@@ -37,11 +40,13 @@ def render_page(
 ) -> HttpResponse:
     """As :func:`django.shortcuts.render`, by :func:`page_engine`."""
     page = engines[page_engine()].get_template(template).render(context, request)
-    return HttpResponse(page, status=status)
+    return HttpResponse(page, status=status, content_type=HTML)
 
 
 class PageTemplate(TemplateResponseMixin):
     """For views with a ``template_name``: by :func:`page_engine`."""
+
+    content_type = HTML
 
     def render_to_response(self, context: dict[str, Any], **options: Any) -> HttpResponse:
         """The page, rendered later."""
