@@ -41,6 +41,14 @@ class ObjectInfo:
     ``beacon``."""
     problem: str = ""
     """Why this entry of a listing cannot be used as an object; empty for every other one."""
+    renamed: datetime | None = None
+    """The store's clock when the object got this name, where that is not ``updated``: a rename
+    within a directory keeps the time of the file's content."""
+
+    @property
+    def since(self) -> datetime:
+        """The store's clock when the object appeared under this name, or was last written."""
+        return self.updated if self.renamed is None else max(self.updated, self.renamed)
 
 
 class Bucket(Protocol):

@@ -443,6 +443,8 @@ def _info_from(name: str, status: os.stat_result) -> ObjectInfo:
         generation=status.st_mtime_ns,
         updated=_time_of(status.st_mtime),
         size=status.st_size,
+        # The inode's change (POSIX); Windows has the file's creation there.
+        renamed=_time_of(status.st_ctime) if os.name == "posix" else None,
     )
 
 

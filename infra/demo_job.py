@@ -112,6 +112,7 @@ def _prepared(options: argparse.Namespace, console: Console) -> Iterator[Demo]:
                     queue=queue.environment,
                 )
                 servers.start_site()
+                servers.start_sync()
                 servers.start_agent()
             settings = OrthancSettings(
                 url=orthanc.url, user=orthanc.user, password=SecretStr(orthanc.password)

@@ -102,6 +102,10 @@ class DemoServers:
         wait_until_ready(child, self._answers)
         self._log_in()
 
+    def start_sync(self) -> None:
+        """Keep all jobs up to date, whether or not anybody looks at their pages."""
+        self._start("sync", [sys.executable, _MANAGE, "labseg", "sync", "--watch"])
+
     def start_agent(self) -> None:
         """Start the lab agent as a process of its own and wait until it takes jobs."""
         program = Path(sys.executable).parent / "lab-agent"
@@ -227,6 +231,8 @@ def demo_environment(orthanc: OrthancServer, state: Path, profile: str) -> dict[
         "SEGRELAY_SECRET_KEY": secrets.token_urlsafe(50),
         "SEGRELAY_ALLOWED_HOSTS": "127.0.0.1",
         "SEGRELAY_HTTPS": "0",
+        # As a process of its own, where it is wanted: a measured site has nothing beside it.
+        "SEGRELAY_SYNC": "0",
         "PYTHONUNBUFFERED": "1",
     }
 

@@ -71,6 +71,8 @@ class JobWhereabouts:
     problem: str = ""
     """Why the result cannot be believed."""
     attempts: tuple[AttemptRecord, ...] = ()
+    since: datetime | None = None
+    """The store's clock when the job came into this state; None where nothing tells it."""
 
 
 class SiteDesk:
@@ -78,6 +80,8 @@ class SiteDesk:
 
     def __init__(self, bucket: Bucket) -> None:
         self._bucket = bucket
+        self.submitted_at: datetime | None = None
+        """The store's clock when :meth:`submit` last wrote a manifest; None where it wrote none."""
 
     def submit(self, manifest: JobManifest) -> JobName:
         """Publish a job; doing it twice publishes it once, and never after it has ended.
@@ -97,7 +101,7 @@ class SiteDesk:
         if exists(self._bucket, names.result_object(manifest.job_id)):
             return name
         try:
-            self._bucket.create(name.pending, data)
+            self.submitted_at = self._bucket.create(name.pending, data).since
         except ObjectExistsError:
             # Gone again when it is read: an agent has just claimed it.
             with contextlib.suppress(ObjectNotFoundError):
@@ -141,10 +145,17 @@ class SiteDesk:
         try:
             result = read_result(self._bucket, name.job_id)
         except ManifestRejectedError as error:
-            return JobWhereabouts(state=JobState.RESULT_UNREADABLE, problem=error.message)
+            return JobWhereabouts(
+                state=JobState.RESULT_UNREADABLE,
+                problem=error.message,
+                since=self._written(names.result_object(name.job_id)),
+            )
         if result is not None:
             return JobWhereabouts(
-                state=JobState(result.status.value), attempt=result.attempt, result=result
+                state=JobState(result.status.value),
+                attempt=result.attempt,
+                result=result,
+                since=result.finished_at,
             )
         return self._find_live(name, view)
 
@@ -157,6 +168,7 @@ class SiteDesk:
                     attempt=claimed.name.fence,
                     progress=read_progress(self._bucket, name.job_id),
                     attempts=tuple(read_attempts(self._bucket, claimed.name)),
+                    since=claimed.info.since,
                 )
         for pending in view.pending:
             if pending.name.job_id == name.job_id:
@@ -164,14 +176,22 @@ class SiteDesk:
                     state=JobState.PENDING,
                     attempt=pending.name.fence,
                     attempts=tuple(read_attempts(self._bucket, pending.name)),
+                    since=pending.info.since,
                 )
         return self._find_rejected(name)
 
     def _find_rejected(self, name: JobName) -> JobWhereabouts:
         for job in list_rejected(self._bucket, f"{name.priority}-{name.job_id}"):
             rejection = read_rejection(self._bucket, job)
-            return JobWhereabouts(state=JobState.REJECTED, rejection=rejection)
+            since = job.info.since if rejection is None else rejection.rejected_at
+            return JobWhereabouts(state=JobState.REJECTED, rejection=rejection, since=since)
         return JobWhereabouts(state=JobState.UNKNOWN)
+
+    def _written(self, name: str) -> datetime | None:
+        try:
+            return self._bucket.stat(name).since
+        except (ObjectNotFoundError, ObjectRefusedError):
+            return None
 
 
 def _known_agent(bucket: Bucket, agent: str, view: QueueView) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from django.apps import AppConfig, apps
@@ -82,6 +83,41 @@ def check_login_page(
             id="labseg.W004",
         )
     ]
+
+
+@register()
+def check_sync(
+    app_configs: Sequence[AppConfig] | None = None,  # noqa: ARG001
+    **kwargs: Any,  # noqa: ARG001
+) -> list[CheckMessage]:
+    """labseg.W005: nothing runs ``labseg sync``; silent while there is no database to ask."""
+    from gcp_side.labseg.freshness import as_sentence, is_kept_fresh, last_pass
+
+    if not _may_ask_database():
+        return []
+    try:
+        last = last_pass()
+    except Exception:
+        # No tables, no server, no driver, or code that may not ask: none is this check's matter.
+        return []
+    if is_kept_fresh(last):
+        return []
+    return [
+        Warning(
+            f"{as_sentence(last)} Jobs end without the signal job_finished until somebody opens "
+            "their page, and jobs of dead agents stay where they are.",
+            hint="Run `manage.py labseg sync --watch` as a process of its own beside the site, or "
+            "`manage.py labseg sync` every minute.",
+            id="labseg.W005",
+        )
+    ]
+
+
+def _may_ask_database() -> bool:
+    """Whether asking makes no file: SQLite would make an empty one."""
+    alias = router.db_for_read(apps.get_model("labseg", "SyncPass"))
+    database: dict[str, Any] = settings.DATABASES[alias]
+    return not database["ENGINE"].endswith("sqlite3") or Path(database["NAME"]).is_file()
 
 
 @register(Tags.security)

@@ -178,8 +178,9 @@ class JobEvent(models.Model):
     )
     kind = models.CharField(_("what happened"), max_length=20, choices=EventKind.choices)
     attempt = models.PositiveIntegerField(_("attempt"))
-    at = UtcTimeField(_("noticed at"))
-    """This site's clock when it noticed."""
+    at = UtcTimeField(_("time"))
+    """When it happened, by the queue's clock, however late this site looked; by this site's clock
+    for what happens here (submitted, confirmed) and where the queue tells no time."""
     agent = models.CharField(_("agent"), max_length=40, blank=True)
     outcome = models.CharField(_("outcome"), max_length=20, choices=Outcome.choices, blank=True)
     """Of the attempt that ended; empty for any other event."""
@@ -201,6 +202,22 @@ class JobEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.job_id} {self.kind} (attempt {self.attempt})"
+
+
+class SyncPass(models.Model):
+    """When the queue was last read for all open jobs; one row, which all processes write."""
+
+    passed_at = UtcTimeField()
+    """This site's clock at the end of that pass."""
+
+    objects = FreshManager()
+
+    class Meta:
+        base_manager_name = "objects"
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.passed_at:%Y-%m-%d %H:%M:%S}"
 
 
 class GuessCount(models.Model):

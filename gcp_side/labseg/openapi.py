@@ -424,6 +424,8 @@ ENDPOINTS: tuple[_Endpoint, ...] = (
             status={"type": "string", "enum": ["ok", "degraded"]},
             queue=TEXT,
             orthanc=TEXT,
+            sync=TEXT,
+            last_sync=TIME_OR_NULL,
             agents_online=WHOLE,
             version=TEXT,
         ),

@@ -55,6 +55,7 @@ from gcp_side.labseg.errors import (
     JobStateError,
     SubmissionRefusedError,
 )
+from gcp_side.labseg.freshness import note_pass
 from gcp_side.labseg.models import (
     CHANGEABLE_STATES,
     FINAL_STATES,
@@ -421,6 +422,7 @@ def sync_all() -> SyncReport:
     jobs += _put_back_by_hand(view)
     name_odd(item.in_words for item in view.odd)
     changed = [job.job_id for job in jobs if _follow_or_name(job, bucket, view)]
+    note_pass()
     return SyncReport(looked_at=len(jobs), changed=tuple(changed), reaped=reaped)
 
 
@@ -436,7 +438,7 @@ def ingest(job: Job, found: JobWhereabouts, view: QueueView) -> bool:
         columns = _columns_when_missing(job)
     else:
         columns = columns_of(job.job_id, found, view)
-    changed = _write(job, columns, found.attempts)
+    changed = _write(job, columns, found.attempts, at=found.since)
     if changed and job.missing_since:
         log.warning("job %s: the queue shows nothing of it", job.pk)
     elif changed:
@@ -497,7 +499,7 @@ def _publish(job: Job, desk: SiteDesk) -> bool:
     except ObjectExistsError:
         # Written by another version of this site: that one stands.
         log.info("job %s: is in the queue already", job.pk)
-    return _write(job, {"state": State.PENDING}, ())
+    return _write(job, {"state": State.PENDING}, (), at=desk.submitted_at)
 
 
 def _follow(job: Job, bucket: Bucket, view: QueueView) -> bool:
@@ -538,21 +540,30 @@ def _columns_when_missing(job: Job) -> dict[str, Any]:
     return {} if job.missing_since else {"missing_since": now()}
 
 
-def _write(job: Job, columns: dict[str, Any], attempts: tuple[AttemptRecord, ...]) -> bool:
-    """Set columns on condition that nobody wrote since ``job`` was read."""
-    at = now()
+def _write(
+    job: Job,
+    columns: dict[str, Any],
+    attempts: tuple[AttemptRecord, ...],
+    *,
+    at: datetime | None,
+) -> bool:
+    """Set columns on condition that nobody wrote since ``job`` was read.
+
+    ``at``: since when the job is in the state, by the store's clock; now where that is not known.
+    """
+    written = now()
     if all(getattr(job, name) == value for name, value in columns.items()):
         return False
     with transaction.atomic(using=_database()):
         changed = Job.objects.filter(pk=job.pk, revision=job.revision).update(
-            **columns, revision=F("revision") + 1, updated_at=at
+            **columns, revision=F("revision") + 1, updated_at=written
         )
         job.refresh_from_db()
         if changed:
             for record in attempts:
-                _tell_attempt(job, record, at=at)
+                _tell_attempt(job, record)
             if "state" in columns:
-                _tell(job, EventKind(job.state), at=at)
+                _tell(job, EventKind(job.state), at=at or written)
             if job.state in FINAL_STATES:
                 # Whoever changed the row is the only one to say so: no end changes again.
                 transaction.on_commit(
@@ -578,14 +589,14 @@ def _tell(job: Job, kind: EventKind, *, at: datetime) -> None:
     )
 
 
-def _tell_attempt(job: Job, record: AttemptRecord, *, at: datetime) -> None:
+def _tell_attempt(job: Job, record: AttemptRecord) -> None:
     JobEvent.objects.bulk_create(
         [
             JobEvent(
                 job=job,
                 kind=EventKind.ATTEMPT_ENDED,
                 attempt=record.attempt,
-                at=at,
+                at=record.recorded_at,
                 agent=record.agent[:40],
                 outcome=record.outcome.value,
                 code=record.code,

@@ -23,6 +23,7 @@
 ``SEGRELAY_BEHIND_PROXY``       ``1``: believe the one proxy's ``X-Forwarded-Proto`` and ``-For``
 ``SEGRELAY_HTTPS``              ``0``: serve plain http (only on loopback or in a VPN)
 ``SEGRELAY_STATIC_ROOT``        optional: where ``collectstatic`` writes
+``SEGRELAY_SYNC``               ``0``: gunicorn runs no ``labseg sync --watch`` beside the site
 ``SEGRELAY_DEBUG``              ``1``: a developer's machine; never in production
 ==============================  ==========================================================
 """

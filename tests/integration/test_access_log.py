@@ -35,6 +35,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
         "DJANGO_SETTINGS_MODULE": "gcp_side.site.settings",
         "SEGRELAY_DEBUG": "1",
         "SEGRELAY_DATABASE": str(tmp_path / "site.sqlite3"),
+        "SEGRELAY_SYNC": "0",
         "SEGRELAY_BUCKET": (tmp_path / "queue").as_uri(),
         "SEGRELAY_ORTHANC_URL": "http://127.0.0.1:9",
         "DJANGO_SUPERUSER_PASSWORD": PASSWORD,

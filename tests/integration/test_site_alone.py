@@ -38,6 +38,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         "PYTHONPATH": str(ROOT),
         "DJANGO_SETTINGS_MODULE": "gcp_side.site.settings",
         "SEGRELAY_DEBUG": "1",
+        "SEGRELAY_SYNC": "0",
         "SEGRELAY_SECRET_KEY": "the-same-in-all-workers-" * 3,
         "SEGRELAY_DATABASE": str(folder / "site.sqlite3"),
         "SEGRELAY_BUCKET": (folder / "queue").as_uri(),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from datetime import UTC
 from typing import Any
 
 from rest_framework.request import Request
@@ -13,6 +14,7 @@ from common.errors import SegRelayError
 from gcp_side import __version__
 from gcp_side.labseg import orthanc
 from gcp_side.labseg.conf import get_conf
+from gcp_side.labseg.freshness import as_sentence, is_kept_fresh, last_pass
 from gcp_side.labseg.lab import Lab, look, look_or_nobody, profiles_on_offer
 from gcp_side.labseg.meanings import explain
 from gcp_side.labseg.serialise import agent_as_dict, offer_as_dict, time_as_text
@@ -50,7 +52,10 @@ class Health(LabsegView):
     """``GET …/health/``."""
 
     def get(self, request: Request) -> Response:  # noqa: ARG002
-        """Whether queue and Orthanc answer; ``degraded`` where one does not."""
+        """Whether queue and Orthanc answer; ``degraded`` where one does not.
+
+        ``sync`` says whether something keeps all jobs up to date; pages work without it.
+        """
         lab = Lab()
 
         def ask_queue() -> None:
@@ -61,6 +66,11 @@ class Health(LabsegView):
         answer: dict[str, Any] = {"success": True, "status": "ok", **checks}
         if set(checks.values()) != {"ok"}:
             answer["status"] = "degraded"
+        last = last_pass()
+        answer |= {
+            "sync": "ok" if is_kept_fresh(last) else as_sentence(last),
+            "last_sync": None if last is None else time_as_text(last.astimezone(UTC)),
+        }
         return Response(answer | {"agents_online": len(lab.online), "version": __version__})
 
 

@@ -399,6 +399,8 @@ class TestLab:
             "status": "ok",
             "queue": "ok",
             "orthanc": "ok",
+            "sync": "Nothing has ever run `labseg sync` here.",
+            "last_sync": None,
             "agents_online": 1,
             "version": "0.1.0",
         }

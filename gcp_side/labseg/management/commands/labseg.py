@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import logging
 import math
 import signal
 import sys
@@ -33,12 +34,15 @@ from common.errors import FixConfigurationError, SegRelayError, TransientError
 from common.signing import SigningKey
 from common.stop_signals import stop_signals
 from gcp_side.labseg import orthanc, services
-from gcp_side.labseg.conf import get_bucket
+from gcp_side.labseg.conf import get_conf
 from gcp_side.labseg.errors import JobStateError
+from gcp_side.labseg.freshness import as_sentence, is_kept_fresh, last_pass
 from gcp_side.labseg.models import Job, State
 from gcp_side.labseg.serialise import events_as_list, job_as_dict, waiting_as_dict
 from gcp_side.labseg.terminal import Follower, in_full, in_words, table
 from gcp_side.labseg.waiting import why_waiting
+
+log = logging.getLogger(__name__)
 
 EXIT_JOB_FAILED = EXIT_REFUSED = 1
 EXIT_USAGE = 2
@@ -50,6 +54,8 @@ WAIT_INTERVAL = 1.0
 """Seconds between two looks of ``submit --wait``."""
 
 SYNC_INTERVAL = 5.0
+LONGEST_PAUSE = 60.0
+"""Seconds between two passes of ``sync --watch`` while they fail."""
 LIST_LIMIT = 50
 
 EXIT_CODES = """\
@@ -227,30 +233,63 @@ class Command(BaseCommand):
             self.stdout.write(in_full(job, waiting))
 
     def _sync(self, options: dict[str, Any]) -> None:
-        if not options["watch"]:
+        if options["check"]:
+            self._check_sync()
+        elif options["watch"]:
+            self._watch(options["interval"], as_json=options["json"])
+        else:
             self._report(services.sync_all(), as_json=options["json"])
-            return
+
+    def _check_sync(self) -> None:
+        last = last_pass()
+        if not is_kept_fresh(last):
+            raise CommandError(
+                f"{as_sentence(last)} Remedy: run labseg sync --watch beside the site.",
+                returncode=EXIT_REFUSED,
+            )
+        self.stdout.write("labseg sync runs.")
+
+    def _watch(self, interval: float, *, as_json: bool) -> None:
+        """Pass after pass until a signal; only a setting that was never right ends it."""
         with _stopped_by_signals() as stop:
-            where = get_bucket().describe()
-            self.stderr.write(f"Watching {where} every {options['interval']:g} s.", style_func=str)
+            where = get_conf().bucket
+            self.stderr.write(f"Watching {where} every {interval:g} s.", style_func=str)
+            failures, has_worked = 0, False
             while not stop.is_set():
                 close_old_connections()
-                report = self._sync_or_warn()
-                if report is not None and (report.changed or report.reaped):
-                    self._report(report, as_json=options["json"])
-                stop.wait(options["interval"])
+                try:
+                    report = services.sync_all()
+                    if report.changed or report.reaped:
+                        self._report(report, as_json=as_json)
+                    failures, has_worked = 0, True
+                except Exception as error:
+                    if not has_worked and _is_final(error):
+                        raise
+                    failures += 1
+                    self._tell_failure(error)
+                stop.wait(max(interval, min(LONGEST_PAUSE, interval * 2.0**failures)))
 
-    def _sync_or_warn(self) -> services.SyncReport | None:
+    def _tell_failure(self, error: Exception) -> None:
+        if isinstance(error, SegRelayError):
+            self.stderr.write(error.message)
+        elif _is_away(error):
+            self.stderr.write(_in_one_line(error))
+        elif isinstance(error, DatabaseError):
+            # Its words may quote a value.
+            self.stderr.write(f"The database refuses this pass ({type(error).__name__}).")
+        else:
+            log.error("A pass of sync failed; the next one tries again.", exc_info=error)
+
+    def _sync_or_warn(self) -> None:
         """One pass; a bucket or a database that does not answer is reported and survived."""
         try:
-            return services.sync_all()
+            services.sync_all()
         except TransientError as error:
             self.stderr.write(error.message)
         except (OperationalError, InterfaceError) as error:
             if not _is_away(error):
                 raise
             self.stderr.write(_in_one_line(error))
-        return None
 
     def _report(self, report: services.SyncReport, *, as_json: bool) -> None:
         if as_json:
@@ -335,7 +374,13 @@ def _add_cancel(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_sync(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--watch", action="store_true", help="go on until stopped")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--watch", action="store_true", help="go on until stopped")
+    how.add_argument(
+        "--check",
+        action="store_true",
+        help="read nothing; exit code 1 unless a pass ended within the last 5 minutes",
+    )
     parser.add_argument(
         "--interval",
         type=_positive(float),
@@ -376,6 +421,16 @@ def _positive(kind: Callable[[str], float]) -> Callable[[str], float]:
         return value
 
     return convert
+
+
+def _is_final(error: Exception) -> bool:
+    """Whether no waiting helps, if no pass has worked yet: a wrong setting, missing tables.
+
+    Later these are trouble of another server, or an upgrade that is under way.
+    """
+    if isinstance(error, DatabaseError | InterfaceError):
+        return not _is_away(error)
+    return isinstance(error, FixConfigurationError)
 
 
 def _command_error(error: SegRelayError) -> CommandError:
