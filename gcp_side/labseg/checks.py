@@ -90,17 +90,21 @@ def check_sync(
     app_configs: Sequence[AppConfig] | None = None,  # noqa: ARG001
     **kwargs: Any,  # noqa: ARG001
 ) -> list[CheckMessage]:
-    """labseg.W005: nothing runs ``labseg sync``; silent while there is no database to ask."""
+    """labseg.W005: there are jobs and nothing runs ``labseg sync``.
+
+    Silent while there is no job yet, or no database to ask.
+    """
     from gcp_side.labseg.freshness import as_sentence, is_kept_fresh, last_pass
 
     if not _may_ask_database():
         return []
     try:
         last = last_pass()
+        has_jobs = apps.get_model("labseg", "Job").objects.exists()
     except Exception:
         # No tables, no server, no driver, or code that may not ask: none is this check's matter.
         return []
-    if is_kept_fresh(last):
+    if is_kept_fresh(last) or not has_jobs:
         return []
     return [
         Warning(

@@ -103,8 +103,9 @@ class TestEventTimes:
 class TestWarning:
     """Where nothing runs ``labseg sync``."""
 
-    @pytest.mark.usefixtures("bucket")
-    def test_check_says_so_until_something_does(self) -> None:
+    def test_check_says_so_until_something_does(self, orthanc: FakeOrthanc) -> None:
+        assert check_sync() == []
+        services.submit(services.Submission(series_ids=FOUR), orthanc=orthanc)
         (found,) = check_sync()
         assert (found.id, found.msg.partition(".")[0]) == (
             "labseg.W005",
@@ -116,6 +117,7 @@ class TestWarning:
         (found,) = check_sync()
         assert "since 2026-01-02 03:04 UTC" in found.msg
 
+    @pytest.mark.usefixtures("job")
     def test_is_silent_before_the_tables_are_made(self) -> None:
         with connection.schema_editor() as editor:
             editor.delete_model(SyncPass)
