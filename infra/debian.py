@@ -10,39 +10,32 @@ nginx is fetched when somebody first asks for it.
 
 from __future__ import annotations
 
-import fcntl
 import functools
-import json
 import os
 import platform
 import re
-import shutil
-import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from common.errors import FixConfigurationError
+from infra.apt import command, unpack
+from infra.orthanc_versions import PLUGIN, PROGRAM, orthanc_of_version
+
+ORTHANC_VARIABLE = "SEGRELAY_TEST_ORTHANC"
+"""Environment: the version of Orthanc to start, e.g. ``1.12``; empty: the distribution's."""
 
 Group = Mapping[str, str]
 """Path below the root of the file system -> package that brings it; fetched together."""
 
 IMAGING: Group = {
-    "usr/sbin/Orthanc": "orthanc",
-    "usr/share/orthanc/plugins/libOrthancDicomWeb.so": "orthanc-dicomweb",
+    PROGRAM: "orthanc",
+    PLUGIN: "orthanc-dicomweb",
     "usr/bin/dciodvfy": "dicom3tools",
     "usr/bin/dcentvfy": "dicom3tools",
 }
 NGINX: Group = {"usr/sbin/nginx": "nginx"}
-
-_SUPPORT_PACKAGE = re.compile(r"lib.*|.*-(data|common|core)")
-"""Dependencies worth unpacking: libraries, data, and what a program's package is but a name for;
-not further programs and services."""
-
-_COMMAND_LIMIT_S = 300
 
 
 @dataclass(frozen=True)
@@ -72,7 +65,12 @@ def debian_programs() -> DebianPrograms:
         No apt here, the packages cannot be had, or a library is missing after unpacking.
     """
     (orthanc, plugin, dciodvfy, dcentvfy), environment = _find(IMAGING)
-    return DebianPrograms(orthanc, plugin, dciodvfy, dcentvfy, environment)
+    found = DebianPrograms(orthanc, plugin, dciodvfy, dcentvfy, environment)
+    version = os.environ.get(ORTHANC_VARIABLE, "")
+    if version:
+        orthanc, plugin = orthanc_of_version(version, _cache())
+        found = replace(found, orthanc=orthanc, dicomweb_plugin=plugin)
+    return found
 
 
 @functools.cache
@@ -112,100 +110,19 @@ def _first_existing(roots: Sequence[Path], relative: str, package: str) -> Path:
 
 def _ensure_unpacked(packages: Sequence[str]) -> Path:
     """Unpack ``packages`` and what they need once; return the folder."""
-    base = repository_root() / ".cache" / "debian"
-    base.mkdir(parents=True, exist_ok=True)
-    folder = base / "-".join([*_release(), platform.machine(), *packages])
-    with _lock(base / "lock"):
-        if not (folder / "packages.json").exists():
-            _unpack(packages, folder, base)
+    folder = _cache() / "-".join([*_release(), platform.machine(), *packages])
+    unpack(packages, folder)
     return folder
 
 
-@contextmanager
-def _lock(path: Path) -> Iterator[None]:
-    """Hold ``path`` exclusively: two test runs must not unpack at once."""
-    with path.open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
+def _cache() -> Path:
+    return repository_root() / ".cache" / "debian"
 
 
 def _release() -> tuple[str, str]:
     """``("debian", "12")`` and the like: a cache must not survive a release upgrade."""
     release = platform.freedesktop_os_release()
     return release.get("ID", "linux"), release.get("VERSION_ID", "rolling")
-
-
-def _unpack(packages: Sequence[str], folder: Path, base: Path) -> None:
-    if shutil.which("apt-get") is None or shutil.which("dpkg") is None:
-        raise FixConfigurationError(
-            f"This machine has no apt, so {', '.join(packages)} cannot be fetched.",
-            code="apt-missing",
-            remedy="Run on Debian or Ubuntu, or install by hand: Orthanc, its DICOMweb plugin "
-            "and dicom3tools; for some tests nginx.",
-        )
-    shutil.rmtree(folder, ignore_errors=True)
-    with tempfile.TemporaryDirectory(dir=base, prefix="unpack-") as work:
-        archives, tree = Path(work, "archives"), Path(work, "tree")
-        archives.mkdir()
-        names = _download(packages, archives, base)
-        for archive in sorted(archives.glob("*.deb")):
-            _command(["dpkg", "-x", str(archive), str(tree)])
-        (tree / "packages.json").write_text(json.dumps(names, indent=1))
-        tree.rename(folder)
-
-
-def _download(packages: Sequence[str], archives: Path, base: Path) -> list[str]:
-    """Fetch the archives with the machine's package lists, else with fresh private ones."""
-    try:
-        return _download_with([], packages, archives)
-    except FixConfigurationError:
-        options = _private_lists(base / "apt")
-        _command(["apt-get", *options, "update"])
-        return _download_with(options, packages, archives)
-
-
-def _download_with(options: Sequence[str], packages: Sequence[str], archives: Path) -> list[str]:
-    """Let apt itself say what an installation would add; fetch that. Returns the names."""
-    plan = _command(
-        ["apt-get", *options, "install", "--simulate", "--no-install-recommends", *packages]
-    )
-    names = wanted_packages(plan, packages)
-    if missing := sorted(set(packages) - set(names)):
-        raise FixConfigurationError(
-            f"apt offers no package {', '.join(missing)}.",
-            code="package-missing",
-            remedy="Enable the distribution's main (Ubuntu: universe) section.",
-        )
-    # apt's download user may not write into a private folder, so it is not used here.
-    user = ["-o", "APT::Sandbox::User=root"] if os.geteuid() == 0 else []
-    _command(["apt-get", *options, *user, "download", *names], folder=archives)
-    return names
-
-
-def wanted_packages(plan: str, roots: Sequence[str]) -> list[str]:
-    """Names to unpack out of the output of ``apt-get install --simulate``.
-
-    >>> wanted_packages("Inst libx1 (1 d)\\nInst adduser (3 d)\\nInst app (2 d)", ["app"])
-    ['libx1', 'app']
-    """
-    names = re.findall(r"^Inst (\S+)", plan, flags=re.MULTILINE)
-    return [name for name in names if name in roots or _SUPPORT_PACKAGE.fullmatch(name)]
-
-
-def _private_lists(folder: Path) -> list[str]:
-    """apt options for package lists of our own, which need no root."""
-    lists, archives = folder / "lists", folder / "archives"
-    for path in (lists / "partial", archives / "partial"):
-        path.mkdir(parents=True, exist_ok=True)
-    options = {
-        "Dir::State::lists": str(lists),
-        "Dir::Cache::archives": str(archives),
-        "Dir::Cache::pkgcache": "",
-        "Dir::Cache::srcpkgcache": "",
-    }
-    if os.geteuid() == 0:
-        options["APT::Sandbox::User"] = "root"
-    return [word for key, value in options.items() for word in ("-o", f"{key}={value}")]
 
 
 def _environment(folder: Path) -> dict[str, str]:
@@ -222,7 +139,7 @@ def _environment(folder: Path) -> dict[str, str]:
 def _check_libraries(
     files: Sequence[Path], environment: dict[str, str], packages: Sequence[str]
 ) -> None:
-    listing = _command(["ldd", *map(str, files)], environment=environment)
+    listing = command(["ldd", *map(str, files)], environment=environment)
     if missing := missing_libraries(listing):
         raise FixConfigurationError(
             f"Libraries are missing: {', '.join(missing)}.",
@@ -239,30 +156,6 @@ def missing_libraries(listing: str) -> list[str]:
     ['liba.so.1']
     """
     return sorted(set(re.findall(r"^\s*(\S+) => not found", listing, flags=re.MULTILINE)))
-
-
-def _command(
-    words: Sequence[str], *, folder: Path | None = None, environment: dict[str, str] | None = None
-) -> str:
-    """Run a command to its end and return what it printed."""
-    result = subprocess.run(
-        words,
-        cwd=folder,
-        env={**os.environ, "LC_ALL": "C", **(environment or {})},
-        capture_output=True,
-        text=True,
-        timeout=_COMMAND_LIMIT_S,
-        stdin=subprocess.DEVNULL,
-        check=False,
-    )
-    if result.returncode != 0:
-        lines = result.stderr.strip().splitlines() or ["no message"]
-        raise FixConfigurationError(
-            f"`{words[0]}` failed with exit code {result.returncode}: {lines[-1]}",
-            code="command-failed",
-            remedy="Check that the machine reaches its package mirror, then try again.",
-        )
-    return result.stdout
 
 
 def main() -> int:

@@ -10,11 +10,17 @@ from collections.abc import Callable, Iterator
 import pytest
 from hypothesis import settings
 
+from infra.debian import ORTHANC_VARIABLE
+from infra.orthanc import OrthancServer
+
 SEED_VARIABLE = "SEGRELAY_TEST_SEED"
 Tell = Callable[[str], None]
 """Called with a line, shows it at the end of the run, from whichever process."""
 
 SEED = int(os.environ.get(SEED_VARIABLE, random.SystemRandom().randrange(2**31)))
+
+ORTHANC_FIXTURES = {"orthanc", "fresh_orthanc", "start_orthanc", "fast_lab"}
+"""A test with one of these talks to a real Orthanc, as does everything in the acceptance tests."""
 
 _TOLD = "told"
 
@@ -32,9 +38,22 @@ def pytest_configure(config: pytest.Config) -> None:
         config.option.hypothesis_seed = SEED
 
 
-def pytest_report_header() -> str:
-    """How to run the same examples again."""
-    return f"seed: {SEED_VARIABLE}={SEED}"
+def pytest_report_header() -> list[str]:
+    """How to run the same examples again, and with which Orthanc."""
+    version = os.environ.get(ORTHANC_VARIABLE)
+    orthanc = [f"Orthanc: {ORTHANC_VARIABLE}={version}"] if version else []
+    return [f"seed: {SEED_VARIABLE}={SEED}", *orthanc]
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Mark what starts Orthanc: none of the unit tests does."""
+    if "unit" in item.path.parts:
+        return
+    in_folder = "acceptance" in item.path.parts
+    by_fixture = ORTHANC_FIXTURES.intersection(getattr(item, "fixturenames", ()))
+    by_hand = hasattr(getattr(item, "module", None), OrthancServer.__name__)
+    if in_folder or by_fixture or by_hand:
+        item.add_marker("orthanc")
 
 
 @pytest.fixture

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from infra.debian import missing_libraries, wanted_packages
+from infra.apt import wanted_packages
+from infra.debian import missing_libraries
 
 PLAN = """\
 Reading package lists...
