@@ -99,7 +99,6 @@ WORDS: Mapping[str, tuple[str, str]] = {
         "A value of SEGRELAY is wrong; it is named.",
         "Correct it; the hint says how.",
     ),
-    "bucket-address": ("", "Use gs://bucket/prefix, or file:///absolute/directory."),
     "orthanc-id": ("", "Copy the id from Orthanc's page of the series."),
     "store-differs": ("A request to the bucket was answered otherwise than documented.", ""),
     "store-unavailable": ("The bucket, or the queue's directory, did not answer.", ""),
