@@ -6,7 +6,7 @@ Additional Patient History, private elements) never enters the process.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import pydicom
 from numpy.typing import NDArray
 from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
+from pydicom.tag import BaseTag, Tag
 from pydicom.uid import (
     UID,
     EnhancedMRColorImageStorage,
@@ -130,9 +131,33 @@ _SIZES = (
 )
 """Numbers that an instance's pixels cannot be decoded without."""
 
-_PLACE = ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing")
-
 _RESCALE = ("RescaleSlope", "RescaleIntercept")
+
+_KIND = tuple(
+    Tag(keyword)
+    for keyword in (
+        "Modality",
+        "SOPClassUID",
+        "SeriesInstanceUID",
+        "StudyInstanceUID",
+        "PhotometricInterpretation",
+        *FLOAT_PIXEL_ATTRIBUTES,
+        *_SIZES,
+    )
+)
+"""Elements that :func:`_check_kind` looks at."""
+
+_SLICE = tuple(
+    Tag(keyword)
+    for keyword in (
+        "ImageType",
+        "FrameOfReferenceUID",
+        "ImageOrientationPatient",
+        "PixelSpacing",
+        *_RESCALE,
+    )
+)
+"""Elements that :func:`_check_slice` looks at."""
 
 _OTHER_MULTI_FRAME_MR = (EnhancedMRColorImageStorage, LegacyConvertedEnhancedMRImageStorage)
 
@@ -190,8 +215,8 @@ def is_enhanced(instance: Dataset) -> bool:
     return bool(instance.get("SOPClassUID") == EnhancedMRImageStorage)
 
 
-def check_instance(instance: Dataset) -> None:
-    """Check that this is a greyscale MR image of a kind that can be read.
+def check_instances(instances: Sequence[Dataset]) -> None:
+    """Check that these are greyscale MR images of a kind that can be read.
 
     Raises
     ------
@@ -199,6 +224,46 @@ def check_instance(instance: Dataset) -> None:
         ``not-mr``, ``multiframe``, ``pixel-depth``, ``missing-pixel-data``, ``not-greyscale``,
         ``no-uid`` or ``header-value``: a number or an identifier is in a wrong form.
     """
+    _once_for_equal_elements(instances, _KIND, _check_kind)
+    for instance in instances:
+        if "PixelData" not in instance:
+            raise SeriesRefusedError(
+                "An instance of the series has no pixel data, or its file is cut off.",
+                code="missing-pixel-data",
+            )
+        _check_needed_uid(instance, "SOPInstanceUID")
+
+
+def check_slices(headers: Sequence[Dataset]) -> None:
+    """Check that these slices, classic instances or frames, are diagnostic and lie in space.
+
+    Raises
+    ------
+    SeriesRefusedError
+        ``localizer``, ``no-position``, ``no-pixel-spacing`` or ``header-value``.
+    """
+    _once_for_equal_elements(headers, _SLICE, _check_slice)
+    for header in headers:
+        check_forms(header, ("ImagePositionPatient",))
+        if not header.get("ImagePositionPatient"):
+            raise SeriesRefusedError("An instance has no ImagePositionPatient.", code="no-position")
+
+
+def _once_for_equal_elements(
+    datasets: Sequence[Dataset], tags: Sequence[BaseTag], check: Callable[[Dataset], None]
+) -> None:
+    """Run ``check``, which looks at these tags alone, on one data set of all that share them."""
+    checked: dict[tuple[int, ...], list[Any]] = {}
+    for dataset in datasets:
+        elements = [dataset.get_item(tag) if tag in dataset else None for tag in tags]
+        identity = tuple(map(id, elements))
+        if identity not in checked:
+            check(dataset)
+            # Held here, so that no other element is given the same id meanwhile.
+            checked[identity] = elements
+
+
+def _check_kind(instance: Dataset) -> None:
     if instance.get("Modality") != "MR":
         raise SeriesRefusedError("The series is not MR.", code="not-mr")
     check_forms(instance, _SIZES)
@@ -211,11 +276,6 @@ def check_instance(instance: Dataset) -> None:
             "and PACS can).",
         )
     check_integers(instance)
-    if "PixelData" not in instance:
-        raise SeriesRefusedError(
-            "An instance of the series has no pixel data, or its file is cut off.",
-            code="missing-pixel-data",
-        )
     samples, photometric = (
         instance.get("SamplesPerPixel"),
         instance.get("PhotometricInterpretation"),
@@ -227,22 +287,19 @@ def check_instance(instance: Dataset) -> None:
     for keyword in ("Rows", "Columns"):
         if not instance.get(keyword):
             raise wrong_value(keyword, "is missing or empty")
-    for keyword in ("SOPClassUID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID"):
-        if not instance.get(keyword):
-            raise SeriesRefusedError(f"An instance has no {keyword}.", code="no-uid")
-        check_uid(instance, keyword)
+    for keyword in ("SOPClassUID", "SeriesInstanceUID", "StudyInstanceUID"):
+        _check_needed_uid(instance, keyword)
     if UID(instance.SOPClassUID).type != "SOP Class":
         raise wrong_value("SOPClassUID", "names no class of objects that the standard defines")
 
 
-def check_slice(header: Dataset) -> None:
-    """Check that this slice, a classic instance or a frame, is diagnostic and has a place in space.
+def _check_needed_uid(instance: Dataset, keyword: str) -> None:
+    if not instance.get(keyword):
+        raise SeriesRefusedError(f"An instance has no {keyword}.", code="no-uid")
+    check_uid(instance, keyword)
 
-    Raises
-    ------
-    SeriesRefusedError
-        ``localizer``, ``no-position``, ``no-pixel-spacing`` or ``header-value``.
-    """
+
+def _check_slice(header: Dataset) -> None:
     if "LOCALIZER" in (header.get("ImageType") or ()):
         raise SeriesRefusedError(
             "The series holds localizer images.",
@@ -251,10 +308,9 @@ def check_slice(header: Dataset) -> None:
         )
     if header.get("FrameOfReferenceUID"):
         check_uid(header, "FrameOfReferenceUID")
-    check_forms(header, (*_PLACE, *_RESCALE))
-    for keyword in ("ImagePositionPatient", "ImageOrientationPatient"):
-        if not header.get(keyword):
-            raise SeriesRefusedError(f"An instance has no {keyword}.", code="no-position")
+    check_forms(header, ("ImageOrientationPatient", "PixelSpacing", *_RESCALE))
+    if not header.get("ImageOrientationPatient"):
+        raise SeriesRefusedError("An instance has no ImageOrientationPatient.", code="no-position")
     if not header.get("PixelSpacing"):
         raise SeriesRefusedError("An instance has no Pixel Spacing.", code="no-pixel-spacing")
 

@@ -13,11 +13,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from pydicom.config import disable_value_validation
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 from pydicom.valuerep import DA, TM
 
-from common.dicom_values import NUMBERS, WrongForm, name_of
+from common.dicom_values import WrongForm, name_of
 
 _TYPE_2 = (
     "PatientName",
@@ -83,13 +84,12 @@ def prepare_headers(ordered: Sequence[Dataset], *, slice_step_mm: float) -> Prep
 
 
 def _take_out_wrong_numbers(header: Dataset) -> set[WrongForm]:
-    found = set()
-    for keyword in NUMBERS:
-        value = header.get(keyword)
-        if isinstance(value, WrongForm):
-            found.add(value)
-            del header[keyword]
-    return found
+    # What is not decoded yet is of a right form: see settle_number.
+    decoded = [item for _, item in header.items() if isinstance(item, DataElement)]
+    wrong = [item for item in decoded if isinstance(item.value, WrongForm)]
+    for item in wrong:
+        del header[item.tag]
+    return {item.value for item in wrong}
 
 
 def _patient_and_study(source: Dataset) -> tuple[Dataset, set[WrongForm]]:

@@ -20,8 +20,8 @@ from common.errors import SeriesRefusedError
 from lab_side.imaging.enhanced import check_one_volume, slices_of
 from lab_side.imaging.header_forms import text_read_as
 from lab_side.imaging.instance import (
-    check_instance,
-    check_slice,
+    check_instances,
+    check_slices,
     read_instances,
     rescale,
     take_pixels,
@@ -92,7 +92,7 @@ def read_series(
     Raises
     ------
     SeriesRefusedError
-        With one of the codes of ``check_instance``, ``slices_of``, ``check_slice``,
+        With one of the codes of ``check_instances``, ``slices_of``, ``check_slices``,
         ``check_one_volume``, ``take_pixels`` and ``place_slices``, or
         ``no-frame-of-reference``, ``missing-pixel-data``,
         ``series-incomplete``, ``duplicate-instance``,
@@ -103,15 +103,13 @@ def read_series(
     """
     found = read_instances(paths)
     instances = [instance for instance in found if not is_companion(instance)]
-    for instance in instances:
-        check_instance(instance)
+    check_instances(instances)
     _check_complete(found, expected_sop_uids)
     if not instances:
         raise SeriesRefusedError("The series holds no images.", code="missing-pixel-data")
     slices = [item for instance in instances for item in slices_of(instance)]
     headers = [item.header for item in slices]
-    for header in headers:
-        check_slice(header)
+    check_slices(headers)
     has_own_frame = _settle_frame_of_reference(headers, is_own_frame=is_own_frame)
     check_one_volume(slices)
     _check_alike(headers)
