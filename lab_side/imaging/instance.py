@@ -134,18 +134,23 @@ _SIZES = (
 _RESCALE = ("RescaleSlope", "RescaleIntercept")
 
 _KIND = tuple(
+    Tag(keyword) for keyword in ("Modality", "SOPClassUID", *FLOAT_PIXEL_ATTRIBUTES, *_SIZES)
+)
+"""Elements that :func:`_check_kind` looks at."""
+
+_IMAGE = tuple(
     Tag(keyword)
     for keyword in (
-        "Modality",
+        "SamplesPerPixel",
+        "PhotometricInterpretation",
+        "Rows",
+        "Columns",
         "SOPClassUID",
         "SeriesInstanceUID",
         "StudyInstanceUID",
-        "PhotometricInterpretation",
-        *FLOAT_PIXEL_ATTRIBUTES,
-        *_SIZES,
     )
 )
-"""Elements that :func:`_check_kind` looks at."""
+"""Elements that :func:`_check_image` looks at."""
 
 _SLICE = tuple(
     Tag(keyword)
@@ -225,12 +230,14 @@ def check_instances(instances: Sequence[Dataset]) -> None:
         ``no-uid`` or ``header-value``: a number or an identifier is in a wrong form.
     """
     _once_for_equal_elements(instances, _KIND, _check_kind)
+    # Before other elements: what is cut off lacks those as well.
+    if not all("PixelData" in instance for instance in instances):
+        raise SeriesRefusedError(
+            "An instance of the series has no pixel data, or its file is cut off.",
+            code="missing-pixel-data",
+        )
+    _once_for_equal_elements(instances, _IMAGE, _check_image)
     for instance in instances:
-        if "PixelData" not in instance:
-            raise SeriesRefusedError(
-                "An instance of the series has no pixel data, or its file is cut off.",
-                code="missing-pixel-data",
-            )
         _check_needed_uid(instance, "SOPInstanceUID")
 
 
@@ -276,6 +283,9 @@ def _check_kind(instance: Dataset) -> None:
             "and PACS can).",
         )
     check_integers(instance)
+
+
+def _check_image(instance: Dataset) -> None:
     samples, photometric = (
         instance.get("SamplesPerPixel"),
         instance.get("PhotometricInterpretation"),
