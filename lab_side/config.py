@@ -559,13 +559,20 @@ def _gather(
     """The file's settings, overruled by the environment's; the agent id is always there."""
     environment = os.environ if environment is None else environment
     file = find_settings(path, environment)
-    values = {} if file.path is None else _read_file(file.path)
+    values = {} if file.path is None else read_settings(file.path)
     _overrule(values, environment)
     values.setdefault("agent_id", default_agent_id())
     return values, file
 
 
-def _read_file(path: Path) -> dict[str, Any]:
+def read_settings(path: Path) -> dict[str, Any]:
+    """What a settings file says, unchecked.
+
+    Raises
+    ------
+    FixConfigurationError
+        It cannot be read, or is not TOML.
+    """
     try:
         return tomllib.loads(read_text(path))
     except PermissionError:

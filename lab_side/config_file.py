@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from common.durable import write_durably
 from common.errors import FixConfigurationError
@@ -26,17 +28,17 @@ work_dir = {work_dir}
 device = {device}
 
 # No job is claimed with less free disk under work_dir.
-min_free_gb = 2
+min_free_gb = {min_free_gb}
 
 # A stop waits so long for the job in hand, then hands it back.
-drain_minutes = 10
+drain_minutes = {drain_minutes}
 {optional}
 [orthanc]
 url = {url}
 {orthanc}
 [[models]]
 profile = {profile}
-{model}"""
+{model}{others}"""
 
 PROFILES_DIR = """
 # The lab's own profiles.
@@ -61,6 +63,14 @@ sha256 = {}
 """
 
 
+_ANSWERED = (
+    *("bucket", "agent_id", "work_dir", "device", "min_free_gb", "drain_minutes"),
+    *("profiles_dir", "credentials_dir"),
+)
+_ANSWERED_OF_ORTHANC = ("url", "user", "ca_file", "password", "token", "proxy_password")
+"""Keys that the template writes itself, and secrets, which no file keeps."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Answers:
     """What a person has said of this computer; empty where it is not needed."""
@@ -80,8 +90,9 @@ class Answers:
     """Where the secrets' files lie; None where a keyring keeps them, or there are none."""
 
 
-def as_toml(answers: Answers) -> str:
-    """The file's text."""
+def as_toml(answers: Answers, earlier: Mapping[str, Any] | None = None) -> str:
+    """The file's text; what ``earlier`` settings say beyond the answers is kept."""
+    earlier = earlier or {}
     place = "the keyring of this account"
     optional = orthanc = model = ""
     if answers.profiles_dir is not None:
@@ -95,7 +106,17 @@ def as_toml(answers: Answers) -> str:
         orthanc += CA_FILE.format(_text(answers.ca_file))
     if answers.weights is not None:
         model = WEIGHTS.format(_text(answers.weights), _text(answers.sha256))
+    models = list(earlier.get("models", []))
+    others = [item for item in models[1:] if item.get("profile") != answers.profile]
+    tables = {key: value for key, value in earlier.items() if isinstance(value, dict)}
+    optional += _kept({**earlier, **dict.fromkeys((*tables, "models"))}, _ANSWERED)
+    orthanc += _kept(tables.pop("orthanc", {}), _ANSWERED_OF_ORTHANC)
+    rest = [f"\n[[models]]\n{_kept(item, ())}" for item in others]
+    rest += [f"\n[{name}]\n{_kept(table, ())}" for name, table in tables.items()]
     return TEMPLATE.format(
+        min_free_gb=_value(earlier.get("min_free_gb", 2)),
+        drain_minutes=_value(earlier.get("drain_minutes", 10)),
+        others="".join(rest),
         bucket=_text(answers.bucket),
         agent_id=_text(answers.agent_id),
         work_dir=_text(answers.work_dir),
@@ -106,6 +127,22 @@ def as_toml(answers: Answers) -> str:
         profile=_text(answers.profile),
         model=model,
     )
+
+
+def _kept(table: Mapping[str, Any], answered: Collection[str]) -> str:
+    """The keys of a table that nothing was asked of, a line each."""
+    return "".join(
+        f"{key} = {_value(value)}\n"
+        for key, value in table.items()
+        if key not in answered and value is not None
+    )
+
+
+def _value(value: object) -> str:
+    """A TOML value; those that settings have are written as in JSON."""
+    if isinstance(value, list):
+        return f"[{', '.join(map(_value, value))}]"
+    return json.dumps(value) if isinstance(value, bool | int | float) else _text(str(value))
 
 
 def check_free(path: Path) -> None:

@@ -7,41 +7,57 @@ is never an option: it is typed without echo, or read from standard input.
 from __future__ import annotations
 
 import argparse
-import getpass
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import SecretStr
 
-from common.bucket import check_address
-from common.errors import FixConfigurationError, SegRelayError
-from common.queue_address import directory_address
+from common.errors import FixConfigurationError
 from common.text_files import UnreadableTextError, decode_text
 from lab_side.account import home_folder
-from lab_side.config import (
-    PACKAGED_PROFILES,
-    check_values,
-    default_agent_id,
+from lab_side.commands.setup_dialogue import (
+    answers_of,
+    ask_password,
+    ask_user,
+    is_on_terminal,
+    say,
+    show,
 )
+from lab_side.commands.setup_questions import (
+    absolute,
+    agent_id,
+    device,
+    questions,
+    try_orthanc,
+    writable_folder,
+)
+from lab_side.completion import complete_profiles
+from lab_side.config import check_values, default_agent_id, read_settings
 from lab_side.config_file import Answers, as_toml, check_free, refused, write_config
-from lab_side.model_files import sha256_of
-from lab_side.secrets import PASSWORD, keep_in_folder, keep_in_keyring
-from lab_side.settings_file import CONFIG_VARIABLE
+from lab_side.secrets import (
+    FOLDER_VARIABLE,
+    PASSWORD,
+    keep_in_folder,
+    keep_in_keyring,
+    orthanc_password,
+)
+from lab_side.settings_file import CONFIG_VARIABLE, find_settings, new_settings_path
 
 OK = 0
 
 NEXT = """\
 Next:
-  lab-agent --config {path} doctor
+  {command} doctor
       checks everything that the agent needs, and says what to do where something is wrong;
       with --write it also stores a tiny test instance in Orthanc
-  lab-agent --config {path} run
-      serves the queue until it is stopped
-Set {variable}={path} to leave out --config."""
+  {command} segment --series-ids ID …
+      segments one study by hand
+  {command} run
+      serves the queue until it is stopped"""
 
 
 def add_to(commands: Any) -> None:
@@ -58,12 +74,12 @@ def add_to(commands: Any) -> None:
     command.add_argument("--orthanc-url", metavar="URL", help="https://host[:port][/path]")
     command.add_argument("--orthanc-user", metavar="USER", help="empty for none")
     command.add_argument("--orthanc-ca-file", type=Path, metavar="PEM", help="authority to trust")
-    command.add_argument("--profile", help="model profile (default: demo)")
+    complete_profiles(command.add_argument("--profile", help="model profile (default: demo)"))
     command.add_argument("--profiles-dir", type=Path, metavar="DIR", help="your own profiles")
     command.add_argument("--weights", type=Path, metavar="FILE", help="your own weights")
     command.add_argument("--agent-id", metavar="ID", help="default: from the host's name")
     command.add_argument("--work-dir", type=Path, metavar="DIR", help="downloads and outbox")
-    command.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:1")
+    command.add_argument("--device", help="auto, cpu, cuda or cuda:1")
     command.add_argument(
         "--password-stdin", action="store_true", help="read the password from standard input"
     )
@@ -78,90 +94,147 @@ def add_to(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Ask, check, write, and say what comes next."""
-    path = (options.config or _default_path(os.environ)).expanduser().absolute()
-    if not options.force:
-        check_free(path)
-    ask = _ask_on_terminal if sys.stdin is not None and sys.stdin.isatty() else _ask_nobody
-    answers = _gather(options, ask, os.environ)
-    # Before the password is asked for: a wrong address is mended first.
-    _check(answers)
-    password = _password(options, answers.user, ask)
-    keeper = _Keeper(path.parent / "credentials", options.secrets)
-    answers = keeper.keep(answers, password)
-    write_config(path, as_toml(answers))
-    _write(f"Written: {path}, which this account alone may read.")
-    for line in keeper.told:
-        _write(line)
-    _write(NEXT.format(path=path, variable=CONFIG_VARIABLE))
+    """Ask, judge, try, write, and say what comes next."""
+    path = (options.config or new_settings_path()).expanduser().absolute()
+    asks = is_on_terminal()
+    earlier = _earlier(path, asks=asks, force=options.force)
+    writable_folder(path.parent, "The folder of the settings file")
+    try:
+        answers, password = _gather(options, earlier, asks=asks)
+        keeper = _Keeper(path.parent / "credentials", options.secrets)
+        answers = keeper.keep(answers, password)
+        write_config(path, as_toml(answers, earlier))
+    except KeyboardInterrupt:
+        say("\nEnded. Nothing was written.")
+        raise
+    say(f"Written: {path}, which this account alone may read.")
+    for line in (*keeper.told, *_what_follows(path, options.config is None)):
+        say(line)
     return OK
 
 
-Ask = Callable[[str, str, str | None], str]
-"""Called with the question, the option that answers it, and the default: None where there is none,
-empty where nothing is an answer as well."""
+def _earlier(path: Path, *, asks: bool, force: bool) -> dict[str, Any]:
+    """What an earlier run has written; nothing where there was none."""
+    if not (asks or force):
+        check_free(path)
+    if not path.exists():
+        return {}
+    try:
+        earlier = read_settings(path)
+    except FixConfigurationError:
+        if force:
+            return {}
+        raise
+    say(f"{path} is there: its answers are offered again, and its other settings stay.")
+    return earlier
 
 
-def _gather(options: argparse.Namespace, ask: Ask, environment: Mapping[str, str]) -> Answers:
-    bucket = options.bucket or ask("Queue (gs://bucket/prefix, or a directory)", "--bucket", None)
-    url = options.orthanc_url or ask("Orthanc's address (https://…)", "--orthanc-url", None)
-    user = options.orthanc_user
-    if user is None:
-        user = ask("Orthanc's user (empty: none)", "--orthanc-user", "")
-    profile = options.profile or ask(f"Profile ({', '.join(_shipped())})", "--profile", "demo")
-    weights = options.weights
-    if weights is None and _needs_weights(profile, options.profiles_dir):
-        weights = Path(ask("Weights file of this profile", "--weights", None))
-    work_dir = options.work_dir or ask(
-        "Work folder, on a local disk", "--work-dir", str(_default_work_dir(environment))
+def _gather(
+    options: argparse.Namespace, earlier: dict[str, Any], *, asks: bool
+) -> tuple[Answers, SecretStr | None]:
+    orthanc = earlier.get("orthanc", {})
+    profiles_dir = _chosen(options.profiles_dir, earlier.get("profiles_dir"))
+    ca_file = _chosen(options.orthanc_ca_file, orthanc.get("ca_file"))
+    name = agent_id(options.agent_id or earlier.get("agent_id") or default_agent_id())
+    where = device(options.device or earlier.get("device", "auto"))
+    asked = questions(
+        earlier,
+        profiles_dir=profiles_dir,
+        work_dir="" if options.work_dir else str(_default_work_dir(os.environ)),
+        ca_file=ca_file,
     )
-    return Answers(
-        bucket=_as_address(bucket),
-        agent_id=options.agent_id or default_agent_id(),
-        work_dir=_absolute(Path(work_dir)),
-        device=options.device,
-        url=url,
-        user=user,
-        ca_file=None if options.orthanc_ca_file is None else _absolute(options.orthanc_ca_file),
-        profile=profile,
-        profiles_dir=None if options.profiles_dir is None else _absolute(options.profiles_dir),
-        weights=None if weights is None else _absolute(weights),
-        sha256="" if weights is None else sha256_of(_absolute(weights)),
-        credentials_dir=None,
+    given = {
+        "bucket": options.bucket,
+        "url": options.orthanc_url,
+        "user": options.orthanc_user,
+        "profile": options.profile,
+        "weights": None if options.weights is None else str(options.weights),
+        "work_dir": None if options.work_dir is None else str(options.work_dir),
+    }
+    found = answers_of(asked, given, asks=asks)
+    found["user"], password = _credentials(options, earlier, found, ca_file, asks=asks)
+    weights, sha256 = found.get("weights", (None, ""))
+    answers = Answers(
+        bucket=found["bucket"],
+        agent_id=name,
+        work_dir=found["work_dir"],
+        device=where,
+        url=found["url"],
+        user=found["user"],
+        ca_file=ca_file,
+        profile=found["profile"].name,
+        profiles_dir=profiles_dir,
+        weights=weights,
+        sha256=sha256,
+        credentials_dir=_chosen(None, earlier.get("credentials_dir")),
     )
+    check_values(as_toml(answers, earlier)).load_profiles()
+    return answers, password
 
 
-def _check(answers: Answers) -> None:
-    """As the agent will read it, but for the password; opens no connection.
+def _credentials(
+    options: argparse.Namespace,
+    earlier: dict[str, Any],
+    found: dict[str, Any],
+    ca_file: Path | None,
+    *,
+    asks: bool,
+) -> tuple[str, SecretStr | None]:
+    """The user and the password, which Orthanc has taken; None where none is to be kept."""
+    user: str = found["user"]
+    stored = _stored(user, earlier)
+    tried: tuple[str, str] | None = None
+    while user:
+        password = _password(options, user, stored, asks=asks)
+        secret = password or stored
+        if not asks or (user, secret.get_secret_value()) == tried:
+            return user, password
+        tried = (user, secret.get_secret_value())
+        problem = try_orthanc(found["url"], ca_file=ca_file, user=user, password=secret)
+        if problem is None:
+            say("  Orthanc answers, and lets this user in.")
+            return user, password
+        show(problem)
+        if options.password_stdin:
+            raise problem
+        say("    Type user and password again; the same ones once more are kept as they are.")
+        user = ask_user(user)
+        stored = _stored(user, earlier)
+    return user, None
 
-    Raises
-    ------
-    FixConfigurationError
-        Names the first answer that is wrong.
-    """
-    check_address(answers.bucket)
-    config = check_values(as_toml(answers))
-    config.load_profiles()
+
+def _stored(user: str, earlier: dict[str, Any]) -> SecretStr:
+    """The password of an earlier run; empty where there is none."""
+    if not user or earlier.get("orthanc", {}).get("user") != user:
+        return SecretStr("")
+    folder = earlier.get("credentials_dir")
+    environment = {FOLDER_VARIABLE: str(folder)} if folder else {}
+    try:
+        return SecretStr(orthanc_password(user, environment))
+    except FixConfigurationError:
+        return SecretStr("")
 
 
-def _password(options: argparse.Namespace, user: str, ask: Ask) -> SecretStr | None:
-    """The password of ``user``; None where there is no user."""
-    if not user:
-        return None
+def _password(
+    options: argparse.Namespace, user: str, stored: SecretStr, *, asks: bool
+) -> SecretStr | None:
+    """What is to be kept; None where the stored one stays."""
     if options.password_stdin:
         password = _read_line()
-    elif ask is _ask_on_terminal:
-        password = getpass.getpass(f"Password of {user} (not shown): ")
+    elif asks:
+        password = ask_password(user, has_stored=bool(stored.get_secret_value()))
     else:
         password = os.environ.get(PASSWORD.variable, "")
-    if not password:
-        raise FixConfigurationError(
-            f"There is no password for the Orthanc user {user}.",
-            code="orthanc-password-missing",
-            remedy="Run it on a terminal, or give the password with --password-stdin or "
-            f"{PASSWORD.variable}.",
-        )
-    return SecretStr(password)
+    if password:
+        return SecretStr(password)
+    if stored.get_secret_value():
+        return None
+    raise FixConfigurationError(
+        f"There is no password for the Orthanc user {user}.",
+        code="orthanc-password-missing",
+        remedy="Run it on a terminal, or give the password with --password-stdin or "
+        f"{PASSWORD.variable}.",
+    )
 
 
 def _read_line() -> str:
@@ -209,55 +282,18 @@ class _Keeper:
         return replace(answers, credentials_dir=self.folder)
 
 
-def _ask_on_terminal(question: str, option: str, default: str | None) -> str:
-    shown = f" [{default}]" if default else ""
-    try:
-        answer = input(f"{question}{shown}: ").strip()
-    except EOFError:
-        answer = ""
-    return answer or _ask_nobody(question, option, default)
+def _what_follows(path: Path, is_usual: bool) -> Iterator[str]:
+    """The next commands, as they are typed."""
+    found = find_settings()
+    is_found = found.path is not None and found.path.absolute() == path
+    if is_usual and not is_found:
+        yield f"Other commands read {found.path} before it: remove that one, or give --config."
+    yield NEXT.format(command="lab-agent" if is_found else f"lab-agent --config {path}")
 
 
-def _ask_nobody(question: str, option: str, default: str | None) -> str:
-    if default is not None:
-        return default
-    raise FixConfigurationError(
-        f"An answer is missing: {question}.",
-        code="setup-incomplete",
-        remedy=f"Give {option}, or run lab-agent setup on a terminal.",
-    )
-
-
-def _as_address(bucket: str) -> str:
-    """A directory as an address; an address as it is."""
-    return bucket if "://" in bucket else directory_address(_absolute(Path(bucket)))
-
-
-def _absolute(path: Path) -> Path:
-    return path.expanduser().absolute()
-
-
-def _shipped() -> list[str]:
-    return sorted(path.parent.name for path in PACKAGED_PROFILES.glob("*/profile.json"))
-
-
-def _needs_weights(profile: str, profiles_dir: Path | None) -> bool:
-    from common.profiles import load_profile
-
-    for folder in filter(None, (profiles_dir, PACKAGED_PROFILES)):
-        try:
-            return load_profile(folder / profile).weights.file is None
-        except SegRelayError:
-            continue
-    return False
-
-
-def _default_path(environment: Mapping[str, str]) -> Path:
-    if environment.get(CONFIG_VARIABLE):
-        return Path(environment[CONFIG_VARIABLE])
-    if os.name == "posix" and os.geteuid() == 0:
-        return Path("/etc/segrelay/agent.toml")
-    return home_folder() / ".config" / "segrelay" / "agent.toml"
+def _chosen(given: Path | None, earlier: str | None) -> Path | None:
+    chosen = given or (Path(earlier) if earlier else None)
+    return None if chosen is None else absolute(chosen)
 
 
 def _default_work_dir(environment: Mapping[str, str]) -> Path:
@@ -266,7 +302,3 @@ def _default_work_dir(environment: Mapping[str, str]) -> Path:
     if os.name == "posix" and os.geteuid() == 0:
         return Path("/var/lib/segrelay")
     return home_folder() / "segrelay"
-
-
-def _write(text: str) -> None:
-    sys.stdout.write(text + "\n")

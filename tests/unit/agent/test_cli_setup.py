@@ -9,7 +9,10 @@ import io
 import os
 import stat
 import sys
+import tomllib
+import warnings
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import keyring
@@ -18,11 +21,14 @@ from keyring.backend import KeyringBackend
 from keyring.backends import null
 
 from common.errors import FixConfigurationError
-from lab_side import cli
+from lab_side import cli, settings_file
 from lab_side.config import VARIABLES, load_config
 from lab_side.secrets import EVERY_SECRET, FOLDER_VARIABLE
+from tests.support.answering_orthanc import PASSWORD as ORTHANCS
+from tests.support.answering_orthanc import USER, AnsweringOrthanc
 from tests.support.command_line import Cli
 from tests.support.keyrings import keyring_replaced
+from tests.support.serving import serving
 from tests.support.tiny_profile import write_tiny_profile
 
 PASSWORD = "hunter2 \" \\ # ' 비밀"
@@ -166,37 +172,222 @@ def test_a_wrong_answer_is_named_and_nothing_is_written(
     assert not file.parent.exists()
 
 
-def test_what_is_not_given_is_asked_for_on_a_terminal(
-    lab: Cli, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    answers = iter([str(tmp_path / "queue"), "https://orthanc.example.org", "lab", "", ""])
-    asked: list[str] = []
+@dataclass
+class Person:
+    """Somebody at a terminal: answers by the beginning of the question, each list in turn."""
 
-    def answer(question: str) -> str:
-        asked.append(question)
-        return next(answers)
+    answers: dict[str, list[str]]
+    passwords: list[str] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
 
-    monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
-    monkeypatch.setattr(builtins, "input", answer)
-    monkeypatch.setattr(getpass, "getpass", lambda _prompt: PASSWORD)
-    lab("--config", str(file), "setup")
-    assert len(asked) == 5
-    config = load_config(file, {})
-    assert (config.orthanc.user, config.models[0].profile) == ("lab", "demo")
-    assert config.work_dir == tmp_path / "work"
-    assert config.orthanc.password.get_secret_value() == PASSWORD
-
-
-def test_a_terminal_that_closes_is_no_defect(
-    lab: Cli, file: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def close(_question: str) -> str:
+    def answer(self, question: str) -> str:
+        self.asked.append(question)
+        for start, answers in self.answers.items():
+            if question.startswith(start) and answers:
+                return answers.pop(0)
+        if question.startswith("Orthanc's user") or "[" in question:
+            return ""
         raise EOFError
 
-    monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
-    monkeypatch.setattr(builtins, "input", close)
-    lab("--config", str(file), "setup", code=CONFIGURATION)
-    assert "setup-incomplete" in lab.said.err
+    def password(self, prompt: str) -> str:
+        self.asked.append(prompt)
+        return self.passwords.pop(0)
+
+    def sit_down(self, monkeypatch: pytest.MonkeyPatch) -> Person:
+        monkeypatch.setattr(sys.stdin, "isatty", lambda: True)
+        monkeypatch.setattr(builtins, "input", self.answer)
+        monkeypatch.setattr(getpass, "getpass", self.password)
+        return self
+
+    def times(self, start: str) -> int:
+        return sum(question.startswith(start) for question in self.asked)
+
+
+@pytest.fixture
+def orthanc() -> Iterator[str]:
+    """A server that answers as Orthanc does to the right user alone."""
+    with serving(AnsweringOrthanc()) as url:
+        yield url
+
+
+def test_what_is_not_given_is_asked_for_and_tried(
+    lab: Cli, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, orthanc: str
+) -> None:
+    person = Person(
+        {
+            "Queue": [str(tmp_path / "queue")],
+            "Orthanc's address": [orthanc],
+            "Orthanc's user": [USER],
+        },
+        [ORTHANCS],
+    ).sit_down(monkeypatch)
+    said = lab("--config", str(file), "setup")
+    assert "lets this user in" in said
+    assert len(person.asked) == 6
+    config = load_config(file, {})
+    assert (config.orthanc.user, config.models[0].profile) == (USER, "demo")
+    assert config.work_dir == tmp_path / "work"
+    assert config.orthanc.password.get_secret_value() == ORTHANCS
+    assert ORTHANCS not in said + lab.said.err
+
+
+@pytest.mark.parametrize(
+    ("question", "wrong", "said"),
+    [
+        ("Queue", "s3://b/q", "bucket address"),
+        ("Queue", "/proc/self/queue", "may not be written to"),
+        ("Orthanc's address", "127.0.0.1:1", "Did you mean http://127.0.0.1:1?"),
+        ("Orthanc's address", "orthanc.example.org", "Did you mean https://orthanc.example.org?"),
+        ("Orthanc's address", "http://orthanc.example.org", "Plain http to another machine"),
+        ("Orthanc's address", "http://127.0.0.1:1", "did not answer (connection refused)"),
+        ("Orthanc's user", "nobody", "refuses the user name or password"),
+        ("Profile", "dmo", "did you mean demo?"),
+        ("Work folder", "/proc/self/work", "may not be written to"),
+    ],
+)
+def test_a_wrong_answer_is_said_at_once_and_asked_for_again(
+    lab: Cli,
+    file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    orthanc: str,
+    question: str,
+    wrong: str,
+    said: str,
+) -> None:
+    right = {
+        "Queue": str(tmp_path / "queue"),
+        "Orthanc's address": orthanc,
+        "Orthanc's user": USER,
+        "Profile": "demo",
+        "Work folder": str(tmp_path / "work"),
+    }
+    monkeypatch.setattr(os, "access", lambda path, _mode: not str(path).startswith("/proc"))
+    answers = {start: [answer] for start, answer in right.items()}
+    answers[question].insert(0, wrong)
+    person = Person(answers, [ORTHANCS, ORTHANCS]).sit_down(monkeypatch)
+    text = lab("--config", str(file), "setup")
+    assert said in text
+    assert person.times(question) == 2
+    assert "[y/n]" not in text
+    config = load_config(file, {})
+    assert config.orthanc.url == orthanc
+    assert config.orthanc.user == USER
+
+
+def test_a_wrong_password_is_corrected_or_kept(
+    lab: Cli, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, orthanc: str
+) -> None:
+    given = ("--bucket", str(tmp_path / "q"), "--orthanc-url", orthanc, "--orthanc-user", USER)
+    Person({}, ["wrong-1", ORTHANCS]).sit_down(monkeypatch)
+    lab("--config", str(file), "setup", *given)
+    assert load_config(file, {}).orthanc.password.get_secret_value() == ORTHANCS
+    Person({}, ["wrong-2", "wrong-2"]).sit_down(monkeypatch)
+    said = lab("--config", str(file), "setup", *given)
+    assert load_config(file, {}).orthanc.password.get_secret_value() == "wrong-2"
+    assert "wrong-" not in said + lab.said.err
+
+
+def test_an_address_that_does_not_answer_can_be_kept(
+    lab: Cli, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    person = Person(
+        {"Queue": [str(tmp_path / "q")], "Orthanc's address": ["http://127.0.0.1:1", ""]}
+    )
+    person.sit_down(monkeypatch)
+    lab("--config", str(file), "setup")
+    assert load_config(file, {}).orthanc.url == "http://127.0.0.1:1"
+
+
+def test_a_second_run_offers_the_answers_and_keeps_the_rest(
+    lab: Cli, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, orthanc: str
+) -> None:
+    given = ("--bucket", str(tmp_path / "q"), "--orthanc-url", orthanc, "--orthanc-user", USER)
+    Person({}, [ORTHANCS]).sit_down(monkeypatch)
+    lab("--config", str(file), "setup", *given, "--agent-id", "gpu-2")
+    text = file.read_text().replace("min_free_gb = 2", 'min_free_gb = 5.5\nlabels = ["a", "b"]')
+    text = text.replace("[[models]]", "retries = 2\n\n[trust]\nsite_keys = []\n\n[[models]]", 1)
+    file.write_text(text + '\n[[models]]\nprofile = "brats-segresnet"\n')
+    before = tomllib.loads(file.read_text())
+    person = Person({"Work folder": [str(tmp_path / "other")]}, [""]).sit_down(monkeypatch)
+    lab("--config", str(file), "setup")
+    assert person.times("Queue") == 1
+    after = tomllib.loads(file.read_text())
+    assert after == {**before, "work_dir": str(tmp_path / "other")}
+    assert load_config(file, {}).orthanc.password.get_secret_value() == ORTHANCS
+
+
+@pytest.mark.parametrize("interrupts", ["Queue", "Orthanc's user", "Work folder", "Password"])
+def test_ctrl_c_and_a_closed_terminal_leave_nothing(
+    lab: Cli,
+    file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    orthanc: str,
+    interrupts: str,
+) -> None:
+    person = Person(
+        {"Queue": [str(tmp_path / "q")], "Orthanc's address": [orthanc], "Orthanc's user": [USER]},
+        [ORTHANCS],
+    )
+    for error, code, said in (
+        (KeyboardInterrupt, 75, "Nothing was written"),
+        (EOFError, CONFIGURATION, "setup-incomplete"),
+    ):
+
+        def end(question: str, error: type[BaseException] = error) -> str:
+            if question.startswith(interrupts):
+                raise error
+            return person.answer(question)
+
+        person.sit_down(monkeypatch)
+        monkeypatch.setattr(builtins, "input", end)
+        monkeypatch.setattr(getpass, "getpass", end)
+        lab("--config", str(file), "setup", code=code)
+        assert said in lab.said.out + lab.said.err
+        assert not file.parent.exists()
+        person.answers = {
+            "Queue": [str(tmp_path / "q")],
+            "Orthanc's address": [orthanc],
+            "Orthanc's user": [USER],
+        }
+
+
+def test_what_is_given_is_judged_before_anything_is_asked(
+    lab: Cli, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for options in (("--device", "gpu"), ("--agent-id", "Lab_1"), ("--profile", "dmo")):
+        person = Person({}).sit_down(monkeypatch)
+        lab("--config", str(file), "setup", *options, code=CONFIGURATION)
+        assert person.asked == []
+
+
+def test_a_terminal_that_would_show_the_password_is_refused(
+    lab: Cli, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, orthanc: str
+) -> None:
+    def shows(_prompt: str) -> str:
+        warnings.warn("Can not control echo on the terminal.", getpass.GetPassWarning, stacklevel=2)
+        return "typed in sight"
+
+    Person({"Queue": [str(tmp_path / "q")]}).sit_down(monkeypatch)
+    monkeypatch.setattr(getpass, "getpass", shows)
+    given = ("--orthanc-url", orthanc, "--orthanc-user", USER)
+    lab("--config", str(file), "setup", *given, code=CONFIGURATION)
+    assert "--password-stdin" in lab.said.err
+
+
+def test_it_ends_with_the_command_to_type_next(
+    lab: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SEGRELAY_CONFIG")
+    monkeypatch.setattr(settings_file, "_SYSTEM_FOLDER", tmp_path / "etc")
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    said = lab("setup", *NO_PASSWORD)
+    assert "Next:\n  lab-agent doctor\n" in said
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    said = lab("setup", *NO_PASSWORD)
+    assert f"Other commands read {tmp_path}/.config/segrelay/agent.toml before it" in said
+    assert f"lab-agent --config {tmp_path}/etc/agent.toml doctor" in said
 
 
 def test_a_secret_that_others_may_read_is_refused(lab: Cli, file: Path) -> None:

@@ -1,0 +1,147 @@
+"""Questions on a terminal: each answer is judged at once, and asked for again where it is wrong."""
+
+from __future__ import annotations
+
+import getpass
+import sys
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from common.errors import FixConfigurationError, SegRelayError
+
+Found = Mapping[str, Any]
+"""The answers so far, judged, by key."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """One question."""
+
+    key: str
+    text: str
+    option: str
+    """The option that answers it."""
+    judge: Callable[[str, Found], Any]
+    """From what was typed to the answer; raises FixConfigurationError where it is wrong."""
+    default: str | None = None
+    """Of an empty answer: None where there is none."""
+    applies: Callable[[Found], bool] = lambda _: True
+    """Whether it is asked at all."""
+    trial: Callable[[Any, Found], SegRelayError | None] = lambda _answer, _found: None
+    """Really tries the answer, on a terminal alone; what it finds can be overruled."""
+
+
+def is_on_terminal() -> bool:
+    """Whether somebody is there to be asked."""
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
+def answers_of(
+    questions: Sequence[Question], given: Mapping[str, str | None], *, asks: bool
+) -> dict[str, Any]:
+    """Every answer: what is given is judged first, then the rest is asked for.
+
+    Parameters
+    ----------
+    given:
+        Of options, by key; None where there is none.
+    asks:
+        Whether somebody is there; without, defaults count.
+
+    Raises
+    ------
+    FixConfigurationError
+        What is given is wrong; ``setup-incomplete``: an answer is missing.
+    """
+    found: dict[str, Any] = {}
+    for question in questions:
+        text = given.get(question.key)
+        if text is not None:
+            found[question.key] = question.judge(text, found)
+    for question in questions:
+        if question.key not in found and question.applies(found):
+            found[question.key] = _ask(question, found) if asks else _default(question, found)
+    return found
+
+
+def ask_password(user: str, *, has_stored: bool) -> str:
+    """Type a password without echo; empty keeps the stored one.
+
+    Raises
+    ------
+    FixConfigurationError
+        ``setup-incomplete``: the terminal closed, or would show what is typed.
+    """
+    kept = "; empty keeps the stored one" if has_stored else ""
+    try:
+        with warnings.catch_warnings():
+            # Where it cannot be hidden, getpass would warn and show it.
+            warnings.simplefilter("error", getpass.GetPassWarning)
+            return getpass.getpass(f"Password of {user} (not shown{kept}): ")
+    except (EOFError, getpass.GetPassWarning):
+        raise _missing("the password", "--password-stdin") from None
+
+
+def ask_user(user: str) -> str:
+    """The user once more; an empty answer keeps it.
+
+    Raises
+    ------
+    FixConfigurationError
+        ``setup-incomplete``: the terminal closed.
+    """
+    try:
+        return input(f"Orthanc's user [{user}]: ").strip() or user
+    except EOFError:
+        raise _missing("Orthanc's user", "--orthanc-user") from None
+
+
+def say(text: str) -> None:
+    """A line for whoever answers."""
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def show(problem: SegRelayError) -> None:
+    """Why an answer is not taken, and what to do."""
+    say(f"  ! {problem.message}\n    {problem.remedy}")
+
+
+def _ask(question: Question, found: Found) -> Any:
+    default, kept = question.default, None
+    while True:
+        shown = f" [{default}]" if default else ""
+        try:
+            text = input(f"{question.text}{shown}: ").strip() or default
+        except EOFError:
+            raise _missing(question.text, question.option) from None
+        if text is None:
+            say("  ! An answer is needed here. Ctrl-C ends the set-up, and nothing is written.")
+            continue
+        try:
+            answer = question.judge(text, found)
+        except SegRelayError as error:
+            show(error)
+            continue
+        problem = None if text == kept else question.trial(answer, found)
+        if problem is None:
+            return answer
+        show(problem)
+        say("    Type another one, or keep it with Enter.")
+        default = kept = text
+
+
+def _default(question: Question, found: Found) -> Any:
+    if question.default is None:
+        raise _missing(question.text, question.option)
+    return question.judge(question.default, found)
+
+
+def _missing(what: str, option: str) -> FixConfigurationError:
+    return FixConfigurationError(
+        f"An answer is missing: {what}. Nothing was written.",
+        code="setup-incomplete",
+        remedy=f"Give {option}, or run lab-agent setup on a terminal.",
+    )
