@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from common.errors import SegRelayError
+from gcp_side.labseg import admin_texts as texts
 from gcp_side.labseg import orthanc, services
 from gcp_side.labseg.meanings import tell
 from gcp_side.labseg.models import Job, JobEvent, State
+from gcp_side.labseg.serialise import event_as_dict
 
 if TYPE_CHECKING:
     # Only the type stubs know these classes as generic.
@@ -39,8 +42,67 @@ class JobEventInline(_ReadOnly, TabularInline):
     """A job's history."""
 
     model = JobEvent
-    fields = ("at", "kind", "attempt", "agent", "outcome", "text")
+    fields = ("at", "kind", "attempt", "agent", "told")
+    readonly_fields = fields
     extra = 0
+
+    def has_view_permission(self, request: HttpRequest, obj: Job | None = None) -> bool:  # noqa: ARG002
+        """Who may see a job may see its history."""
+        return request.user.has_perm("labseg.view_job")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[JobEvent]:
+        """With the job, whose confirmations a line may tell."""
+        return super().get_queryset(request).select_related("job")
+
+    @admin.display(description=_("what was said"))
+    def told(self, event: JobEvent) -> str:
+        """In the reader's language, then the lab's own words."""
+        line = event_as_dict(event, event.job)
+        return " ".join(filter(None, (line["text"], line["detail"]))) or texts.NOTHING
+
+
+def _sections(job: Job | None) -> list[Any]:
+    """Titles and fields of a job's page: what says nothing of this job is left out."""
+    is_open = job is None or job.is_open
+    at = ["submitted_at", "updated_at", "finished_at"]
+    progress = ["agent", "attempt"]
+    if is_open:
+        at += ["cancel_requested_at", "missing_since"]
+        progress += ["stage", "percent", "done", "total"]
+    is_failure = job is None or bool(job.failure_code)
+    has_result = job is None or any(
+        (job.seg_orthanc_id, job.measurements, job.confirmed, job.warnings)
+    )
+    result = ["segments", "notices", "confirmed_in_words", "seg_orthanc_id", "sr"]
+    request = ["job_id", "inputs", "labels_in_words", "priority", "max_attempts"]
+    sections: list[tuple[Any, list[str], bool]] = [
+        (None, ["state", "links", "profile", "retry_of", "requested_by"], True),
+        (_("What went wrong"), ["failure"], is_failure),
+        (_("Result"), result, has_result),
+        (_("Progress"), progress, True),
+        (_("Times"), at, True),
+        (_("Request"), request, True),
+    ]
+    shown: list[Any] = [(title, {"fields": names}) for title, names, is_told in sections if is_told]
+    return [*shown, _IDENTIFIERS]
+
+
+_IDENTIFIERS = (
+    _("How it was made, and identifiers"),
+    {
+        "classes": ("collapse",),
+        "fields": (
+            "how_made",
+            "orthanc_study_id",
+            "study_instance_uid",
+            "seg_sop_instance_uid",
+            "seg_series_instance_uid",
+            "report_sop_instance_uid",
+            "report_series_instance_uid",
+            "failure_code",
+        ),
+    },
+)
 
 
 @admin.register(Job)
@@ -49,22 +111,106 @@ class JobAdmin(_ReadOnly, ModelAdmin):
 
     list_display = (
         "job_id",
-        "profile",
-        "labels",
         "state",
+        "tumour_found",
+        "volumes",
+        "page",
+        "submitted_at",
+        "profile",
+        "agent",
         "stage",
         "percent",
-        "agent",
-        "tumour_found",
+        "labels_in_words",
         "retry_of",
-        "submitted_at",
     )
-    list_filter = ("state", "profile", "agent")
-    search_fields = ("job_id", "orthanc_study_id", "seg_orthanc_id")
+    list_filter = ("state", "tumour_found", "profile", "agent", "submitted_at")
+    search_fields = (
+        "job_id",
+        "orthanc_study_id",
+        "study_instance_uid",
+        "seg_orthanc_id",
+        "failure_code",
+    )
+    search_help_text = _(
+        "Job, study in Orthanc, Study Instance UID, SEG in Orthanc or error code. No name of a "
+        "patient is kept here."
+    )
     list_select_related = ("retry_of",)
     date_hierarchy = "submitted_at"
     inlines = (JobEventInline,)
     actions = ("retry_jobs", "cancel_jobs")
+
+    class Media:
+        css: ClassVar = {"all": ("labseg/admin.css",)}
+
+    def get_fieldsets(self, request: HttpRequest, obj: Job | None = None) -> Any:  # noqa: ARG002
+        """Only sections that say something of this job."""
+        return _sections(obj)
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Job | None = None) -> Any:
+        """All of them."""
+        sections: Any = self.get_fieldsets(request, obj)
+        return [name for _title, options in sections for name in options["fields"]]
+
+    @admin.display(description=_("study"))
+    def page(self, job: Job) -> str:
+        """A link to the page of its study."""
+        address = texts.study_page(job)
+        if not address:
+            return texts.NOTHING
+        # Many links of one name are told apart by the job's id.
+        label = gettext("Page of the study, job %(job)s") % {"job": job.pk}
+        return format_html('<a href="{}" aria-label="{}">{}</a>', address, label, gettext("Open"))
+
+    @admin.display(description=_("labels"))
+    def labels_in_words(self, job: Job) -> str:
+        """As the command takes them."""
+        return " ".join(job.labels) or texts.NOTHING
+
+    @admin.display(description=_("links"))
+    def links(self, job: Job) -> str:
+        """As :func:`texts.links`."""
+        return texts.links(job)
+
+    @admin.display(description=_("volume"))
+    def volumes(self, job: Job) -> str:
+        """As :func:`texts.volumes`."""
+        return texts.volumes(job)
+
+    @admin.display(description=_("segments"))
+    def segments(self, job: Job) -> str:
+        """As :func:`texts.segments`."""
+        return texts.segments(job)
+
+    @admin.display(description=_("notes on the result"))
+    def notices(self, job: Job) -> str:
+        """As :func:`texts.notices`."""
+        return texts.notices(job)
+
+    @admin.display(description=_("confirmed contradictions"))
+    def confirmed_in_words(self, job: Job) -> str:
+        """As :func:`texts.confirmed`."""
+        return texts.confirmed(job)
+
+    @admin.display(description=_("report in Orthanc"))
+    def sr(self, job: Job) -> str:
+        """The measurements as DICOM SR."""
+        return job.report_orthanc_id or texts.NOTHING
+
+    @admin.display(description=_("what went wrong"))
+    def failure(self, job: Job) -> str:
+        """As :func:`texts.failure`."""
+        return texts.failure(job)
+
+    @admin.display(description=_("series"))
+    def inputs(self, job: Job) -> str:
+        """As :func:`texts.inputs`."""
+        return texts.inputs(job)
+
+    @admin.display(description=_("how it was made"))
+    def how_made(self, job: Job) -> str:
+        """As :func:`texts.model`."""
+        return texts.model(job)
 
     def has_steer_permission(self, request: HttpRequest) -> bool:
         """Whether the user may retry and cancel; nobody edits a row."""

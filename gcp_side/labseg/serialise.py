@@ -81,10 +81,11 @@ def request_as_dict(job: Job) -> dict[str, Any]:
 
 def events_as_list(job: Job) -> list[dict[str, Any]]:
     """The job's history, oldest first, ready for JSON."""
-    return [_event_as_dict(event, job) for event in job.events.all()]
+    return [event_as_dict(event, job) for event in job.events.all()]
 
 
-def _event_as_dict(event: JobEvent, job: Job) -> dict[str, Any]:
+def event_as_dict(event: JobEvent, job: Job) -> dict[str, Any]:
+    """One line of a job's history, in the active language, ready for JSON."""
     told = tell(event.code, event.text, "") if event.code else Told(event.text, "", "")
     if event.kind == EventKind.CONFIRMED:
         told = Told(" ".join(reason.text for reason in read_reasons(job.confirmed)), "", "")

@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from pytest_django import Settings
 
+from common.bucket import Bucket
 from common.errors import OrthancUnavailableError, StoreUnavailableError
+from common.manifest import ResultStatus
+from common.queue.records import publish_result
+from common.result_notes import NOT_FOR_PATIENTS
 from gcp_side.labseg import services
-from gcp_side.labseg.models import Job, State
-from tests.unit.gcp_side.fakes import FOUR, FakeAgent, FakeOrthanc, radiologist
+from gcp_side.labseg.models import Job, JobEvent, State
+from tests.unit.gcp_side.fakes import FOUR, STUDY_ID, FakeAgent, FakeOrthanc, ended, radiologist
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -125,3 +132,126 @@ def test_speaks_korean(admin: Client, job: Job) -> None:
     page = admin.get(f"{LIST}{job.pk}/change/", headers=korean).content.decode()
     for name in ("이력", "오류 코드", "시각", "버킷에서 보이지 않기 시작한 시각"):
         assert name in page
+
+
+def only_looking() -> Client:
+    """Staff with the one permission to look."""
+    user = radiologist("view_job", name="looker")
+    user.is_staff = True
+    user.save()
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+class TestReadable:
+    """A job's page in words."""
+
+    @pytest.fixture
+    def done(self, job: Job, agent: FakeAgent) -> Job:
+        agent.finish(agent.claim()[0])
+        services.sync_all()
+        job.refresh_from_db()
+        job.warnings = [NOT_FOR_PATIENTS, "<script>alert(1)</script>"]
+        job.confirmed = [{"code": "role-unsure", "parameters": {"role": "dce-1"}}]
+        job.confirmed_by = "radiologist"
+        job.save()
+        return job
+
+    def page(self, client: Client, job: Job, language: str = "en") -> str:
+        answer = client.get(
+            f"{LIST}{job.pk}/change/", headers={"accept-language": language}, follow=True
+        )
+        assert answer.status_code == 200
+        return answer.content.decode()
+
+    def test_result_links_and_sections(self, done: Job, settings: Settings) -> None:
+        settings.SEGRELAY = settings.SEGRELAY | {"OHIF_URL": "https://ohif.example/viewer?x=1"}
+        page = self.page(only_looking(), done)
+        for text in (
+            "<td>Tumor</td><td>1.5 ml</td><td>14.2 mm</td>",
+            "NOT FOR PATIENTS",
+            f'href="/segmentation/studies/{STUDY_ID}/"',
+            f"/app/explorer.html#study?uuid={STUDY_ID}",
+            "https://ohif.example/viewer?x=1&amp;StudyInstanceUIDs=1.2",
+            "initialSeriesInstanceUID=1.2.3.9",
+            "&lt;script&gt;alert(1)&lt;/script&gt;",
+            "SHA-256 of the weights: 1111",
+            "infer 0.5",
+            "put into the queue",
+        ):
+            assert text in page, text
+        for raw in ("volume_ml", "stage_seconds", "<script>alert", "What went wrong"):
+            assert raw not in page, raw
+        assert '<input type="submit"' not in page.partition("<h1>")[2].partition("footer")[0]
+
+    def test_a_failure_in_the_readers_language(
+        self, job: Job, bucket: Bucket, admin: Client
+    ) -> None:
+        publish_result(bucket, ended(job.pk, ResultStatus.FAILED))
+        services.sync_all()
+        assert "A slice is missing." in self.page(admin, job)
+        page = self.page(admin, job, "ko")
+        assert "시리즈에 빠진 슬라이스가 있습니다." in page
+        assert '<span lang="en">A slice is missing. Send it.</span>' in page
+
+    def test_nothing_of_it_is_in_english_on_a_korean_page(self, done: Job, admin: Client) -> None:
+        page = self.page(admin, done, "ko")
+        for text in ("검사 페이지", "결과", "최장 직경", "진행", "환자"):
+            assert text in page, text
+        for text in ("Result<", "Progress<", "Times<", "Open the", "Longest", "Weights"):
+            assert text not in page, text
+
+    def test_a_job_of_every_kind_of_row(self, admin: Client, job: Job) -> None:
+        """Columns that older versions or a wrong hand have written."""
+        job.measurements = [{"label": "<b>"}, {"number": 1, "volume_ml": "x"}]
+        job.provenance = {"stage_seconds": {}, "versions": None}
+        job.orthanc_study_id = "../../x"
+        job.save()
+        page = self.page(admin, job)
+        assert "&lt;b&gt;" in page
+        assert "explorer.html#study" not in page
+        assert admin.get(LIST).status_code == 200
+
+    def test_without_pages_or_settings_it_shows_rows(
+        self, admin: Client, job: Job, settings: Settings
+    ) -> None:
+        settings.ROOT_URLCONF = "tests.unit.gcp_side.login_urls"
+        settings.SEGRELAY = {}
+        assert job.pk in self.page(admin, job)
+        assert admin.get(LIST).status_code == 200
+
+    @pytest.mark.parametrize("query", ["q=x", "q=%00", "state__exact=nonsense", "e=1", "p=99"])
+    def test_searching_and_filtering(self, admin: Client, job: Job, query: str) -> None:
+        assert admin.get(f"{LIST}?{query}", follow=True).status_code == 200
+        found = admin.get(f"{LIST}?q={job.pk[:12]}").content.decode()
+        assert f"{job.pk}/change/" in found
+
+    def test_the_number_of_queries_does_not_grow(
+        self, admin: Client, done: Job, orthanc: FakeOrthanc
+    ) -> None:
+        def queries(address: str) -> int:
+            with CaptureQueriesContext(connection) as captured:
+                assert admin.get(address).status_code == 200
+            return len(captured)
+
+        # The first pages fill Django's cache of content types.
+        queries(LIST), queries(f"{LIST}{done.pk}/change/")
+        few = queries(LIST), queries(f"{LIST}{done.pk}/change/")
+        for _ in range(5):
+            services.submit(services.Submission(series_ids=FOUR), orthanc=orthanc)
+        Job.objects.exclude(pk=done.pk).update(retry_of=done)
+        for attempt in range(8):
+            JobEvent.objects.create(
+                job=done, kind="attempt-ended", attempt=10 + attempt, at=done.submitted_at
+            )
+        assert (queries(LIST), queries(f"{LIST}{done.pk}/change/")) == few
+
+    def test_whoever_may_not_look_sees_nothing(self, done: Job) -> None:
+        user = radiologist("add_job", name="other")
+        user.is_staff = True
+        user.save()
+        client = Client()
+        client.force_login(user)
+        assert client.get(LIST).status_code == 403
+        assert client.get(f"{LIST}{done.pk}/change/").status_code == 403

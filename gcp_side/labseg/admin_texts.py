@@ -1,0 +1,179 @@
+"""What the admin shows of a job in place of raw columns: safe HTML in the active language."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from urllib.parse import urlencode, urlsplit, urlunsplit
+
+from django.conf import settings
+from django.urls import NoReverseMatch
+from django.utils.formats import localize
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext
+
+from common.errors import FixConfigurationError
+from common.manifest import is_orthanc_id
+from common.result_notes import NOT_FOR_PATIENTS
+from gcp_side.labseg.addresses import page_address
+from gcp_side.labseg.conf import Conf, get_conf
+from gcp_side.labseg.confirmation import read_reasons
+from gcp_side.labseg.meanings import tell, tell_warning
+from gcp_side.labseg.models import Job
+
+NOTHING = "-"
+
+ORTHANC_PAGE = "/app/explorer.html"
+"""Orthanc's own page; Orthanc asks for a user itself."""
+
+
+def study_page(job: Job) -> str:
+    """Address of the page of the job's study; empty where the project has no pages."""
+    if not is_orthanc_id(job.orthanc_study_id):
+        return ""
+    try:
+        return page_address("study", job.orthanc_study_id)
+    except NoReverseMatch:
+        return ""
+
+
+def links(job: Job) -> SafeString | str:
+    """To the study: on this site's page, in Orthanc and in OHIF, as far as they are there."""
+    found = [(study_page(job), gettext("Page of the study"))]
+    conf = _conf()
+    if conf is not None and is_orthanc_id(job.orthanc_study_id):
+        root = conf.orthanc_url.rstrip("/")
+        address = f"{root}{ORTHANC_PAGE}#study?uuid={job.orthanc_study_id}"
+        found.append((address if _is_web(root) else "", gettext("Study in Orthanc")))
+        found.append((_in_ohif(job, conf), gettext("Open in OHIF")))
+    return _joined(
+        format_html('<a href="{}" target="_blank" rel="noopener">{}</a>', address, text)
+        for address, text in found
+        if address
+    )
+
+
+def segments(job: Job) -> SafeString | str:
+    """Each segment with its volume and longest diameter."""
+    if NOT_FOR_PATIENTS in job.warnings:
+        head = format_html("<strong>{}</strong><br>", gettext("NOT FOR PATIENTS"))
+    else:
+        head = SafeString("")
+    if job.tumour_found is False:
+        head += format_html("{}<br>", gettext("No tumour was found."))
+    if not job.measurements:
+        return head or NOTHING
+    names = (gettext("Segment"), gettext("Volume"), gettext("Longest"))
+    rows = format_html_join(
+        "",
+        "<tr><td>{}</td><td>{}</td><td>{}</td></tr>",
+        ((item.get("label", ""), volume(item), _diameter(item)) for item in job.measurements),
+    )
+    top = format_html("<tr><th>{}</th><th>{}</th><th>{}</th></tr>", *names)
+    return head + format_html("<table><thead>{}</thead><tbody>{}</tbody></table>", top, rows)
+
+
+def volumes(job: Job) -> str:
+    """All volumes in one line, for a list."""
+    return " · ".join(volume(item) for item in job.measurements) or NOTHING
+
+
+def volume(item: dict[str, object]) -> str:
+    """A segment's volume as text."""
+    return _amount(item.get("volume_ml"), 2, "ml")
+
+
+def notices(job: Job) -> SafeString | str:
+    """What the lab says of the result."""
+    return _listed(tell_warning(text) for text in job.warnings)
+
+
+def confirmed(job: Job) -> SafeString | str:
+    """What a person has confirmed, and who."""
+    reasons = _listed(reason.text for reason in read_reasons(job.confirmed))
+    return format_html("{}{}", job.confirmed_by, reasons) if job.confirmed else NOTHING
+
+
+def failure(job: Job) -> SafeString | str:
+    """What went wrong and what to do; the lab's own words in English below them."""
+    if not job.failure_code:
+        return NOTHING
+    told = tell(job.failure_code, job.failure_reason, job.failure_remedy)
+    lines = [line for line in (told.message, told.remedy) if line]
+    if told.detail:
+        lines.append(format_html('<span lang="en">{}</span>', told.detail))
+    lines.append(format_html("<code>{}</code>", job.failure_code))
+    return format_html_join("", "{}<br>", ((line,) for line in lines))
+
+
+def inputs(job: Job) -> SafeString | str:
+    """Role, images and Orthanc's id of each series, in channel order."""
+    rows = format_html_join(
+        "",
+        "<tr><td>{}</td><td>{}</td><td><code>{}</code></td></tr>",
+        (
+            (item.get("role", ""), item.get("expected_instances", ""), item.get("orthanc_id", ""))
+            for item in job.series
+        ),
+    )
+    names = (gettext("Role"), gettext("Images"), gettext("Series in Orthanc"))
+    top = format_html("<tr><th>{}</th><th>{}</th><th>{}</th></tr>", *names)
+    return format_html("<table><thead>{}</thead><tbody>{}</tbody></table>", top, rows)
+
+
+def model(job: Job) -> SafeString | str:
+    """Which model made the result, where and how fast."""
+    made = job.provenance
+    if not made:
+        return NOTHING
+    seconds = made.get("stage_seconds") or {}
+    versions = made.get("versions") or {}
+    lines: Sequence[tuple[str, object]] = (
+        (gettext("Profile"), f"{made.get('profile', '')} {made.get('profile_version', '')}"),
+        (gettext("SHA-256 of the weights"), made.get("model_sha256", "")),
+        (gettext("Device"), made.get("device", "")),
+        (gettext("Seconds"), ", ".join(f"{name} {value:.1f}" for name, value in seconds.items())),
+        (gettext("Versions"), ", ".join(f"{name} {value}" for name, value in versions.items())),
+    )
+    return _listed(f"{name}: {value}" for name, value in lines if value)
+
+
+def _in_ohif(job: Job, conf: Conf) -> str:
+    if not conf.ohif_url or not job.study_instance_uid:
+        return ""
+    parts = urlsplit(conf.ohif_url)
+    query = {"StudyInstanceUIDs": job.study_instance_uid}
+    if job.seg_series_instance_uid:
+        query["initialSeriesInstanceUID"] = job.seg_series_instance_uid
+    return urlunsplit(parts._replace(query="&".join(filter(None, (parts.query, urlencode(query))))))
+
+
+def _conf() -> Conf | None:
+    try:
+        return get_conf()
+    except FixConfigurationError:
+        # The admin shows rows, whatever the settings are; system checks name what is wrong.
+        return None
+
+
+def _is_web(address: str) -> bool:
+    return urlsplit(address).scheme in ("http", "https")
+
+
+def _diameter(item: dict[str, object]) -> str:
+    return _amount(item.get("longest_diameter_mm"), 1, "mm")
+
+
+def _amount(value: object, digits: int, unit: str) -> str:
+    if not isinstance(value, int | float):
+        return NOTHING
+    return f"{localize(round(value, digits), use_l10n=settings.USE_I18N)} {unit}"
+
+
+def _listed(texts: Iterable[str]) -> SafeString | str:
+    items = format_html_join("", "<li>{}</li>", ((text,) for text in texts))
+    return format_html("<ul>{}</ul>", items) if items else NOTHING
+
+
+def _joined(parts: Iterable[SafeString]) -> SafeString | str:
+    return format_html_join(" · ", "{}", ((part,) for part in parts)) or NOTHING
