@@ -156,7 +156,7 @@ class Job(models.Model):
         verbose_name_plural = _("jobs")
 
     def __str__(self) -> str:
-        return f"{self.job_id} ({self.state})"
+        return f"{self.job_id} ({self.get_state_display()})"
 
     @property
     def is_open(self) -> bool:

@@ -199,7 +199,7 @@ class TestReadable:
         page = self.page(admin, done, "ko")
         for text in ("검사 페이지", "결과", "최장 직경", "진행", "환자"):
             assert text in page, text
-        for text in ("Result<", "Progress<", "Times<", "Open the", "Longest", "Weights"):
+        for text in ("Result<", "Progress<", "Times<", "Open the", "Longest", "(succeeded)"):
             assert text not in page, text
 
     def test_a_job_of_every_kind_of_row(self, admin: Client, job: Job) -> None:
