@@ -161,7 +161,7 @@ def _stay(demo: Demo, console: Console) -> NoReturn:
     """Leave all running until Ctrl-C, or until a server ends by itself."""
     servers = demo.servers
     _print_as_is(f"The page: {servers.url}/segmentation/", console)
-    _print_as_is(f"Sign in as {servers.user} with the password {servers.password}", console)
+    _print_as_is(f"Log in as {servers.user} with the password {servers.password}", console)
     _print_as_is(f"The admin: {servers.url}/admin/ — Ctrl-C ends everything.", console)
     while True:
         demo.servers.check_alive()
