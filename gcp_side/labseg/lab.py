@@ -7,13 +7,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from django.core.cache import cache
-
 from common.errors import TransientError
 from common.names import SITE
 from common.offers import Offer, OfferedRole
 from common.queue import Beat, scan
 from common.queue.lease import LEASE, store_now
+from gcp_side.labseg.caching import default_cache
 from gcp_side.labseg.conf import Conf, get_bucket, get_conf
 from gcp_side.labseg.recognition import usual_rule
 
@@ -85,11 +84,11 @@ def look() -> Lab:
         The queue cannot be asked.
     """
     pause = get_conf().refresh_seconds
-    seen: Lab | None = cache.get(_CACHE_KEY) if pause else None
+    seen: Lab | None = default_cache.get(_CACHE_KEY) if pause else None
     if seen is None:
         seen = _look()
         if pause:
-            cache.set(_CACHE_KEY, seen, timeout=max(pause, LOOK_SECONDS))
+            default_cache.set(_CACHE_KEY, seen, timeout=max(pause, LOOK_SECONDS))
     return seen
 
 

@@ -7,8 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 from weakref import WeakValueDictionary
 
-from django.core.cache import caches
-
+from gcp_side.labseg.caching import aid_cache
 from gcp_side.labseg.conf import get_conf
 
 MADE_AT_ONCE = 2
@@ -48,7 +47,7 @@ def shared(key: str, make: Callable[[], Made], *, size: Callable[[Made], int]) -
         What ``make`` raises; then nothing is kept.
     """
     conf = get_conf()
-    cache = caches[conf.cache]
+    cache = aid_cache(conf.cache)
     found: Made | None = cache.get(key)
     if found is not None:
         return found

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from django.core.cache import caches
-
 from common.companions import is_companion
 from common.errors import OrthancRefusedError
+from gcp_side.labseg.caching import aid_cache
 from gcp_side.labseg.catalogue import series_number
 from gcp_side.labseg.conf import get_conf
 from gcp_side.labseg.orthanc import Orthanc, SeriesEntry
@@ -40,7 +39,7 @@ def read_facts(series: Sequence[SeriesEntry], orthanc: Orthanc) -> dict[str, Ser
 def _facts(item: SeriesEntry, orthanc: Orthanc) -> SeriesFacts | None:
     """None where the series was deleted meanwhile."""
     conf = get_conf()
-    cache = caches[conf.cache]
+    cache = aid_cache(conf.cache)
     # A series that still arrives has another number of instances; 3: the fields of SeriesFacts.
     key = f"labseg:facts:3:{item.orthanc_id}:{len(item.instances)}"
     facts: SeriesFacts | None = cache.get(key)

@@ -15,7 +15,6 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from django.core.cache import cache
 from django.db import router, transaction
 from django.db.models import F, Q
 from pydantic import ValidationError
@@ -45,6 +44,7 @@ from common.queue import (
 from common.queue.lease import store_now
 from common.ulid import is_ulid, new_ulid
 from common.validation import describe_first_error
+from gcp_side.labseg.caching import default_cache
 from gcp_side.labseg.checked_input import reasons_for
 from gcp_side.labseg.conf import Conf, get_bucket, get_conf
 from gcp_side.labseg.confirmation import Confirm, in_english, unconfirmed
@@ -380,7 +380,7 @@ def refresh(job: Job) -> Job:
     if job.state not in CHANGEABLE_STATES:
         return job
     pause = get_conf().refresh_seconds
-    if pause and not cache.add(f"labseg:refresh:{job.pk}", True, timeout=pause):
+    if pause and not default_cache.add(f"labseg:refresh:{job.pk}", True, timeout=pause):
         return job
     try:
         _look(job)
@@ -393,7 +393,9 @@ def refresh_together(jobs: Sequence[Job]) -> None:
     """As :func:`refresh`, for many jobs with one listing, at most once in ``REFRESH_SECONDS``."""
     live = [job for job in jobs if job.is_open]
     pause = get_conf().refresh_seconds
-    if not live or (pause and not cache.add("labseg:refresh-together", True, timeout=pause)):
+    if not live or (
+        pause and not default_cache.add("labseg:refresh-together", True, timeout=pause)
+    ):
         return
     try:
         bucket = get_bucket()

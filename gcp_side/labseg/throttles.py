@@ -7,6 +7,7 @@ from rest_framework.request import Request
 from rest_framework.settings import api_settings
 from rest_framework.throttling import AnonRateThrottle, UserRateThrottle
 
+from gcp_side.labseg.caching import default_cache
 from gcp_side.labseg.conf import get_conf
 
 
@@ -27,6 +28,7 @@ class SubmitThrottle(UserRateThrottle):
     """Requests for a segmentation."""
 
     scope = "labseg-submit"
+    cache = default_cache
 
     def get_rate(self) -> str:
         """``SUBMIT_RATE``."""
@@ -37,6 +39,7 @@ class ReadThrottle(UserRateThrottle):
     """Everything else."""
 
     scope = "labseg-read"
+    cache = default_cache
 
     def get_rate(self) -> str:
         """``READ_RATE``."""
@@ -47,6 +50,7 @@ class PushThrottle(AnonRateThrottle):
     """Notifications, by address: each token costs a request for Google's keys."""
 
     scope = "labseg-push"
+    cache = default_cache
 
     def get_ident(self, request: Request) -> str:
         """The address that can be believed."""
