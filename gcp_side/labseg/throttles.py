@@ -28,7 +28,7 @@ class SubmitThrottle(UserRateThrottle):
     """Requests for a segmentation."""
 
     scope = "labseg-submit"
-    cache = default_cache
+    cache = default_cache  # type: ignore[assignment]
 
     def get_rate(self) -> str:
         """``SUBMIT_RATE``."""
@@ -39,7 +39,7 @@ class ReadThrottle(UserRateThrottle):
     """Everything else."""
 
     scope = "labseg-read"
-    cache = default_cache
+    cache = default_cache  # type: ignore[assignment]
 
     def get_rate(self) -> str:
         """``READ_RATE``."""
@@ -50,7 +50,7 @@ class PushThrottle(AnonRateThrottle):
     """Notifications, by address: each token costs a request for Google's keys."""
 
     scope = "labseg-push"
-    cache = default_cache
+    cache = default_cache  # type: ignore[assignment]
 
     def get_ident(self, request: Request) -> str:
         """The address that can be believed."""

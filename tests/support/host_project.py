@@ -366,7 +366,7 @@ def work(visitor: Visitor, config: Project) -> Project:
     root, check = config["api"], config["csrf"]
     cookie = visitor.client.cookies.get(check["cookie"])
     token = {check["header"]: cookie.value if cookie is not None else check["token"]}
-    body = {"series": dict(zip(("dce-0", "dce-1", "dce-2", "dce-3"), FOUR, strict=True))}
+    body: Project = {"series": dict(zip(("dce-0", "dce-1", "dce-2", "dce-3"), FOUR, strict=True))}
     # Letters that not every project's own encoding has.
     body |= {"confirm": True, "note": "감각"}
 
@@ -446,7 +446,8 @@ def checks() -> list[str]:
     """Ids of what Django's checks say of this app."""
     from django.core.checks import run_checks
 
-    return sorted({item.id for item in run_checks() if str(item.id).startswith("labseg.")})
+    ids = {str(item.id) for item in run_checks()}
+    return sorted(name for name in ids if name.startswith("labseg."))
 
 
 def by_token(stranger: Visitor, config: Project, user: Any) -> Project:
@@ -484,7 +485,7 @@ def main(folder: Path, names: list[str]) -> Project:
     visitor, stranger = Visitor(user, **how), Visitor(None, **how)
     with patch.object(orthanc, "connect", lambda: fake):
         page, config = look_at_page(visitor)
-        found = {"checks": checks(), "page": page}
+        found: Project = {"checks": checks(), "page": page}
         if not config:
             return found
         worked = work(visitor, config)
