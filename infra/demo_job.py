@@ -19,22 +19,20 @@ from typing import NoReturn
 from pydantic import SecretStr
 from rich.console import Console
 
-from common.command_line import HelpfulParser
 from common.errors import FixConfigurationError, SegRelayError
 from common.orthanc import OrthancClient, OrthancSettings
 from infra.debian import repository_root
 from infra.demo_model import prepare_profile
+from infra.demo_options import make_parser, out_folder
 from infra.demo_queue import CloudQueue, Listing, make_directory_queue, start_cloud_queue
 from infra.demo_report import all_passed, listing_problem, print_table, rows
+from infra.demo_running import RunningDemo, send
 from infra.demo_servers import DemoServers, Folders, fresh_folder
 from infra.demo_steps import OVERLAY, SEG_FILE, Demo, Stopwatch
 from infra.demo_watch import QueueStep
 from infra.orthanc import OrthancServer
 from infra.processes import ProcessSet, exit_on_termination
 from infra.study import load_study, phantom_study
-
-DEFAULT_SEED = 20_260_302
-"""In none of the ranges of ``infra.demo_cases``: the network has never seen this phantom."""
 
 LOG_WIDTH = 120
 """Characters in a line where no terminal says how wide it is."""
@@ -44,12 +42,16 @@ _WATCH_S = 1.0
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse the command line, run the demo, return the exit code."""
-    options = _parser().parse_args(arguments)
+    options = make_parser().parse_args(arguments)
     console = Console(soft_wrap=True)
     if not console.is_terminal:
         console.width = LOG_WIDTH
     exit_on_termination()
     try:
+        if options.send is not None:
+            out = out_folder(options, repository_root())
+            _print_as_is("\n".join(send(options.relative_to / options.send, out)), console)
+            return 0
         with _prepared(options, console) as demo:
             return _run(demo, console, stay=not options.exit)
     except KeyboardInterrupt:
@@ -60,33 +62,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 78 if isinstance(error, FixConfigurationError) else 1
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = HelpfulParser(
-        prog="infra/demo", description="Run one job through Orthanc, Django and the lab agent."
-    )
-    parser.add_argument("--exit", action="store_true", help="stop everything after the table")
-    parser.add_argument(
-        "--queue",
-        choices=("local", "gcs"),
-        default="local",
-        help="a directory (default), or a fake of Google Cloud Storage with the real client",
-    )
-    parser.add_argument("--study", type=Path, help="zip or folder of one study; default: a phantom")
-    parser.add_argument("--profile", default="demo", help="model profile (default: demo)")
-    parser.add_argument(
-        "--weights", type=Path, help="weights file; random ones where the profile has none"
-    )
-    parser.add_argument("--seed", type=int, default=DEFAULT_SEED, help="which phantom")
-    parser.add_argument("--out", type=Path, help="output folder (default: demo-output)")
-    # Paths on the command line are those of the caller's folder, not of the repository.
-    parser.add_argument("--relative-to", type=Path, default=Path.cwd(), help=argparse.SUPPRESS)
-    return parser
-
-
 @contextmanager
 def _prepared(options: argparse.Namespace, console: Console) -> Iterator[Demo]:
     """A study, and all servers running; everything ends with the block."""
-    out = options.relative_to / options.out if options.out else repository_root() / "demo-output"
+    out = out_folder(options, repository_root())
     fresh_folder(out, OVERLAY, SEG_FILE)
     logs = fresh_folder(out / "logs", "site.log", "agent.log", "gcs.log")
     watch = Stopwatch()
@@ -159,13 +138,21 @@ def _print_listing(listing: Listing, steps: tuple[QueueStep, ...], console: Cons
 
 def _stay(demo: Demo, console: Console) -> NoReturn:
     """Leave all running until Ctrl-C, or until a server ends by itself."""
-    servers = demo.servers
-    _print_as_is(f"The page: {servers.url}/segmentation/", console)
-    _print_as_is(f"Log in as {servers.user} with the password {servers.password}", console)
-    _print_as_is(f"The admin: {servers.url}/admin/ — Ctrl-C ends everything.", console)
-    while True:
-        demo.servers.check_alive()
-        time.sleep(_WATCH_S)
+    servers, orthanc = demo.servers, demo.client.transport.settings
+    password = orthanc.password
+    running = RunningDemo(
+        site=servers.url,
+        site_user=servers.user,
+        site_password=servers.password,
+        orthanc=orthanc.url,
+        orthanc_user=orthanc.user,
+        orthanc_password="" if password is None else password.get_secret_value(),
+    )
+    with running.written(demo.out):
+        _print_as_is("\n".join(running.words(demo.out)), console)
+        while True:
+            servers.check_alive()
+            time.sleep(_WATCH_S)
 
 
 def _print_as_is(text: str, console: Console) -> None:

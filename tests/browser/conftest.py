@@ -17,10 +17,10 @@ from pytest_django.live_server_helper import LiveServer
 
 from gcp_side.labseg.conf import get_bucket
 from infra.orthanc import OrthancServer
+from infra.programs import CHROMIUM
 from tests.browser.studies import Stored, store_axial, store_brain, store_turned, store_unsure
 from tests.unit.gcp_side.fakes import FakeAgent
 
-CHROMIUM = Path("/usr/bin/chromium")
 TIME_ZONE = "Asia/Seoul"
 HANG_MS = 60_000
 """Everything happens within a second or two, and later on a loaded machine."""

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
 from common.errors import FixConfigurationError
 from infra.demo_servers import DemoServers
-
-CHROMIUM = Path("/usr/bin/chromium")
+from infra.programs import CHROMIUM
 
 OPTIONS = (
     "--no-sandbox",
