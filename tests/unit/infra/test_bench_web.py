@@ -21,13 +21,13 @@ import SimpleITK
 from infra.benches import web
 from infra.benches.report import as_expected
 from infra.benches.viewing import frames, niivue
-from infra.benches.viewing.browser import CHROMIUM
 from infra.benches.viewing.first import LEFT_OUT
 from infra.benches.viewing.frames import OURS
 from infra.benches.viewing.reading import OTHERS
 from infra.benches.viewing.scene import SEG_KINDS, SHAPES, Plan, Scene
 from infra.benches.viewing.study import Phases, tumour
 from infra.benches.viewing.table import CONTENDERS, OVERLAYS, SIZES
+from infra.programs import CHROMIUM
 
 SHAPE = (12, 48, 40)
 TINY = Plan(rounds=1, peers=False, seed=1, shapes={"brats": SHAPE})
