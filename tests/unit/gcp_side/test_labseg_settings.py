@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.conf import settings as django_settings
@@ -301,3 +302,51 @@ def test_watching_ends_at_a_signal(tmp_path: Path) -> None:
         assert "Watching" in process.stderr.readline()
         process.send_signal(signal.SIGTERM)
         assert process.wait(timeout=60) == 0
+
+
+@pytest.mark.parametrize(
+    ("changes", "meant"),
+    [
+        ({"ORTHANC_PASSWORT": PASSWORD}, "ORTHANC_PASSWORD"),
+        ({"orthanc_user": "x"}, "ORTHANC_USER"),
+        ({"READRATE": "1/s"}, "READ_RATE"),
+        ({"AUTHENTICATION_CLASS": []}, "AUTHENTICATION_CLASSES"),
+        ({"DEFAULT_PROFILE": "dmo"}, "demo"),
+        ({"DEFAULT_LABELS": {"demmo": ["a"]}}, "demo"),
+        ({"CACHE": "defualt"}, "default"),
+    ],
+)
+def test_a_slip_gets_the_nearest_right_name(
+    settings: Settings, changes: dict[str, object], meant: str
+) -> None:
+    settings.SEGRELAY = settings.SEGRELAY | {"BUCKET": "file:///srv/q"} | changes
+    (error,) = run_checks()
+    assert error.msg.endswith(f"; did you mean {meant}?")
+
+
+def test_a_slip_in_the_name_of_the_setting(settings: Settings) -> None:
+    settings.SEGRELEY = settings.SEGRELAY
+    del settings.SEGRELAY
+    (error,) = run_checks()
+    assert "is SEGRELEY meant for it?" in error.msg
+
+
+@pytest.mark.parametrize(
+    ("changes", "what"),
+    [
+        ({1: 2}, "has a key that is not text"),
+        ({"ORTHANC_PASSWORD": 5}, "must be text"),
+        ({"MAX_ATTEMPTS": "three"}, "must be a whole number"),
+        ({"PROFILES": ["demo"]}, "must be a group of keys and values"),
+        ({"AGENT_KEYS": "key"}, "must be a list"),
+        ({"AUTHENTICATION_CLASSES": []}, "is empty"),
+        ({"AUTHENTICATION_CLASSES": ["os.path.join"]}, "is no authentication class"),
+        ({"AUTHENTICATION_CLASSES": ["os.no.such"]}, "cannot be imported"),
+    ],
+)
+def test_a_value_of_a_wrong_kind_is_said_once(
+    settings: Settings, changes: dict[Any, object], what: str
+) -> None:
+    settings.SEGRELAY = settings.SEGRELAY | {"BUCKET": "file:///srv/q"} | changes
+    (error,) = run_checks()
+    assert what in error.msg
