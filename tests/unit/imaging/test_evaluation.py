@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -126,6 +127,70 @@ def test_cases_that_are_not_complete_are_named(tmp_path: Path) -> None:
     (tmp_path / "b" / "truth.nii.gz").unlink()
     with pytest.raises(FixConfigurationError, match="'b' has no truth"):
         find_cases(tmp_path, ("first",))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda case: (case / "first.nii.gz").write_bytes(b"no"), "first.nii.gz cannot be read"),
+        (lambda case: (case / "truth.nii.gz").write_bytes(b"no"), "truth.nii.gz cannot be read"),
+        (lambda case: change(case / "truth.nii.gz", shifted), "truth.nii.gz lies elsewhere than"),
+        (lambda case: change(case / "truth.nii.gz", soft), "truth.nii.gz has values that are no"),
+        (lambda case: change(case / "truth.nii.gz", doubled), "truth.nii.gz has 4 dimensions"),
+        (lambda case: change(case / "second.nii.gz", shifted), "second.nii.gz lies elsewhere than"),
+    ],
+)
+def test_every_error_names_the_file(
+    tmp_path: Path, spoil: Callable[[Path], object], said: str
+) -> None:
+    case = tmp_path / "case"
+    write_case(case, as_dicom=False)
+    (case / "second.nii.gz").write_bytes((case / "first.nii.gz").read_bytes())
+    spoil(case)
+    profile = make_profile(roles=("first", "second"))
+    with pytest.raises(SeriesRefusedError) as caught:
+        evaluate_case(case, stand_in(profile), lambda *_: None)
+    assert caught.value.message.startswith(said), caught.value.message
+
+
+def change(path: Path, how: Callable[[sitk.Image], sitk.Image]) -> None:
+    sitk.WriteImage(how(sitk.ReadImage(str(path))), str(path))
+
+
+def shifted(image: sitk.Image) -> sitk.Image:
+    image.SetOrigin([value + 5000 for value in image.GetOrigin()])
+    return image
+
+
+def soft(image: sitk.Image) -> sitk.Image:
+    return sitk.Cast(image, sitk.sitkFloat32) * 0.5
+
+
+def doubled(image: sitk.Image) -> sitk.Image:
+    return sitk.JoinSeries([image, image])
+
+
+def test_a_folder_of_dicom_files_is_named(tmp_path: Path) -> None:
+    write_case(tmp_path / "case", as_dicom=True)
+    next(path for path in (tmp_path / "case" / "first").rglob("*") if path.is_file()).unlink()
+    with pytest.raises(SeriesRefusedError) as caught:
+        evaluate_case(tmp_path / "case", stand_in(make_profile()), lambda *_: None)
+    assert caught.value.message.startswith("first/ ("), caught.value.message
+
+
+def test_what_lies_in_place_of_a_missing_file_is_named(tmp_path: Path) -> None:
+    write_case(tmp_path / "a", as_dicom=False)
+    (tmp_path / "a" / "first.nii.gz").rename(tmp_path / "a" / "frist.nii.gz")
+    with pytest.raises(FixConfigurationError, match=r"no first; did you mean frist\.nii\.gz\?"):
+        find_cases(tmp_path, ("first",))
+    (tmp_path / "a" / "frist.nii.gz").rename(tmp_path / "a" / "first.nii.gz")
+    (tmp_path / "a" / "truth.nii.gz").rename(tmp_path / "a" / "truth.dcm")
+    with pytest.raises(
+        FixConfigurationError, match=r"no truth: truth\.dcm is none of .* DICOM SEG"
+    ):
+        find_cases(tmp_path, ("first",))
+    with pytest.raises(FixConfigurationError, match="does not exist"):
+        find_cases(tmp_path / "nowhere", ("first",))
 
 
 def test_the_interval_holds_the_mean_of_the_population_about_19_times_in_20() -> None:
