@@ -50,9 +50,8 @@ def _beside(case: Path, name: str) -> str:
             f": {odd} is none of truth{', truth'.join(IMAGE_SUFFIXES)}. A DICOM SEG is converted "
             "by dcmqi's segimage2itkimage."
         )
-    return (
-        f"{did_you_mean(name, files)}" or f"; in it are: {', '.join(files[:_SHOWN]) or 'no files'}."
-    )
+    there = f"; in it are: {', '.join(files[:_SHOWN]) or 'no files'}."
+    return did_you_mean(f"{name}{IMAGE_SUFFIXES[0]}", files) or there
 
 
 def image_of(case: Path, name: str) -> Path | None:

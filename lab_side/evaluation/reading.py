@@ -145,7 +145,8 @@ def _labels(path: Path) -> sitk.Image:
             code="truth-labels",
             remedy="Write 0 and the Segment Numbers into it.",
         )
-    return sitk.Cast(image, sitk.sitkInt32)
+    labels: sitk.Image = sitk.Cast(image, sitk.sitkInt32)
+    return labels
 
 
 def _read_image(path: Path) -> Volume:

@@ -163,11 +163,13 @@ def shifted(image: sitk.Image) -> sitk.Image:
 
 
 def soft(image: sitk.Image) -> sitk.Image:
-    return sitk.Cast(image, sitk.sitkFloat32) * 0.5
+    half: sitk.Image = sitk.Cast(image, sitk.sitkFloat32) * 0.5
+    return half
 
 
 def doubled(image: sitk.Image) -> sitk.Image:
-    return sitk.JoinSeries([image, image])
+    joined: sitk.Image = sitk.JoinSeries([image, image])
+    return joined
 
 
 def test_a_folder_of_dicom_files_is_named(tmp_path: Path) -> None:
