@@ -31,6 +31,9 @@ pytestmark = pytest.mark.django_db(transaction=True)
 OFFER = Offer.of(load_profile(DEMO))
 REAL = OFFER.model_copy(update={"name": "breast-dce-swinunetr", "for_patients": True})
 
+NARROW = 390
+"""Pixels: a telephone of today."""
+
 LANGUAGES = {
     "en": ("Body Part Examined says brain, but the profile is for breast", "NOT FOR PATIENTS"),
     "ko": ("검사 부위(Body Part Examined) 항목에는 뇌", "환자에게 사용 금지"),
@@ -68,11 +71,11 @@ def test_only_a_yes_sends_what_contradicts(
     expect(page.locator("#confirm-no")).to_be_focused()
     shoot(page, f"confirm-{language}")
     look_for_barriers(page)
-    page.set_viewport_size({"width": 480, "height": 800})
+    page.set_viewport_size({"width": NARROW, "height": 800})
     box = dialog.bounding_box()
     assert box is not None
     assert box["x"] >= 0
-    assert box["x"] + box["width"] <= 480
+    assert box["x"] + box["width"] <= NARROW
     shoot_narrow(page, f"confirm-{language}")
     page.set_viewport_size({"width": 1280, "height": 800})
     # Enter on what has the focus, Escape, and the other button by keyboard: no, no, yes.
@@ -240,6 +243,6 @@ def test_a_result_that_is_not_for_patients_says_so_beside_any_profile(
 
 
 def shoot_narrow(page: Page, name: str) -> None:
-    page.set_viewport_size({"width": 480, "height": 800})
+    page.set_viewport_size({"width": NARROW, "height": 800})
     wait_loaded(page)
-    page.screenshot(path=str(SCREENS / f"{name}-480.png"))
+    page.screenshot(path=str(SCREENS / f"{name}-{NARROW}.png"))

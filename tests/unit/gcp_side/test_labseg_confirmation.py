@@ -236,7 +236,7 @@ class TestReasons:
         with override("ko"):
             assert reason.text == (
                 "검사 부위(Body Part Examined) 항목에는 뇌(으)로 되어 있지만, "
-                "이 프로필의 대상 부위는 유방입니다: 조영 전, dce-1."
+                "이 프로파일의 대상 부위는 유방입니다: 조영 전, dce-1."
             )
 
     @pytest.mark.parametrize(
@@ -494,7 +494,7 @@ def test_what_the_lab_found_is_told_in_korean() -> None:
     with override("ko"):
         assert tell_warning(found[0]) == (
             "주의: dce-0 시리즈의 검사 부위(Body Part Examined) 항목에는 뇌(으)로 되어 있지만, "
-            "이 프로필의 대상 부위는 유방입니다."
+            "이 프로파일의 대상 부위는 유방입니다."
         )
         assert "body-part, laterality" in tell_warning(found[1])
         assert tell_warning(found[1]) != found[1]
