@@ -92,7 +92,7 @@ class ModelConfig(BaseModel):
 
     profile: str
     """Name of a profile folder, in ``profiles_dir`` or shipped with SegRelay."""
-    weights: Path | None = None
+    weights: Annotated[Path | None, AfterValidator(_is_text)] = None
     """The lab's own weights file; the profile's own unless given."""
     sha256: Sha256 | None = None
     """Of ``weights``: what is loaded is what was meant."""
@@ -128,6 +128,17 @@ def _is_absolute(value: Path | None) -> Path | None:
     # A service starts in a system folder: a relative path would lead there.
     if value is not None and not value.is_absolute():
         raise ValueError("give an absolute path")
+    return _is_text(value)
+
+
+def _is_text(value: Path | None) -> Path | None:
+    # The worker is told of paths in JSON. In a locale without Korean, Korean is not text either.
+    try:
+        str(value).encode()
+    except UnicodeEncodeError:
+        raise ValueError(
+            "give a path in UTF-8, in a locale that has it (LANG=C.UTF-8, or PYTHONUTF8=1)"
+        ) from None
     return value
 
 
@@ -214,7 +225,7 @@ class ModelsConfig(BaseModel):
     model_config = ConfigDict(extra="ignore", frozen=True)
 
     models: Annotated[tuple[ModelConfig, ...], Field(min_length=1)]
-    profiles_dir: Path | None = None
+    profiles_dir: Annotated[Path | None, AfterValidator(_is_text)] = None
     """The lab's own profiles."""
     device: Annotated[
         str, form(r"^(auto|cpu|cuda(:\d+)?)$", "auto, cpu, cuda or, for the second GPU, cuda:1")

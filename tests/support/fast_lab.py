@@ -131,6 +131,10 @@ class FastLab:
     """Further lines of an agent's settings file, by agent."""
     work_dirs: dict[str, Path] = field(default_factory=dict)
     """Of agents that have another one than the others."""
+    surroundings: dict[str, str] = field(default_factory=dict)
+    """Further variables of every agent's environment."""
+    shell: tuple[str, ...] = ()
+    """A command that starts every agent: its own command follows."""
     agents: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
 
     @property
@@ -157,6 +161,7 @@ class FastLab:
         """Start ``lab-agent`` as this agent, with one command."""
         return subprocess.Popen(
             [
+                *self.shell,
                 sys.executable,
                 "-m",
                 "tests.support.launcher",
@@ -330,6 +335,7 @@ class FastLab:
             "SEGRELAY_ORTHANC_USER": self.orthanc.user,
             "SEGRELAY_ORTHANC_PASSWORD": self.orthanc.password,
             **self.queue.environment,
+            **self.surroundings,
         }
 
 
