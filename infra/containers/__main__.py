@@ -1,0 +1,101 @@
+"""``python -m infra.containers``: try the hospital's containers, one line for each question.
+
+Exit code 0 where every answer was right; 78 where containers cannot be run here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+from common.errors import SegRelayError
+from infra.containers.engine import running_engine
+from infra.containers.hospital import ADDRESS, HOST, Hospital, TrialError
+from infra.containers.images import needed, provide, provide_compose
+from infra.containers.trial import QUESTIONS, with_agent
+from infra.processes import exit_on_termination
+
+_INSIDE = "--inside"
+
+
+def main() -> int:
+    """Ask all questions; leaves nothing running."""
+    parser = argparse.ArgumentParser(prog="python -m infra.containers", description=__doc__)
+    parser.add_argument(_INSIDE, type=Path, metavar="FOLDER", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    exit_on_termination()
+    if options.inside is None:
+        with tempfile.TemporaryDirectory(prefix="segrelay-containers-") as folder:
+            return _again_with_names(Path(folder))
+    try:
+        return _try_all(options.inside)
+    except (SegRelayError, TrialError) as error:
+        print(f"{error} {getattr(error, 'remedy', '')}", file=sys.stderr)
+        return 78
+
+
+def _again_with_names(folder: Path) -> int:
+    """This program in a mount namespace whose ``/etc/hosts`` knows the hospital's name."""
+    hosts = folder / "hosts"
+    hosts.write_text(f"{Path('/etc/hosts').read_text()}\n{ADDRESS} {HOST}\n")
+    again = shlex.join([sys.executable, "-m", "infra.containers", _INSIDE, str(folder)])
+    command = f"mount --bind {shlex.quote(str(hosts))} /etc/hosts && exec {again}"
+    # It ends with this program: exit_on_termination() turns a signal into an exception here.
+    with subprocess.Popen(["unshare", "--mount", "sh", "-c", command]) as inside:
+        try:
+            return inside.wait()
+        except BaseException:
+            inside.terminate()
+            raise
+
+
+def _try_all(folder: Path) -> int:
+    # The agent's user id must find its own folder in it.
+    folder.chmod(0o711)
+    failures = 0
+    with ExitStack() as stack:
+        engine = stack.enter_context(running_engine())
+        provide_compose(engine)
+        hospital = Hospital(engine, folder)
+        hospital.prepare()
+        _report_images(hospital)
+        stack.callback(hospital.compose, "down", "--volumes", "--timeout", "10")
+        _report_build(hospital)
+        trial = stack.enter_context(with_agent(hospital))
+        for question in QUESTIONS:
+            began = time.monotonic()
+            try:
+                answer, is_right = question(trial), True
+            except (TrialError, SegRelayError) as error:
+                answer, is_right = str(error), False
+            failures += not is_right
+            word = "ok    " if is_right else "WRONG "
+            print(f"{word} {question.__doc__} ({answer}) {time.monotonic() - began:.0f} s")
+            sys.stdout.flush()
+    print(f"{len(QUESTIONS) - failures} of {len(QUESTIONS)} right")
+    return 1 if failures else 0
+
+
+def _report_images(hospital: Hospital) -> None:
+    names = needed(json.loads(hospital.compose("config", "--format", "json")))
+    for name, words in provide(hospital.engine, names).items():
+        print(f"image  {name}: {words}", flush=True)
+
+
+def _report_build(hospital: Hospital) -> None:
+    began = time.monotonic()
+    hospital.compose("build", "site")
+    size = hospital.engine.docker("image", "inspect", "--format", "{{.Size}}", "segrelay-site")
+    seconds = time.monotonic() - began
+    print(f"image  segrelay-site: built in {seconds:.0f} s, {int(size) / 1e6:.0f} MB", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
