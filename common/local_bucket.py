@@ -72,7 +72,7 @@ _OF_ONE_OBJECT = frozenset(
 )
 """What the system says of one name, and not of the disk or the server behind it."""
 
-_NO_RIGHTS = (errno.EACCES, errno.EPERM, errno.EROFS)
+_NO_RIGHTS = (errno.EACCES, errno.EPERM)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY = 24 * 3600
@@ -307,6 +307,11 @@ def _no_answer(error: OSError) -> StoreUnavailableError:
     limit = reached_limit(error)
     if limit is not None:
         return StoreUnavailableError(limit.message, code="limit-reached", remedy=limit.remedy)
+    if error.errno == errno.EROFS:
+        return StoreUnavailableError(
+            "The queue directory is on a file system that is mounted read-only.",
+            remedy="Mount it so that it can be written to; it is retried by itself.",
+        )
     if error.errno in _NO_RIGHTS:
         return StoreUnavailableError(
             f"The queue directory refuses this account ({describe(error)}).",

@@ -182,18 +182,26 @@ def test_no_more_threads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     assert worker.pid is None
 
 
-def test_a_queue_of_another_account_is_no_silence(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("number", "words", "remedy"),
+    [
+        (errno.EACCES, "refuses this account", "umask 002"),
+        (errno.EPERM, "refuses this account", "umask 002"),
+        (errno.EROFS, "read-only", "Mount it"),
+    ],
+)
+def test_a_queue_that_may_not_be_written_is_no_silence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, words: str, remedy: str
 ) -> None:
     bucket = LocalBucket(tmp_path / "queue")
 
     def refuse(*_arguments: object) -> None:
-        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        raise system(number)
 
     monkeypatch.setattr("common.folder_lock.os.open", refuse)
-    with pytest.raises(StoreUnavailableError, match="refuses this account") as caught:
+    with pytest.raises(StoreUnavailableError, match=words) as caught:
         bucket.create("v1/a.json", b"{}")
-    assert "umask 002" in caught.value.remedy
+    assert remedy in caught.value.remedy
 
 
 @posix
