@@ -377,21 +377,7 @@ def load_profile(folder: Path, *, name: str | None = None) -> Profile:
         The file is missing, unreadable or not a valid profile; names the first wrong field.
     """
     path = folder / PROFILE_FILE
-    try:
-        text = read_text(path)
-    except UnreadableTextError as error:
-        raise FixConfigurationError(
-            f"The profile {folder.name!r} is not valid: {PROFILE_FILE} {error}.",
-            code="profile-invalid",
-            remedy=SAVE_AS_UTF_8,
-        ) from error
-    except OSError as error:
-        raise_if_limit(error)
-        raise FixConfigurationError(
-            f"The profile {folder.name!r} has no readable profile.json ({error.strerror}).",
-            code="profile-missing",
-            remedy=f"Put the profile's folder at {folder}.",
-        ) from error
+    text = _text_of(folder)
     try:
         profile = Profile.model_validate_json(text)
     except ValidationError as error:
@@ -408,3 +394,22 @@ def load_profile(folder: Path, *, name: str | None = None) -> Profile:
             remedy=f"Give folder and name in {path} the same name.",
         )
     return profile
+
+
+def _text_of(folder: Path) -> str:
+    path = folder / PROFILE_FILE
+    try:
+        return read_text(path)
+    except UnreadableTextError as error:
+        raise FixConfigurationError(
+            f"The profile {folder.name!r} is not valid: {PROFILE_FILE} {error}.",
+            code="profile-invalid",
+            remedy=SAVE_AS_UTF_8,
+        ) from error
+    except OSError as error:
+        raise_if_limit(error)
+        raise FixConfigurationError(
+            f"The profile {folder.name!r} has no readable profile.json ({error.strerror}).",
+            code="profile-missing",
+            remedy=f"Put the profile's folder at {folder}.",
+        ) from error

@@ -111,7 +111,7 @@ def _directory(address: str, host: str, path: str, windows: bool) -> PurePath:
     if path.startswith("/~") or host.startswith("~"):
         raise _unusable(
             address,
-            "begins with ~, which stands for no home folder in an address",
+            "begins with ~, which is no home folder in an address",
             "Write the directory in full: file:///absolute/directory.",
         )
     if host.lower() == "localhost":

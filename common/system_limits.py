@@ -29,7 +29,7 @@ _WINDOWS_OPEN_FILES = 10024
 
 @dataclass(frozen=True, kw_only=True)
 class ReachedLimit:
-    """A limit that stands in the way."""
+    """A limit, and the settings that raise it."""
 
     message: str
     remedy: str

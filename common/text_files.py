@@ -1,7 +1,7 @@
 """Text files that people write: settings, secrets, descriptions of models, keys.
 
 They are UTF-8. A byte order mark, which Windows' editors put before UTF-8, is left out; any other
-encoding is named, so that a person can save the file again, and never guessed: the same bytes are
+encoding is named, so that the file can be saved again, and is never guessed: the same bytes are
 another password in another code page.
 
 Source: RFC 3629 section 6 (byte order mark), Unicode 16 section 23.8

@@ -94,7 +94,7 @@ def test_a_letter_that_the_code_page_lacks_is_its_code(tmp_path: Path, codec: st
 
 
 @needs_bash
-def test_a_file_that_is_opened_later_never_stands_for_a_closed_stream(tmp_path: Path) -> None:
+def test_a_file_that_is_opened_later_never_replaces_a_closed_stream(tmp_path: Path) -> None:
     program = (
         "from common.console import prepare_output; prepare_output(); import os;"
         f"handle = os.open({str(tmp_path / 'data')!r}, os.O_WRONLY | os.O_CREAT);"
