@@ -6,8 +6,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -25,12 +27,14 @@ from common.errors import FixConfigurationError, InferenceError, StoreUnavailabl
 from gcp_side.labseg import freshness, services
 from gcp_side.labseg.checks import check_sync
 from gcp_side.labseg.models import EventKind, Job, SyncPass
+from gcp_side.labseg.signals import job_finished
 from tests.unit.gcp_side.fakes import FOUR, FakeAgent, FakeOrthanc
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 ROOT = Path(__file__).resolve().parents[3]
 LATER = timedelta(hours=3)
+RACERS = 3
 
 
 @pytest.fixture
@@ -227,6 +231,46 @@ class TestWatching:
         assert caught.value.returncode == code
         # The handlers of signals are as before.
         assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+class TestTwoAtOnce:
+    """A service and somebody's cron, or the old and the new version in an upgrade."""
+
+    def test_each_job_goes_back_once_and_ends_once(
+        self, job: Job, orthanc: FakeOrthanc, agent: FakeAgent
+    ) -> None:
+        claim, _ = agent.claim()
+        other = services.submit(services.Submission(series_ids=FOUR), orthanc=orthanc)
+        agent.finish(agent.claim()[0])
+        agent.beat(state="stopped", claim=claim)
+        heard: list[str] = []
+
+        def hear(job: Job, **_: object) -> None:
+            heard.append(job.pk)
+
+        job_finished.connect(hear)
+        start = threading.Barrier(RACERS)
+
+        def sync() -> tuple[str, ...]:
+            try:
+                start.wait(60)
+                return services.sync_all().reaped
+            finally:
+                connection.close()
+
+        try:
+            with ThreadPoolExecutor(RACERS) as pool:
+                reaped = [one.result(60) for one in [pool.submit(sync) for _ in range(RACERS)]]
+        finally:
+            job_finished.disconnect(hear)
+        # Each may have met the claim; what they did is done once.
+        assert set(sum(reaped, ())) == {job.pk}
+        assert heard == [other.pk]
+        services.sync_all()
+        job.refresh_from_db()
+        assert (job.state, job.attempt) == ("pending", 1)
+        assert job.events.filter(kind="attempt-ended").count() == 1
+        assert SyncPass.objects.count() == 1
 
 
 BESIDE = """
