@@ -30,7 +30,7 @@ from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model
 from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.signals import user_login_failed
-from django.db import IntegrityError, router, transaction
+from django.db import IntegrityError, connections, router, transaction
 from django.db.models import F
 from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse
@@ -54,6 +54,9 @@ IPV6_NETWORK = 64
 
 _OPEN_TRIES = "_labseg_open_tries"
 """Attribute of a request: tries that are counted, and not yet known to be wrong."""
+
+_WRONG_TRIES = "_labseg_wrong_tries"
+"""Attribute of a request: wrong passwords whose count is not yet committed."""
 
 _counted_already: ContextVar[bool] = ContextVar("labseg_counted_already", default=False)
 
@@ -158,6 +161,7 @@ class GuessGuardMiddleware:
         """The answer of what is behind."""
         answer = self._get_response(request)
         take_back_right_passwords(request)
+        _count_again(request)
         return answer
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
@@ -184,8 +188,25 @@ def take_back_right_passwords(request: HttpRequest) -> None:
 def _count_stays(request: HttpRequest | None = None, **_: Any) -> None:
     """A password was wrong: what was counted for it is not taken back."""
     if request is not None and _open_tries(request):
-        _open_tries(request).pop()
+        wrong, counters = _kept(request, _WRONG_TRIES), _open_tries(request).pop()
+        wrong.append(counters)
+        # What is left of these was counted in a transaction that was taken back.
+        transaction.on_commit(lambda: wrong.remove(counters), using=router.db_for_write(GuessCount))
         log.warning("a wrong name or password, login")
+
+
+def _count_again(request: HttpRequest) -> None:
+    """Count wrong passwords whose count was taken back with the request's transaction.
+
+    With ``ATOMIC_REQUESTS`` an endpoint of the REST framework takes back all that it wrote where it
+    answers with an error.
+    """
+    wrong = _kept(request, _WRONG_TRIES)
+    if connections[router.db_for_write(GuessCount)].in_atomic_block:
+        return
+    while wrong:
+        for counter in wrong.pop():
+            counter.add()
 
 
 @dataclass(frozen=True)
@@ -254,11 +275,15 @@ def _take(counters: _Counters) -> None:
 
 
 def _open_tries(request: HttpRequest | Request) -> list[_Counters]:
+    return _kept(request, _OPEN_TRIES)
+
+
+def _kept(request: HttpRequest | Request, name: str) -> list[_Counters]:
     # The REST framework wraps the request that the middleware knows.
     plain = getattr(request, "_request", request)
-    if not hasattr(plain, _OPEN_TRIES):
-        setattr(plain, _OPEN_TRIES, [])
-    tries: list[_Counters] = getattr(plain, _OPEN_TRIES)
+    if not hasattr(plain, name):
+        setattr(plain, name, [])
+    tries: list[_Counters] = getattr(plain, name)
     return tries
 
 

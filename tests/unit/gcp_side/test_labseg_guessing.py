@@ -13,6 +13,7 @@ from asgiref.sync import async_to_sync
 from django.contrib.auth import aauthenticate, authenticate
 from django.contrib.auth.hashers import MD5PasswordHasher
 from django.contrib.auth.models import User
+from django.db import connections
 from django.test import Client, RequestFactory
 from pytest_django import Settings
 from rest_framework.authentication import BasicAuthentication
@@ -308,6 +309,15 @@ def test_a_token_endpoint_answers_as_the_framework_does(settings: Settings) -> N
     assert [sign_in(RIGHT, page=page).status_code for _ in range(6)] == [200] * 6
     assert sign_in_wrongly(4, page=page) == [400, 400, 400, 429]
     assert "Retry-After" in sign_in(RIGHT, page=page)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_request_that_takes_back_what_it_wrote_counts_all_the_same(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(connections.settings["default"], "ATOMIC_REQUESTS", True)
+    settings.ROOT_URLCONF = "tests.unit.gcp_side.login_urls"
+    assert sign_in_wrongly(4, page="/host/check/") == [400, 400, 400, 429]
 
 
 def test_a_guard_without_its_middleware_is_named(settings: Settings) -> None:
