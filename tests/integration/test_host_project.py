@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.support.host_project import SETTINGS
+from tests.support.postgres import find_programs, private_postgres
 
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT_S = 300
@@ -98,7 +99,7 @@ TOGETHER = (
 )
 """All that can be had at the same time."""
 
-ALONE = [name for name in SETTINGS if name != "no-permissions"]
+ALONE = [name for name in SETTINGS if name not in ("no-permissions", "postgresql")]
 
 
 def project(folder: Path, *names: str) -> dict[str, Any]:
@@ -130,3 +131,17 @@ def test_a_project_with_one_of_them(tmp_path: Path, name: str) -> None:
 def test_users_who_can_have_no_permissions_are_refused_and_a_check_says_why(tmp_path: Path) -> None:
     found = project(tmp_path, "no-permissions")
     assert (found["checks"], found["page"]) == (["labseg.E004"], {"page": 403})
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("others", [(), ("no-time-zones", "atomic")], ids="-".join)
+def test_a_project_on_postgresql(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, others: tuple[str, ...]
+) -> None:
+    programs = find_programs()
+    if programs is None:
+        pytest.skip("no PostgreSQL server is installed (Debian: postgresql)")
+    pytest.importorskip("psycopg")
+    with private_postgres(programs) as address:
+        monkeypatch.setenv("SEGRELAY_TESTS_POSTGRES", address)
+        assert project(tmp_path, "postgresql", *others) == SAME

@@ -8,6 +8,7 @@ came of it as JSON. A process has one project: Django's settings are read once.
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -16,6 +17,8 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
+
+from gcp_side.site.database import database as site_database
 
 PIECES = "tests.support.host_pieces"
 ORIGIN = "testserver"
@@ -90,6 +93,10 @@ def _other_database_replica(project: Project, folder: Path) -> None:
     _replica(project, folder)
     _other_database(project, folder)
     project["DATABASE_ROUTERS"] = [f"{PIECES}.LabDatabaseWithReplica"]
+
+
+def _postgresql(project: Project, folder: Path) -> None:
+    project["DATABASES"]["default"] = site_database(os.environ["SEGRELAY_TESTS_POSTGRES"])
 
 
 def _atomic(project: Project, folder: Path) -> None:
@@ -220,6 +227,7 @@ SETTINGS: dict[str, Callable[[Project, Path], None]] = {
     "replica": _replica,
     "other-database": _other_database,
     "other-database-replica": _other_database_replica,
+    "postgresql": _postgresql,
     "atomic": _atomic,
     "no-time-zones": _set(USE_TZ=False, TIME_ZONE="America/St_Johns"),
     "odd-time-zone": _set(TIME_ZONE="Asia/Kathmandu"),
