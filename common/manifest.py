@@ -42,6 +42,7 @@ from common.documents import (
 from common.errors import ManifestRejectedError, TransientError
 from common.json_reader import JsonLimits, UnreadableJsonError, read_json_object
 from common.names import MAX_AGENT_LENGTH
+from common.nearest import did_you_mean
 from common.profiles import Profile, ProfileName, RoleName, Sha256
 from common.ulid import ULID_PATTERN
 from common.validation import form
@@ -431,9 +432,10 @@ def check_against_profile(manifest: JobManifest, profile: Profile) -> None:
             remedy=f"Submit one series for each of: {', '.join(needed)}.",
         )
     if set(given) != set(needed):
+        slip = next((role for role in given if role not in needed), "")
         raise ManifestRejectedError(
             f"Profile {profile.name} needs the roles {', '.join(needed)}; "
-            f"the manifest names {', '.join(given)}.",
+            f"the manifest names {', '.join(given)}{did_you_mean(slip, needed) or '.'}",
             code="series-roles",
             remedy=f"Submit one series for each of: {', '.join(needed)}.",
         )

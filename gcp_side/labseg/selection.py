@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from common.errors import SeriesRefusedError
 from common.manifest import is_orthanc_id
+from common.nearest import did_you_mean
 from common.orthanc import SeriesInfo
 from gcp_side.labseg.conf import Conf
 from gcp_side.labseg.errors import SubmissionRefusedError
@@ -51,7 +52,8 @@ def roles_of(profile: str, conf: Conf, given: Sequence[str] | None) -> tuple[str
     roles = offered_roles(profile, look())
     if roles is None:
         raise SubmissionRefusedError(
-            f"The profile {profile!r} is not configured here, and no agent online offers it.",
+            f"The profile {profile!r} is not configured here, and no agent online offers it"
+            + (did_you_mean(profile, conf.profiles) or "."),
             code="profile-unknown",
             remedy=f"Use one of {', '.join(conf.profiles)}, or name the roles.",
         )

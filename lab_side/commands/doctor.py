@@ -269,7 +269,9 @@ def conclude(findings: Sequence[Finding]) -> tuple[Verdict, str, str]:
     """
     failures = [item for item in findings if item.verdict is Verdict.FAILED]
     warnings = [item for item in findings if item.verdict is Verdict.WARNING]
+    unknown = sum(item.verdict is Verdict.NOT_KNOWN for item in findings)
     counted = f"{_many(len(warnings), 'warning')} in {_many(len(findings), 'check')}"
+    checks = _many(len(findings), "check") + (f", {unknown} without an answer" if unknown else "")
     if failures:
         first = failures[0]
         more = "" if len(failures) == 1 else f" Begin with the first, {first.check}:"
@@ -287,7 +289,7 @@ def conclude(findings: Sequence[Finding]) -> tuple[Verdict, str, str]:
         follow = "Nothing, unless an agent is to run here: lab-agent setup."
     if warnings:
         return Verdict.WARNING, f"It works: no failure, {counted}.", f"Read the warnings. {follow}"
-    return Verdict.OK, f"All is well: {_many(len(findings), 'check')}.", follow
+    return Verdict.OK, f"All is well: {checks}.", follow
 
 
 def _many(count: int, what: str) -> str:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from common.errors import SegRelayError
 from lab_side.commands.table import table
+from lab_side.completion import complete_profiles
 from lab_side.config import ModelConfig, ModelsConfig, load_models_config, unknown_profile
 from lab_side.evaluation.cases import find_cases
 from lab_side.evaluation.summary import Mean, mean_of
@@ -46,7 +47,7 @@ def add_to(commands: Any) -> None:
         "NIfTI, NRRD or MHA file for each role of the profile (t1c.nii.gz), and truth.nii.gz with "
         "0 or a Segment Number in each voxel.",
     )
-    command.add_argument("--profile", required=True, metavar="NAME")
+    complete_profiles(command.add_argument("--profile", required=True, metavar="NAME"))
     command.add_argument("--cases", required=True, type=Path, metavar="DIR")
     command.add_argument(
         "--montage",

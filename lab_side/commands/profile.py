@@ -17,6 +17,7 @@ from common.errors import FixConfigurationError, SegRelayError
 from common.profiles import Network
 from common.text_files import SAVE_AS_UTF_8, UnreadableTextError, read_text
 from lab_side.commands import profile_text
+from lab_side.completion import complete_profiles
 from lab_side.config import ModelConfig, ModelsConfig, load_models_config, unknown_profile
 from lab_side.shelf import Shelved, look_at_profiles, valid_profiles
 
@@ -34,14 +35,18 @@ def add_to(commands: Any) -> None:
     actions = parser.add_subparsers(required=True, metavar="ACTION")
     _add(actions, "list", _list, "show the profiles that are here, and which are served")
     command = _add(actions, "show", _show, "show every field of one profile")
-    command.add_argument("name", metavar="NAME")
+    complete_profiles(command.add_argument("name", metavar="NAME"))
     command = _add(
         actions,
         "check",
         _check,
         "load profiles as for a job, run each network once, and tell what is wrong",
     )
-    command.add_argument("names", nargs="*", metavar="NAME", help="default: those that are served")
+    complete_profiles(
+        command.add_argument(
+            "names", nargs="*", metavar="NAME", help="default: those that are served"
+        )
+    )
     command = _add(
         actions,
         "import",
@@ -54,11 +59,13 @@ def add_to(commands: Any) -> None:
     )
     command.add_argument("path", type=Path, metavar="PATH")
     command.add_argument("--name", required=True, help="of the new profile, e.g. breast-2026")
-    command.add_argument(
-        "--like",
-        metavar="PROFILE",
-        help="take inputs, segments and what the file does not tell from this profile "
-        "(default: the only one with such a network)",
+    complete_profiles(
+        command.add_argument(
+            "--like",
+            metavar="PROFILE",
+            help="take inputs, segments and what the file does not tell from this profile "
+            "(default: the only one with such a network)",
+        )
     )
     command.add_argument(
         "--network",
