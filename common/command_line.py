@@ -56,7 +56,8 @@ class HelpfulParser(argparse.ArgumentParser):
         """Long options that were given to this parser itself, and that it does not have."""
         commands = self._commands()
         for word in self._words:
-            if word == "--" or word in commands:
+            # What follows a command, or what was meant as one, is the command's.
+            if word == "--" or (commands and not word.startswith("-")):
                 return
             name = word.partition("=")[0]
             is_option = name.startswith("--") and " " not in name

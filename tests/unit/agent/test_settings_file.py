@@ -171,6 +171,7 @@ def test_a_file_that_may_not_be_read(lab: Cli, home: Path, monkeypatch: pytest.M
     ("words", "said"),
     [
         (["dcotor"], "no command 'dcotor'; did you mean doctor?"),
+        (["segmnt", "--series-ids", "a"], "no command 'segmnt'; did you mean segment?"),
         (["zzzz"], "no command 'zzzz'; there are: run, once,"),
         (["profile", "shwo"], "no command 'shwo'; did you mean show?"),
         (["doctor", "--qick"], "no option --qick; did you mean --quick?"),
