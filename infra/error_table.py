@@ -100,6 +100,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
         "Correct it; the hint says how.",
     ),
     "orthanc-id": ("", "Copy the id from Orthanc's page of the series."),
+    "unreadable-image": ("A file of a case cannot be read as a volume; it is named.", ""),
     "store-differs": ("A request to the bucket was answered otherwise than documented.", ""),
     "store-unavailable": ("The bucket, or the queue's directory, did not answer.", ""),
     "submission-refused": ("The request names no job that can be made.", "Correct what is named."),
