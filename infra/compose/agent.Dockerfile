@@ -11,11 +11,11 @@ RUN useradd --uid 10001 --gid 0 --no-create-home --shell /usr/sbin/nologin segre
     && install --directory --owner segrelay --group 0 --mode 2770 /srv/agent
 WORKDIR /srv/segrelay
 # First what the agent needs of others: it changes less often than the agent.
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml LICENSE ./
 COPY infra/constraints.txt infra/
 # "lab,brain" adds what cuts a brain out of a head.
 ARG EXTRAS=lab
-RUN mkdir common lab_side && touch common/__init__.py lab_side/__init__.py \
+RUN mkdir common lab_side && touch README.md common/__init__.py lab_side/__init__.py \
     && pip install --no-cache-dir --root-user-action ignore --constraint infra/constraints.txt \
     ".[$EXTRAS]" \
     && pip uninstall --yes --root-user-action ignore segrelay && rm -r common lab_side build

@@ -6,9 +6,9 @@ RUN useradd --uid 10001 --gid 0 --no-create-home --shell /usr/sbin/nologin segre
     && install --directory --owner segrelay --group 0 --mode 2775 /srv/static
 WORKDIR /srv/segrelay
 # First what the site needs of others: it changes less often than the site.
-COPY pyproject.toml README.md LICENSE ./
+COPY pyproject.toml LICENSE ./
 COPY infra/constraints.txt infra/
-RUN mkdir common gcp_side && touch common/__init__.py gcp_side/__init__.py \
+RUN mkdir common gcp_side && touch README.md common/__init__.py gcp_side/__init__.py \
     && pip install --no-cache-dir --root-user-action ignore --constraint infra/constraints.txt \
     '.[gcp]' 'gunicorn>=27.0.1' 'psycopg[binary]' drf-spectacular \
     && pip uninstall --yes --root-user-action ignore segrelay && rm -r common gcp_side build

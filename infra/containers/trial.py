@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import requests
@@ -18,8 +17,10 @@ from infra.containers.hospital import (
     AGENT_IS_READY,
     HOST,
     PROFILE,
+    QUEUE,
     USER_ID,
     Hospital,
+    TrialError,
     must,
     wait_until,
 )
@@ -33,13 +34,25 @@ PAGE = f"https://{HOST}/segmentation/"
 ALIVE = ("exec", "-T", "site", "python", "-m", "gcp_side.site.alive", "127.0.0.1:8000")
 JOB_LIMIT_S = 300.0
 
+AGENT_IMAGE = "segrelay-agent"
+AUTHORITY = "SEGRELAY_ORTHANC_CA_FILE"
+CONTAINER_PATHS = {
+    AUTHORITY: "/run/secrets/authority",
+    "HOME": "/nonexistent",
+    "SEGRELAY_AGENT_ID": "trial-container",
+    "SEGRELAY_BUCKET": f"file://{QUEUE}",
+    "SEGRELAY_WORK_DIR": "/srv/agent",
+}
+"""What is elsewhere for the agent in a container."""
+
 
 @dataclass
 class Trial:
     """A hospital that is up, an agent, and a study whose series are in Orthanc."""
 
     hospital: Hospital
-    agent_log: Path
+    processes: ProcessSet
+    """The agent outside."""
     study_id: str = ""
     series: dict[str, str] | None = None
     """Role to Orthanc's id."""
@@ -199,6 +212,35 @@ class Trial:
         must(not any(word in text for word in kept if word), "a secret is told")
         return f"{len(logs.splitlines())} lines of logs"
 
+    def the_agent_in_a_container(self) -> str:
+        """the agent in a container: no account, read-only root, no capability; it does a job"""
+        self.processes.stop_all()
+        user_id = USER_ID + 1
+        environment = self.hospital.agent_environment() | CONTAINER_PATHS
+        container = self.hospital.engine.docker(
+            *("run", "--detach", "--read-only", "--tmpfs", "/tmp"),  # noqa: S108
+            *("--user", f"{user_id}:0", "--cap-drop", "ALL"),
+            *("--security-opt", "no-new-privileges:true"),
+            *("--network", self.hospital.inspect("site")["HostConfig"]["NetworkMode"]),
+            *("--volume", f"{self.hospital.folder / 'queue'}:{QUEUE}"),
+            *("--volume", f"{self.hospital.authority}:{CONTAINER_PATHS[AUTHORITY]}:ro"),
+            *(word for name in environment for word in ("--env", name)),
+            AGENT_IMAGE,
+            given=environment,
+        ).strip()
+        try:
+            seconds, job = self._job(self.hospital.browser())
+            must(job["agent"] == environment["SEGRELAY_AGENT_ID"], job)
+            self.hospital.engine.docker("stop", "--time", "60", container)
+            state = json.loads(self.hospital.engine.docker("inspect", container))[0]["State"]
+            must(state["ExitCode"] == 0, state)
+        except TrialError:
+            log = self.hospital.engine.attempt("logs", "--tail", "5", container)
+            raise TrialError(log.stdout + log.stderr) from None
+        finally:
+            self.hospital.engine.docker("rm", "--force", "--volumes", container)
+        return f"{seconds:.0f} s"
+
     def _upload(self) -> None:
         study = phantom_study(SEED, self.hospital.folder / "study")
         chosen = choose_inputs(
@@ -294,4 +336,4 @@ def with_agent(hospital: Hospital) -> Iterator[Trial]:
             "the agent",
         )
         must(agent.process.poll() is None, agent.log_tail())
-        yield Trial(hospital, log)
+        yield Trial(hospital, processes)
