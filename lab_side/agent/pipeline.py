@@ -25,6 +25,7 @@ from common.errors import (
     AttemptFailedError,
     FixConfigurationError,
     InferenceError,
+    LimitReachedError,
     ManifestRejectedError,
     ObjectNotFoundError,
     ObjectRefusedError,
@@ -246,11 +247,19 @@ class Pipeline:
                 self._settle(claim, self._why_halted.error(), started=False)
 
     def _run_stage(self, stage: Callable[[], None]) -> None:
-        """A stage that dies of a bug outside of any job stops the agent loudly."""
-        try:
-            stage()
-        except Exception as error:
-            self._on_fatal(unexpected(error))
+        """A stage that dies of a bug outside of any job stops the agent loudly.
+
+        One that a limit of the computer stops goes on a moment later: no job is in its hands.
+        """
+        while not self._cancelled.is_set():
+            try:
+                stage()
+            except Exception as error:
+                died = unexpected(error)
+                if not isinstance(died, LimitReachedError):
+                    self._on_fatal(died)
+                    return
+                self._cancelled.wait(STORE_RETRY[0])
 
     def _survive(self, claim: Claim, work: Callable[[], None]) -> None:
         """Work on one job; a bug that it brings to light costs this job an attempt, no other."""

@@ -6,7 +6,7 @@ import logging
 
 from common.errors import AttemptFailedError, LimitReachedError
 from common.system_limits import reached_limit
-from lab_side.log import event
+from lab_side.log import event, trouble
 
 logger = logging.getLogger("segrelay.pipeline")
 
@@ -17,14 +17,16 @@ def unexpected(error: Exception) -> AttemptFailedError | LimitReachedError:
     Where a limit of this computer is behind it, it is that limit's error, which costs no attempt.
     Neither holds the exception's own words: they may quote a patient's data.
     """
+    limit = reached_limit(error)
+    if limit is not None:
+        reached = LimitReachedError(limit.message, remedy=limit.remedy)
+        trouble(logger, logging.WARNING, "limit reached", reached)
+        return reached
     frame = error.__traceback__
     while frame is not None and frame.tb_next is not None:
         frame = frame.tb_next
     where = "" if frame is None else f"{frame.tb_frame.f_code.co_name}:{frame.tb_lineno}"
     event(logger, logging.CRITICAL, "stage died", kind=type(error).__name__, where=where)
-    limit = reached_limit(error)
-    if limit is not None:
-        return LimitReachedError(limit.message, remedy=limit.remedy)
     return AttemptFailedError(
         f"A stage of the agent met an unexpected {type(error).__name__} ({where}).",
         code="stage-died",
