@@ -187,9 +187,7 @@ class Trial:
         before = self._jobs()
         self.hospital.compose("down")
         self.hospital.override(USER_ID + 1)
-        # The folder of the queue is the trial's own; a bucket has no owner.
-        for path in [self.hospital.folder / "queue", *(self.hospital.folder / "queue").rglob("*")]:
-            path.chmod(0o777 if path.is_dir() else 0o666)
+        self.hospital.open_queue()
         self.hospital.compose("up", "--detach", "--wait", "nginx", "sync")
         after = self._jobs()
         must(before == after and len(after) >= 2, (before, after))
@@ -215,6 +213,7 @@ class Trial:
     def the_agent_in_a_container(self) -> str:
         """the agent in a container: no account, read-only root, no capability; it does a job"""
         self.processes.stop_all()
+        self.hospital.open_queue()
         user_id = USER_ID + 1
         environment = self.hospital.agent_environment() | CONTAINER_PATHS
         container = self.hospital.engine.docker(
