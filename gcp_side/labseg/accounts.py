@@ -30,13 +30,18 @@ from django.urls import (
 )
 from django.utils.decorators import method_decorator
 from django.utils.functional import lazy
-from django.utils.translation import get_language, get_language_from_path, override
+from django.utils.translation import (
+    get_language,
+    get_language_from_path,
+    get_language_info,
+    override,
+)
 from django.utils.translation import gettext_lazy as _
 from django.views.generic import TemplateView
 
 from gcp_side.labseg.addresses import page_address
 from gcp_side.labseg.guessing import GuessGuard, TooManyGuessesError, take_back_right_passwords
-from gcp_side.labseg.languages import TRANSLATED, in_page_language
+from gcp_side.labseg.languages import in_page_language, in_project_language, translation_of
 from gcp_side.labseg.rendering import PageTemplate, render_page
 
 LOGIN = "labseg-pages:login"
@@ -51,7 +56,7 @@ def project_login() -> str | None:
     looked up and is taken as it is.
     """
     try:
-        address: str = resolve_url(settings.LOGIN_URL)
+        address = _resolved(settings.LOGIN_URL)
     except NoReverseMatch:
         return None
     parts = urlsplit(address)
@@ -77,7 +82,7 @@ def login_again_address(request: HttpRequest) -> str:
 def after_logout() -> str:
     """``LOGOUT_REDIRECT_URL`` where it leads to something, else the list, which asks to log in."""
     try:
-        chosen: str = resolve_url(settings.LOGOUT_REDIRECT_URL or HOME)
+        chosen = _resolved(settings.LOGOUT_REDIRECT_URL or HOME)
     except NoReverseMatch:
         return str(HOME)
     parts = urlsplit(chosen)
@@ -90,16 +95,27 @@ def password_address(user: AbstractBaseUser | AnonymousUser) -> str:
     if not isinstance(user, AbstractBaseUser) or not user.has_usable_password():
         return ""
     try:
-        return reverse("password_change")
+        with in_project_language():
+            return reverse("password_change")
     except NoReverseMatch:
         return page_address("password")
 
 
-def languages() -> list[str]:
-    """What a user can choose from: the languages of these pages that the project has."""
-    chosen = [code for code, _name in settings.LANGUAGES if code in TRANSLATED]
-    can_be_chosen = "django.middleware.locale.LocaleMiddleware" in settings.MIDDLEWARE
-    return chosen if can_be_chosen and len(chosen) > 1 else []
+def languages() -> list[dict[str, str]]:
+    """What a user can choose from: the languages of these pages that the project has.
+
+    ``project`` is the project's code, e.g. ``ko-kr``; ``page`` the one of the pages, e.g. ``ko``;
+    ``name`` what its speakers call it. The first one of several variants is offered.
+    """
+    if "django.middleware.locale.LocaleMiddleware" not in settings.MIDDLEWARE:
+        return []
+    found: dict[str, dict[str, str]] = {}
+    for code, _name in settings.LANGUAGES:
+        page = translation_of(code)
+        if page is not None:
+            name = get_language_info(page)["name_local"]
+            found.setdefault(page, {"project": code, "page": page, "name": name})
+    return list(found.values()) if len(found) > 1 else []
 
 
 def frame(request: HttpRequest) -> dict[str, Any]:
@@ -252,6 +268,12 @@ class Said(LedToLogin, LoginRequiredMixin, PageTemplate, TemplateView):
         return super().get_context_data(**kwargs) | frame(self.request)
 
 
+def _resolved(to: Any) -> str:
+    """The address of a setting that names one, a page or a view."""
+    with in_project_language():
+        return resolve_url(to)
+
+
 def _is_served(path: str, *, is_chosen: bool) -> bool:
     """Whether this server has an address; one of another program, if somebody chose it."""
     prefix = get_script_prefix()
@@ -259,7 +281,7 @@ def _is_served(path: str, *, is_chosen: bool) -> bool:
         # A path without its first slash would be looked for below each page.
         return is_chosen and path.startswith("/")
     within = "/" + path.removeprefix(prefix)
-    with override(get_language_from_path(within) or get_language()):
+    with in_project_language(), override(get_language_from_path(within) or get_language()):
         try:
             resolve(within)
         except Resolver404:

@@ -13,6 +13,8 @@ from django.conf import settings
 from django.core.signals import setting_changed
 from django.urls import NoReverseMatch, URLResolver, get_resolver, get_urlconf, reverse
 
+from gcp_side.labseg.languages import in_project_language
+
 API = "labseg"
 """``app_name`` of :mod:`gcp_side.labseg.urls`."""
 
@@ -51,7 +53,8 @@ def places_of(app_name: str) -> tuple[str, ...]:
 def _address(app_name: str, name: str, arguments: tuple[object, ...]) -> str:
     for place in places_of(app_name):
         try:
-            return reverse(f"{place}:{name}", args=arguments)
+            with in_project_language():
+                return reverse(f"{place}:{name}", args=arguments)
         except NoReverseMatch:
             # Below a prefix with a variable part; another place may have none.
             continue

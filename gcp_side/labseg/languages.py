@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import wraps
 from typing import Any
 
@@ -16,14 +18,33 @@ from django.views.i18n import JavaScriptCatalog
 TRANSLATED = ("en", "ko")
 """Languages of the pages; the first is that of the source."""
 
+_project_language: ContextVar[str | None] = ContextVar("labseg_project_language", default=None)
+"""What the project had chosen before a page was made in its own language."""
+
 
 def page_language() -> str:
     """The active language without its country, e.g. ``ko`` for ``ko-kr``; English for any other.
 
     English too where the project translates nothing (``USE_I18N = False``).
     """
-    language = (get_language() or "").partition("-")[0].lower()
-    return language if settings.USE_I18N and language in TRANSLATED else TRANSLATED[0]
+    language = translation_of(get_language() or "") if settings.USE_I18N else None
+    return language or TRANSLATED[0]
+
+
+def translation_of(code: str) -> str | None:
+    """The language of the pages that a project's code names, e.g. ``ko`` for ``ko-kr``."""
+    language = code.partition("-")[0].lower()
+    return language if language in TRANSLATED else None
+
+
+@contextmanager
+def in_project_language() -> Iterator[None]:
+    """The language that the project has chosen, also while a page is made in another one.
+
+    Addresses below ``i18n_patterns`` begin with it, and exist in no language but the project's.
+    """
+    with override(_project_language.get() or get_language()):
+        yield
 
 
 def in_page_language(
@@ -34,10 +55,14 @@ def in_page_language(
     @wraps(view)
     def translated(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         language = page_language()
-        with override(language):
-            answer = view(request, *args, **kwargs)
-            if isinstance(answer, SimpleTemplateResponse):
-                answer.render()
+        token = _project_language.set(get_language())
+        try:
+            with override(language):
+                answer = view(request, *args, **kwargs)
+                if isinstance(answer, SimpleTemplateResponse):
+                    answer.render()
+        finally:
+            _project_language.reset(token)
         answer.headers.setdefault("Content-Language", language)
         return answer
 
