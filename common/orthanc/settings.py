@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import SplitResult, urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from urllib3.util import parse_url
 
 from common.errors import FixConfigurationError
+from common.nearest import nearest
+
+_PAGE = re.compile(r"/(?:app/[^/]*\.html|ui/app(?:/(?:[^/]*\.html)?)?)$")
+"""A page of Orthanc Explorer, the first and the second; the REST API lies above it."""
+
+_SCHEMES = ("https", "http")
 
 
 class OrthancSettings(BaseModel):
@@ -65,7 +73,8 @@ class OrthancSettings(BaseModel):
         ------
         FixConfigurationError
             ``orthanc-address``, ``orthanc-plain-http``, ``orthanc-two-credentials``,
-            ``orthanc-token``, ``orthanc-client-certificate`` or ``orthanc-proxy``.
+            ``orthanc-token``, ``orthanc-client-certificate`` or ``orthanc-proxy``;
+            ``configuration``: a user name with a colon.
         """
         _check_address(self.url)
         token = self.token.get_secret_value()
@@ -90,11 +99,11 @@ class OrthancSettings(BaseModel):
 
 def _check_address(url: str) -> None:
     parts = _split(url)
-    if parts is None or parts.scheme not in ("http", "https") or parts.query or parts.fragment:
+    if parts is None or parts.scheme not in _SCHEMES or parts.hostname in _SCHEMES:
         raise FixConfigurationError(
             "The Orthanc address is not an http(s) address.",
             code="orthanc-address",
-            remedy="Set it to something like https://orthanc.example.org.",
+            remedy=_suggestion(url) or "Set it to something like https://orthanc.example.org.",
         )
     if parts.username or parts.password:
         raise FixConfigurationError(
@@ -102,6 +111,28 @@ def _check_address(url: str) -> None:
             code="orthanc-address",
             remedy="Give user and password as settings of their own, not in the address.",
         )
+    if parts.query or parts.fragment or _PAGE.search(parts.path):
+        above = _PAGE.sub("", parts.path).rstrip("/")
+        raise FixConfigurationError(
+            "The Orthanc address is that of a page, or goes on after ? or #.",
+            code="orthanc-address",
+            remedy=f"Did you mean {parts.scheme}://{parts.netloc}{above}?",
+        )
+
+
+def _suggestion(url: str) -> str:
+    """What was probably meant, where the beginning has a slip; empty where that is not known."""
+    found = re.fullmatch(r"(\w+)(:?/+)([^/@]+[^@]*)", url.strip())
+    if found is None:
+        return ""
+    begin, between, rest = found.groups()
+    scheme = nearest(begin, _SCHEMES)
+    if scheme is None or (between == "/" and begin not in _SCHEMES):
+        return ""
+    meant = f"{scheme}://{rest}" if not rest.startswith(("http:", "https:")) else rest
+    parts = _split(meant)
+    is_right = parts is not None and parts.hostname not in _SCHEMES and meant != url
+    return f"Did you mean {meant}?" if is_right else ""
 
 
 def _check_credentials(user: str, token: str, *, has_token: bool) -> None:
@@ -110,6 +141,12 @@ def _check_credentials(user: str, token: str, *, has_token: bool) -> None:
             "There are both a user and a token for Orthanc.",
             code="orthanc-two-credentials",
             remedy="Keep the one that Orthanc's server asks for: user and password, or the token.",
+        )
+    if ":" in user:
+        # RFC 7617, section 2: what follows the first colon would be sent as the password.
+        raise FixConfigurationError(
+            "The user name for Orthanc holds a colon, which ends a name in Basic authentication.",
+            remedy="Give the name alone, and the password apart from it.",
         )
     if not all("!" <= character <= "~" for character in token):
         raise FixConfigurationError(
@@ -138,11 +175,15 @@ def _check_proxy(proxy: str) -> None:
 
 
 def _split(url: str) -> SplitResult | None:
-    """The parts of an address with a host; None where it is none."""
+    """The parts of an address with a host that can be looked up; None where it is none."""
     try:
         parts = urlsplit(url)
+        # Both raise ValueError at a host that no connection takes: spaces, empty or long labels.
+        host = parse_url(url).host or ""
+        if ":" not in host:
+            host.encode("idna")
         # Reading the port is what checks it.
-        return parts if parts.hostname and parts.port != 0 else None
+        return parts if host and host[0] != "*" and parts.hostname and parts.port != 0 else None
     except ValueError:
         return None
 

@@ -116,7 +116,8 @@ def queue_address(text: str) -> str:
 
 def orthanc_address(text: str) -> str:
     """Orthanc's address, tidied."""
-    if "://" not in text:
+    begins_as_one = text.lower().startswith(("http:", "https:", "http/", "https/"))
+    if text.strip() and "://" not in text and not begins_as_one:
         here = text.partition(":")[0] in ("localhost", "127.0.0.1")
         raise FixConfigurationError(
             "The Orthanc address has no https:// before it.",

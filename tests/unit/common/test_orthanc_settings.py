@@ -25,6 +25,11 @@ def settings(**fields: object) -> OrthancSettings:
         ({"url": "https://[::1"}, "orthanc-address"),
         ({"url": "https://orthanc:99999"}, "orthanc-address"),
         ({"url": "https://orthanc/?a=b"}, "orthanc-address"),
+        ({"url": "https://orthanc example"}, "orthanc-address"),
+        ({"url": "https://orthanc..example.org"}, "orthanc-address"),
+        ({"url": f"https://{'a' * 64}.example.org"}, "orthanc-address"),
+        ({"url": "https://*.example.org"}, "orthanc-address"),
+        ({"url": "https://orthanc", "user": "lab:secret"}, "configuration"),
         ({"url": f"https://lab:{SECRET}@orthanc"}, "orthanc-address"),
         ({"url": "http://orthanc"}, "orthanc-plain-http"),
         ({"url": "http://127.0.0.1:8042", "proxy": PROXY}, "orthanc-plain-http"),
@@ -78,3 +83,31 @@ def test_addresses_are_tidied_and_secrets_not_shown() -> None:
     ).checked()
     assert (checked.url, checked.proxy) == ("https://orthanc.example.org/o", PROXY)
     assert SECRET not in repr(checked)
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("https:/orthanc.example.org", "https://orthanc.example.org"),
+        ("http//127.0.0.1:8042", "http://127.0.0.1:8042"),
+        ("htps://orthanc.example.org", "https://orthanc.example.org"),
+        ("https://https://orthanc.example.org", "https://orthanc.example.org"),
+        ("https://orthanc.example.org/app/explorer.html", "https://orthanc.example.org"),
+        ("https://example.org/pacs/ui/app/index.html#/", "https://example.org/pacs"),
+        (
+            "https://orthanc.example.org/app/explorer.html?token=hunter2",
+            "https://orthanc.example.org",
+        ),
+    ],
+)
+def test_a_slip_in_the_address_is_answered_with_what_was_meant(given: str, meant: str) -> None:
+    with pytest.raises(FixConfigurationError) as caught:
+        OrthancSettings(url=given).checked()
+
+    assert caught.value.remedy == f"Did you mean {meant}?"
+    assert OrthancSettings(url=meant).checked().url == meant
+
+
+def test_an_address_below_a_prefix_and_one_in_korean_are_taken() -> None:
+    for url in ("https://example.org/app", "https://병원.example", "http://[::1]:8042"):
+        assert OrthancSettings(url=url).checked().url == url
