@@ -20,13 +20,13 @@ def _words(*alternatives: str) -> re.Pattern[str]:
 
 
 def plain(description: str) -> str:
-    """The description in one spelling: small letters without accents, a space for an underscore.
+    """The description in one spelling: small letters without accents, one space between words.
 
     Full-width letters become ordinary ones; Hangul and Han characters stay.
     """
     apart = unicodedata.normalize("NFKD", description.casefold())
     bare = "".join(letter for letter in apart if not "\u0300" <= letter <= "\u036f")
-    return unicodedata.normalize("NFC", bare).replace("_", " ")
+    return " ".join(unicodedata.normalize("NFC", bare).replace("_", " ").split())
 
 
 _SUBTRACTION = re.compile(
@@ -67,7 +67,7 @@ _NO_PHASE = re.compile(
     + _END
 )
 _NO_SEQUENCE = re.compile(
-    r"stir(?![a-z])|permeab|(?:dark|black) ?-?blood|mp2rage|"
+    r"stir(?![a-z])|permeab|(?:dark|black) ?-? ?blood|mp2rage|"
     + _START
     + r"(?:pdw?|proton|dir|double ?-?ir|fgatir|(?:sh)?molli\w*|dce|dyn\w*|twist"
     r"|ciss|fiesta|trufi|truefisp|b-?ffe|haste|myelo\w*|cine|mt)" + _END

@@ -73,7 +73,7 @@ def renamed(draw: st.DrawFn) -> RoleSet:
     study = draw(SETS)
     prefix = draw(st.sampled_from(PREFIXES))
     suffix = draw(st.sampled_from(("", " ", "_ND", " 3T")))
-    space = draw(st.sampled_from((" ", "_", "  ", "-")))
+    space = draw(st.sampled_from((" ", "_", "  ", " _ ", "-")))
     cases: list[Callable[[str], str]] = [str, str.upper, str.lower, str.title]
     case = draw(st.sampled_from(cases))
 
