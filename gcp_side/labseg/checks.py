@@ -168,7 +168,7 @@ def check_orthanc_encryption(
     app_configs: Sequence[AppConfig] | None,  # noqa: ARG001
     **kwargs: Any,  # noqa: ARG001
 ) -> list[CheckMessage]:
-    """labseg.W002: password and images can be read on the way to Orthanc."""
+    """labseg.W009: password and images can be read on the way to Orthanc."""
     conf = _usable_conf()
     if conf is None or not conf.orthanc.is_exposed:
         return []
@@ -176,7 +176,7 @@ def check_orthanc_encryption(
         Warning(
             "Orthanc on another machine is used over plain http.",
             hint="Use https, or make sure that a VPN protects the way.",
-            id="labseg.W002",
+            id="labseg.W009",
         )
     ]
 

@@ -14,7 +14,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -27,6 +28,7 @@ from django.utils.module_loading import import_string
 from pydantic import (
     AfterValidator,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     SecretStr,
@@ -89,8 +91,32 @@ Secret = SecretStr | Callable[[], str]
 """A text, or a function that returns it: one that lives for an hour is asked for again."""
 
 
-def _revealed(secret: Secret) -> SecretStr:
-    return secret if isinstance(secret, SecretStr) else SecretStr(secret())
+def _revealed(key: str, secret: Secret) -> SecretStr:
+    if isinstance(secret, SecretStr):
+        return secret
+    try:
+        text = secret()
+    except Exception as error:
+        # The project's own code: any error, whose words may hold a part of the secret.
+        problem = f"is a function that failed ({type(error).__name__})"
+        raise SecretFunctionError(key, problem) from None
+    if not isinstance(text, str):
+        kind = type(text).__name__
+        raise SecretFunctionError(key, f"is a function that returned no text ({kind})")
+    return SecretStr(text)
+
+
+class SecretFunctionError(FixConfigurationError):
+    """A function of the settings gave no secret."""
+
+    def __init__(self, key: str, problem: str) -> None:
+        super().__init__(
+            f"{key} {problem}.",
+            code="site-settings",
+            remedy="Correct the function, or what it asks for the secret.",
+        )
+        self.key, self.problem = key, problem
+        """Its key in the settings, and what is wrong with it."""
 
 
 def _bucket_address(value: str) -> str:
@@ -127,6 +153,35 @@ def _at_least_one(value: tuple[str | type, ...]) -> tuple[str | type, ...]:
     return value
 
 
+def _in_order(value: object) -> object:
+    # Roles are channels of the network: a set would have them in any order.
+    if isinstance(value, Set | Mapping):
+        raise ValueError("must be a list")
+    return value
+
+
+def _some_each_once(value: tuple[str, ...]) -> tuple[str, ...]:
+    if not value:
+        raise ValueError("must have at least 1 entry")
+    if len(set(value)) < len(value):
+        raise ValueError("names a role twice")
+    return value
+
+
+def _unless_empty(value: object) -> object:
+    # As the texts: an environment variable that is not set is often passed on as "".
+    return None if value == "" else value
+
+
+Roles = Annotated[tuple[Role, ...], BeforeValidator(_in_order), AfterValidator(_some_each_once)]
+"""The roles of a profile, in channel order."""
+
+PemFile = Annotated[Path | None, BeforeValidator(_unless_empty)]
+"""A file, or none."""
+
+Seconds = Annotated[float, Field(ge=0, le=7 * 86400)]
+"""At most a week: no clock can count back for ever."""
+
 AuthenticationClass = Annotated[str | type, AfterValidator(_authentication_class)]
 """A class, or the path that it is imported by."""
 
@@ -145,13 +200,13 @@ class Conf(BaseModel):
     """Address of OHIF's viewer page, for the link "Open in OHIF"; none where empty."""
     orthanc_user: str = ""
     orthanc_password: Secret = SecretStr("")
-    orthanc_ca_file: Path | None = None
+    orthanc_ca_file: PemFile = None
     """PEM file to trust instead of the public authorities."""
     orthanc_token: Secret = SecretStr("")
     """Sent as ``Authorization: Bearer …``, in place of user and password."""
-    orthanc_client_cert: Path | None = None
+    orthanc_client_cert: PemFile = None
     """PEM file with this site's certificate."""
-    orthanc_client_key: Path | None = None
+    orthanc_client_key: PemFile = None
     """Its key, without a password; in the same file unless given."""
     orthanc_proxy: str = ""
     """``http://host:port`` of a forward proxy; the environment's are ignored."""
@@ -165,7 +220,7 @@ class Conf(BaseModel):
     """Public keys of the agents; with any, only results that one of them signed are believed."""
     accept_unsigned_records: bool = False
     """While agents that do not sign attempts and heartbeats yet are being updated."""
-    profiles: Annotated[dict[ProfileName, tuple[Role, ...]], Field(min_length=1)]
+    profiles: Annotated[dict[ProfileName, Roles], Field(min_length=1)]
     """The profiles on offer: name to roles, in the order in which series are given."""
     default_profile: str = ""
     """The profile of requests that name none; the first of ``profiles`` unless given."""
@@ -174,9 +229,9 @@ class Conf(BaseModel):
     priority: Annotated[int, Field(ge=0, le=9)] = 5
     """Of jobs that name none; 0 is served first."""
     max_attempts: Annotated[int, Field(ge=1, le=10)] = 3
-    publish_grace_seconds: Annotated[float, Field(ge=0)] = 5.0
+    publish_grace_seconds: Seconds = 5.0
     """How long a new job may take to reach the queue before ``sync`` sends it again."""
-    refresh_seconds: Annotated[float, Field(ge=0)] = 1.0
+    refresh_seconds: Seconds = 1.0
     """The status endpoint looks into the bucket at most this often, by job and process; for the
     lab's heartbeats it looks less often."""
     cache: str = "default"
@@ -250,18 +305,24 @@ class Conf(BaseModel):
 
     @property
     def orthanc(self) -> OrthancSettings:
-        """Where Orthanc is and how to get in; secrets of functions are asked for each time."""
+        """Where Orthanc is and how to get in; secrets of functions are asked for each time.
+
+        Raises
+        ------
+        FixConfigurationError
+            ``site-settings``: such a function fails, or returns no text.
+        """
         return OrthancSettings(
             url=self.orthanc_url,
             user=self.orthanc_user,
-            password=_revealed(self.orthanc_password),
-            token=_revealed(self.orthanc_token),
+            password=_revealed("ORTHANC_PASSWORD", self.orthanc_password),
+            token=_revealed("ORTHANC_TOKEN", self.orthanc_token),
             ca_file=self.orthanc_ca_file,
             client_cert=self.orthanc_client_cert,
             client_key=self.orthanc_client_key,
             proxy=self.orthanc_proxy,
             proxy_user=self.orthanc_proxy_user,
-            proxy_password=_revealed(self.orthanc_proxy_password),
+            proxy_password=_revealed("ORTHANC_PROXY_PASSWORD", self.orthanc_proxy_password),
             allow_plain_http=self.orthanc_allow_plain_http,
         )
 
@@ -279,7 +340,8 @@ def problems() -> list[Problem]:
     """Everything that is wrong with the settings dict; empty when it can be used."""
     raw = getattr(settings, "SEGRELAY", None)
     if not isinstance(raw, dict):
-        return [Problem("SEGRELAY", f"is missing or not a dict{_meant()}", "Add SEGRELAY = {…}.")]
+        what = "is missing" if raw is None else f"is no dict but of type {type(raw).__name__}"
+        return [Problem("SEGRELAY", f"{what}{_meant()}", "Add SEGRELAY = {…}.")]
     try:
         conf = Conf.model_validate(raw)
     except ValidationError as error:
@@ -288,13 +350,7 @@ def problems() -> list[Problem]:
         for place, what in describe_errors(error, Conf):
             first.setdefault(place, what)
         return [_problem(place, what) for place, what in first.items()]
-    found = []
-    try:
-        check_usable(conf.orthanc)
-    except FixConfigurationError as error:
-        key = ORTHANC_KEYS.get(error.code, "ORTHANC_URL")
-        found.append(Problem(key, error.message, error.remedy))
-    found += _key_problems(conf)
+    found = [*_orthanc_problems(conf), *_key_problems(conf)]
     if conf.cache not in settings.CACHES:
         text = f"is not a key of CACHES{did_you_mean(conf.cache, settings.CACHES)}"
         found.append(Problem("CACHE", text, REMEDIES["CACHE"]))
@@ -303,9 +359,26 @@ def problems() -> list[Problem]:
 
 def _meant() -> str:
     """A setting of the project that may be this one, under another name."""
-    own = [name for name in dir(settings) if name.isupper() and not hasattr(global_settings, name)]
-    found = nearest("SEGRELAY", own)
+    others = (name for name in dir(settings) if name.isupper() and name != "SEGRELAY")
+    found = nearest("SEGRELAY", [name for name in others if not hasattr(global_settings, name)])
     return "" if found is None else f"; is {found} meant for it?"
+
+
+def _orthanc_problems(conf: Conf) -> list[Problem]:
+    try:
+        check_usable(conf.orthanc)
+    except FixConfigurationError as error:
+        if isinstance(error, SecretFunctionError):
+            return [Problem(error.key, error.problem, error.remedy)]
+        key = ORTHANC_KEYS.get(error.code, "ORTHANC_URL")
+        return [Problem(key, _own_names(error.message), _own_names(error.remedy))]
+    return []
+
+
+def _own_names(text: str) -> str:
+    """With the keys of this dict, where the agent's settings have other names."""
+    names = "allow_plain_http|ca_file|client_cert|client_key|proxy_user|proxy_password"
+    return re.sub(rf"\b({names})\b", lambda found: f"ORTHANC_{found[1].upper()}", text)
 
 
 def _key_problems(conf: Conf) -> list[Problem]:
@@ -328,6 +401,9 @@ def _problem(place: str, text: str) -> Problem:
     known = {field.alias for field in Conf.model_fields.values()}
     if not place and key not in known:
         return Problem("SEGRELAY", text, "Write its keys as texts in capital letters.")
+    entry = place.partition(".")[2]
+    if key in ("PROFILES", "DEFAULT_LABELS") and entry:
+        text = f"{entry} {text}"
     otherwise = "Correct the value." if key in known else "Correct the name, or remove the key."
     return Problem(key, text, REMEDIES.get(key, otherwise))
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.core.checks import CheckMessage, Error, Info, Tags, Warning, register
 from django.template import TemplateDoesNotExist
 from django.urls import NoReverseMatch
-from rest_framework.authentication import SessionAuthentication
+from rest_framework.authentication import SessionAuthentication, TokenAuthentication
 
 from gcp_side.labseg.addresses import API, PAGES, api_address, page_address, places_of
 from gcp_side.labseg.conf import authentication_classes
@@ -131,7 +131,32 @@ def check_authentication(
     app_configs: Sequence[AppConfig] | None = None,  # noqa: ARG001
     **kwargs: Any,  # noqa: ARG001
 ) -> list[CheckMessage]:
-    """labseg.W007, labseg.W008: the pages' session is not accepted, or without CSRF protection."""
+    """labseg.E005: tokens have no table.
+
+    labseg.W007, labseg.W008: the pages' session is not accepted, or without CSRF protection.
+    """
+    return [*_tokens_without_table(), *_session_warnings()]
+
+
+def _tokens_without_table() -> list[CheckMessage]:
+    """The framework's own tokens are rows of an app that must be installed."""
+    if apps.is_installed("rest_framework.authtoken"):
+        return []
+    return [
+        Error(
+            f'SEGRELAY["AUTHENTICATION_CLASSES"] names {item.__qualname__}, whose tokens have no '
+            "table: every request with a token fails.",
+            hint='Add "rest_framework.authtoken" to INSTALLED_APPS and run manage.py migrate.',
+            id="labseg.E005",
+        )
+        for item in authentication_classes()
+        if issubclass(item, TokenAuthentication)
+        and item.model is None
+        and item.get_model is TokenAuthentication.get_model
+    ]
+
+
+def _session_warnings() -> list[CheckMessage]:
     sessions = [
         item for item in authentication_classes() if issubclass(item, SessionAuthentication)
     ]

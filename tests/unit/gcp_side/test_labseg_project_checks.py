@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.core.checks import CheckMessage, run_checks
 from django.test import Client
 from django.urls import include, path
@@ -26,6 +27,7 @@ from tests.unit.gcp_side.fakes import radiologist
 API = "gcp_side.labseg.urls"
 PAGES = "gcp_side.labseg.page_urls"
 SESSION = "rest_framework.authentication.SessionAuthentication"
+ROWS = "rest_framework.authentication.TokenAuthentication"
 TOKEN = "tests.support.host_pieces.EnvelopedToken"
 
 Urls = Callable[..., None]
@@ -154,6 +156,21 @@ class TestAuthentication:
             "BUCKET": "file:///srv/q",
             "AUTHENTICATION_CLASSES": classes,
         }
+        assert ids(check_authentication()) == complaints
+
+    @pytest.mark.parametrize(("is_there", "complaints"), [(False, ["labseg.E005"]), (True, [])])
+    def test_tokens_need_their_table(
+        self,
+        settings: Settings,
+        monkeypatch: pytest.MonkeyPatch,
+        is_there: bool,
+        complaints: list[str],
+    ) -> None:
+        settings.SEGRELAY = settings.SEGRELAY | {
+            "BUCKET": "file:///srv/q",
+            "AUTHENTICATION_CLASSES": [ROWS, SESSION],
+        }
+        monkeypatch.setattr(apps, "is_installed", lambda name: is_there and "authtoken" in name)
         assert ids(check_authentication()) == complaints
 
     def test_no_session_is_needed_without_pages(self, settings: Settings, urls: Urls) -> None:

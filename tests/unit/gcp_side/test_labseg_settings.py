@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from django.core.management import call_command
 from pytest_django import Settings
 
 from common.errors import FixConfigurationError
+from gcp_side.labseg import checks, project_checks
 from gcp_side.labseg.checks import check_sqlite
 from gcp_side.labseg.conf import get_conf
 from gcp_side.labseg.orthanc import connect
@@ -55,6 +57,15 @@ HTTPS = "https://orthanc.example.org"
         ({"PROFILES": {}}, "PROFILES"),
         ({"PROFILES": {"Demo": ["a"]}}, "PROFILES"),
         ({"PROFILES": {"demo": ["A a"]}}, "PROFILES"),
+        ({"PROFILES": {"demo": []}}, "PROFILES"),
+        ({"PROFILES": {"demo": ["t1", "t1"]}}, "PROFILES"),
+        ({"PROFILES": {"demo": {"t1", "t2"}}}, "PROFILES"),
+        ({"PROFILES": {"demo": {"t1": 1, "t2": 2}}}, "PROFILES"),
+        ({"PUBLISH_GRACE_SECONDS": float("inf")}, "PUBLISH_GRACE_SECONDS"),
+        ({"REFRESH_SECONDS": 1e300}, "REFRESH_SECONDS"),
+        ({"ORTHANC_PASSWORD": {}.popitem}, "ORTHANC_PASSWORD"),
+        ({"ORTHANC_PASSWORD": lambda: 5}, "ORTHANC_PASSWORD"),
+        ({"ORTHANC_USER": "", "ORTHANC_TOKEN": lambda: 1 / 0}, "ORTHANC_TOKEN"),
         ({"DEFAULT_PROFILE": "other"}, "DEFAULT_PROFILE"),
         ({"DEFAULT_LABELS": {"other": ["site-a"]}}, "DEFAULT_LABELS"),
         ({"DEFAULT_LABELS": {"demo": ["Site A"]}}, "DEFAULT_LABELS"),
@@ -113,8 +124,54 @@ def test_a_database_that_will_be_locked_is_warned_of(
 
 
 def test_no_dict_at_all(settings: Settings) -> None:
+    for value in (None, [("BUCKET", "file:///srv/q")], "file:///srv/q"):
+        settings.SEGRELAY = value
+        (error,) = run_checks()
+        assert error.id == "labseg.E001"
+        assert "SEGRELAY is" in error.msg
+        assert "meant" not in error.msg
     del settings.SEGRELAY
     assert [error.id for error in run_checks()] == ["labseg.E001"]
+
+
+def test_the_profile_of_a_wrong_role_is_named(settings: Settings) -> None:
+    profiles = {"good": ["t1"], "other": ["t1", "T 2"]}
+    settings.SEGRELAY = settings.SEGRELAY | {"BUCKET": "file:///srv/q", "PROFILES": profiles}
+    (error,) = run_checks()
+    assert "'PROFILES'" in error.msg
+    assert "other.1 must be lower-case letters" in error.msg
+
+
+def test_keys_are_named_as_this_dict_has_them(settings: Settings) -> None:
+    for changes, key in (
+        ({"ORTHANC_URL": "http://orthanc.example.org"}, "ORTHANC_ALLOW_PLAIN_HTTP"),
+        ({"ORTHANC_URL": HTTPS, "ORTHANC_CA_FILE": "/nowhere.pem"}, "(ORTHANC_CA_FILE)"),
+    ):
+        settings.SEGRELAY = settings.SEGRELAY | {"BUCKET": "file:///srv/q"} | changes
+        (error,) = run_checks()
+        assert key in f"{error.msg} {error.hint}"
+
+
+def test_an_empty_file_name_is_no_file(settings: Settings) -> None:
+    settings.SEGRELAY = settings.SEGRELAY | {
+        "BUCKET": "file:///srv/q",
+        "ORTHANC_URL": HTTPS,
+        "ORTHANC_CA_FILE": "",
+        "ORTHANC_CLIENT_CERT": "",
+        "ORTHANC_CLIENT_KEY": "",
+    }
+    assert run_checks() == []
+    assert get_conf().orthanc.ca_file is None
+
+
+def test_no_two_checks_share_an_id() -> None:
+    """Who silences one silences no other."""
+    ids: list[str] = []
+    for module in (checks, project_checks):
+        for part in Path(str(module.__file__)).read_text().split("\n@register")[1:]:
+            ids += {*re.findall(r'id="(labseg\.\w+)"', part)}
+    assert len(ids) > 10
+    assert sorted(ids) == sorted(set(ids))
 
 
 @pytest.mark.parametrize("bucket", ["file:///srv/q", "gs://segrelay", "gs://segrelay/queue"])
@@ -249,11 +306,11 @@ def test_an_orthanc_without_password_is_warned_of(tmp_path: Path) -> None:
 
 def test_plain_http_to_another_machine_is_warned_of(tmp_path: Path) -> None:
     plain = {"SEGRELAY_ORTHANC_URL": "http://orthanc.example.org"}
-    assert "allow_plain_http" in manage(tmp_path, "check", **plain).stderr
+    assert "ORTHANC_ALLOW_PLAIN_HTTP" in manage(tmp_path, "check", **plain).stderr
     arguments = ("check", "--deploy", "--fail-level", "WARNING")
     done = manage(tmp_path, *arguments, SEGRELAY_ORTHANC_PLAIN_HTTP="1", **plain)
     assert done.returncode == 1
-    assert "labseg.W002" in done.stderr
+    assert "labseg.W009" in done.stderr
 
 
 def test_a_token_or_a_certificate_is_enough_for_orthanc(tmp_path: Path) -> None:
