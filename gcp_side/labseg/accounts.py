@@ -55,6 +55,8 @@ def project_login() -> str | None:
     An address of another site, and one outside the folder that this project is served in, cannot be
     looked up and is taken as it is.
     """
+    if settings.LOGIN_URL is None:
+        return None
     try:
         address = _resolved(settings.LOGIN_URL)
     except NoReverseMatch:

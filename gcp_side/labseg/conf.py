@@ -67,6 +67,11 @@ REMEDIES = {
 }
 """What to do about a wrong value, by key."""
 
+SECRETS = ("ORTHANC_PASSWORD", "ORTHANC_TOKEN", "ORTHANC_PROXY_PASSWORD")
+"""Keys whose value may be a function."""
+
+FUNCTION_REMEDY = "Correct the function, or what it asks for the secret."
+
 ORTHANC_KEYS = {
     "orthanc-two-credentials": "ORTHANC_TOKEN",
     "orthanc-token": "ORTHANC_TOKEN",
@@ -91,32 +96,27 @@ Secret = SecretStr | Callable[[], str]
 """A text, or a function that returns it: one that lives for an hour is asked for again."""
 
 
-def _revealed(key: str, secret: Secret) -> SecretStr:
+def _ask(secret: Secret) -> tuple[SecretStr, str]:
+    """The secret, and what is wrong with the function that should return it: one of the two."""
     if isinstance(secret, SecretStr):
-        return secret
+        return secret, ""
     try:
         text = secret()
     except Exception as error:
         # The project's own code: any error, whose words may hold a part of the secret.
-        problem = f"is a function that failed ({type(error).__name__})"
-        raise SecretFunctionError(key, problem) from None
+        return SecretStr(""), f"is a function that failed ({type(error).__name__})"
     if not isinstance(text, str):
-        kind = type(text).__name__
-        raise SecretFunctionError(key, f"is a function that returned no text ({kind})")
-    return SecretStr(text)
+        return SecretStr(""), f"is a function that returned no text ({type(text).__name__})"
+    return SecretStr(text), ""
 
 
-class SecretFunctionError(FixConfigurationError):
-    """A function of the settings gave no secret."""
-
-    def __init__(self, key: str, problem: str) -> None:
-        super().__init__(
-            f"{key} {problem}.",
-            code="site-settings",
-            remedy="Correct the function, or what it asks for the secret.",
+def _revealed(key: str, secret: Secret) -> SecretStr:
+    found, problem = _ask(secret)
+    if problem:
+        raise FixConfigurationError(
+            f"SEGRELAY[{key!r}] {problem}.", code="site-settings", remedy=FUNCTION_REMEDY
         )
-        self.key, self.problem = key, problem
-        """Its key in the settings, and what is wrong with it."""
+    return found
 
 
 def _bucket_address(value: str) -> str:
@@ -365,11 +365,13 @@ def _meant() -> str:
 
 
 def _orthanc_problems(conf: Conf) -> list[Problem]:
+    asked = {key: _ask(getattr(conf, key.lower()))[1] for key in SECRETS}
+    failed = [Problem(key, what, FUNCTION_REMEDY) for key, what in asked.items() if what]
+    if failed:
+        return failed
     try:
         check_usable(conf.orthanc)
     except FixConfigurationError as error:
-        if isinstance(error, SecretFunctionError):
-            return [Problem(error.key, error.problem, error.remedy)]
         key = ORTHANC_KEYS.get(error.code, "ORTHANC_URL")
         return [Problem(key, _own_names(error.message), _own_names(error.remedy))]
     return []

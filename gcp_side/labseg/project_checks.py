@@ -8,9 +8,12 @@ from typing import Any
 from django.apps import AppConfig, apps
 from django.conf import settings
 from django.contrib.auth import get_user_model
+from django.contrib.auth.middleware import AuthenticationMiddleware
+from django.contrib.sessions.middleware import SessionMiddleware
 from django.core.checks import CheckMessage, Error, Info, Tags, Warning, register
 from django.template import TemplateDoesNotExist
 from django.urls import NoReverseMatch
+from django.utils.module_loading import import_string
 from rest_framework.authentication import SessionAuthentication, TokenAuthentication
 
 from gcp_side.labseg.addresses import API, PAGES, api_address, page_address, places_of
@@ -180,6 +183,36 @@ def _session_warnings() -> list[CheckMessage]:
         for item in sessions
         if item.enforce_csrf is not SessionAuthentication.enforce_csrf
     ]
+
+
+@register(Tags.security)
+def check_middleware(
+    app_configs: Sequence[AppConfig] | None = None,  # noqa: ARG001
+    **kwargs: Any,  # noqa: ARG001
+) -> list[CheckMessage]:
+    """labseg.W010: nothing says whose request it is, so that no page can be shown."""
+    if not _has_addresses() or not places_of(PAGES):
+        return []
+    return [
+        Warning(
+            f"MIDDLEWARE holds no {needed.__name__}: the pages cannot be shown, and nobody can log "
+            "in.",
+            hint=f"Add {needed.__module__}.{needed.__qualname__}, or put "
+            '"labseg.W010" into SILENCED_SYSTEM_CHECKS where another one does its work.',
+            id="labseg.W010",
+        )
+        for needed in (SessionMiddleware, AuthenticationMiddleware)
+        if not any(_is_kind_of(name, needed) for name in settings.MIDDLEWARE)
+    ]
+
+
+def _is_kind_of(name: str, kind: type) -> bool:
+    try:
+        found = import_string(name)
+    except ImportError:
+        # Django says so, with its own words.
+        return False
+    return isinstance(found, type) and issubclass(found, kind)
 
 
 def _has_addresses() -> bool:

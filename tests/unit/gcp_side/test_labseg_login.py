@@ -297,9 +297,11 @@ class TestProject:
         assert answer["Location"].startswith(("/hospital/login/", "https://sso.example/login?x=1"))
         assert check_login_page() == []
 
-    @pytest.mark.parametrize("address", ["/accounts/login/", "no-such-name", "accounts/login"])
+    @pytest.mark.parametrize(
+        "address", ["/accounts/login/", "no-such-name", "accounts/login", None]
+    )
     def test_where_it_leads_nowhere_the_app_has_its_own(
-        self, project: Settings, user: User, address: str
+        self, project: Settings, user: User, address: str | None
     ) -> None:
         project.LOGIN_URL = address
         assert [item.id for item in check_login_page()] == ["labseg.W004"]

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from django.apps import apps
+from django.contrib.sessions.middleware import SessionMiddleware
 from django.core.checks import CheckMessage, run_checks
 from django.test import Client
 from django.urls import include, path
@@ -19,6 +20,7 @@ from gcp_side.labseg.project_checks import (
     check_addresses,
     check_authentication,
     check_cookies,
+    check_middleware,
     check_templates,
     check_users,
 )
@@ -201,3 +203,30 @@ def test_users_without_permissions(monkeypatch: pytest.MonkeyPatch) -> None:
     assert check_users() == []
     monkeypatch.setattr("gcp_side.labseg.project_checks.get_user_model", lambda: object)
     assert ids(check_users()) == ["labseg.E004"]
+
+
+@pytest.mark.parametrize(
+    ("left_out", "complaints"),
+    [
+        ((), []),
+        (("SessionMiddleware",), ["labseg.W010"]),
+        (("SessionMiddleware", "AuthenticationMiddleware"), ["labseg.W010"] * 2),
+    ],
+)
+def test_the_pages_need_to_know_who_asks(
+    settings: Settings, left_out: tuple[str, ...], complaints: list[str]
+) -> None:
+    kept = [name for name in settings.MIDDLEWARE if name.rpartition(".")[2] not in left_out]
+    settings.MIDDLEWARE = kept
+    assert ids(check_middleware()) == complaints
+
+
+def test_a_middleware_that_a_project_derives_is_enough(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = ModuleType("host_middleware")
+    module.Own = type("Own", (SessionMiddleware,), {})  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "host_middleware", module)
+    kept = [name for name in settings.MIDDLEWARE if not name.endswith(".SessionMiddleware")]
+    settings.MIDDLEWARE = ["host_middleware.Own", *kept]
+    assert check_middleware() == []
