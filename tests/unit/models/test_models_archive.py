@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import re
 import struct
 import time
 import tracemalloc
@@ -76,17 +77,26 @@ def two_directories(honest: bytes, evil: bytes) -> bytes:
     """
     first, size, count = end_of(evil)
     second, other_size, other_count = end_of(honest)
-    assert (count, size > other_size, first > second) == (other_count, True, True)
+    assert (count, first > second) == (other_count, True)
     directory = bytearray(honest[second : second + other_size])
-    at = -1
-    while (at := directory.find(b"PK\x01\x02", at + 1)) >= 0:
-        last = at
+    for at in _files_of(directory):
         (offset,) = struct.unpack_from("<L", directory, at + 42)
         struct.pack_into("<L", directory, at + 42, offset + first - second)
-    # As long as the other one, by a comment of the last file.
-    struct.pack_into("<H", directory, last + 32, size - other_size)
-    directory += b"x" * (size - other_size)
-    return evil[: first + size] + honest[:second] + directory + ended(first, size, count)
+    length = max(size, other_size)
+    hidden = _lengthened(evil[first : first + size], length)
+    shown = _lengthened(bytes(directory), length)
+    return evil[:first] + hidden + honest[:second] + shown + ended(first, length, count)
+
+
+def _files_of(directory: bytes | bytearray) -> list[int]:
+    return [found.start() for found in re.finditer(b"PK\x01\x02", directory)]
+
+
+def _lengthened(directory: bytes, length: int) -> bytes:
+    """By a comment of its last file."""
+    longer = bytearray(directory)
+    struct.pack_into("<H", longer, _files_of(directory)[-1] + 32, length - len(directory))
+    return bytes(longer) + b"x" * (length - len(directory))
 
 
 def in_two_folders(honest: bytes, evil: bytes) -> bytes:
