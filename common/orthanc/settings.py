@@ -100,10 +100,16 @@ class OrthancSettings(BaseModel):
 def _check_address(url: str) -> None:
     parts = _split(url)
     if parts is None or parts.scheme not in _SCHEMES or parts.hostname in _SCHEMES:
+        if meant := _suggestion(url):
+            raise FixConfigurationError(
+                "The Orthanc address is not an http(s) address.",
+                code="orthanc-address",
+                remedy=f"Did you mean {meant}?",
+            )
         raise FixConfigurationError(
             "The Orthanc address is not an http(s) address.",
             code="orthanc-address",
-            remedy=_suggestion(url) or "Set it to something like https://orthanc.example.org.",
+            remedy="Set it to something like https://orthanc.example.org.",
         )
     if parts.username or parts.password:
         raise FixConfigurationError(
@@ -132,7 +138,7 @@ def _suggestion(url: str) -> str:
     meant = f"{scheme}://{rest}" if not rest.startswith(("http:", "https:")) else rest
     parts = _split(meant)
     is_right = parts is not None and parts.hostname not in _SCHEMES and meant != url
-    return f"Did you mean {meant}?" if is_right else ""
+    return meant if is_right else ""
 
 
 def _check_credentials(user: str, token: str, *, has_token: bool) -> None:
