@@ -18,6 +18,8 @@ class LabsegConfig(AppConfig):
 
     def ready(self) -> None:
         """Importing the modules registers their checks and receivers."""
-        from gcp_side.labseg import checks, project_checks, users  # noqa: F401
+        from gcp_side.labseg import checks, project_checks  # noqa: F401
+        from gcp_side.labseg.users import watch_users
 
+        watch_users()
         withhold_values()

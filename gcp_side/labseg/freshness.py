@@ -41,13 +41,21 @@ def last_pass() -> datetime | None:
 
 def is_kept_fresh(last: datetime | None) -> bool:
     """Whether something runs ``labseg sync``, by the time of its last pass."""
-    return last is not None and now() - last <= SILENT_AFTER
+    return last is not None and abs(now() - last) <= SILENT_AFTER
 
 
 def as_sentence(last: datetime | None) -> str:
     """Since when nothing runs it, in the active language."""
     if last is None:
         return gettext("Nothing has ever run `labseg sync` here.")
-    return gettext("Nothing has run `labseg sync` since %(time)s UTC.") % {
-        "time": f"{last.astimezone(UTC):%Y-%m-%d %H:%M}"
-    }
+    time = {"time": f"{last.astimezone(UTC):%Y-%m-%d %H:%M}"}
+    if last > now():
+        # As fresh as it looks: a clock that was set back would hide for hours that nothing runs.
+        return (
+            gettext(
+                "The last pass of `labseg sync` is dated %(time)s UTC, in the future: a clock was "
+                "changed."
+            )
+            % time
+        )
+    return gettext("Nothing has run `labseg sync` since %(time)s UTC.") % time

@@ -122,6 +122,19 @@ class TestWarning:
         assert "since 2026-01-02 03:04 UTC" in found.msg
 
     @pytest.mark.usefixtures("job")
+    def test_a_pass_in_the_future_hides_nothing(self) -> None:
+        call_command("labseg", "sync")
+        SyncPass.objects.update(passed_at=datetime.now(UTC) + timedelta(minutes=4))
+        assert check_sync() == []
+        SyncPass.objects.update(passed_at=datetime(2226, 1, 2, 3, 4, tzinfo=UTC))
+        (found,) = check_sync()
+        assert "2226-01-02 03:04 UTC, in the future" in found.msg
+        with pytest.raises(CommandError, match="in the future"):
+            call_command("labseg", "sync", "--check")
+        call_command("labseg", "sync")
+        assert check_sync() == []
+
+    @pytest.mark.usefixtures("job")
     def test_is_silent_before_the_tables_are_made(self) -> None:
         with connection.schema_editor() as editor:
             editor.delete_model(SyncPass)
