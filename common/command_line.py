@@ -9,11 +9,22 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from common.nearest import did_you_mean
 
-__all__ = ["HelpfulParser"]
+__all__ = ["IS_EMPTY", "HelpfulParser", "some_text"]
+
+
+IS_EMPTY = "this is empty; is a variable not set?"
+
+
+def some_text(text: str) -> str:
+    """The type of an argument that is never empty."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError(IS_EMPTY)
+    return text
 
 
 class HelpfulParser(argparse.ArgumentParser):
@@ -36,6 +47,12 @@ class HelpfulParser(argparse.ArgumentParser):
         if slips:
             message = "; ".join(slips)
         super().error(message)
+
+    def _get_value(self, action: argparse.Action, arg_string: str) -> Any:
+        # An empty text would be the folder in which the command was started.
+        if action.type is Path and not arg_string.strip():
+            raise argparse.ArgumentError(action, IS_EMPTY)
+        return super()._get_value(action, arg_string)
 
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         if action.choices is None or value in action.choices:

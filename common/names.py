@@ -147,6 +147,8 @@ def is_agent_id(text: str) -> bool:
 
 def why_no_agent_id(text: str) -> str:
     """What must be changed in a text that names no agent (:func:`is_agent_id`)."""
+    if not text.strip():
+        return "is empty; use lower-case letters, digits and single hyphens, at most 40"
     if text == SITE:
         return "is kept for the hospital's site; take another name"
     if is_reserved(text):

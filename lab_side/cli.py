@@ -12,6 +12,7 @@ import argparse
 import contextlib
 import json
 import logging
+import os
 import signal
 import sys
 import traceback
@@ -119,6 +120,11 @@ def known_cause(error: Exception) -> SegRelayError | None:
     limit = reached_limit(error)
     if limit is not None:
         return LimitReachedError(limit.message, remedy=limit.remedy)
+    if isinstance(error, FileNotFoundError) and not _has_working_folder():
+        return FixConfigurationError(
+            "The folder in which this command was started does not exist any more.",
+            remedy="Go to another folder (cd ~), and run it there.",
+        )
     if isinstance(error, UnicodeEncodeError) and error.encoding == sys.getfilesystemencoding():
         return FixConfigurationError(
             f"This account's locale ({error.encoding}) cannot write a name that is needed.",
@@ -126,6 +132,13 @@ def known_cause(error: Exception) -> SegRelayError | None:
             remedy="Set LANG=C.UTF-8, or PYTHONUTF8=1.",
         )
     return None
+
+
+def _has_working_folder() -> bool:
+    try:
+        return bool(os.getcwd())
+    except OSError:
+        return False
 
 
 def exit_code(error: SegRelayError) -> int:

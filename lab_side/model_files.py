@@ -21,6 +21,13 @@ def sha256_of(path: Path) -> str:
     """
     digest = hashlib.sha256()
     try:
+        # A device such as /dev/zero never ends.
+        if path.exists() and not path.is_file():
+            raise FixConfigurationError(
+                f"{path} is not a file of weights.",
+                code="weights-missing",
+                remedy="Put the weights there, or correct the path.",
+            )
         with path.open("rb") as file:
             while chunk := file.read(_CHUNK):
                 digest.update(chunk)

@@ -37,7 +37,7 @@ from lab_side.agent.infer import infer
 from lab_side.agent.models import load_model, new_worker
 from lab_side.agent.orthanc_gate import OrthancGate
 from lab_side.agent.outbox import Outbox, OutboxEntry
-from lab_side.agent.series_ids import check_ids, check_in_orthanc
+from lab_side.agent.series_ids import check_ids, check_in_orthanc, check_number
 from lab_side.agent.series_order import order_notes, phases_in_order
 from lab_side.config import AgentConfig, ModelConfig, secret_renewal
 from lab_side.log import about_job, at_stage
@@ -157,6 +157,7 @@ def manifest_by_hand(
     """
     check_ids(series_ids, profile.roles)
     check_in_orthanc(client, series_ids, profile.roles)
+    check_number(series_ids, profile.roles)
     found = client.series_list(series_ids)
     check_series(found, found[0].study_id)
     try:

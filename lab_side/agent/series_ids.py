@@ -13,7 +13,7 @@ from common.errors import ManifestRejectedError
 from common.manifest import is_orthanc_id
 from common.orthanc import OrthancClient
 
-__all__ = ["check_ids", "check_in_orthanc"]
+__all__ = ["check_ids", "check_in_orthanc", "check_number"]
 
 _UID = re.compile(r"[0-2](\.(0|[1-9][0-9]*)){2,}")
 """A DICOM UID (PS3.5 section 9.1)."""
@@ -26,12 +26,12 @@ _COPY = "Copy the id from Orthanc's page of the series."
 
 
 def check_ids(series_ids: Sequence[str], roles: Sequence[str]) -> None:
-    """Check what can be told without Orthanc: form, repetitions, number.
+    """Check what can be told without Orthanc: form and repetitions.
 
     Raises
     ------
     ManifestRejectedError
-        ``orthanc-id``, ``series-count``
+        ``orthanc-id``
     """
     for place, text in enumerate(series_ids, 1):
         if not is_orthanc_id(text) and not is_uid(text):
@@ -43,6 +43,16 @@ def check_ids(series_ids: Sequence[str], roles: Sequence[str]) -> None:
                 f"is the {_nth(first)} one again",
                 "Give another series for each role.",
             )
+
+
+def check_number(series_ids: Sequence[str], roles: Sequence[str]) -> None:
+    """Check that there is one id for each role; what each is, is said before.
+
+    Raises
+    ------
+    ManifestRejectedError
+        ``series-count``
+    """
     if len(series_ids) != len(roles):
         raise ManifestRejectedError(
             f"The profile needs {len(roles)} series, {len(series_ids)} given.",

@@ -26,6 +26,9 @@ PATIENCE = 5.0
 
 _POLL = 0.05
 
+_LAST_YEAR = 8999
+"""A document of the queue holds no later time."""
+
 UNTIL_FORMATS = "17:30, or 2026-03-31T17:30"
 
 
@@ -132,10 +135,12 @@ def _until(text: str) -> datetime:
     except ValueError:
         try:
             found = datetime.fromisoformat(text).astimezone()
-        except ValueError:
+        except (ValueError, OverflowError):
             raise argparse.ArgumentTypeError(f"give {UNTIL_FORMATS}") from None
     if found <= now:
         raise argparse.ArgumentTypeError("this time has passed")
+    if found.year >= _LAST_YEAR:
+        raise argparse.ArgumentTypeError("this is no time; without --until it is until resumed")
     return found
 
 

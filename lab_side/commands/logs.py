@@ -6,6 +6,7 @@ It needs the settings and the files alone; the agent need not run.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
 import re
@@ -29,6 +30,9 @@ OK, NOT_NOW = 0, 75
 """Exit codes, as everywhere in ``lab-agent``: 75 where there is no line to show."""
 
 DEFAULT_LINES = 100
+
+MOST_LINES = 10**9
+"""More than any log has."""
 
 POLL = 0.5
 """Seconds between two looks for new lines."""
@@ -143,7 +147,8 @@ def _since(text: str) -> datetime:
     now = datetime.now().astimezone()
     match = _SPAN.fullmatch(text)
     if match is not None:
-        return now - timedelta(**{_UNITS[match[2]]: int(match[1])})
+        with contextlib.suppress(OverflowError):
+            return now - timedelta(**{_UNITS[match[2]]: int(match[1])})
     try:
         moment = datetime.strptime(text, "%H:%M")
         return datetime.combine(now.date(), moment.time()).astimezone()
@@ -151,11 +156,12 @@ def _since(text: str) -> datetime:
         pass
     try:
         return datetime.fromisoformat(text).astimezone()
-    except ValueError:
+    except (ValueError, OverflowError):
         raise argparse.ArgumentTypeError(f"give {SINCE_FORMATS}") from None
 
 
 def _count(text: str) -> int:
-    if not text.isdigit() or int(text) < 1:
+    # Python reads no number of some thousand digits; a number beyond all lines means all of them.
+    if not text.isdecimal() or not text.strip("0"):
         raise argparse.ArgumentTypeError("give a number of lines, at least 1")
-    return int(text)
+    return min(int(text), MOST_LINES) if len(text) < len(str(MOST_LINES)) else MOST_LINES

@@ -16,6 +16,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from common.command_line import some_text
 from common.errors import FixConfigurationError
 from common.text_files import UnreadableTextError, decode_text
 from lab_side.account import home_folder
@@ -30,7 +31,9 @@ from lab_side.commands.setup_dialogue import (
 from lab_side.commands.setup_questions import (
     absolute,
     agent_id,
+    authority,
     device,
+    folder_of_profiles,
     questions,
     try_orthanc,
     writable_folder,
@@ -70,16 +73,24 @@ def add_to(commands: Any) -> None:
         "~/.config/segrelay/agent.toml for others), readable by this account alone, and keep the "
         "password. Run it as the account that will run the agent.",
     )
-    command.add_argument("--bucket", metavar="ADDRESS", help="gs://bucket/prefix or a directory")
-    command.add_argument("--orthanc-url", metavar="URL", help="https://host[:port][/path]")
+    command.add_argument(
+        "--bucket", type=some_text, metavar="ADDRESS", help="gs://bucket/prefix or a directory"
+    )
+    command.add_argument(
+        "--orthanc-url", type=some_text, metavar="URL", help="https://host[:port][/path]"
+    )
     command.add_argument("--orthanc-user", metavar="USER", help="empty for none")
     command.add_argument("--orthanc-ca-file", type=Path, metavar="PEM", help="authority to trust")
-    complete_profiles(command.add_argument("--profile", help="model profile (default: demo)"))
+    complete_profiles(
+        command.add_argument("--profile", type=some_text, help="model profile (default: demo)")
+    )
     command.add_argument("--profiles-dir", type=Path, metavar="DIR", help="your own profiles")
     command.add_argument("--weights", type=Path, metavar="FILE", help="your own weights")
-    command.add_argument("--agent-id", metavar="ID", help="default: from the host's name")
+    command.add_argument(
+        "--agent-id", type=some_text, metavar="ID", help="default: from the host's name"
+    )
     command.add_argument("--work-dir", type=Path, metavar="DIR", help="downloads and outbox")
-    command.add_argument("--device", help="auto, cpu, cuda or cuda:1")
+    command.add_argument("--device", type=some_text, help="auto, cpu, cuda or cuda:1")
     command.add_argument(
         "--password-stdin", action="store_true", help="read the password from standard input"
     )
@@ -133,8 +144,8 @@ def _gather(
     options: argparse.Namespace, earlier: dict[str, Any], *, asks: bool
 ) -> tuple[Answers, SecretStr | None]:
     orthanc = earlier.get("orthanc", {})
-    profiles_dir = _chosen(options.profiles_dir, earlier.get("profiles_dir"))
-    ca_file = _chosen(options.orthanc_ca_file, orthanc.get("ca_file"))
+    profiles_dir = folder_of_profiles(_chosen(options.profiles_dir, earlier.get("profiles_dir")))
+    ca_file = authority(_chosen(options.orthanc_ca_file, orthanc.get("ca_file")))
     name = agent_id(options.agent_id or earlier.get("agent_id") or default_agent_id())
     where = device(options.device or earlier.get("device", "auto"))
     asked = questions(

@@ -14,12 +14,16 @@ from common.bucket import open_bucket
 from common.errors import FixConfigurationError, SegRelayError
 from common.nearest import did_you_mean
 from common.orthanc import OrthancClient, OrthancSettings
+from common.orthanc.tls import client_context
 from common.profiles import Profile, load_profile
 from common.queue_address import CloudAddress, directory_address, parse_address
 from lab_side.commands.setup_dialogue import Found, Question
 from lab_side.config import PACKAGED_PROFILES, ModelsConfig, profile_names, unknown_profile
 from lab_side.extras import check_extras
 from lab_side.model_files import sha256_of
+
+_GPUS = {"gpu": "cuda", "nvidia": "cuda"}
+"""What a device is called elsewhere."""
 
 TRIAL_SECONDS = 10.0
 """Somebody waits for the next question."""
@@ -70,7 +74,7 @@ def questions(
             key="user",
             text="Orthanc's user (empty: none)",
             option="--orthanc-user",
-            judge=lambda text, _: text.strip(),
+            judge=lambda text, _: orthanc_user(text),
             default=orthanc.get("user", ""),
         ),
         Question(
@@ -127,6 +131,11 @@ def orthanc_address(text: str) -> str:
     return OrthancSettings(url=text).checked().url
 
 
+def orthanc_user(text: str) -> str:
+    """A user's name; empty for none."""
+    return OrthancSettings(url="https://localhost", user=text.strip()).checked().user
+
+
 def profile_of(name: str, profiles_dir: Path | None) -> Profile:
     """The profile of this name, whose extras are installed."""
     for place in (profiles_dir, PACKAGED_PROFILES):
@@ -156,6 +165,24 @@ def weights_file(text: str) -> tuple[Path, str]:
         raise
 
 
+def authority(path: Path | None) -> Path | None:
+    """A file of certificates to trust, if any, that can be read as one."""
+    if path is not None:
+        client_context(OrthancSettings(url="https://localhost", ca_file=path))
+    return path
+
+
+def folder_of_profiles(path: Path | None) -> Path | None:
+    """The folder with the lab's own profiles, if any; one that is not there yet is made later."""
+    if path is not None and _is_there(path) and not path.is_dir():
+        raise FixConfigurationError(
+            f"{path} is a file, not a folder of profiles.",
+            code="setup-refused",
+            remedy="Name the folder in which the profiles' folders lie.",
+        )
+    return path
+
+
 def device(text: str) -> str:
     """A device as the settings take it."""
     try:
@@ -163,7 +190,7 @@ def device(text: str) -> str:
     except ValueError:
         raise FixConfigurationError(
             "The device must be auto, cpu, cuda or, for the second GPU, cuda:1"
-            + did_you_mean(text, ("auto", "cpu", "cuda")),
+            + (did_you_mean(_GPUS.get(text.lower(), text), ("auto", "cpu", "cuda")) or "."),
             remedy="Give --device auto: it takes the first GPU, else the CPU.",
         ) from None
 
@@ -173,7 +200,7 @@ def agent_id(text: str) -> str:
     if names.is_agent_id(text):
         return text
     raise FixConfigurationError(
-        f"agent_id: {names.why_no_agent_id(text)}.",
+        f"agent_id: {names.why_no_agent_id(text)}; did you mean {names.agent_id_of(text)}?",
         remedy="Give --agent-id, like lab-gpu-1.",
     )
 
@@ -183,9 +210,10 @@ def writable_folder(path: Path, what: str) -> Path:
     there = next(folder for folder in (path, *path.parents) if _is_there(folder))
     if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
         return path
-    why = f"{there} is no folder" if not there.is_dir() else f"{there} may not be written to"
+    is_closed = there.is_dir()
+    why = "may not be written to by this account" if is_closed else "is a file, not a folder"
     raise FixConfigurationError(
-        f"{what} cannot be used: {why} by this account.",
+        f"{what} cannot be used: {there} {why}.",
         code="setup-refused",
         remedy="Name another folder, or run it as the account that will run the agent.",
     )

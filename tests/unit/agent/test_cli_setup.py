@@ -7,6 +7,7 @@ import getpass
 import hashlib
 import io
 import os
+import shutil
 import stat
 import sys
 import tomllib
@@ -15,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import certifi
 import keyring
 import pytest
 from keyring.backend import KeyringBackend
@@ -134,6 +136,7 @@ def test_own_weights_are_written_with_their_sha256(lab: Cli, file: Path, tmp_pat
 
 def test_a_directory_own_profiles_and_an_authority(lab: Cli, file: Path, tmp_path: Path) -> None:
     write_tiny_profile(tmp_path / "profiles", "tiny")
+    shutil.copy(certifi.where(), tmp_path / "ca.pem")
     lab(
         *("--config", str(file), "setup", "--bucket", str(tmp_path / "queue")),
         *("--orthanc-url", "https://orthanc.example.org", "--orthanc-user", ""),
@@ -158,6 +161,12 @@ def test_a_directory_own_profiles_and_an_authority(lab: Cli, file: Path, tmp_pat
         (("--device", "gpu"), "configuration"),
         (("--profile", "nobody-has-it"), "profile-missing"),
         (("--weights", "/nowhere/best.pth"), "weights-missing"),
+        (("--weights", "/dev/zero"), "weights-missing"),
+        (("--orthanc-ca-file", "/nowhere/ca.pem"), "orthanc-ca-file"),
+        (("--orthanc-ca-file", __file__), "orthanc-ca-file"),
+        (("--profiles-dir", __file__), "setup-refused"),
+        (("--work-dir", __file__), "setup-refused"),
+        (("--orthanc-user", "lab:hunter2"), "configuration"),
         (("--profile", "breast-dce-swinunetr"), "setup-incomplete"),
         (("--orthanc-user", "lab"), "orthanc-password-missing"),
     ],
@@ -417,3 +426,51 @@ def test_a_folder_that_refuses_is_said(lab: Cli, tmp_path: Path) -> None:
     lab("--config", str(tmp_path / "etc" / "x.toml"), "setup", *NO_PASSWORD, code=CONFIGURATION)
     assert "setup-refused" in lab.said.err
     assert os.linesep in lab.said.err
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        *("bucket", "orthanc-url", "orthanc-ca-file", "profile", "profiles-dir", "weights"),
+        *("agent-id", "work-dir", "device"),
+    ],
+)
+@pytest.mark.parametrize("empty", ["", " "])
+def test_an_empty_answer_is_refused(
+    option: str, empty: str, file: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A script's variable that is not set is no answer, and not the folder it runs in."""
+    with pytest.raises(SystemExit) as ended:
+        cli.run(["--config", str(file), "setup", *NO_PASSWORD, f"--{option}", empty])
+
+    assert ended.value.code == 2
+    assert f"argument --{option}: this is empty" in capsys.readouterr().err
+    assert not file.parent.exists()
+
+
+def test_an_empty_config_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        cli.run(["--config", "", "status"])
+
+    assert "argument --config: this is empty" in capsys.readouterr().err
+
+
+def test_a_device_called_gpu_is_cuda(lab: Cli, file: Path) -> None:
+    lab("--config", str(file), "setup", *NO_PASSWORD, "--device", "GPU", code=CONFIGURATION)
+
+    assert "did you mean cuda?" in lab.said.err
+
+
+def test_a_folder_that_has_gone_is_said(
+    lab: Cli, file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    lab(
+        *("--config", str(file), "setup", "--bucket", "queue", "--profile", "demo"),
+        *("--orthanc-url", "https://orthanc.example.org"),
+        code=CONFIGURATION,
+    )
+
+    assert "does not exist any more" in lab.said.err

@@ -163,6 +163,8 @@ def test_a_time_of_day_is_the_next_one(lab: Cli, home: Path) -> None:
     ("option", "value"),
     [
         ("--until", "soon"),
+        ("--until", "9999-12-31T23:59"),
+        ("--until", "9999-12-31T23:59-10:00"),
         ("--until", "2020-01-01T12:00"),
         ("--reason", "x" * 201),
         ("--reason", "\x1b[2J"),

@@ -220,6 +220,7 @@ def show(settings: Path, *arguments: str) -> int:
         (["--since", "2h", "--job", JOB], [JOB]),
         (["--since", (datetime.now() - timedelta(days=3)).isoformat()], [JOB, OTHER, JOB]),
         (["-n", "2"], [JOB, None]),
+        (["-n", "9" * 5000], [JOB, OTHER, JOB, None]),
         (["--job", JOB, "-n", "1"], [JOB]),
     ],
 )
@@ -256,7 +257,9 @@ def test_logs_of_another_account_are_told_from_no_logs(
     assert "[log-closed]" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("text", ["yesterday", "5 weeks", "25:00", "0x"])
+@pytest.mark.parametrize(
+    "text", ["yesterday", "5 weeks", "25:00", "0x", "999999d", "9999-12-31T23:59-10:00"]
+)
 def test_logs_refuses_a_time_that_it_does_not_understand(settings: Path, text: str) -> None:
     with pytest.raises(SystemExit) as caught:
         show(settings, "--since", text)

@@ -13,7 +13,7 @@ from common.orthanc import InstanceInfo, OrthancClient, SeriesInfo
 from common.profiles import load_profile
 from common.ulid import new_ulid
 from lab_side.agent.manual import with_confirmation
-from lab_side.agent.series_ids import check_ids, check_in_orthanc
+from lab_side.agent.series_ids import check_ids, check_in_orthanc, check_number
 from lab_side.agent.series_order import order_notes
 from lab_side.config import PACKAGED_PROFILES
 
@@ -34,7 +34,12 @@ class Client:
     """An Orthanc with four series of one study."""
 
     def kinds(self, ids: Sequence[str]) -> dict[str, str]:
-        known = {**dict.fromkeys(IDS, "Series"), STUDY: "Study", orthanc_id(51): "Instance"}
+        known = {
+            **dict.fromkeys(IDS, "Series"),
+            orthanc_id(9): "Series",
+            STUDY: "Study",
+            orthanc_id(51): "Instance",
+        }
         return {text: known[text] for text in ids if text in known}
 
     def lookup(self, uid: str) -> list[tuple[str, str]]:
@@ -63,6 +68,7 @@ def refused(ids: Sequence[str], *, asks: bool = True) -> ManifestRejectedError:
         check_ids(ids, DEMO.roles)
         assert asks, "said without Orthanc"
         check_in_orthanc(cast(OrthancClient, Client()), ids, DEMO.roles)
+        check_number(ids, DEMO.roles)
     except ManifestRejectedError as error:
         return error
     raise AssertionError("not refused")
@@ -75,8 +81,6 @@ def put(place: int, text: str) -> list[str]:
 @pytest.mark.parametrize(
     ("ids", "code", "said"),
     [
-        (IDS[:3], "series-count", "needs 4 series, 3 given"),
-        ([*IDS, orthanc_id(9)], "series-count", "needs 4 series, 5 given"),
         (put(2, "KIM MINSU"), "orthanc-id", "3rd series id (dce-2) is not an id of Orthanc"),
         (put(1, IDS[0]), "orthanc-id", f"2nd series id (dce-1, {IDS[0]}) is the 1st one again"),
         (put(0, IDS[0].upper()), "orthanc-id", "1st series id (dce-0) has capital letters"),
@@ -216,3 +220,18 @@ def test_the_right_order_is_given_and_confirm_goes_on() -> None:
     right = [IDS[3], IDS[1], IDS[2], IDS[0]]
     assert f"--series-ids {' '.join(right)}. If it is right" in caught.value.remedy
     assert with_confirmation(manifest, client, DEMO, confirm=True).confirmed == ()
+
+
+@pytest.mark.parametrize("ids", [IDS[:3], [*IDS, orthanc_id(9)]])
+def test_too_few_or_too_many_series(ids: list[str]) -> None:
+    error = refused(ids)
+
+    assert error.code == "series-count"
+    assert f"needs 4 series, {len(ids)} given" in error.message
+
+
+def test_the_id_of_a_study_alone_is_answered_with_its_series() -> None:
+    error = refused([STUDY])
+
+    assert (error.code, error.message.endswith("is the id of a study.")) == ("orthanc-id", True)
+    assert all(text in error.remedy for text in IDS)
