@@ -269,11 +269,27 @@ def _refused(error: OSError) -> SegRelayError:
     return _unexpected(error)
 
 
+_OWN_PACKAGES = ("common", "lab_side")
+
+
+def _package_missing(package: str, error: Exception) -> FixConfigurationError:
+    is_missing = isinstance(error, ModuleNotFoundError)
+    why = "is not installed, or not whole" if is_missing else "cannot be loaded"
+    return FixConfigurationError(
+        f"The package {package}, which the worker needs, {why}.",
+        remedy="Install SegRelay with its extra lab again, into the environment from which "
+        "lab-agent runs: pip install '.[lab]' in SegRelay's folder.",
+    )
+
+
 def _unexpected(error: Exception) -> SegRelayError:
     """A bug or a broken library: the frames are logged, the text is not (it may quote data)."""
     limit = reached_limit(error)
     if limit is not None:
         return LimitReachedError(limit.message, remedy=limit.remedy)
+    package = (error.name or "").partition(".")[0] if isinstance(error, ImportError) else ""
+    if package and package not in _OWN_PACKAGES:
+        return _package_missing(package, error)
     kind, _, where = in_short(error).partition(" < ")
     event(logger, logging.ERROR, "unexpected", kind=kind, where=where)
     if "out of memory" in str(error).lower():

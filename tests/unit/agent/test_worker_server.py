@@ -12,7 +12,12 @@ from typing import Any
 
 import pytest
 
-from common.errors import AttemptFailedError, LocalDiskError, SegRelayError
+from common.errors import (
+    AttemptFailedError,
+    FixConfigurationError,
+    LocalDiskError,
+    SegRelayError,
+)
 from lab_side.worker.protocol import Call, InspectRequest, LoadReply, LoadRequest, error_from_line
 from lab_side.worker.server import WorkerServer
 
@@ -76,3 +81,26 @@ def test_a_file_that_is_not_there_is_not_the_disks_fault(tmp_path: Path) -> None
     call = Call(id=2, request=InspectRequest(path=tmp_path / "gone.dcm"))
     WorkerServer(output).serve(call)
     assert json.loads(output.getvalue())["code"] == "worker-error"
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (ModuleNotFoundError("No module named 'torch'", name="torch"), "torch, which"),
+        (ModuleNotFoundError("No module named 'x'", name="monai.networks"), "monai, which"),
+        (ImportError("cannot import name 'a' from 'numpy' (/home/kim)", name="numpy"), "be loaded"),
+    ],
+)
+def test_a_package_that_is_missing_is_a_matter_of_the_installation(
+    error: ImportError, words: str
+) -> None:
+    said = answer_to(error)
+    assert type(said) is FixConfigurationError
+    assert words in said.message
+    assert "kim" not in said.message
+    assert "[lab]" in said.remedy
+
+
+def test_a_missing_module_of_our_own_is_a_defect() -> None:
+    error = answer_to(ModuleNotFoundError("No module named 'lab_side.x'", name="lab_side.x"))
+    assert (type(error), error.code) == (AttemptFailedError, "worker-error")
