@@ -51,3 +51,20 @@ def test_a_login_in_another_tab_makes_a_new_token(
     claim = send(page, agent)
     assert claim.job_id
     expect(page.locator("#task .is-failure")).to_have_count(0)
+
+
+def test_a_site_that_refuses_its_own_pages_is_not_blamed_on_the_user(
+    page: Page, stored: Stored, heard: Heard
+) -> None:
+    """As behind a server that speaks https, of which the settings know nothing."""
+    heard.expected.add("403")
+    said = {"success": False, "error": "Not of its own pages.", "code": "csrf-refused"}
+    open_study(page, stored)
+    page.route(
+        "**/segment/",
+        lambda route: route.fulfill(status=403, json=said | {"remedy": "Set the origins."}),
+    )
+    page.locator("#send").click()
+    expect(page.locator("main")).to_contain_text("Not of its own pages.")
+    expect(page.locator("main")).to_contain_text("Set the origins.")
+    expect(page.locator("main")).not_to_contain_text("You may not do this")

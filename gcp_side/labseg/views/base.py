@@ -8,9 +8,10 @@ from typing import Any, ClassVar
 
 from django.contrib.auth.models import User
 from django.db import connections, transaction
+from django.utils.translation import gettext
 from rest_framework import status
 from rest_framework.authentication import BaseAuthentication
-from rest_framework.exceptions import NotAuthenticated
+from rest_framework.exceptions import NotAuthenticated, PermissionDenied
 from rest_framework.metadata import BaseMetadata, SimpleMetadata
 from rest_framework.permissions import BasePermission, IsAuthenticated
 from rest_framework.renderers import BaseRenderer
@@ -52,6 +53,9 @@ labels, which name nobody, are kept by the browser alone, and asked for again wi
 
 NOT_LOGGED_IN = "not-logged-in"
 """``code`` of the answer to a request of nobody."""
+
+FORGED = "csrf-refused"
+"""``code`` of the answer to a request that may come from another site's page."""
 
 PAGE_SIZE = 50
 LARGEST_PAGE = 200
@@ -133,6 +137,9 @@ class LabsegView(APIView):
         if isinstance(exc, NotAuthenticated) and isinstance(response.data, dict):
             # The page tells a session that has ended from a permission that is missing.
             response.data["code"] = NOT_LOGGED_IN
+        if isinstance(exc, PermissionDenied) and str(exc.detail).startswith("CSRF Failed"):
+            # The user may well do this: it is the project's settings that say otherwise.
+            response.data = _forged(str(exc.detail))
         return response
 
 
@@ -170,6 +177,19 @@ def _whole(request: Request, name: str, default: int, largest: int) -> int:
     if not 1 <= number <= largest:
         raise QueryRefusedError(f"{name} is not between 1 and {largest}.")
     return number
+
+
+def _forged(detail: str) -> dict[str, Any]:
+    return {
+        "success": False,
+        "error": gettext("The site did not take this for a request of its own pages (CSRF)."),
+        "code": FORGED,
+        "remedy": gettext(
+            "Reload the page. If that does not help, the settings of the site do not know its "
+            "address or that it is served by https: CSRF_TRUSTED_ORIGINS, SECURE_PROXY_SSL_HEADER."
+        ),
+        "detail": detail,
+    }
 
 
 def _refusal(error: SegRelayError) -> Response:

@@ -300,6 +300,31 @@ def test_basic_authentication_needs_no_csrf_token(orthanc: FakeOrthanc) -> None:
     assert ROWS[0].call(client).status_code == 202
 
 
+@pytest.mark.parametrize(
+    ("language", "sentence"),
+    [("en", "did not take this for a request of its own pages"), ("ko", "인정하지 않았습니다")],
+)
+def test_a_request_that_may_be_forged_is_no_matter_of_permissions(
+    language: str, sentence: str
+) -> None:
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(radiologist())
+    client.get("/segmentation/")
+    # As behind a server that speaks https, of which the settings know nothing.
+    headers = {
+        "Origin": "https://testserver",
+        "X-CSRFToken": client.cookies["csrftoken"].value,
+        "Accept-Language": language,
+    }
+    address = f"/api/mri/segmentation/series/{FOUR[0]}/segment/"
+    answer = client.post(address, {}, content_type="application/json", headers=headers)
+    said = answer.json()
+    assert (answer.status_code, said["code"]) == (403, "csrf-refused")
+    assert sentence in said["error"]
+    assert "CSRF_TRUSTED_ORIGINS" in said["remedy"]
+    assert "https://testserver" in said["detail"]
+
+
 def test_a_job_of_another_study_is_not_shown_under_this_one(orthanc: FakeOrthanc) -> None:
     client = session_of(radiologist())
     ROWS[0].call(client)

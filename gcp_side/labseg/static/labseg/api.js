@@ -44,7 +44,8 @@ async function call(path, options = {}) {
   if (over) over.hidden = !isOver(body);
   if (answer.ok) return answer;
   if (isOver(body)) throw new ApiError(gettext("You are no longer logged in."), { ...body, status: answer.status, remedy: gettext("Log in in a new tab; this page then continues.") });
-  if (answer.status === 401 || answer.status === 403) {
+  // Settings of the site that refuse its own pages: the answer says so.
+  if ((answer.status === 401 || answer.status === 403) && body.code !== "csrf-refused") {
     throw new ApiError(gettext("You may not do this."), { status: answer.status, remedy: gettext("Reload the page; an administrator of this site gives permissions.") });
   }
   throw new ApiError(body.error ?? gettext("The site refused this."), { ...body, status: answer.status });
