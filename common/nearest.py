@@ -14,10 +14,11 @@ _ALIKE = 0.6
 """Share of letters in common from which two names are a slip of each other (difflib's own)."""
 
 
-def nearest(word: str, known: Iterable[str]) -> str | None:
+def nearest(word: str, known: Iterable[str], *, alike: float = _ALIKE) -> str | None:
     """The known name that is most like ``word``; None where none is like it.
 
-    Upper and lower case, hyphens and underscores make no difference.
+    Upper and lower case, hyphens and underscores make no difference. ``alike`` is the share of
+    letters that they must have in common, 0 to 1.
 
     >>> nearest("poll-secconds", ["poll_seconds", "profiles_dir"])
     'poll_seconds'
@@ -25,7 +26,7 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     if len(word) > _LONGEST:
         return None
     by_form = {_form(name): name for name in known}
-    found = get_close_matches(_form(word), by_form, n=1, cutoff=_ALIKE)
+    found = get_close_matches(_form(word), by_form, n=1, cutoff=alike)
     return by_form[found[0]] if found else None
 
 

@@ -42,6 +42,7 @@ from common.validation import describe_first_error, form
 from lab_side.extras import check_extras
 from lab_side.secrets import (
     FOLDER_VARIABLE,
+    SECRET_VARIABLES,
     orthanc_password,
     orthanc_token,
     proxy_password,
@@ -69,6 +70,8 @@ VARIABLES: Mapping[str, tuple[str, ...]] = {
     "SEGRELAY_ACCEPT_UNSIGNED_RECORDS": ("trust", "accept_unsigned_records"),
 }
 """Environment variable to the setting that it overrules."""
+
+_PREFIX = "SEGRELAY_"
 
 PROFILES_VARIABLE = "SEGRELAY_PROFILES"
 """Comma-separated profile names: overrules the ``[[models]]`` of the file."""
@@ -552,12 +555,35 @@ def _validated(
         ) from None
 
 
+def misspelt_variables(environment: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Variables that no command reads, with the one that was probably meant.
+
+    >>> misspelt_variables({"SEGRELAY_DEVCE": "cuda:1", "SEGRELAY_DATABASE": "/srv/site.db"})
+    {'SEGRELAY_DEVCE': 'SEGRELAY_DEVICE'}
+    """
+    environment = os.environ if environment is None else environment
+    known = {*VARIABLES, PROFILES_VARIABLE, CONFIG_VARIABLE, *SECRET_VARIABLES}
+    words = [name.removeprefix(_PREFIX) for name in known if name.startswith(_PREFIX)]
+    slips: dict[str, str] = {}
+    for name in sorted(environment):
+        if name.startswith(_PREFIX) and name not in known:
+            # The site's variables begin the same, and may be set on the same computer.
+            meant = nearest(name.removeprefix(_PREFIX), words, alike=0.8)
+            if meant is not None:
+                slips[name] = _PREFIX + meant
+    return slips
+
+
 def no_settings(file: SettingsFile, key: str) -> FixConfigurationError:
     """There is no settings file, and the environment does not say what is needed."""
     variable = next((name for name, at in VARIABLES.items() if ".".join(at) == key), "")
     return FixConfigurationError(
         f"There are no settings: {key} is missing, and there is no settings file. "
-        f"Looked at: {', '.join(file.looked_at)}.",
+        f"Looked at: {', '.join(file.looked_at)}."
+        + "".join(
+            f" {name} is not a known variable; did you mean {meant}?"
+            for name, meant in misspelt_variables().items()
+        ),
         code="settings-missing",
         remedy="Run lab-agent setup, which asks what is needed and writes the file; or give "
         "--config FILE" + (f"; or set {variable}." if variable else "."),

@@ -19,6 +19,7 @@ from lab_side.config import (
     load_config,
     load_orthanc_settings,
     load_queue_address,
+    misspelt_variables,
     no_settings,
 )
 from lab_side.doctor.clock import judge_clock
@@ -101,6 +102,15 @@ def run(options: argparse.Namespace) -> int:
 
 def _check_settings(report: Report, options: argparse.Namespace) -> bool:
     """Which file is read; False where nothing else can be looked at."""
+    for name, meant in misspelt_variables().items():
+        report.add(
+            Finding(
+                check="variables",
+                verdict=Verdict.WARNING,
+                detail=f"{name} is not a known variable, and nothing reads it",
+                remedy=f"Did you mean {meant}?",
+            )
+        )
     check = "settings"
     file = find_settings(options.config)
     try:
@@ -274,13 +284,17 @@ def conclude(findings: Sequence[Finding]) -> tuple[Verdict, str, str]:
     checks = _many(len(findings), "check") + (f", {unknown} without an answer" if unknown else "")
     if failures:
         first = failures[0]
+        dot = "" if first.remedy.endswith((".", "?")) else "."
         more = "" if len(failures) == 1 else f" Begin with the first, {first.check}:"
         return (
             Verdict.FAILED,
             f"This computer cannot segment: {_many(len(failures), 'failure')}, {counted}.",
-            f"{more.strip()} {first.remedy} Then run lab-agent doctor again.".strip(),
+            f"{more.strip()} {first.remedy}{dot} Then run lab-agent doctor again.".strip(),
         )
-    if any(item.check == "configuration" and item.verdict is Verdict.OK for item in findings):
+    has_agent_here = any(
+        item.check == "configuration" and item.verdict is Verdict.OK for item in findings
+    )
+    if has_agent_here:
         follow = (
             "lab-agent segment --series-ids … segments one study by hand; lab-agent run serves "
             "the queue."
@@ -289,7 +303,9 @@ def conclude(findings: Sequence[Finding]) -> tuple[Verdict, str, str]:
         follow = "Nothing, unless an agent is to run here: lab-agent setup."
     if warnings:
         return Verdict.WARNING, f"It works: no failure, {counted}.", f"Read the warnings. {follow}"
-    return Verdict.OK, f"All is well: {checks}.", follow
+    ran = any(item.check.startswith("run of ") for item in findings)
+    left_out = "" if ran or not has_agent_here else "; no network was run"
+    return Verdict.OK, f"All is well: {checks}{left_out}.", follow
 
 
 def _many(count: int, what: str) -> str:

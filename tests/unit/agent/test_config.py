@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from lab_side.config import (
     load_config,
     load_models_config,
     load_orthanc_settings,
+    misspelt_variables,
 )
 from tests.support.keyrings import keyring_replaced
 
@@ -194,3 +196,31 @@ def test_orthanc_alone(tmp_path: Path) -> None:
     assert settings is not None
     assert (settings.url, settings.proxy) == ("https://orthanc.example.org", "http://p:3128")
     assert settings.token.get_secret_value() == "hunter2"
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("SEGRELAY_DEVCE", "SEGRELAY_DEVICE"),
+        ("SEGRELAY_BUKCET", "SEGRELAY_BUCKET"),
+        ("SEGRELAY_PROFILE", "SEGRELAY_PROFILES"),
+        ("SEGRELAY_ORTHANC_PASWORD", "SEGRELAY_ORTHANC_PASSWORD"),
+        ("SEGRELAY_WORKDIR", "SEGRELAY_WORK_DIR"),
+    ],
+)
+def test_a_slip_in_a_variable_is_found(
+    given: str, meant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert misspelt_variables({given: "x", "PATH": "/bin"}) == {given: meant}
+    monkeypatch.setenv("SEGRELAY_CONFIG", "")
+    monkeypatch.setenv(given, "x")
+    with pytest.raises(FixConfigurationError) as caught:
+        load_config(None)
+    assert f"did you mean {meant}?" in caught.value.message
+
+
+def test_a_variable_of_the_site_is_no_slip() -> None:
+    texts = [path.read_text() for path in Path("gcp_side/site").glob("*.py")]
+    names = set(re.findall(r"SEGRELAY_[A-Z_]*[A-Z]\b", " ".join(texts)))
+    assert len(names) > 20
+    assert misspelt_variables(dict.fromkeys(names, "x")) == {}

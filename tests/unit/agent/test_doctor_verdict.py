@@ -10,6 +10,7 @@ import pytest
 from lab_side.commands.doctor import Report, conclude
 from lab_side.doctor.finding import Finding, Verdict
 
+RUN = Finding(check="run of demo", verdict=Verdict.OK, detail="2.0 s")
 SETTINGS = Finding(check="configuration", verdict=Verdict.OK, detail="agent lab-1")
 WAY = Finding(check="way", verdict=Verdict.WARNING, detail="plain http", remedy="Use https.")
 AWAY = Finding(
@@ -22,7 +23,8 @@ CLOCK = Finding(check="clock", verdict=Verdict.NOT_KNOWN, detail="tells no time"
 @pytest.mark.parametrize(
     ("findings", "worst", "said", "follow"),
     [
-        ([SETTINGS], Verdict.OK, "All is well: 1 check.", "lab-agent segment"),
+        ([SETTINGS, RUN], Verdict.OK, "All is well: 2 checks.", "lab-agent segment"),
+        ([SETTINGS], Verdict.OK, "1 check; no network was run.", "lab-agent segment"),
         ([SETTINGS, CLOCK], Verdict.OK, "2 checks, 1 without an answer", "lab-agent run"),
         ([SETTINGS, WAY], Verdict.WARNING, "no failure, 1 warning in 2", "Read the warnings."),
         ([SETTINGS, WAY, AWAY], Verdict.FAILED, "1 failure, 1 warning in 3", "Start it. Then run"),
