@@ -37,6 +37,7 @@ from django.utils.translation import (
     override,
 )
 from django.utils.translation import gettext_lazy as _
+from django.views.decorators.cache import never_cache
 from django.views.generic import TemplateView
 
 from gcp_side.labseg.addresses import page_address
@@ -241,6 +242,7 @@ class LogoutPage(auth_views.LogoutView):
 
 
 @method_decorator(login_not_required, name="dispatch")
+@method_decorator(never_cache, name="dispatch")
 class PasswordPage(LedToLogin, LoginRequiredMixin, PageTemplate, auth_views.PasswordChangeView):
     """``GET`` and ``POST …/password/``: for every account whose password this project keeps."""
 
@@ -260,6 +262,7 @@ class PasswordPage(LedToLogin, LoginRequiredMixin, PageTemplate, auth_views.Pass
 
 
 @method_decorator(login_not_required, name="dispatch")
+@method_decorator(never_cache, name="dispatch")
 class Said(LedToLogin, LoginRequiredMixin, PageTemplate, TemplateView):
     """A sentence for somebody who is logged in, e.g. that the password is changed."""
 

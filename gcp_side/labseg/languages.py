@@ -81,4 +81,6 @@ class PageTexts(JavaScriptCatalog):
             page_language(), domain=self.domain, localedirs=folders
         )
         answer: HttpResponse = self.render_to_response(self.get_context_data(**kwargs))
+        # A server that keeps scripts by their address would mix the languages of its visitors.
+        answer["Cache-Control"] = "private, no-cache"
         return answer

@@ -47,8 +47,9 @@ from gcp_side.labseg.throttles import ReadThrottle
 
 log = logging.getLogger(__name__)
 
-NO_STORE = "no-store"
-"""Lists hold names of patients: neither a proxy nor the browser's disk keeps them. Images and
+NO_STORE = "private, no-store"
+"""Lists hold names of patients: neither a proxy nor the browser's disk keeps them, nor a project's
+cache of whole answers, which in some versions of Django looks for ``private`` alone. Images and
 labels, which name nobody, are kept by the browser alone, and asked for again with their ETag."""
 
 NOT_LOGGED_IN = "not-logged-in"

@@ -201,8 +201,9 @@ class TestWhoMayCall:
     ) -> None:
         answers = [row.call(Client()), row.call(session_of(radiologist(row.needs)))]
         kept_by_the_browser = row.name in IMAGES and answers[1].status_code == 200
-        expected = "private, no-cache" if kept_by_the_browser else "no-store"
-        assert [answer["Cache-Control"] for answer in answers] == ["no-store", expected]
+        not_kept = "private, no-store"
+        expected = "private, no-cache" if kept_by_the_browser else not_kept
+        assert [answer["Cache-Control"] for answer in answers] == [not_kept, expected]
 
     def test_no_other_method(self, orthanc: FakeOrthanc, row: Row) -> None:
         client = session_of(radiologist())
@@ -337,14 +338,24 @@ def test_a_job_of_another_study_is_not_shown_under_this_one(orthanc: FakeOrthanc
     [
         "/segmentation/",
         f"/segmentation/studies/{STUDY_ID}/",
+        "/segmentation/login/",
+        "/segmentation/login/again/",
+        "/segmentation/password/",
+        "/segmentation/password/changed/",
         "/admin/labseg/job/",
         f"/admin/labseg/job/{UNKNOWN}/change/",
     ],
 )
 def test_no_copy_is_kept_of_a_page(orthanc: FakeOrthanc, address: str) -> None:
-    client = session_of(User.objects.create_superuser("admin"))
+    client = session_of(User.objects.create_superuser("admin", password="a-password"))
     for visitor in (client, Client()):
-        assert "no-store" in visitor.get(address)["Cache-Control"]
+        kept = visitor.get(address)["Cache-Control"]
+        assert "no-store" in kept
+        assert "private" in kept
+
+
+def test_the_texts_of_one_language_are_kept_for_no_other() -> None:
+    assert Client().get("/segmentation/texts.js")["Cache-Control"] == "private, no-cache"
 
 
 def test_a_colleagues_job_is_open_to_permissions_alone(orthanc: FakeOrthanc) -> None:
