@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -228,6 +229,13 @@ def _is_there(path: Path) -> bool:
 
 def absolute(path: Path) -> Path:
     """Without ``~``, from the root on."""
+    if os.name == "posix" and re.match(r"[A-Za-z]:[\\/]", str(path)):
+        # Here it would be a file or folder of this strange name where the command was started.
+        raise FixConfigurationError(
+            f"{path} is a path of Windows, and this computer runs another system.",
+            code="setup-refused",
+            remedy="Give a path of this computer, like /srv/segrelay.",
+        )
     return path.expanduser().absolute()
 
 

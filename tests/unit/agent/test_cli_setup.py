@@ -166,6 +166,11 @@ def test_a_directory_own_profiles_and_an_authority(lab: Cli, file: Path, tmp_pat
         (("--orthanc-ca-file", __file__), "orthanc-ca-file"),
         (("--profiles-dir", __file__), "setup-refused"),
         (("--work-dir", __file__), "setup-refused"),
+        *(
+            ((option, "C:\\segrelay"), "setup-refused")
+            for option in ("--bucket", "--work-dir", "--weights", "--profiles-dir")
+            if os.name == "posix"
+        ),
         (("--orthanc-user", "lab:hunter2"), "configuration"),
         (("--profile", "breast-dce-swinunetr"), "setup-incomplete"),
         (("--orthanc-user", "lab"), "orthanc-password-missing"),
