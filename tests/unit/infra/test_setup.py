@@ -25,9 +25,9 @@ PROMISED = [
 """Oldest first."""
 
 
-def run_setup(**environment: str) -> subprocess.CompletedProcess[str]:
+def run_setup(script: Path = SETUP, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [shutil.which("bash") or "/bin/bash", SETUP],
+        [shutil.which("bash") or "/bin/bash", script],
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
@@ -76,18 +76,57 @@ def test_what_is_no_python_is_refused(tmp_path: Path) -> None:
     assert "is Python ?; needed is one of" in result.stderr
 
 
-@pytest.mark.parametrize("version", PROMISED)
-def test_an_older_python3_gives_way_to_one_that_fits(tmp_path: Path, version: str) -> None:
-    """Without PYTHON. The chosen one is named by what it lacks."""
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    """A folder without .venv."""
+    (tmp_path / "project" / "infra").mkdir(parents=True)
+    shutil.copy(SETUP, tmp_path / "project" / "infra")
+    shutil.copy(ROOT / "pyproject.toml", tmp_path / "project")
+    return tmp_path / "project"
+
+
+@pytest.fixture
+def programs(tmp_path: Path) -> Path:
+    """What setup finds, with a python3 that is too old."""
+    folder = tmp_path / "programs"
+    folder.mkdir()
     for program in ("bash", "dirname", "sed", "tr", "sort", "paste", "tail"):
-        (tmp_path / program).symlink_to(Path(shutil.which(program) or program).resolve())
-    (tmp_path / "id").write_text("#!/bin/sh\necho 1000\n")
-    (tmp_path / "id").chmod(0o755)
-    interpreter(tmp_path / "python3", "3.10")
-    interpreter(tmp_path / f"python{version}", version)
-    result = run_setup(PATH=str(tmp_path), PYTHON="")
+        (folder / program).symlink_to(Path(shutil.which(program) or program).resolve())
+    (folder / "id").write_text("#!/bin/sh\necho 1000\n")
+    (folder / "id").chmod(0o755)
+    interpreter(folder / "python3", "3.10")
+    return folder
+
+
+def chosen_by(project: Path, programs: Path) -> str:
+    """The interpreter, which is named by what it lacks."""
+    result = run_setup(project / "infra" / "setup", PATH=str(programs), PYTHON="")
     assert result.returncode == 78
-    assert f"python{version} cannot make virtual environments" in result.stderr
+    found = re.search(r"setup: (\S+) cannot make virtual environments", result.stderr)
+    assert found, result.stderr
+    return found[1]
+
+
+@pytest.mark.parametrize("version", PROMISED)
+def test_an_older_python3_gives_way_to_one_that_fits(
+    project: Path, programs: Path, version: str
+) -> None:
+    interpreter(programs / f"python{version}", version)
+    assert chosen_by(project, programs) == f"python{version}"
+
+
+@pytest.mark.parametrize("version", ["3.10", *PROMISED])
+def test_an_environment_keeps_the_python_that_it_was_made_with(
+    project: Path, programs: Path, version: str
+) -> None:
+    """Unless that does not fit any more."""
+    interpreter(programs / f"python{PROMISED[0]}", PROMISED[0])
+    own = interpreter(programs / "own", version)
+    (project / ".venv" / "bin").mkdir(parents=True)
+    (project / ".venv" / "bin" / "python").write_text(f"#!/bin/sh\necho {own}\n")
+    (project / ".venv" / "bin" / "python").chmod(0o755)
+    expected = str(own) if version in PROMISED else f"python{PROMISED[0]}"
+    assert chosen_by(project, programs) == expected
 
 
 def test_every_place_promises_the_same_versions() -> None:
