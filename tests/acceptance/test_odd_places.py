@@ -159,6 +159,13 @@ def other_interpreter() -> str:
     pytest.skip(f"no {name} here that every account may execute")
 
 
+def open_to_others(folder: Path) -> None:
+    """This folder, and those of pytest's own around it."""
+    for place in (folder, *folder.parents):
+        if place == folder or place.name.startswith(("pytest-", "popen-")):
+            place.chmod(0o755)
+
+
 def as_nobody(folder: Path, *arguments: str, home: str | None) -> subprocess.CompletedProcess[str]:
     """``lab-agent`` as a user id without an account."""
     packages = [path for path in sys.path if path.endswith("site-packages")]
@@ -198,8 +205,7 @@ def as_nobody(folder: Path, *arguments: str, home: str | None) -> subprocess.Com
     ],
 )
 def test_a_user_id_without_an_account(tmp_path: Path, home: str | None) -> None:
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
+    open_to_others(tmp_path)
     tmp_path.chmod(0o777)
     status = as_nobody(tmp_path, "status", home=home)
     assert (status.returncode, status.stderr) == (0, ""), status.stderr
@@ -212,8 +218,7 @@ def test_a_user_id_without_an_account(tmp_path: Path, home: str | None) -> None:
 @needs_root
 @pytest.mark.long
 def test_the_worker_of_a_user_id_without_an_account(tmp_path: Path) -> None:
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
+    open_to_others(tmp_path)
     tmp_path.chmod(0o777)
     checked = as_nobody(tmp_path, "profile", "check", "demo", home="/nonexistent")
     assert checked.returncode == 0, checked.stdout + checked.stderr

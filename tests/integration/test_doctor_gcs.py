@@ -281,6 +281,7 @@ def test_a_foreign_emulator_is_refused(
     code, answer = ask(capsys)
     assert code == cli.EXIT_CONFIG
     assert found(answer) == {
+        "settings": "OK",
         "configuration": "NOT KNOWN",
         "emulator variable": "WARNING",
         "queue address": "FAILED",
