@@ -47,6 +47,17 @@ def run_one(lab: FastLab) -> None:
     assert SiteDesk(lab.bucket).find(job).state is JobState.SUCCEEDED
 
 
+@pytest.fixture(autouse=True)
+def _signals_as_on_a_terminal() -> Iterator[None]:
+    """A run of the tests in the background may ignore them, and so would what it starts."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGHUP, signal.SIGINT)}
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 def test_a_closed_terminal_drains_as_a_stop_does(lab: FastLab) -> None:
     lab.start(AGENT, Launch(work_s=WORK_S))
     job = lab.submit()
