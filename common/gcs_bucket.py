@@ -23,7 +23,6 @@ import os
 import secrets
 import time
 import zlib
-from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 from http.client import HTTPException
@@ -591,8 +590,7 @@ def _foreign_key_file() -> FixConfigurationError | None:
         data = Path(os.environ.get(_KEY_FILE, "")).read_bytes()
     except OSError:
         return None
-    has_mark = data.startswith(BOM_UTF8)
-    why = "begins with a byte order mark" if has_mark else why_not_utf_8(data)
+    why = why_not_utf_8(data, with_mark=False)
     if not why:
         return None
     return FixConfigurationError(

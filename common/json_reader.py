@@ -10,7 +10,6 @@ Source: RFC 8259; section 4 on names that are not unique, 8.2 on lone surrogates
 
 from __future__ import annotations
 
-import codecs
 import json
 import math
 from dataclasses import dataclass
@@ -124,13 +123,11 @@ def _check_form(data: bytes) -> None:
     """Say what a document is instead, where its first bytes tell."""
     if not data or data.isspace():
         raise UnreadableJsonError("is empty")
-    if data.startswith(codecs.BOM_UTF8):
-        raise UnreadableJsonError("begins with a byte order mark", remedy=_WITHOUT_MARK)
     head = data[:64].lstrip()
     for mark, what in _MARKS:
         if head.startswith(mark):
             raise UnreadableJsonError(what)
-    why = why_not_utf_8(data)
+    why = why_not_utf_8(data, with_mark=False)
     if why:
         raise UnreadableJsonError(why, remedy=_WITHOUT_MARK)
 

@@ -84,11 +84,11 @@ MOST_ENTRIES = 50
 LARGEST_ATTEMPT = 10**6
 """No name holds a larger one."""
 
-_ORTHANC_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{8}){4}")
+ORTHANC_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{8}){4}")
 
 OrthancId = Annotated[
     str,
-    form(rf"^{_ORTHANC_ID.pattern}$", "an id of Orthanc (five groups of eight hexadecimal digits)"),
+    form(rf"^{ORTHANC_ID.pattern}$", "an id of Orthanc (five groups of eight hexadecimal digits)"),
 ]
 """Orthanc's id of a study, series or instance: five groups of eight hexadecimal digits."""
 
@@ -123,7 +123,7 @@ def schema_for(labels: Collection[str], confirmed: Collection[str] = ()) -> str:
 
 def is_orthanc_id(text: str) -> bool:
     """Whether ``text`` has the form of an Orthanc id."""
-    return _ORTHANC_ID.fullmatch(text) is not None
+    return ORTHANC_ID.fullmatch(text) is not None
 
 
 class _Document(BaseModel):

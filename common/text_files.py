@@ -45,14 +45,18 @@ class UnreadableTextError(ValueError):
     """A file is no UTF-8 text; the message follows its name and quotes nothing of it."""
 
 
-def why_not_utf_8(data: bytes) -> str:
+def why_not_utf_8(data: bytes, *, with_mark: bool = True) -> str:
     """What a text is instead of UTF-8, as words after its name; empty for UTF-8.
+
+    ``with_mark``: whether a byte order mark may stand before it; JSON has none (RFC 8259).
 
     >>> why_not_utf_8("bucket".encode("utf-16"))
     'is UTF-16, not UTF-8'
     >>> why_not_utf_8("암호".encode("cp949"))
     'is not UTF-8 (byte 0); it seems to be CP949 or EUC-KR, as Korean Windows writes'
     """
+    if not with_mark and data.startswith(codecs.BOM_UTF8):
+        return "begins with a byte order mark"
     for mark, name in _BYTE_ORDER_MARKS:
         if data.startswith(mark):
             return f"is {name}, not UTF-8"
