@@ -23,13 +23,13 @@ class Question:
     text: str
     option: str
     """The option that answers it."""
-    judge: Callable[[str, Found], Any]
+    judge: Callable[[str], Any]
     """From what was typed to the answer; raises FixConfigurationError where it is wrong."""
     default: str | None = None
     """Of an empty answer: None where there is none."""
     applies: Callable[[Found], bool] = lambda _: True
     """Whether it is asked at all."""
-    trial: Callable[[Any, Found], SegRelayError | None] = lambda _answer, _found: None
+    trial: Callable[[Any], SegRelayError | None] = lambda _: None
     """Really tries the answer, on a terminal alone; what it finds can be overruled."""
 
 
@@ -59,10 +59,10 @@ def answers_of(
     for question in questions:
         text = given.get(question.key)
         if text is not None:
-            found[question.key] = question.judge(text, found)
+            found[question.key] = question.judge(text)
     for question in questions:
         if question.key not in found and question.applies(found):
-            found[question.key] = _ask(question, found) if asks else _default(question, found)
+            found[question.key] = _ask(question) if asks else _default(question)
     return found
 
 
@@ -109,7 +109,7 @@ def show(problem: SegRelayError) -> None:
     say(f"  ! {problem.message}\n    {problem.remedy}")
 
 
-def _ask(question: Question, found: Found) -> Any:
+def _ask(question: Question) -> Any:
     default, kept = question.default, None
     while True:
         shown = f" [{default}]" if default else ""
@@ -121,11 +121,11 @@ def _ask(question: Question, found: Found) -> Any:
             say("  ! An answer is needed here. Ctrl-C ends the set-up, and nothing is written.")
             continue
         try:
-            answer = question.judge(text, found)
+            answer = question.judge(text)
         except SegRelayError as error:
             show(error)
             continue
-        problem = None if text == kept else question.trial(answer, found)
+        problem = None if text == kept else question.trial(answer)
         if problem is None:
             return answer
         show(problem)
@@ -133,10 +133,10 @@ def _ask(question: Question, found: Found) -> Any:
         default = kept = text
 
 
-def _default(question: Question, found: Found) -> Any:
+def _default(question: Question) -> Any:
     if question.default is None:
         raise _missing(question.text, question.option)
-    return question.judge(question.default, found)
+    return question.judge(question.default)
 
 
 def _missing(what: str, option: str) -> FixConfigurationError:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from pydantic import SecretStr
 from common import names
 from common.bucket import open_bucket
 from common.errors import FixConfigurationError, SegRelayError
-from common.nearest import did_you_mean
+from common.nearest import did_you_mean, nearest
 from common.orthanc import OrthancClient, OrthancSettings
 from common.orthanc.tls import client_context
 from common.profiles import Profile, load_profile
@@ -59,37 +60,37 @@ def questions(
             key="bucket",
             text="Queue (gs://bucket/prefix, or a directory)",
             option="--bucket",
-            judge=lambda text, _: queue_address(text),
+            judge=queue_address,
             default=earlier.get("bucket") or None,
-            trial=lambda address, _: try_queue(address),
+            trial=try_queue,
         ),
         Question(
             key="url",
             text="Orthanc's address (https://…)",
             option="--orthanc-url",
-            judge=lambda text, _: orthanc_address(text),
+            judge=orthanc_address,
             default=orthanc.get("url"),
-            trial=lambda url, _: try_orthanc(url, ca_file=ca_file),
+            trial=partial(try_orthanc, ca_file=ca_file),
         ),
         Question(
             key="user",
             text="Orthanc's user (empty: none)",
             option="--orthanc-user",
-            judge=lambda text, _: orthanc_user(text),
+            judge=orthanc_user,
             default=orthanc.get("user", ""),
         ),
         Question(
             key="profile",
             text=f"Profile ({', '.join(known)})",
             option="--profile",
-            judge=lambda text, _: profile_of(text, profiles_dir),
+            judge=partial(profile_of, profiles_dir=profiles_dir),
             default=model.get("profile", "demo"),
         ),
         Question(
             key="weights",
             text="Weights file of this profile",
             option="--weights",
-            judge=lambda text, _: weights_file(text),
+            judge=weights_file,
             default=model.get("weights"),
             applies=needs_weights,
         ),
@@ -97,7 +98,7 @@ def questions(
             key="work_dir",
             text="Work folder, on a local disk",
             option="--work-dir",
-            judge=lambda text, _: writable_folder(absolute(Path(text)), "The work folder"),
+            judge=work_folder,
             default=earlier.get("work_dir") or work_dir,
         ),
     ]
@@ -161,8 +162,9 @@ def weights_file(text: str) -> tuple[Path, str]:
         return path, sha256_of(path)
     except FixConfigurationError as error:
         beside = [item.name for item in path.parent.glob("*")] if path.parent.is_dir() else []
-        hint = did_you_mean(path.name, beside, before=" ")
-        error.remedy = f"{error.remedy}{hint[:1]}{hint[1:2].upper()}{hint[2:]}"
+        meant = nearest(path.name, beside)
+        if meant is not None:
+            error.remedy += f" Did you mean {meant}?"
         raise
 
 
@@ -204,6 +206,11 @@ def agent_id(text: str) -> str:
         f"agent_id: {names.why_no_agent_id(text)}; did you mean {names.agent_id_of(text)}?",
         remedy="Give --agent-id, like lab-gpu-1.",
     )
+
+
+def work_folder(text: str) -> Path:
+    """The work folder, which this account may write to."""
+    return writable_folder(absolute(Path(text)), "The work folder")
 
 
 def writable_folder(path: Path, what: str) -> Path:
