@@ -13,6 +13,8 @@ import sys
 import threading
 import time
 
+from common.stop_signals import stop_signals
+
 COMMAND = (sys.executable, "-m", "django", "labseg", "sync", "--watch")
 
 FIRST_PAUSE = 1.0
@@ -32,9 +34,8 @@ def main() -> int:
     """Until SIGTERM, SIGINT or SIGHUP, or the parent's end."""
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gcp_side.site.settings")
     parent, stop = os.getppid(), threading.Event()
-    for name in ("SIGTERM", "SIGINT", "SIGHUP"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), lambda *_: stop.set())
+    for number in stop_signals():
+        signal.signal(number, lambda *_: stop.set())
 
     def goes_on(seconds: float) -> bool:
         return not stop.wait(seconds) and os.getppid() == parent
