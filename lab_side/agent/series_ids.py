@@ -10,15 +10,13 @@ import re
 from collections.abc import Iterator, Sequence
 
 from common.errors import ManifestRejectedError
-from common.manifest import is_orthanc_id
+from common.manifest import ORTHANC_ID, is_orthanc_id
 from common.orthanc import OrthancClient
 
 __all__ = ["check_ids", "check_in_orthanc", "check_number"]
 
 _UID = re.compile(r"[0-2](\.(0|[1-9][0-9]*)){2,}")
 """A DICOM UID (PS3.5 section 9.1)."""
-
-_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{8}){4}")
 
 _LONGEST_UID = 64
 
@@ -140,7 +138,7 @@ def _what_it_is(text: str) -> str:
 def _forms(text: str) -> Iterator[str]:
     if "://" in text or "#" in text or "/" in text:
         yield "is an address or a path, not an id"
-    if _ID.fullmatch(text.lower()):
+    if is_orthanc_id(text.lower()):
         yield "has capital letters"
     if re.fullmatch(r"[0-9a-fA-F]{40}", text):
         yield "lacks the hyphens"
@@ -151,7 +149,7 @@ def _forms(text: str) -> Iterator[str]:
 
 
 def _remedy(text: str) -> str:
-    found = _ID.findall(text.lower())
+    found = [match.group() for match in ORTHANC_ID.finditer(text.lower())]
     if not found and re.fullmatch(r"[0-9a-fA-F]{40}", text):
         found = ["-".join(re.findall("[0-9a-f]{8}", text.lower()))]
     return f"The id in it is {' '.join(found)}. {_COPY}" if found else _COPY

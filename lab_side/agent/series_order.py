@@ -26,14 +26,17 @@ def order_notes(tags: Mapping[str, Tags], profile: Profile) -> tuple[str, ...]:
     tags:
         Of one image of each series, by role.
     """
-    rules = {item.role: item.recognition for item in profile.inputs if item.recognition}
+    rules = _rules(profile)
     return (*_phases(tags, rules), *_agents(tags, rules), *_weightings(tags, rules))
 
 
 def phases_in_order(tags: Mapping[str, Tags], profile: Profile) -> list[str]:
     """Roles as their series come in time; empty where the tags do not tell, or it is no DCE."""
-    rules = {item.role: item.recognition for item in profile.inputs if item.recognition}
-    return next((found for _, found in _sorted_phases(tags, rules)), [])
+    return next((found for _, found in _sorted_phases(tags, _rules(profile))), [])
+
+
+def _rules(profile: Profile) -> dict[str, Recognition]:
+    return {item.role: item.recognition for item in profile.inputs if item.recognition}
 
 
 def _sorted_phases(
