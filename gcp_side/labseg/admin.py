@@ -140,6 +140,15 @@ class JobAdmin(_ReadOnly, ModelAdmin):
     inlines = (JobEventInline,)
     actions = ("retry_jobs", "cancel_jobs")
 
+    links = staticmethod(texts.links)
+    volumes = staticmethod(texts.volumes)
+    segments = staticmethod(texts.segments)
+    notices = staticmethod(texts.notices)
+    confirmed_in_words = staticmethod(texts.confirmed)
+    failure = staticmethod(texts.failure)
+    inputs = staticmethod(texts.inputs)
+    how_made = staticmethod(texts.model)
+
     class Media:
         css: ClassVar = {"all": ("labseg/admin.css",)}
 
@@ -167,50 +176,10 @@ class JobAdmin(_ReadOnly, ModelAdmin):
         """As the command takes them."""
         return " ".join(job.labels) or texts.NOTHING
 
-    @admin.display(description=_("links"))
-    def links(self, job: Job) -> str:
-        """As :func:`texts.links`."""
-        return texts.links(job)
-
-    @admin.display(description=_("volume"))
-    def volumes(self, job: Job) -> str:
-        """As :func:`texts.volumes`."""
-        return texts.volumes(job)
-
-    @admin.display(description=_("segments"))
-    def segments(self, job: Job) -> str:
-        """As :func:`texts.segments`."""
-        return texts.segments(job)
-
-    @admin.display(description=_("notes on the result"))
-    def notices(self, job: Job) -> str:
-        """As :func:`texts.notices`."""
-        return texts.notices(job)
-
-    @admin.display(description=_("confirmed contradictions"))
-    def confirmed_in_words(self, job: Job) -> str:
-        """As :func:`texts.confirmed`."""
-        return texts.confirmed(job)
-
     @admin.display(description=_("report in Orthanc"))
     def sr(self, job: Job) -> str:
         """The measurements as DICOM SR."""
         return job.report_orthanc_id or texts.NOTHING
-
-    @admin.display(description=_("what went wrong"))
-    def failure(self, job: Job) -> str:
-        """As :func:`texts.failure`."""
-        return texts.failure(job)
-
-    @admin.display(description=_("series"))
-    def inputs(self, job: Job) -> str:
-        """As :func:`texts.inputs`."""
-        return texts.inputs(job)
-
-    @admin.display(description=_("how it was made"))
-    def how_made(self, job: Job) -> str:
-        """As :func:`texts.model`."""
-        return texts.model(job)
 
     def has_steer_permission(self, request: HttpRequest) -> bool:
         """Whether the user may retry and cancel; nobody edits a row."""

@@ -6,11 +6,13 @@ from collections.abc import Iterable, Sequence
 from urllib.parse import urlencode, urlsplit, urlunsplit
 
 from django.conf import settings
+from django.contrib import admin
 from django.urls import NoReverseMatch
 from django.utils.formats import localize
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from common.errors import FixConfigurationError
 from common.manifest import is_orthanc_id
@@ -37,6 +39,7 @@ def study_page(job: Job) -> str:
         return ""
 
 
+@admin.display(description=_("links"))
 def links(job: Job) -> SafeString | str:
     """To the study: on this site's page, in Orthanc and in OHIF, as far as they are there."""
     found = [(study_page(job), gettext("Page of the study"))]
@@ -53,6 +56,7 @@ def links(job: Job) -> SafeString | str:
     )
 
 
+@admin.display(description=_("segments"))
 def segments(job: Job) -> SafeString | str:
     """Each segment with its volume and longest diameter."""
     if NOT_FOR_PATIENTS in job.warnings:
@@ -63,16 +67,13 @@ def segments(job: Job) -> SafeString | str:
         head += format_html("{}<br>", gettext("No tumour was found."))
     if not job.measurements:
         return head or NOTHING
-    names = (gettext("Segment"), gettext("Volume"), gettext("Longest"))
-    rows = format_html_join(
-        "",
-        "<tr><td>{}</td><td>{}</td><td>{}</td></tr>",
+    return head + _table(
+        (gettext("Segment"), gettext("Volume"), gettext("Longest")),
         ((item.get("label", ""), volume(item), _diameter(item)) for item in job.measurements),
     )
-    top = format_html("<tr><th>{}</th><th>{}</th><th>{}</th></tr>", *names)
-    return head + format_html("<table><thead>{}</thead><tbody>{}</tbody></table>", top, rows)
 
 
+@admin.display(description=_("volume"))
 def volumes(job: Job) -> str:
     """All volumes in one line, for a list."""
     return " · ".join(volume(item) for item in job.measurements) or NOTHING
@@ -83,17 +84,20 @@ def volume(item: dict[str, object]) -> str:
     return _amount(item.get("volume_ml"), 2, "ml")
 
 
+@admin.display(description=_("notes on the result"))
 def notices(job: Job) -> SafeString | str:
     """What the lab says of the result."""
     return _listed(tell_warning(text) for text in job.warnings)
 
 
+@admin.display(description=_("confirmed contradictions"))
 def confirmed(job: Job) -> SafeString | str:
     """What a person has confirmed, and who."""
     reasons = _listed(reason.text for reason in read_reasons(job.confirmed))
     return format_html("{}{}", job.confirmed_by, reasons) if job.confirmed else NOTHING
 
 
+@admin.display(description=_("what went wrong"))
 def failure(job: Job) -> SafeString | str:
     """What went wrong and what to do; the lab's own words in English below them."""
     if not job.failure_code:
@@ -106,21 +110,23 @@ def failure(job: Job) -> SafeString | str:
     return format_html_join("", "{}<br>", ((line,) for line in lines))
 
 
+@admin.display(description=_("series"))
 def inputs(job: Job) -> SafeString | str:
     """Role, images and Orthanc's id of each series, in channel order."""
-    rows = format_html_join(
-        "",
-        "<tr><td>{}</td><td>{}</td><td><code>{}</code></td></tr>",
+    return _table(
+        (gettext("Role"), gettext("Images"), gettext("Series in Orthanc")),
         (
-            (item.get("role", ""), item.get("expected_instances", ""), item.get("orthanc_id", ""))
+            (
+                item.get("role", ""),
+                item.get("expected_instances", ""),
+                format_html("<code>{}</code>", item.get("orthanc_id", "")),
+            )
             for item in job.series
         ),
     )
-    names = (gettext("Role"), gettext("Images"), gettext("Series in Orthanc"))
-    top = format_html("<tr><th>{}</th><th>{}</th><th>{}</th></tr>", *names)
-    return format_html("<table><thead>{}</thead><tbody>{}</tbody></table>", top, rows)
 
 
+@admin.display(description=_("how it was made"))
 def model(job: Job) -> SafeString | str:
     """Which model made the result, where and how fast."""
     made = job.provenance
@@ -168,6 +174,13 @@ def _amount(value: object, digits: int, unit: str) -> str:
     if not isinstance(value, int | float):
         return NOTHING
     return f"{localize(round(value, digits), use_l10n=settings.USE_I18N)} {unit}"
+
+
+def _table(names: Sequence[str], rows: Iterable[Sequence[object]]) -> SafeString:
+    top = format_html_join("", "<th>{}</th>", ((name,) for name in names))
+    cells = (format_html_join("", "<td>{}</td>", ((cell,) for cell in row)) for row in rows)
+    body = format_html_join("", "<tr>{}</tr>", ((row,) for row in cells))
+    return format_html("<table><thead><tr>{}</tr></thead><tbody>{}</tbody></table>", top, body)
 
 
 def _listed(texts: Iterable[str]) -> SafeString | str:
