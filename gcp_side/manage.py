@@ -14,7 +14,7 @@ def main() -> None:
     """Run a management command; a missing setting is one line and exit code 78."""
     _import_from_the_root()
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "gcp_side.site.settings")
-    from common.console import finish_output, prepare_output
+    from segrelay.system.console import finish_output, prepare_output
 
     prepare_output()
     sys.exit(finish_output(_run()))
@@ -25,7 +25,7 @@ def _run() -> int:
     from django.core.exceptions import ImproperlyConfigured
     from django.core.management import execute_from_command_line
 
-    from common.console import say_error
+    from segrelay.system.console import say_error
 
     try:
         execute_from_command_line(sys.argv)

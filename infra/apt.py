@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from common.errors import FixConfigurationError
+from segrelay.errors import FixConfigurationError
 
 _SUPPORT_PACKAGE = re.compile(r"(lib|zlib).*|.*-(data|common|core)")
 """Dependencies worth unpacking: libraries, data, and what a program's package is but a name for;

@@ -19,9 +19,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from common.errors import FixConfigurationError
 from infra.apt import command, unpack
 from infra.orthanc_versions import PLUGIN, PROGRAM, orthanc_of_version
+from segrelay.errors import FixConfigurationError
 
 ORTHANC_VARIABLE = "SEGRELAY_TEST_ORTHANC"
 """Environment: the version of Orthanc to start, e.g. ``1.12``; empty: the distribution's."""

@@ -14,12 +14,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
-from common.profiles import Profile
 from infra.phantom.anatomy import Anatomy
 from infra.phantom.case import Case, make_case, scanner_grid
 from infra.phantom.grid import ORIENTATIONS, FloatArray, Grid, Matrix, tilted
 from lab_side.imaging.grid import grid_of, network_grid, to_grid
 from lab_side.imaging.pipeline import network_input
+from segrelay.profiles import Profile
 
 TRAINING_SEEDS = range(1_000_000, 1_000_400)
 VALIDATION_SEEDS = range(2_000_000, 2_000_060)

@@ -19,8 +19,6 @@ from typing import NoReturn
 from pydantic import SecretStr
 from rich.console import Console
 
-from common.errors import FixConfigurationError, SegRelayError
-from common.orthanc import OrthancClient, OrthancSettings
 from infra.debian import repository_root
 from infra.demo_model import prepare_profile
 from infra.demo_options import make_parser, out_folder
@@ -33,6 +31,8 @@ from infra.demo_watch import QueueStep
 from infra.orthanc import OrthancServer
 from infra.processes import ProcessSet, exit_on_termination
 from infra.study import load_study, phantom_study
+from segrelay.errors import FixConfigurationError, SegRelayError
+from segrelay.orthanc import OrthancClient, OrthancSettings
 
 LOG_WIDTH = 120
 """Characters in a line where no terminal says how wide it is."""

@@ -10,8 +10,8 @@ import hashlib
 import shutil
 from pathlib import Path
 
-from common.profiles import PROFILE_FILE, Profile, load_profile
 from infra.debian import repository_root
+from segrelay.profiles import PROFILE_FILE, Profile, load_profile
 
 RANDOM_SEED = 20_240_506
 RANDOM_FILE = "random.safetensors"

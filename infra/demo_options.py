@@ -9,7 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from common.command_line import HelpfulParser
+from segrelay.system.command_line import HelpfulParser
 
 DEFAULT_SEED = 20_260_302
 """In none of the ranges of ``infra.demo_cases``: the network has never seen this phantom."""

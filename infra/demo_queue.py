@@ -19,11 +19,11 @@ from pathlib import Path
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage  # type: ignore[import-untyped]
 
-from common.gcs_bucket import GcsBucket
-from common.names import VERSION
 from infra.debian import repository_root
 from infra.demo_servers import DemoError, last_words, wait_until_ready
 from infra.processes import ProcessSet
+from segrelay.bucket.gcs import GcsBucket
+from segrelay.names import VERSION
 
 BUCKET = "segrelay-demo"
 PREFIX = "queue"

@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from common.manifest import Provenance, RegistrationRecord, SegmentMeasurement
 from infra.demo_queue import Listing
 from infra.demo_watch import QueueStep
 from infra.gate import GateReport
+from segrelay.manifest import Provenance, RegistrationRecord, SegmentMeasurement
 
 MINIMUM_DICE = 0.7
 """Below this the mask does not lie on the phantom's lesion: something is misplaced. How well the

@@ -15,11 +15,11 @@ from tempfile import TemporaryDirectory
 
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
-from common.errors import FixConfigurationError
-from common.orthanc import OrthancClient, OrthancSettings
 from infra.debian import repository_root
 from infra.demo_options import OUT
 from infra.study import load_study
+from segrelay.errors import FixConfigurationError
+from segrelay.orthanc import OrthancClient, OrthancSettings
 
 RUNNING = "running.json"
 """Below the output folder while the demo runs, for its account alone."""

@@ -18,11 +18,11 @@ from typing import Any
 
 import requests
 
-from common.errors import FixConfigurationError, SegRelayError
 from infra.debian import repository_root
 from infra.orthanc import OrthancServer
 from infra.ports import free_port
 from infra.processes import Child, ProcessSet
+from segrelay.errors import FixConfigurationError, SegRelayError
 
 START_LIMIT_S = 120.0
 """The agent loads torch and the weights: some seconds, more on a busy machine."""

@@ -19,9 +19,6 @@ import pydicom
 from PIL import Image
 from rich.console import Console
 
-from common.manifest import Provenance, SegmentMeasurement
-from common.orthanc import OrthancClient
-from common.profiles import Profile
 from infra.demo_progress import follow
 from infra.demo_queue import CloudQueue
 from infra.demo_report import Evidence, FrameReading, Outcome
@@ -31,6 +28,9 @@ from infra.gate import check_seg, masks_by_dcmqi, read_grid
 from infra.montage import write_montage
 from infra.study import ChosenSeries, Study, StudySeries, choose_inputs
 from infra.truth import dice, load_truth, union
+from segrelay.manifest import Provenance, SegmentMeasurement
+from segrelay.orthanc import OrthancClient
+from segrelay.profiles import Profile
 
 OVERLAY = "overlay.png"
 SEG_FILE = "seg.dcm"

@@ -13,9 +13,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
-from common import names
-from common.bucket import Bucket
 from infra.demo_servers import DemoError
+from segrelay import names
+from segrelay.bucket import Bucket
 
 LOOK_S = 0.2
 """Between two listings; a job stays claimed for seconds, and a listing takes milliseconds."""

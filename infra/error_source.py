@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from common.errors import SegRelayError
+from segrelay.errors import SegRelayError
 
 _BASE = SegRelayError.__name__
 

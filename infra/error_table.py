@@ -12,10 +12,10 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 
-from common.command_line import HelpfulParser
-from common.nearest import did_you_mean
 from infra.debian import repository_root
 from infra.error_source import ErrorSource, Given, Kind
+from segrelay.system.command_line import HelpfulParser
+from segrelay.system.nearest import did_you_mean
 
 ROOT = repository_root()
 FILE = ROOT / "infra" / "ERRORS.md"
@@ -114,7 +114,7 @@ _HEAD = """\
 # Error codes
 
 *Made by `python -m infra.error_table` from the code; a test compares. The tree of errors is in
-[`common/errors.py`](common/errors.py).*
+[`common/segrelay/errors.py`](common/segrelay/errors.py).*
 
 An error has a code, a message and a remedy. They are shown by `lab-agent`, `manage.py labseg` and
 the page, and are in the log, in results and in attempt records. `…` differs from case to case.

@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from common.command_line import HelpfulParser
 from infra.demo_cases import (
     HELD_OUT_HEALTHY_SEEDS,
     HELD_OUT_LESION_SEEDS,
@@ -27,6 +26,7 @@ from infra.demo_cases import (
 )
 from lab_side.imaging.pipeline import predict
 from lab_side.models.loaded import LoadedModel, load_model
+from segrelay.system.command_line import HelpfulParser
 
 
 @dataclass(frozen=True)

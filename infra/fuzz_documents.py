@@ -26,24 +26,24 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from common import names
-from common.bucket import ObjectInfo
-from common.command_line import HelpfulParser
-from common.errors import SegRelayError
-from common.json_reader import UnreadableJsonError, read_json
-from common.local_bucket import LocalBucket
-from common.manifest import parse_job_manifest, parse_result, utc_now
-from common.names import JobName
-from common.orthanc import answers
-from common.queue.lease import Beat
-from common.queue.records import read_attempt, read_result
-from common.queue.rejections import RejectedJob, read_rejection
-from common.queue.site import read_progress
-from common.queue.view import read_beat
-from common.signing import Kind, Trust, open_envelope
 from gcp_side.labseg.recognition.facts import facts_of
 from lab_side.agent import control
 from lab_side.agent.outbox import DRAFT_FILE, TROUBLE_FILE, read_entries
+from segrelay import names
+from segrelay.bucket import ObjectInfo
+from segrelay.bucket.local import LocalBucket
+from segrelay.errors import SegRelayError
+from segrelay.manifest import parse_job_manifest, parse_result, utc_now
+from segrelay.names import JobName
+from segrelay.orthanc import answers
+from segrelay.parsing.json_reader import UnreadableJsonError, read_json
+from segrelay.queue.lease import Beat
+from segrelay.queue.records import read_attempt, read_result
+from segrelay.queue.rejections import RejectedJob, read_rejection
+from segrelay.queue.site import read_progress
+from segrelay.queue.view import read_beat
+from segrelay.signing import Kind, Trust, open_envelope
+from segrelay.system.command_line import HelpfulParser
 
 DOCUMENTS = 20_000
 

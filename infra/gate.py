@@ -32,8 +32,8 @@ import pydicom
 import SimpleITK as sitk  # noqa: N813  (the library's own abbreviation)
 from pydicom.dataset import Dataset
 
-from common.errors import FixConfigurationError
 from infra.debian import debian_programs
+from segrelay.errors import FixConfigurationError
 
 BoolArray = npt.NDArray[np.bool_]
 

@@ -16,11 +16,11 @@ from pathlib import Path
 from types import TracebackType
 from urllib.parse import urlsplit
 
-from common.errors import FixConfigurationError
 from infra.certificates import Identity
 from infra.debian import nginx_program
 from infra.ports import free_port
 from infra.processes import stop_process
+from segrelay.errors import FixConfigurationError
 
 START_LIMIT_S = 30.0
 """nginx answers within a tenth of a second; more means that the machine is overloaded."""

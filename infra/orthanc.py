@@ -19,10 +19,10 @@ from types import TracebackType
 
 import requests
 
-from common.errors import FixConfigurationError
 from infra.debian import debian_programs
 from infra.ports import free_port
 from infra.processes import stop_process
+from segrelay.errors import FixConfigurationError
 
 START_LIMIT_S = 30.0
 """Orthanc answers within half a second; more means that the machine is overloaded."""

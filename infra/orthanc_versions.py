@@ -13,8 +13,8 @@ import platform
 import shlex
 from pathlib import Path
 
-from common.errors import FixConfigurationError
 from infra.apt import command, unpack
+from segrelay.errors import FixConfigurationError
 
 RELEASES = {"1.10": "bookworm", "1.12": "trixie"}
 """Version of Orthanc -> the Debian release that has it (12 and 13)."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import socket
 
-from common.errors import FixConfigurationError
+from segrelay.errors import FixConfigurationError
 
 _PORTS = range(20_000, 32_768)
 """Below what Linux gives to outgoing connections, so that a server that was stopped finds its

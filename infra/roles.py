@@ -22,10 +22,10 @@ from typing import Literal
 from django.conf import settings
 from pydantic import TypeAdapter, ValidationError
 
-from common.command_line import HelpfulParser
-from common.validation import describe_first_error
 from gcp_side.labseg.recognition import Confidence, Recognised, recognise
 from infra.role_sets import ROLE_SETS, RoleSet
+from segrelay.parsing.validation import describe_first_error
+from segrelay.system.command_line import HelpfulParser
 
 Verdict = Literal["right", "unsure", "WRONG"]
 VERDICTS: Sequence[Verdict] = ("right", "unsure", "WRONG")

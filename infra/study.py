@@ -15,11 +15,11 @@ from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.multival import MultiValue
 
-from common.errors import FixConfigurationError
-from common.profiles import InputRole
 from gcp_side.labseg.recognition import CLUES, Confidence, SeriesFacts, facts_of, recognise
 from infra.phantom.case import make_case
 from infra.phantom.dicom import write_study
+from segrelay.errors import FixConfigurationError
+from segrelay.profiles import InputRole
 
 _HEADER = [
     "Modality",

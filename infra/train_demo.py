@@ -26,8 +26,6 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from common.command_line import HelpfulParser
-from common.profiles import Profile, load_profile
 from infra.demo_cases import (
     PROFILE_FOLDER,
     TRAINING_SEEDS,
@@ -37,6 +35,8 @@ from infra.demo_cases import (
 )
 from infra.evaluate_demo import as_text, evaluate_validation
 from lab_side.models.networks import build_network
+from segrelay.profiles import Profile, load_profile
+from segrelay.system.command_line import HelpfulParser
 
 WEIGHTS_FILE = "weights.safetensors"
 _SEED = 20260302

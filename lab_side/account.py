@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import MutableMapping
 from pathlib import Path
 
-from common.errors import FixConfigurationError
+from segrelay.errors import FixConfigurationError
 
 __all__ = ["NO_HOME", "complete_environment", "give_folders", "home_folder"]
 

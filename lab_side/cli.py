@@ -22,21 +22,6 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from common.command_line import HelpfulParser
-from common.console import finish_output, prepare_output, say_error
-from common.errors import (
-    FixConfigurationError,
-    LimitReachedError,
-    ManifestRejectedError,
-    PermanentError,
-    QueueConflictError,
-    SegRelayError,
-    TransientError,
-)
-from common.private_files import private_files
-from common.queue.operator import JobUnknownError
-from common.stop_signals import stop_signals
-from common.system_limits import raise_open_files_limit, reached_limit
 from lab_side import __version__
 from lab_side.account import complete_environment
 from lab_side.agent.folders import close_home
@@ -58,6 +43,21 @@ from lab_side.config import AgentConfig, ModelConfig, load_config
 from lab_side.log import configure_logging, event, trouble
 from lab_side.log_file import keep_log
 from lab_side.settings_file import WHERE_SETTINGS_ARE, find_settings
+from segrelay.errors import (
+    FixConfigurationError,
+    LimitReachedError,
+    ManifestRejectedError,
+    PermanentError,
+    QueueConflictError,
+    SegRelayError,
+    TransientError,
+)
+from segrelay.queue.operator import JobUnknownError
+from segrelay.system.command_line import HelpfulParser
+from segrelay.system.console import finish_output, prepare_output, say_error
+from segrelay.system.private_files import private_files
+from segrelay.system.stop_signals import stop_signals
+from segrelay.system.system_limits import raise_open_files_limit, reached_limit
 
 if TYPE_CHECKING:
     from lab_side.agent.agent import Agent

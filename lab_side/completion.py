@@ -12,8 +12,8 @@ import argparse
 import os
 from typing import Any
 
-from common.errors import SegRelayError
 from lab_side.config import load_models_config
+from segrelay.errors import SegRelayError
 
 
 def complete(parser: argparse.ArgumentParser) -> None:

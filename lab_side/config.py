@@ -29,16 +29,6 @@ from pydantic import (
     ValidationError,
 )
 
-from common.errors import FixConfigurationError
-from common.manifest import Labels
-from common.momentary import PATIENCE
-from common.names import agent_id_of, is_agent_id, why_no_agent_id
-from common.nearest import did_you_mean, nearest
-from common.orthanc import OrthancSettings
-from common.profiles import PROFILE_FILE, CpuEngine, Profile, Sha256, load_profile
-from common.system_limits import raise_if_limit
-from common.text_files import SAVE_AS_UTF_8, UnreadableTextError, read_text
-from common.validation import describe_first_error, form
 from lab_side.extras import check_extras
 from lab_side.secrets import (
     FOLDER_VARIABLE,
@@ -49,6 +39,16 @@ from lab_side.secrets import (
     token_from_command,
 )
 from lab_side.settings_file import CONFIG_VARIABLE, SettingsFile, find_settings
+from segrelay.errors import FixConfigurationError
+from segrelay.manifest import Labels
+from segrelay.names import agent_id_of, is_agent_id, why_no_agent_id
+from segrelay.orthanc import OrthancSettings
+from segrelay.parsing.text_files import SAVE_AS_UTF_8, UnreadableTextError, read_text
+from segrelay.parsing.validation import describe_first_error, form
+from segrelay.profiles import PROFILE_FILE, CpuEngine, Profile, Sha256, load_profile
+from segrelay.system.nearest import did_you_mean, nearest
+from segrelay.system.system_limits import raise_if_limit
+from segrelay.transient import PATIENCE
 
 VARIABLES: Mapping[str, tuple[str, ...]] = {
     "SEGRELAY_BUCKET": ("bucket",),

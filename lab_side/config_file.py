@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from common.durable import write_durably
-from common.errors import FixConfigurationError
+from segrelay.errors import FixConfigurationError
+from segrelay.system.durable import write_durably
 
 TEMPLATE = """\
 # The agent's settings. No secret belongs here: password, token and keys lie elsewhere, see below.

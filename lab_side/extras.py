@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import importlib.util
 
-from common.errors import FixConfigurationError
-from common.profiles import Profile
+from segrelay.errors import FixConfigurationError
+from segrelay.profiles import Profile
 
 BRAIN_PACKAGE = "deepbet"
 """What the extra ``brain`` installs; its own requirements include a toolkit for windows."""

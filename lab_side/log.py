@@ -16,8 +16,8 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from typing import Any
 
-from common.errors import SegRelayError
-from common.library_messages import withhold_values
+from segrelay.dicom.library_messages import withhold_values
+from segrelay.errors import SegRelayError
 
 _is_verbose = False
 

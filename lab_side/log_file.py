@@ -19,9 +19,9 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any
 
-from common.durable import describe
 from lab_side.config import LocalConfig
 from lab_side.log import JsonFormatter, event
+from segrelay.system.durable import describe
 
 MEGABYTE = 10**6
 

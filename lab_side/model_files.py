@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from common.errors import FixConfigurationError
-from common.system_limits import raise_if_limit
+from segrelay.errors import FixConfigurationError
+from segrelay.system.system_limits import raise_if_limit
 
 _CHUNK = 1 << 20
 

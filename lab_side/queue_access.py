@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 
-from common.bucket import Bucket, open_bucket
-from common.momentary import PATIENCE
-from common.sealed_bucket import SealedBucket
-from common.signing import PublicKey, Trust
 from lab_side.config import LocalConfig, QueueConfig
 from lab_side.secrets import signing_key
+from segrelay.bucket import Bucket, open_bucket
+from segrelay.bucket.sealed import SealedBucket
+from segrelay.signing import PublicKey, Trust
+from segrelay.transient import PATIENCE
 
 __all__ = ["open_queue"]
 

@@ -14,11 +14,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from common.durable import write_durably
-from common.errors import FixConfigurationError
-from common.signing import SigningKey
-from common.system_limits import raise_if_limit
-from common.text_files import SAVE_AS_UTF_8, UnreadableTextError, read_text
+from segrelay.errors import FixConfigurationError
+from segrelay.parsing.text_files import SAVE_AS_UTF_8, UnreadableTextError, read_text
+from segrelay.signing import SigningKey
+from segrelay.system.durable import write_durably
+from segrelay.system.system_limits import raise_if_limit
 
 
 @dataclass(frozen=True, kw_only=True)

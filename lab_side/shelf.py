@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from common.errors import FixConfigurationError
-from common.profiles import PROFILE_FILE, Profile, load_profile
 from lab_side.config import PACKAGED_PROFILES, ModelConfig, ModelsConfig
 from lab_side.extras import check_extras
+from segrelay.errors import FixConfigurationError
+from segrelay.profiles import PROFILE_FILE, Profile, load_profile
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,12 +12,12 @@ from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from common.errors import SegRelayError
 from gcp_side.labseg import admin_texts as texts
 from gcp_side.labseg import orthanc, services
 from gcp_side.labseg.meanings import tell
 from gcp_side.labseg.models import Job, JobEvent, State
 from gcp_side.labseg.serialise import event_as_dict
+from segrelay.errors import SegRelayError
 
 if TYPE_CHECKING:
     # Only the type stubs know these classes as generic.

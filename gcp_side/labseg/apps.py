@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.apps import AppConfig
 from django.utils.translation import gettext_lazy as _
 
-from common.library_messages import withhold_values
+from segrelay.dicom.library_messages import withhold_values
 
 
 class LabsegConfig(AppConfig):

@@ -12,9 +12,9 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from common.dicom_values import WrongForm, numbers_of
-from common.errors import OrthancRefusedError
 from gcp_side.labseg.orthanc import Orthanc, SeriesEntry, StudyEntry
+from segrelay.dicom.values import WrongForm, numbers_of
+from segrelay.errors import OrthancRefusedError
 
 ENTRIES_KEPT_SECONDS = 600.0
 """Then all are read again: a study's description may have been corrected in Orthanc."""

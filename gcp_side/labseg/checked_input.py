@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from common.body_regions import regions_in, regions_of_body_part
-from common.offers import Offer
 from gcp_side.labseg.catalogue import SERIES_SHOWN, in_order
 from gcp_side.labseg.conf import get_conf
 from gcp_side.labseg.confirmation import Needs, Reason, reasons_against
@@ -17,6 +15,8 @@ from gcp_side.labseg.orthanc import Orthanc
 from gcp_side.labseg.recognition import Recognised, Rules, SeriesFacts, recognise, usual_rule
 from gcp_side.labseg.selection import Selection
 from gcp_side.labseg.seriesfacts import read_facts
+from segrelay.dicom.body_regions import regions_in, regions_of_body_part
+from segrelay.offers import Offer
 
 
 def reasons_for(profile: str, selection: Selection, orthanc: Orthanc) -> tuple[Reason, ...]:

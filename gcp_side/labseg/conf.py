@@ -37,15 +37,15 @@ from pydantic import (
 )
 from rest_framework.authentication import BaseAuthentication
 
-from common.bucket import Bucket, check_address, open_bucket
-from common.errors import FixConfigurationError
-from common.manifest import Labels, Role
-from common.nearest import did_you_mean, nearest
-from common.orthanc import OrthancSettings, check_usable
-from common.profiles import ProfileName
-from common.sealed_bucket import SealedBucket
-from common.signing import PublicKey, SigningKey, Trust
-from common.validation import describe_errors, form
+from segrelay.bucket import Bucket, check_address, open_bucket
+from segrelay.bucket.sealed import SealedBucket
+from segrelay.errors import FixConfigurationError
+from segrelay.manifest import Labels, Role
+from segrelay.orthanc import OrthancSettings, check_usable
+from segrelay.parsing.validation import describe_errors, form
+from segrelay.profiles import ProfileName
+from segrelay.signing import PublicKey, SigningKey, Trust
+from segrelay.system.nearest import did_you_mean, nearest
 
 REMEDIES = {
     "BUCKET": "Set it to the queue's address: gs://bucket/prefix or file:///srv/segrelay.",
@@ -194,7 +194,7 @@ class Conf(BaseModel):
     )
 
     bucket: Annotated[str, AfterValidator(_bucket_address)]
-    """Address of the queue, as :func:`common.bucket.open_bucket` takes it."""
+    """Address of the queue, as :func:`segrelay.bucket.open_bucket` takes it."""
     orthanc_url: str
     ohif_url: Annotated[str, AfterValidator(_web_address)] = ""
     """Address of OHIF's viewer page, for the link "Open in OHIF"; none where empty."""

@@ -16,7 +16,7 @@ laterality          some series show the left side, others the right
 
 A reason holds names of attributes, regions, weightings and roles, never the value of an
 attribute. An attribute that is empty or says nothing is no reason.
-The codes of :data:`common.result_notes.DOUBTS` are doubts, the others contradict.
+The codes of :data:`segrelay.result_notes.DOUBTS` are doubts, the others contradict.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from dataclasses import dataclass, field
 
 from django.utils.translation import get_language, gettext, override
 
-from common.acquisition import weighting_by_times
-from common.body_regions import ATTRIBUTES, BODY_PART, contradictions
-from common.profiles import Recognition, Text, Weighting
 from gcp_side.labseg.recognition import Confidence, Recognised, SeriesFacts, recognise
+from segrelay.dicom.acquisition import weighting_by_times
+from segrelay.dicom.body_regions import ATTRIBUTES, BODY_PART, contradictions
+from segrelay.profiles import Recognition, Text, Weighting
 
 
 def gettext_noop(message: str) -> str:
@@ -97,7 +97,7 @@ NAMES: tuple[str, ...] = (
     gettext_noop("foot"),
     gettext_noop("whole body"),
 )
-"""Attributes and regions of :mod:`common.body_regions`, for translation."""
+"""Attributes and regions of :mod:`segrelay.dicom.body_regions`, for translation."""
 
 Confirm = bool | frozenset[str]
 """A person's yes: to whatever there is, or to the codes of the reasons that were shown."""

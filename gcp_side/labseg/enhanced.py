@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from common.dicom_values import value_of
-from common.functional_groups import AS_CLASSIC
+from segrelay.dicom.functional_groups import AS_CLASSIC
+from segrelay.dicom.values import value_of
 
 PER_FRAME = "PerFrameFunctionalGroupsSequence"
 SHARED = "SharedFunctionalGroupsSequence"

@@ -1,11 +1,11 @@
-"""What this app refuses, as leaves of the tree in :mod:`common.errors`."""
+"""What this app refuses, as leaves of the tree in :mod:`segrelay.errors`."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from common.errors import PermanentError
 from gcp_side.labseg.confirmation import Reason
+from segrelay.errors import PermanentError
 
 __all__ = [
     "ConfirmationNeededError",

@@ -18,12 +18,12 @@ import pydicom
 from numpy.typing import NDArray
 from pydicom.errors import InvalidDicomError
 
-from common.manifest import is_orthanc_id
 from gcp_side.labseg.errors import SegmentationUnreadableError
 from gcp_side.labseg.made_once import shared
 from gcp_side.labseg.orthanc import Orthanc, orthanc_id
 from gcp_side.labseg.segmentation import SegFrame, Segmentation, read_segmentation
 from gcp_side.labseg.slices import DisplayedSlices, displayed_order, not_on_grid, place_frames
+from segrelay.manifest import is_orthanc_id
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 

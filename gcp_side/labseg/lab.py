@@ -7,14 +7,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from common.errors import TransientError
-from common.names import SITE
-from common.offers import Offer, OfferedRole
-from common.queue import Beat, scan
-from common.queue.lease import LEASE, store_now
 from gcp_side.labseg.caching import default_cache
 from gcp_side.labseg.conf import Conf, get_bucket, get_conf
 from gcp_side.labseg.recognition import usual_rule
+from segrelay.errors import TransientError
+from segrelay.names import SITE
+from segrelay.offers import Offer, OfferedRole
+from segrelay.queue import Beat, scan
+from segrelay.queue.lease import LEASE, store_now
 
 log = logging.getLogger(__name__)
 

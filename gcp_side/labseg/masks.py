@@ -16,10 +16,10 @@ from pydicom.dataset import Dataset
 from pydicom.pixels.utils import iter_pixels
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from common.voxels.bounds import check_pixel_bytes, pixel_bytes
-from common.voxels.codestreams import decode_frames
-from common.voxels.pixel_form import read_pixel_form
 from gcp_side.labseg.errors import SegmentationUnreadableError
+from segrelay.voxels.bounds import check_pixel_bytes, pixel_bytes
+from segrelay.voxels.codestreams import decode_frames
+from segrelay.voxels.pixel_form import read_pixel_form
 
 MOST_FRAMES = 10_000
 """Twenty segments on each of 500 slices."""

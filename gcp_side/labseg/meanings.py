@@ -1,6 +1,6 @@
 """What error codes mean, in the language of whoever reads it.
 
-Errors come in English, from ``common`` and from the lab as text; what is stable in them is the
+Errors come in English, from ``segrelay`` and from the lab as text; what is stable in them is the
 code. Who reads English is told the error's own words, which know names and numbers. Others are
 told what the code means, and the error's own words as a detail.
 """
@@ -13,10 +13,10 @@ from dataclasses import dataclass
 
 from django.utils.translation import get_language, gettext, gettext_noop
 
-from common.documents import SENTENCE_CHARACTERS
-from common.errors import FixConfigurationError, SegRelayError
-from common.result_notes import NOT_FOR_PATIENTS
 from gcp_side.labseg.confirmation import NAMES
+from segrelay.errors import FixConfigurationError, SegRelayError
+from segrelay.parsing.documents import SENTENCE_CHARACTERS
+from segrelay.result_notes import NOT_FOR_PATIENTS
 
 _ = gettext_noop
 

@@ -15,7 +15,7 @@ LONGEST_USER_NAME = 254
 
 
 class State(models.TextChoices):
-    """Where a job is: as :class:`common.queue.JobState`, and one before those."""
+    """Where a job is: as :class:`segrelay.queue.JobState`, and one before those."""
 
     SUBMITTING = "submitting", _("not yet in the queue")
     PENDING = "pending", _("waiting in the queue")
@@ -54,7 +54,7 @@ class EventKind(models.TextChoices):
 
 
 class Outcome(models.TextChoices):
-    """How an attempt ended: as :class:`common.manifest.AttemptOutcome`."""
+    """How an attempt ended: as :class:`segrelay.manifest.AttemptOutcome`."""
 
     HANDED_BACK = "handed-back", _("handed back")
     FAILED = "failed", _("failed")
@@ -134,7 +134,7 @@ class Job(models.Model):
     ``longest_diameter_mm``."""
     warnings = models.JSONField(_("notes on the result"), default=list, blank=True)
     provenance = models.JSONField(_("how it was made"), null=True, blank=True)
-    """As :class:`common.manifest.Provenance`."""
+    """As :class:`segrelay.manifest.Provenance`."""
 
     failure_code = models.CharField(_("error code"), max_length=64, blank=True)
     failure_reason = models.TextField(_("what went wrong"), blank=True)

@@ -15,7 +15,6 @@ from drf_spectacular.views import SpectacularJSONAPIView
 from pydantic import TypeAdapter
 from rest_framework.views import APIView
 
-from common.manifest import Labels
 from gcp_side import __version__
 from gcp_side.labseg.confirmation import REASONS
 from gcp_side.labseg.models import State
@@ -41,6 +40,7 @@ from gcp_side.labseg.views.requests import (
 )
 from gcp_side.labseg.views.studies import Studies, Study
 from gcp_side.labseg.views.submit import RequestSegmentation, RequestStudySegmentation
+from segrelay.manifest import Labels
 
 Schema = dict[str, Any]
 

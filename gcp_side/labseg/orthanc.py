@@ -11,14 +11,14 @@ from functools import lru_cache
 from itertools import islice
 from typing import Any, Protocol
 
-from common.companions import is_companion
-from common.dicom_values import WrongForm, numbers_of
-from common.errors import OrthancRefusedError, SeriesRefusedError
-from common.manifest import is_orthanc_id
-from common.orthanc import OrthancClient, OrthancSettings, SeriesInfo, answers
-from common.orthanc.answers import Entry
 from gcp_side.labseg.conf import get_conf
 from gcp_side.labseg.enhanced import frame_attributes
+from segrelay.dicom.companions import is_companion
+from segrelay.dicom.values import WrongForm, numbers_of
+from segrelay.errors import OrthancRefusedError, SeriesRefusedError
+from segrelay.manifest import is_orthanc_id
+from segrelay.orthanc import OrthancClient, OrthancSettings, SeriesInfo, answers
+from segrelay.orthanc.answers import Entry
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ class SeriesEntry:
 
 
 class Orthanc(Protocol):
-    """The calls that this app makes; each raises as :class:`common.orthanc.OrthancClient`."""
+    """The calls that this app makes; each raises as :class:`segrelay.orthanc.OrthancClient`."""
 
     def series(self, orthanc_id: str) -> SeriesInfo:
         """One series; raises SeriesRefusedError when there is none of this id."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from common.manifest import Failure, Rejection, ResultManifest
-from common.queue import BeatJob, JobState, JobWhereabouts, QueueView
+from segrelay.manifest import Failure, Rejection, ResultManifest
+from segrelay.queue import BeatJob, JobState, JobWhereabouts, QueueView
 
 _RESULT_UNREADABLE_REMEDY = (
     "Look at the agent that wrote it: its version may not fit this site's; then submit again."

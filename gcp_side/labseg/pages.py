@@ -13,13 +13,13 @@ from django.utils.decorators import method_decorator
 from django.views import View
 from django.views.decorators.csrf import ensure_csrf_cookie
 
-from common.manifest import is_orthanc_id
 from gcp_side.labseg.accounts import LedToLogin, frame, login_again_address
 from gcp_side.labseg.addresses import api_address
 from gcp_side.labseg.conf import get_conf
 from gcp_side.labseg.rendering import render_page
 from gcp_side.labseg.scripts import script_address
 from gcp_side.labseg.views.base import NO_STORE
+from segrelay.manifest import is_orthanc_id
 
 
 # A project's LoginRequiredMiddleware would lead to LOGIN_URL, whether or not anything is there.

@@ -13,13 +13,13 @@ from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
-from common.dicom_values import check_forms, settle_numbers, wrong_value
-from common.errors import SeriesRefusedError
-from common.voxels.file_format import plain_file
-from common.voxels.pixel_form import FLOAT_PIXEL_ATTRIBUTES, PIXEL_ATTRIBUTES, check_integers
-from common.voxels.stored import StoredImage, decode_stored
 from gcp_side.labseg.enhanced import PER_FRAME, SHARED, frame_attributes
 from gcp_side.labseg.errors import SeriesNotShownError
+from segrelay.dicom.values import check_forms, settle_numbers, wrong_value
+from segrelay.errors import SeriesRefusedError
+from segrelay.voxels.file_format import plain_file
+from segrelay.voxels.pixel_form import FLOAT_PIXEL_ATTRIBUTES, PIXEL_ATTRIBUTES, check_integers
+from segrelay.voxels.stored import StoredImage, decode_stored
 
 _TAGS: list[Any] = [
     *PIXEL_ATTRIBUTES,

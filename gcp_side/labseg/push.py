@@ -18,10 +18,10 @@ from google.auth.transport.requests import Request
 from google.oauth2 import id_token
 from requests import Session
 
-from common.errors import TransientError
-from common.names import RESULTS
-from common.no_netrc import ignore_netrc
-from common.ulid import ULID_PATTERN
+from segrelay.errors import TransientError
+from segrelay.http.no_netrc import ignore_netrc
+from segrelay.names import RESULTS
+from segrelay.ulid import ULID_PATTERN
 
 log = logging.getLogger(__name__)
 

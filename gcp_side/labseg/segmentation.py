@@ -18,12 +18,12 @@ from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
 from pydicom.uid import SegmentationStorage
 
-from common.errors import SeriesRefusedError
-from common.voxels.file_format import plain_file
 from gcp_side.labseg.colour import srgb_of_cielab
 from gcp_side.labseg.errors import SegmentationUnreadableError
 from gcp_side.labseg.items import Item, decimals, identifier, integers, items_of, unsigned_short
 from gcp_side.labseg.masks import PackedMask, read_masks, too_large
+from segrelay.errors import SeriesRefusedError
+from segrelay.voxels.file_format import plain_file
 
 MOST_ITEMS = 100_000
 """Items of sequences in a file, at all depths: ten for each of 10,000 frames. pydicom makes some

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from common.errors import SeriesRefusedError
-from common.manifest import is_orthanc_id
-from common.nearest import did_you_mean
-from common.orthanc import SeriesInfo
 from gcp_side.labseg.conf import Conf
 from gcp_side.labseg.errors import SubmissionRefusedError
 from gcp_side.labseg.lab import look, offered_roles
 from gcp_side.labseg.orthanc import Orthanc
+from segrelay.errors import SeriesRefusedError
+from segrelay.manifest import is_orthanc_id
+from segrelay.orthanc import SeriesInfo
+from segrelay.system.nearest import did_you_mean
 
 
 @dataclass(frozen=True)

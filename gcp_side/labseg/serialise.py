@@ -6,9 +6,6 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from common.offers import OfferedRole
-from common.profiles import Text
-from common.result_notes import DOUBTS, NOT_FOR_PATIENTS
 from gcp_side.labseg.confirmation import Reason, read_reasons
 from gcp_side.labseg.lab import LabAgent, ProfileOnOffer
 from gcp_side.labseg.meanings import Told, tell, tell_reason, tell_warning
@@ -16,6 +13,9 @@ from gcp_side.labseg.models import EventKind, Job, JobEvent, Outcome, State
 from gcp_side.labseg.orthanc import SeriesEntry, StudyEntry
 from gcp_side.labseg.recognition import Recognised, SeriesFacts, plane_of
 from gcp_side.labseg.waiting import Waiting
+from segrelay.offers import OfferedRole
+from segrelay.profiles import Text
+from segrelay.result_notes import DOUBTS, NOT_FOR_PATIENTS
 
 
 def reasons_as_list(reasons: Iterable[Reason]) -> list[dict[str, Any]]:

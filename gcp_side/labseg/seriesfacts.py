@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from common.companions import is_companion
-from common.errors import OrthancRefusedError
 from gcp_side.labseg.caching import aid_cache
 from gcp_side.labseg.catalogue import series_number
 from gcp_side.labseg.conf import get_conf
 from gcp_side.labseg.orthanc import Orthanc, SeriesEntry
 from gcp_side.labseg.recognition import SeriesFacts, facts_of
+from segrelay.dicom.companions import is_companion
+from segrelay.errors import OrthancRefusedError
 
 SERIES_READ = 60
 """One request for each: the rest of a study of more series is left to the user."""

@@ -19,31 +19,6 @@ from django.db import router, transaction
 from django.db.models import F, Q
 from pydantic import ValidationError
 
-from common.bucket import Bucket
-from common.errors import (
-    ManifestRejectedError,
-    ObjectExistsError,
-    ObjectRefusedError,
-    TransientError,
-)
-from common.manifest import (
-    AttemptRecord,
-    JobManifest,
-    SeriesInput,
-    schema_for,
-)
-from common.names import SITE, JobName
-from common.queue import (
-    JobState,
-    JobWhereabouts,
-    QueueView,
-    Reaper,
-    SiteDesk,
-    scan,
-)
-from common.queue.lease import store_now
-from common.ulid import is_ulid, new_ulid
-from common.validation import describe_first_error
 from gcp_side.labseg.caching import default_cache
 from gcp_side.labseg.checked_input import reasons_for
 from gcp_side.labseg.conf import Conf, get_bucket, get_conf
@@ -71,6 +46,19 @@ from gcp_side.labseg.orthanc import Orthanc
 from gcp_side.labseg.outcome import columns_of
 from gcp_side.labseg.selection import Selection, roles_of, select
 from gcp_side.labseg.signals import job_finished
+from segrelay.bucket import Bucket
+from segrelay.errors import (
+    ManifestRejectedError,
+    ObjectExistsError,
+    ObjectRefusedError,
+    TransientError,
+)
+from segrelay.manifest import AttemptRecord, JobManifest, SeriesInput, schema_for
+from segrelay.names import SITE, JobName
+from segrelay.parsing.validation import describe_first_error
+from segrelay.queue import JobState, JobWhereabouts, QueueView, Reaper, SiteDesk, scan
+from segrelay.queue.lease import store_now
+from segrelay.ulid import is_ulid, new_ulid
 
 if TYPE_CHECKING:
     from django.contrib.auth.models import User

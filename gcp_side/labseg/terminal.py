@@ -8,10 +8,10 @@ from typing import Any
 
 from django.core.management.base import OutputWrapper
 
-from common.queue import how_far
 from gcp_side.labseg.confirmation import read_reasons
 from gcp_side.labseg.models import EventKind, Job, JobEvent, Outcome, State
 from gcp_side.labseg.waiting import Waiting
+from segrelay.queue import how_far
 
 BAR_WIDTH = 24
 

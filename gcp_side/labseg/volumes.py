@@ -21,7 +21,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from common.manifest import is_orthanc_id
 from gcp_side.labseg.errors import SeriesNotShownError
 from gcp_side.labseg.geometry import (
     SeriesGeometry,
@@ -33,6 +32,7 @@ from gcp_side.labseg.made_once import KeyedLocks
 from gcp_side.labseg.orthanc import Orthanc, SlicePlace
 from gcp_side.labseg.pixels import SliceImage, read_slice, read_slices
 from gcp_side.labseg.slices import DisplayedSlices
+from segrelay.manifest import is_orthanc_id
 
 CACHE_BYTES = 256 * 1024 * 1024
 """Of deflated volumes: some twenty breast series."""

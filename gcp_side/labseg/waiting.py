@@ -9,10 +9,10 @@ from datetime import datetime
 
 from django.utils.translation import gettext, gettext_noop, ngettext
 
-from common.errors import TransientError
 from gcp_side.labseg.lab import Lab, LabAgent, look
 from gcp_side.labseg.meanings import tell_reason
 from gcp_side.labseg.models import Job, State
+from segrelay.errors import TransientError
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
 
-from common.text_files import SAVE_AS_UTF_8, UnreadableTextError, read_text
+from segrelay.parsing.text_files import SAVE_AS_UTF_8, UnreadableTextError, read_text
 
 _FLAGS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
 

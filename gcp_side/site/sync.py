@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 
-from common.stop_signals import stop_signals
+from segrelay.system.stop_signals import stop_signals
 
 COMMAND = (sys.executable, "-m", "django", "labseg", "sync", "--watch")
 

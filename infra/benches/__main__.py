@@ -6,7 +6,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from common.command_line import HelpfulParser
+from segrelay.system.command_line import HelpfulParser
 
 NAMES = ("infer", "queue", "transfer", "web")
 """Modules of this package with a ``main``."""

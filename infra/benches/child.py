@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from common.errors import FixConfigurationError
 from infra.debian import repository_root
 from infra.processes import stop_process
+from segrelay.errors import FixConfigurationError
 
 PEERS_PYTHON = Path(".cache/bench/bin/python")
 """Below the repository: where ``infra/bench`` put the peers."""

@@ -11,10 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from common.command_line import HelpfulParser
-from common.errors import SegRelayError
 from infra.debian import repository_root
 from infra.processes import exit_on_termination
+from segrelay.errors import SegRelayError
+from segrelay.system.command_line import HelpfulParser
 
 Report = dict[str, Any]
 """Plain JSON values."""

@@ -11,11 +11,11 @@ import sys
 import time
 from dataclasses import dataclass
 
-from common.bucket import open_bucket
-from common.queue import SiteDesk
 from infra.benches.relay import make_manifest
 from infra.debian import repository_root
 from infra.processes import stop_process
+from segrelay.bucket import open_bucket
+from segrelay.queue import SiteDesk
 
 
 @dataclass(frozen=True, kw_only=True)

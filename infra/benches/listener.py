@@ -11,13 +11,13 @@ import sys
 import threading
 import time
 
-from common.bucket import open_bucket
-from common.command_line import HelpfulParser
-from common.local_bucket import LocalBucket
-from common.queue import ClaimDesk, scan
 from infra.benches.relay import AGENT, make_result, now
 from lab_side.agent.doorbell import Doorbell
 from lab_side.agent.pace import ACTIVE_FOR, Pace
+from segrelay.bucket import open_bucket
+from segrelay.bucket.local import LocalBucket
+from segrelay.queue import ClaimDesk, scan
+from segrelay.system.command_line import HelpfulParser
 
 
 def listen(address: str, jobs: int, *, doorbell: bool, pace: Pace) -> None:

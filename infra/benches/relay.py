@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from common import names
-from common.bucket import Bucket, open_bucket
-from common.local_bucket import LocalBucket
-from common.manifest import (
+from segrelay import names
+from segrelay.bucket import Bucket, open_bucket
+from segrelay.bucket.local import LocalBucket
+from segrelay.manifest import (
     JobManifest,
     Provenance,
     ResultManifest,
@@ -21,11 +21,11 @@ from common.manifest import (
     SegReference,
     SeriesInput,
 )
-from common.names import JobName
-from common.queue import Claim, ClaimDesk, SiteDesk, scan
-from common.queue.lease import new_nonce
-from common.queue.view import PendingJob
-from common.ulid import new_ulid
+from segrelay.names import JobName
+from segrelay.queue import Claim, ClaimDesk, SiteDesk, scan
+from segrelay.queue.lease import new_nonce
+from segrelay.queue.view import PendingJob
+from segrelay.ulid import new_ulid
 
 AGENT = "lab-1"
 

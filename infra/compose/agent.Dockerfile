@@ -15,13 +15,13 @@ COPY pyproject.toml LICENSE ./
 COPY infra/constraints.txt infra/
 # "lab,brain" adds what cuts a brain out of a head.
 ARG EXTRAS=lab
-RUN mkdir common lab_side && touch README.md common/__init__.py lab_side/__init__.py \
+RUN mkdir -p common/segrelay lab_side && touch README.md common/segrelay/__init__.py lab_side/__init__.py \
     && pip install --no-cache-dir --root-user-action ignore --constraint infra/constraints.txt \
     ".[$EXTRAS]" \
     && pip uninstall --yes --root-user-action ignore segrelay && rm -r common lab_side build
-COPY common common
+COPY common/segrelay segrelay
 COPY lab_side lab_side
-RUN python -m compileall -q common lab_side
+RUN python -m compileall -q segrelay lab_side
 
 ENV HOME=/tmp PYTHONPATH=/srv/segrelay PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 \
     SEGRELAY_WORK_DIR=/srv/agent

@@ -8,13 +8,13 @@ WORKDIR /srv/segrelay
 # First what the site needs of others: it changes less often than the site.
 COPY pyproject.toml LICENSE ./
 COPY infra/constraints.txt infra/
-RUN mkdir common gcp_side && touch README.md common/__init__.py gcp_side/__init__.py \
+RUN mkdir -p common/segrelay gcp_side && touch README.md common/segrelay/__init__.py gcp_side/__init__.py \
     && pip install --no-cache-dir --root-user-action ignore --constraint infra/constraints.txt \
     '.[gcp]' 'gunicorn>=27.0.1' 'psycopg[binary]' drf-spectacular \
     && pip uninstall --yes --root-user-action ignore segrelay && rm -r common gcp_side build
-COPY common common
+COPY common/segrelay segrelay
 COPY gcp_side gcp_side
-RUN python -m compileall -q common gcp_side
+RUN python -m compileall -q segrelay gcp_side
 
 ENV HOME=/tmp PYTHONPATH=/srv/segrelay PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 USER 10001

@@ -16,12 +16,12 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from common.errors import SegRelayError
 from infra.containers.engine import Engine, running_engine
 from infra.containers.hospital import ADDRESS, HOST, Hospital, TrialError
 from infra.containers.images import needed, provide, provide_compose
 from infra.containers.trial import AGENT_IMAGE, QUESTIONS, Trial, with_agent
 from infra.processes import exit_on_termination
+from segrelay.errors import SegRelayError
 
 _INSIDE = "--inside"
 AGENT_DOCKERFILE = "infra/compose/agent.Dockerfile"

@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from common.errors import FixConfigurationError
 from infra.debian import repository_root
 from infra.processes import Child, ProcessSet
+from segrelay.errors import FixConfigurationError
 
 CACHE = repository_root() / ".cache" / "containers"
 """Images and layers of our own engine: a second run is quick."""

@@ -21,9 +21,9 @@ from typing import Any
 import requests
 from pydantic import SecretStr
 
-from common.orthanc import OrthancClient, OrthancSettings
 from infra.containers.engine import Engine
 from infra.debian import repository_root
+from segrelay.orthanc import OrthancClient, OrthancSettings
 
 PROJECT = "segrelay-trial"
 HOST = "seg.hospital.example"

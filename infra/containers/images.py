@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from common.errors import FixConfigurationError
 from infra.containers.engine import CACHE, Engine
+from segrelay.errors import FixConfigurationError
 
 FOLDER = Path(__file__).parent / "images"
 BASE = "debian:trixie-slim"

@@ -12,7 +12,6 @@ from typing import Any
 
 import requests
 
-from common.profiles import load_profile
 from infra.containers.hospital import (
     AGENT_IS_READY,
     HOST,
@@ -27,6 +26,7 @@ from infra.containers.hospital import (
 from infra.debian import repository_root
 from infra.processes import ProcessSet
 from infra.study import choose_inputs, phantom_study
+from segrelay.profiles import load_profile
 
 SEED = 20_260_302
 API = f"https://{HOST}/api/mri/segmentation/"

@@ -16,9 +16,9 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from common.command_line import HelpfulParser
 from infra.encodings.cases import Encoding, encodings, make_files, true_values
 from infra.encodings.readers import READERS, Found, read_by_all
+from segrelay.system.command_line import HelpfulParser
 
 EXACT, OTHER = "exact", "OTHER VALUES"
 """Every voxel as written; anything else."""

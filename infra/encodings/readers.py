@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from pydicom.pixels.utils import pixel_array
 from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
 
-from common.errors import SegRelayError
 from gcp_side.labseg.pixels import read_slices
 from lab_side.imaging.series import read_series
+from segrelay.errors import SegRelayError
 
 Found = NDArray[Any] | str
 """[slices, rows, columns] values, or why there are none."""

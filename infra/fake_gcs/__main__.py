@@ -5,8 +5,8 @@ from __future__ import annotations
 import signal
 import threading
 
-from common.command_line import HelpfulParser
 from infra.fake_gcs.server import FakeGcs
+from segrelay.system.command_line import HelpfulParser
 
 
 def main() -> None:

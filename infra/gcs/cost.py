@@ -12,9 +12,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from common.queue.lease import BEAT_EVERY
 from lab_side.agent.pace import ACTIVE_FOR
 from lab_side.config import AgentConfig
+from segrelay.queue.lease import BEAT_EVERY
 
 CLASS_A_PRICE = 0.005 / 1000
 """US dollars for one list, upload, patch, copy or move."""

@@ -15,11 +15,11 @@ import sys
 
 from pydantic import TypeAdapter, ValidationError
 
-from common.command_line import HelpfulParser
-from common.errors import FixConfigurationError
-from common.validation import describe_first_error
 from infra.line.profile import LineFault, LineProfile, parse_target
 from infra.line.proxy import Proxy, new_loop
+from segrelay.errors import FixConfigurationError
+from segrelay.parsing.validation import describe_first_error
+from segrelay.system.command_line import HelpfulParser
 
 _INPUT = 0
 

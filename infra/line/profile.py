@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from common.errors import FixConfigurationError
+from segrelay.errors import FixConfigurationError
 
 Direction = Literal["up", "down"]
 """From the client to the server; from the server to the client."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from functools import partial
 from pathlib import Path
 
-from common.command_line import HelpfulParser
 from infra.phantom.case import make_case, scanner_grid
 from infra.phantom.dicom import DEFAULT_PATIENT_NAME, write_study
 from infra.phantom.grid import ORIENTATIONS, tilted
+from segrelay.system.command_line import HelpfulParser
 
 OBLIQUE_DEGREES = 12.0
 

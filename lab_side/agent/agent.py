@@ -14,21 +14,6 @@ import threading
 import time
 from pathlib import Path
 
-from common.bucket import Bucket
-from common.errors import (
-    AttemptFailedError,
-    FixConfigurationError,
-    LeaseLostError,
-    LocalDiskError,
-    SegRelayError,
-    StoreUnavailableError,
-    TransientError,
-)
-from common.local_bucket import LocalBucket
-from common.offers import Offer
-from common.orthanc import OrthancClient, new_history
-from common.queue import ClaimDesk, Lease, QueueView, Reaper, check_honest, scan
-from common.sealed_bucket import SealedBucket
 from lab_side import __version__
 from lab_side.agent import control
 from lab_side.agent.board import Board
@@ -52,6 +37,21 @@ from lab_side.agent.tally import Tally
 from lab_side.config import AgentConfig, secret_renewal
 from lab_side.log import about_job, event, trouble
 from lab_side.service.notify import ServiceManager, Supervisor
+from segrelay.bucket import Bucket
+from segrelay.bucket.local import LocalBucket
+from segrelay.bucket.sealed import SealedBucket
+from segrelay.errors import (
+    AttemptFailedError,
+    FixConfigurationError,
+    LeaseLostError,
+    LocalDiskError,
+    SegRelayError,
+    StoreUnavailableError,
+    TransientError,
+)
+from segrelay.offers import Offer
+from segrelay.orthanc import OrthancClient, new_history
+from segrelay.queue import ClaimDesk, Lease, QueueView, Reaper, check_honest, scan
 
 SETTLE = "settle"
 """The stage, in the log, of a job that another process or life has left behind."""

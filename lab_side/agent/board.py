@@ -6,8 +6,8 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from common.offers import Offer
-from common.queue import Beat, BeatJob, Identity
+from segrelay.offers import Offer
+from segrelay.queue import Beat, BeatJob, Identity
 
 _PASSED_OVER = 5
 _PASSED_OVER_LENGTH = 300

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from common.manifest import JobManifest
-from common.profiles import Profile
-from common.queue import Claim
 from lab_side.worker.protocol import SeriesFiles
+from segrelay.manifest import JobManifest
+from segrelay.profiles import Profile
+from segrelay.queue import Claim
 
 
 @dataclass(kw_only=True)

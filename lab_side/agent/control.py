@@ -22,14 +22,14 @@ from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from common.documents import Moment, read_document
-from common.durable import describe, disk_errors, write_durably
-from common.errors import LimitReachedError
-from common.json_reader import JsonLimits, UnreadableJsonError
-from common.manifest import utc_now
-from common.sharing import patiently
-from common.system_limits import raise_if_limit
 from lab_side.log import event
+from segrelay.errors import LimitReachedError
+from segrelay.manifest import utc_now
+from segrelay.parsing.documents import Moment, read_document
+from segrelay.parsing.json_reader import JsonLimits, UnreadableJsonError
+from segrelay.system.durable import describe, disk_errors, write_durably
+from segrelay.system.sharing_violation import patiently
+from segrelay.system.system_limits import raise_if_limit
 
 LOOK_EVERY = 0.5
 """Seconds between two looks of a running agent."""

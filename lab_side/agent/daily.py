@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from common.errors import LocalDiskError
 from lab_side.agent.board import AgentState
 from lab_side.agent.status import look_at_disk, look_at_segs
 from lab_side.agent.tally import Counts, Outcome, Tally
 from lab_side.log import event, trouble
+from segrelay.errors import LocalDiskError
 
 EVERY = 24 * 3600.0
 """Seconds."""

@@ -25,15 +25,18 @@ from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
-from common.durable import disk_errors
-from common.errors import (
+from lab_side.agent.outbox import REPORT_FILE, Draft, Outbox, OutboxEntry, Trouble, read_report
+from lab_side.agent.outbox import read_seg as _read_seg
+from lab_side.log import event, trouble
+from lab_side.worker.protocol import InspectReply, InspectRequest, ReportFile
+from segrelay.errors import (
     FixConfigurationError,
     ManifestRejectedError,
     OrthancRefusedError,
     OrthancUnavailableError,
     PermanentError,
 )
-from common.manifest import (
+from segrelay.manifest import (
     Failure,
     ReportReference,
     ResultManifest,
@@ -41,13 +44,10 @@ from common.manifest import (
     SegmentMeasurement,
     SegReference,
 )
-from common.orthanc import OrthancClient
-from common.queue import ClaimDesk
-from common.queue.lease import new_nonce
-from lab_side.agent.outbox import REPORT_FILE, Draft, Outbox, OutboxEntry, Trouble, read_report
-from lab_side.agent.outbox import read_seg as _read_seg
-from lab_side.log import event, trouble
-from lab_side.worker.protocol import InspectReply, InspectRequest, ReportFile
+from segrelay.orthanc import OrthancClient
+from segrelay.queue import ClaimDesk
+from segrelay.queue.lease import new_nonce
+from segrelay.system.durable import disk_errors
 
 _ADOPTED_REPORT = "stored-report.dcm"
 """In the entry's folder: of the SEG that Orthanc held already."""

@@ -20,9 +20,9 @@ from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
 from watchdog.observers.polling import PollingObserver
 
-from common import names
-from common.system_limits import reached_limit
 from lab_side.log import event
+from segrelay import names
+from segrelay.system.system_limits import reached_limit
 
 if sys.platform == "linux":
     from watchdog.observers.inotify import InotifyEmitter, InotifyObserver

@@ -8,10 +8,10 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-from common.durable import describe, sync_folder
-from common.errors import LocalDiskError, PermanentError
-from common.sharing import patiently
 from lab_side.agent.outbox import OutboxEntry, read_seg
+from segrelay.errors import LocalDiskError, PermanentError
+from segrelay.system.durable import describe, sync_folder
+from segrelay.system.sharing_violation import patiently
 
 
 class SegGoneError(PermanentError):

@@ -6,11 +6,12 @@ import threading
 import time
 from collections.abc import Sequence
 
-from common.errors import SeriesRefusedError
-from common.orthanc import OrthancClient, Progress, SeriesInfo, download_series
 from lab_side.agent.case import Case
 from lab_side.agent.folders import SERIES_FOLDER
+from lab_side.download import Progress, download_series
 from lab_side.worker.protocol import SeriesFiles
+from segrelay.errors import SeriesRefusedError
+from segrelay.orthanc import OrthancClient, SeriesInfo
 
 
 def fetch(

@@ -6,11 +6,11 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
-from common.bucket import directory_at
-from common.durable import disk_errors
-from common.private_files import close_to_others
-from common.sharing import patiently
 from lab_side.config import AgentConfig
+from segrelay.bucket import directory_at
+from segrelay.system.durable import disk_errors
+from segrelay.system.private_files import close_to_others
+from segrelay.system.sharing_violation import patiently
 
 GIGABYTE = 10**9
 

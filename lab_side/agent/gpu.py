@@ -17,9 +17,9 @@ import logging
 import time
 from collections.abc import Callable
 
-from common.errors import LimitReachedError, SegRelayError, TransientError
 from lab_side.log import event, trouble
 from lab_side.worker.client import WorkerProcess
+from segrelay.errors import LimitReachedError, SegRelayError, TransientError
 
 RETRY = (30.0, 900.0)
 """Seconds before the second self-test, and at most before a later one."""

@@ -13,10 +13,10 @@ import logging
 from collections.abc import Callable
 from datetime import timedelta
 
-from common.errors import LocalDiskError, SegRelayError
-from common.manifest import utc_now
 from lab_side.agent.control import Pause
 from lab_side.log import trouble
+from segrelay.errors import LocalDiskError, SegRelayError
+from segrelay.manifest import utc_now
 
 PAUSES = (timedelta(minutes=5), timedelta(hours=2))
 """The first pause, and the longest."""

@@ -8,19 +8,19 @@ import threading
 import time
 from collections.abc import Callable
 
-from common import names
-from common.bucket import Bucket
-from common.errors import (
+from lab_side.agent.board import Board
+from lab_side.log import event, trouble
+from segrelay import names
+from segrelay.bucket import Bucket
+from segrelay.errors import (
     FixConfigurationError,
     LeaseLostError,
     ObjectRefusedError,
     SegRelayError,
     StoreUnavailableError,
 )
-from common.queue import BeatJob, Lease
-from common.queue.lease import BEAT_EVERY
-from lab_side.agent.board import Board
-from lab_side.log import event, trouble
+from segrelay.queue import BeatJob, Lease
+from segrelay.queue.lease import BEAT_EVERY
 
 PROGRESS_EVERY = 1.0
 """Seconds between two looks at the board; only what changed is written."""

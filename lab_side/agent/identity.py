@@ -18,8 +18,8 @@ from pathlib import Path
 
 import psutil
 
-from common.queue import Identity
-from common.queue.lease import new_nonce
+from segrelay.queue import Identity
+from segrelay.queue.lease import new_nonce
 
 __all__ = ["Process", "System", "is_dead", "is_gone", "this_process", "this_system"]
 

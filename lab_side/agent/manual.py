@@ -10,24 +10,6 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from common.body_regions import regions_of, regions_of_body_part
-from common.errors import FixConfigurationError, ManifestRejectedError, TransientError
-from common.manifest import (
-    JobManifest,
-    ReportReference,
-    SegmentMeasurement,
-    SegReference,
-    SeriesInput,
-    check_against_profile,
-    schema_for,
-    utc_now,
-)
-from common.orthanc import OrthancClient, new_history
-from common.profiles import Profile
-from common.queue.lease import UPLOAD
-from common.result_notes import region_codes, region_notes
-from common.ulid import new_ulid
-from common.validation import describe_first_error
 from lab_side import __version__
 from lab_side.agent.case import Case
 from lab_side.agent.deliver import Courier
@@ -41,6 +23,24 @@ from lab_side.agent.series_ids import check_ids, check_in_orthanc, check_number
 from lab_side.agent.series_order import order_notes, phases_in_order
 from lab_side.config import AgentConfig, ModelConfig, secret_renewal
 from lab_side.log import about_job, at_stage
+from segrelay.dicom.body_regions import regions_of, regions_of_body_part
+from segrelay.errors import FixConfigurationError, ManifestRejectedError, TransientError
+from segrelay.manifest import (
+    JobManifest,
+    ReportReference,
+    SegmentMeasurement,
+    SegReference,
+    SeriesInput,
+    check_against_profile,
+    schema_for,
+    utc_now,
+)
+from segrelay.orthanc import OrthancClient, new_history
+from segrelay.parsing.validation import describe_first_error
+from segrelay.profiles import Profile
+from segrelay.queue.lease import UPLOAD
+from segrelay.result_notes import region_codes, region_notes
+from segrelay.ulid import new_ulid
 
 Progress = Callable[[str, float], None]
 

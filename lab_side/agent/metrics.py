@@ -13,10 +13,10 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from common.durable import describe
-from common.errors import SegRelayError
 from lab_side.agent.tally import Counts
 from lab_side.log import event
+from segrelay.errors import SegRelayError
+from segrelay.system.durable import describe
 
 ADDRESS = "127.0.0.1"
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"

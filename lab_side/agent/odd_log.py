@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection
 
-from common.queue.odd import OddObject
 from lab_side.log import event
+from segrelay.queue.odd import OddObject
 
 MOST_NAMED = 50
 """Objects that are named; of further ones the number is logged."""

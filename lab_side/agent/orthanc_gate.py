@@ -12,9 +12,9 @@ import logging
 import time
 from collections.abc import Callable
 
-from common.errors import OrthancUnavailableError, TransientError
-from common.orthanc import OrthancClient
 from lab_side.log import event, trouble
+from segrelay.errors import OrthancUnavailableError, TransientError
+from segrelay.orthanc import OrthancClient
 
 CHECK_EVERY = 20.0
 """Seconds for which one answer is believed."""

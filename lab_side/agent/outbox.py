@@ -28,17 +28,17 @@ from typing import Annotated, TypeVar
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict
 
-from common.documents import LongText, Moment, Sentence, first_items, read_document
-from common.durable import disk_errors, sync_folder, write_durably
-from common.errors import PermanentError, SegRelayError, TransientError
-from common.json_reader import UnreadableJsonError
-from common.manifest import MOST_WARNINGS, RESULT_LIMITS, Provenance, SegmentMeasurement, utc_now
-from common.names import parse_job_name
-from common.queue import Claim
-from common.sharing import patiently
-from common.system_limits import raise_if_limit
 from lab_side.log import event
 from lab_side.worker.protocol import ReportFile
+from segrelay.errors import PermanentError, SegRelayError, TransientError
+from segrelay.manifest import MOST_WARNINGS, RESULT_LIMITS, Provenance, SegmentMeasurement, utc_now
+from segrelay.names import parse_job_name
+from segrelay.parsing.documents import LongText, Moment, Sentence, first_items, read_document
+from segrelay.parsing.json_reader import UnreadableJsonError
+from segrelay.queue import Claim
+from segrelay.system.durable import disk_errors, sync_folder, write_durably
+from segrelay.system.sharing_violation import patiently
+from segrelay.system.system_limits import raise_if_limit
 
 SEG_FILE = "seg.dcm"
 REPORT_FILE = "report.dcm"

@@ -20,27 +20,6 @@ from datetime import timedelta
 from enum import Enum
 from functools import partial
 
-from common.durable import disk_error, is_disk_failure
-from common.errors import (
-    AttemptFailedError,
-    FixConfigurationError,
-    InferenceError,
-    LimitReachedError,
-    ManifestRejectedError,
-    ObjectNotFoundError,
-    ObjectRefusedError,
-    OrthancUnavailableError,
-    PermanentError,
-    QueueConflictError,
-    SegRelayError,
-    StoreUnavailableError,
-    TransientError,
-)
-from common.manifest import check_against_profile
-from common.orthanc import OddAnswerError, OrthancClient
-from common.profiles import Profile
-from common.queue import Claim, ClaimDesk
-from common.queue.lease import UPLOAD
 from lab_side.agent.board import Board
 from lab_side.agent.case import Case
 from lab_side.agent.deliver import Courier, Delivery, failed_result
@@ -56,6 +35,27 @@ from lab_side.agent.tally import Outcome, Tally
 from lab_side.agent.unexpected import unexpected
 from lab_side.log import about_job, at_stage, event, trouble
 from lab_side.worker.client import WorkerProcess
+from segrelay.errors import (
+    AttemptFailedError,
+    FixConfigurationError,
+    InferenceError,
+    LimitReachedError,
+    ManifestRejectedError,
+    ObjectNotFoundError,
+    ObjectRefusedError,
+    OrthancUnavailableError,
+    PermanentError,
+    QueueConflictError,
+    SegRelayError,
+    StoreUnavailableError,
+    TransientError,
+)
+from segrelay.manifest import check_against_profile
+from segrelay.orthanc import OddAnswerError, OrthancClient
+from segrelay.profiles import Profile
+from segrelay.queue import Claim, ClaimDesk
+from segrelay.queue.lease import UPLOAD
+from segrelay.system.durable import disk_error, is_disk_failure
 
 HAND_BACK_WAIT = timedelta(seconds=15)
 """Before another claim of a job handed back for a transient reason; doubles, up to 2^5."""

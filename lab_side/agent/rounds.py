@@ -30,7 +30,11 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import timedelta
 
-from common.errors import (
+from lab_side.agent.deliver import Courier, Delivery
+from lab_side.agent.outbox import Outbox, OutboxEntry
+from lab_side.agent.unexpected import unexpected
+from lab_side.log import about_job, trouble
+from segrelay.errors import (
     FixConfigurationError,
     LocalDiskError,
     ObjectRefusedError,
@@ -39,12 +43,8 @@ from common.errors import (
     SegRelayError,
     StoreUnavailableError,
 )
-from common.manifest import utc_now
-from common.queue.lease import UPLOAD
-from lab_side.agent.deliver import Courier, Delivery
-from lab_side.agent.outbox import Outbox, OutboxEntry
-from lab_side.agent.unexpected import unexpected
-from lab_side.log import about_job, trouble
+from segrelay.manifest import utc_now
+from segrelay.queue.lease import UPLOAD
 
 RETRY = (5.0, 300.0)
 """Seconds before the first and at most before a later try to deliver a SEG."""

@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from common.errors import ManifestRejectedError
-from common.manifest import ORTHANC_ID, is_orthanc_id
-from common.orthanc import OrthancClient
+from segrelay.errors import ManifestRejectedError
+from segrelay.manifest import ORTHANC_ID, is_orthanc_id
+from segrelay.orthanc import OrthancClient
 
 __all__ = ["check_ids", "check_in_orthanc", "check_number"]
 

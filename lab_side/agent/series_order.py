@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from common.acquisition import after_midnight, named_agent, weighting_by_times
-from common.dicom_values import numbers_of
-from common.profiles import Profile, Recognition
+from segrelay.dicom.acquisition import after_midnight, named_agent, weighting_by_times
+from segrelay.dicom.values import numbers_of
+from segrelay.profiles import Profile, Recognition
 
 Tags = Mapping[str, Any]
 """Of one image, by keyword, as Orthanc's simplified tags."""

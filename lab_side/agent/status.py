@@ -14,12 +14,6 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from common.bucket import Bucket
-from common.errors import ObjectRefusedError, SegRelayError
-from common.queue import Identity
-from common.queue.lease import BeatJob, is_silent, store_now
-from common.queue.site import read_progress
-from common.queue.view import AgentBeat, read_beat
 from lab_side.agent.control import Pause
 from lab_side.agent.folders import free_bytes
 from lab_side.agent.outbox import (
@@ -29,6 +23,12 @@ from lab_side.agent.outbox import (
     refused_folder,
     waiting_folder,
 )
+from segrelay.bucket import Bucket
+from segrelay.errors import ObjectRefusedError, SegRelayError
+from segrelay.queue import Identity
+from segrelay.queue.lease import BeatJob, is_silent, store_now
+from segrelay.queue.site import read_progress
+from segrelay.queue.view import AgentBeat, read_beat
 
 __all__ = [
     "AgentStatus",

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 
-from common.errors import AttemptFailedError, LimitReachedError
-from common.system_limits import reached_limit
 from lab_side.log import event, trouble
+from segrelay.errors import AttemptFailedError, LimitReachedError
+from segrelay.system.system_limits import reached_limit
 
 logger = logging.getLogger("segrelay.pipeline")
 

@@ -13,10 +13,10 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from common.manifest import utc_now
 from lab_side.agent import control
 from lab_side.agent.control import REASON_LENGTH, Drain, Pause
 from lab_side.config import load_local_config
+from segrelay.manifest import utc_now
 
 OK, NOT_NOW = 0, 75
 """Exit codes, as everywhere in ``lab-agent``: 75 where no agent has heard."""

@@ -10,8 +10,6 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from common.bucket import Bucket, open_bucket
-from common.errors import SegRelayError
 from lab_side.config import (
     AgentConfig,
     has_agent,
@@ -34,12 +32,14 @@ from lab_side.doctor.queue import (
 )
 from lab_side.doctor.rights import RightsWalk
 from lab_side.settings_file import find_settings
+from segrelay.bucket import Bucket, open_bucket
+from segrelay.errors import SegRelayError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from common.conformance import RowResult
-    from common.gcs_bucket import GcsBucket
+    from lab_side.conformance import RowResult
+    from segrelay.bucket.gcs import GcsBucket
 
 OK, NOT_NOW, CONFIGURATION = 0, 75, 78
 """Exit codes, as everywhere in ``lab-agent``."""
@@ -202,7 +202,7 @@ def _conform(report: Report, bucket: Bucket, address: str) -> None:
         detail = "not tried: mend the failures above first"
         report.add(Finding(check=_CONFORMANCE, verdict=Verdict.NOT_KNOWN, detail=detail))
         return
-    from common.conformance import open_probe
+    from lab_side.conformance import open_probe
 
     report.say(UNTRIED)
     with open_probe(cloud.client, cloud.bucket_name, cloud.prefix) as probe:
@@ -214,7 +214,7 @@ def _conform(report: Report, bucket: Bucket, address: str) -> None:
 
 def judge_rows(results: Iterable[RowResult]) -> Finding:
     """All rows in one finding."""
-    from common.conformance import Outcome
+    from lab_side.conformance import Outcome
 
     results = list(results)
     counts = {o: sum(result.outcome is o for result in results) for o in Outcome}
@@ -266,7 +266,7 @@ def _as_cloud(bucket: Bucket, address: str) -> GcsBucket | None:
     if not address.startswith("gs://"):
         return None
     # Imported here: a directory as queue needs nothing of Google's.
-    from common.gcs_bucket import GcsBucket
+    from segrelay.bucket.gcs import GcsBucket
 
     return bucket if isinstance(bucket, GcsBucket) else None
 

@@ -10,12 +10,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from common.errors import SegRelayError
 from lab_side.commands.table import table
 from lab_side.completion import complete_profiles
 from lab_side.config import ModelConfig, ModelsConfig, load_models_config, unknown_profile
 from lab_side.evaluation.cases import find_cases
 from lab_side.evaluation.summary import Mean, mean_of
+from segrelay.errors import SegRelayError
 
 if TYPE_CHECKING:
     from lab_side.worker.protocol import SegmentScore

@@ -6,9 +6,9 @@ import argparse
 import sys
 from typing import Any
 
-from common.errors import FixConfigurationError
-from common.signing import SigningKey
 from lab_side.secrets import SIGNING, keep_in_keyring
+from segrelay.errors import FixConfigurationError
+from segrelay.signing import SigningKey
 
 OK = 0
 

@@ -19,12 +19,12 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from common.console import has_reader
-from common.errors import FixConfigurationError
 from lab_side.commands.table import printable
 from lab_side.config import load_local_config
 from lab_side.log import in_words
 from lab_side.log_file import LogReader, time_of
+from segrelay.errors import FixConfigurationError
+from segrelay.system.console import has_reader
 
 OK, NOT_NOW = 0, 75
 """Exit codes, as everywhere in ``lab-agent``: 75 where there is no line to show."""

@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from common.errors import SegRelayError
-from common.queue.operator import JobUnknownError
 from lab_side.commands import status_text
 from lab_side.config import load_local_config
+from segrelay.errors import SegRelayError
+from segrelay.queue.operator import JobUnknownError
 
 if TYPE_CHECKING:
     from lab_side.agent.outbox import OutboxEntry

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from common.errors import SegRelayError
-from common.profiles import Profile
 from lab_side.commands.table import printable, table
+from segrelay.errors import SegRelayError
+from segrelay.profiles import Profile
 
 if TYPE_CHECKING:
     from lab_side.importing.run import Imported

@@ -12,13 +12,13 @@ import json
 import sys
 from typing import Any
 
-from common.bucket import Bucket
-from common.queue import JobState
-from common.queue.operator import OperatorDesk
-from common.queue.overview import survey
 from lab_side.commands import queue_text
 from lab_side.config import QueueConfig, load_queue_config
 from lab_side.queue_access import open_queue
+from segrelay.bucket import Bucket
+from segrelay.queue import JobState
+from segrelay.queue.operator import OperatorDesk
+from segrelay.queue.overview import survey
 
 OK, JOB_ENDED = 0, 1
 """Exit codes, as everywhere in ``lab-agent``."""

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from common.queue import JobState, how_far
-from common.queue.operator import Cancelled, Requeued
-from common.queue.overview import (
+from lab_side.commands.table import span, table
+from segrelay.queue import JobState, how_far
+from segrelay.queue.operator import Cancelled, Requeued
+from segrelay.queue.overview import (
     AgentOverview,
     ClaimOverview,
     PendingOverview,
     QueueOverview,
     RejectedOverview,
 )
-from lab_side.commands.table import span, table
 
 
 def overview(queue: QueueOverview) -> str:

@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from common.errors import FixConfigurationError
 from lab_side.config import SERVICE_NAME, load_config, load_local_config
 from lab_side.service.backend import Backend, backend
 from lab_side.settings_file import find_settings
+from segrelay.errors import FixConfigurationError
 
 OK, NOT_NOW = 0, 75
 """Exit codes, as everywhere in ``lab-agent``: 75 where the service does not run."""

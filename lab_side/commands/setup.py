@@ -16,9 +16,6 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from common.command_line import some_text
-from common.errors import FixConfigurationError
-from common.text_files import UnreadableTextError, decode_text
 from lab_side.account import home_folder
 from lab_side.commands.setup_dialogue import (
     answers_of,
@@ -49,6 +46,9 @@ from lab_side.secrets import (
     orthanc_password,
 )
 from lab_side.settings_file import CONFIG_VARIABLE, find_settings, new_settings_path
+from segrelay.errors import FixConfigurationError
+from segrelay.parsing.text_files import UnreadableTextError, decode_text
+from segrelay.system.command_line import some_text
 
 OK = 0
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from common.errors import FixConfigurationError, SegRelayError
+from segrelay.errors import FixConfigurationError, SegRelayError
 
 Found = Mapping[str, Any]
 """The answers so far, judged, by key."""

@@ -11,18 +11,18 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from common import names
-from common.bucket import open_bucket
-from common.errors import FixConfigurationError, SegRelayError
-from common.nearest import did_you_mean, nearest
-from common.orthanc import OrthancClient, OrthancSettings
-from common.orthanc.tls import client_context
-from common.profiles import Profile, load_profile
-from common.queue_address import CloudAddress, directory_address, parse_address
 from lab_side.commands.setup_dialogue import Found, Question
 from lab_side.config import PACKAGED_PROFILES, ModelsConfig, profile_names, unknown_profile
 from lab_side.extras import check_extras
 from lab_side.model_files import sha256_of
+from segrelay import names
+from segrelay.bucket import open_bucket
+from segrelay.bucket.address import CloudAddress, directory_address, parse_address
+from segrelay.errors import FixConfigurationError, SegRelayError
+from segrelay.orthanc import OrthancClient, OrthancSettings
+from segrelay.orthanc.tls import client_context
+from segrelay.profiles import Profile, load_profile
+from segrelay.system.nearest import did_you_mean, nearest
 
 _GPUS = {"gpu": "cuda", "nvidia": "cuda"}
 """What a device is called elsewhere."""

@@ -9,10 +9,10 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
-from common.errors import SegRelayError
 from lab_side.commands import status_text
 from lab_side.config import LocalConfig, load_local_config
 from lab_side.queue_access import open_queue
+from segrelay.errors import SegRelayError
 
 if TYPE_CHECKING:
     from lab_side.agent.status import AgentStatus

@@ -6,14 +6,14 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from common.manifest import utc_now
-from common.queue import how_far
 from lab_side.commands.table import printable, size, span, table
+from segrelay.manifest import utc_now
+from segrelay.queue import how_far
 
 if TYPE_CHECKING:
-    from common.queue.lease import BeatJob
     from lab_side.agent.control import Pause
     from lab_side.agent.status import AgentStatus, BeatStatus, DiskStatus, SegStatus
+    from segrelay.queue.lease import BeatJob
 
 _LIVES = {
     "running": "runs",

@@ -6,10 +6,6 @@ import contextlib
 import time
 from collections.abc import Iterator
 
-from common.bucket import Bucket
-from common.durable import disk_errors, write_durably
-from common.errors import SegRelayError
-from common.profiles import Profile
 from lab_side.agent.folders import GIGABYTE
 from lab_side.agent.models import load_request, new_worker
 from lab_side.agent.status import BeatStatus, Life, look_at_disk, look_for_beat
@@ -18,6 +14,10 @@ from lab_side.doctor.finding import Finding, Verdict, failed
 from lab_side.model_files import sha256_of
 from lab_side.service.backend import backend
 from lab_side.worker.client import WorkerProcess
+from segrelay.bucket import Bucket
+from segrelay.errors import SegRelayError
+from segrelay.profiles import Profile
+from segrelay.system.durable import disk_errors, write_durably
 
 _PROBE_FILE = ".doctor"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from common.errors import SegRelayError, TransientError
+from segrelay.errors import SegRelayError, TransientError
 
 
 class Verdict(StrEnum):

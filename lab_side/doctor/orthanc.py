@@ -15,13 +15,13 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
-from common.errors import OrthancUnavailableError, SegRelayError
-from common.manifest import utc_now
-from common.orthanc import OrthancClient, OrthancSettings, answers
-from common.orthanc.tls import client_context
 from lab_side.doctor.clock import judge_clock
 from lab_side.doctor.finding import Finding, Verdict, failed
 from lab_side.doctor.instance import make_instance
+from segrelay.errors import OrthancUnavailableError, SegRelayError
+from segrelay.manifest import utc_now
+from segrelay.orthanc import OrthancClient, OrthancSettings, answers
+from segrelay.orthanc.tls import client_context
 
 TIMEOUT_S, RETRIES = 15.0, 1
 """A person waits."""

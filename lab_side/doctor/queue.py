@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from common import names
-from common.bucket import Bucket
-from common.errors import SegRelayError
-from common.queue.selftest import check_honest
-from common.queue.view import scan
 from lab_side.doctor.finding import Finding, Verdict, failed
+from segrelay import names
+from segrelay.bucket import Bucket
+from segrelay.errors import SegRelayError
+from segrelay.queue.selftest import check_honest
+from segrelay.queue.view import scan
 
 if TYPE_CHECKING:
     from google.cloud import storage  # type: ignore[import-untyped]

@@ -9,12 +9,12 @@ import contextlib
 from collections.abc import Callable, Iterator
 from datetime import datetime
 
-from common import names
-from common.bucket import Bucket
-from common.errors import QueueConflictError, SegRelayError
-from common.manifest import utc_now
-from common.queue.lease import new_nonce
 from lab_side.doctor.finding import Finding, Verdict, failed
+from segrelay import names
+from segrelay.bucket import Bucket
+from segrelay.errors import QueueConflictError, SegRelayError
+from segrelay.manifest import utc_now
+from segrelay.queue.lease import new_nonce
 
 _DATA = b"{}"
 

@@ -15,9 +15,9 @@ from google.api_core import exceptions as api
 from google.auth import exceptions as auth
 from google.cloud import storage  # type: ignore[import-untyped]
 
-from common import names
-from common.gcs_bucket import REQUEST_TIMEOUT
 from lab_side.doctor.finding import Finding, Verdict
+from segrelay import names
+from segrelay.bucket.gcs import REQUEST_TIMEOUT
 
 Resource = Mapping[str, Any]
 

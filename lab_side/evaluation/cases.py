@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from common.errors import FixConfigurationError
-from common.nearest import did_you_mean
+from segrelay.errors import FixConfigurationError
+from segrelay.system.nearest import did_you_mean
 
 IMAGE_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
 TRUTH = "truth"

@@ -11,9 +11,9 @@ import SimpleITK as sitk  # noqa: N813  (the library's own abbreviation)
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from common.errors import LocalDiskError
 from lab_side.imaging.grid import VolumeLike
 from lab_side.imaging.postprocess import Mask
+from segrelay.errors import LocalDiskError
 
 TILES = 12
 COLUMNS = 4

@@ -12,13 +12,13 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813  (the library's own abbreviation)
 from numpy.typing import NDArray
 
-from common.errors import SegRelayError, SeriesRefusedError
-from common.profiles import Profile
 from lab_side.evaluation.cases import IMAGE_SUFFIXES, TRUTH, image_of
 from lab_side.imaging.grid import VolumeLike, to_image
 from lab_side.imaging.postprocess import Mask
 from lab_side.imaging.series import SeriesVolume, read_series
 from lab_side.imaging.together import check_together
+from segrelay.errors import SegRelayError, SeriesRefusedError
+from segrelay.profiles import Profile
 
 LEAST_COMMON = 0.5
 """Of a side of the smaller box, or of the truth's volume: less, and it lies elsewhere."""

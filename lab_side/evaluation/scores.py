@@ -12,7 +12,6 @@ import torch
 from monai.metrics.hausdorff_distance import compute_hausdorff_distance
 from numpy.typing import NDArray
 
-from common.profiles import Segment
 from lab_side.evaluation.montage import write_montage
 from lab_side.evaluation.reading import read_truth, read_volumes
 from lab_side.imaging.measure import voxel_ml
@@ -20,6 +19,7 @@ from lab_side.imaging.pipeline import Progress, predict
 from lab_side.imaging.postprocess import Mask
 from lab_side.models.loaded import LoadedModel
 from lab_side.worker.protocol import SegmentScore
+from segrelay.profiles import Segment
 
 PERCENTILE = 95
 

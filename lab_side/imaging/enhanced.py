@@ -19,11 +19,11 @@ from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.tag import Tag
 
-from common.dicom_values import settle_number, settle_numbers
-from common.errors import SeriesRefusedError
-from common.functional_groups import AS_CLASSIC
-from common.voxels.file_format import damaged_file
 from lab_side.imaging.instance import is_enhanced
+from segrelay.dicom.functional_groups import AS_CLASSIC
+from segrelay.dicom.values import settle_number, settle_numbers
+from segrelay.errors import SeriesRefusedError
+from segrelay.voxels.file_format import damaged_file
 
 _OF_THE_INSTANCE = (
     "PixelData",

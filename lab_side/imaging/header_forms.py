@@ -2,7 +2,7 @@
 
 A header comes with values of any form: numbers that are none, text of another character set than
 the declared one, a value representation that does not belong to the attribute. What can be read
-is put right here; a number that cannot becomes a :class:`common.dicom_values.WrongForm`, which is
+is put right here; a number that cannot becomes a :class:`segrelay.dicom.values.WrongForm`, which is
 refused where the number is needed and left out where it is not.
 """
 
@@ -18,8 +18,8 @@ from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag, Tag
 from pydicom.valuerep import CUSTOMIZABLE_CHARSET_VR, DEFAULT_CHARSET_VR
 
-from common.dicom_values import settle_number, wrong_value
 from lab_side.imaging.character_set import CharacterSet, find_character_set, plain_korean
+from segrelay.dicom.values import settle_number, wrong_value
 
 _CHARACTER_SET = Tag("SpecificCharacterSet")
 CODED = frozenset(

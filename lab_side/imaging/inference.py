@@ -12,9 +12,9 @@ import torch
 from monai.inferers.utils import sliding_window_inference
 from numpy.typing import NDArray
 
-from common.errors import AttemptFailedError, InferenceError
-from common.profiles import Inference
 from lab_side.imaging.postprocess import bounding_box
+from segrelay.errors import AttemptFailedError, InferenceError
+from segrelay.profiles import Inference
 
 Progress = Callable[[float], None]
 """Told the finished share, 0 to 1, after each pass over a batch of windows."""

@@ -24,15 +24,15 @@ from pydicom.uid import (
     LegacyConvertedEnhancedMRImageStorage,
 )
 
-from common.body_regions import ATTRIBUTES
-from common.dicom_values import check_forms, wrong_value
-from common.durable import disk_error
-from common.errors import SeriesRefusedError
-from common.voxels.file_format import damaged_file, plain_file
-from common.voxels.pixel_form import FLOAT_PIXEL_ATTRIBUTES, PIXEL_ATTRIBUTES, check_integers
-from common.voxels.stored import StoredImage, decode_stored
 from lab_side.imaging.elements import ElementReader
 from lab_side.imaging.header_forms import character_set_of, check_uid, settle_forms
+from segrelay.dicom.body_regions import ATTRIBUTES
+from segrelay.dicom.values import check_forms, wrong_value
+from segrelay.errors import SeriesRefusedError
+from segrelay.system.durable import disk_error
+from segrelay.voxels.file_format import damaged_file, plain_file
+from segrelay.voxels.pixel_form import FLOAT_PIXEL_ATTRIBUTES, PIXEL_ATTRIBUTES, check_integers
+from segrelay.voxels.stored import StoredImage, decode_stored
 
 PATIENT_AND_STUDY = (
     "SpecificCharacterSet",
@@ -331,7 +331,7 @@ def take_pixels(instance: Dataset) -> StoredImage:
     Raises
     ------
     SeriesRefusedError
-        With a code of :func:`common.voxels.stored.decode_stored`.
+        With a code of :func:`segrelay.voxels.stored.decode_stored`.
     """
     image = decode_stored(instance)
     del instance.PixelData

@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 
-from common.errors import PermanentError
-from common.manifest import SegmentMeasurement
-from common.profiles import Segment
 from lab_side.imaging.diameter import longest_diameter_mm
 from lab_side.imaging.postprocess import Mask
+from segrelay.errors import PermanentError
+from segrelay.manifest import SegmentMeasurement
+from segrelay.profiles import Segment
 
 _DAMAGE = (
     AttributeError,

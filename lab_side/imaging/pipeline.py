@@ -26,9 +26,6 @@ from time import monotonic
 import numpy as np
 from numpy.typing import NDArray
 
-from common.manifest import RegistrationRecord, SegmentMeasurement
-from common.profiles import Profile
-from common.result_notes import contradicting
 from lab_side.imaging.grid import Grid, VolumeLike, grid_of, network_grid, to_grid
 from lab_side.imaging.inference import infer_foreground
 from lab_side.imaging.measure import measure_masks, voxel_ml
@@ -51,6 +48,9 @@ from lab_side.imaging.skull import strip_skull
 from lab_side.imaging.store import write_dataset
 from lab_side.imaging.together import check_together
 from lab_side.models.loaded import LoadedModel
+from segrelay.manifest import RegistrationRecord, SegmentMeasurement
+from segrelay.profiles import Profile
+from segrelay.result_notes import contradicting
 
 Progress = Callable[[str, float], None]
 """Told the stage's name and its finished share, 0 to 1."""

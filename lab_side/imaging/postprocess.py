@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from common.profiles import Postprocessing
+from segrelay.profiles import Postprocessing
 
 Mask = NDArray[np.uint8]
 """uint8 [slices, rows, columns], 0 or 1."""

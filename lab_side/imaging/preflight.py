@@ -18,7 +18,7 @@ from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 from pydicom.valuerep import DA, TM
 
-from common.dicom_values import WrongForm, name_of
+from segrelay.dicom.values import WrongForm, name_of
 
 _TYPE_2 = (
     "PatientName",

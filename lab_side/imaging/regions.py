@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from common.body_regions import regions_of, regions_of_body_part
-from common.errors import SeriesRefusedError
-from common.profiles import Profile
-from common.result_notes import region_codes, region_notes
 from lab_side.imaging.series import SeriesVolume
+from segrelay.dicom.body_regions import regions_of, regions_of_body_part
+from segrelay.errors import SeriesRefusedError
+from segrelay.profiles import Profile
+from segrelay.result_notes import region_codes, region_notes
 
 
 def check_regions(

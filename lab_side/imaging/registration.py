@@ -21,10 +21,10 @@ import numpy as np
 import SimpleITK as sitk  # noqa: N813  (the library's own abbreviation)
 from numpy.typing import NDArray
 
-from common.errors import SeriesRefusedError
-from common.manifest import RegistrationRecord
 from lab_side.imaging.grid import VolumeLike, to_image
 from lab_side.imaging.series import SeriesVolume
+from segrelay.errors import SeriesRefusedError
+from segrelay.manifest import RegistrationRecord
 
 VOXEL_MM = (4.0, 2.0)
 """Millimetres of a voxel on the two levels of the search."""

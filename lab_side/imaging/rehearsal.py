@@ -18,13 +18,13 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
-from common.dicom_values import name_of
-from common.errors import SeriesRefusedError
 from lab_side.imaging.instance import PATIENT_AND_STUDY, SERIES_AND_EQUIPMENT
 from lab_side.imaging.measure import measure_masks
 from lab_side.imaging.report import build_report
 from lab_side.imaging.seg import SegOrigin, build_seg
 from lab_side.imaging.series import SeriesVolume
+from segrelay.dicom.values import name_of
+from segrelay.errors import SeriesRefusedError
 
 
 def rehearse_seg(

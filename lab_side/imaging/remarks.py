@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from common.manifest import RegistrationRecord
-from common.profiles import Profile
-from common.result_notes import NOT_FOR_PATIENTS, confirmed_notes
 from lab_side.imaging.series import SeriesVolume
+from segrelay.manifest import RegistrationRecord
+from segrelay.profiles import Profile
+from segrelay.result_notes import NOT_FOR_PATIENTS, confirmed_notes
 
 
 def input_warnings(volumes: Mapping[str, SeriesVolume], profile: Profile) -> tuple[str, ...]:

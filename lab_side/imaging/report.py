@@ -21,10 +21,10 @@ from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
-from common.manifest import SegmentMeasurement
 from lab_side.imaging.seg import SERIES_DESCRIPTION
 from lab_side.imaging.store import write_dataset
 from lab_side.imaging.uids import derive_uid
+from segrelay.manifest import SegmentMeasurement
 
 DIAMETER = CodedConcept("L0JK", "IBSI", "Maximum 3D Diameter")
 """Image Biomarker Standardisation Initiative: the greatest distance between two voxels."""

@@ -25,7 +25,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from common.acquisition import (
+from lab_side.imaging.series import SeriesVolume
+from segrelay.dicom.acquisition import (
     FLUID_INVERSION_MS,
     LONG_ECHO_MS,
     SHORT_ECHO_MS,
@@ -35,9 +36,8 @@ from common.acquisition import (
     is_computed,
     named_agent,
 )
-from common.errors import SeriesRefusedError
-from common.profiles import Profile, Recognition
-from lab_side.imaging.series import SeriesVolume
+from segrelay.errors import SeriesRefusedError
+from segrelay.profiles import Profile, Recognition
 
 POOLED = 3
 

@@ -26,10 +26,10 @@ from pydicom.sr.coding import Code as DicomCode
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
 from pydicom.valuerep import DT
 
-from common.profiles import Code, Profile, Segment
 from lab_side.imaging.postprocess import Mask
 from lab_side.imaging.series import SeriesVolume
 from lab_side.imaging.uids import derive_uid
+from segrelay.profiles import Code, Profile, Segment
 
 MANUFACTURER = "SegRelay"
 CONTENT_DESCRIPTION = "AI result. NOT FOR CLINICAL USE"

@@ -14,9 +14,6 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
-from common.companions import is_companion
-from common.dicom_values import WrongForm
-from common.errors import SeriesRefusedError
 from lab_side.imaging.enhanced import check_one_volume, slices_of
 from lab_side.imaging.header_forms import text_read_as
 from lab_side.imaging.instance import (
@@ -29,6 +26,9 @@ from lab_side.imaging.instance import (
 from lab_side.imaging.preflight import prepare_headers
 from lab_side.imaging.stack import place_slices
 from lab_side.imaging.uids import derive_uid
+from segrelay.dicom.companions import is_companion
+from segrelay.dicom.values import WrongForm
+from segrelay.errors import SeriesRefusedError
 
 _COMMON_TO_ALL = (
     ("StudyInstanceUID", "mixed-study", "studies"),

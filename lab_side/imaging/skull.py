@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from common.errors import SeriesRefusedError
-from common.profiles import SkullStrip
 from lab_side.imaging.grid import Grid
+from segrelay.errors import SeriesRefusedError
+from segrelay.profiles import SkullStrip
 
 LEAST_ML, MOST_ML = 300.0, 2500.0
 """A newborn's brain, and more than any: what is found outside these is not a brain alone."""

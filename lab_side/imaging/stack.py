@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from common.errors import SeriesRefusedError
+from segrelay.errors import SeriesRefusedError
 
 MINIMUM_SLICES = 3
 

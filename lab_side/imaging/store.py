@@ -11,7 +11,7 @@ import pydicom
 from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
 
-from common.durable import disk_errors, write_durably
+from segrelay.system.durable import disk_errors, write_durably
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from common.errors import SeriesRefusedError
 from lab_side.imaging.series import SeriesVolume
+from segrelay.errors import SeriesRefusedError
 
 
 def check_together(volumes: Mapping[str, SeriesVolume], *, is_registered: bool = False) -> None:

@@ -14,8 +14,8 @@ from typing import Any
 
 from pydantic import JsonValue, ValidationError
 
-from common.errors import FixConfigurationError
-from common.profiles import Network
+from segrelay.errors import FixConfigurationError
+from segrelay.profiles import Network
 
 Document = Mapping[str, Any]
 

@@ -8,11 +8,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from common.errors import FixConfigurationError
-from common.profiles import Network, Profile
-from common.validation import describe_first_error
 from lab_side.importing.bundle import BundleFacts
 from lab_side.worker.protocol import IdentifyReply
+from segrelay.errors import FixConfigurationError
+from segrelay.parsing.validation import describe_first_error
+from segrelay.profiles import Network, Profile
 
 _HIDDEN_STRIDES = ("UNet", "DynUNet")
 

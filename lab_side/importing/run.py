@@ -9,14 +9,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from common.durable import disk_errors, sync_folder, write_durably
-from common.errors import FixConfigurationError
-from common.names import is_reserved
-from common.profiles import PROFILE_FILE, PROFILE_NAME, Network, Profile
-from common.ulid import new_ulid
 from lab_side.importing.draft import Draft, Wishes, choose_template, make_draft
 from lab_side.importing.source import Source, open_source
 from lab_side.worker.protocol import IdentifyReply, IdentifyRequest, LoadReply, LoadRequest
+from segrelay.errors import FixConfigurationError
+from segrelay.names import is_reserved
+from segrelay.profiles import PROFILE_FILE, PROFILE_NAME, Network, Profile
+from segrelay.system.durable import disk_errors, sync_folder, write_durably
+from segrelay.ulid import new_ulid
 
 
 class Worker(Protocol):

@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Protocol
 
-from common.errors import FixConfigurationError
-from common.text_files import SAVE_AS_UTF_8, UnreadableTextError, decode_text
 from lab_side.importing.bundle import BundleFacts, read_bundle
+from segrelay.errors import FixConfigurationError
+from segrelay.parsing.text_files import SAVE_AS_UTF_8, UnreadableTextError, decode_text
 
 _CONFIG, _METADATA = "configs/inference.json", "configs/metadata.json"
 _WEIGHTS = ("models/model.safetensors", "models/model.pt", "models/model.ts")

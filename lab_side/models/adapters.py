@@ -12,9 +12,9 @@ from collections.abc import Collection
 
 from torch import Tensor
 
-from common.errors import FixConfigurationError
-from common.profiles import Lora
 from lab_side.models.weights import StateDict
+from segrelay.errors import FixConfigurationError
+from segrelay.profiles import Lora
 
 PREFIXES = ("module.", "_orig_mod.", "net.", "base_model.model.", "model.", "network.")
 """Of DataParallel, torch.compile, Lightning modules, PEFT and common training programs."""

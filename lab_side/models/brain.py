@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from common.system_limits import raise_if_limit
 from lab_side.extras import brain_missing
+from segrelay.system.system_limits import raise_if_limit
 
 _SHARE = 0.5
 """Of belief, from which a voxel is brain; as deepbet ships."""

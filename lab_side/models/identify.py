@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from common.errors import FixConfigurationError
-from common.profiles import Network
 from lab_side.models.adapters import adapter_rank, are_adapters_alone, merged_shapes, spellings
 from lab_side.models.networks import construct
 from lab_side.models.shapes import Shapes, infer_network, recognise
@@ -19,6 +17,8 @@ from lab_side.models.weights import (
     parse_checkpoint,
     read_file,
 )
+from segrelay.errors import FixConfigurationError
+from segrelay.profiles import Network
 
 Format = Literal["safetensors", "checkpoint", "TorchScript"]
 

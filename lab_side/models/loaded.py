@@ -9,8 +9,6 @@ from time import monotonic
 import torch
 from torch import nn
 
-from common.errors import FixConfigurationError, InferenceError
-from common.profiles import CpuEngine, Profile, load_profile
 from lab_side.imaging.inference import WindowMemory
 from lab_side.models.adapters import fit_names
 from lab_side.models.brain import BrainFinder
@@ -20,6 +18,8 @@ from lab_side.models.layout import lay_out_for_cpu
 from lab_side.models.networks import build_network, check_channels
 from lab_side.models.torchscript import read_program
 from lab_side.models.weights import StateDict, read_checkpoint
+from segrelay.errors import FixConfigurationError, InferenceError
+from segrelay.profiles import CpuEngine, Profile, load_profile
 
 _WARM_UP_SIDE_ON_CPU = 64
 """Voxels: a full window takes half a minute on a CPU; networks halve their input 5 times."""

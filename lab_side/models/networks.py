@@ -11,8 +11,8 @@ from monai.networks.nets.swin_unetr import SwinUNETR
 from monai.networks.nets.unet import UNet
 from torch import nn
 
-from common.errors import FixConfigurationError
-from common.profiles import Network, Profile
+from segrelay.errors import FixConfigurationError
+from segrelay.profiles import Network, Profile
 
 _ARCHITECTURES: dict[str, Callable[..., nn.Module]] = {
     "DynUNet": DynUNet,

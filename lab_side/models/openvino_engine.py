@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from common.profiles import Profile
 from lab_side.models.fused import FusedWindowAttention
+from segrelay.profiles import Profile
 
 TOLERANCE = 1e-4
 """Of the largest logit, which counts as at least 1: so far may the two answers differ."""

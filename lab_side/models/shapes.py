@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 
 from pydantic import JsonValue
 
-from common.profiles import Architecture, Network
+from segrelay.profiles import Architecture, Network
 
 Shapes = Mapping[str, tuple[int, ...]]
 """Parameter name to shape."""

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import torch
 
-from common.errors import FixConfigurationError
 from lab_side.models.archive import contents
 from lab_side.models.weights import archive_members, is_torchscript, read_file, unreadable
+from segrelay.errors import FixConfigurationError
 
 _FORBIDDEN = re.compile(
     rb"\b(?:save|from_file)\b"  # operators that touch files, however they are reached

@@ -22,9 +22,9 @@ import safetensors.torch
 import torch
 from safetensors import SafetensorError
 
-from common.errors import FixConfigurationError
-from common.system_limits import raise_if_limit
 from lab_side.models.archive import ArchiveMember, UnsafeArchiveError, checked_members
+from segrelay.errors import FixConfigurationError
+from segrelay.system.system_limits import raise_if_limit
 
 StateDict = dict[str, torch.Tensor]
 

@@ -12,10 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from common.errors import SegRelayError
-from common.private_files import private_files
 from lab_side.service.notify import Supervisor
 from lab_side.service.unit import WATCHDOG_MINUTES
+from segrelay.errors import SegRelayError
+from segrelay.system.private_files import private_files
 
 if TYPE_CHECKING:
     from lab_side.agent.agent import Agent

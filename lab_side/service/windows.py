@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from common.errors import FixConfigurationError
 from lab_side.config import AgentConfig
 from lab_side.service.needs import (
     GOOGLE_VARIABLE,
@@ -23,6 +22,7 @@ from lab_side.service.needs import (
     writable,
 )
 from lab_side.service.scm import DESCRIPTION, PRESHUTDOWN_S, display_name
+from segrelay.errors import FixConfigurationError
 
 RESTART_AFTER_MS = (0, 60_000, 60_000)
 """After the first, the second and every later crash."""

@@ -23,10 +23,8 @@ from typing import IO, Any
 
 import psutil
 
-from common.durable import disk_errors
-from common.errors import AttemptFailedError, FixConfigurationError, SegRelayError
-from common.profiles import PROFILE_FILE
-from common.system_limits import raise_if_limit
+import lab_side
+import segrelay
 from lab_side.account import complete_environment, give_folders
 from lab_side.log import event, what_about
 from lab_side.secrets import SECRET_VARIABLES
@@ -46,6 +44,10 @@ from lab_side.worker.protocol import (
     SegmentRequest,
     error_from_line,
 )
+from segrelay.errors import AttemptFailedError, FixConfigurationError, SegRelayError
+from segrelay.profiles import PROFILE_FILE
+from segrelay.system.durable import disk_errors
+from segrelay.system.system_limits import raise_if_limit
 
 Progress = Callable[[str, float], None]
 """Called with the stage and the fraction of it that is done, 0..1."""
@@ -69,7 +71,10 @@ COMMAND = (sys.executable, "-m", "lab_side.worker.server")
 
 logger = logging.getLogger("segrelay.worker")
 
-PROJECT_ROOT = Path(__file__).resolve().parents[2]
+IMPORT_ROOTS = tuple(
+    dict.fromkeys(str(Path(str(one.__file__)).resolve().parents[1]) for one in (lab_side, segrelay))
+)
+"""Where the worker finds the two packages, however this process has found them."""
 
 
 @dataclass(frozen=True)
@@ -272,7 +277,7 @@ class WorkerProcess:
             key: value for key, value in os.environ.items() if key not in SECRET_VARIABLES
         }
         environment["PYTHONPATH"] = os.pathsep.join(
-            filter(None, [str(PROJECT_ROOT), environment.get("PYTHONPATH")])
+            filter(None, [*IMPORT_ROOTS, environment.get("PYTHONPATH")])
         )
         complete_environment(environment)
         if self._scratch is not None:

@@ -17,10 +17,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from common import errors
-from common.errors import AttemptFailedError, SegRelayError
-from common.manifest import Code, RegistrationRecord, SegmentMeasurement, Uid
-from common.profiles import CpuEngine, Network, Sha256
+from segrelay import errors
+from segrelay.errors import AttemptFailedError, SegRelayError
+from segrelay.manifest import Code, RegistrationRecord, SegmentMeasurement, Uid
+from segrelay.profiles import CpuEngine, Network, Sha256
 
 
 class _Message(BaseModel):

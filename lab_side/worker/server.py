@@ -21,16 +21,6 @@ from typing import IO, TYPE_CHECKING, Any, cast
 
 from pydantic import BaseModel
 
-from common.durable import disk_error, is_disk_failure
-from common.errors import (
-    AttemptFailedError,
-    FixConfigurationError,
-    LimitReachedError,
-    SegRelayError,
-)
-from common.library_messages import in_short
-from common.manifest import SegmentMeasurement
-from common.system_limits import reached_limit
 from lab_side.account import complete_environment
 from lab_side.log import about, at_stage, configure_logging, event
 from lab_side.models.failures import is_gpu_failure
@@ -49,6 +39,16 @@ from lab_side.worker.protocol import (
     SegmentRequest,
     error_line,
 )
+from segrelay.dicom.library_messages import in_short
+from segrelay.errors import (
+    AttemptFailedError,
+    FixConfigurationError,
+    LimitReachedError,
+    SegRelayError,
+)
+from segrelay.manifest import SegmentMeasurement
+from segrelay.system.durable import disk_error, is_disk_failure
+from segrelay.system.system_limits import reached_limit
 
 if TYPE_CHECKING:
     import torch
@@ -269,7 +269,7 @@ def _refused(error: OSError) -> SegRelayError:
     return _unexpected(error)
 
 
-_OWN_PACKAGES = ("common", "lab_side")
+_OWN_PACKAGES = ("segrelay", "lab_side")
 
 
 def _package_missing(package: str, error: Exception) -> FixConfigurationError:

@@ -6,10 +6,10 @@ import hashlib
 import json
 import signal
 
-from common import names
-from common.manifest import ResultManifest
-from common.names import JobName
-from common.queue import JobState, SiteDesk, scan
+from segrelay import names
+from segrelay.manifest import ResultManifest
+from segrelay.names import JobName
+from segrelay.queue import JobState, SiteDesk, scan
 from tests.support.jobs import orthanc_id
 from tests.support.lab import DEADLINE, PATIENT_NAME, Lab
 from tests.support.tiny_profile import write_tiny_profile

@@ -17,15 +17,15 @@ from pathlib import Path
 import pydicom
 import pytest
 
-from common.manifest import AttemptOutcome, ResultManifest, ResultStatus, parse_result
-from common.queue import JobState
-from common.queue.view import read_beat
-from common.ulid import new_ulid
 from infra.fake_gcs.messages import Answer, Request
 from infra.orthanc import OrthancServer
 from lab_side.agent.outbox import Trouble, read_entries, refused_folder
 from lab_side.agent.status import Life
 from lab_side.cli import EXIT_CONFIG
+from segrelay.manifest import AttemptOutcome, ResultManifest, ResultStatus, parse_result
+from segrelay.queue import JobState
+from segrelay.queue.view import read_beat
+from segrelay.ulid import new_ulid
 from tests.support.fast_lab import DEADLINE, FastLab, attempts, check_once, open_fast_lab
 from tests.support.fast_worker import make_seg
 from tests.support.fault_proxy import FaultProxy, fault_proxy

@@ -12,10 +12,10 @@ import pydicom
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
-from common.names import JobName
-from common.queue import JobState
 from infra.phantom.case import make_case, scanner_grid
 from infra.phantom.dicom import write_study
+from segrelay.names import JobName
+from segrelay.queue import JobState
 from tests.support.lab import DEADLINE, STUDY_SEED, Lab, store_files
 
 Defect = Callable[[list[Dataset]], list[Dataset]]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import psutil
 
-from common.manifest import AttemptOutcome
-from common.names import JobName
-from common.queue import JobState
-from common.queue.records import read_attempt
+from segrelay.manifest import AttemptOutcome
+from segrelay.names import JobName
+from segrelay.queue import JobState
+from segrelay.queue.records import read_attempt
 from tests.support.lab import Lab
 
 

@@ -13,11 +13,11 @@ from dataclasses import dataclass, field
 import psutil
 import pytest
 
-from common import names
-from common.names import JobName
-from common.queue import JobState, SiteDesk
-from common.queue.view import read_beat
 from lab_side.agent.control import PAUSE_FILE
+from segrelay import names
+from segrelay.names import JobName
+from segrelay.queue import JobState, SiteDesk
+from segrelay.queue.view import read_beat
 from tests.conftest import SEED, Tell
 from tests.support.fast_lab import FastLab, attempts, check_once, events
 from tests.support.launcher import Launch

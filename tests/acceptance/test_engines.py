@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from common.manifest import Provenance
-from common.names import JobName
 from infra.gate import check_seg, masks_by_dcmqi, read_grid
 from infra.phantom import REFERENCE_PHASE
+from segrelay.manifest import Provenance
+from segrelay.names import JobName
 from tests.acceptance.test_enhanced import phases, stored_seg
 from tests.support.lab import DEADLINE, Lab
 from tests.support.tiny_profile import write_tiny_profile

@@ -7,10 +7,10 @@ from pathlib import Path
 import pydicom
 import pytest
 
-from common.names import JobName
-from common.queue import JobState
 from infra.gate import check_seg, masks_by_dcmqi, read_grid
 from infra.phantom import REFERENCE_PHASE
+from segrelay.names import JobName
+from segrelay.queue import JobState
 from tests.support.enhanced_series import enhance
 from tests.support.lab import DEADLINE, Lab, store_files
 

@@ -14,11 +14,11 @@ import psutil
 import pytest
 from filelock import FileLock, Timeout
 
-from common.manifest import utc_now
-from common.names import JobName
-from common.queue.view import read_beat
 from infra.orthanc import OrthancServer
 from lab_side.cli import EXIT_OK
+from segrelay.manifest import utc_now
+from segrelay.names import JobName
+from segrelay.queue.view import read_beat
 from tests.conftest import SEED, Tell
 from tests.support.fast_lab import (
     DEADLINE,

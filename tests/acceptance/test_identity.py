@@ -19,11 +19,11 @@ from pydicom.datadict import tag_for_keyword
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
-from common.names import JobName
-from common.queue import JobState
 from infra.fake_gcs import Fault, FaultKind
 from infra.orthanc import OrthancServer
 from infra.ports import free_port
+from segrelay.names import JobName
+from segrelay.queue import JobState
 from tests.support.fault_proxy import FaultProxy, fault_proxy
 from tests.support.lab import DEADLINE, PATIENT_NAME, Lab, StoredStudy, open_lab, store_files
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import pytest
 
-from common.manifest import AttemptOutcome, parse_result
-from common.names import JobName
-from common.ulid import new_ulid
+from segrelay.manifest import AttemptOutcome, parse_result
+from segrelay.names import JobName
+from segrelay.ulid import new_ulid
 from tests.conftest import Tell
 from tests.support.fast_lab import (
     DEADLINE,

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from common import names
-from common.names import JobName
 from lab_side.cli import EXIT_DEFECT
+from segrelay import names
+from segrelay.names import JobName
 from tests.conftest import SEED, Tell
 from tests.support.fast_lab import (
     DEADLINE,

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from common.names import JobName
 from infra.orthanc import OrthancServer
+from segrelay.names import JobName
 from tests.conftest import SEED, Tell
 from tests.support.fast_lab import FastLab, attempts, check_once, events, open_fast_lab
 from tests.support.moody_front import MoodyFront, moody_front

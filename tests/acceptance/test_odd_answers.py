@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from common.manifest import ResultStatus, parse_job_manifest, parse_result
-from common.names import JobName
-from common.queue import SiteDesk
-from common.queue.claims import FREE_REPEATS
-from common.ulid import new_ulid
 from infra.fake_gcs.messages import Answer, Request
 from infra.orthanc import OrthancServer
+from segrelay.manifest import ResultStatus, parse_job_manifest, parse_result
+from segrelay.names import JobName
+from segrelay.queue import SiteDesk
+from segrelay.queue.claims import FREE_REPEATS
+from segrelay.ulid import new_ulid
 from tests.support.dicom_series import STUDY_UID, make_affine, write_series
 from tests.support.fast_lab import INSTANCES, FastLab, attempts, check_once, open_fast_lab
 from tests.support.fault_proxy import FaultProxy, fault_proxy

@@ -15,9 +15,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from common.local_bucket import LocalBucket
-from common.queue import JobState, SiteDesk
 from infra.orthanc import OrthancServer
+from segrelay.bucket.local import LocalBucket
+from segrelay.queue import JobState, SiteDesk
 from tests.support.fast_lab import FastLab, Queue, attempts, events, open_fast_lab
 from tests.support.lab import ROOT
 from tests.support.launcher import Launch
@@ -182,7 +182,7 @@ def as_nobody(folder: Path, *arguments: str, home: str | None) -> subprocess.Com
     packages = [path for path in sys.path if path.endswith("site-packages")]
     environment = {
         "PATH": os.environ["PATH"],
-        "PYTHONPATH": os.pathsep.join([str(ROOT), *packages]),
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "common"), *packages]),
         "PYTHONDONTWRITEBYTECODE": "1",
         "SEGRELAY_BUCKET": (folder / "queue").as_uri(),
         "SEGRELAY_WORK_DIR": str(folder / "work"),

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from common.manifest import parse_result
 from infra.fake_gcs import Fault, FaultKind
 from infra.orthanc import OrthancServer
 from lab_side.agent.outbox import read_entries, waiting_folder
+from segrelay.manifest import parse_result
 from tests.support.fast_lab import FastLab, attempts, check_once, events, open_fast_lab
 from tests.support.fault_proxy import FaultProxy, fault_proxy
 from tests.support.orthanc import fresh_orthanc as fresh_orthanc

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from common.names import JobName
-from common.queue import JobState, SiteDesk
-from common.queue.view import read_beat
 from infra.fake_gcs import Fault, FaultKind
 from infra.orthanc import OrthancServer
+from segrelay.names import JobName
+from segrelay.queue import JobState, SiteDesk
+from segrelay.queue.view import read_beat
 from tests.support.fast_lab import FastLab, attempts, check_once, events, open_fast_lab
 from tests.support.fault_proxy import fault_proxy
 from tests.support.launcher import Launch

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 
-from common import names
-from common.queue import JobState, SiteDesk
-from common.sealed_bucket import SealedBucket
-from common.signing import SigningKey, Trust
+from segrelay import names
+from segrelay.bucket.sealed import SealedBucket
+from segrelay.queue import JobState, SiteDesk
+from segrelay.signing import SigningKey, Trust
 from tests.support.lab import Lab
 
 

@@ -18,10 +18,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from common import names
-from common.names import JobName
 from infra.fake_gcs import Fault, FaultKind
 from infra.orthanc import OrthancServer
+from segrelay import names
+from segrelay.names import JobName
 from tests.conftest import SEED, Tell
 from tests.support.fast_lab import FastLab, check_once, open_fast_lab
 from tests.support.fault_proxy import FaultProxy, fault_proxy

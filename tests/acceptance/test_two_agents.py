@@ -9,9 +9,9 @@ from collections import Counter
 import pytest
 import requests
 
-from common.manifest import parse_result
-from common.queue import JobState, SiteDesk
 from infra.ports import free_port
+from segrelay.manifest import parse_result
+from segrelay.queue import JobState, SiteDesk
 from tests.support.fast_lab import DEADLINE, FastLab, attempts, check_once, events
 from tests.support.launcher import Launch
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Page, expect
 
-from common.manifest import SegmentMeasurement
-from common.queue import Claim
+from segrelay.manifest import SegmentMeasurement
+from segrelay.queue import Claim
 from tests.browser.canvas import wait_drawn
 from tests.browser.studies import KnownSeg, Stored
 from tests.unit.gcp_side.fakes import FakeAgent, succeeded

@@ -13,11 +13,11 @@ import pydicom
 from pydantic import SecretStr
 from pydicom.dataset import Dataset
 
-from common.orthanc import OrthancClient, OrthancSettings
 from infra.orthanc import OrthancServer
 from infra.phantom.case import REFERENCE_PHASE, Case, make_case, scanner_grid
 from infra.phantom.dicom import StudyFiles, write_study
 from infra.phantom.grid import AXIAL, SAGITTAL, Matrix, tilted
+from segrelay.orthanc import OrthancClient, OrthancSettings
 from tests.support.seg_study import BoolArray, make_seg
 
 PATIENT = 4

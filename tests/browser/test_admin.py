@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Page, expect
 
-from common.manifest import ResultStatus
 from gcp_side.labseg import services
+from segrelay.manifest import ResultStatus
 from tests.browser.conftest import Heard
 from tests.browser.steps import SCREENS, open_study, send
 from tests.browser.studies import Stored

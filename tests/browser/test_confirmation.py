@@ -7,11 +7,11 @@ import re
 import pytest
 from playwright.sync_api import Page, expect
 
-from common.manifest import ResultStatus
-from common.offers import Offer
-from common.profiles import load_profile
-from common.result_notes import NOT_FOR_PATIENTS
 from gcp_side.labseg.models import Job
+from segrelay.manifest import ResultStatus
+from segrelay.offers import Offer
+from segrelay.profiles import load_profile
+from segrelay.result_notes import NOT_FOR_PATIENTS
 from tests.browser.conftest import Heard
 from tests.browser.steps import (
     SCREENS,

@@ -9,8 +9,8 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 from pytest_django import Settings
 
-from common.offers import Offer, OfferedRole
-from common.profiles import Text
+from segrelay.offers import Offer, OfferedRole
+from segrelay.profiles import Text
 from tests.browser.canvas import read, wait_drawn
 from tests.browser.conftest import Heard
 from tests.browser.steps import find, look_for_barriers, open_study, send, shoot, wait_loaded

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
-from common.offers import Offer
-from common.profiles import load_profile
+from segrelay.offers import Offer
+from segrelay.profiles import load_profile
 from tests.browser.steps import (
     deliver,
     find,

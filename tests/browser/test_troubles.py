@@ -11,9 +11,9 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from playwright.sync_api import Page, expect
 
-from common.manifest import ResultStatus
 from infra.fake_gcs.messages import Answer
 from infra.orthanc import OrthancServer
+from segrelay.manifest import ResultStatus
 from tests.browser.conftest import TIME_ZONE, Heard
 from tests.browser.steps import look_for_barriers, open_study, send, shoot, wait_loaded
 from tests.browser.studies import Stored
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture
 def before_orthanc(orthanc: OrthancServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultProxy]:
     """What lies between the site and Orthanc."""
-    monkeypatch.setattr("common.orthanc.transport.RETRY_BACKOFF", 0.01)
+    monkeypatch.setattr("segrelay.orthanc.transport.RETRY_BACKOFF", 0.01)
     with fault_proxy(orthanc.url) as proxy:
         yield proxy
 

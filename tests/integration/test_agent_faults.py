@@ -18,10 +18,6 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from common.manifest import AttemptOutcome
-from common.names import JobName
-from common.orthanc import OrthancClient, OrthancSettings
-from common.queue.lease import LEASE as PRODUCT_LEASE
 from infra.fake_gcs import FakeGcs, Fault, FaultKind
 from infra.fake_gcs.faults import Faults
 from infra.orthanc import OrthancServer
@@ -33,6 +29,10 @@ from lab_side.agent.orthanc_gate import (
     OrthancGate,
 )
 from lab_side.config import AgentConfig, ModelConfig
+from segrelay.manifest import AttemptOutcome
+from segrelay.names import JobName
+from segrelay.orthanc import OrthancClient, OrthancSettings
+from segrelay.queue.lease import LEASE as PRODUCT_LEASE
 from tests.conftest import SEED, Tell
 from tests.support.fast_lab import (
     FastLab,

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from common.profiles import load_profile
 from lab_side.config import PACKAGED_PROFILES
 from lab_side.models.loaded import load_model
 from lab_side.models.networks import build_network
+from segrelay.profiles import load_profile
 from tests.support.lora import adapt
 
 FOLDER = PACKAGED_PROFILES / "breast-dce-swinunetr"

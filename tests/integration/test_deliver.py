@@ -15,19 +15,6 @@ from pathlib import Path
 import pydicom
 import pytest
 
-from common import names
-from common.bucket import Bucket
-from common.errors import (
-    LocalDiskError,
-    OrthancRefusedError,
-    OrthancUnavailableError,
-    StoreUnavailableError,
-    TransientError,
-)
-from common.local_bucket import LocalBucket
-from common.manifest import Provenance, ResultManifest, ResultStatus, SegmentMeasurement
-from common.orthanc import OrthancClient, OrthancSettings, UploadReply
-from common.queue import Claim, ClaimDesk, SiteDesk, scan
 from infra.orthanc import OrthancServer
 from infra.phantom.case import make_case, scanner_grid
 from infra.phantom.dicom import write_study
@@ -39,6 +26,19 @@ from lab_side.imaging.report import report_uid
 from lab_side.models.loaded import LoadedModel, load_model
 from lab_side.worker.protocol import InspectReply, InspectRequest, ReportFile
 from lab_side.worker.server import inspect_seg
+from segrelay import names
+from segrelay.bucket import Bucket
+from segrelay.bucket.local import LocalBucket
+from segrelay.errors import (
+    LocalDiskError,
+    OrthancRefusedError,
+    OrthancUnavailableError,
+    StoreUnavailableError,
+    TransientError,
+)
+from segrelay.manifest import Provenance, ResultManifest, ResultStatus, SegmentMeasurement
+from segrelay.orthanc import OrthancClient, OrthancSettings, UploadReply
+from segrelay.queue import Claim, ClaimDesk, SiteDesk, scan
 from tests.support.faulty_bucket import Fault, FaultyBucket, SimulatedCrash
 from tests.support.jobs import NOW, make_manifest, make_result
 from tests.support.small_disk import ForgetfulOrthanc, fill, put_storage_on

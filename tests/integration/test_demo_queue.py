@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 import requests
 
-from common import names
-from common.bucket import open_bucket
-from common.gcs_bucket import GcsBucket
-from common.queue import ClaimDesk, SiteDesk, scan
 from infra.demo_queue import CloudQueue, start_cloud_queue
 from infra.demo_report import listing_problem
 from infra.demo_watch import QueueWatch
 from infra.processes import ProcessSet
+from segrelay import names
+from segrelay.bucket import open_bucket
+from segrelay.bucket.gcs import GcsBucket
+from segrelay.queue import ClaimDesk, SiteDesk, scan
 from tests.support.jobs import NOW, make_manifest, make_result
 
 

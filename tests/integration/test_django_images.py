@@ -25,9 +25,9 @@ from pydicom.uid import generate_uid
 from pytest_django import Settings
 from rest_framework.test import APIClient
 
-from common.orthanc import OrthancClient, OrthancSettings
 from gcp_side.labseg.orthanc import orthanc_id
 from infra.orthanc import OrthancServer
+from segrelay.orthanc import OrthancClient, OrthancSettings
 from tests.conftest import SEED
 from tests.support.dicom_series import ORIENTATIONS, make_affine, rotation, write_series
 from tests.support.enhanced_series import write_enhanced

@@ -20,11 +20,11 @@ from pydantic import SecretStr
 from pytest_django import Settings
 from rest_framework.test import APIClient
 
-from common.orthanc import OrthancClient, OrthancSettings
 from gcp_side.labseg.conf import get_bucket
 from gcp_side.labseg.models import Job, State
 from gcp_side.labseg.orthanc import orthanc_id
 from infra.orthanc import OrthancServer
+from segrelay.orthanc import OrthancClient, OrthancSettings
 from tests.conftest import SEED
 from tests.support.imaging_cases import real_study
 from tests.support.orthanc import orthanc  # noqa: F401

@@ -14,9 +14,6 @@ from typing import Any
 import pytest
 from keyring.backends import null
 
-from common.bucket import Bucket
-from common.local_bucket import LocalBucket
-from common.manifest import utc_now
 from infra.certificates import Authority
 from infra.fake_gcs import FakeGcs
 from infra.fake_gcs.tls import server_context
@@ -30,6 +27,9 @@ from lab_side.doctor import rights
 from lab_side.doctor.orthanc import check_overwriting
 from lab_side.secrets import EVERY_SECRET, FOLDER_VARIABLE
 from lab_side.service import systemd
+from segrelay.bucket import Bucket
+from segrelay.bucket.local import LocalBucket
+from segrelay.manifest import utc_now
 from tests.support.answering_orthanc import PASSWORD, STORED, USER, AnsweringOrthanc
 from tests.support.fast_lab import store_small_study
 from tests.support.gcs import BUCKET, make_bucket

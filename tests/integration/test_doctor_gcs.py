@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from common import names
-from common.conformance import REFUSALS, Outcome, Probe, RowResult, open_probe
 from infra.fake_gcs import FakeGcs, FaultKind
 from lab_side import cli
+from lab_side.conformance import REFUSALS, Outcome, Probe, RowResult, open_probe
+from segrelay import names
 from tests.support.gcs import BUCKET, make_client
 from tests.support.other_gcs import other_emulator
 

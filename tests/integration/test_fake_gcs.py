@@ -1,6 +1,6 @@
 """The fake refuses what Google Cloud Storage refuses, and serves what it serves.
 
-The table of refusals is the product's own (``common.conformance``), so that it can be run on a
+The table of refusals is the product's own (``lab_side.conformance``), so that it can be run on a
 real bucket as well. Rows that a second emulator is known to check are run against it too,
 where it is installed.
 """
@@ -19,10 +19,10 @@ import pytest
 import requests
 from google.cloud import storage  # type: ignore[import-untyped]
 
-from common.conformance import CREATION, REFUSALS, Ground, Row
 from infra.fake_gcs import FakeGcs, FaultKind
 from infra.fake_gcs.listing import glob_pattern
 from infra.fake_gcs.uploads import split_multipart
+from lab_side.conformance import CREATION, REFUSALS, Ground, Row
 from tests.support.gcs import BUCKET, make_client
 from tests.support.other_gcs import other_emulator
 

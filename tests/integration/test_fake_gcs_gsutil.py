@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from common.gcs_bucket import GcsBucket
-from common.queue import ClaimDesk, SiteDesk, scan
 from infra.fake_gcs import FakeGcs
+from segrelay.bucket.gcs import GcsBucket
+from segrelay.queue import ClaimDesk, SiteDesk, scan
 from tests.support.gcs import BUCKET, make_bucket
 from tests.support.gsutil import Gsutil
 from tests.support.jobs import NOW, make_manifest, make_result

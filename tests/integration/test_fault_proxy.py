@@ -9,12 +9,12 @@ from urllib.parse import urlsplit
 import pytest
 import requests
 
-from common.errors import OrthancUnavailableError
-from common.orthanc import OrthancSettings
-from common.orthanc.pools import SLOWEST_BYTES_S
-from common.orthanc.transport import OrthancTransport
 from infra.fake_gcs import Fault, FaultKind
 from infra.fake_gcs.messages import Answer, Request
+from segrelay.errors import OrthancUnavailableError
+from segrelay.orthanc import OrthancSettings
+from segrelay.orthanc.pools import SLOWEST_BYTES_S
+from segrelay.orthanc.transport import OrthancTransport
 from tests.support.fault_proxy import FaultProxy, fault_proxy
 from tests.support.serving import serving
 

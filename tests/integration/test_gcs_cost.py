@@ -9,11 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from common import names
-from common.gcs_bucket import GcsBucket
-from common.manifest import JobManifest
-from common.names import JobName
-from common.queue import (
+from gcp_side.labseg.management.commands import labseg
+from infra.fake_gcs import FakeGcs
+from infra.fake_gcs.routes import OPERATIONS
+from infra.gcs import cost
+from infra.gcs.cost import Operations
+from segrelay import names
+from segrelay.bucket.gcs import GcsBucket
+from segrelay.manifest import JobManifest
+from segrelay.names import JobName
+from segrelay.queue import (
     Beat,
     BeatJob,
     ClaimDesk,
@@ -24,11 +29,6 @@ from common.queue import (
     SiteDesk,
     scan,
 )
-from gcp_side.labseg.management.commands import labseg
-from infra.fake_gcs import FakeGcs
-from infra.fake_gcs.routes import OPERATIONS
-from infra.gcs import cost
-from infra.gcs.cost import Operations
 from tests.support.gcs import BUCKET, fresh_bucket
 from tests.support.jobs import make_identity, make_manifest, make_result
 

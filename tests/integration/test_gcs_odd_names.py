@@ -7,12 +7,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from common import names
-from common.gcs_bucket import GcsBucket
-from common.manifest import utc_now
-from common.queue import ClaimDesk, Reaper, SiteDesk, scan
-from common.queue.overview import survey
 from infra.fake_gcs import FakeGcs
+from segrelay import names
+from segrelay.bucket.gcs import GcsBucket
+from segrelay.manifest import utc_now
+from segrelay.queue import ClaimDesk, Reaper, SiteDesk, scan
+from segrelay.queue.overview import survey
 from tests.support.gcs import BUCKET, make_bucket
 from tests.support.jobs import make_manifest
 

@@ -10,8 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from common.bucket import Bucket
 from infra.fake_gcs import FakeGcs
+from segrelay.bucket import Bucket
 from tests.support.gcs import BUCKET, fresh_bucket
 from tests.unit.common import test_queue_operator as operator
 

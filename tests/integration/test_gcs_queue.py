@@ -16,15 +16,15 @@ from typing import cast
 
 import pytest
 
-from common import names
-from common.bucket import Bucket
-from common.errors import FixConfigurationError, QueueConflictError, StoreUnavailableError
-from common.gcs_bucket import GcsBucket
-from common.local_bucket import LocalBucket
-from common.manifest import JobManifest
-from common.queue import ClaimDesk, SiteDesk, scan
-from common.queue.selftest import check_honest
 from infra.fake_gcs import FakeGcs, FaultKind
+from segrelay import names
+from segrelay.bucket import Bucket
+from segrelay.bucket.gcs import GcsBucket
+from segrelay.bucket.local import LocalBucket
+from segrelay.errors import FixConfigurationError, QueueConflictError, StoreUnavailableError
+from segrelay.manifest import JobManifest
+from segrelay.queue import ClaimDesk, SiteDesk, scan
+from segrelay.queue.selftest import check_honest
 from tests.conftest import SEED
 from tests.support.faulty_bucket import Fault
 from tests.support.gcs import BUCKET, fresh_bucket

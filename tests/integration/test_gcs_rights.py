@@ -15,14 +15,14 @@ from pathlib import Path
 import pytest
 from google.api_core import exceptions as api
 
-from common import names
-from common.bucket import Bucket
-from common.conformance import Outcome, open_probe
-from common.errors import AttemptFailedError, FixConfigurationError, ManifestRejectedError
-from common.gcs_bucket import GcsBucket
-from common.manifest import JobManifest, ResultStatus
-from common.names import JobName
-from common.queue import (
+from lab_side.conformance import Outcome, open_probe
+from segrelay import names
+from segrelay.bucket import Bucket
+from segrelay.bucket.gcs import GcsBucket
+from segrelay.errors import AttemptFailedError, FixConfigurationError, ManifestRejectedError
+from segrelay.manifest import JobManifest, ResultStatus
+from segrelay.names import JobName
+from segrelay.queue import (
     Beat,
     Claim,
     ClaimDesk,
@@ -34,8 +34,8 @@ from common.queue import (
     check_honest,
     scan,
 )
-from common.queue.lease import store_now
-from common.queue.operator import OperatorDesk
+from segrelay.queue.lease import store_now
+from segrelay.queue.operator import OperatorDesk
 from tests.support.gcs import BUCKET
 from tests.support.gcs_rights import (
     Grant,

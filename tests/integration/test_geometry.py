@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from torch import nn
 
-from common.errors import SeriesRefusedError
-from common.profiles import Profile
 from infra.truth import dice
 from lab_side.imaging.grid import Grid, reorient
 from lab_side.imaging.pipeline import CaseInput, segment_case
+from segrelay.errors import SeriesRefusedError
+from segrelay.profiles import Profile
 from tests.support.dicom_series import ORIENTATIONS, centres, make_affine, rotation, write_series
 from tests.support.imaging_cases import CREATED_AT, make_profile, read_with_dcmqi, stand_in
 

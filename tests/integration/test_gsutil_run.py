@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 import requests
 
-from common.gcs_bucket import GcsBucket
-from common.queue import Beat, Claim, ClaimDesk, Lease, SiteDesk, scan
 from infra.fake_gcs import FakeGcs
+from segrelay.bucket.gcs import GcsBucket
+from segrelay.queue import Beat, Claim, ClaimDesk, Lease, SiteDesk, scan
 from tests.support.gcloud import Gcloud
 from tests.support.gcs import BUCKET, fresh_bucket
 from tests.support.gsutil import Gsutil

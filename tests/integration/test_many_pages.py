@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 import requests
 
-from common.local_bucket import LocalBucket
 from gcp_side.labseg.conf import Conf
 from infra.demo_servers import demo_environment, wait_until_ready
 from infra.orthanc import OrthancServer
 from infra.ports import free_port
 from infra.processes import ProcessSet
+from segrelay.bucket.local import LocalBucket
 from tests.support.open_pages import API, OpenPages, Visitor, pace
 from tests.support.stored_study import Stored, store
 from tests.unit.gcp_side.fakes import FakeAgent

@@ -8,18 +8,19 @@ from pathlib import Path
 
 import pytest
 
-from common.errors import (
+from infra.fake_gcs.messages import Answer, Request
+from infra.line import FaultKind, Line, LineFault
+from infra.orthanc import OrthancServer
+from infra.ports import free_port
+from lab_side.download import download_series
+from segrelay.errors import (
     FixConfigurationError,
     OrthancRefusedError,
     OrthancUnavailableError,
     SeriesRefusedError,
     TransientError,
 )
-from common.orthanc import OrthancClient, OrthancSettings, download_series
-from infra.fake_gcs.messages import Answer, Request
-from infra.line import FaultKind, Line, LineFault
-from infra.orthanc import OrthancServer
-from infra.ports import free_port
+from segrelay.orthanc import OrthancClient, OrthancSettings
 from tests.support.fault_proxy import fault_proxy
 from tests.support.jobs import orthanc_id
 from tests.support.lab import StoredStudy, store_phantom

@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from common.errors import SegRelayError, TransientError
-from common.orthanc import OrthancClient, OrthancSettings, download_series
 from infra.fake_gcs import Fault, FaultKind
 from infra.orthanc import OrthancServer
+from lab_side.download import download_series
+from segrelay.errors import SegRelayError, TransientError
+from segrelay.orthanc import OrthancClient, OrthancSettings
 from tests.support.fault_proxy import FaultProxy, fault_proxy
 from tests.support.lab import StoredStudy, store_phantom
 from tests.support.orthanc import orthanc as orthanc
@@ -67,7 +68,7 @@ def whole(orthanc: OrthancServer, study: StoredStudy) -> dict[str, bytes]:
 
 @pytest.fixture
 def line(orthanc: OrthancServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultProxy]:
-    monkeypatch.setattr("common.orthanc.transport.RETRY_BACKOFF", 0.02)
+    monkeypatch.setattr("segrelay.orthanc.transport.RETRY_BACKOFF", 0.02)
     with fault_proxy(orthanc.url) as proxy:
         yield proxy
         proxy.faults.clear()

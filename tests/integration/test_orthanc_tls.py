@@ -13,13 +13,6 @@ from ssl import CERT_REQUIRED, TLSVersion
 
 import pytest
 
-from common.errors import (
-    FixConfigurationError,
-    OrthancUnavailableError,
-    SegRelayError,
-)
-from common.orthanc import OrthancClient, OrthancSettings, download_series
-from common.orthanc.transport import OrthancTransport
 from infra.certificates import Authority, Identity, self_signed
 from infra.fake_gcs.messages import Answer, Request
 from infra.fake_gcs.tls import server_context
@@ -27,6 +20,10 @@ from infra.line import FaultKind, Line, LineFault
 from infra.nginx import NginxOptions, NginxServer
 from infra.orthanc import OrthancServer
 from infra.ports import free_port
+from lab_side.download import download_series
+from segrelay.errors import FixConfigurationError, OrthancUnavailableError, SegRelayError
+from segrelay.orthanc import OrthancClient, OrthancSettings
+from segrelay.orthanc.transport import OrthancTransport
 from tests.conftest import SEED
 from tests.support.connect_proxy import connect_proxy
 from tests.support.lab import StoredStudy, store_phantom

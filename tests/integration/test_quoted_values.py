@@ -11,9 +11,9 @@ import numpy as np
 import pydicom
 import pytest
 
-from common.errors import SegRelayError
 from lab_side.worker.client import WorkerProcess
 from lab_side.worker.protocol import LoadRequest, SegmentRequest, SeriesFiles
+from segrelay.errors import SegRelayError
 from tests.conftest import SEED
 from tests.support.dicom_series import make_affine, write_series
 from tests.support.raw_values import plant

@@ -12,10 +12,10 @@ from typing import Any
 import pydicom
 import pytest
 
-from common.manifest import SegmentMeasurement
 from lab_side.imaging.measure import measure_seg
 from lab_side.imaging.report import build_report
 from lab_side.imaging.store import write_dataset
+from segrelay.manifest import SegmentMeasurement
 from tests.support.dicom3tools import dcentvfy, dciodvfy
 from tests.support.dicom_series import Edit
 from tests.support.gate_cases import korean_name, make_case, masks, no_type_2, plain

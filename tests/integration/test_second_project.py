@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from common.bucket import open_bucket
 from infra.orthanc import OrthancServer
+from segrelay.bucket import open_bucket
 from tests.support.orthanc import orthanc  # noqa: F401
 from tests.support.stored_study import store
 from tests.unit.gcp_side.fakes import FakeAgent

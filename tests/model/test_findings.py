@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from common import names
-from common.bucket import ObjectInfo
-from common.errors import LocalDiskError, ObjectExistsError
-from common.local_bucket import LocalBucket
-from common.names import JobName
-from common.queue import Beat, Claim, ClaimDesk, Lease, Reaper, SiteDesk, scan
 from lab_side.agent.outbox import Outbox
+from segrelay import names
+from segrelay.bucket import ObjectInfo
+from segrelay.bucket.local import LocalBucket
+from segrelay.errors import LocalDiskError, ObjectExistsError
+from segrelay.names import JobName
+from segrelay.queue import Beat, Claim, ClaimDesk, Lease, Reaper, SiteDesk, scan
 from tests.support.jobs import NOW, make_identity, make_manifest
 from tests.support.simulator.clock import Clock, MachineClock
 from tests.support.simulator.stores import TimedDirectory

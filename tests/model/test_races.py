@@ -5,8 +5,8 @@ from __future__ import annotations
 import multiprocessing
 from pathlib import Path
 
-from common.local_bucket import LocalBucket
-from common.queue import SiteDesk, scan
+from segrelay.bucket.local import LocalBucket
+from segrelay.queue import SiteDesk, scan
 from tests.support.jobs import make_manifest
 from tests.support.races import race_in_directory
 

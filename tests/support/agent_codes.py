@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import defaultdict
 from pathlib import Path
 
-from common import errors
 from infra.error_source import ErrorSource
 from lab_side.agent.pipeline import Halt
+from segrelay import errors
 
 ROOT = Path(__file__).resolve().parents[2]
 ROOMS = ("common", "lab_side")

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from common.bucket import Bucket
-from common.errors import ManifestRejectedError
-from common.queue import Beat, BeatJob, ClaimDesk, Lease, scan
 from lab_side import cli
 from lab_side.agent.identity import is_dead, this_process
+from segrelay.bucket import Bucket
+from segrelay.errors import ManifestRejectedError
+from segrelay.queue import Beat, BeatJob, ClaimDesk, Lease, scan
 
 
 class Cli:

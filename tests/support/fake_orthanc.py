@@ -12,9 +12,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 
-from common.errors import OrthancRefusedError, OrthancUnavailableError
-from common.orthanc import InstanceInfo, OddAnswerError, OrthancSettings
-from common.orthanc.transport import FILE_LIMIT
+from segrelay.errors import OrthancRefusedError, OrthancUnavailableError
+from segrelay.orthanc import InstanceInfo, OddAnswerError, OrthancSettings
+from segrelay.orthanc.transport import FILE_LIMIT
 from tests.support.jobs import orthanc_id
 
 NAME_IN_ARCHIVE = "Zebrafinch Quixotia/MR"
@@ -35,7 +35,7 @@ def part10(sop_instance_uid: str, content: bytes) -> bytes:
 
 @dataclass
 class FakeOrthanc:
-    """What :class:`common.orthanc.download_series` needs of a client; thread-safe enough."""
+    """What :class:`segrelay.orthanc.download_series` needs of a client; thread-safe enough."""
 
     settings: OrthancSettings
     files: dict[InstanceInfo, bytes] = field(default_factory=dict)

@@ -25,10 +25,19 @@ import numpy as np
 import psutil
 from pydantic import SecretStr
 
-from common import names
-from common.bucket import Bucket
-from common.local_bucket import LocalBucket
-from common.manifest import (
+from infra.fake_gcs import FakeGcs
+from infra.fake_gcs.api import Api
+from infra.fake_gcs.faults import Faults
+from infra.fake_gcs.http import Service
+from infra.orthanc import OrthancServer
+from lab_side.agent.outbox import DRAFT_FILE, SEG_FILE, Draft
+from lab_side.agent.status import AgentStatus
+from lab_side.commands.status import look
+from lab_side.config import LocalConfig
+from segrelay import names
+from segrelay.bucket import Bucket
+from segrelay.bucket.local import LocalBucket
+from segrelay.manifest import (
     RESULT_BYTES_LIMIT,
     AttemptRecord,
     JobManifest,
@@ -39,20 +48,11 @@ from common.manifest import (
     schema_for,
     utc_now,
 )
-from common.names import JobName, parse_job_name
-from common.orthanc import OrthancClient, OrthancSettings
-from common.queue import SiteDesk
-from common.queue.view import read_beat
-from common.ulid import new_ulid
-from infra.fake_gcs import FakeGcs
-from infra.fake_gcs.api import Api
-from infra.fake_gcs.faults import Faults
-from infra.fake_gcs.http import Service
-from infra.orthanc import OrthancServer
-from lab_side.agent.outbox import DRAFT_FILE, SEG_FILE, Draft
-from lab_side.agent.status import AgentStatus
-from lab_side.commands.status import look
-from lab_side.config import LocalConfig
+from segrelay.names import JobName, parse_job_name
+from segrelay.orthanc import OrthancClient, OrthancSettings
+from segrelay.queue import SiteDesk
+from segrelay.queue.view import read_beat
+from segrelay.ulid import new_ulid
 from tests.support.dicom_series import STUDY_UID, make_affine, write_series
 from tests.support.gcs import BUCKET, make_bucket
 from tests.support.lab import ROOT, StoredStudy, store_files

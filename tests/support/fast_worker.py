@@ -15,9 +15,6 @@ from io import BytesIO
 from pathlib import Path
 from typing import IO
 
-from common.durable import write_durably
-from common.errors import SeriesRefusedError
-from common.manifest import SegmentMeasurement
 from lab_side.imaging.uids import derive_uid
 from lab_side.worker import server
 from lab_side.worker.protocol import (
@@ -28,6 +25,9 @@ from lab_side.worker.protocol import (
     SegmentReply,
     SegmentRequest,
 )
+from segrelay.errors import SeriesRefusedError
+from segrelay.manifest import SegmentMeasurement
+from segrelay.system.durable import write_durably
 from tests.support.full_disk import WORKER_VARIABLE, FailingDisk, FullDisk
 
 MODEL_SHA256 = "f" * 64

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import TypeVar
 
-from common.bucket import Bucket, ObjectInfo
-from common.errors import StoreUnavailableError
+from segrelay.bucket import Bucket, ObjectInfo
+from segrelay.errors import StoreUnavailableError
 
 T = TypeVar("T")
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage  # type: ignore[import-untyped]
 
-from common.gcs_bucket import GcsBucket
 from infra.fake_gcs import FakeGcs
+from segrelay.bucket.gcs import GcsBucket
 
 BUCKET = "segrelay"
 

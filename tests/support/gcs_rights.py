@@ -15,7 +15,6 @@ from pathlib import Path
 
 from google.cloud import storage  # type: ignore[import-untyped]
 
-from common.gcs_bucket import GcsBucket
 from infra.fake_gcs.api import Api
 from infra.fake_gcs.errors import ApiError
 from infra.fake_gcs.faults import Fault, Faults
@@ -25,6 +24,7 @@ from infra.fake_gcs.preconditions import NO_CONDITIONS, Conditions
 from infra.fake_gcs.routes import Call, find_route
 from infra.fake_gcs.store import Place, Store
 from infra.fake_gcs.uploads import split_multipart
+from segrelay.bucket.gcs import GcsBucket
 from tests.support.gcs import BUCKET, FIRST_PAUSE, make_client
 
 ROLE_HEADER = "x-segrelay-role"

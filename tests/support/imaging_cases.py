@@ -14,7 +14,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from common.profiles import (
+from lab_side.imaging.seg import SegOrigin
+from lab_side.models.loaded import LoadedModel
+from segrelay.profiles import (
     Code,
     Inference,
     InputRole,
@@ -27,8 +29,6 @@ from common.profiles import (
     Text,
     Weights,
 )
-from lab_side.imaging.seg import SegOrigin
-from lab_side.models.loaded import LoadedModel
 
 TEXT = Text(en="test", ko="시험")
 CREATED_AT = datetime(2024, 5, 6, 13, 14, 15, tzinfo=timezone(timedelta(hours=9)))

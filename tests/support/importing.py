@@ -9,11 +9,11 @@ from typing import Any
 
 import torch
 
-from common.profiles import Network
 from lab_side.models.loaded import load_model
 from lab_side.models.networks import construct
 from lab_side.worker.protocol import IdentifyReply, IdentifyRequest, LoadReply, LoadRequest
 from lab_side.worker.server import identify_weights
+from segrelay.profiles import Network
 
 SEGRESNET = Network(
     architecture="SegResNet",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from common.manifest import (
+from segrelay.manifest import (
     JobManifest,
     Provenance,
     ResultManifest,
@@ -14,9 +14,9 @@ from common.manifest import (
     SeriesInput,
     schema_for,
 )
-from common.queue import Identity
-from common.queue.lease import new_nonce
-from common.ulid import new_ulid
+from segrelay.queue import Identity
+from segrelay.queue.lease import new_nonce
+from segrelay.ulid import new_ulid
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 ROLES = ("dce-0", "dce-1", "dce-2", "dce-3")

@@ -15,15 +15,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from common.bucket import open_bucket
-from common.local_bucket import LocalBucket
-from common.manifest import JobManifest, SeriesInput, utc_now
-from common.names import JobName
-from common.queue import JobState, JobWhereabouts, SiteDesk
-from common.ulid import new_ulid
 from infra.orthanc import OrthancServer
 from infra.phantom.case import make_case, scanner_grid
 from infra.phantom.dicom import write_study
+from segrelay.bucket import open_bucket
+from segrelay.bucket.local import LocalBucket
+from segrelay.manifest import JobManifest, SeriesInput, utc_now
+from segrelay.names import JobName
+from segrelay.queue import JobState, JobWhereabouts, SiteDesk
+from segrelay.ulid import new_ulid
 from tests.support.tiny_profile import write_tiny_profile
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -20,8 +20,8 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
-from common import gcs_bucket
 from lab_side import cli
+from segrelay.bucket import gcs
 from tests.support.fast_worker import BREAKDOWN_VARIABLE, WORK_VARIABLE
 from tests.support.full_disk import WORKER_VARIABLE, FailingDisk, FullDisk
 
@@ -29,12 +29,12 @@ LEASE = timedelta(seconds=4)
 BEAT_EVERY = 0.5
 
 SHORT_TIMES: dict[str, Any] = {
-    "common.queue.lease.LEASE": LEASE,
-    "common.queue.claims.RETRY_PAUSE": timedelta(seconds=0.1),
-    "common.queue.reaper.LOSS_PAUSE": timedelta(seconds=0.1),
-    "common.orthanc.transport.RETRY_BACKOFF": 0.02,
-    "common.gcs_bucket.REQUEST_TIMEOUT": (1.0, 1.0),
-    "common.gcs_bucket.LONGEST_PAUSE": 0.1,
+    "segrelay.queue.lease.LEASE": LEASE,
+    "segrelay.queue.claims.RETRY_PAUSE": timedelta(seconds=0.1),
+    "segrelay.queue.reaper.LOSS_PAUSE": timedelta(seconds=0.1),
+    "segrelay.orthanc.transport.RETRY_BACKOFF": 0.02,
+    "segrelay.bucket.gcs.REQUEST_TIMEOUT": (1.0, 1.0),
+    "segrelay.bucket.gcs.LONGEST_PAUSE": 0.1,
     "lab_side.agent.heartbeat.BEAT_EVERY": BEAT_EVERY,
     "lab_side.agent.heartbeat.PROGRESS_EVERY": 0.1,
     "lab_side.agent.heartbeat.RETRY_AFTER": 0.1,
@@ -107,10 +107,8 @@ def shorten(replace: Callable[[str, Any], None]) -> None:
     """
     for name, value in SHORT_TIMES.items():
         replace(name, value)
-    hurried = functools.partial(
-        gcs_bucket.GcsBucket, deadline=1.5, first_pause=0.01, answer_limit=1.0
-    )
-    replace("common.gcs_bucket.GcsBucket", hurried)
+    hurried = functools.partial(gcs.GcsBucket, deadline=1.5, first_pause=0.01, answer_limit=1.0)
+    replace("segrelay.bucket.gcs.GcsBucket", hurried)
 
 
 def main() -> None:
@@ -124,7 +122,7 @@ def main() -> None:
     if launch.full_disk is not None:
         disk = FailingDisk(launch.full_disk)
         disk.install()
-        _after("common.queue.claims.ClaimDesk.claim", lambda claim: _begin(disk, claim))
+        _after("segrelay.queue.claims.ClaimDesk.claim", lambda claim: _begin(disk, claim))
     if launch.worker_full_disk is not None:
         os.environ[WORKER_VARIABLE] = launch.worker_full_disk.model_dump_json()
     if launch.work_s is not None:
@@ -151,25 +149,25 @@ class _Death:
 
     def watch_steps(self) -> None:
         """Look at what the agent calls."""
-        _after("common.queue.claims.ClaimDesk.claim", self._arm)
+        _after("segrelay.queue.claims.ClaimDesk.claim", self._arm)
         for name, step in (
-            ("common.queue.claims.ClaimDesk.open", "manifest-read"),
+            ("segrelay.queue.claims.ClaimDesk.open", "manifest-read"),
             ("lab_side.agent.folders.WorkFolders.new", "folder-made"),
             ("lab_side.agent.pipeline.fetch", "fetched"),
             ("lab_side.agent.pipeline.Pipeline._begin", "start-told"),
             ("lab_side.worker.client.WorkerProcess.segment", "seg-written"),
             ("lab_side.agent.outbox.write_durably", "draft-written"),
             ("lab_side.agent.outbox.Outbox.add", "in-outbox"),
-            ("common.orthanc.client.OrthancClient.upload", "upload-answered"),
-            ("common.orthanc.client.OrthancClient.instance_file", "read-back"),
-            ("common.queue.claims.publish_result", "result-created"),
-            ("common.queue.claims.ClaimDesk.archive", "archived"),
-            ("common.queue.claims.ClaimDesk.forget_progress", "progress-forgotten"),
+            ("segrelay.orthanc.client.OrthancClient.upload", "upload-answered"),
+            ("segrelay.orthanc.client.OrthancClient.instance_file", "read-back"),
+            ("segrelay.queue.claims.publish_result", "result-created"),
+            ("segrelay.queue.claims.ClaimDesk.archive", "archived"),
+            ("segrelay.queue.claims.ClaimDesk.forget_progress", "progress-forgotten"),
             ("lab_side.agent.outbox.Outbox.remove", "entry-removed"),
         ):
             _after(name, lambda _answer, step=step: self._reach(step))  # type: ignore[misc]
         self._before("lab_side.agent.outbox.sync_folder", self._on_sync)
-        self._before("common.orthanc.client.OrthancClient.upload", self._on_upload)
+        self._before("segrelay.orthanc.client.OrthancClient.upload", self._on_upload)
         self._before("http.client.HTTPConnection.getresponse", self._on_answer_awaited)
         self._before("lab_side.agent.outbox.Outbox.remove", self._on_remove)
 

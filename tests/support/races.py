@@ -6,9 +6,9 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from common.bucket import Bucket
-from common.local_bucket import LocalBucket
-from common.queue import ClaimDesk, scan
+from segrelay.bucket import Bucket
+from segrelay.bucket.local import LocalBucket
+from segrelay.queue import ClaimDesk, scan
 from tests.support.gcs import make_bucket
 
 CROWD = 40

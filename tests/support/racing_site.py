@@ -62,8 +62,8 @@ def _wait_for_the_start() -> None:
 
 def _count_up(job_id: str, *, agent: str) -> bool:
     """Read the row, then write one more than was read; False where another was faster."""
-    from common.queue import BeatJob, JobState, JobWhereabouts, QueueView
     from gcp_side.labseg import services
+    from segrelay.queue import BeatJob, JobState, JobWhereabouts, QueueView
 
     job = services.find(job_id)
     progress = BeatJob(job_id=job_id, attempt=1, stage="fetch", done=job.done + 1, total=10**6)

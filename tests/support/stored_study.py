@@ -11,8 +11,8 @@ import pydicom
 from pydantic import SecretStr
 from pydicom.uid import generate_uid
 
-from common.orthanc import OrthancClient, OrthancSettings
 from infra.orthanc import OrthancServer
+from segrelay.orthanc import OrthancClient, OrthancSettings
 from tests.support.seg_study import BoolArray, SegStudy, write_seg_study
 
 UPLOAD_SEED = 5

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from common.profiles import load_profile
 from lab_side.config import PACKAGED_PROFILES
 from lab_side.models.networks import build_network
+from segrelay.profiles import load_profile
 
 WEIGHTS_SEED = 4
 

@@ -97,7 +97,7 @@ class Windows:
     def full_environment(self, more: Mapping[str, str]) -> dict[str, str]:
         """Of a process under wine."""
         kept = {k: v for k, v in os.environ.items() if not k.startswith("SEGRELAY")}
-        paths = {"PYTHONPATH": in_windows(ROOT), "WINEPREFIX": str(self.prefix)}
+        paths = {"PYTHONPATH": _import_path(), "WINEPREFIX": str(self.prefix)}
         return {**kept, **_QUIET, **self.environment, **more, **paths}
 
     def wine(self, *command: str) -> subprocess.CompletedProcess[str]:
@@ -128,6 +128,10 @@ def in_windows(path: Path) -> str:
     return "Z:" + str(path).replace("/", "\\")
 
 
+def _import_path() -> str:
+    return ";".join(in_windows(folder) for folder in (ROOT, ROOT / "common"))
+
+
 def address_in_windows(folder: Path) -> str:
     """The same as the address of a queue."""
     return f"file:///Z:{folder}"
@@ -148,7 +152,7 @@ def open_windows(folder: Path) -> Iterator[Windows]:
     try:
         # Services are given the variables that were there when Windows started.
         windows.begin()
-        windows.set_variable("PYTHONPATH", f"{in_windows(START)};{in_windows(ROOT)}")
+        windows.set_variable("PYTHONPATH", f"{in_windows(START)};{_import_path()}")
         windows.end()
         windows.begin()
         yield windows

@@ -6,7 +6,7 @@ import subprocess
 from dataclasses import dataclass, field
 from typing import IO
 
-from common.queue.view import read_beat
+from segrelay.queue.view import read_beat
 from tests.support.fast_lab import FastLab
 from tests.support.launcher import Launch
 from tests.support.windows import Windows, address_in_windows, in_windows

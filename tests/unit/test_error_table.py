@@ -6,10 +6,10 @@ import re
 
 import pytest
 
-from common import errors
 from infra import error_table
 from infra.error_source import ErrorSource
 from infra.error_table import FILE, PACKAGES, ROOT, WORDS, Row, rows
+from segrelay import errors
 
 _KINDS = {"setting", "passes", "final", "tried again", "conflict", "record", "finding"}
 

@@ -18,12 +18,12 @@ from typing import Any
 
 import pytest
 
-import common
 import gcp_side.labseg
 import lab_side
-from common.documents import SENTENCE_CHARACTERS
+import segrelay
 from gcp_side.labseg.meanings import LONGEST_SENTENCE, tell_reason, tell_warning
 from gcp_side.labseg.recognition.facts import TEXT_LIMIT
+from segrelay.parsing.documents import SENTENCE_CHARACTERS
 
 LENGTH = 20_000
 """Characters of a text that nobody limits."""
@@ -37,10 +37,10 @@ SHORT_S = 0.05
 LIMITS = {
     "gcp_side.labseg.meanings": LONGEST_SENTENCE,
     "gcp_side.labseg.recognition": TEXT_LIMIT,
-    "common.acquisition": TEXT_LIMIT,
-    "common.body_regions": TEXT_LIMIT,
+    "segrelay.dicom.acquisition": TEXT_LIMIT,
+    "segrelay.dicom.body_regions": TEXT_LIMIT,
     # The text of one value: 16 characters, and spaces around it.
-    "common.dicom_values": 64,
+    "segrelay.dicom.values": 64,
     "lab_side.imaging.preflight": 64,
 }
 """Characters that the callers of a module's patterns let through."""
@@ -53,7 +53,7 @@ SKIPPED = ("lab_side.models", "lab_side.importing", "lab_side.profiles", "lab_si
 
 
 def modules() -> Iterator[Any]:
-    for package in (common, gcp_side.labseg, lab_side):
+    for package in (segrelay, gcp_side.labseg, lab_side):
         for found in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             if not found.name.startswith(SKIPPED) and ".migrations" not in found.name:
                 try:

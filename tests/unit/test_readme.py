@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 from pydantic import BaseModel
 
-from common.orthanc import OrthancSettings
 from gcp_side.labseg.management.commands.labseg import Command
 from lab_side import cli
 from lab_side.config import (
@@ -24,6 +23,7 @@ from lab_side.config import (
 )
 from lab_side.secrets import EVERY_SECRET
 from lab_side.settings_file import CONFIG_VARIABLE
+from segrelay.orthanc import OrthancSettings
 from tests.support.agent_codes import codes_by_group
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from common import names
-from common.names import JobName
 from infra.orthanc import OrthancServer
+from segrelay import names
+from segrelay.names import JobName
 from tests.conftest import SEED, Tell
 from tests.support.fast_lab import check_once, directory_queue, store_small_study
 from tests.support.orthanc import orthanc as orthanc

@@ -12,28 +12,28 @@ from tests.support.windows import Windows
 pytestmark = pytest.mark.long
 
 UNIT_TESTS = (
-    "common/test_folder_lock.py",
-    "common/test_local_bucket.py",
-    "common/test_names.py",
-    "common/test_queue.py",
-    "common/test_queue_crashes.py",
-    "common/test_queue_operator.py",
-    "common/test_sharing.py",
-    "agent/test_cli_outbox.py",
-    "agent/test_cli_queue.py",
-    "agent/test_cli_status.py",
-    "agent/test_control.py",
-    "agent/test_heartbeat.py",
-    "agent/test_log.py",
-    "agent/test_outbox.py",
-    "agent/test_rounds.py",
-    "agent/test_worker_client.py",
+    "tests/unit/common/test_folder_lock.py",
+    "tests/unit/common/test_local_bucket.py",
+    "tests/unit/common/test_names.py",
+    "tests/unit/common/test_queue.py",
+    "tests/unit/common/test_queue_crashes.py",
+    "tests/unit/common/test_queue_operator.py",
+    "tests/unit/common/test_sharing.py",
+    "tests/unit/agent/test_cli_outbox.py",
+    "tests/unit/agent/test_cli_queue.py",
+    "tests/unit/agent/test_cli_status.py",
+    "tests/unit/agent/test_control.py",
+    "tests/unit/agent/test_heartbeat.py",
+    "tests/unit/agent/test_log.py",
+    "tests/unit/agent/test_outbox.py",
+    "tests/unit/agent/test_rounds.py",
+    "tests/unit/agent/test_worker_client.py",
 )
 """Of what touches names, locks, files, processes and clocks, and needs no numpy."""
 
 
 def test_queue_files_and_processes_on_windows(windows: Windows, tell: Tell) -> None:
-    _run(windows, tell, *(f"tests/unit/{name}" for name in UNIT_TESTS))
+    _run(windows, tell, *UNIT_TESTS)
 
 
 def test_what_only_windows_refuses(windows: Windows, tell: Tell) -> None:

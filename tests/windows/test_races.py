@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from common.local_bucket import LocalBucket
-from common.queue import SiteDesk, scan
+from segrelay.bucket.local import LocalBucket
+from segrelay.queue import SiteDesk, scan
 from tests.conftest import Tell
 from tests.support.jobs import make_manifest
 from tests.support.windows import Windows, in_windows

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, Literal
 
-from common.acquisition import named_agent
-from common.body_regions import regions_of
-from common.dicom_values import Number, WrongFormError, read_numbers
 from gcp_side.labseg.enhanced import as_classic
+from segrelay.dicom.acquisition import named_agent
+from segrelay.dicom.body_regions import regions_of
+from segrelay.dicom.values import Number, WrongFormError, read_numbers
 
 Plane = Literal["axial", "sagittal", "coronal", "oblique"]
 
@@ -60,7 +60,7 @@ class SeriesFacts:
     agent: str = ""
     """Contrast/Bolus Agent; empty where none is named, or none of it was given."""
     regions: tuple[tuple[str, tuple[str, ...]], ...] = ()
-    """Body regions that its attributes name, by keyword: :func:`common.body_regions.regions_of`."""
+    """Body regions that its attributes name, by keyword; see ``segrelay.dicom.body_regions``."""
     laterality: str = ""
     """``L`` or ``R`` where it shows one side of a paired organ; else empty."""
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from common.acquisition import all_same, dixon_image, is_computed, is_same
 from gcp_side.labseg.recognition import words
 from gcp_side.labseg.recognition.facts import SeriesFacts
+from segrelay.dicom.acquisition import all_same, dixon_image, is_computed, is_same
 
 FAST_ECHO_MS = 10.0
 FAST_REPETITION_MS = 50.0

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 
-from common.acquisition import after_midnight
 from gcp_side.labseg.recognition import words
 from gcp_side.labseg.recognition.clues import ORDERS, Clue, Confidence, clue
 from gcp_side.labseg.recognition.contrast_words import ContrastWord, read_contrast
 from gcp_side.labseg.recognition.facts import NO_DATE, SeriesFacts
+from segrelay.dicom.acquisition import after_midnight
 
 Value = int | float | datetime
 Order = Callable[[SeriesFacts], Value | None]

@@ -8,11 +8,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from common.profiles import Recognition
 from gcp_side.labseg.recognition.brain import recognise_sequence
 from gcp_side.labseg.recognition.clues import Confidence, Recognised, clue
 from gcp_side.labseg.recognition.dynamic import recognise_phases
 from gcp_side.labseg.recognition.facts import SeriesFacts
+from segrelay.profiles import Recognition
 
 Rules = Mapping[str, Recognition]
 """By role; those that are not named are looked up by the role's name."""

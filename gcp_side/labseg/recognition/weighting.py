@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from common.acquisition import (
+from gcp_side.labseg.recognition import words
+from gcp_side.labseg.recognition.clues import Clue, Confidence, clue
+from gcp_side.labseg.recognition.contrast_words import read_contrast
+from gcp_side.labseg.recognition.facts import SeriesFacts
+from segrelay.dicom.acquisition import (
     FLUID_INVERSION_MS,
     LONG_ECHO_MS,
     SHORT_ECHO_MS,
@@ -14,11 +18,7 @@ from common.acquisition import (
     is_computed,
     weighting_by_times,
 )
-from common.profiles import Weighting
-from gcp_side.labseg.recognition import words
-from gcp_side.labseg.recognition.clues import Clue, Confidence, clue
-from gcp_side.labseg.recognition.contrast_words import read_contrast
-from gcp_side.labseg.recognition.facts import SeriesFacts
+from segrelay.profiles import Weighting
 
 FLAIR_REPETITION_MS = 4500.0
 """Below it no inversion for fluid fits in."""

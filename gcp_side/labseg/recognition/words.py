@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from common.acquisition import DixonImage
+from segrelay.dicom.acquisition import DixonImage
 
 _START, _END = r"(?<![a-z0-9])", r"(?![a-z])"
 _LETTER_BEFORE = r"(?<![a-z])"

@@ -23,12 +23,6 @@ from rest_framework.throttling import BaseThrottle
 from rest_framework.versioning import BaseVersioning
 from rest_framework.views import APIView
 
-from common.errors import (
-    OrthancRefusedError,
-    SegRelayError,
-    SeriesRefusedError,
-    TransientError,
-)
 from gcp_side.labseg.conf import authentication_classes
 from gcp_side.labseg.errors import (
     ConfirmationNeededError,
@@ -44,6 +38,7 @@ from gcp_side.labseg.meanings import explain
 from gcp_side.labseg.parsers import ShallowJSONParser, check_size
 from gcp_side.labseg.serialise import reasons_as_list
 from gcp_side.labseg.throttles import ReadThrottle
+from segrelay.errors import OrthancRefusedError, SegRelayError, SeriesRefusedError, TransientError
 
 log = logging.getLogger(__name__)
 
@@ -129,7 +124,7 @@ class LabsegView(APIView):
         return answer
 
     def handle_exception(self, exc: Exception) -> Response:
-        """Errors of :mod:`common.errors` become answers; others are the framework's."""
+        """Errors of :mod:`segrelay.errors` become answers; others are the framework's."""
         if isinstance(exc, SegRelayError):
             return _refusal(exc)
         response = super().handle_exception(exc)

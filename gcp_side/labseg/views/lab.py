@@ -10,7 +10,6 @@ from typing import Any
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from common.errors import SegRelayError
 from gcp_side import __version__
 from gcp_side.labseg import orthanc
 from gcp_side.labseg.conf import get_conf
@@ -19,6 +18,7 @@ from gcp_side.labseg.lab import Lab, look, look_or_nobody, profiles_on_offer
 from gcp_side.labseg.meanings import explain
 from gcp_side.labseg.serialise import agent_as_dict, offer_as_dict, time_as_text
 from gcp_side.labseg.views.base import LabsegView
+from segrelay.errors import SegRelayError
 
 log = logging.getLogger(__name__)
 

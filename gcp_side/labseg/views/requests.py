@@ -8,8 +8,6 @@ from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from common.errors import TransientError
-from common.manifest import is_orthanc_id
 from gcp_side.labseg import orthanc, services
 from gcp_side.labseg.errors import QueryRefusedError, SubmissionRefusedError
 from gcp_side.labseg.models import Job, State
@@ -18,6 +16,8 @@ from gcp_side.labseg.throttles import SubmitThrottle
 from gcp_side.labseg.views.base import LabsegView, body_of, page_of, user_of
 from gcp_side.labseg.views.submit import accepted, confirm_of
 from gcp_side.labseg.waiting import why_waiting
+from segrelay.errors import TransientError
+from segrelay.manifest import is_orthanc_id
 
 
 class SegmentationStatus(LabsegView):

@@ -9,7 +9,6 @@ from django.db.models import Max
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from common.manifest import is_orthanc_id
 from gcp_side.labseg import orthanc, services
 from gcp_side.labseg.catalogue import SERIES_SHOWN, Catalogue, one_study
 from gcp_side.labseg.checked_input import recognised_for
@@ -27,6 +26,7 @@ from gcp_side.labseg.serialise import (
 )
 from gcp_side.labseg.seriesfacts import read_facts
 from gcp_side.labseg.views.base import LabsegView, page_of
+from segrelay.manifest import is_orthanc_id
 
 REQUESTS_SHOWN = 50
 """Newest requests of one study."""

@@ -8,7 +8,6 @@ from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from common.manifest import is_orthanc_id
 from gcp_side.labseg import orthanc, services
 from gcp_side.labseg.conf import get_conf
 from gcp_side.labseg.confirmation import REASONS, Confirm
@@ -17,6 +16,7 @@ from gcp_side.labseg.models import Job
 from gcp_side.labseg.selection import roles_of
 from gcp_side.labseg.throttles import SubmitThrottle
 from gcp_side.labseg.views.base import LabsegView, body_of, user_of
+from segrelay.manifest import is_orthanc_id
 
 
 class SubmitView(LabsegView):

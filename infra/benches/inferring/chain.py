@@ -20,7 +20,7 @@ from monai.transforms.post.dictionary import Activationsd, AsDiscreted, Invertd
 from monai.transforms.spatial.dictionary import Orientationd, Spacingd
 from monai.transforms.utility.dictionary import ConcatItemsd, EnsureChannelFirstd
 
-from common.profiles import Profile
+from segrelay.profiles import Profile
 
 HAS_ORIENTATION = importlib.util.find_spec("nibabel") is not None
 """MONAI's Orientationd needs nibabel; where it is missing the chain goes without."""

@@ -21,9 +21,6 @@ import torch
 from pydantic import SecretStr
 from torch.utils.flop_counter import FlopCounterMode
 
-from common.manifest import utc_now
-from common.orthanc import OrthancClient, OrthancSettings
-from common.profiles import load_profile
 from infra.benches.inferring.chain import HAS_ORIENTATION, run_chain
 from infra.benches.inferring.plain import naive_seg
 from infra.benches.inferring.scene import (
@@ -58,6 +55,9 @@ from lab_side.models.loaded import LoadedModel, load_model
 from lab_side.models.networks import build_network
 from lab_side.worker.client import WorkerProcess
 from lab_side.worker.protocol import LoadRequest
+from segrelay.manifest import utc_now
+from segrelay.orthanc import OrthancClient, OrthancSettings
+from segrelay.profiles import load_profile
 
 Report = dict[str, Any]
 

@@ -30,9 +30,9 @@ import safetensors.torch  # noqa: E402
 from pydicom.sr.codedict import codes  # noqa: E402
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid  # noqa: E402
 
-from common.profiles import load_profile  # noqa: E402
 from infra.benches.inferring.chain import run_chain  # noqa: E402
 from lab_side.models.networks import build_network  # noqa: E402
+from segrelay.profiles import load_profile  # noqa: E402
 
 WINDOW, OVERLAP = (128, 128, 128), 0.25
 

@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from common.profiles import Profile, load_profile
 from infra.benches.moving.study import SyntheticStudy
 from lab_side.config import PACKAGED_PROFILES
 from lab_side.imaging.seg import SegOrigin, build_seg
 from lab_side.imaging.series import read_series
+from segrelay.profiles import Profile, load_profile
 
 SEGMENTS = {"Oedema": 28, "Enhancing tumour": 20, "Necrosis": 12}
 """Radius in the largest slice, in pixels; a third of it at the ends."""

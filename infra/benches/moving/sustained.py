@@ -18,12 +18,6 @@ from pathlib import Path
 
 import psutil
 
-from common import names
-from common.errors import SegRelayError
-from common.local_bucket import LocalBucket
-from common.manifest import JobManifest, ResultManifest, SeriesInput, parse_result, utc_now
-from common.queue import SiteDesk
-from common.ulid import new_ulid
 from infra.benches.moving.runs import Document
 from infra.benches.moving.scene import Scene
 from infra.debian import repository_root
@@ -32,6 +26,12 @@ from infra.orthanc import OrthancServer
 from infra.phantom.case import make_case
 from infra.phantom.dicom import write_study
 from infra.processes import Child, ProcessSet
+from segrelay import names
+from segrelay.bucket.local import LocalBucket
+from segrelay.errors import SegRelayError
+from segrelay.manifest import JobManifest, ResultManifest, SeriesInput, parse_result, utc_now
+from segrelay.queue import SiteDesk
+from segrelay.ulid import new_ulid
 
 PROFILE = "demo"
 ROLES = ("dce-0", "dce-1", "dce-2", "dce-3")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import gzip
 
-from common.orthanc.client import GZIP_LEVEL
 from infra.benches.moving.crew import movers
 from infra.benches.moving.runs import Document, Sample, figures
 from infra.benches.moving.runs import upload as send
 from infra.benches.moving.scene import Scene
 from infra.benches.moving.seg import write_seg
+from segrelay.orthanc.client import GZIP_LEVEL
 
 KINDS = ("plain-post", "upload", "upload-cold")
 

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import requests
 
-from common.orthanc import OrthancClient, OrthancSettings, download_series
 from infra.benches.moving.errand import Errand, Parcel, Server
+from lab_side.download import download_series
+from segrelay.orthanc import OrthancClient, OrthancSettings
 
 
 def download_naive(errand: Errand) -> Sequence[bytes]:

@@ -7,9 +7,9 @@ from contextlib import contextmanager
 
 from playwright.sync_api import Browser, BrowserContext, sync_playwright
 
-from common.errors import FixConfigurationError
 from infra.demo_servers import DemoServers
 from infra.programs import CHROMIUM
+from segrelay.errors import FixConfigurationError
 
 OPTIONS = (
     "--no-sandbox",

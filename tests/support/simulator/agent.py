@@ -13,11 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from common.errors import LeaseLostError, StoreUnavailableError, TransientError
-from common.profiles import Profile
-from common.queue import Beat, Claim, ClaimDesk, Identity, Lease, QueueView, Reaper, scan
-from common.queue.lease import BEAT_EVERY, UPLOAD, new_nonce
-from common.queue.view import PendingJob
 from lab_side.agent.board import Board
 from lab_side.agent.case import Case
 from lab_side.agent.deliver import Courier
@@ -27,6 +22,11 @@ from lab_side.agent.guard import Guard
 from lab_side.agent.outbox import Draft, Outbox, OutboxEntry
 from lab_side.agent.pipeline import Halt, Pipeline
 from lab_side.agent.tally import Tally
+from segrelay.errors import LeaseLostError, StoreUnavailableError, TransientError
+from segrelay.profiles import Profile
+from segrelay.queue import Beat, Claim, ClaimDesk, Identity, Lease, QueueView, Reaper, scan
+from segrelay.queue.lease import BEAT_EVERY, UPLOAD, new_nonce
+from segrelay.queue.view import PendingJob
 from tests.support.simulator.bucket import StagedBucket
 from tests.support.simulator.clock import Clock, MachineClock
 from tests.support.simulator.orthanc import MemoryOrthanc

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
-from common import names
-from common.bucket import Bucket, ObjectInfo
-from common.errors import SegRelayError, StoreUnavailableError
+from segrelay import names
+from segrelay.bucket import Bucket, ObjectInfo
+from segrelay.errors import SegRelayError, StoreUnavailableError
 from tests.support.simulator.stage import Stage
 from tests.support.simulator.watch import Watch
 from tests.support.simulator.weather import Weather

@@ -13,13 +13,13 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 
-from common import names
-from common.errors import ObjectExistsError, StoreUnavailableError
-from common.manifest import JobManifest, ResultStatus, parse_result
-from common.names import JobName, parse_job_name
-from common.profiles import Profile, load_profile
-from common.queue.lease import LEASE
 from lab_side.config import PACKAGED_PROFILES
+from segrelay import names
+from segrelay.errors import ObjectExistsError, StoreUnavailableError
+from segrelay.manifest import JobManifest, ResultStatus, parse_result
+from segrelay.names import JobName, parse_job_name
+from segrelay.profiles import Profile, load_profile
+from segrelay.queue.lease import LEASE
 from tests.support.jobs import make_manifest
 from tests.support.simulator.agent import POLL, AgentProcess, Machine, World
 from tests.support.simulator.clock import START, Clock

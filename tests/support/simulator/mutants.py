@@ -14,18 +14,18 @@ from typing import Any
 import pytest
 from google.cloud import storage  # type: ignore[import-untyped]
 
-from common import names
-from common.bucket import Bucket, ObjectInfo
-from common.errors import TransientError
-from common.gcs_bucket import GcsBucket
-from common.local_bucket import LocalBucket
-from common.manifest import AttemptRecord, ResultManifest, SegReference
-from common.queue import Beat, Claim, ClaimDesk, QueueView, Reaper, claims, reaper
-from common.queue.records import publish_result
-from common.queue.view import ClaimedJob
 from lab_side.agent.deliver import Courier, _Stored
 from lab_side.agent.outbox import OutboxEntry
 from lab_side.agent.pipeline import Pipeline
+from segrelay import names
+from segrelay.bucket import Bucket, ObjectInfo
+from segrelay.bucket.gcs import GcsBucket
+from segrelay.bucket.local import LocalBucket
+from segrelay.errors import TransientError
+from segrelay.manifest import AttemptRecord, ResultManifest, SegReference
+from segrelay.queue import Beat, Claim, ClaimDesk, QueueView, Reaper, claims, reaper
+from segrelay.queue.records import publish_result
+from segrelay.queue.view import ClaimedJob
 from tests.support.simulator.orthanc import uid_of
 
 

@@ -6,9 +6,9 @@ import hashlib
 import json
 from collections.abc import Callable
 
-from common.errors import OrthancRefusedError, OrthancUnavailableError
-from common.orthanc import UploadReply
 from lab_side.worker.protocol import InspectReply, InspectRequest
+from segrelay.errors import OrthancRefusedError, OrthancUnavailableError
+from segrelay.orthanc import UploadReply
 from tests.support.simulator.stage import Stage
 from tests.support.simulator.weather import Weather
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import random
 from collections.abc import Collection
 
-from common.errors import ManifestRejectedError, ObjectExistsError, StoreUnavailableError
-from common.manifest import JobManifest
-from common.names import SITE, JobName
-from common.queue import JobState, Reaper, SiteDesk, scan
-from common.queue.lease import store_now
+from segrelay.errors import ManifestRejectedError, ObjectExistsError, StoreUnavailableError
+from segrelay.manifest import JobManifest
+from segrelay.names import SITE, JobName
+from segrelay.queue import JobState, Reaper, SiteDesk, scan
+from segrelay.queue.lease import store_now
 from tests.support.simulator.agent import POLL, World
 from tests.support.simulator.bucket import StagedBucket
 from tests.support.simulator.stage import Actor

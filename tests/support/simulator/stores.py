@@ -16,10 +16,6 @@ from requests.adapters import BaseAdapter, HTTPAdapter
 from requests.exceptions import ChunkedEncodingError
 from urllib3 import HTTPResponse
 
-from common.bucket import Bucket, ObjectInfo
-from common.errors import ObjectNotFoundError
-from common.gcs_bucket import GcsBucket
-from common.local_bucket import LocalBucket
 from infra.fake_gcs.api import Api
 from infra.fake_gcs.faults import Fault, FaultKind, Faults
 from infra.fake_gcs.http import Service
@@ -27,6 +23,10 @@ from infra.fake_gcs.messages import Request
 from infra.fake_gcs.objects import StoredObject
 from infra.fake_gcs.preconditions import NO_CONDITIONS, Conditions
 from infra.fake_gcs.store import Place, Store
+from segrelay.bucket import Bucket, ObjectInfo
+from segrelay.bucket.gcs import GcsBucket
+from segrelay.bucket.local import LocalBucket
+from segrelay.errors import ObjectNotFoundError
 from tests.support.gcs import BUCKET, make_client
 from tests.support.simulator.clock import Clock
 from tests.support.simulator.weather import Weather

@@ -20,9 +20,9 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from common import names
-from common.names import parse_job_name
-from common.queue.lease import LEASE
+from segrelay import names
+from segrelay.names import parse_job_name
+from segrelay.queue.lease import LEASE
 from tests.support.simulator.clock import Clock
 from tests.support.simulator.orthanc import MemoryOrthanc
 from tests.support.simulator.stores import ModelStore

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from enum import Enum
 from typing import TypeVar
 
-from common.errors import SegRelayError
+from segrelay.errors import SegRelayError
 
 T = TypeVar("T")
 

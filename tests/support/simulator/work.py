@@ -6,8 +6,8 @@ import hashlib
 from collections.abc import Callable
 from enum import Enum
 
-from common.errors import AttemptFailedError, InferenceError, TransientError
 from lab_side.worker.protocol import InspectReply, InspectRequest, SegmentReply, SegmentRequest
+from segrelay.errors import AttemptFailedError, InferenceError, TransientError
 from tests.support.simulator.orthanc import inspect, seg_bytes, uid_of
 from tests.support.simulator.stage import Stage
 from tests.support.simulator.weather import Weather

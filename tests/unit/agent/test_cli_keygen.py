@@ -9,9 +9,9 @@ import pytest
 from keyring.backend import KeyringBackend
 from keyring.backends.null import Keyring as NullKeyring
 
-from common.signing import Kind, SigningKey, Trust, open_envelope, seal
 from lab_side import cli
 from lab_side.secrets import SIGNING, signing_key
+from segrelay.signing import Kind, SigningKey, Trust, open_envelope, seal
 from tests.support.keyrings import keyring_replaced
 
 

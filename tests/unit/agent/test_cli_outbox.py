@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from common.errors import OrthancRefusedError, OrthancUnavailableError
-from common.manifest import utc_now
 from lab_side.agent import export
 from lab_side.agent.outbox import Outbox, OutboxEntry, read_seg
 from lab_side.commands import outbox as commands
+from segrelay.errors import OrthancRefusedError, OrthancUnavailableError
+from segrelay.manifest import utc_now
 from tests.support.command_line import Cli
 from tests.support.waiting import SEG, make_entry
 

@@ -8,16 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from common import names
-from common.bucket import Bucket
-from common.errors import OrthancUnavailableError, StoreUnavailableError
-from common.local_bucket import LocalBucket
-from common.manifest import JobManifest
-from common.queue import ClaimDesk, SiteDesk, scan
-from common.queue.lease import store_now
-from common.signing import SigningKey
-from common.ulid import new_ulid
 from lab_side.commands import queue as commands
+from segrelay import names
+from segrelay.bucket import Bucket
+from segrelay.bucket.local import LocalBucket
+from segrelay.errors import OrthancUnavailableError, StoreUnavailableError
+from segrelay.manifest import JobManifest
+from segrelay.queue import ClaimDesk, SiteDesk, scan
+from segrelay.queue.lease import store_now
+from segrelay.signing import SigningKey
+from segrelay.ulid import new_ulid
 from tests.support.command_line import Cli, Running
 from tests.support.jobs import make_manifest, make_result
 

@@ -22,10 +22,10 @@ import pytest
 from keyring.backend import KeyringBackend
 from keyring.backends import null
 
-from common.errors import FixConfigurationError
 from lab_side import cli, settings_file
 from lab_side.config import VARIABLES, load_config
 from lab_side.secrets import EVERY_SECRET, FOLDER_VARIABLE
+from segrelay.errors import FixConfigurationError
 from tests.support.answering_orthanc import PASSWORD as ORTHANCS
 from tests.support.answering_orthanc import USER, AnsweringOrthanc
 from tests.support.command_line import Cli

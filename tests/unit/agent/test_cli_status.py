@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
-from common import names
-from common.errors import LocalDiskError, OrthancRefusedError, OrthancUnavailableError
-from common.local_bucket import LocalBucket
-from common.manifest import utc_now
-from common.queue import Beat, BeatJob, Identity, SiteDesk, scan
-from common.queue.lease import LEASE
 from lab_side.agent import status
 from lab_side.agent.identity import this_process
 from lab_side.agent.outbox import Outbox
+from segrelay import names
+from segrelay.bucket.local import LocalBucket
+from segrelay.errors import LocalDiskError, OrthancRefusedError, OrthancUnavailableError
+from segrelay.manifest import utc_now
+from segrelay.queue import Beat, BeatJob, Identity, SiteDesk, scan
+from segrelay.queue.lease import LEASE
 from tests.support.command_line import Cli, Running
 from tests.support.jobs import make_manifest
 from tests.support.waiting import make_entry

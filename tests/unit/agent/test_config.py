@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from keyring.backend import KeyringBackend
 
-from common.errors import FixConfigurationError
 from lab_side import secrets
 from lab_side.config import (
     VARIABLES,
@@ -19,6 +18,7 @@ from lab_side.config import (
     load_orthanc_settings,
     misspelt_variables,
 )
+from segrelay.errors import FixConfigurationError
 from tests.support.keyrings import keyring_replaced
 
 MINIMUM = {

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from common.manifest import utc_now
 from lab_side import cli
 from lab_side.agent import control
 from lab_side.agent.control import (
@@ -25,6 +24,7 @@ from lab_side.agent.control import (
     standing_pause,
 )
 from lab_side.commands import control as commands
+from segrelay.manifest import utc_now
 from tests.support.command_line import Cli
 
 NOT_NOW, USAGE = 75, 2

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from common.errors import OrthancUnavailableError
 from lab_side.agent.board import AgentState
 from lab_side.agent.daily import EVERY, DailyLine
 from lab_side.agent.outbox import Outbox
@@ -18,6 +17,7 @@ from lab_side.agent.tally import Outcome, Tally
 from lab_side.config import LocalConfig
 from lab_side.log import configure_logging
 from lab_side.log_file import LogReader, keep_log
+from segrelay.errors import OrthancUnavailableError
 from tests.support.waiting import make_entry
 
 WELL = AgentState(state="listening", device="cuda:0 GPU")

@@ -9,20 +9,20 @@ from typing import Any, cast
 
 import pytest
 
-from common.bucket import Bucket
-from common.conformance import Outcome, RowResult
-from common.errors import FixConfigurationError
-from common.local_bucket import LocalBucket
-from common.orthanc import OrthancSettings
 from lab_side import cli
 from lab_side.commands import doctor
 from lab_side.config import LocalConfig, ModelConfig, ModelsConfig, load_queue_address
+from lab_side.conformance import Outcome, RowResult
 from lab_side.doctor import Verdict, computer
 from lab_side.doctor.computer import check_agent
 from lab_side.doctor.orthanc import ASKED, check_way
 from lab_side.doctor.queue import EMULATOR, check_emulator
 from lab_side.doctor.settings import CHECKS, check_lifecycle
 from lab_side.worker.protocol import LoadReply, LoadRequest
+from segrelay.bucket import Bucket
+from segrelay.bucket.local import LocalBucket
+from segrelay.errors import FixConfigurationError
+from segrelay.orthanc import OrthancSettings
 from tests.support.command_line import Running
 from tests.support.faulty_bucket import Fault, FaultyBucket
 from tests.support.raw_server import answer, raw_server

@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from watchdog.events import FileSystemEventHandler
 
-from common import names
-from common.local_bucket import LocalBucket
-from common.queue import SiteDesk
 from lab_side.agent.doorbell import Doorbell, new_observer
+from segrelay import names
+from segrelay.bucket.local import LocalBucket
+from segrelay.queue import SiteDesk
 from tests.support.jobs import make_manifest
 
 LIMIT = 20.0

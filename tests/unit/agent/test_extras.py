@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from common.errors import FixConfigurationError
-from common.local_bucket import LocalBucket
-from common.profiles import load_profile
 from lab_side.agent.agent import Agent
 from lab_side.config import ModelConfig, ModelsConfig, load_config
 from lab_side.doctor import Verdict
 from lab_side.doctor.computer import check_model
 from lab_side.extras import check_extras
 from lab_side.shelf import look_at_profiles, valid_profiles
+from segrelay.bucket.local import LocalBucket
+from segrelay.errors import FixConfigurationError
+from segrelay.profiles import load_profile
 from tests.support.command_line import Cli
 from tests.support.tiny_profile import write_tiny_profile
 

@@ -7,14 +7,14 @@ from typing import Any, cast
 
 import pytest
 
-from common.errors import (
+from lab_side.agent.gpu import RETRY, GpuHealth
+from segrelay.errors import (
     AttemptFailedError,
     FixConfigurationError,
     InferenceError,
     SegRelayError,
     TransientError,
 )
-from lab_side.agent.gpu import RETRY, GpuHealth
 
 FAILED = AttemptFailedError("The worker ended.", code="worker-died")
 

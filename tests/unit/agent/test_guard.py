@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from common.errors import AttemptFailedError, LocalDiskError
-from common.manifest import utc_now
 from lab_side.agent.control import REASON_LENGTH, Pause
 from lab_side.agent.guard import PAUSES, Guard
+from segrelay.errors import AttemptFailedError, LocalDiskError
+from segrelay.manifest import utc_now
 
 FAILED = AttemptFailedError("The worker ended.", code="worker-died")
 LONGEST_CODE = AttemptFailedError("m", code="c" * 64)

@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pytest
 
-from common.bucket import ObjectInfo
-from common.errors import StoreUnavailableError
-from common.local_bucket import LocalBucket
-from common.queue import Lease
-from common.queue.lease import BEAT_EVERY, LEASE
-from common.queue.view import read_beat
 from lab_side.agent import heartbeat
 from lab_side.agent.board import Board
 from lab_side.agent.heartbeat import RETRY_AFTER, Heartbeat
+from segrelay.bucket import ObjectInfo
+from segrelay.bucket.local import LocalBucket
+from segrelay.errors import StoreUnavailableError
+from segrelay.queue import Lease
+from segrelay.queue.lease import BEAT_EVERY, LEASE
+from segrelay.queue.view import read_beat
 from tests.support.jobs import make_identity
 
 DEADLINE = 20.0
@@ -136,7 +136,7 @@ def told_state(bucket: LocalBucket) -> str:
 
 def test_one_hung_call_fits_into_the_lease() -> None:
     """A beat that is due, right behind a progress that hangs to its end, is not too late."""
-    gcs = pytest.importorskip("common.gcs_bucket")
+    gcs = pytest.importorskip("segrelay.bucket.gcs")
     last_try = sum(gcs.REQUEST_TIMEOUT) + gcs.ANSWER_LIMIT
     longest_call = gcs.RETRY_DEADLINE + last_try
     assert BEAT_EVERY + longest_call + RETRY_AFTER < LEASE.total_seconds()

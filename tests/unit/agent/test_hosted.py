@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from common.errors import LeaseLostError
 from lab_side.config import load_config
 from lab_side.secrets import PASSWORD, keep_in_folder
 from lab_side.service.hosted import HostedAgent, Watchdog
 from lab_side.service.notify import ServiceManager
 from lab_side.service.windows import WindowsService
+from segrelay.errors import LeaseLostError
 
 HANG_LIMIT = 60.0
 NOBODY = ServiceManager({})

@@ -14,7 +14,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.queue import Identity
 from lab_side.agent.identity import (
     START_TOLERANCE,
     NotAllowedError,
@@ -25,6 +24,7 @@ from lab_side.agent.identity import (
     this_process,
     this_system,
 )
+from segrelay.queue import Identity
 
 
 def test_this_process_lives() -> None:
@@ -149,7 +149,7 @@ def test_two_containers_of_one_host_name_do_not_judge_each_other() -> None:
     assert not is_dead(theirs), "it has ended, but nobody here can know that"
     judge = (
         "import sys; from lab_side.agent.identity import is_dead; "
-        "from common.queue import Identity; "
+        "from segrelay.queue import Identity; "
         f"print(is_dead(Identity.model_validate_json({ours.model_dump_json()!r})))"
     )
     assert _elsewhere(judge, "--mount-proc").strip() == "False"

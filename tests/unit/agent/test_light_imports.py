@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[3]
 HEAVY = (
     *("numpy", "torch", "monai", "pydicom", "highdicom", "SimpleITK", "scipy", "django"),
-    "common.voxels",
+    "segrelay.voxels",
 )
 
 
@@ -35,7 +35,7 @@ def test_the_light_process_imports_nothing_heavy(module: str) -> None:
 
 def test_common_but_for_the_room_of_voxels_imports_neither_django_nor_numpy() -> None:
     modules = [
-        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        ".".join(path.relative_to(ROOT / "common").with_suffix("").parts)
         for path in (ROOT / "common").rglob("*.py")
         if path.name != "__init__.py" and "voxels" not in path.parts
     ]

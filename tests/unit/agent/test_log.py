@@ -16,9 +16,9 @@ from typing import Any
 
 import pytest
 
-from common.orthanc.crew import Crew
 from lab_side import cli
 from lab_side.config import LocalConfig
+from lab_side.download.download_pool import Crew
 from lab_side.log import (
     about,
     about_job,

@@ -21,15 +21,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from urllib3 import HTTPConnectionPool, HTTPResponse
 
-from common import names
-from common.bucket import Bucket
-from common.errors import SegRelayError
-from common.local_bucket import LocalBucket
-from common.manifest import Rejection, ResultStatus, parse_job_manifest, parse_result
-from common.names import JobName
-from common.orthanc import OrthancClient, OrthancSettings
-from common.profiles import load_profile
-from common.queue import Claim, ClaimDesk, Reaper, scan
 from infra.fake_gcs.errors import ApiError
 from lab_side.agent.board import Board
 from lab_side.agent.folders import WorkFolders
@@ -37,6 +28,15 @@ from lab_side.agent.outbox import Outbox
 from lab_side.agent.pipeline import Pipeline
 from lab_side.agent.tally import Tally
 from lab_side.config import PACKAGED_PROFILES
+from segrelay import names
+from segrelay.bucket import Bucket
+from segrelay.bucket.local import LocalBucket
+from segrelay.errors import SegRelayError
+from segrelay.manifest import Rejection, ResultStatus, parse_job_manifest, parse_result
+from segrelay.names import JobName
+from segrelay.orthanc import OrthancClient, OrthancSettings
+from segrelay.profiles import load_profile
+from segrelay.queue import Claim, ClaimDesk, Reaper, scan
 from tests.support.jobs import NOW, make_identity, make_manifest, orthanc_id
 from tests.support.simulator.clock import Clock
 from tests.support.simulator.stores import CloudStore

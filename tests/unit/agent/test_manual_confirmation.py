@@ -7,13 +7,13 @@ from typing import Any, cast
 
 import pytest
 
-from common.errors import ManifestRejectedError
-from common.manifest import parse_job_manifest
-from common.orthanc import InstanceInfo, OrthancClient
-from common.profiles import load_profile
 from lab_side.agent.manual import with_confirmation
 from lab_side.cli import _parser, exit_code
 from lab_side.config import PACKAGED_PROFILES
+from segrelay.errors import ManifestRejectedError
+from segrelay.manifest import parse_job_manifest
+from segrelay.orthanc import InstanceInfo, OrthancClient
+from segrelay.profiles import load_profile
 from tests.support.jobs import make_manifest, orthanc_id
 
 DEMO = load_profile(PACKAGED_PROFILES / "demo")

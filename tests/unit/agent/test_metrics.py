@@ -9,9 +9,9 @@ from collections.abc import Iterator
 import pytest
 import requests
 
-from common.errors import LocalDiskError
 from lab_side.agent.metrics import ADDRESS, CONTENT_TYPE, Figures, MetricsServer, exposition
 from lab_side.agent.tally import Outcome, Tally
+from segrelay.errors import LocalDiskError
 
 SAMPLE = re.compile(
     r'[a-z_]+(\{[a-z_]+="(?:[^"\\\n]|\\.)*"(?:,[a-z_]+="(?:[^"\\\n]|\\.)*")*\})? [0-9.e+-]+'

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from common.queue.odd import OddObject
 from lab_side.agent.odd_log import MOST_NAMED, OddLog
+from segrelay.queue.odd import OddObject
 
 
 def odd(*numbers: int) -> list[OddObject]:

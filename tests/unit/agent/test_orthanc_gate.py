@@ -6,9 +6,9 @@ import logging
 
 import pytest
 
-from common.errors import FixConfigurationError
-from common.orthanc import OrthancClient, OrthancSettings
 from lab_side.agent.orthanc_gate import OrthancGate
+from segrelay.errors import FixConfigurationError
+from segrelay.orthanc import OrthancClient, OrthancSettings
 from tests.support.raw_server import Script, answer, raw_server
 
 SYSTEM = answer(b'{"ApiVersion": 16}')

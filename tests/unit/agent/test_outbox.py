@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from common.errors import LocalDiskError, OrthancRefusedError, TransientError
 from lab_side.agent.outbox import DRAFT_FILE, SEG_FILE, Outbox, read_entries, refused_folder
+from segrelay.errors import LocalDiskError, OrthancRefusedError, TransientError
 from tests.support.faulty_bucket import SimulatedCrash
 from tests.support.waiting import SEG, make_entry
 

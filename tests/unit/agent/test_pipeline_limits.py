@@ -10,8 +10,8 @@ from typing import Any, cast
 
 import pytest
 
-from common.errors import AttemptFailedError, SegRelayError
 from lab_side.agent.pipeline import Pipeline
+from segrelay.errors import AttemptFailedError, SegRelayError
 
 
 def run_stage(monkeypatch: pytest.MonkeyPatch, errors: list[Exception]) -> list[SegRelayError]:

@@ -10,7 +10,9 @@ from typing import Any, cast
 
 import pytest
 
-from common.errors import (
+from lab_side.agent.outbox import TROUBLE_FILE, Outbox, OutboxEntry
+from lab_side.agent.rounds import RETRY, DeliveryRounds
+from segrelay.errors import (
     AttemptFailedError,
     FixConfigurationError,
     LocalDiskError,
@@ -21,8 +23,6 @@ from common.errors import (
     StoreUnavailableError,
     TransientError,
 )
-from lab_side.agent.outbox import TROUBLE_FILE, Outbox, OutboxEntry
-from lab_side.agent.rounds import RETRY, DeliveryRounds
 from tests.support.jobs import NOW
 from tests.support.waiting import make_entry
 

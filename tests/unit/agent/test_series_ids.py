@@ -7,15 +7,15 @@ from typing import Any, cast
 
 import pytest
 
-from common.errors import ManifestRejectedError
-from common.manifest import JobManifest, SeriesInput, utc_now
-from common.orthanc import InstanceInfo, OrthancClient, SeriesInfo
-from common.profiles import load_profile
-from common.ulid import new_ulid
 from lab_side.agent.manual import with_confirmation
 from lab_side.agent.series_ids import check_ids, check_in_orthanc, check_number
 from lab_side.agent.series_order import order_notes
 from lab_side.config import PACKAGED_PROFILES
+from segrelay.errors import ManifestRejectedError
+from segrelay.manifest import JobManifest, SeriesInput, utc_now
+from segrelay.orthanc import InstanceInfo, OrthancClient, SeriesInfo
+from segrelay.profiles import load_profile
+from segrelay.ulid import new_ulid
 
 DEMO = load_profile(PACKAGED_PROFILES / "demo")
 BRAIN = load_profile(PACKAGED_PROFILES / "brats-segresnet")

@@ -14,12 +14,12 @@ from typing import Any
 
 import pytest
 
-from common.errors import FixConfigurationError
 from lab_side.config import SERVICE_NAME, VARIABLES, load_config
 from lab_side.secrets import EVERY_SECRET, FOLDER_VARIABLE, PASSWORD, keep_in_folder
 from lab_side.service import systemd
 from lab_side.service.notify import VARIABLE, ServiceManager
 from lab_side.service.systemd import GOOGLE_KEY, Systemd
+from segrelay.errors import FixConfigurationError
 from tests.support.command_line import Cli
 
 NAME = f"{SERVICE_NAME}.service"

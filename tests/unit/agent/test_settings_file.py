@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from common.command_line import HelpfulParser
 from lab_side import cli, settings_file
 from lab_side.config import load_config
 from lab_side.settings_file import find_settings, new_settings_path
+from segrelay.system.command_line import HelpfulParser
 from tests.support.command_line import Cli
 
 CONFIGURATION = 78

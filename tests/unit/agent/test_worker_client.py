@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from common.errors import AttemptFailedError, FixConfigurationError, SeriesRefusedError
 from lab_side.worker import client
 from lab_side.worker.client import WorkerProcess
 from lab_side.worker.protocol import InspectRequest, LoadRequest, error_from_line, error_line
+from segrelay.errors import AttemptFailedError, FixConfigurationError, SeriesRefusedError
 
 StandIn = Callable[[str], WorkerProcess]
 

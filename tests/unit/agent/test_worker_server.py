@@ -12,14 +12,9 @@ from typing import Any
 
 import pytest
 
-from common.errors import (
-    AttemptFailedError,
-    FixConfigurationError,
-    LocalDiskError,
-    SegRelayError,
-)
 from lab_side.worker.protocol import Call, InspectRequest, LoadReply, LoadRequest, error_from_line
 from lab_side.worker.server import WorkerServer
+from segrelay.errors import AttemptFailedError, FixConfigurationError, LocalDiskError, SegRelayError
 
 CALL = Call(
     id=1,

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.acquisition import (
+from segrelay.dicom.acquisition import (
     after_midnight,
     all_same,
     dixon_image,

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 
-from common.body_regions import (
+from segrelay.dicom.body_regions import (
     ATTRIBUTES,
     REGIONS,
     contradictions,

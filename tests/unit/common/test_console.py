@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 COMMAND = """
 import sys
-from common.console import finish_output, prepare_output
+from segrelay.system.console import finish_output, prepare_output
 prepare_output()
 for number in range(4_000):
     print("한국어 … \\udcff", number)
@@ -96,7 +96,7 @@ def test_a_letter_that_the_code_page_lacks_is_its_code(tmp_path: Path, codec: st
 @needs_bash
 def test_a_file_that_is_opened_later_never_replaces_a_closed_stream(tmp_path: Path) -> None:
     program = (
-        "from common.console import prepare_output; prepare_output(); import os;"
+        "from segrelay.system.console import prepare_output; prepare_output(); import os;"
         f"handle = os.open({str(tmp_path / 'data')!r}, os.O_WRONLY | os.O_CREAT);"
         "os.write(1, b'noise of a library'); os._exit(0 if handle > 2 else 1)"
     )

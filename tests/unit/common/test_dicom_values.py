@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 from pydicom.valuerep import DSfloat
 
-from common.dicom_values import (
+from segrelay.dicom.values import (
     NUMBERS,
     WrongForm,
     WrongFormError,

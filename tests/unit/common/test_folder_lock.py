@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from filelock import FileLock, Timeout, lock_descriptor
 
-from common import folder_lock
-from common.errors import StoreUnavailableError
-from common.folder_lock import locked
+from segrelay.bucket import folder_lock
+from segrelay.bucket.folder_lock import locked
+from segrelay.errors import StoreUnavailableError
 
 THREADS = 4
 ROUNDS = 200

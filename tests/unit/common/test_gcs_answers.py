@@ -9,16 +9,16 @@ from datetime import timedelta
 
 import pytest
 
-from common.errors import (
+from infra.fake_gcs import FakeGcs
+from infra.fake_gcs.messages import Answer, Request
+from segrelay.bucket.gcs import GcsBucket
+from segrelay.errors import (
     FixConfigurationError,
     ObjectNotFoundError,
     SegRelayError,
     StoreUnavailableError,
 )
-from common.gcs_bucket import GcsBucket
-from common.queue import scan
-from infra.fake_gcs import FakeGcs
-from infra.fake_gcs.messages import Answer, Request
+from segrelay.queue import scan
 from tests.support.fault_proxy import FaultProxy, fault_proxy
 from tests.support.gcs import BUCKET, FIRST_PAUSE, make_bucket, make_client
 

@@ -12,8 +12,10 @@ import pytest
 from google.auth import exceptions as auth
 from google.cloud import storage  # type: ignore[import-untyped]
 
-from common.bucket import open_bucket
-from common.errors import (
+from infra.fake_gcs import FakeGcs, FaultKind
+from segrelay.bucket import open_bucket
+from segrelay.bucket.gcs import GcsBucket
+from segrelay.errors import (
     FixConfigurationError,
     ObjectExistsError,
     ObjectNotFoundError,
@@ -21,8 +23,6 @@ from common.errors import (
     SegRelayError,
     StoreUnavailableError,
 )
-from common.gcs_bucket import GcsBucket
-from infra.fake_gcs import FakeGcs, FaultKind
 from tests.support.gcs import BUCKET, fresh_bucket, make_bucket
 from tests.unit.common import test_local_bucket as contract
 

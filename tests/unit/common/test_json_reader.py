@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.json_reader import (
+from segrelay.parsing.json_reader import (
     LARGEST_INTEGER,
     JsonLimits,
     UnreadableJsonError,

@@ -13,28 +13,38 @@ from typing import Any
 
 import pytest
 
-from common import names
-from common.bucket import Bucket
-from common.errors import (
+from infra.fake_gcs import FakeGcs
+from segrelay import names
+from segrelay.bucket import Bucket
+from segrelay.bucket.local import LocalBucket
+from segrelay.bucket.sealed import SealedBucket
+from segrelay.errors import (
     AttemptFailedError,
     LeaseLostError,
     ManifestRejectedError,
     ObjectNotFoundError,
 )
-from common.local_bucket import LocalBucket
-from common.manifest import AttemptOutcome, AttemptRecord, Rejection, utc_now
-from common.names import JobName
-from common.queue import Beat, BeatJob, ClaimDesk, Identity, JobState, Lease, Reaper, SiteDesk, scan
-from common.queue.lease import LEASE, new_nonce
-from common.queue.operator import OperatorDesk
-from common.queue.overview import survey
-from common.queue.reaper import FREE_LOSSES
-from common.queue.records import MOST_ATTEMPTS, read_attempt, read_attempts
-from common.queue.site import read_progress
-from common.sealed_bucket import SealedBucket
-from common.signed_beats import SLACK, sign_beat, time_of_beat
-from common.signing import Kind, SigningKey, Trust
-from infra.fake_gcs import FakeGcs
+from segrelay.manifest import AttemptOutcome, AttemptRecord, Rejection, utc_now
+from segrelay.names import JobName
+from segrelay.queue import (
+    Beat,
+    BeatJob,
+    ClaimDesk,
+    Identity,
+    JobState,
+    Lease,
+    Reaper,
+    SiteDesk,
+    scan,
+)
+from segrelay.queue.lease import LEASE, new_nonce
+from segrelay.queue.operator import OperatorDesk
+from segrelay.queue.overview import survey
+from segrelay.queue.reaper import FREE_LOSSES
+from segrelay.queue.records import MOST_ATTEMPTS, read_attempt, read_attempts
+from segrelay.queue.site import read_progress
+from segrelay.signed_beats import SLACK, sign_beat, time_of_beat
+from segrelay.signing import Kind, SigningKey, Trust
 from tests.support.gcs import BUCKET, make_bucket
 from tests.support.jobs import make_manifest
 

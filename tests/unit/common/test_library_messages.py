@@ -14,7 +14,7 @@ SECRET = "Zebrafinch"
 
 START = """
 import io, logging, sys, threading, warnings
-from common.library_messages import withhold_values
+from segrelay.dicom.library_messages import withhold_values
 {before}
 withhold_values()
 withhold_values()

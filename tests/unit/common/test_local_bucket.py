@@ -11,15 +11,15 @@ from typing import Any
 
 import pytest
 
-from common.bucket import open_bucket
-from common.errors import (
+from segrelay.bucket import open_bucket
+from segrelay.bucket.local import LocalBucket
+from segrelay.errors import (
     FixConfigurationError,
     ObjectExistsError,
     ObjectNotFoundError,
     PreconditionFailedError,
     StoreUnavailableError,
 )
-from common.local_bucket import LocalBucket
 
 CLAIMERS = 4
 JOBS = 60

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.errors import ManifestRejectedError
-from common.manifest import (
+from segrelay.errors import ManifestRejectedError
+from segrelay.manifest import (
     MANIFEST_BYTES_LIMIT,
     JobManifest,
     ReportReference,

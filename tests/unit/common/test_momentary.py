@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from common import errors
-from common.errors import (
+from infra.error_source import ErrorSource
+from segrelay import errors
+from segrelay.errors import (
     AttemptFailedError,
     FixConfigurationError,
     LeaseLostError,
@@ -18,7 +19,8 @@ from common.errors import (
     SeriesRefusedError,
     StoreUnavailableError,
 )
-from common.momentary import (
+from segrelay.orthanc import OddAnswerError
+from segrelay.transient import (
     BY_CLASS,
     BY_CODE,
     AnswerHistory,
@@ -26,11 +28,9 @@ from common.momentary import (
     OwnRefusalError,
     finality_of,
 )
-from common.orthanc import OddAnswerError
-from infra.error_source import ErrorSource
 
 ROOT = Path(__file__).resolve().parents[3]
-ABOUT_A_SERVER = ("common/orthanc", "common/gcs_bucket.py")
+ABOUT_A_SERVER = ("common/segrelay/orthanc", "lab_side/download", "common/segrelay/bucket/gcs.py")
 """Where errors are made of what a server has answered."""
 
 FINAL_KINDS = ("FixConfigurationError", "PermanentError")

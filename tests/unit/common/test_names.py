@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common import names
-from common.names import (
+from segrelay import names
+from segrelay.names import (
     JobName,
     agent_id_of,
     is_agent_id,
@@ -18,7 +18,7 @@ from common.names import (
     set_aside_name,
     why_no_agent_id,
 )
-from common.ulid import is_ulid, new_ulid
+from segrelay.ulid import is_ulid, new_ulid
 
 profiles = st.from_regex(r"[a-z][a-z0-9]{0,5}(-[a-z0-9]{1,5}){0,3}", fullmatch=True)
 job_names = st.builds(

@@ -10,26 +10,26 @@ from pathlib import Path
 
 import pytest
 
-from common import names
-from common.bucket import Bucket
-from common.documents import read_document
-from common.errors import SegRelayError, StoreUnavailableError
-from common.json_reader import JsonLimits
-from common.local_bucket import LocalBucket
-from common.manifest import (
+from infra.fake_gcs import FakeGcs
+from infra.fuzz_documents import MANIFEST, RESULT
+from segrelay import names
+from segrelay.bucket import Bucket
+from segrelay.bucket.local import LocalBucket
+from segrelay.errors import SegRelayError, StoreUnavailableError
+from segrelay.manifest import (
     AttemptOutcome,
     AttemptRecord,
     parse_job_manifest,
     parse_result,
     utc_now,
 )
-from common.queue import ClaimDesk, Reaper, SiteDesk, scan
-from common.queue.claims import LONGEST_WAIT
-from common.queue.lease import Beat
-from common.queue.reaper import FREE_LOSSES, LOSSES_AT_ONCE
-from common.queue.records import read_attempts
-from infra.fake_gcs import FakeGcs
-from infra.fuzz_documents import MANIFEST, RESULT
+from segrelay.parsing.documents import read_document
+from segrelay.parsing.json_reader import JsonLimits
+from segrelay.queue import ClaimDesk, Reaper, SiteDesk, scan
+from segrelay.queue.claims import LONGEST_WAIT
+from segrelay.queue.lease import Beat
+from segrelay.queue.reaper import FREE_LOSSES, LOSSES_AT_ONCE
+from segrelay.queue.records import read_attempts
 from tests.support.gcs import make_bucket
 from tests.support.jobs import make_identity, make_manifest
 from tests.support.raw_server import answer, raw_server
@@ -62,7 +62,7 @@ def bucket(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bucket]:
 def test_odd_heartbeats_stop_nobody_and_are_named_once(
     bucket: Bucket, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("common.queue.view._named", set[str]())
+    monkeypatch.setattr("segrelay.queue.view._named", set[str]())
     for number, text in enumerate(ODD_BEATS.values()):
         bucket.light(names.agent_object(f"odd-{number}"), {"beat": text}, generation=0)
     bucket.light(names.agent_object("good"), GOOD.to_metadata(), generation=0)
@@ -98,7 +98,7 @@ def test_the_claims_of_an_agent_without_a_readable_heartbeat_come_back(bucket: B
 )
 def test_a_list_that_is_none_ends_no_process(body: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("RETRY_DEADLINE",):
-        monkeypatch.setattr(f"common.gcs_bucket.{name}", 0.2)
+        monkeypatch.setattr(f"segrelay.bucket.gcs.{name}", 0.2)
     headers = "Content-Type: application/json\r\n"
     with raw_server(answer(body, headers=headers)) as server:
         found = make_bucket(server.url, "queue", deadline=0.2, answer_limit=1.0)

@@ -7,12 +7,12 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.offers import Offer
-from common.profiles import load_profile
-from common.queue import Beat
-from common.queue.lease import _METADATA_LIMIT
 from lab_side.agent.board import Board
 from lab_side.config import PACKAGED_PROFILES
+from segrelay.offers import Offer
+from segrelay.profiles import load_profile
+from segrelay.queue import Beat
+from segrelay.queue.lease import _METADATA_LIMIT
 from tests.support.jobs import make_identity
 
 SHIPPED = [load_profile(path.parent) for path in sorted(PACKAGED_PROFILES.glob("*/profile.json"))]

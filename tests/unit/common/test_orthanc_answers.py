@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from common.errors import (
+from segrelay.errors import (
     OrthancRefusedError,
     OrthancUnavailableError,
     SegRelayError,
     TransientError,
 )
-from common.orthanc import OrthancClient, OrthancSettings, answers
-from common.orthanc.answers import InstanceInfo, OddAnswerError
+from segrelay.orthanc import OrthancClient, OrthancSettings, answers
+from segrelay.orthanc.answers import InstanceInfo, OddAnswerError
 from tests.support.jobs import orthanc_id
 from tests.support.raw_server import answer, raw_server
 

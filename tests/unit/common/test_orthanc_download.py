@@ -13,7 +13,11 @@ from typing import Any, cast
 
 import pytest
 
-from common.errors import (
+from lab_side.download import download_series
+from lab_side.download import transfer_mode as choice_module
+from lab_side.download.files import LEAST_ROOM
+from lab_side.download.transfer_mode import Probe, archive_seconds
+from segrelay.errors import (
     FixConfigurationError,
     LocalDiskError,
     OrthancRefusedError,
@@ -22,10 +26,7 @@ from common.errors import (
     SeriesRefusedError,
     TransientError,
 )
-from common.orthanc import InstanceInfo, OddAnswerError, OrthancClient, download_series
-from common.orthanc import choice as choice_module
-from common.orthanc.choice import Probe, archive_seconds
-from common.orthanc.files import LEAST_ROOM
+from segrelay.orthanc import InstanceInfo, OddAnswerError, OrthancClient
 from tests.support.fake_orthanc import NAME_IN_ARCHIVE, FakeOrthanc, part10
 from tests.support.jobs import orthanc_id
 
@@ -114,8 +115,8 @@ def test_files_that_somebody_else_puts_there_leave_no_series_unchecked(
 
 
 def test_archives_are_bounded_in_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("common.orthanc.crew.MOST_ARCHIVE_BYTES", 10_000)
-    monkeypatch.setattr("common.orthanc.archive.BUFFER_BYTES", 5_000)
+    monkeypatch.setattr("lab_side.download.download_pool.MOST_ARCHIVE_BYTES", 10_000)
+    monkeypatch.setattr("lab_side.download.archive.BUFFER_BYTES", 5_000)
     fake = FakeOrthanc.with_series(20, transfer="archive", connections=1)
     fetch(fake, tmp_path)
     assert [len(batch) for batch in fake.archives] == [3] * 6 + [2]
@@ -422,7 +423,7 @@ def test_auto_turns_to_archives_in_the_middle(
 
 def with_disk(monkeypatch: pytest.MonkeyPatch, *, total: int, free: int) -> None:
     usage = SimpleNamespace(total=total, free=free, used=total - free)
-    monkeypatch.setattr("common.orthanc.files.shutil.disk_usage", lambda _folder: usage)
+    monkeypatch.setattr("lab_side.download.files.shutil.disk_usage", lambda _folder: usage)
 
 
 def test_series_that_the_disk_will_never_hold_are_refused_before_a_byte(

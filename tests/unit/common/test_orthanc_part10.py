@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filewriter import dcmwrite
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
-from common.orthanc.part10 import sop_instance_uid
+from lab_side.download.part10 import sop_instance_uid
 
 
 def file_of(uid: str, syntax: UID = ExplicitVRLittleEndian, private: bytes = b"") -> bytes:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
-from common.errors import FixConfigurationError
-from common.orthanc import OrthancSettings
+from segrelay.errors import FixConfigurationError
+from segrelay.orthanc import OrthancSettings
 
 PROXY = "http://proxy.example.org:3128"
 SECRET = "hunter2"

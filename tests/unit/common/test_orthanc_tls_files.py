@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives import serialization
 
-from common.errors import FixConfigurationError
-from common.orthanc import OrthancSettings, check_usable
-from common.orthanc.tls import client_context
-from common.orthanc.transport import OrthancTransport
 from infra.certificates import Authority, Identity
+from segrelay.errors import FixConfigurationError
+from segrelay.orthanc import OrthancSettings, check_usable
+from segrelay.orthanc.tls import client_context
+from segrelay.orthanc.transport import OrthancTransport
 
 URL = "https://orthanc.example.org"
 

@@ -12,14 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from common.errors import (
-    FixConfigurationError,
-    OrthancRefusedError,
-    OrthancUnavailableError,
-)
-from common.orthanc import OrthancSettings
-from common.orthanc import transport as product
-from common.orthanc.transport import LONGEST_RETRY_AFTER, CutShortError, OrthancTransport
+from segrelay.errors import FixConfigurationError, OrthancRefusedError, OrthancUnavailableError
+from segrelay.orthanc import OrthancSettings
+from segrelay.orthanc import transport as product
+from segrelay.orthanc.transport import LONGEST_RETRY_AFTER, CutShortError, OrthancTransport
 from tests.support.raw_server import Script, answer, raw_server
 
 BODY = bytes(range(256)) * 1000

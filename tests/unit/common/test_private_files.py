@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from common.local_bucket import LocalBucket
-from common.manifest import utc_now
-from common.private_files import close_to_others, private_files, share
 from lab_side import cli
 from lab_side.agent.control import Pause, pause
+from segrelay.bucket.local import LocalBucket
+from segrelay.manifest import utc_now
+from segrelay.system.private_files import close_to_others, private_files, share
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="rights of POSIX")
 

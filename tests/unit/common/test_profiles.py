@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from common import profiles
-from common.errors import FixConfigurationError
-from common.profiles import Profile, load_profile
 from lab_side.config import PACKAGED_PROFILES
+from segrelay import profiles
+from segrelay.errors import FixConfigurationError
+from segrelay.profiles import Profile, load_profile
 
 GUIDE = PACKAGED_PROFILES / "README.md"
 Change = Callable[[dict[str, Any]], object]

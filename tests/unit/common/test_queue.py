@@ -7,17 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from common import names
-from common.errors import (
+from segrelay import names
+from segrelay.bucket.local import LocalBucket
+from segrelay.errors import (
     AttemptFailedError,
     LeaseLostError,
     ManifestRejectedError,
     OrthancUnavailableError,
     TransientError,
 )
-from common.local_bucket import LocalBucket
-from common.manifest import ResultStatus
-from common.queue import (
+from segrelay.manifest import ResultStatus
+from segrelay.queue import (
     Beat,
     BeatJob,
     Claim,
@@ -29,8 +29,8 @@ from common.queue import (
     SiteDesk,
     scan,
 )
-from common.queue.lease import LEASE, UPLOAD, store_now
-from common.queue.records import read_attempt
+from segrelay.queue.lease import LEASE, UPLOAD, store_now
+from segrelay.queue.records import read_attempt
 from tests.support.jobs import NOW, make_identity, make_manifest, make_result
 
 

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.bucket import directory_at, open_bucket
-from common.errors import FixConfigurationError
-from common.local_bucket import LocalBucket
-from common.queue_address import CloudAddress, directory_address, parse_address
+from segrelay.bucket import directory_at, open_bucket
+from segrelay.bucket.address import CloudAddress, directory_address, parse_address
+from segrelay.bucket.local import LocalBucket
+from segrelay.errors import FixConfigurationError
 
 NAMES = st.text(
     st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=12

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from common import names
-from common.bucket import Bucket
-from common.errors import LeaseLostError, StoreUnavailableError
-from common.local_bucket import LocalBucket
-from common.manifest import JobManifest, ResultStatus
-from common.queue import Beat, BeatJob, ClaimDesk, Identity, Lease, Reaper, SiteDesk, scan
+from segrelay import names
+from segrelay.bucket import Bucket
+from segrelay.bucket.local import LocalBucket
+from segrelay.errors import LeaseLostError, StoreUnavailableError
+from segrelay.manifest import JobManifest, ResultStatus
+from segrelay.queue import Beat, BeatJob, ClaimDesk, Identity, Lease, Reaper, SiteDesk, scan
 from tests.support.faulty_bucket import Fault, FaultyBucket, SimulatedCrash
 from tests.support.jobs import NOW, make_identity, make_manifest, make_result
 

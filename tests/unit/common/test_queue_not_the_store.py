@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from common import names
-from common.bucket import Bucket
-from common.errors import ManifestRejectedError, ObjectNotFoundError, StoreUnavailableError
-from common.local_bucket import LocalBucket
-from common.manifest import RESULT_BYTES_LIMIT, ResultStatus, utc_now
-from common.queue import Claim, ClaimDesk, JobState, Reaper, SiteDesk, scan
-from common.queue.operator import OperatorDesk
-from common.sealed_bucket import SealedBucket
-from common.signing import SigningKey, Trust
+from segrelay import names
+from segrelay.bucket import Bucket
+from segrelay.bucket.local import LocalBucket
+from segrelay.bucket.sealed import SealedBucket
+from segrelay.errors import ManifestRejectedError, ObjectNotFoundError, StoreUnavailableError
+from segrelay.manifest import RESULT_BYTES_LIMIT, ResultStatus, utc_now
+from segrelay.queue import Claim, ClaimDesk, JobState, Reaper, SiteDesk, scan
+from segrelay.queue.operator import OperatorDesk
+from segrelay.signing import SigningKey, Trust
 from tests.support.jobs import make_manifest
 
 PAGE = b"<!DOCTYPE html><title>Sign in</title>" + b"<p>Please sign in" * 100

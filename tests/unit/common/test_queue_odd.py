@@ -13,15 +13,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common import names
-from common.errors import ObjectRefusedError, StoreUnavailableError
-from common.local_bucket import LocalBucket
-from common.manifest import utc_now
-from common.queue import ClaimDesk, Reaper, SiteDesk, scan
-from common.queue.lease import LEASE, is_silent
-from common.queue.odd import REMEMBERED, RETRY_AFTER, PassedOver
-from common.queue.operator import OperatorDesk
-from common.queue.overview import survey
+from segrelay import names
+from segrelay.bucket.local import LocalBucket
+from segrelay.errors import ObjectRefusedError, StoreUnavailableError
+from segrelay.manifest import utc_now
+from segrelay.queue import ClaimDesk, Reaper, SiteDesk, scan
+from segrelay.queue.lease import LEASE, is_silent
+from segrelay.queue.odd import REMEMBERED, RETRY_AFTER, PassedOver
+from segrelay.queue.operator import OperatorDesk
+from segrelay.queue.overview import survey
 from tests.support.jobs import make_manifest
 
 FAR_TIMES = [253402300810, 910692648000, 2**33, -5_000_000_000, -62_135_596_900, 0]
@@ -104,7 +104,7 @@ def test_a_file_from_another_century_stops_nobody(tmp_path: Path, seconds: int, 
 
 @given(st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(2**63), 2**63 - 1))
 def test_every_time_of_a_file_is_a_time(seconds: float) -> None:
-    from common.local_bucket import _time_of
+    from segrelay.bucket.local import _time_of
 
     moment = _time_of(seconds)
     zones = [timezone(timedelta(hours=hours)) for hours in (-12, 14)]

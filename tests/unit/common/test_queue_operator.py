@@ -11,18 +11,18 @@ from pathlib import Path
 
 import pytest
 
-from common import names
-from common.bucket import Bucket, ObjectInfo
-from common.errors import (
+from segrelay import names
+from segrelay.bucket import Bucket, ObjectInfo
+from segrelay.bucket.local import LocalBucket
+from segrelay.errors import (
     AttemptFailedError,
     ManifestRejectedError,
     OrthancUnavailableError,
     StoreUnavailableError,
 )
-from common.local_bucket import LocalBucket
-from common.manifest import JobManifest
-from common.names import JobName
-from common.queue import (
+from segrelay.manifest import JobManifest
+from segrelay.names import JobName
+from segrelay.queue import (
     Beat,
     BeatJob,
     Claim,
@@ -33,16 +33,11 @@ from common.queue import (
     SiteDesk,
     scan,
 )
-from common.queue.lease import store_now
-from common.queue.operator import (
-    JobEndedError,
-    JobInWorkError,
-    JobUnknownError,
-    OperatorDesk,
-)
-from common.queue.overview import REJECTED_SHOWN, survey
-from common.queue.records import read_attempt
-from common.ulid import new_ulid
+from segrelay.queue.lease import store_now
+from segrelay.queue.operator import JobEndedError, JobInWorkError, JobUnknownError, OperatorDesk
+from segrelay.queue.overview import REJECTED_SHOWN, survey
+from segrelay.queue.records import read_attempt
+from segrelay.ulid import new_ulid
 from tests.support.faulty_bucket import Fault, FaultyBucket, SimulatedCrash
 from tests.support.jobs import NOW, make_identity, make_manifest, make_result
 from tests.unit.common.test_queue_crashes import FOLDERS, Life

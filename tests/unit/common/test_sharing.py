@@ -6,13 +6,13 @@ from collections.abc import Callable
 
 import pytest
 
-from common import sharing
-from common.sharing import RETRIES, patiently
+from segrelay.system import sharing_violation
+from segrelay.system.sharing_violation import RETRIES, patiently
 
 
 @pytest.fixture(autouse=True)
 def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sharing, "PAUSE", 0.0)
+    monkeypatch.setattr(sharing_violation, "PAUSE", 0.0)
 
 
 class _RefusedError(PermissionError):

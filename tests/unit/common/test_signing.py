@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common import names
-from common.bucket import Bucket
-from common.errors import FixConfigurationError, ManifestRejectedError
-from common.local_bucket import LocalBucket
-from common.manifest import MANIFEST_BYTES_LIMIT, ResultStatus
-from common.queue import ClaimDesk, JobState, SiteDesk, scan
-from common.sealed_bucket import SealedBucket
-from common.signing import Kind, PublicKey, SigningKey, Trust, open_envelope, seal
+from segrelay import names
+from segrelay.bucket import Bucket
+from segrelay.bucket.local import LocalBucket
+from segrelay.bucket.sealed import SealedBucket
+from segrelay.errors import FixConfigurationError, ManifestRejectedError
+from segrelay.manifest import MANIFEST_BYTES_LIMIT, ResultStatus
+from segrelay.queue import ClaimDesk, JobState, SiteDesk, scan
+from segrelay.signing import Kind, PublicKey, SigningKey, Trust, open_envelope, seal
 from tests.support.jobs import NOW, make_manifest, make_result
 from tests.unit.common import test_queue as transitions
 

@@ -12,13 +12,13 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage  # type: ignore[import-untyped]
 from google.oauth2.credentials import Credentials
 
-from common.bucket import open_bucket
-from common.errors import FixConfigurationError, StoreUnavailableError
-from common.gcs_bucket import GcsBucket
-from common.no_netrc import ignore_netrc
-from common.surroundings import AUTHORITY_VARIABLES, check_surroundings, lasting_fault
 from infra.certificates import self_signed
 from infra.fake_gcs import FakeGcs
+from segrelay.bucket import open_bucket
+from segrelay.bucket.gcs import GcsBucket
+from segrelay.errors import FixConfigurationError, StoreUnavailableError
+from segrelay.http.no_netrc import ignore_netrc
+from segrelay.http.proxy_environment import AUTHORITY_VARIABLES, check_surroundings, lasting_fault
 from tests.support.connect_proxy import connect_proxy
 from tests.support.gcs import BUCKET
 from tests.support.raw_server import answer, raw_server
@@ -58,7 +58,7 @@ def test_a_proxy_that_cannot_be_used_is_said_by_its_variable(
     variable: str, value: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(variable, value)
-    monkeypatch.setattr("common.surroundings.find_spec", lambda _: None)
+    monkeypatch.setattr("segrelay.http.proxy_environment.find_spec", lambda _: None)
     with pytest.raises(FixConfigurationError) as caught:
         check_surroundings(HTTPS)
     said = f"{caught.value.message} {caught.value.remedy}"
@@ -84,7 +84,7 @@ def test_a_proxy_that_can_be_used_is_no_fault(value: str, monkeypatch: pytest.Mo
 
 def test_socks_with_its_package_is_no_fault(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALL_PROXY", "socks5h://127.0.0.1:9")
-    monkeypatch.setattr("common.surroundings.find_spec", lambda _: object())
+    monkeypatch.setattr("segrelay.http.proxy_environment.find_spec", lambda _: object())
     check_surroundings(HTTPS)
 
 

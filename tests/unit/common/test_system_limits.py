@@ -13,25 +13,25 @@ import pytest
 import urllib3
 from pydantic import SecretStr
 
-from common.bucket import open_bucket
-from common.durable import disk_error, is_disk_failure
-from common.errors import (
+from lab_side.agent.outbox import Outbox
+from lab_side.agent.unexpected import unexpected
+from lab_side.model_files import sha256_of
+from lab_side.worker.client import WorkerProcess
+from segrelay.bucket import open_bucket
+from segrelay.bucket.local import LocalBucket
+from segrelay.errors import (
     LimitReachedError,
     OrthancUnavailableError,
     SegRelayError,
     StoreUnavailableError,
     TransientError,
 )
-from common.local_bucket import LocalBucket
-from common.momentary import Finality, finality_of
-from common.orthanc import OrthancClient, OrthancSettings
-from common.orthanc.failures import no_answer
-from common.profiles import load_profile
-from common.system_limits import raise_if_limit, raise_open_files_limit, reached_limit
-from lab_side.agent.outbox import Outbox
-from lab_side.agent.unexpected import unexpected
-from lab_side.model_files import sha256_of
-from lab_side.worker.client import WorkerProcess
+from segrelay.orthanc import OrthancClient, OrthancSettings
+from segrelay.orthanc.failures import no_answer
+from segrelay.profiles import load_profile
+from segrelay.system.durable import disk_error, is_disk_failure
+from segrelay.system.system_limits import raise_if_limit, raise_open_files_limit, reached_limit
+from segrelay.transient import Finality, finality_of
 
 posix = pytest.mark.skipif(sys.platform == "win32", reason="limits of POSIX")
 
@@ -198,7 +198,7 @@ def test_a_queue_that_may_not_be_written_is_no_silence(
     def refuse(*_arguments: object) -> None:
         raise system(number)
 
-    monkeypatch.setattr("common.folder_lock.os.open", refuse)
+    monkeypatch.setattr("segrelay.bucket.folder_lock.os.open", refuse)
     with pytest.raises(StoreUnavailableError, match=words) as caught:
         bucket.create("v1/a.json", b"{}")
     assert remedy in caught.value.remedy

@@ -11,14 +11,14 @@ from django.core.exceptions import ImproperlyConfigured
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.errors import FixConfigurationError, ManifestRejectedError
-from common.gcs_bucket import open_gcs_bucket
-from common.manifest import parse_job_manifest
-from common.profiles import load_profile
-from common.text_files import UnreadableTextError, decode_text, read_text, why_not_utf_8
 from gcp_side.site.environment import secret as site_secret
 from lab_side.config import load_config, load_local_config
 from lab_side.secrets import orthanc_password
+from segrelay.bucket.gcs import open_gcs_bucket
+from segrelay.errors import FixConfigurationError, ManifestRejectedError
+from segrelay.manifest import parse_job_manifest
+from segrelay.parsing.text_files import UnreadableTextError, decode_text, read_text, why_not_utf_8
+from segrelay.profiles import load_profile
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0\ufeff"))
 OTHERS = {
@@ -63,7 +63,7 @@ def test_another_western_code_page_is_not_taken_for_korean() -> None:
 
 
 def test_a_file_without_end_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("common.text_files.LONGEST_TEXT", 100)
+    monkeypatch.setattr("segrelay.parsing.text_files.LONGEST_TEXT", 100)
     (tmp_path / "long").write_bytes(b"a" * 101)
     with pytest.raises(UnreadableTextError, match="more than 100 bytes"):
         read_text(tmp_path / "long")

@@ -16,18 +16,18 @@ from hypothesis import strategies as st
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic_core import _pydantic_core
 
-import common
 import gcp_side.labseg.conf
 import infra.line.profile
 import lab_side
-from common import validation
-from common.documents import model_of
-from common.errors import FixConfigurationError
-from common.json_reader import UnreadableJsonError
-from common.profiles import Profile, load_profile
-from common.validation import describe_errors, describe_first_error, form
+import segrelay
 from infra.role_sets import RoleSet
 from lab_side.config import AgentConfig, ModelConfig, ModelsConfig, TrustConfig
+from segrelay.errors import FixConfigurationError
+from segrelay.parsing import validation
+from segrelay.parsing.documents import model_of
+from segrelay.parsing.json_reader import UnreadableJsonError
+from segrelay.parsing.validation import describe_errors, describe_first_error, form
+from segrelay.profiles import Profile, load_profile
 
 PYDANTICS = re.compile(
     r"Input should|should be a|should have|should match|Field required|Extra inputs|not permitted"
@@ -48,14 +48,14 @@ def modules_of(package: ModuleType) -> Iterator[ModuleType]:
 
 def models() -> list[type[BaseModel]]:
     """Every model of the program."""
-    list(modules_of(common)), list(modules_of(lab_side))
+    list(modules_of(segrelay)), list(modules_of(lab_side))
     others = (gcp_side.labseg.conf.Conf, infra.line.profile.LineProfile)
     assert all(issubclass(model, BaseModel) for model in others)
     found, waiting = [], list(BaseModel.__subclasses__())
     while waiting:
         one = waiting.pop()
         waiting += one.__subclasses__()
-        if one.__module__.split(".")[0] in ("common", "lab_side", "gcp_side", "infra"):
+        if one.__module__.split(".")[0] in ("segrelay", "lab_side", "gcp_side", "infra"):
             found.append(one)
     return sorted(found, key=lambda model: (model.__module__, model.__qualname__))
 

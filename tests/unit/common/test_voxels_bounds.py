@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from common.errors import SeriesRefusedError
-from common.voxels.bounds import (
+from segrelay.errors import SeriesRefusedError
+from segrelay.voxels.bounds import (
     FREELY_INFLATED_BYTES,
     check_decoded_size,
     check_pixel_bytes,

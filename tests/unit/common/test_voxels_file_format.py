@@ -18,8 +18,8 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from common.errors import SeriesRefusedError
-from common.voxels.file_format import plain_file
+from segrelay.errors import SeriesRefusedError
+from segrelay.voxels.file_format import plain_file
 from tests.support.dicom_series import make_affine, make_instance
 
 PIXELS = np.arange(48, dtype=np.uint16).reshape(6, 8)

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian
 
-from common.errors import SeriesRefusedError
-from common.voxels.stored import decode_stored
+from segrelay.errors import SeriesRefusedError
+from segrelay.voxels.stored import decode_stored
 
 
 def padded(

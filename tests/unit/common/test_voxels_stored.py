@@ -28,10 +28,10 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from common.errors import SeriesRefusedError
-from common.voxels.file_format import plain_file
-from common.voxels.stored import decode_stored
 from infra.encodings.cases import CODED, NATIVE, encodings, make_files, true_values
+from segrelay.errors import SeriesRefusedError
+from segrelay.voxels.file_format import plain_file
+from segrelay.voxels.stored import decode_stored
 
 ROWS, COLUMNS = 6, 8
 

@@ -15,10 +15,11 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.pixels.utils import pack_bits
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, SegmentationStorage
 
-from common import names
-from common.bucket import Bucket
-from common.errors import OrthancRefusedError, SeriesRefusedError
-from common.manifest import (
+from gcp_side.labseg.orthanc import SeriesEntry, SlicePlace, StudyEntry, orthanc_id
+from segrelay import names
+from segrelay.bucket import Bucket
+from segrelay.errors import OrthancRefusedError, SeriesRefusedError
+from segrelay.manifest import (
     Failure,
     JobManifest,
     Provenance,
@@ -28,12 +29,11 @@ from common.manifest import (
     SegmentMeasurement,
     SegReference,
 )
-from common.offers import Offer, OfferedRole, OfferedSegment
-from common.orthanc import SeriesInfo
-from common.profiles import Text
-from common.queue import Beat, BeatJob, Claim, ClaimDesk, Identity, scan
-from common.queue.lease import new_nonce
-from gcp_side.labseg.orthanc import SeriesEntry, SlicePlace, StudyEntry, orthanc_id
+from segrelay.offers import Offer, OfferedRole, OfferedSegment
+from segrelay.orthanc import SeriesInfo
+from segrelay.profiles import Text
+from segrelay.queue import Beat, BeatJob, Claim, ClaimDesk, Identity, scan
+from segrelay.queue.lease import new_nonce
 
 PATIENT_ID = "P-1"
 PATIENT_NAME = "Test^Patient"

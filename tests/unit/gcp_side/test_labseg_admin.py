@@ -9,13 +9,13 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
-from common.bucket import Bucket
-from common.errors import OrthancUnavailableError, StoreUnavailableError
-from common.manifest import ResultStatus
-from common.queue.records import publish_result
-from common.result_notes import NOT_FOR_PATIENTS
 from gcp_side.labseg import services
 from gcp_side.labseg.models import Job, JobEvent, State
+from segrelay.bucket import Bucket
+from segrelay.errors import OrthancUnavailableError, StoreUnavailableError
+from segrelay.manifest import ResultStatus
+from segrelay.queue.records import publish_result
+from segrelay.result_notes import NOT_FOR_PATIENTS
 from tests.unit.gcp_side.fakes import FOUR, STUDY_ID, FakeAgent, FakeOrthanc, ended, radiologist
 
 pytestmark = pytest.mark.django_db(transaction=True)

@@ -15,19 +15,19 @@ from django.db import InterfaceError, OperationalError
 from django.utils.translation import override
 from pytest_django import Settings
 
-from common.bucket import Bucket
-from common.errors import (
+from gcp_side.labseg import orthanc as orthanc_module
+from gcp_side.labseg import services
+from gcp_side.labseg.management.commands import labseg
+from gcp_side.labseg.models import Job, State
+from segrelay.bucket import Bucket
+from segrelay.errors import (
     FixConfigurationError,
     ManifestRejectedError,
     OrthancUnavailableError,
     StoreUnavailableError,
 )
-from common.manifest import ResultStatus
-from common.queue import scan
-from gcp_side.labseg import orthanc as orthanc_module
-from gcp_side.labseg import services
-from gcp_side.labseg.management.commands import labseg
-from gcp_side.labseg.models import Job, State
+from segrelay.manifest import ResultStatus
+from segrelay.queue import scan
 from tests.unit.gcp_side.fakes import FOUR, REPORT, SEG_ID, FakeAgent, ended, series_id
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("orthanc")]

@@ -16,13 +16,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rest_framework.test import APIClient
 
-from common.body_regions import ATTRIBUTES, REGIONS
-from common.bucket import Bucket
-from common.manifest import ResultStatus, parse_job_manifest
-from common.offers import Offer, OfferedRecognition, OfferedRole
-from common.profiles import Recognition, Text
-from common.queue import scan
-from common.result_notes import NOT_FOR_PATIENTS
 from gcp_side.labseg import services
 from gcp_side.labseg.admin import JobAdmin
 from gcp_side.labseg.checked_input import needs_of
@@ -31,6 +24,13 @@ from gcp_side.labseg.errors import ConfirmationNeededError
 from gcp_side.labseg.meanings import tell_warning
 from gcp_side.labseg.models import Job
 from gcp_side.labseg.recognition import SeriesFacts, facts_of, recognise
+from segrelay.bucket import Bucket
+from segrelay.dicom.body_regions import ATTRIBUTES, REGIONS
+from segrelay.manifest import ResultStatus, parse_job_manifest
+from segrelay.offers import Offer, OfferedRecognition, OfferedRole
+from segrelay.profiles import Recognition, Text
+from segrelay.queue import scan
+from segrelay.result_notes import NOT_FOR_PATIENTS
 from tests.unit.gcp_side.fakes import (
     FOUR,
     ROLES,

@@ -16,9 +16,9 @@ from PIL import Image
 from pydicom.dataset import Dataset
 from pydicom.uid import MRImageStorage
 
-from common.errors import OrthancRefusedError, SeriesRefusedError
 from gcp_side.labseg.errors import SegmentationUnreadableError
 from gcp_side.labseg.frames import load_frames
+from segrelay.errors import OrthancRefusedError, SeriesRefusedError
 from tests.unit.gcp_side.fakes import (
     SEG_ID,
     FakeOrthanc,

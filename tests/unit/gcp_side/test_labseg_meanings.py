@@ -13,14 +13,6 @@ from django.utils.translation import gettext, override
 from pydicom.dataset import Dataset
 from rest_framework.test import APIClient
 
-from common.errors import (
-    AttemptFailedError,
-    FixConfigurationError,
-    ManifestRejectedError,
-    OrthancUnavailableError,
-    PermanentError,
-)
-from common.manifest import AttemptOutcome, ResultStatus
 from gcp_side.labseg import services
 from gcp_side.labseg.meanings import MEANINGS, UNKNOWN, explain, tell, tell_warning
 from gcp_side.labseg.models import EventKind, Job, Outcome, State
@@ -29,6 +21,14 @@ from infra.error_source import ErrorSource
 from lab_side.agent.pipeline import Halt
 from lab_side.imaging.remarks import input_warnings, registration_warnings
 from lab_side.imaging.roles import check_roles
+from segrelay.errors import (
+    AttemptFailedError,
+    FixConfigurationError,
+    ManifestRejectedError,
+    OrthancUnavailableError,
+    PermanentError,
+)
+from segrelay.manifest import AttemptOutcome, ResultStatus
 from tests.unit.gcp_side.fakes import FOUR, STUDY_ID, FakeAgent, FakeOrthanc, ended
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -61,7 +61,7 @@ BY_VARIABLE = {
     **{
         f"{place}.py": set[str]()
         for place in (
-            *("common/queue/claims", "common/queue/operator"),
+            *("common/segrelay/queue/claims", "common/segrelay/queue/operator"),
             *("lab_side/agent/deliver", "lab_side/agent/orthanc_gate"),
             *("gcp_side/labseg/geometry", "gcp_side/labseg/pixels", "gcp_side/labseg/selection"),
         )

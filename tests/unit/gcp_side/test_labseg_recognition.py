@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.profiles import Recognition, load_profile
 from gcp_side.labseg.recognition import (
     CLUES,
     Confidence,
@@ -24,6 +23,7 @@ from gcp_side.labseg.recognition import (
     usual_rule,
 )
 from lab_side.config import PACKAGED_PROFILES
+from segrelay.profiles import Recognition, load_profile
 
 PHASES = ("dce-0", "dce-1", "dce-2", "dce-3")
 BRAIN = ("t1", "t1c", "t2", "flair")

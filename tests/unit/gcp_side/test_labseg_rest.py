@@ -10,14 +10,14 @@ from pytest_django import Settings
 from pytest_django.fixtures import DjangoAssertNumQueries
 from rest_framework.test import APIClient
 
-from common.bucket import Bucket
-from common.errors import FixConfigurationError, OrthancUnavailableError, StoreUnavailableError
-from common.offers import Offer, OfferedRole
-from common.profiles import Text
-from common.queue import lease, scan
 from gcp_side.labseg import lab, services
 from gcp_side.labseg.models import Job, State
 from gcp_side.labseg.orthanc import orthanc_id
+from segrelay.bucket import Bucket
+from segrelay.errors import FixConfigurationError, OrthancUnavailableError, StoreUnavailableError
+from segrelay.offers import Offer, OfferedRole
+from segrelay.profiles import Text
+from segrelay.queue import lease, scan
 from tests.unit.gcp_side.fakes import (
     FOUR,
     OFFER,

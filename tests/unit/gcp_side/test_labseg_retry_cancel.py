@@ -13,15 +13,15 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from pytest_django import Settings
 
-from common import names
-from common.bucket import Bucket
-from common.errors import ManifestRejectedError, StoreUnavailableError
-from common.manifest import ResultStatus, parse_job_manifest
-from common.queue import SiteDesk, scan
-from common.queue.operator import OperatorDesk
 from gcp_side.labseg import services
 from gcp_side.labseg.errors import JobNotFoundError, JobStateError, SubmissionRefusedError
 from gcp_side.labseg.models import Job, State
+from segrelay import names
+from segrelay.bucket import Bucket
+from segrelay.errors import ManifestRejectedError, StoreUnavailableError
+from segrelay.manifest import ResultStatus, parse_job_manifest
+from segrelay.queue import SiteDesk, scan
+from segrelay.queue.operator import OperatorDesk
 from tests.unit.gcp_side.fakes import (
     FOUR,
     FakeAgent,
@@ -199,7 +199,7 @@ class TestCancel:
         job = submit(orthanc)
         away.undo()
         services.cancel(job.pk)
-        away.setattr("common.queue.site.exists", lambda *_: False)
+        away.setattr("segrelay.queue.site.exists", lambda *_: False)
         assert not services._publish(job, SiteDesk(bucket))
         assert services.find(job.pk).state == State.CANCELLED
         claim = agent.desk.claim(scan(bucket).pending[0])

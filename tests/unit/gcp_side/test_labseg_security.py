@@ -14,9 +14,9 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 from pytest_django import Settings
 from rest_framework.test import APIClient
 
-from common.bucket import Bucket
 from gcp_side.labseg.models import Job
 from gcp_side.labseg.orthanc import orthanc_id
+from segrelay.bucket import Bucket
 from tests.unit.gcp_side.fakes import (
     FOUR,
     PATIENT_ID,

@@ -10,21 +10,21 @@ import pytest
 from django.db import transaction
 from pytest_django import Settings
 
-from common import names
-from common.bucket import Bucket
-from common.errors import (
+from gcp_side.labseg import services
+from gcp_side.labseg.conf import get_bucket
+from gcp_side.labseg.errors import JobNotFoundError, SubmissionRefusedError
+from gcp_side.labseg.models import EventKind, Job, JobEvent, State
+from segrelay import names
+from segrelay.bucket import Bucket
+from segrelay.errors import (
     FixConfigurationError,
     ManifestRejectedError,
     StoreUnavailableError,
     TransientError,
 )
-from common.manifest import JobManifest, ResultStatus, parse_job_manifest
-from common.names import JobName
-from common.queue import JobState, JobWhereabouts, SiteDesk, scan
-from gcp_side.labseg import services
-from gcp_side.labseg.conf import get_bucket
-from gcp_side.labseg.errors import JobNotFoundError, SubmissionRefusedError
-from gcp_side.labseg.models import EventKind, Job, JobEvent, State
+from segrelay.manifest import JobManifest, ResultStatus, parse_job_manifest
+from segrelay.names import JobName
+from segrelay.queue import JobState, JobWhereabouts, SiteDesk, scan
 from tests.unit.gcp_side.fakes import (
     FOUR,
     NOW,

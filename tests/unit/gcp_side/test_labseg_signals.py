@@ -8,13 +8,13 @@ from collections.abc import Iterator
 import pytest
 from django.db import connection, transaction
 
-from common.bucket import Bucket
-from common.manifest import ResultStatus
-from common.queue import SiteDesk, scan
-from common.queue.records import publish_result
 from gcp_side.labseg import services
 from gcp_side.labseg.models import Job, State
 from gcp_side.labseg.signals import job_finished
+from segrelay.bucket import Bucket
+from segrelay.manifest import ResultStatus
+from segrelay.queue import SiteDesk, scan
+from segrelay.queue.records import publish_result
 from tests.unit.gcp_side.fakes import FOUR, FakeAgent, FakeOrthanc, ended
 
 pytestmark = pytest.mark.django_db(transaction=True)

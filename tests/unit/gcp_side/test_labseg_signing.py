@@ -9,12 +9,12 @@ from django.core.checks import run_checks
 from django.core.management import call_command
 from pytest_django import Settings
 
-from common.bucket import open_bucket
-from common.sealed_bucket import SealedBucket
-from common.signing import Kind, SigningKey, Trust, open_envelope
 from gcp_side.labseg import services
 from gcp_side.labseg.conf import get_bucket, get_conf
 from gcp_side.labseg.models import State
+from segrelay.bucket import open_bucket
+from segrelay.bucket.sealed import SealedBucket
+from segrelay.signing import Kind, SigningKey, Trust, open_envelope
 from tests.unit.gcp_side.fakes import FOUR, FakeAgent, FakeOrthanc
 
 pytestmark = pytest.mark.django_db(transaction=True)

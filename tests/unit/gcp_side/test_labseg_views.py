@@ -10,14 +10,10 @@ from django.contrib.auth.models import User
 from django.test import Client
 from rest_framework.test import APIClient
 
-from common.bucket import Bucket
-from common.errors import (
-    FixConfigurationError,
-    OrthancRefusedError,
-    OrthancUnavailableError,
-)
-from common.queue import scan
 from gcp_side.labseg.models import Job
+from segrelay.bucket import Bucket
+from segrelay.errors import FixConfigurationError, OrthancRefusedError, OrthancUnavailableError
+from segrelay.queue import scan
 from tests.unit.gcp_side.fakes import (
     FOUR,
     SEG_ID,

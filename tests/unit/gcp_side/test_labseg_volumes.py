@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.uid import JPEG2000Lossless
 
-from common.errors import SeriesRefusedError
 from gcp_side.labseg import volumes
 from gcp_side.labseg.errors import SeriesNotShownError
 from gcp_side.labseg.geometry import SeriesGeometry
@@ -26,6 +25,7 @@ from gcp_side.labseg.volumes import (
     load_slice,
     load_volume,
 )
+from segrelay.errors import SeriesRefusedError
 from tests.support.dicom_series import ORIENTATIONS, Edit, make_affine, rotation
 from tests.support.enhanced_series import Whole, make_enhanced
 from tests.unit.gcp_side.fakes import FakeOrthanc, series_id

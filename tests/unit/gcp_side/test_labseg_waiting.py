@@ -16,11 +16,6 @@ from django.utils.translation import override
 from rest_framework.test import APIClient
 from urllib3.exceptions import ConnectTimeoutError
 
-from common.bucket import Bucket
-from common.errors import AttemptFailedError, StoreUnavailableError
-from common.orthanc import OrthancSettings
-from common.orthanc.failures import no_answer, refusal
-from common.queue import lease
 from gcp_side.labseg import lab, services
 from gcp_side.labseg.meanings import tell_reason
 from gcp_side.labseg.models import Job
@@ -29,6 +24,11 @@ from lab_side.agent import agent as agent_module
 from lab_side.agent.control import Pause
 from lab_side.agent.gpu import GpuHealth
 from lab_side.agent.guard import Guard
+from segrelay.bucket import Bucket
+from segrelay.errors import AttemptFailedError, StoreUnavailableError
+from segrelay.orthanc import OrthancSettings
+from segrelay.orthanc.failures import no_answer, refusal
+from segrelay.queue import lease
 from tests.unit.gcp_side.fakes import FOUR, FakeAgent, FakeOrthanc
 
 pytestmark = pytest.mark.django_db(transaction=True)

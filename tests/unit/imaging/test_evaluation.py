@@ -11,13 +11,13 @@ import SimpleITK as sitk  # noqa: N813  (the library's own abbreviation)
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
-from common.errors import FixConfigurationError, SeriesRefusedError
 from lab_side.commands.evaluate import as_json, as_text, means_of, worst_case
 from lab_side.evaluation.cases import find_cases
 from lab_side.evaluation.montage import choose_slices
 from lab_side.evaluation.scores import compare, dice, evaluate_case, hd95_mm
 from lab_side.evaluation.summary import mean_of
 from lab_side.worker.protocol import SegmentScore
+from segrelay.errors import FixConfigurationError, SeriesRefusedError
 from tests.conftest import SEED
 from tests.support.dicom_series import make_affine, write_series
 from tests.support.imaging_cases import image_of, make_profile, stand_in

@@ -17,11 +17,11 @@ from pydicom.uid import (
     RawDataStorage,
 )
 
-from common.companions import is_companion
-from common.errors import SeriesRefusedError
 from lab_side.imaging.remarks import input_warnings
 from lab_side.imaging.series import read_series
 from lab_side.imaging.together import check_together
+from segrelay.dicom.companions import is_companion
+from segrelay.errors import SeriesRefusedError
 from tests.support.dicom_series import SERIES_UID, STUDY_UID, make_affine, write_series
 from tests.support.imaging_cases import make_profile
 

@@ -22,7 +22,6 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from common.errors import SeriesRefusedError
 from lab_side.imaging.measure import measure_masks, measure_seg
 from lab_side.imaging.pipeline import CaseInput, segment_case
 from lab_side.imaging.rehearsal import rehearse_seg
@@ -31,6 +30,7 @@ from lab_side.imaging.seg import build_seg
 from lab_side.imaging.series import SeriesVolume, read_series
 from lab_side.imaging.store import write_dataset
 from lab_side.imaging.together import check_together
+from segrelay.errors import SeriesRefusedError
 from tests.support.dicom_series import (
     ORIENTATIONS,
     Edit,

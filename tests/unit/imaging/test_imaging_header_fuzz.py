@@ -17,8 +17,6 @@ from pydicom.datadict import dictionary_VR
 from pydicom.dataset import Dataset
 from pydicom.uid import ImplicitVRLittleEndian
 
-from common.errors import SegRelayError
-from common.functional_groups import AS_CLASSIC
 from gcp_side.labseg.pixels import _TAGS as SITE_TAGS
 from gcp_side.labseg.pixels import read_slices
 from lab_side.imaging.enhanced import _TELLS_APART
@@ -26,6 +24,8 @@ from lab_side.imaging.instance import _KEYWORDS
 from lab_side.imaging.remarks import header_warnings
 from lab_side.imaging.roles import _MOMENTS
 from lab_side.imaging.series import read_series
+from segrelay.dicom.functional_groups import AS_CLASSIC
+from segrelay.errors import SegRelayError
 from tests.conftest import SEED
 from tests.support.dicom_series import make_affine, write_series
 from tests.support.enhanced_series import write_enhanced

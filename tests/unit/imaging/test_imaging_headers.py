@@ -12,13 +12,13 @@ import pydicom
 import pytest
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from common.errors import SeriesRefusedError
 from lab_side.imaging.measure import measure_masks
 from lab_side.imaging.rehearsal import rehearse_seg
 from lab_side.imaging.remarks import header_warnings
 from lab_side.imaging.report import build_report
 from lab_side.imaging.seg import build_seg
 from lab_side.imaging.series import SeriesVolume, read_series
+from segrelay.errors import SeriesRefusedError
 from tests.support.dicom_series import make_affine, write_series
 from tests.support.imaging_cases import blob, make_origin, make_profile
 from tests.support.raw_values import plant

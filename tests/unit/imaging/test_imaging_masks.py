@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import pdist
 from torch import nn
 
-from common.errors import AttemptFailedError, InferenceError
-from common.profiles import Inference, Postprocessing
 from lab_side.imaging import inference
 from lab_side.imaging.diameter import longest_diameter_mm
 from lab_side.imaging.inference import (
@@ -26,6 +24,8 @@ from lab_side.imaging.inference import (
 )
 from lab_side.imaging.normalise import normalise
 from lab_side.imaging.postprocess import clean_mask
+from segrelay.errors import AttemptFailedError, InferenceError
+from segrelay.profiles import Inference, Postprocessing
 from tests.conftest import SEED
 from tests.support.dicom_series import rotation
 

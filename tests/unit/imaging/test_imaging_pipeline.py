@@ -13,12 +13,12 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from common.errors import InferenceError, SeriesRefusedError
-from common.profiles import Postprocessing, Profile, SkullStrip
 from lab_side.imaging.measure import measure_seg
 from lab_side.imaging.pipeline import CaseInput, CaseOutput, predict, segment_case
 from lab_side.imaging.series import read_series
 from lab_side.models.brain import BrainFinder
+from segrelay.errors import InferenceError, SeriesRefusedError
+from segrelay.profiles import Postprocessing, Profile, SkullStrip
 from tests.support.dicom_series import centres, make_affine, rotation, write_series
 from tests.support.imaging_cases import CREATED_AT, Bright, make_profile, read_with_dcmqi, stand_in
 

@@ -9,12 +9,12 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 
-from common.errors import SeriesRefusedError
-from common.profiles import Profile
-from common.result_notes import NOT_FOR_PATIENTS
 from lab_side.imaging.pipeline import CaseInput, CaseOutput, segment_case
 from lab_side.imaging.seg import content_description
 from lab_side.imaging.series import read_series
+from segrelay.errors import SeriesRefusedError
+from segrelay.profiles import Profile
+from segrelay.result_notes import NOT_FOR_PATIENTS
 from tests.support.dicom_series import make_affine, write_series
 from tests.support.imaging_cases import CREATED_AT, make_origin, make_profile, stand_in
 

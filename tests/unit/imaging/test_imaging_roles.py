@@ -9,12 +9,12 @@ import pytest
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from common.errors import SeriesRefusedError
-from common.profiles import Profile, load_profile
 from infra.phantom.case import make_case
 from lab_side.config import PACKAGED_PROFILES
 from lab_side.imaging.roles import check_roles
 from lab_side.imaging.series import SeriesVolume
+from segrelay.errors import SeriesRefusedError
+from segrelay.profiles import Profile, load_profile
 from tests.conftest import SEED
 
 BRAIN = load_profile(PACKAGED_PROFILES / "brats-segresnet")

@@ -14,8 +14,6 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.valuerep import PersonName
 
-from common.errors import LocalDiskError, PermanentError, SeriesRefusedError
-from common.profiles import SkullStrip
 from lab_side.imaging.measure import describe_seg, measure_masks, measure_seg
 from lab_side.imaging.rehearsal import rehearse_seg
 from lab_side.imaging.seg import SegOrigin, _seeds, build_seg
@@ -23,6 +21,8 @@ from lab_side.imaging.series import SeriesVolume, read_series
 from lab_side.imaging.store import write_dataset
 from lab_side.imaging.uids import derive_uid
 from lab_side.imaging.warm import warm_up_seg_writer
+from segrelay.errors import LocalDiskError, PermanentError, SeriesRefusedError
+from segrelay.profiles import SkullStrip
 from tests.support.dicom_series import Edit, make_affine, rotation, write_series
 from tests.support.imaging_cases import blob, make_origin, make_profile, read_with_dcmqi
 
@@ -409,7 +409,7 @@ def test_writing_leaves_the_whole_file_or_nothing(
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr("common.durable.os.fsync", full)
+        patched.setattr("segrelay.system.durable.os.fsync", full)
         with pytest.raises(LocalDiskError):
             write_dataset(seg, path)
     assert list(path.parent.iterdir()) == []

@@ -12,9 +12,9 @@ from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import JPEGLosslessSV1, RLELossless
 
-from common.errors import LocalDiskError, SeriesRefusedError
 from lab_side.imaging.series import SeriesVolume, read_series
 from lab_side.imaging.together import check_together
+from segrelay.errors import LocalDiskError, SeriesRefusedError
 from tests.support.dicom_series import centres, make_affine, rotation, write_series
 
 SHAPE = (6, 10, 14)

@@ -40,7 +40,7 @@ from pathlib import Path
 from lab_side.worker.server import _silence_libraries
 _silence_libraries()
 from tests.unit.imaging.test_imaging_headers import made, read_series
-from common.errors import SegRelayError
+from segrelay.errors import SegRelayError
 for folder in sys.argv[1:]:
     try:
         made(read_series(sorted(Path(folder).glob("*.dcm"))))

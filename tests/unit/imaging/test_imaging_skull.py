@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from common.errors import FixConfigurationError, SeriesRefusedError
-from common.profiles import SkullStrip
 from lab_side.imaging.grid import Grid, network_grid
 from lab_side.imaging.skull import LEAST_ML, MOST_ML, strip_skull
 from lab_side.models.brain import BrainFinder
+from segrelay.errors import FixConfigurationError, SeriesRefusedError
+from segrelay.profiles import SkullStrip
 from tests.conftest import SEED
 from tests.support.dicom_series import centres, make_affine, rotation
 

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from common.errors import SeriesRefusedError
 from lab_side.imaging.stack import place_slices
+from segrelay.errors import SeriesRefusedError
 from tests.support.dicom_series import ORIENTATIONS, make_affine, rotation
 
 angles = st.floats(-180, 180)

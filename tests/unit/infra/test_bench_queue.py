@@ -11,9 +11,6 @@ from typing import Any
 
 import pytest
 
-from common.local_bucket import LocalBucket
-from common.queue import scan
-from common.ulid import new_ulid
 from infra.benches import queue
 from infra.benches.child import PEERS_PYTHON
 from infra.benches.contender import (
@@ -33,6 +30,9 @@ from infra.benches.phases import Plan
 from infra.benches.relay import Relay, make_manifest, make_result
 from infra.benches.table import CONTENDERS
 from infra.debian import repository_root
+from segrelay.bucket.local import LocalBucket
+from segrelay.queue import scan
+from segrelay.ulid import new_ulid
 
 TINY = Plan(
     rounds=1,

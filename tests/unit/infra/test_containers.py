@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from common.errors import FixConfigurationError
 from infra.containers import engine, images
 from infra.containers.trial import QUESTIONS
+from segrelay.errors import FixConfigurationError
 from tests.support import compose
 
 FOLDER = compose.FOLDER / "compose"

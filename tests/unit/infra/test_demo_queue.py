@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from common.bucket import open_bucket
 from infra import demo_queue
 from infra.demo_queue import CloudQueue, Listing, make_directory_queue
 from infra.demo_servers import DemoError
+from segrelay.bucket import open_bucket
 
 QUEUE = CloudQueue(
     "http://127.0.0.1:21020", 21021, Path("/tmp/a folder/cert.pem"), "/opt/g s/gsutil"

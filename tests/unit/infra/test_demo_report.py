@@ -9,8 +9,6 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from common.manifest import Provenance, RegistrationRecord, SegmentMeasurement
-from common.ulid import new_ulid
 from infra.demo_queue import Listing
 from infra.demo_report import (
     MINIMUM_DICE,
@@ -24,6 +22,8 @@ from infra.demo_report import (
 )
 from infra.demo_watch import QueueStep
 from infra.gate import Check, GateReport
+from segrelay.manifest import Provenance, RegistrationRecord, SegmentMeasurement
+from segrelay.ulid import new_ulid
 
 SEG_ID = "-".join(["0123abcd"] * 5)
 

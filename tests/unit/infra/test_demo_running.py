@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from common.errors import FixConfigurationError
 from infra.debian import repository_root
 from infra.demo_options import make_parser, out_folder
 from infra.demo_running import RUNNING, RunningDemo, read_running, send
+from segrelay.errors import FixConfigurationError
 
 DEMO = RunningDemo(
     site="http://127.0.0.1:1111",

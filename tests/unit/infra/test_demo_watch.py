@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from common import names
-from common.bucket import ObjectInfo
-from common.errors import StoreUnavailableError
-from common.local_bucket import LocalBucket
-from common.queue import ClaimDesk, SiteDesk, scan
 from infra import demo_watch
 from infra.demo_servers import DemoError
 from infra.demo_watch import QueueWatch
+from segrelay import names
+from segrelay.bucket import ObjectInfo
+from segrelay.bucket.local import LocalBucket
+from segrelay.errors import StoreUnavailableError
+from segrelay.queue import ClaimDesk, SiteDesk, scan
 from tests.support.jobs import NOW, make_manifest, make_result
 
 WAIT_LIMIT_S = 30.0

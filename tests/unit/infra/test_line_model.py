@@ -7,7 +7,6 @@ from itertools import pairwise
 
 import pytest
 
-from common.errors import FixConfigurationError
 from infra.line.flow import READ_AHEAD, Flow
 from infra.line.link import Link
 from infra.line.profile import (
@@ -20,6 +19,7 @@ from infra.line.profile import (
 from infra.line.strikes import Strikes
 from infra.line.timeline import Timeline
 from infra.line.window import INITIAL_WINDOW, LARGEST_WINDOW, SEGMENT, Window
+from segrelay.errors import FixConfigurationError
 from tests.conftest import SEED
 
 RTT_S = 0.1

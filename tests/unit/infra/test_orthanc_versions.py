@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from common.errors import FixConfigurationError
 from infra import orthanc_versions
 from infra.apt import debian_mirror
 from infra.debian import repository_root
 from infra.orthanc_versions import PROGRAM, RELEASES, orthanc_of_version
+from segrelay.errors import FixConfigurationError
 
 TARGETS = """\
 Elsewhere http://packages.example.org/apt/

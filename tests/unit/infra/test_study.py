@@ -9,10 +9,10 @@ import pydicom
 import pytest
 from pydicom.uid import generate_uid
 
-from common.errors import FixConfigurationError
-from common.profiles import load_profile
 from infra.study import Study, choose_inputs, load_study
 from lab_side.config import PACKAGED_PROFILES
+from segrelay.errors import FixConfigurationError
+from segrelay.profiles import load_profile
 from tests.support.seg_study import write_seg_study
 
 PHASES = load_profile(PACKAGED_PROFILES / "breast-dce-swinunetr").inputs

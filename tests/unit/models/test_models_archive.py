@@ -21,12 +21,12 @@ from hypothesis import strategies as st
 from safetensors.torch import save
 from torch import nn
 
-from common.errors import FixConfigurationError
 from lab_side.importing.source import open_source
 from lab_side.models.adapters import MOST_PREFIXES, spellings
 from lab_side.models.archive import INFLATED_BYTES, UnsafeArchiveError, checked_members
 from lab_side.models.torchscript import read_program
 from lab_side.models.weights import MOST_TENSORS, read_checkpoint
+from segrelay.errors import FixConfigurationError
 from tests.support.importing import inference_json
 from tests.support.torchscript import WritesWhenLoaded, save_scripted
 

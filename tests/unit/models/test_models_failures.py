@@ -8,9 +8,9 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from common.errors import InferenceError
 from lab_side.models.failures import is_gpu_failure
 from lab_side.models.loaded import load_model
+from segrelay.errors import InferenceError
 from tests.support.tiny_profile import write_tiny_profile
 
 

@@ -13,8 +13,8 @@ import pytest
 import safetensors.torch
 import torch
 
-from common.errors import FixConfigurationError
 from lab_side.models.weights import read_checkpoint
+from segrelay.errors import FixConfigurationError
 
 WEIGHTS = {"encoder.weight": torch.arange(6.0).reshape(2, 3)}
 

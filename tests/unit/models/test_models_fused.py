@@ -8,10 +8,10 @@ import pytest
 import torch
 from monai.networks.nets.swin_unetr import WindowAttention
 
-from common.profiles import Network
 from lab_side.models import fused
 from lab_side.models.fused import FusedWindowAttention, fuse_attention
 from lab_side.models.networks import construct
+from segrelay.profiles import Network
 
 NETWORK = Network(
     architecture="SwinUNETR",

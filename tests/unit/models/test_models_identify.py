@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import torch
 
-from common.errors import FixConfigurationError
-from common.profiles import Architecture, Network
 from lab_side.models.identify import identify
 from lab_side.models.networks import construct
+from segrelay.errors import FixConfigurationError
+from segrelay.profiles import Architecture, Network
 from tests.support.importing import save_weights
 
 SWIN: dict[str, Any] = {"in_channels": 2, "out_channels": 1, "feature_size": 12}

@@ -16,7 +16,6 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from common.profiles import Profile, load_profile
 from lab_side.config import PACKAGED_PROFILES
 from lab_side.imaging.inference import infer
 from lab_side.model_files import sha256_of
@@ -24,6 +23,7 @@ from lab_side.models.fused import fuse_attention
 from lab_side.models.loaded import load_model
 from lab_side.models.networks import build_network
 from lab_side.models.openvino_engine import TOLERANCE, OpenVinoUnfitError, to_openvino
+from segrelay.profiles import Profile, load_profile
 from tests.conftest import SEED
 from tests.support.tiny_profile import write_tiny_profile
 from tests.support.torchscript import save_traced

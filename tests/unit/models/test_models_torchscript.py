@@ -11,12 +11,12 @@ import pytest
 import torch
 from torch import nn
 
-from common.errors import FixConfigurationError
-from common.profiles import Network, Profile
 from lab_side.models.loaded import load_model
 from lab_side.models.networks import build_network
 from lab_side.models.torchscript import read_program
 from lab_side.models.weights import read_checkpoint
+from segrelay.errors import FixConfigurationError
+from segrelay.profiles import Network, Profile
 from tests.support.imaging_cases import SMALL_UNET, make_profile
 from tests.support.torchscript import WritesWhenLoaded, save_scripted, save_traced
 

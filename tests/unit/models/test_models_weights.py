@@ -13,12 +13,12 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from common.errors import FixConfigurationError
-from common.profiles import Lora, Network, Profile
 from lab_side.models.adapters import PREFIXES, fit_names
 from lab_side.models.loaded import LoadedModel, load_model, load_weights
 from lab_side.models.networks import build_network
 from lab_side.models.weights import WRAPPERS, read_checkpoint
+from segrelay.errors import FixConfigurationError
+from segrelay.profiles import Lora, Network, Profile
 from tests.support.bomb import Bomb
 from tests.support.imaging_cases import SMALL_UNET, make_profile
 from tests.support.lora import adapt

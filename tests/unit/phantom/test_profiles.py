@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from pydicom.sr.codedict import codes
 
-from common.profiles import Profile, load_profile
 from infra.demo_cases import (
     HELD_OUT_HEALTHY_SEEDS,
     HELD_OUT_LESION_SEEDS,
@@ -17,6 +16,7 @@ from infra.demo_cases import (
     VALIDATION_SEEDS,
 )
 from lab_side.models.networks import build_network
+from segrelay.profiles import Profile, load_profile
 
 PROFILES = PROFILE_FOLDER.parent
 DCE = ("dce-0", "dce-1", "dce-2", "dce-3")

@@ -13,11 +13,6 @@ import pytest
 import win32con
 import win32file
 
-from common.durable import write_durably
-from common.errors import StoreUnavailableError
-from common.local_bucket import LocalBucket
-from common.manifest import utc_now
-from common.sharing import PAUSE, RETRIES
 from lab_side.agent.control import (
     PAUSE_FILE,
     ControlWatch,
@@ -27,6 +22,11 @@ from lab_side.agent.control import (
     pause,
     standing_pause,
 )
+from segrelay.bucket.local import LocalBucket
+from segrelay.errors import StoreUnavailableError
+from segrelay.manifest import utc_now
+from segrelay.system.durable import write_durably
+from segrelay.system.sharing_violation import PAUSE, RETRIES
 
 HOLD_S = 0.6
 """As long as a virus scanner may look at a file."""

@@ -28,11 +28,6 @@ from django.db import (
     close_old_connections,
 )
 
-from common.command_line import HelpfulParser
-from common.console import finish_output, prepare_output
-from common.errors import FixConfigurationError, SegRelayError, TransientError
-from common.signing import SigningKey
-from common.stop_signals import stop_signals
 from gcp_side.labseg import orthanc, services
 from gcp_side.labseg.conf import get_conf
 from gcp_side.labseg.errors import JobStateError
@@ -41,6 +36,11 @@ from gcp_side.labseg.models import Job, State
 from gcp_side.labseg.serialise import events_as_list, job_as_dict, waiting_as_dict
 from gcp_side.labseg.terminal import Follower, in_full, in_words, table
 from gcp_side.labseg.waiting import why_waiting
+from segrelay.errors import FixConfigurationError, SegRelayError, TransientError
+from segrelay.signing import SigningKey
+from segrelay.system.command_line import HelpfulParser
+from segrelay.system.console import finish_output, prepare_output
+from segrelay.system.stop_signals import stop_signals
 
 log = logging.getLogger(__name__)
 

@@ -1,0 +1,158 @@
+"""The bucket protocol: the few operations that the queue needs from a store.
+
+Objects are immutable, named byte strings with a *generation* that says which write made
+them. The one exception is a *beacon* (a heartbeat): an object without content whose text
+metadata is rewritten in place while its generation stays.
+
+Every operation is atomic and conditional, and may raise
+:class:`~segrelay.errors.StoreUnavailableError`; after that error the operation may or may not
+have happened. Where the store answers and only refuses the one object, that error is an
+:class:`~segrelay.errors.ObjectRefusedError`. Names are relative to the queue's root.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Protocol
+
+from segrelay.bucket.address import CloudAddress, parse_address
+from segrelay.errors import FixConfigurationError
+from segrelay.transient import PATIENCE
+
+__all__ = ["Bucket", "ObjectInfo", "check_address", "directory_at", "open_bucket"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectInfo:
+    """What a store says of one object."""
+
+    name: str
+    generation: int
+    """Changes with every write of the content, and never otherwise while the name lasts."""
+    updated: datetime
+    """The store's clock at the last write or beacon update, UTC."""
+    size: int
+    """Bytes of content."""
+    metadata: Mapping[str, str] | None = None
+    """Text metadata of a beacon, empty of anything else; None where it was not read: ask
+    ``beacon``."""
+    problem: str = ""
+    """Why this entry of a listing cannot be used as an object; empty for every other one."""
+    renamed: datetime | None = None
+    """The store's clock when the object got this name, where that is not ``updated``: a rename
+    within a directory keeps the time of the file's content."""
+
+    @property
+    def since(self) -> datetime:
+        """The store's clock when the object appeared under this name, or was last written."""
+        return self.updated if self.renamed is None else max(self.updated, self.renamed)
+
+
+class Bucket(Protocol):
+    """A store with honest preconditions."""
+
+    def describe(self) -> str:
+        """The store's address, for logs: no credentials."""
+        ...
+
+    def list(self, prefix: str) -> list[ObjectInfo]:
+        """Every object whose name starts with ``prefix``, sorted by name.
+
+        An entry that cannot be used (a link to nothing, a folder that may not be read) comes
+        with its ``problem`` and stops nothing.
+        """
+        ...
+
+    def stat(self, name: str) -> ObjectInfo:
+        """One object, for its generation; raises ObjectNotFoundError."""
+        ...
+
+    def read(self, name: str, *, limit: int) -> bytes:
+        """The first ``limit + 1`` bytes at most; raises ObjectNotFoundError.
+
+        They are the store's: what something before it has answered in its place raises
+        StoreUnavailableError.
+        """
+        ...
+
+    def create(self, name: str, data: bytes) -> ObjectInfo:
+        """Write a new object; raises ObjectExistsError and then changes nothing."""
+        ...
+
+    def replace(self, name: str, data: bytes) -> ObjectInfo:
+        """Write an object whether or not it exists: only for what may be lost (progress)."""
+        ...
+
+    def move(self, source: str, destination: str, *, generation: int) -> ObjectInfo:
+        """Rename atomically, never onto an existing object.
+
+        Raises ObjectNotFoundError (no source), ObjectExistsError (destination is there) or
+        PreconditionFailedError (the source is another generation).
+        """
+        ...
+
+    def delete(self, name: str, *, generation: int) -> None:
+        """Delete one generation; raises ObjectNotFoundError or PreconditionFailedError."""
+        ...
+
+    def beacon(self, name: str) -> ObjectInfo:
+        """A beacon with its metadata and its own generation; raises ObjectNotFoundError."""
+        ...
+
+    def light(self, name: str, metadata: Mapping[str, str], *, generation: int) -> ObjectInfo:
+        """Take a beacon over: write it anew with a new generation.
+
+        ``generation`` is the one to replace, 0 for none; raises PreconditionFailedError.
+        """
+        ...
+
+    def beat(self, name: str, metadata: Mapping[str, str], *, generation: int) -> ObjectInfo:
+        """Rewrite a beacon's metadata in place; its generation stays.
+
+        Raises ObjectNotFoundError or PreconditionFailedError.
+        """
+        ...
+
+
+def open_bucket(address: str, *, patience: timedelta = PATIENCE) -> Bucket:
+    """The bucket at ``file:///directory`` or ``gs://bucket/prefix``, rooted there.
+
+    ``patience``: how long refusals of a cloud bucket that has answered rightly are momentary.
+
+    Raises
+    ------
+    FixConfigurationError
+        The address is not one that this version can use, or nobody is signed in to it.
+    """
+    where = parse_address(address)
+    if isinstance(where, CloudAddress):
+        # Imported here: a directory as queue needs nothing of Google's.
+        from segrelay.bucket.gcs import open_gcs_bucket
+
+        return open_gcs_bucket(where.bucket, where.prefix, patience=patience)
+    from segrelay.bucket.local import LocalBucket
+
+    return LocalBucket(Path(where))
+
+
+def check_address(address: str) -> None:
+    """Whether :func:`open_bucket` understands it; opens nothing.
+
+    Raises
+    ------
+    FixConfigurationError
+        ``bucket-address``
+    """
+    parse_address(address)
+
+
+def directory_at(address: str) -> Path | None:
+    """Where a queue that is a directory lies; None for another one, and for no address."""
+    try:
+        where = parse_address(address)
+    except FixConfigurationError:
+        return None
+    return None if isinstance(where, CloudAddress) else Path(where)

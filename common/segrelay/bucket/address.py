@@ -1,0 +1,206 @@
+"""Where a queue is: ``gs://bucket/prefix`` or ``file:///absolute/directory``, read in one place.
+
+Two addresses that differ never lead to one directory by accident. A general parser of URLs would
+cut ``file:///srv/queue#2`` and ``file:///srv/queue?2`` to ``file:///srv/queue``, take tabs and line
+ends out, and decode what is not UTF-8 to one and the same sign; here each of these is refused, or
+read byte for byte. :func:`directory_address` writes what :func:`parse_address` reads.
+
+Source: RFC 8089 (file), RFC 3986 section 2 (per cent), and
+https://cloud.google.com/storage/docs/buckets#naming
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import PurePath, PurePosixPath, PureWindowsPath
+from urllib.parse import unquote_to_bytes
+
+from segrelay.errors import FixConfigurationError
+
+__all__ = ["CloudAddress", "directory_address", "parse_address"]
+
+_CLOUD = re.compile(
+    r"gs://(?P<bucket>[a-z0-9][a-z0-9._-]{1,220}[a-z0-9])"
+    r"(?P<prefix>(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*)/?"
+)
+"""A bucket and plain folder names."""
+
+_FILE = re.compile(
+    r"file:(?://(?P<host>[^/]*)(?P<path>/.*)|(?P<alone>/(?!/).*))", re.IGNORECASE | re.DOTALL
+)
+_DRIVE = re.compile(r"/[A-Za-z]:(?=/|\\|$)")
+
+_ESCAPES = {"#": "%23", "?": "%3F"}
+"""What begins another part of an address, and how it is written in a directory's name."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CloudAddress:
+    """A queue in a bucket of Google Cloud Storage."""
+
+    bucket: str
+    prefix: str
+    """Folder names within the bucket, without slashes at the ends; may be empty."""
+
+
+def parse_address(address: str, *, windows: bool | None = None) -> CloudAddress | PurePath:
+    """The bucket, or the absolute directory, at an address.
+
+    Parameters
+    ----------
+    windows:
+        Whether paths are those of Windows; None: as on this computer.
+
+    Raises
+    ------
+    FixConfigurationError
+        ``bucket-address``: says what is wrong with it, and how it is written.
+
+    >>> parse_address("file:///srv/the%20queue", windows=False)
+    PurePosixPath('/srv/the queue')
+    >>> parse_address("file:///D:/queue", windows=True)
+    PureWindowsPath('D:/queue')
+    """
+    _check_signs(address)
+    if address != address.strip():
+        raise _unusable(address, "begins or ends with a space", "Remove the space.")
+    cloud = _CLOUD.fullmatch(address)
+    if cloud is not None:
+        return CloudAddress(bucket=cloud["bucket"], prefix=cloud["prefix"].strip("/"))
+    found = _FILE.fullmatch(address)
+    if found is None:
+        raise _not_an_address(address)
+    windows = os.name == "nt" if windows is None else windows
+    return _directory(address, found["host"] or "", found["path"] or found["alone"], windows)
+
+
+def directory_address(directory: PurePath) -> str:
+    """The address of an absolute directory.
+
+    Raises
+    ------
+    ValueError
+        It is not absolute.
+    """
+    # Its ~ is part of a name, not a home folder.
+    return directory.as_uri().replace("///~", "///%7E", 1)
+
+
+def _check_signs(address: str) -> None:
+    for character in address:
+        if not character.isprintable() and not 0xDC80 <= ord(character) <= 0xDCFF:
+            raise _unusable(
+                address,
+                f"holds a sign that is not printable (U+{ord(character):04X})",
+                "Remove it; where it belongs to a directory's name, write its UTF-8 bytes "
+                "with per cent, as %09.",
+            )
+
+
+def _directory(address: str, host: str, path: str, windows: bool) -> PurePath:
+    for sign, escape in _ESCAPES.items():
+        if sign in host + path:
+            raise _unusable(
+                address,
+                f"holds {sign}, which ends the path of an address",
+                f"Write {escape} for {sign} in the name of a directory, and the same address on "
+                "the site and on every agent.",
+            )
+    if path.startswith("/~") or host.startswith("~"):
+        raise _unusable(
+            address,
+            "begins with ~, which is no home folder in an address",
+            "Write the directory in full: file:///absolute/directory.",
+        )
+    if host.lower() == "localhost":
+        host = ""
+    text = _decoded(address, path)
+    if windows:
+        return _windows_directory(address, _decoded(address, host), text)
+    if host:
+        raise _names_a_computer(address, host)
+    return _checked(address, PurePosixPath(text))
+
+
+def _decoded(address: str, path: str) -> str:
+    """The path with its escapes as the bytes that they are; what is not UTF-8 stays apart."""
+    data = unquote_to_bytes(path.encode("utf-8", "surrogateescape"))
+    if b"\0" in data:
+        raise _unusable(address, "holds a NUL character (%00)", "Remove it.")
+    try:
+        return os.fsdecode(data)
+    except UnicodeDecodeError:
+        # On Windows, where names are Unicode.
+        raise _unusable(
+            address, "holds bytes that are not UTF-8", "Write each name in UTF-8."
+        ) from None
+
+
+def _windows_directory(address: str, host: str, text: str) -> PurePath:
+    if re.fullmatch(r"[A-Za-z]:", host):
+        raise _unusable(address, "has two slashes before the drive", f"Write file:///{host}{text}.")
+    if host or text.startswith("//"):
+        # A folder of another computer: \\host\share\…, as file://host/share/….
+        name = f"//{host}{text}" if host else text
+        if re.match(r"//[^/\\]+[/\\]+[^/\\]", name) is None:
+            raise _names_a_computer(address, host)
+        return PureWindowsPath(name)
+    if _DRIVE.match(text) is None:
+        raise _unusable(
+            address,
+            "names no drive, so it depends on the folder in which the program was started",
+            f"Write file:///C:{text}, with the drive that is meant.",
+        )
+    return _checked(address, PureWindowsPath(text[1:]))
+
+
+def _checked(address: str, path: PurePath) -> PurePath:
+    if not path.parts[1:]:
+        raise _unusable(
+            address, "names no directory, only the root of the disk", "Name a directory."
+        )
+    return path
+
+
+def _not_an_address(address: str) -> FixConfigurationError:
+    scheme, mark, _ = address.partition("://")
+    if not mark and (address.startswith(("/", "\\")) or re.match(r"[A-Za-z]:[/\\]", address)):
+        plain = address.replace("\\", "/").replace("%", "%25")
+        plain = plain.replace("#", "%23").replace("?", "%3F").replace(" ", "%20")
+        return _unusable(
+            address, "is a directory, not an address", f"Write file:///{plain.lstrip('/')}."
+        )
+    if scheme.lower() == "file" or address.lower().startswith("file:"):
+        return _unusable(
+            address,
+            "is relative to the folder in which a program is started",
+            "Write the directory in full: file:///absolute/directory.",
+        )
+    if scheme.lower() == "gs":
+        return _unusable(
+            address,
+            "is not gs:// with a bucket and plain folder names",
+            "Use gs://bucket/prefix: lower-case letters, digits, - _ . in the bucket's name, and "
+            "folder names of letters, digits, - _ . after it.",
+        )
+    return _unusable(
+        address, "is not usable", "Use gs://bucket/prefix, or file:///absolute/directory."
+    )
+
+
+def _names_a_computer(address: str, host: str) -> FixConfigurationError:
+    return _unusable(
+        address,
+        f"names another computer ({host}), or has two slashes where three are meant",
+        "Mount the shared folder here, and give file:///the/mounted/directory.",
+    )
+
+
+def _unusable(address: str, why: str, remedy: str) -> FixConfigurationError:
+    # What stands before an @ may be a password.
+    shown = address.split("@")[-1].encode("utf-8", "backslashreplace").decode()
+    return FixConfigurationError(
+        f"The bucket address {shown!r} {why}.", code="bucket-address", remedy=remedy
+    )

@@ -1,0 +1,1 @@
+"""What both sides know of DICOM attributes. No numpy here: the light agent process imports it."""

@@ -1,0 +1,1 @@
+"""What every HTTP client of the program shares: deadlines, proxies, no ``.netrc``."""

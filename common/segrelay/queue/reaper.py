@@ -1,0 +1,186 @@
+"""Bringing back the claims of the dead.
+
+Any agent and the site may reap. An owner is dead when its heartbeat is older than the lease,
+when it said that it stopped, or when it ran on this host and its process is gone. Nothing
+breaks when the owner was alive after all: its later moves find nothing, and the first
+result stands.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Collection
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from segrelay import names
+from segrelay.bucket import Bucket
+from segrelay.bucket.sealed import demands_signatures
+from segrelay.errors import ObjectRefusedError
+from segrelay.manifest import AttemptOutcome, AttemptRecord
+from segrelay.names import JobName
+from segrelay.queue.claims import archive_copy, close_attempt, read_max_attempts
+from segrelay.queue.lease import UPLOAD, Beat, Identity, is_silent
+from segrelay.queue.odd import OddObject, PassedOver
+from segrelay.queue.records import read_attempts, read_result_status
+from segrelay.queue.view import ClaimedJob, QueueView, read_beat
+from segrelay.signing import Kind
+
+AGENT_LOST = "agent-lost"
+
+NOBODY = "unknown"
+"""Whom a record names where only a folder's name says who owned the claim."""
+
+FREE_LOSSES = 5
+"""So often a job may be lost before the GPU worker had it; then each further loss counts."""
+
+LOSSES_AT_ONCE = 3
+"""So many losses of a job give it back at once. Later ones wait, each job for another time: two
+that were lost together are not claimed together again, and so the one that kills is found."""
+
+LOSS_PAUSE = timedelta(seconds=5)
+"""Of the first loss that waits; doubles, up to 2^5."""
+
+
+def counts_unknown(bucket: Bucket) -> bool:
+    """Whether an attempt counts of which no heartbeat says how far it was.
+
+    Without keys it must, or a job that kills its agents runs for ever. With keys every agent's
+    last heartbeat is signed, and a claim that it does not tell of was made by moving an object,
+    or lasted for a second.
+    """
+    return not demands_signatures(bucket, Kind.BEAT)
+
+
+class Reaper:
+    """Settles claims whose owner will not."""
+
+    def __init__(
+        self,
+        bucket: Bucket,
+        who: str,
+        *,
+        now: Callable[[], datetime],
+        is_dead: Callable[[Identity], bool],
+    ) -> None:
+        self._bucket = bucket
+        self._who = who
+        self._now = now
+        self._is_dead = is_dead
+        self._passed_over = PassedOver()
+
+    @property
+    def passed_over(self) -> tuple[OddObject, ...]:
+        """Claims of the dead that the store does not let this process settle."""
+        return self._passed_over.objects
+
+    def reap(self, view: QueueView) -> list[ClaimedJob]:
+        """Settle the claims of every dead owner but this one; returns what was settled."""
+        self._passed_over.keep([item.info.name for item in view.claimed])
+        settled = []
+        for agent in sorted({item.agent for item in view.claimed} - {self._who}):
+            try:
+                seen = read_beat(self._bucket, agent)
+            except ObjectRefusedError:
+                # Whether it lives cannot be known: its claims stay.
+                continue
+            beat = None if seen is None else seen.beat
+            if seen is not None and not self._is_over(seen.beat, seen.updated):
+                continue
+            for job in (item for item in view.claimed if item.agent == agent):
+                if self._try_settle(job, beat):
+                    settled.append(job)
+        return settled
+
+    def heal(
+        self, view: QueueView, previous: Beat | None, *, keep: Collection[str]
+    ) -> list[ClaimedJob]:
+        """Settle this agent's own claims of a previous life, at its start.
+
+        ``keep`` are the jobs whose SEG waits in the outbox: they keep their claim.
+        """
+        leftovers = [
+            item
+            for item in view.claimed
+            if item.agent == self._who and item.name.job_id not in keep
+        ]
+        return [job for job in leftovers if self._try_settle(job, previous)]
+
+    def _try_settle(self, job: ClaimedJob, beat: Beat | None) -> bool:
+        """Settle a lost claim; False where the store refuses one of its files, for now."""
+        name = job.info.name
+        if not self._passed_over.is_due(name):
+            return False
+        try:
+            self.settle_lost(job, beat)
+        except ObjectRefusedError as error:
+            self._passed_over.note(name, error)
+            return False
+        self._passed_over.forget(name)
+        return True
+
+    def settle_lost(self, job: ClaimedJob, beat: Beat | None) -> None:
+        """Archive the claim if the job has a result, else record the loss and return it."""
+        status = read_result_status(self._bucket, job.name.job_id)
+        if status is not None:
+            archive_copy(self._bucket, job.info.name, job.name, status)
+            return
+        close_attempt(
+            self._bucket,
+            job.name,
+            job.info.name,
+            self._loss(job, beat),
+            read_max_attempts(self._bucket, job.info.name),
+        )
+
+    def _loss(self, job: ClaimedJob, beat: Beat | None) -> AttemptRecord:
+        claimed = None if beat is None else beat.job(job.name.job_id, job.name.fence)
+        stage = claimed.stage if claimed is not None else "claimed"
+        # An agent that was stopped while Orthanc was away: its SEG waits, nothing has failed.
+        is_waiting = beat is not None and beat.state == "stopped" and stage == UPLOAD
+        counts = counts_unknown(self._bucket)
+        started = counts if beat is None else (claimed is not None and claimed.started)
+        started = started and not is_waiting
+        # Whoever can move an object chooses the folder's name: it is quoted, and the loss may
+        # count, where the agent itself has said that it had this claim.
+        is_known = names.is_agent_id(job.agent) and (claimed is not None or counts)
+        earlier = [] if started or is_waiting else self._losses_before_work(job.name)
+        known = sum(item.agent != NOBODY for item in earlier) if is_known else 0
+        agent, now = job.agent if is_known else NOBODY, self._now()
+        return AttemptRecord(
+            job_id=job.name.job_id,
+            # 0 only where a person moved the job there by hand.
+            attempt=max(1, job.name.fence),
+            agent=agent,
+            outcome=AttemptOutcome.LOST,
+            code=AGENT_LOST,
+            reason=f"Agent {agent} died or fell silent (stage: {stage}).",
+            started=started or known >= FREE_LOSSES,
+            recorded_at=now,
+            not_before=(
+                now + _pause_after(job.name, len(earlier))
+                if len(earlier) >= LOSSES_AT_ONCE
+                else None
+            ),
+        )
+
+    def _losses_before_work(self, name: JobName) -> list[AttemptRecord]:
+        """The times that the job was lost before the GPU worker had it."""
+        records = read_attempts(self._bucket, replace(name, fence=max(0, name.fence - 1)))
+        return [
+            item
+            for item in records
+            if item.code == AGENT_LOST and f"stage: {UPLOAD}" not in item.reason
+        ]
+
+    def _is_over(self, beat: Beat, updated: datetime) -> bool:
+        if beat.state == "stopped" or self._is_dead(beat.identity):
+            return True
+        return is_silent(updated, self._now())
+
+
+def _pause_after(name: JobName, losses: int) -> timedelta:
+    """The pause of a job that was lost so often; the same for whoever asks."""
+    share = zlib.crc32(name.file_name.encode()) / 2**32
+    doublings = min(losses - LOSSES_AT_ONCE, 5)
+    return LOSS_PAUSE * float((0.5 + share) * 2**doublings)

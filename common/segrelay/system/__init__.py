@@ -1,0 +1,1 @@
+"""What operating systems do: files, limits, signals, the console."""

@@ -1,0 +1,63 @@
+"""Whole series from Orthanc to a folder: complete, or an error that says what is missing."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab_side.download.download_pool import Crew, Progress
+from lab_side.download.files import InstanceFiles
+from lab_side.download.inventory import Looks
+from segrelay.orthanc.client import OrthancClient
+from segrelay.system.durable import disk_errors
+
+
+@dataclass(frozen=True, kw_only=True)
+class DownloadedSeries:
+    """One series on disk."""
+
+    files: tuple[Path, ...]
+    sop_instance_uids: frozenset[str]
+    """What the inventory says they are; whoever opens the files compares."""
+
+
+def download_series(
+    client: OrthancClient,
+    series_ids: Sequence[str],
+    folder: Path,
+    *,
+    expected: Mapping[str, int | None],
+    progress: Progress,
+    stop: threading.Event,
+) -> dict[str, DownloadedSeries]:
+    """Fetch every instance of the series into ``folder``; files there already are reused.
+
+    ``expected`` is the number of instances that the site saw, by series.
+
+    Raises
+    ------
+    SeriesRefusedError
+        ``series-missing``, ``series-incomplete``: Orthanc has another number than expected.
+    TransientError
+        ``series-changing``: an instance was added, deleted or replaced meanwhile; ``stopping``.
+    LocalDiskError
+        The disk refused a write.
+
+    And as the client.
+    """
+    with disk_errors("No folder for the series"):
+        folder.mkdir(parents=True, exist_ok=True)
+    files = InstanceFiles(client, folder)
+    looks = Looks(client, series_ids, expected)
+    Crew(client.transport.settings, looks, files, progress=progress, stop=stop).run()
+    return {
+        series_id: DownloadedSeries(
+            files=tuple(files.path(item) for item in looks.instances(series_id)),
+            sop_instance_uids=frozenset(
+                item.sop_instance_uid for item in looks.instances(series_id)
+            ),
+        )
+        for series_id in looks.series_ids
+    }

@@ -1,0 +1,161 @@
+"""Instances from Orthanc to files: each whole, or not there."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from lab_side.download.archive import fetch_archive
+from lab_side.download.part10 import HEAD_BYTES, has_preamble
+from segrelay.errors import LocalDiskError, OrthancUnavailableError, SeriesRefusedError
+from segrelay.orthanc.answers import InstanceInfo
+from segrelay.orthanc.client import OrthancClient
+from segrelay.system.durable import disk_errors
+from segrelay.system.sharing_violation import patiently
+
+LEAST_ROOM = 32 * 1024 * 1024
+"""Bytes that a download leaves free on its disk: a log must still be written …"""
+LEAST_SHARE = 20
+"""… or this part of a small disk, a twentieth, if that is less."""
+
+_PIECE = 1024 * 1024
+_REFUSED = "The work folder refused a file"
+
+
+class InstanceFiles:
+    """The files of one download in ``folder``; thread-safe for different instances.
+
+    ``check``, where a call takes it, is called between two pieces and raises where the
+    download shall end.
+    """
+
+    def __init__(self, client: OrthancClient, folder: Path) -> None:
+        self._client = client
+        self._folder = folder
+        # Names as text: a Path for each of hundreds of files costs as much as its request.
+        self._base = os.path.join(folder, "")
+        self._verify_md5 = client.transport.settings.verify_md5
+        with disk_errors("The work folder's disk cannot be measured"):
+            usage = shutil.disk_usage(folder)
+        self._disk_bytes, self._free_bytes = usage.total, usage.free
+        self._least_room = min(LEAST_ROOM, usage.total // LEAST_SHARE)
+
+    def check_room(self, size: int, missing: int) -> None:
+        """Whether the disk, as it was before the first file, can hold what is to come.
+
+        Parameters
+        ----------
+        size:
+            Bytes of all files, as Orthanc announces them.
+        missing:
+            Those of them that are not here yet.
+
+        Raises
+        ------
+        SeriesRefusedError
+            ``series-exceeds-disk``: the disk would have to be larger.
+        LocalDiskError
+            There is too little room now.
+        """
+        if size + self._least_room > self._disk_bytes:
+            raise SeriesRefusedError(
+                f"The series have {_gigabytes(size)} in Orthanc; the work folder's whole disk has "
+                f"{_gigabytes(self._disk_bytes)}.",
+                code="series-exceeds-disk",
+                remedy="Submit smaller series, or give the agent a larger disk (work_dir).",
+            )
+        if missing + self._least_room > self._free_bytes:
+            raise LocalDiskError(
+                f"The work folder's disk is too full: the series need {_gigabytes(missing)}, and "
+                f"{_gigabytes(self._free_bytes)} are free."
+            )
+
+    def path(self, item: InstanceInfo) -> Path:
+        """Where an instance lies, or shall lie."""
+        return Path(self._name(item))
+
+    def is_whole(self, item: InstanceInfo) -> bool:
+        """Whether the file is there, in its full size."""
+        try:
+            return os.stat(self._name(item)).st_size == item.size_bytes
+        except FileNotFoundError:
+            return False
+
+    def head(self, item: InstanceInfo, size: int) -> bytes:
+        """The first bytes of a file that is there."""
+        with disk_errors(_REFUSED), open(self._name(item), "rb") as file:
+            return file.read(size)
+
+    def fetch_one(self, item: InstanceInfo, check: Callable[[], None]) -> None:
+        """Fetch one instance.
+
+        Raises
+        ------
+        OrthancUnavailableError
+            It came with another size, at which it is broken off, or with another MD5, where
+            that is checked.
+        LocalDiskError
+            The disk refused a write.
+        """
+        part = f"{self._base}{item.orthanc_id}.part"
+        size = 0
+        with (
+            disk_errors(_REFUSED),
+            self._client.instance_pieces(item.orthanc_id, limit=item.size_bytes) as pieces,
+            open(part, "wb") as file,
+        ):
+            for piece in pieces:
+                check()
+                size += file.write(piece)
+        if size != item.size_bytes:
+            raise OrthancUnavailableError(
+                f"An instance arrived with {size} of {item.size_bytes} bytes."
+            )
+        self._keep(item, part)
+
+    def fetch_archive(
+        self,
+        items: Sequence[InstanceInfo],
+        arrived: Callable[[InstanceInfo], None],
+        check: Callable[[], None],
+    ) -> None:
+        """Fetch several as one archive; raises as :meth:`fetch_one`, and what came is kept."""
+
+        def keep(item: InstanceInfo, path: Path) -> None:
+            check()
+            self._keep(item, str(path))
+            arrived(item)
+
+        with disk_errors(_REFUSED):
+            fetch_archive(self._client, items, self._folder, keep, check)
+
+    def _name(self, item: InstanceInfo) -> str:
+        return f"{self._base}{item.orthanc_id}.dcm"
+
+    def _keep(self, item: InstanceInfo, part: str) -> None:
+        # A page before Orthanc can have the right size; a file without preamble looks like one.
+        is_to_verify = self._verify_md5 or not _is_part10(part)
+        if is_to_verify and _md5(part) != self._client.instance_md5(item.orthanc_id):
+            raise OrthancUnavailableError("An instance arrived with another MD5 than Orthanc's.")
+        with disk_errors(_REFUSED):
+            patiently(lambda: os.replace(part, self._name(item)))
+
+
+def _gigabytes(size: int) -> str:
+    return f"{size / 1e9:.2f} GB"
+
+
+def _is_part10(path: str) -> bool:
+    with disk_errors(_REFUSED), open(path, "rb") as file:
+        return has_preamble(file.read(HEAD_BYTES))
+
+
+def _md5(path: str) -> str:
+    digest = hashlib.md5(usedforsecurity=False)
+    with disk_errors(_REFUSED), open(path, "rb") as file:
+        while piece := file.read(_PIECE):
+            digest.update(piece)
+    return digest.hexdigest()

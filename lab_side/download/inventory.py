@@ -1,0 +1,92 @@
+"""What each series of a download holds: looked at before its first file and after its last."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+
+from segrelay.errors import SeriesRefusedError, TransientError
+from segrelay.orthanc.answers import InstanceInfo
+from segrelay.orthanc.client import OrthancClient
+
+
+class Looks:
+    """The inventories of one download, a request for each series; thread-safe.
+
+    ``expected`` is the number of instances that the site saw, by series.
+    """
+
+    def __init__(
+        self,
+        client: OrthancClient,
+        series_ids: Sequence[str],
+        expected: Mapping[str, int | None],
+    ) -> None:
+        self.series_ids = tuple(dict.fromkeys(series_ids))
+        self._client = client
+        self._expected = expected
+        self._found: dict[str, list[InstanceInfo]] = {}
+        self._missing: dict[str, int] = {}
+        self._unsure = set(self.series_ids)
+        self._lock = threading.Lock()
+
+    def instances(self, series_id: str) -> list[InstanceInfo]:
+        """What the first look found."""
+        return self._found[series_id]
+
+    def first(self, series_id: str) -> list[InstanceInfo]:
+        """Look before anything is fetched.
+
+        Raises
+        ------
+        SeriesRefusedError
+            ``series-missing``; ``series-incomplete``: another number than expected.
+
+        And as the client.
+        """
+        found, expected = self._client.inventory([series_id]), self._expected.get(series_id)
+        if expected not in (None, len(found)):
+            # Said again, and in another way.
+            found = self._client.inventory([series_id])
+            self._client.confirm_inventory(series_id, len(found))
+        _check_count(series_id, len(found), expected)
+        with self._lock:
+            self._found[series_id] = found
+            self._missing[series_id] = len(found)
+        return found
+
+    def arrived(self, item: InstanceInfo) -> bool:
+        """An instance is there; true when it was the last one of its series."""
+        with self._lock:
+            self._missing[item.series_id] -= 1
+            return self._missing[item.series_id] == 0
+
+    def second(self, series_id: str) -> None:
+        """Look again once all of a series is there.
+
+        Raises
+        ------
+        TransientError
+            ``series-changing``: an instance was added, deleted or replaced meanwhile.
+
+        And as the client.
+        """
+        if set(self._client.inventory([series_id])) != set(self._found[series_id]):
+            raise TransientError("The series changed during the download.", code="series-changing")
+        with self._lock:
+            self._unsure.discard(series_id)
+
+    def check_all_done(self) -> None:
+        """Raise TransientError, ``series-changing``, where a series was not looked at twice."""
+        if self._unsure:
+            raise TransientError("Files changed during the download.", code="series-changing")
+
+
+def _check_count(series_id: str, found: int, expected: int | None) -> None:
+    if expected is not None and found != expected:
+        raise SeriesRefusedError(
+            f"Series {series_id} has {found} instances in Orthanc; "
+            f"{expected} when it was submitted.",
+            code="series-incomplete",
+            remedy="Wait until the scanner has sent everything, then submit again.",
+        )
