@@ -26,9 +26,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from gcp_side.labseg.recognition.facts import facts_of
-from lab_side.agent import control
-from lab_side.agent.outbox import DRAFT_FILE, TROUBLE_FILE, read_entries
+from gcp_side.labseg.recognition.attributes import facts_of
+from lab_side.agent.delivery.outbox import DRAFT_FILE, TROUBLE_FILE, read_entries
+from lab_side.agent.health import control
 from segrelay import names
 from segrelay.bucket import ObjectInfo
 from segrelay.bucket.local import LocalBucket

@@ -23,7 +23,6 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from lab_side import __version__
-from lab_side.account import complete_environment
 from lab_side.agent.folders import close_home
 from lab_side.commands import (
     control,
@@ -35,14 +34,15 @@ from lab_side.commands import (
     profile,
     queue,
     service,
-    setup,
     status,
 )
+from lab_side.commands.setup import command as setup
 from lab_side.completion import complete, complete_profiles
-from lab_side.config import AgentConfig, ModelConfig, load_config
+from lab_side.computer.account import complete_environment
 from lab_side.log import configure_logging, event, trouble
 from lab_side.log_file import keep_log
-from lab_side.settings_file import WHERE_SETTINGS_ARE, find_settings
+from lab_side.settings.config import AgentConfig, ModelConfig, load_config
+from lab_side.settings.settings_file import WHERE_SETTINGS_ARE, find_settings
 from segrelay.errors import (
     FixConfigurationError,
     LimitReachedError,
@@ -287,7 +287,7 @@ def end_in_the_log() -> Iterator[None]:
 
 
 def _segment(options: argparse.Namespace) -> int:
-    from lab_side.agent.manual import segment_by_hand
+    from lab_side.agent.by_hand.manual import segment_by_hand
     from lab_side.progress import progress_bar
 
     config = load_config(options.config)

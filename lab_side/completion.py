@@ -12,7 +12,7 @@ import argparse
 import os
 from typing import Any
 
-from lab_side.config import load_models_config
+from lab_side.settings.config import load_models_config
 from segrelay.errors import SegRelayError
 
 

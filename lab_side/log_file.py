@@ -19,8 +19,8 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any
 
-from lab_side.config import LocalConfig
 from lab_side.log import JsonFormatter, event
+from lab_side.settings.config import LocalConfig
 from segrelay.system.durable import describe
 
 MEGABYTE = 10**6

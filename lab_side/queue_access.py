@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 
-from lab_side.config import LocalConfig, QueueConfig
-from lab_side.secrets import signing_key
+from lab_side.settings.config import LocalConfig, QueueConfig
+from lab_side.settings.secrets import signing_key
 from segrelay.bucket import Bucket, open_bucket
 from segrelay.bucket.sealed import SealedBucket
 from segrelay.signing import PublicKey, Trust

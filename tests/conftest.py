@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 import pytest
 from hypothesis import settings
 
-from infra.debian import ORTHANC_VARIABLE
-from infra.orthanc import OrthancServer
+from infra.packages.debian import ORTHANC_VARIABLE
+from infra.servers.orthanc import OrthancServer
 
 SEED_VARIABLE = "SEGRELAY_TEST_SEED"
 Tell = Callable[[str], None]

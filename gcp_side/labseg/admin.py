@@ -13,10 +13,11 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from gcp_side.labseg import admin_texts as texts
-from gcp_side.labseg import orthanc, services
-from gcp_side.labseg.meanings import tell
+from gcp_side.labseg.api.serializers import event_as_dict
+from gcp_side.labseg.jobs import services
+from gcp_side.labseg.messages import tell
 from gcp_side.labseg.models import Job, JobEvent, State
-from gcp_side.labseg.serialise import event_as_dict
+from gcp_side.labseg.orthanc import client
 from segrelay.errors import SegRelayError
 
 if TYPE_CHECKING:
@@ -191,7 +192,7 @@ class JobAdmin(_ReadOnly, ModelAdmin):
         user = request.user if request.user.is_authenticated else None
 
         def retry(job: Job) -> tuple[int, str]:
-            again = services.retry(job.pk, orthanc=orthanc.connect(), requested_by=user)
+            again = services.retry(job.pk, orthanc=client.connect(), requested_by=user)
             said = (
                 gettext("Job %(job)s is tried again as %(again)s.")
                 if again.is_new

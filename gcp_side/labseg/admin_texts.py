@@ -14,10 +14,10 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from gcp_side.labseg.addresses import page_address
 from gcp_side.labseg.conf import Conf, get_conf
-from gcp_side.labseg.confirmation import read_reasons
-from gcp_side.labseg.meanings import tell, tell_warning
+from gcp_side.labseg.host.addresses import page_address
+from gcp_side.labseg.jobs.confirmation import read_reasons
+from gcp_side.labseg.messages import tell, tell_warning
 from gcp_side.labseg.models import Job
 from segrelay.errors import FixConfigurationError
 from segrelay.manifest import is_orthanc_id

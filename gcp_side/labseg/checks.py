@@ -12,11 +12,11 @@ from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import router
 from django.urls import NoReverseMatch
 
-from gcp_side.labseg.addresses import page_address
 from gcp_side.labseg.conf import Conf, problems
+from gcp_side.labseg.host.addresses import page_address
 
-GUARD = "gcp_side.labseg.guessing.GuessGuard"
-GUARD_MIDDLEWARE = "gcp_side.labseg.guessing.GuessGuardMiddleware"
+GUARD = "gcp_side.labseg.access.brute_force.GuessGuard"
+GUARD_MIDDLEWARE = "gcp_side.labseg.access.brute_force.GuessGuardMiddleware"
 
 
 @register()
@@ -65,7 +65,7 @@ def check_login_page(
     **kwargs: Any,  # noqa: ARG001
 ) -> list[CheckMessage]:
     """labseg.W004: ``LOGIN_URL`` leads nowhere; the app's pages then have their own login page."""
-    from gcp_side.labseg.accounts import LOGIN, project_login
+    from gcp_side.labseg.access.accounts import LOGIN, project_login
 
     try:
         page_address("login")
@@ -94,7 +94,7 @@ def check_sync(
 
     Silent while there is no job yet, or no database to ask.
     """
-    from gcp_side.labseg.freshness import as_sentence, is_kept_fresh, last_pass
+    from gcp_side.labseg.jobs.freshness import as_sentence, is_kept_fresh, last_pass
 
     if not _may_ask_database():
         return []

@@ -83,7 +83,7 @@ ORTHANC_KEYS = {
 
 DEFAULT_AUTHENTICATION = (
     "rest_framework.authentication.SessionAuthentication",
-    "gcp_side.labseg.guessing.GuardedBasicAuthentication",
+    "gcp_side.labseg.access.brute_force.GuardedBasicAuthentication",
 )
 """The session of the pages, and user and password for programs."""
 

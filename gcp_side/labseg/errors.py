@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gcp_side.labseg.confirmation import Reason
+from gcp_side.labseg.jobs.confirmation import Reason
 from segrelay.errors import PermanentError
 
 __all__ = [

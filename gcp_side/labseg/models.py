@@ -1,4 +1,4 @@
-"""The job table and its history. Only :mod:`gcp_side.labseg.services` writes here."""
+"""The job table and its history. Only :mod:`gcp_side.labseg.jobs.services` writes here."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from gcp_side.labseg.database import FreshManager, UserReference, UtcTimeField
+from gcp_side.labseg.host.database import FreshManager, UserReference, UtcTimeField
 
 LONGEST_USER_NAME = 254
 """Characters: an e-mail address may be a user's name (RFC 5321)."""
@@ -95,7 +95,7 @@ class Job(models.Model):
 
     confirmed = models.JSONField(_("confirmed contradictions"), default=list, blank=True)
     """In what the series contradict the profile, each as ``code`` and ``parameters`` of
-    :mod:`gcp_side.labseg.confirmation`; a person has confirmed them."""
+    :mod:`gcp_side.labseg.jobs.confirmation`; a person has confirmed them."""
     confirmed_by = models.CharField(_("confirmed by"), max_length=LONGEST_USER_NAME, blank=True)
     """The user's name, or ``manage.py``; empty where nothing was to be confirmed."""
 

@@ -6,10 +6,10 @@ from django.contrib.auth.decorators import login_not_required
 from django.urls import path
 from django.views.i18n import set_language
 
-from gcp_side.labseg.accounts import LoginPage, LogoutPage, PasswordPage, Said
-from gcp_side.labseg.languages import PageTexts, in_page_language
-from gcp_side.labseg.pages import StudyList, StudyViewer
-from gcp_side.labseg.scripts import script
+from gcp_side.labseg.access.accounts import LoginPage, LogoutPage, PasswordPage, Said
+from gcp_side.labseg.pages.languages import PageTexts, in_page_language
+from gcp_side.labseg.pages.scripts import script
+from gcp_side.labseg.pages.views import StudyList, StudyViewer
 
 app_name = "labseg-pages"
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from django.apps import apps
 from django.urls import URLPattern, URLResolver, include, path
 
-from gcp_side.labseg.views.frames import SegmentationFrames
-from gcp_side.labseg.views.images import (
+from gcp_side.labseg.api.agents import Agents, Health, Profiles
+from gcp_side.labseg.api.frames import SegmentationFrames
+from gcp_side.labseg.api.images import (
     SegmentationLabels,
     SegmentationOverlay,
     SegmentationOverlaySlice,
@@ -14,17 +15,16 @@ from gcp_side.labseg.views.images import (
     SeriesSliceView,
     SeriesVolumeView,
 )
-from gcp_side.labseg.views.lab import Agents, Health, Profiles
-from gcp_side.labseg.views.push import Push
-from gcp_side.labseg.views.requests import (
+from gcp_side.labseg.api.push import Push
+from gcp_side.labseg.api.requests import (
     CancelRequest,
     RequestEvents,
     Requests,
     RetryRequest,
     SegmentationStatus,
 )
-from gcp_side.labseg.views.studies import Studies, Study
-from gcp_side.labseg.views.submit import RequestSegmentation, RequestStudySegmentation
+from gcp_side.labseg.api.studies import Studies, Study
+from gcp_side.labseg.api.submit import RequestSegmentation, RequestStudySegmentation
 
 app_name = "labseg"
 
@@ -69,7 +69,7 @@ _segmentation: list[URLPattern | URLResolver] = [
 ]
 
 if apps.is_installed("drf_spectacular"):
-    from gcp_side.labseg.openapi import OpenApiSchema, describe
+    from gcp_side.labseg.api.schema import OpenApiSchema, describe
 
     describe()
     _segmentation.append(path("schema/", OpenApiSchema.as_view(), name="schema"))

@@ -81,11 +81,11 @@ MIDDLEWARE = [
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "gcp_side.labseg.guessing.GuessGuardMiddleware",
+    "gcp_side.labseg.access.brute_force.GuessGuardMiddleware",
 ]
 # The guard lets nobody in: it stops who guesses before the backend behind it is asked.
 AUTHENTICATION_BACKENDS = [
-    "gcp_side.labseg.guessing.GuessGuard",
+    "gcp_side.labseg.access.brute_force.GuessGuard",
     "django.contrib.auth.backends.ModelBackend",
 ]
 
@@ -106,7 +106,7 @@ TEMPLATES = [
 ROOT_URLCONF = "gcp_side.site.urls"
 WSGI_APPLICATION = "gcp_side.site.wsgi.application"
 LOGIN_URL = "labseg-pages:login"
-CSRF_FAILURE_VIEW = "gcp_side.labseg.accounts.csrf_failure"
+CSRF_FAILURE_VIEW = "gcp_side.labseg.access.accounts.csrf_failure"
 
 DATABASES = {
     "default": database(

@@ -1,8 +1,8 @@
 """Benchmarks: each measures SegRelay beside the naive way and others' tools in one run.
 
-``queue``      the job queue: claims, cycles, history, latency (:mod:`infra.benches.queue`)
-``transfer``   downloads and uploads over lines (:mod:`infra.benches.transfer`, ``moving``)
-``web``        frames, overlays, first image (:mod:`infra.benches.web`, ``viewing``)
+``queue``      the job queue: claims, cycles, history, latency (:mod:`infra.benches.queue.bench`)
+``transfer``   downloads and uploads over lines (:mod:`infra.benches.transfer.bench`, ``moving``)
+``web``        frames, overlays, first image (:mod:`infra.benches.web.bench`, ``viewing``)
 
 What they share:
 

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from infra.debian import repository_root
-from infra.processes import stop_process
+from infra.packages.debian import repository_root
+from infra.servers.processes import stop_process
 from segrelay.errors import FixConfigurationError
 
 PEERS_PYTHON = Path(".cache/bench/bin/python")

@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from infra.debian import repository_root
-from infra.processes import exit_on_termination
+from infra.packages.debian import repository_root
+from infra.servers.processes import exit_on_termination
 from segrelay.errors import SegRelayError
 from segrelay.system.command_line import HelpfulParser
 

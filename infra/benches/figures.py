@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from statistics import fmean, median
 
-from infra.benches.contender import Timing
+from infra.benches.queue.contender import Timing
 
 _Part = Callable[[Timing], int]
 

@@ -20,7 +20,7 @@ from infra.containers.engine import Engine, running_engine
 from infra.containers.hospital import ADDRESS, HOST, Hospital, TrialError
 from infra.containers.images import needed, provide, provide_compose
 from infra.containers.trial import AGENT_IMAGE, QUESTIONS, Trial, with_agent
-from infra.processes import exit_on_termination
+from infra.servers.processes import exit_on_termination
 from segrelay.errors import SegRelayError
 
 _INSIDE = "--inside"

@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from infra.debian import repository_root
-from infra.processes import Child, ProcessSet
+from infra.packages.debian import repository_root
+from infra.servers.processes import Child, ProcessSet
 from segrelay.errors import FixConfigurationError
 
 CACHE = repository_root() / ".cache" / "containers"

@@ -22,7 +22,7 @@ import requests
 from pydantic import SecretStr
 
 from infra.containers.engine import Engine
-from infra.debian import repository_root
+from infra.packages.debian import repository_root
 from segrelay.orthanc import OrthancClient, OrthancSettings
 
 PROJECT = "segrelay-trial"

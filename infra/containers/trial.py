@@ -23,9 +23,9 @@ from infra.containers.hospital import (
     must,
     wait_until,
 )
-from infra.debian import repository_root
-from infra.processes import ProcessSet
-from infra.study import choose_inputs, phantom_study
+from infra.demos.study import choose_inputs, phantom_study
+from infra.packages.debian import repository_root
+from infra.servers.processes import ProcessSet
 from segrelay.profiles import load_profile
 
 SEED = 20_260_302

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from pydicom.pixels.utils import pixel_array
 from pydicom.uid import JPEG2000Lossless, JPEGLSLossless, RLELossless
 
-from gcp_side.labseg.pixels import read_slices
-from lab_side.imaging.series import read_series
+from gcp_side.labseg.dicom.pixels import read_slices
+from lab_side.imaging.read.series import read_series
 from segrelay.errors import SegRelayError
 
 Found = NDArray[Any] | str

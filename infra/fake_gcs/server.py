@@ -9,12 +9,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from infra.certificates import self_signed
 from infra.fake_gcs.api import Api
 from infra.fake_gcs.faults import Fault, FaultKind, Faults
 from infra.fake_gcs.http import HttpServer, Service
 from infra.fake_gcs.store import Store
 from infra.fake_gcs.tls import server_context
+from infra.servers.certificates import self_signed
 
 __all__ = ["FakeGcs"]
 

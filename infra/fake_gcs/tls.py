@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 
-from infra.certificates import Identity
+from infra.servers.certificates import Identity
 
 __all__ = ["server_context"]
 

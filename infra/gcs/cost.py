@@ -12,8 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from lab_side.agent.pace import ACTIVE_FOR
-from lab_side.config import AgentConfig
+from lab_side.agent.poll_interval import ACTIVE_FOR
+from lab_side.settings.config import AgentConfig
 from segrelay.queue.lease import BEAT_EVERY
 
 CLASS_A_PRICE = 0.005 / 1000

@@ -18,10 +18,10 @@ from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, Protocol
 
-from infra.debian import repository_root
 from infra.line.profile import LineFault, LineProfile, LineStats, parse_target
 from infra.line.proxy import LOOPBACK, Proxy, new_loop
-from infra.processes import stop_process
+from infra.packages.debian import repository_root
+from infra.servers.processes import stop_process
 
 Command = dict[str, Any]
 

@@ -15,28 +15,28 @@ import time
 from pathlib import Path
 
 from lab_side import __version__
-from lab_side.agent import control
-from lab_side.agent.board import Board
-from lab_side.agent.control import ControlWatch, Drain, Pause
-from lab_side.agent.daily import DailyLine
-from lab_side.agent.deliver import Courier
+from lab_side.agent.delivery.deliver import Courier
+from lab_side.agent.delivery.outbox import Outbox, read_entries, refused_folder
 from lab_side.agent.doorbell import Doorbell
 from lab_side.agent.folders import GIGABYTE, WorkFolders
-from lab_side.agent.gpu import GpuHealth
-from lab_side.agent.guard import Guard
-from lab_side.agent.heartbeat import Heartbeat
-from lab_side.agent.identity import is_dead, this_process
-from lab_side.agent.metrics import Figures, MetricsServer
+from lab_side.agent.health import control
+from lab_side.agent.health.circuit_breaker import Guard
+from lab_side.agent.health.control import ControlWatch, Drain, Pause
+from lab_side.agent.health.gpu import GpuHealth
+from lab_side.agent.health.heartbeat import Heartbeat
+from lab_side.agent.health.identity import is_dead, this_process
+from lab_side.agent.health.orthanc_gate import OrthancGate
 from lab_side.agent.models import load_models, new_worker, plan_models
 from lab_side.agent.odd_log import OddLog
-from lab_side.agent.orthanc_gate import OrthancGate
-from lab_side.agent.outbox import Outbox, read_entries, refused_folder
-from lab_side.agent.pace import Pace
 from lab_side.agent.pipeline import CLAIMED, Halt, Pipeline
-from lab_side.agent.tally import Tally
-from lab_side.config import AgentConfig, secret_renewal
+from lab_side.agent.poll_interval import Pace
+from lab_side.agent.reporting.counters import Tally
+from lab_side.agent.reporting.daily import DailyLine
+from lab_side.agent.reporting.metrics import Figures, MetricsServer
+from lab_side.agent.reporting.status_board import Board
 from lab_side.log import about_job, event, trouble
 from lab_side.service.notify import ServiceManager, Supervisor
+from lab_side.settings.config import AgentConfig, secret_renewal
 from segrelay.bucket import Bucket
 from segrelay.bucket.local import LocalBucket
 from segrelay.bucket.sealed import SealedBucket

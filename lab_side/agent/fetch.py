@@ -6,8 +6,8 @@ import threading
 import time
 from collections.abc import Sequence
 
-from lab_side.agent.case import Case
 from lab_side.agent.folders import SERIES_FOLDER
+from lab_side.agent.job_context import Case
 from lab_side.download import Progress, download_series
 from lab_side.worker.protocol import SeriesFiles
 from segrelay.errors import SeriesRefusedError

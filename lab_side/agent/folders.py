@@ -6,7 +6,7 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
-from lab_side.config import AgentConfig
+from lab_side.settings.config import AgentConfig
 from segrelay.bucket import directory_at
 from segrelay.system.durable import disk_errors
 from segrelay.system.private_files import close_to_others

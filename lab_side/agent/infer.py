@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from lab_side import __version__
-from lab_side.agent.case import Case
+from lab_side.agent.delivery.outbox import REPORT_FILE, SEG_FILE, Draft, Outbox, OutboxEntry
 from lab_side.agent.folders import WorkFolders
-from lab_side.agent.outbox import REPORT_FILE, SEG_FILE, Draft, Outbox, OutboxEntry
+from lab_side.agent.job_context import Case
 from lab_side.worker.client import WorkerProcess
 from lab_side.worker.protocol import SegmentReply, SegmentRequest
 from segrelay.manifest import Provenance, utc_now

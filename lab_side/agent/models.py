@@ -6,9 +6,9 @@ import logging
 import sys
 
 from lab_side.agent.folders import GIGABYTE
-from lab_side.config import AgentConfig, LocalConfig, ModelConfig, ModelsConfig
+from lab_side.computer.machine import memory_bytes
 from lab_side.log import event
-from lab_side.machine import memory_bytes
+from lab_side.settings.config import AgentConfig, LocalConfig, ModelConfig, ModelsConfig
 from lab_side.worker.client import WorkerProcess
 from lab_side.worker.protocol import LoadReply, LoadRequest
 

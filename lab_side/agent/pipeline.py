@@ -20,18 +20,18 @@ from datetime import timedelta
 from enum import Enum
 from functools import partial
 
-from lab_side.agent.board import Board
-from lab_side.agent.case import Case
-from lab_side.agent.deliver import Courier, Delivery, failed_result
+from lab_side.agent.delivery.deliver import Courier, Delivery, failed_result
+from lab_side.agent.delivery.delivery_queue import DeliveryRounds
+from lab_side.agent.delivery.outbox import Outbox, OutboxEntry
 from lab_side.agent.fetch import fetch
 from lab_side.agent.folders import WorkFolders
-from lab_side.agent.gpu import GpuHealth
-from lab_side.agent.guard import Guard
-from lab_side.agent.heartbeat import Heartbeat
+from lab_side.agent.health.circuit_breaker import Guard
+from lab_side.agent.health.gpu import GpuHealth
+from lab_side.agent.health.heartbeat import Heartbeat
 from lab_side.agent.infer import infer
-from lab_side.agent.outbox import Outbox, OutboxEntry
-from lab_side.agent.rounds import DeliveryRounds
-from lab_side.agent.tally import Outcome, Tally
+from lab_side.agent.job_context import Case
+from lab_side.agent.reporting.counters import Outcome, Tally
+from lab_side.agent.reporting.status_board import Board
 from lab_side.agent.unexpected import unexpected
 from lab_side.log import about_job, at_stage, event, trouble
 from lab_side.worker.client import WorkerProcess

@@ -13,9 +13,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from lab_side.agent import control
-from lab_side.agent.control import REASON_LENGTH, Drain, Pause
-from lab_side.config import load_local_config
+from lab_side.agent.health import control
+from lab_side.agent.health.control import REASON_LENGTH, Drain, Pause
+from lab_side.settings.config import load_local_config
 from segrelay.manifest import utc_now
 
 OK, NOT_NOW = 0, 75

@@ -10,16 +10,6 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lab_side.config import (
-    AgentConfig,
-    has_agent,
-    has_settings,
-    load_config,
-    load_orthanc_settings,
-    load_queue_address,
-    misspelt_variables,
-    no_settings,
-)
 from lab_side.doctor.clock import judge_clock
 from lab_side.doctor.finding import Finding, Verdict, failed
 from lab_side.doctor.orthanc import examine_orthanc
@@ -31,7 +21,17 @@ from lab_side.doctor.queue import (
     check_reached,
 )
 from lab_side.doctor.rights import RightsWalk
-from lab_side.settings_file import find_settings
+from lab_side.settings.config import (
+    AgentConfig,
+    has_agent,
+    has_settings,
+    load_config,
+    load_orthanc_settings,
+    load_queue_address,
+    misspelt_variables,
+    no_settings,
+)
+from lab_side.settings.settings_file import find_settings
 from segrelay.bucket import Bucket, open_bucket
 from segrelay.errors import SegRelayError
 

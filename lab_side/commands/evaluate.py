@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from lab_side.commands.table import table
 from lab_side.completion import complete_profiles
-from lab_side.config import ModelConfig, ModelsConfig, load_models_config, unknown_profile
 from lab_side.evaluation.cases import find_cases
 from lab_side.evaluation.summary import Mean, mean_of
+from lab_side.settings.config import ModelConfig, ModelsConfig, load_models_config, unknown_profile
 from segrelay.errors import SegRelayError
 
 if TYPE_CHECKING:
@@ -73,8 +73,8 @@ def _evaluate(options: argparse.Namespace) -> int:
 def _scores(config: ModelsConfig, name: str, folder: Path, montage: Path) -> Scores:
     """Of every case; the picture is made of the worst one, in a second run of it."""
     from lab_side.agent.models import new_worker
+    from lab_side.profile_registry import look_at_profiles
     from lab_side.progress import progress_bar
-    from lab_side.shelf import look_at_profiles
     from lab_side.worker.protocol import EvaluateRequest, LoadRequest
 
     item = look_at_profiles(config).get(name)

@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import Any
 
-from lab_side.secrets import SIGNING, keep_in_keyring
+from lab_side.settings.secrets import SIGNING, keep_in_keyring
 from segrelay.errors import FixConfigurationError
 from segrelay.signing import SigningKey
 

@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from lab_side.commands.table import printable
-from lab_side.config import load_local_config
 from lab_side.log import in_words
 from lab_side.log_file import LogReader, time_of
+from lab_side.settings.config import load_local_config
 from segrelay.errors import FixConfigurationError
 from segrelay.system.console import has_reader
 

@@ -17,12 +17,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lab_side.commands import status_text
-from lab_side.config import load_local_config
+from lab_side.settings.config import load_local_config
 from segrelay.errors import SegRelayError
 from segrelay.queue.operator import JobUnknownError
 
 if TYPE_CHECKING:
-    from lab_side.agent.outbox import OutboxEntry
+    from lab_side.agent.delivery.outbox import OutboxEntry
 
 OK, FAILED, NOT_NOW = 0, 1, 75
 """Exit codes, as everywhere in ``lab-agent``."""
@@ -77,7 +77,7 @@ def add_to(commands: Any) -> None:
 
 
 def _list(options: argparse.Namespace) -> int:
-    from lab_side.agent.status import look_at_segs
+    from lab_side.agent.reporting.status import look_at_segs
 
     waiting, refused = look_at_segs(load_local_config(options.config).home)
     if options.json:
@@ -90,8 +90,8 @@ def _list(options: argparse.Namespace) -> int:
 
 
 def _export(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
-    from lab_side.agent.export import SegGoneError, export_seg
-    from lab_side.agent.outbox import read_entries, refused_folder, waiting_folder
+    from lab_side.agent.delivery.export import SegGoneError, export_seg
+    from lab_side.agent.delivery.outbox import read_entries, refused_folder, waiting_folder
 
     *jobs, directory = options.words
     if len(jobs) != (0 if options.all else 1):
@@ -155,7 +155,7 @@ class _Export:
 
 
 def _retry(options: argparse.Namespace) -> int:
-    from lab_side.agent.outbox import (
+    from lab_side.agent.delivery.outbox import (
         ask_for_retry,
         read_entries,
         refused_folder,

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 from lab_side.commands import profile_text
 from lab_side.completion import complete_profiles
-from lab_side.config import ModelConfig, ModelsConfig, load_models_config, unknown_profile
-from lab_side.shelf import Shelved, look_at_profiles, valid_profiles
+from lab_side.profile_registry import Shelved, look_at_profiles, valid_profiles
+from lab_side.settings.config import ModelConfig, ModelsConfig, load_models_config, unknown_profile
 from segrelay.errors import FixConfigurationError, SegRelayError
 from segrelay.parsing.text_files import SAVE_AS_UTF_8, UnreadableTextError, read_text
 from segrelay.profiles import Network

@@ -11,7 +11,7 @@ from segrelay.profiles import Profile
 
 if TYPE_CHECKING:
     from lab_side.importing.run import Imported
-    from lab_side.shelf import Shelved
+    from lab_side.profile_registry import Shelved
     from lab_side.worker.protocol import LoadReply
 
 _HEADING = ("NAME", "VERSION", "NETWORK", "INPUTS", "WEIGHTS", "FROM", "SERVED")

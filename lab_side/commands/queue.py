@@ -13,8 +13,8 @@ import sys
 from typing import Any
 
 from lab_side.commands import queue_text
-from lab_side.config import QueueConfig, load_queue_config
 from lab_side.queue_access import open_queue
+from lab_side.settings.config import QueueConfig, load_queue_config
 from segrelay.bucket import Bucket
 from segrelay.queue import JobState
 from segrelay.queue.operator import OperatorDesk
@@ -67,7 +67,7 @@ def _requeue(options: argparse.Namespace) -> int:
 
 def _desk(options: argparse.Namespace) -> OperatorDesk:
     # Imported here: only these commands ask whether a process of this host lives.
-    from lab_side.agent.identity import is_dead
+    from lab_side.agent.health.identity import is_dead
 
     config = load_queue_config(options.config)
     return OperatorDesk(_open(config), config.agent_id, is_dead=is_dead)

@@ -8,9 +8,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from lab_side.config import SERVICE_NAME, load_config, load_local_config
 from lab_side.service.backend import Backend, backend
-from lab_side.settings_file import find_settings
+from lab_side.settings.config import SERVICE_NAME, load_config, load_local_config
+from lab_side.settings.settings_file import find_settings
 from segrelay.errors import FixConfigurationError
 
 OK, NOT_NOW = 0, 75

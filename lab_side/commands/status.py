@@ -10,12 +10,12 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from lab_side.commands import status_text
-from lab_side.config import LocalConfig, load_local_config
 from lab_side.queue_access import open_queue
+from lab_side.settings.config import LocalConfig, load_local_config
 from segrelay.errors import SegRelayError
 
 if TYPE_CHECKING:
-    from lab_side.agent.status import AgentStatus
+    from lab_side.agent.reporting.status import AgentStatus
 
 OK, NOT_NOW = 0, 75
 """Exit codes, as everywhere in ``lab-agent``: 75 where a SEG waits after a failed delivery."""
@@ -47,10 +47,10 @@ def look(config: LocalConfig) -> AgentStatus:
         The agent's own folder cannot be read.
     """
     # Imported here: asking whether a process lives needs psutil, and no other command asks.
-    from lab_side.agent.control import standing_pause
     from lab_side.agent.folders import GIGABYTE
-    from lab_side.agent.identity import is_dead
-    from lab_side.agent.status import (
+    from lab_side.agent.health.control import standing_pause
+    from lab_side.agent.health.identity import is_dead
+    from lab_side.agent.reporting.status import (
         AgentStatus,
         QueueProblem,
         look_at_disk,

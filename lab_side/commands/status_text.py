@@ -11,8 +11,8 @@ from segrelay.manifest import utc_now
 from segrelay.queue import how_far
 
 if TYPE_CHECKING:
-    from lab_side.agent.control import Pause
-    from lab_side.agent.status import AgentStatus, BeatStatus, DiskStatus, SegStatus
+    from lab_side.agent.health.control import Pause
+    from lab_side.agent.reporting.status import AgentStatus, BeatStatus, DiskStatus, SegStatus
     from segrelay.queue.lease import BeatJob
 
 _LIVES = {

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 
 from lab_side.agent.folders import GIGABYTE
 from lab_side.agent.models import load_request, new_worker
-from lab_side.agent.status import BeatStatus, Life, look_at_disk, look_for_beat
-from lab_side.config import AgentConfig, ModelConfig
+from lab_side.agent.reporting.status import BeatStatus, Life, look_at_disk, look_for_beat
 from lab_side.doctor.finding import Finding, Verdict, failed
 from lab_side.model_files import sha256_of
 from lab_side.service.backend import backend
+from lab_side.settings.config import AgentConfig, ModelConfig
 from lab_side.worker.client import WorkerProcess
 from segrelay.bucket import Bucket
 from segrelay.errors import SegRelayError
@@ -93,7 +93,7 @@ def run_models(config: AgentConfig) -> Iterator[Finding]:
 
 def check_agent(bucket: Bucket, config: AgentConfig) -> Finding:
     """Whether the agent runs, as its heartbeat tells."""
-    from lab_side.agent.identity import is_dead
+    from lab_side.agent.health.identity import is_dead
 
     check = "agent"
     try:

@@ -11,8 +11,8 @@ import SimpleITK as sitk  # noqa: N813  (the library's own abbreviation)
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from lab_side.imaging.grid import VolumeLike
-from lab_side.imaging.postprocess import Mask
+from lab_side.imaging.volume.grid import VolumeLike
+from lab_side.imaging.volume.postprocess import Mask
 from segrelay.errors import LocalDiskError
 
 TILES = 12

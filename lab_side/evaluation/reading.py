@@ -13,10 +13,10 @@ import SimpleITK as sitk  # noqa: N813  (the library's own abbreviation)
 from numpy.typing import NDArray
 
 from lab_side.evaluation.cases import IMAGE_SUFFIXES, TRUTH, image_of
-from lab_side.imaging.grid import VolumeLike, to_image
-from lab_side.imaging.postprocess import Mask
-from lab_side.imaging.series import SeriesVolume, read_series
-from lab_side.imaging.together import check_together
+from lab_side.imaging.read.consistency import check_together
+from lab_side.imaging.read.series import SeriesVolume, read_series
+from lab_side.imaging.volume.grid import VolumeLike, to_image
+from lab_side.imaging.volume.postprocess import Mask
 from segrelay.errors import SegRelayError, SeriesRefusedError
 from segrelay.profiles import Profile
 

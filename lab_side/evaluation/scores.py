@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from lab_side.evaluation.montage import write_montage
 from lab_side.evaluation.reading import read_truth, read_volumes
-from lab_side.imaging.measure import voxel_ml
 from lab_side.imaging.pipeline import Progress, predict
-from lab_side.imaging.postprocess import Mask
+from lab_side.imaging.volume.postprocess import Mask
+from lab_side.imaging.write.measure import voxel_ml
 from lab_side.models.loaded import LoadedModel
 from lab_side.worker.protocol import SegmentScore
 from segrelay.profiles import Segment

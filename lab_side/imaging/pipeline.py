@@ -26,27 +26,27 @@ from time import monotonic
 import numpy as np
 from numpy.typing import NDArray
 
-from lab_side.imaging.grid import Grid, VolumeLike, grid_of, network_grid, to_grid
-from lab_side.imaging.inference import infer_foreground
-from lab_side.imaging.measure import measure_masks, voxel_ml
-from lab_side.imaging.normalise import normalise
-from lab_side.imaging.postprocess import Mask, clean_mask
-from lab_side.imaging.regions import check_regions
-from lab_side.imaging.registration import place_together
-from lab_side.imaging.rehearsal import rehearse_seg
-from lab_side.imaging.remarks import (
+from lab_side.imaging.notices import (
     header_warnings,
     input_warnings,
     registration_warnings,
     use_warnings,
 )
-from lab_side.imaging.report import WrittenReport, write_report
-from lab_side.imaging.roles import check_roles
-from lab_side.imaging.seg import SegOrigin, build_seg
-from lab_side.imaging.series import SeriesVolume, read_series
-from lab_side.imaging.skull import strip_skull
-from lab_side.imaging.store import write_dataset
-from lab_side.imaging.together import check_together
+from lab_side.imaging.read.consistency import check_together
+from lab_side.imaging.read.regions import check_regions
+from lab_side.imaging.read.roles import check_roles
+from lab_side.imaging.read.series import SeriesVolume, read_series
+from lab_side.imaging.volume.brain_mask import strip_skull
+from lab_side.imaging.volume.grid import Grid, VolumeLike, grid_of, network_grid, to_grid
+from lab_side.imaging.volume.normalise import normalise
+from lab_side.imaging.volume.postprocess import Mask, clean_mask
+from lab_side.imaging.volume.registration import place_together
+from lab_side.imaging.write.dicom_file import write_dataset
+from lab_side.imaging.write.measure import measure_masks, voxel_ml
+from lab_side.imaging.write.preflight_seg import rehearse_seg
+from lab_side.imaging.write.report import WrittenReport, write_report
+from lab_side.imaging.write.seg import SegOrigin, build_seg
+from lab_side.models.inference import infer_foreground
 from lab_side.models.loaded import LoadedModel
 from segrelay.manifest import RegistrationRecord, SegmentMeasurement
 from segrelay.profiles import Profile

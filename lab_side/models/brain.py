@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lab_side.extras import brain_missing
+from lab_side.computer.extras import brain_missing
 from segrelay.system.system_limits import raise_if_limit
 
 _SHARE = 0.5

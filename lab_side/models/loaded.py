@@ -9,11 +9,11 @@ from time import monotonic
 import torch
 from torch import nn
 
-from lab_side.imaging.inference import WindowMemory
 from lab_side.models.adapters import fit_names
 from lab_side.models.brain import BrainFinder
 from lab_side.models.failures import is_gpu_failure
 from lab_side.models.fused import fuse_attention
+from lab_side.models.inference import WindowMemory
 from lab_side.models.layout import lay_out_for_cpu
 from lab_side.models.networks import build_network, check_channels
 from lab_side.models.torchscript import read_program

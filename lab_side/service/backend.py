@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
-from lab_side.config import AgentConfig
+from lab_side.settings.config import AgentConfig
 
 
 class Registration(Protocol):

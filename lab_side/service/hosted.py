@@ -39,8 +39,8 @@ class HostedAgent:
         """Serve the queue until stopped; returns the exit code of ``lab-agent run``."""
         # Only now: Windows starts the clock before, and reading all of it takes seconds.
         from lab_side import cli
-        from lab_side.config import load_config
         from lab_side.log import configure_logging
+        from lab_side.settings.config import load_config
 
         configure_logging("json")
         try:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from lab_side.config import AgentConfig
-from lab_side.secrets import EVERY_SECRET
+from lab_side.settings.config import AgentConfig
+from lab_side.settings.secrets import EVERY_SECRET
 from segrelay.bucket import directory_at
 
 GOOGLE_VARIABLE = "GOOGLE_APPLICATION_CREDENTIALS"

@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab_side.config import AgentConfig
 from lab_side.service.needs import google_key, readable, secret_files, writable
 from lab_side.service.unit import Unit
+from lab_side.settings.config import AgentConfig
 from segrelay.errors import FixConfigurationError, TransientError
 
 UNIT_FOLDER = Path("/etc/systemd/system")

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lab_side.config import AgentConfig
 from lab_side.service.needs import (
     GOOGLE_VARIABLE,
     google_key,
@@ -22,6 +21,7 @@ from lab_side.service.needs import (
     writable,
 )
 from lab_side.service.scm import DESCRIPTION, PRESHUTDOWN_S, display_name
+from lab_side.settings.config import AgentConfig
 from segrelay.errors import FixConfigurationError
 
 RESTART_AFTER_MS = (0, 60_000, 60_000)

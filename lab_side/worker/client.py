@@ -25,9 +25,9 @@ import psutil
 
 import lab_side
 import segrelay
-from lab_side.account import complete_environment, give_folders
+from lab_side.computer.account import complete_environment, give_folders
 from lab_side.log import event, what_about
-from lab_side.secrets import SECRET_VARIABLES
+from lab_side.settings.secrets import SECRET_VARIABLES
 from lab_side.worker.log import pass_on
 from lab_side.worker.protocol import (
     Call,

@@ -21,7 +21,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 
 from pydantic import BaseModel
 
-from lab_side.account import complete_environment
+from lab_side.computer.account import complete_environment
 from lab_side.log import about, at_stage, configure_logging, event
 from lab_side.models.failures import is_gpu_failure
 from lab_side.worker.protocol import (
@@ -113,7 +113,7 @@ class WorkerServer:
         return inspect_seg(request)
 
     def _load(self, request: LoadRequest) -> LoadReply:
-        from lab_side.imaging.warm import warm_up_seg_writer
+        from lab_side.imaging.warm_up import warm_up_seg_writer
         from lab_side.models.loaded import load_model
 
         model = load_model(
@@ -215,7 +215,7 @@ def _take_gpu_peak(device: torch.device) -> int:
 
 def inspect_seg(request: InspectRequest) -> InspectReply:
     """Describe and measure a stored SEG."""
-    from lab_side.imaging.measure import describe_seg, measure_seg
+    from lab_side.imaging.write.measure import describe_seg, measure_seg
 
     described = describe_seg(request.path)
     measurements = measure_seg(request.path)
@@ -238,7 +238,7 @@ def _report_of(
     """None where the SEG is not one of ours: it then lacks what a report tells."""
     import pydicom
 
-    from lab_side.imaging.report import write_report
+    from lab_side.imaging.write.report import write_report
 
     try:
         written = write_report(pydicom.dcmread(seg, stop_before_pixels=True), measurements, path)

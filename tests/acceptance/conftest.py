@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.orthanc import OrthancServer
+from infra.servers.orthanc import OrthancServer
 from tests.support.fast_lab import QUEUES, FastLab, open_fast_lab
 from tests.support.lab import Lab, open_lab
 from tests.support.orthanc import orthanc as orthanc

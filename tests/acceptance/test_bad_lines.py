@@ -11,7 +11,7 @@ import pytest
 
 from infra.fake_gcs import FakeGcs, Fault, FaultKind
 from infra.fake_gcs.faults import Faults
-from infra.orthanc import OrthancServer
+from infra.servers.orthanc import OrthancServer
 from lab_side.cli import EXIT_OK
 from tests.conftest import SEED
 from tests.support.fast_lab import DEADLINE, FastLab, attempts, check_once, open_fast_lab

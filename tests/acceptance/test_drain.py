@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import psutil
 import pytest
 
-from lab_side.agent.control import PAUSE_FILE
+from lab_side.agent.health.control import PAUSE_FILE
 from segrelay import names
 from segrelay.names import JobName
 from segrelay.queue import JobState, SiteDesk

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from infra.gate import check_seg, masks_by_dcmqi, read_grid
+from infra.gates.gate import check_seg, masks_by_dcmqi, read_grid
 from infra.phantom import REFERENCE_PHASE
 from segrelay.manifest import Provenance
 from segrelay.names import JobName

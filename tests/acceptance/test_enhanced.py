@@ -7,7 +7,7 @@ from pathlib import Path
 import pydicom
 import pytest
 
-from infra.gate import check_seg, masks_by_dcmqi, read_grid
+from infra.gates.gate import check_seg, masks_by_dcmqi, read_grid
 from infra.phantom import REFERENCE_PHASE
 from segrelay.names import JobName
 from segrelay.queue import JobState

@@ -14,7 +14,7 @@ import psutil
 import pytest
 from filelock import FileLock, Timeout
 
-from infra.orthanc import OrthancServer
+from infra.servers.orthanc import OrthancServer
 from lab_side.cli import EXIT_OK
 from segrelay.manifest import utc_now
 from segrelay.names import JobName

@@ -20,8 +20,8 @@ from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
 from infra.fake_gcs import Fault, FaultKind
-from infra.orthanc import OrthancServer
-from infra.ports import free_port
+from infra.servers.orthanc import OrthancServer
+from infra.servers.ports import free_port
 from segrelay.names import JobName
 from segrelay.queue import JobState
 from tests.support.fault_proxy import FaultProxy, fault_proxy

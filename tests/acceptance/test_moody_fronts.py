@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.orthanc import OrthancServer
+from infra.servers.orthanc import OrthancServer
 from segrelay.names import JobName
 from tests.conftest import SEED, Tell
 from tests.support.fast_lab import FastLab, attempts, check_once, events, open_fast_lab

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from infra.fake_gcs.messages import Answer, Request
-from infra.orthanc import OrthancServer
+from infra.servers.orthanc import OrthancServer
 from segrelay.manifest import ResultStatus, parse_job_manifest, parse_result
 from segrelay.names import JobName
 from segrelay.queue import SiteDesk

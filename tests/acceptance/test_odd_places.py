@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from infra.orthanc import OrthancServer
+from infra.servers.orthanc import OrthancServer
 from segrelay.bucket.local import LocalBucket
 from segrelay.queue import JobState, SiteDesk
 from tests.support.fast_lab import FastLab, Queue, attempts, events, open_fast_lab
@@ -241,7 +241,7 @@ def test_an_interrupt_while_modules_are_loaded_leaves_no_trace() -> None:
         "import os, signal, sys\n"
         "class Interrupt:\n"
         "    def find_spec(self, name, *rest):\n"
-        "        if name == 'lab_side.config': os.kill(os.getpid(), signal.SIGINT)\n"
+        "        if name == 'lab_side.settings.config': os.kill(os.getpid(), signal.SIGINT)\n"
         "sys.meta_path.insert(0, Interrupt())\n"
         "from lab_side.start import main\n"
         "main()\n"

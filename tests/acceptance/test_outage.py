@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from infra.fake_gcs import Fault, FaultKind
-from infra.orthanc import OrthancServer
-from lab_side.agent.outbox import read_entries, waiting_folder
+from infra.servers.orthanc import OrthancServer
+from lab_side.agent.delivery.outbox import read_entries, waiting_folder
 from segrelay.manifest import parse_result
 from tests.support.fast_lab import FastLab, attempts, check_once, events, open_fast_lab
 from tests.support.fault_proxy import FaultProxy, fault_proxy

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from infra.ports import free_port
+from infra.servers.ports import free_port
 from tests.support.lab import Lab
 
 CONFIG = 78

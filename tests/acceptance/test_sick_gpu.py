@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from infra.fake_gcs import Fault, FaultKind
-from infra.orthanc import OrthancServer
+from infra.servers.orthanc import OrthancServer
 from segrelay.names import JobName
 from segrelay.queue import JobState, SiteDesk
 from segrelay.queue.view import read_beat

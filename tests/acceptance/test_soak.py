@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 from infra.fake_gcs import Fault, FaultKind
-from infra.orthanc import OrthancServer
+from infra.servers.orthanc import OrthancServer
 from segrelay import names
 from segrelay.names import JobName
 from tests.conftest import SEED, Tell

@@ -9,7 +9,7 @@ from collections import Counter
 import pytest
 import requests
 
-from infra.ports import free_port
+from infra.servers.ports import free_port
 from segrelay.manifest import parse_result
 from segrelay.queue import JobState, SiteDesk
 from tests.support.fast_lab import DEADLINE, FastLab, attempts, check_once, events

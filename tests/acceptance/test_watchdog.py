@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from infra.fake_gcs import Fault, FaultKind
-from infra.orthanc import OrthancServer
+from infra.servers.orthanc import OrthancServer
 from lab_side.service.notify import VARIABLE
 from tests.support.fast_lab import DEADLINE, events, open_fast_lab
 from tests.support.orthanc import orthanc as orthanc

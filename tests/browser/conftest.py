@@ -16,8 +16,8 @@ from pytest_django import Settings
 from pytest_django.live_server_helper import LiveServer
 
 from gcp_side.labseg.conf import get_bucket
-from infra.orthanc import OrthancServer
-from infra.programs import CHROMIUM
+from infra.packages.programs import CHROMIUM
+from infra.servers.orthanc import OrthancServer
 from tests.browser.studies import Stored, store_axial, store_brain, store_turned, store_unsure
 from tests.unit.gcp_side.fakes import FakeAgent
 

@@ -13,10 +13,10 @@ import pydicom
 from pydantic import SecretStr
 from pydicom.dataset import Dataset
 
-from infra.orthanc import OrthancServer
 from infra.phantom.case import REFERENCE_PHASE, Case, make_case, scanner_grid
 from infra.phantom.dicom import StudyFiles, write_study
 from infra.phantom.grid import AXIAL, SAGITTAL, Matrix, tilted
+from infra.servers.orthanc import OrthancServer
 from segrelay.orthanc import OrthancClient, OrthancSettings
 from tests.support.seg_study import BoolArray, make_seg
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Page, expect
 
-from gcp_side.labseg import services
+from gcp_side.labseg.jobs import services
 from segrelay.manifest import ResultStatus
 from tests.browser.conftest import Heard
 from tests.browser.steps import SCREENS, open_study, send

@@ -12,7 +12,7 @@ from django.contrib.auth.models import Permission, User
 from playwright.sync_api import Page, expect
 
 from infra.fake_gcs.messages import Answer
-from infra.orthanc import OrthancServer
+from infra.servers.orthanc import OrthancServer
 from segrelay.manifest import ResultStatus
 from tests.browser.conftest import TIME_ZONE, Heard
 from tests.browser.steps import look_for_barriers, open_study, send, shoot, wait_loaded

@@ -20,15 +20,15 @@ from pydantic import SecretStr
 
 from infra.fake_gcs import FakeGcs, Fault, FaultKind
 from infra.fake_gcs.faults import Faults
-from infra.orthanc import OrthancServer
+from infra.servers.orthanc import OrthancServer
 from lab_side.agent.agent import Agent
-from lab_side.agent.orthanc_gate import (
+from lab_side.agent.health.orthanc_gate import (
     CHECK_EVERY,
     PROBE_RETRIES,
     PROBE_TIMEOUT,
     OrthancGate,
 )
-from lab_side.config import AgentConfig, ModelConfig
+from lab_side.settings.config import AgentConfig, ModelConfig
 from segrelay.manifest import AttemptOutcome
 from segrelay.names import JobName
 from segrelay.orthanc import OrthancClient, OrthancSettings

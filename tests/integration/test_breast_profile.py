@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from lab_side.config import PACKAGED_PROFILES
 from lab_side.models.loaded import load_model
 from lab_side.models.networks import build_network
+from lab_side.settings.config import PACKAGED_PROFILES
 from segrelay.profiles import load_profile
 from tests.support.lora import adapt
 

@@ -19,11 +19,11 @@ import pytest
 import requests
 
 from gcp_side.site.alive import is_alive
-from infra.certificates import Authority
-from infra.debian import nginx_program
-from infra.orthanc import OrthancServer
-from infra.ports import free_port
-from infra.processes import stop_process
+from infra.packages.debian import nginx_program
+from infra.servers.certificates import Authority
+from infra.servers.orthanc import OrthancServer
+from infra.servers.ports import free_port
+from infra.servers.processes import stop_process
 from tests.support import compose
 
 START_LIMIT_S = 120.0

@@ -15,14 +15,21 @@ from pathlib import Path
 import pydicom
 import pytest
 
-from infra.orthanc import OrthancServer
 from infra.phantom.case import make_case, scanner_grid
 from infra.phantom.dicom import write_study
-from lab_side.agent.deliver import Courier, Delivery
-from lab_side.agent.outbox import REPORT_FILE, SEG_FILE, Draft, Outbox, OutboxEntry, read_entries
-from lab_side.imaging.measure import measure_seg
+from infra.servers.orthanc import OrthancServer
+from lab_side.agent.delivery.deliver import Courier, Delivery
+from lab_side.agent.delivery.outbox import (
+    REPORT_FILE,
+    SEG_FILE,
+    Draft,
+    Outbox,
+    OutboxEntry,
+    read_entries,
+)
 from lab_side.imaging.pipeline import CaseInput, CaseOutput, segment_case
-from lab_side.imaging.report import report_uid
+from lab_side.imaging.write.measure import measure_seg
+from lab_side.imaging.write.report import report_uid
 from lab_side.models.loaded import LoadedModel, load_model
 from lab_side.worker.protocol import InspectReply, InspectRequest, ReportFile
 from lab_side.worker.server import inspect_seg

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from infra.demo_cases import (
+from infra.training.cases import (
     HELD_OUT_HEALTHY_SEEDS,
     HELD_OUT_LESION_SEEDS,
     TRAINING_SEEDS,
     VALIDATION_SEEDS,
 )
-from infra.evaluate_demo import as_text, evaluate
+from infra.training.evaluate import as_text, evaluate
 
 MEAN_DICE = 0.90
 HEALTHY_CLEAR = 39

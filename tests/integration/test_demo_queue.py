@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import requests
 
-from infra.demo_queue import CloudQueue, start_cloud_queue
-from infra.demo_report import listing_problem
-from infra.demo_watch import QueueWatch
-from infra.processes import ProcessSet
+from infra.demos.queue import CloudQueue, start_cloud_queue
+from infra.demos.report import listing_problem
+from infra.demos.watch import QueueWatch
+from infra.servers.processes import ProcessSet
 from segrelay import names
 from segrelay.bucket import open_bucket
 from segrelay.bucket.gcs import GcsBucket

@@ -25,8 +25,8 @@ from pydicom.uid import generate_uid
 from pytest_django import Settings
 from rest_framework.test import APIClient
 
-from gcp_side.labseg.orthanc import orthanc_id
-from infra.orthanc import OrthancServer
+from gcp_side.labseg.orthanc.client import orthanc_id
+from infra.servers.orthanc import OrthancServer
 from segrelay.orthanc import OrthancClient, OrthancSettings
 from tests.conftest import SEED
 from tests.support.dicom_series import ORIENTATIONS, make_affine, rotation, write_series

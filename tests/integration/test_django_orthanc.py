@@ -22,8 +22,8 @@ from rest_framework.test import APIClient
 
 from gcp_side.labseg.conf import get_bucket
 from gcp_side.labseg.models import Job, State
-from gcp_side.labseg.orthanc import orthanc_id
-from infra.orthanc import OrthancServer
+from gcp_side.labseg.orthanc.client import orthanc_id
+from infra.servers.orthanc import OrthancServer
 from segrelay.orthanc import OrthancClient, OrthancSettings
 from tests.conftest import SEED
 from tests.support.imaging_cases import real_study

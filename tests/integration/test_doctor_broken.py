@@ -14,19 +14,19 @@ from typing import Any
 import pytest
 from keyring.backends import null
 
-from infra.certificates import Authority
 from infra.fake_gcs import FakeGcs
 from infra.fake_gcs.tls import server_context
-from infra.orthanc import OrthancServer
-from infra.ports import free_port
+from infra.servers.certificates import Authority
+from infra.servers.orthanc import OrthancServer
+from infra.servers.ports import free_port
 from lab_side import cli
 from lab_side.commands import doctor
-from lab_side.config import SERVICE_NAME, VARIABLES
 from lab_side.doctor import orthanc as orthanc_checks
 from lab_side.doctor import rights
 from lab_side.doctor.orthanc import check_overwriting
-from lab_side.secrets import EVERY_SECRET, FOLDER_VARIABLE
 from lab_side.service import systemd
+from lab_side.settings.config import SERVICE_NAME, VARIABLES
+from lab_side.settings.secrets import EVERY_SECRET, FOLDER_VARIABLE
 from segrelay.bucket import Bucket
 from segrelay.bucket.local import LocalBucket
 from segrelay.manifest import utc_now

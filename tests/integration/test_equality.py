@@ -12,12 +12,12 @@ import torch
 from monai.bundle.config_parser import ConfigParser
 from torch import nn
 
-from lab_side.config import PACKAGED_PROFILES
-from lab_side.imaging.inference import infer
 from lab_side.importing.draft import Wishes
 from lab_side.importing.run import import_profile
+from lab_side.models.inference import infer
 from lab_side.models.loaded import LoadedModel, load_model
 from lab_side.models.networks import construct
+from lab_side.settings.config import PACKAGED_PROFILES
 from segrelay.profiles import Inference, Network, Profile, load_profile
 from tests.support.importing import SEGRESNET, NearWorker, inference_json, write_bundle
 from tests.support.torchscript import save_traced

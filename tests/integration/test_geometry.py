@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from torch import nn
 
-from infra.truth import dice
-from lab_side.imaging.grid import Grid, reorient
+from infra.gates.truth import dice
 from lab_side.imaging.pipeline import CaseInput, segment_case
+from lab_side.imaging.volume.grid import Grid, reorient
 from segrelay.errors import SeriesRefusedError
 from segrelay.profiles import Profile
 from tests.support.dicom_series import ORIENTATIONS, centres, make_affine, rotation, write_series

@@ -19,9 +19,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from infra.debian import repository_root
 from infra.line import FaultKind, Line, LineFault, LineProfile, LineStats
-from infra.ports import free_port
+from infra.packages.debian import repository_root
+from infra.servers.ports import free_port
 from tests.conftest import SEED
 
 PATIENCE_S = 30.0

@@ -14,10 +14,10 @@ import pytest
 import requests
 
 from gcp_side.labseg.conf import Conf
-from infra.demo_servers import demo_environment, wait_until_ready
-from infra.orthanc import OrthancServer
-from infra.ports import free_port
-from infra.processes import ProcessSet
+from infra.servers.orthanc import OrthancServer
+from infra.servers.ports import free_port
+from infra.servers.processes import ProcessSet
+from infra.servers.site_and_agent import demo_environment, wait_until_ready
 from segrelay.bucket.local import LocalBucket
 from tests.support.open_pages import API, OpenPages, Visitor, pace
 from tests.support.stored_study import Stored, store

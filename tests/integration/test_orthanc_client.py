@@ -10,8 +10,8 @@ import pytest
 
 from infra.fake_gcs.messages import Answer, Request
 from infra.line import FaultKind, Line, LineFault
-from infra.orthanc import OrthancServer
-from infra.ports import free_port
+from infra.servers.orthanc import OrthancServer
+from infra.servers.ports import free_port
 from lab_side.download import download_series
 from segrelay.errors import (
     FixConfigurationError,

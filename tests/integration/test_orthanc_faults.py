@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from infra.fake_gcs import Fault, FaultKind
-from infra.orthanc import OrthancServer
+from infra.servers.orthanc import OrthancServer
 from lab_side.download import download_series
 from segrelay.errors import SegRelayError, TransientError
 from segrelay.orthanc import OrthancClient, OrthancSettings

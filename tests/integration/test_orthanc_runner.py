@@ -13,14 +13,14 @@ import pydicom
 import pytest
 import requests
 
-from infra.orthanc import OrthancServer
-from infra.ports import free_port
+from infra.servers.orthanc import OrthancServer
+from infra.servers.ports import free_port
 from tests.support.orthanc import fresh_orthanc, start_orthanc
 from tests.support.seg_study import write_seg_study
 
 __all__ = ["fresh_orthanc", "start_orthanc"]
 
-FREE_PORT = "infra.orthanc.free_port"
+FREE_PORT = "infra.servers.orthanc.free_port"
 
 
 def instance_id(path: Path) -> str:

@@ -13,13 +13,13 @@ from ssl import CERT_REQUIRED, TLSVersion
 
 import pytest
 
-from infra.certificates import Authority, Identity, self_signed
 from infra.fake_gcs.messages import Answer, Request
 from infra.fake_gcs.tls import server_context
 from infra.line import FaultKind, Line, LineFault
-from infra.nginx import NginxOptions, NginxServer
-from infra.orthanc import OrthancServer
-from infra.ports import free_port
+from infra.servers.certificates import Authority, Identity, self_signed
+from infra.servers.nginx import NginxOptions, NginxServer
+from infra.servers.orthanc import OrthancServer
+from infra.servers.ports import free_port
 from lab_side.download import download_series
 from segrelay.errors import FixConfigurationError, OrthancUnavailableError, SegRelayError
 from segrelay.orthanc import OrthancClient, OrthancSettings

@@ -12,9 +12,9 @@ from typing import Any
 import pydicom
 import pytest
 
-from lab_side.imaging.measure import measure_seg
-from lab_side.imaging.report import build_report
-from lab_side.imaging.store import write_dataset
+from lab_side.imaging.write.dicom_file import write_dataset
+from lab_side.imaging.write.measure import measure_seg
+from lab_side.imaging.write.report import build_report
 from segrelay.manifest import SegmentMeasurement
 from tests.support.dicom3tools import dcentvfy, dciodvfy
 from tests.support.dicom_series import Edit

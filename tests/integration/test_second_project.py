@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.orthanc import OrthancServer
+from infra.servers.orthanc import OrthancServer
 from segrelay.bucket import open_bucket
 from tests.support.orthanc import orthanc  # noqa: F401
 from tests.support.stored_study import store

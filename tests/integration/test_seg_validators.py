@@ -10,11 +10,11 @@ import pydicom
 import pytest
 from numpy.typing import NDArray
 
-from infra.gate import check_seg
-from lab_side.imaging.seg import build_seg
-from lab_side.imaging.series import read_series
-from lab_side.imaging.store import write_dataset
-from lab_side.imaging.together import check_together
+from infra.gates.gate import check_seg
+from lab_side.imaging.read.consistency import check_together
+from lab_side.imaging.read.series import read_series
+from lab_side.imaging.write.dicom_file import write_dataset
+from lab_side.imaging.write.seg import build_seg
 from tests.support.dicom3tools import dcentvfy, dciodvfy
 from tests.support.dicom_series import Edit
 from tests.support.gate_cases import (

@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 import requests
 
-from infra.demo_servers import wait_until_ready
-from infra.ports import free_port
-from infra.processes import ProcessSet
+from infra.servers.ports import free_port
+from infra.servers.processes import ProcessSet
+from infra.servers.site_and_agent import wait_until_ready
 
 pytestmark = pytest.mark.long
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from infra.orthanc import OrthancServer
+from infra.servers.orthanc import OrthancServer
 from lab_side.agent import pipeline
-from lab_side.agent.deliver import Courier
+from lab_side.agent.delivery.deliver import Courier
 from segrelay.manifest import ResultStatus, parse_result
 from tests.integration.test_agent_faults import Scene, open_scene
 from tests.support.fast_lab import attempts

@@ -11,16 +11,16 @@ import SimpleITK as sitk  # noqa: N813  (the library's own abbreviation)
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from infra.benches.inferring.chain import run_chain
-from infra.gate import masks_by_dcmqi, read_grid
+from infra.benches.infer.chain import run_chain
+from infra.gates.gate import masks_by_dcmqi, read_grid
+from infra.gates.truth import dice
 from infra.phantom.anatomy import Anatomy
 from infra.phantom.case import make_case, scanner_grid
 from infra.phantom.dicom import write_study
 from infra.phantom.grid import ORIENTATIONS, RAS, Grid
-from infra.truth import dice
-from lab_side.config import PACKAGED_PROFILES
 from lab_side.imaging.pipeline import CaseInput, segment_case
 from lab_side.models.loaded import LoadedModel, load_model
+from lab_side.settings.config import PACKAGED_PROFILES
 from tests.support.imaging_cases import image_of
 
 SEED = 3_000_045

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lab_side.agent.outbox import Outbox
+from lab_side.agent.delivery.outbox import Outbox
 from segrelay import names
 from segrelay.bucket import ObjectInfo
 from segrelay.bucket.local import LocalBucket

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from pathlib import Path
 
-from infra.error_source import ErrorSource
+from infra.error_docs.source import ErrorSource
 from lab_side.agent.pipeline import Halt
 from segrelay import errors
 

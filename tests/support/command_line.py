@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lab_side import cli
-from lab_side.agent.identity import is_dead, this_process
+from lab_side.agent.health.identity import is_dead, this_process
 from segrelay.bucket import Bucket
 from segrelay.errors import ManifestRejectedError
 from segrelay.queue import Beat, BeatJob, ClaimDesk, Lease, scan

@@ -7,7 +7,7 @@ import subprocess
 from collections.abc import Iterable
 from pathlib import Path
 
-from infra.debian import debian_programs
+from infra.packages.debian import debian_programs
 
 LIMIT = 60.0
 """Seconds; a check takes a fraction of one."""

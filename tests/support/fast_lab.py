@@ -29,11 +29,11 @@ from infra.fake_gcs import FakeGcs
 from infra.fake_gcs.api import Api
 from infra.fake_gcs.faults import Faults
 from infra.fake_gcs.http import Service
-from infra.orthanc import OrthancServer
-from lab_side.agent.outbox import DRAFT_FILE, SEG_FILE, Draft
-from lab_side.agent.status import AgentStatus
+from infra.servers.orthanc import OrthancServer
+from lab_side.agent.delivery.outbox import DRAFT_FILE, SEG_FILE, Draft
+from lab_side.agent.reporting.status import AgentStatus
 from lab_side.commands.status import look
-from lab_side.config import LocalConfig
+from lab_side.settings.config import LocalConfig
 from segrelay import names
 from segrelay.bucket import Bucket
 from segrelay.bucket.local import LocalBucket

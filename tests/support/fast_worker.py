@@ -15,7 +15,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import IO
 
-from lab_side.imaging.uids import derive_uid
+from lab_side.imaging.write.uids import derive_uid
 from lab_side.worker import server
 from lab_side.worker.protocol import (
     InspectReply,

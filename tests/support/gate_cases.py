@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from lab_side.imaging.seg import build_seg
-from lab_side.imaging.series import read_series
-from lab_side.imaging.store import write_dataset
+from lab_side.imaging.read.series import read_series
+from lab_side.imaging.write.dicom_file import write_dataset
+from lab_side.imaging.write.seg import build_seg
 from tests.support.dicom_series import SERIES_UID, Edit, make_affine, rotation, write_series
 from tests.support.enhanced_series import write_enhanced
 from tests.support.imaging_cases import blob, make_origin, make_profile

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.demo_queue import find_gsutil
+from infra.demos.queue import find_gsutil
 from infra.fake_gcs import FakeGcs
 
 LIMIT_S = 120

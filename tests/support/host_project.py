@@ -338,7 +338,7 @@ def a_user() -> Any:
 
 def look_at_page(visitor: Visitor) -> tuple[Project, Project]:
     """What the page and its scripts are like, and its configuration."""
-    from gcp_side.labseg.addresses import page_address
+    from gcp_side.labseg.host.addresses import page_address
     from tests.unit.gcp_side.fakes import STUDY_ID
 
     page = visitor.get(page_address("study", STUDY_ID))
@@ -484,14 +484,14 @@ def by_token(stranger: Visitor, config: Project, user: Any) -> Project:
 def main(folder: Path, names: list[str]) -> Project:
     """Everything, in order."""
     make_project(folder, names)
-    from gcp_side.labseg import orthanc
+    from gcp_side.labseg.orthanc import client
     from tests.unit.gcp_side.fakes import four_series
 
     fake = four_series()
     user = a_user()
     how = {"is_secure": "https" in names, "is_async": "asgi" in names}
     visitor, stranger = Visitor(user, **how), Visitor(None, **how)
-    with patch.object(orthanc, "connect", lambda: fake):
+    with patch.object(client, "connect", lambda: fake):
         page, config = look_at_page(visitor)
         found: Project = {"checks": checks(), "page": page}
         if not config:

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from lab_side.imaging.seg import SegOrigin
+from lab_side.imaging.write.seg import SegOrigin
 from lab_side.models.loaded import LoadedModel
 from segrelay.profiles import (
     Code,

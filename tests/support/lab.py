@@ -15,9 +15,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from infra.orthanc import OrthancServer
 from infra.phantom.case import make_case, scanner_grid
 from infra.phantom.dicom import write_study
+from infra.servers.orthanc import OrthancServer
 from segrelay.bucket import open_bucket
 from segrelay.bucket.local import LocalBucket
 from segrelay.manifest import JobManifest, SeriesInput, utc_now

@@ -35,15 +35,15 @@ SHORT_TIMES: dict[str, Any] = {
     "segrelay.orthanc.transport.RETRY_BACKOFF": 0.02,
     "segrelay.bucket.gcs.REQUEST_TIMEOUT": (1.0, 1.0),
     "segrelay.bucket.gcs.LONGEST_PAUSE": 0.1,
-    "lab_side.agent.heartbeat.BEAT_EVERY": BEAT_EVERY,
-    "lab_side.agent.heartbeat.PROGRESS_EVERY": 0.1,
-    "lab_side.agent.heartbeat.RETRY_AFTER": 0.1,
-    "lab_side.agent.orthanc_gate.CHECK_EVERY": 0.2,
-    "lab_side.agent.orthanc_gate.PAUSES": (0.2, 1.0),
-    "lab_side.agent.gpu.RETRY": (0.2, 1.0),
-    "lab_side.agent.guard.PAUSES": (timedelta(seconds=0.5), timedelta(seconds=2)),
+    "lab_side.agent.health.heartbeat.BEAT_EVERY": BEAT_EVERY,
+    "lab_side.agent.health.heartbeat.PROGRESS_EVERY": 0.1,
+    "lab_side.agent.health.heartbeat.RETRY_AFTER": 0.1,
+    "lab_side.agent.health.orthanc_gate.CHECK_EVERY": 0.2,
+    "lab_side.agent.health.orthanc_gate.PAUSES": (0.2, 1.0),
+    "lab_side.agent.health.gpu.RETRY": (0.2, 1.0),
+    "lab_side.agent.health.circuit_breaker.PAUSES": (timedelta(seconds=0.5), timedelta(seconds=2)),
     "lab_side.agent.pipeline.HAND_BACK_WAIT": timedelta(seconds=0.1),
-    "lab_side.agent.rounds.RETRY": (0.1, 0.5),
+    "lab_side.agent.delivery.delivery_queue.RETRY": (0.1, 0.5),
     "lab_side.agent.pipeline.STORE_RETRY": (0.1, 0.5),
 }
 """Constants of the product and what they are in these tests."""
@@ -128,7 +128,10 @@ def main() -> None:
     if launch.work_s is not None:
         os.environ[WORK_VARIABLE] = str(launch.work_s)
     if launch.guard_minutes is not None:
-        _replace("lab_side.agent.guard.PAUSES", (timedelta(minutes=launch.guard_minutes),) * 2)
+        _replace(
+            "lab_side.agent.health.circuit_breaker.PAUSES",
+            (timedelta(minutes=launch.guard_minutes),) * 2,
+        )
     if launch.breakdown is not None:
         os.environ[BREAKDOWN_VARIABLE] = str(launch.breakdown)
     if launch.job:
@@ -156,20 +159,20 @@ class _Death:
             ("lab_side.agent.pipeline.fetch", "fetched"),
             ("lab_side.agent.pipeline.Pipeline._begin", "start-told"),
             ("lab_side.worker.client.WorkerProcess.segment", "seg-written"),
-            ("lab_side.agent.outbox.write_durably", "draft-written"),
-            ("lab_side.agent.outbox.Outbox.add", "in-outbox"),
+            ("lab_side.agent.delivery.outbox.write_durably", "draft-written"),
+            ("lab_side.agent.delivery.outbox.Outbox.add", "in-outbox"),
             ("segrelay.orthanc.client.OrthancClient.upload", "upload-answered"),
             ("segrelay.orthanc.client.OrthancClient.instance_file", "read-back"),
             ("segrelay.queue.claims.publish_result", "result-created"),
             ("segrelay.queue.claims.ClaimDesk.archive", "archived"),
             ("segrelay.queue.claims.ClaimDesk.forget_progress", "progress-forgotten"),
-            ("lab_side.agent.outbox.Outbox.remove", "entry-removed"),
+            ("lab_side.agent.delivery.outbox.Outbox.remove", "entry-removed"),
         ):
             _after(name, lambda _answer, step=step: self._reach(step))  # type: ignore[misc]
-        self._before("lab_side.agent.outbox.sync_folder", self._on_sync)
+        self._before("lab_side.agent.delivery.outbox.sync_folder", self._on_sync)
         self._before("segrelay.orthanc.client.OrthancClient.upload", self._on_upload)
         self._before("http.client.HTTPConnection.getresponse", self._on_answer_awaited)
-        self._before("lab_side.agent.outbox.Outbox.remove", self._on_remove)
+        self._before("lab_side.agent.delivery.outbox.Outbox.remove", self._on_remove)
 
     def on_event(self, event: str, arguments: tuple[Any, ...]) -> None:
         """An audit hook: called before a file is changed or a request sent."""

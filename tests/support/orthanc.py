@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from infra.orthanc import OrthancServer
+from infra.servers.orthanc import OrthancServer
 
 
 @pytest.fixture(scope="module")

@@ -15,8 +15,8 @@ from collections.abc import Iterator
 import pytest
 import requests
 
-from infra.ports import free_port
-from infra.processes import stop_process
+from infra.servers.ports import free_port
+from infra.servers.processes import stop_process
 
 START_LIMIT_S = 20.0
 

@@ -62,7 +62,7 @@ def _wait_for_the_start() -> None:
 
 def _count_up(job_id: str, *, agent: str) -> bool:
     """Read the row, then write one more than was read; False where another was faster."""
-    from gcp_side.labseg import services
+    from gcp_side.labseg.jobs import services
     from segrelay.queue import BeatJob, JobState, JobWhereabouts, QueueView
 
     job = services.find(job_id)
@@ -72,13 +72,13 @@ def _count_up(job_id: str, *, agent: str) -> bool:
 
 
 def _submit_and_cancel() -> None:
-    from gcp_side.labseg import services
+    from gcp_side.labseg.jobs import services
 
     services.cancel(_submit())
 
 
 def _submit() -> str:
-    from gcp_side.labseg import services
+    from gcp_side.labseg.jobs import services
     from tests.unit.gcp_side.fakes import FOUR, four_series
 
     return services.submit(services.Submission(series_ids=FOUR), orthanc=four_series()).pk

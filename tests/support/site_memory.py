@@ -63,8 +63,8 @@ def volume() -> Callable[[], tuple[int, int]]:
     """A large series of noise, without compression on the way."""
     import numpy as np
 
-    from gcp_side.labseg import orthanc as orthanc_module
-    from gcp_side.labseg.views.images import SeriesVolumeView
+    from gcp_side.labseg.api.images import SeriesVolumeView
+    from gcp_side.labseg.orthanc import client as orthanc_module
     from tests.support.dicom_series import make_affine, make_instance
     from tests.unit.gcp_side.fakes import FakeOrthanc, Grid, as_file, series_id
 
@@ -89,8 +89,8 @@ def bomb() -> Callable[[], tuple[int, int]]:
     """A SEG of a kilobyte that declares 40,000 by 40,000."""
     import numpy as np
 
-    from gcp_side.labseg import orthanc as orthanc_module
-    from gcp_side.labseg.views.frames import SegmentationFrames
+    from gcp_side.labseg.api.frames import SegmentationFrames
+    from gcp_side.labseg.orthanc import client as orthanc_module
     from tests.unit.gcp_side.fakes import (
         SEG_ID,
         FakeOrthanc,

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.orthanc import OrthancServer
+from infra.servers.orthanc import OrthancServer
 
 SIZE = 8 * 2**20
 """Bytes."""

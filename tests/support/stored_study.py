@@ -11,7 +11,7 @@ import pydicom
 from pydantic import SecretStr
 from pydicom.uid import generate_uid
 
-from infra.orthanc import OrthancServer
+from infra.servers.orthanc import OrthancServer
 from segrelay.orthanc import OrthancClient, OrthancSettings
 from tests.support.seg_study import BoolArray, SegStudy, write_seg_study
 

@@ -10,8 +10,8 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
-from lab_side.config import PACKAGED_PROFILES
 from lab_side.models.networks import build_network
+from lab_side.settings.config import PACKAGED_PROFILES
 from segrelay.profiles import load_profile
 
 WEIGHTS_SEED = 4

@@ -6,7 +6,7 @@ import hashlib
 from datetime import datetime
 from pathlib import Path
 
-from lab_side.agent.outbox import SEG_FILE, Draft, Outbox, OutboxEntry
+from lab_side.agent.delivery.outbox import SEG_FILE, Draft, Outbox, OutboxEntry
 from tests.support.jobs import NOW, PROVENANCE
 
 SEG = b"seg"

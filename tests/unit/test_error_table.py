@@ -6,18 +6,16 @@ import re
 
 import pytest
 
-from infra import error_table
-from infra.error_source import ErrorSource
-from infra.error_table import FILE, PACKAGES, ROOT, WORDS, Row, rows
+from infra.error_docs import table
+from infra.error_docs.source import ErrorSource
+from infra.error_docs.table import FILE, PACKAGES, ROOT, WORDS, Row, rows
 from segrelay import errors
 
 _KINDS = {"setting", "passes", "final", "tried again", "conflict", "record", "finding"}
 
 
 def test_the_file_is_what_the_code_says() -> None:
-    assert FILE.read_text(encoding="utf-8") == error_table.text(), (
-        "run: python -m infra.error_table"
-    )
+    assert FILE.read_text(encoding="utf-8") == table.text(), "run: python -m infra.error_docs.table"
 
 
 def test_every_code_in_the_code_has_a_row() -> None:
@@ -44,6 +42,6 @@ def test_words_are_given_only_for_codes_that_there_are() -> None:
 
 def test_no_code_is_made_of_words_that_only_run_time_knows() -> None:
     """A code that is computed could not be looked up: none may be an f-string."""
-    for package in error_table.PACKAGES:
+    for package in table.PACKAGES:
         for path in (ROOT / package).rglob("*.py"):
             assert not re.search(r"\bcode=f[\"']", path.read_text(encoding="utf-8")), path

@@ -21,8 +21,8 @@ import pytest
 import gcp_side.labseg
 import lab_side
 import segrelay
-from gcp_side.labseg.meanings import LONGEST_SENTENCE, tell_reason, tell_warning
-from gcp_side.labseg.recognition.facts import TEXT_LIMIT
+from gcp_side.labseg.messages import LONGEST_SENTENCE, tell_reason, tell_warning
+from gcp_side.labseg.recognition.attributes import TEXT_LIMIT
 from segrelay.parsing.documents import SENTENCE_CHARACTERS
 
 LENGTH = 20_000
@@ -35,13 +35,13 @@ SHORT_S = 0.05
 """What takes less is no trouble at all, and too short to compare."""
 
 LIMITS = {
-    "gcp_side.labseg.meanings": LONGEST_SENTENCE,
+    "gcp_side.labseg.messages": LONGEST_SENTENCE,
     "gcp_side.labseg.recognition": TEXT_LIMIT,
     "segrelay.dicom.acquisition": TEXT_LIMIT,
     "segrelay.dicom.body_regions": TEXT_LIMIT,
     # The text of one value: 16 characters, and spaces around it.
     "segrelay.dicom.values": 64,
-    "lab_side.imaging.preflight": 64,
+    "lab_side.imaging.read.preflight": 64,
 }
 """Characters that the callers of a module's patterns let through."""
 

@@ -14,15 +14,15 @@ from pydantic import BaseModel
 
 from gcp_side.labseg.management.commands.labseg import Command
 from lab_side import cli
-from lab_side.config import (
+from lab_side.settings.config import (
     PROFILES_VARIABLE,
     VARIABLES,
     AgentConfig,
     ModelConfig,
     TrustConfig,
 )
-from lab_side.secrets import EVERY_SECRET
-from lab_side.settings_file import CONFIG_VARIABLE
+from lab_side.settings.secrets import EVERY_SECRET
+from lab_side.settings.settings_file import CONFIG_VARIABLE
 from segrelay.orthanc import OrthancSettings
 from tests.support.agent_codes import codes_by_group
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.orthanc import OrthancServer
+from infra.servers.orthanc import OrthancServer
 from segrelay import names
 from segrelay.names import JobName
 from tests.conftest import SEED, Tell

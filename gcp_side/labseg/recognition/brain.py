@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from gcp_side.labseg.recognition.clues import Confidence, Recognised, clue
+from gcp_side.labseg.recognition.attributes import SeriesFacts
 from gcp_side.labseg.recognition.contrast import contrast_of
-from gcp_side.labseg.recognition.facts import SeriesFacts
+from gcp_side.labseg.recognition.evidence import Confidence, Recognised, clue
 from gcp_side.labseg.recognition.weighting import WeightingReading, kind_of, read_weighting
 from segrelay.profiles import Weighting
 

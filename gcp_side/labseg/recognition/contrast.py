@@ -11,13 +11,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from gcp_side.labseg.recognition import words
-from gcp_side.labseg.recognition.clues import Clue, Confidence, clue
+from gcp_side.labseg.recognition.attributes import SeriesFacts
 from gcp_side.labseg.recognition.contrast_words import (
     ContrastReading,
     ContrastWord,
     read_contrast,
 )
-from gcp_side.labseg.recognition.facts import SeriesFacts
+from gcp_side.labseg.recognition.evidence import Clue, Confidence, clue
 from gcp_side.labseg.recognition.weighting import WeightingReading
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gcp_side.labseg.recognition.clues import Clue, Confidence, Recognised, clue
-from gcp_side.labseg.recognition.facts import SeriesFacts
+from gcp_side.labseg.recognition.attributes import SeriesFacts
+from gcp_side.labseg.recognition.evidence import Clue, Confidence, Recognised, clue
 from gcp_side.labseg.recognition.phase_doubts import (
     Phases,
     first_phase,

@@ -10,9 +10,9 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 
 from gcp_side.labseg.recognition import words
-from gcp_side.labseg.recognition.clues import Clue, clue
+from gcp_side.labseg.recognition.attributes import SeriesFacts, plane_of
 from gcp_side.labseg.recognition.contrast_words import ContrastWord, read_contrast
-from gcp_side.labseg.recognition.facts import SeriesFacts, plane_of
+from gcp_side.labseg.recognition.evidence import Clue, clue
 from gcp_side.labseg.recognition.phase_groups import PhaseGroup, dixon_of, is_fast
 from gcp_side.labseg.recognition.phase_order import Ordered, phase_number
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from gcp_side.labseg.recognition import words
-from gcp_side.labseg.recognition.facts import SeriesFacts
+from gcp_side.labseg.recognition.attributes import SeriesFacts
 from segrelay.dicom.acquisition import all_same, dixon_image, is_computed, is_same
 
 FAST_ECHO_MS = 10.0

@@ -9,9 +9,9 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 
 from gcp_side.labseg.recognition import words
-from gcp_side.labseg.recognition.clues import ORDERS, Clue, Confidence, clue
+from gcp_side.labseg.recognition.attributes import NO_DATE, SeriesFacts
 from gcp_side.labseg.recognition.contrast_words import ContrastWord, read_contrast
-from gcp_side.labseg.recognition.facts import NO_DATE, SeriesFacts
+from gcp_side.labseg.recognition.evidence import ORDERS, Clue, Confidence, clue
 from segrelay.dicom.acquisition import after_midnight
 
 Value = int | float | datetime

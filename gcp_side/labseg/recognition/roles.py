@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
+from gcp_side.labseg.recognition.attributes import SeriesFacts
 from gcp_side.labseg.recognition.brain import recognise_sequence
-from gcp_side.labseg.recognition.clues import Confidence, Recognised, clue
 from gcp_side.labseg.recognition.dynamic import recognise_phases
-from gcp_side.labseg.recognition.facts import SeriesFacts
+from gcp_side.labseg.recognition.evidence import Confidence, Recognised, clue
 from segrelay.profiles import Recognition
 
 Rules = Mapping[str, Recognition]

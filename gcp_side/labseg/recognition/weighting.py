@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gcp_side.labseg.recognition import words
-from gcp_side.labseg.recognition.clues import Clue, Confidence, clue
+from gcp_side.labseg.recognition.attributes import SeriesFacts
 from gcp_side.labseg.recognition.contrast_words import read_contrast
-from gcp_side.labseg.recognition.facts import SeriesFacts
+from gcp_side.labseg.recognition.evidence import Clue, Confidence, clue
 from segrelay.dicom.acquisition import (
     FLUID_INVERSION_MS,
     LONG_ECHO_MS,

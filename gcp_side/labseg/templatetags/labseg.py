@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from django import template
 
-from gcp_side.labseg import addresses, languages
+from gcp_side.labseg.host import addresses
+from gcp_side.labseg.pages import languages
 
 register = template.Library()
 

@@ -13,15 +13,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from lab_side.agent.board import Board
-from lab_side.agent.case import Case
-from lab_side.agent.deliver import Courier
+from lab_side.agent.delivery.deliver import Courier
+from lab_side.agent.delivery.outbox import Draft, Outbox, OutboxEntry
 from lab_side.agent.folders import WorkFolders
-from lab_side.agent.gpu import GpuHealth
-from lab_side.agent.guard import Guard
-from lab_side.agent.outbox import Draft, Outbox, OutboxEntry
+from lab_side.agent.health.circuit_breaker import Guard
+from lab_side.agent.health.gpu import GpuHealth
+from lab_side.agent.job_context import Case
 from lab_side.agent.pipeline import Halt, Pipeline
-from lab_side.agent.tally import Tally
+from lab_side.agent.reporting.counters import Tally
+from lab_side.agent.reporting.status_board import Board
 from segrelay.errors import LeaseLostError, StoreUnavailableError, TransientError
 from segrelay.profiles import Profile
 from segrelay.queue import Beat, Claim, ClaimDesk, Identity, Lease, QueueView, Reaper, scan

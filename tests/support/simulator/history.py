@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 
-from lab_side.config import PACKAGED_PROFILES
+from lab_side.settings.config import PACKAGED_PROFILES
 from segrelay import names
 from segrelay.errors import ObjectExistsError, StoreUnavailableError
 from segrelay.manifest import JobManifest, ResultStatus, parse_result

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 from google.cloud import storage  # type: ignore[import-untyped]
 
-from lab_side.agent.deliver import Courier, _Stored
-from lab_side.agent.outbox import OutboxEntry
+from lab_side.agent.delivery.deliver import Courier, _Stored
+from lab_side.agent.delivery.outbox import OutboxEntry
 from lab_side.agent.pipeline import Pipeline
 from segrelay import names
 from segrelay.bucket import Bucket, ObjectInfo

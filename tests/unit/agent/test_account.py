@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from lab_side.account import NO_HOME, complete_environment, give_folders, home_folder
-from lab_side.machine import memory_bytes
-from lab_side.settings_file import find_settings
+from lab_side.computer.account import NO_HOME, complete_environment, give_folders, home_folder
+from lab_side.computer.machine import memory_bytes
+from lab_side.settings.settings_file import find_settings
 from segrelay.errors import FixConfigurationError
 
 GIB = 2**30

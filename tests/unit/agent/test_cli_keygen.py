@@ -10,7 +10,7 @@ from keyring.backend import KeyringBackend
 from keyring.backends.null import Keyring as NullKeyring
 
 from lab_side import cli
-from lab_side.secrets import SIGNING, signing_key
+from lab_side.settings.secrets import SIGNING, signing_key
 from segrelay.signing import Kind, SigningKey, Trust, open_envelope, seal
 from tests.support.keyrings import keyring_replaced
 

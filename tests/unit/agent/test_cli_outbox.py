@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from lab_side.agent import export
-from lab_side.agent.outbox import Outbox, OutboxEntry, read_seg
+from lab_side.agent.delivery import export
+from lab_side.agent.delivery.outbox import Outbox, OutboxEntry, read_seg
 from lab_side.commands import outbox as commands
 from segrelay.errors import OrthancRefusedError, OrthancUnavailableError
 from segrelay.manifest import utc_now
@@ -167,7 +167,7 @@ def test_a_seg_that_is_delivered_meanwhile(
         shutil.rmtree(entry.folder)
         return read_seg(entry)
 
-    monkeypatch.setattr("lab_side.agent.export.read_seg", deliver_first)
+    monkeypatch.setattr("lab_side.agent.delivery.export.read_seg", deliver_first)
     found = lab.json("outbox", "export", "--all", str(tmp_path / "usb"))
     assert found == {"written": {}, "failed": {}}
     make_entry(Outbox(waiting.folder.parent.parent), tmp_path / "again", job_id="waits")

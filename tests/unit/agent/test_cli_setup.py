@@ -22,9 +22,10 @@ import pytest
 from keyring.backend import KeyringBackend
 from keyring.backends import null
 
-from lab_side import cli, settings_file
-from lab_side.config import VARIABLES, load_config
-from lab_side.secrets import EVERY_SECRET, FOLDER_VARIABLE
+from lab_side import cli
+from lab_side.settings import settings_file
+from lab_side.settings.config import VARIABLES, load_config
+from lab_side.settings.secrets import EVERY_SECRET, FOLDER_VARIABLE
 from segrelay.errors import FixConfigurationError
 from tests.support.answering_orthanc import PASSWORD as ORTHANCS
 from tests.support.answering_orthanc import USER, AnsweringOrthanc

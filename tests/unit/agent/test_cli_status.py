@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from lab_side.agent import status
-from lab_side.agent.identity import this_process
-from lab_side.agent.outbox import Outbox
+from lab_side.agent.delivery.outbox import Outbox
+from lab_side.agent.health.identity import this_process
+from lab_side.agent.reporting import status
 from segrelay import names
 from segrelay.bucket.local import LocalBucket
 from segrelay.errors import LocalDiskError, OrthancRefusedError, OrthancUnavailableError

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from keyring.backend import KeyringBackend
 
-from lab_side import secrets
-from lab_side.config import (
+from lab_side.settings import secrets
+from lab_side.settings.config import (
     VARIABLES,
     AgentConfig,
     load_config,

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from lab_side import cli
-from lab_side.agent import control
-from lab_side.agent.control import (
+from lab_side.agent.health import control
+from lab_side.agent.health.control import (
     DRAIN_FILE,
     ORDER_LIFE,
     PAUSE_FILE,

@@ -10,13 +10,13 @@ from typing import Any
 
 import pytest
 
-from lab_side.agent.board import AgentState
-from lab_side.agent.daily import EVERY, DailyLine
-from lab_side.agent.outbox import Outbox
-from lab_side.agent.tally import Outcome, Tally
-from lab_side.config import LocalConfig
+from lab_side.agent.delivery.outbox import Outbox
+from lab_side.agent.reporting.counters import Outcome, Tally
+from lab_side.agent.reporting.daily import EVERY, DailyLine
+from lab_side.agent.reporting.status_board import AgentState
 from lab_side.log import configure_logging
 from lab_side.log_file import LogReader, keep_log
+from lab_side.settings.config import LocalConfig
 from segrelay.errors import OrthancUnavailableError
 from tests.support.waiting import make_entry
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from lab_side.agent.agent import Agent
-from lab_side.config import ModelConfig, ModelsConfig, load_config
+from lab_side.computer.extras import check_extras
 from lab_side.doctor import Verdict
 from lab_side.doctor.computer import check_model
-from lab_side.extras import check_extras
-from lab_side.shelf import look_at_profiles, valid_profiles
+from lab_side.profile_registry import look_at_profiles, valid_profiles
+from lab_side.settings.config import ModelConfig, ModelsConfig, load_config
 from segrelay.bucket.local import LocalBucket
 from segrelay.errors import FixConfigurationError
 from segrelay.profiles import load_profile

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from lab_side.agent.gpu import RETRY, GpuHealth
+from lab_side.agent.health.gpu import RETRY, GpuHealth
 from segrelay.errors import (
     AttemptFailedError,
     FixConfigurationError,

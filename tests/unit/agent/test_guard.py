@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from lab_side.agent.control import REASON_LENGTH, Pause
-from lab_side.agent.guard import PAUSES, Guard
+from lab_side.agent.health.circuit_breaker import PAUSES, Guard
+from lab_side.agent.health.control import REASON_LENGTH, Pause
 from segrelay.errors import AttemptFailedError, LocalDiskError
 from segrelay.manifest import utc_now
 

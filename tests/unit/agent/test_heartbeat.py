@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from lab_side.agent import heartbeat
-from lab_side.agent.board import Board
-from lab_side.agent.heartbeat import RETRY_AFTER, Heartbeat
+from lab_side.agent.health import heartbeat
+from lab_side.agent.health.heartbeat import RETRY_AFTER, Heartbeat
+from lab_side.agent.reporting.status_board import Board
 from segrelay.bucket import ObjectInfo
 from segrelay.bucket.local import LocalBucket
 from segrelay.errors import StoreUnavailableError

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab_side.agent.identity import (
+from lab_side.agent.health.identity import (
     START_TOLERANCE,
     NotAllowedError,
     Process,
@@ -138,7 +138,10 @@ def _elsewhere(program: str, *options: str) -> str:
     return done.stdout
 
 
-_SHOW = "from lab_side.agent.identity import this_process; print(this_process().model_dump_json())"
+_SHOW = (
+    "from lab_side.agent.health.identity import this_process; "
+    "print(this_process().model_dump_json())"
+)
 
 
 def test_two_containers_of_one_host_name_do_not_judge_each_other() -> None:
@@ -148,7 +151,7 @@ def test_two_containers_of_one_host_name_do_not_judge_each_other() -> None:
     assert theirs.pid_namespace != ours.pid_namespace
     assert not is_dead(theirs), "it has ended, but nobody here can know that"
     judge = (
-        "import sys; from lab_side.agent.identity import is_dead; "
+        "import sys; from lab_side.agent.health.identity import is_dead; "
         "from segrelay.queue import Identity; "
         f"print(is_dead(Identity.model_validate_json({ours.model_dump_json()!r})))"
     )

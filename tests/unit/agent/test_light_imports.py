@@ -20,7 +20,7 @@ HEAVY = (
     [
         "lab_side.cli",
         "lab_side.agent.agent",
-        "lab_side.agent.manual",
+        "lab_side.agent.by_hand.manual",
         "lab_side.importing.run",
         "lab_side.progress",
     ],

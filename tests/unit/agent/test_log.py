@@ -17,7 +17,6 @@ from typing import Any
 import pytest
 
 from lab_side import cli
-from lab_side.config import LocalConfig
 from lab_side.download.download_pool import Crew
 from lab_side.log import (
     about,
@@ -28,6 +27,7 @@ from lab_side.log import (
     what_about,
 )
 from lab_side.log_file import LogFile, LogReader, keep_log
+from lab_side.settings.config import LocalConfig
 from lab_side.worker.log import pass_on
 
 JOB = "01" + "a" * 24

@@ -22,12 +22,12 @@ from hypothesis import strategies as st
 from urllib3 import HTTPConnectionPool, HTTPResponse
 
 from infra.fake_gcs.errors import ApiError
-from lab_side.agent.board import Board
+from lab_side.agent.delivery.outbox import Outbox
 from lab_side.agent.folders import WorkFolders
-from lab_side.agent.outbox import Outbox
 from lab_side.agent.pipeline import Pipeline
-from lab_side.agent.tally import Tally
-from lab_side.config import PACKAGED_PROFILES
+from lab_side.agent.reporting.counters import Tally
+from lab_side.agent.reporting.status_board import Board
+from lab_side.settings.config import PACKAGED_PROFILES
 from segrelay import names
 from segrelay.bucket import Bucket
 from segrelay.bucket.local import LocalBucket

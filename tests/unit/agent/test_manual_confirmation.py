@@ -7,9 +7,9 @@ from typing import Any, cast
 
 import pytest
 
-from lab_side.agent.manual import with_confirmation
+from lab_side.agent.by_hand.manual import with_confirmation
 from lab_side.cli import _parser, exit_code
-from lab_side.config import PACKAGED_PROFILES
+from lab_side.settings.config import PACKAGED_PROFILES
 from segrelay.errors import ManifestRejectedError
 from segrelay.manifest import parse_job_manifest
 from segrelay.orthanc import InstanceInfo, OrthancClient

@@ -9,8 +9,14 @@ from collections.abc import Iterator
 import pytest
 import requests
 
-from lab_side.agent.metrics import ADDRESS, CONTENT_TYPE, Figures, MetricsServer, exposition
-from lab_side.agent.tally import Outcome, Tally
+from lab_side.agent.reporting.counters import Outcome, Tally
+from lab_side.agent.reporting.metrics import (
+    ADDRESS,
+    CONTENT_TYPE,
+    Figures,
+    MetricsServer,
+    exposition,
+)
 from segrelay.errors import LocalDiskError
 
 SAMPLE = re.compile(

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from lab_side.agent.orthanc_gate import OrthancGate
+from lab_side.agent.health.orthanc_gate import OrthancGate
 from segrelay.errors import FixConfigurationError
 from segrelay.orthanc import OrthancClient, OrthancSettings
 from tests.support.raw_server import Script, answer, raw_server

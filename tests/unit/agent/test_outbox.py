@@ -7,7 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from lab_side.agent.outbox import DRAFT_FILE, SEG_FILE, Outbox, read_entries, refused_folder
+from lab_side.agent.delivery.outbox import (
+    DRAFT_FILE,
+    SEG_FILE,
+    Outbox,
+    read_entries,
+    refused_folder,
+)
 from segrelay.errors import LocalDiskError, OrthancRefusedError, TransientError
 from tests.support.faulty_bucket import SimulatedCrash
 from tests.support.waiting import SEG, make_entry

@@ -7,7 +7,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab_side.agent.pace import ACTIVE_FOR, JITTER, Pace
+from lab_side.agent.poll_interval import ACTIVE_FOR, JITTER, Pace
 from tests.conftest import SEED
 
 

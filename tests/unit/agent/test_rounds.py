@@ -10,8 +10,8 @@ from typing import Any, cast
 
 import pytest
 
-from lab_side.agent.outbox import TROUBLE_FILE, Outbox, OutboxEntry
-from lab_side.agent.rounds import RETRY, DeliveryRounds
+from lab_side.agent.delivery.delivery_queue import RETRY, DeliveryRounds
+from lab_side.agent.delivery.outbox import TROUBLE_FILE, Outbox, OutboxEntry
 from segrelay.errors import (
     AttemptFailedError,
     FixConfigurationError,

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from keyring.backend import KeyringBackend
 
-from lab_side import secrets
-from lab_side.config import COMMAND_PAUSE_S, AgentConfig, load_config, secret_renewal
-from lab_side.secrets import SECRET_VARIABLES, token_from_command
+from lab_side.settings import secrets
+from lab_side.settings.config import COMMAND_PAUSE_S, AgentConfig, load_config, secret_renewal
+from lab_side.settings.secrets import SECRET_VARIABLES, token_from_command
 from segrelay.errors import FixConfigurationError
 from tests.support.keyrings import keyring_replaced
 

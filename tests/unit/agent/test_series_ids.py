@@ -7,10 +7,10 @@ from typing import Any, cast
 
 import pytest
 
-from lab_side.agent.manual import with_confirmation
-from lab_side.agent.series_ids import check_ids, check_in_orthanc, check_number
-from lab_side.agent.series_order import order_notes
-from lab_side.config import PACKAGED_PROFILES
+from lab_side.agent.by_hand.manual import with_confirmation
+from lab_side.agent.by_hand.series_ids import check_ids, check_in_orthanc, check_number
+from lab_side.agent.by_hand.series_order import order_notes
+from lab_side.settings.config import PACKAGED_PROFILES
 from segrelay.errors import ManifestRejectedError
 from segrelay.manifest import JobManifest, SeriesInput, utc_now
 from segrelay.orthanc import InstanceInfo, OrthancClient, SeriesInfo

@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from lab_side.config import SERVICE_NAME, VARIABLES, load_config
-from lab_side.secrets import EVERY_SECRET, FOLDER_VARIABLE, PASSWORD, keep_in_folder
 from lab_side.service import systemd
 from lab_side.service.notify import VARIABLE, ServiceManager
 from lab_side.service.systemd import GOOGLE_KEY, Systemd
+from lab_side.settings.config import SERVICE_NAME, VARIABLES, load_config
+from lab_side.settings.secrets import EVERY_SECRET, FOLDER_VARIABLE, PASSWORD, keep_in_folder
 from segrelay.errors import FixConfigurationError
 from tests.support.command_line import Cli
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.error_source import ErrorSource
+from infra.error_docs.source import ErrorSource
 from segrelay import errors
 from segrelay.errors import (
     AttemptFailedError,

@@ -7,8 +7,8 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab_side.agent.board import Board
-from lab_side.config import PACKAGED_PROFILES
+from lab_side.agent.reporting.status_board import Board
+from lab_side.settings.config import PACKAGED_PROFILES
 from segrelay.offers import Offer
 from segrelay.profiles import load_profile
 from segrelay.queue import Beat

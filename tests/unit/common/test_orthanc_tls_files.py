@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives import serialization
 
-from infra.certificates import Authority, Identity
+from infra.servers.certificates import Authority, Identity
 from segrelay.errors import FixConfigurationError
 from segrelay.orthanc import OrthancSettings, check_usable
 from segrelay.orthanc.tls import client_context

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from lab_side import cli
-from lab_side.agent.control import Pause, pause
+from lab_side.agent.health.control import Pause, pause
 from segrelay.bucket.local import LocalBucket
 from segrelay.manifest import utc_now
 from segrelay.system.private_files import close_to_others, private_files, share

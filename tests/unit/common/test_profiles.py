@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from lab_side.config import PACKAGED_PROFILES
+from lab_side.settings.config import PACKAGED_PROFILES
 from segrelay import profiles
 from segrelay.errors import FixConfigurationError
 from segrelay.profiles import Profile, load_profile

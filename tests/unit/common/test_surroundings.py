@@ -12,8 +12,8 @@ from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage  # type: ignore[import-untyped]
 from google.oauth2.credentials import Credentials
 
-from infra.certificates import self_signed
 from infra.fake_gcs import FakeGcs
+from infra.servers.certificates import self_signed
 from segrelay.bucket import open_bucket
 from segrelay.bucket.gcs import GcsBucket
 from segrelay.errors import FixConfigurationError, StoreUnavailableError

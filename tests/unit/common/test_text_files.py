@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gcp_side.site.environment import secret as site_secret
-from lab_side.config import load_config, load_local_config
-from lab_side.secrets import orthanc_password
+from lab_side.settings.config import load_config, load_local_config
+from lab_side.settings.secrets import orthanc_password
 from segrelay.bucket.gcs import open_gcs_bucket
 from segrelay.errors import FixConfigurationError, ManifestRejectedError
 from segrelay.manifest import parse_job_manifest

@@ -21,7 +21,7 @@ import infra.line.profile
 import lab_side
 import segrelay
 from infra.role_sets import RoleSet
-from lab_side.config import AgentConfig, ModelConfig, ModelsConfig, TrustConfig
+from lab_side.settings.config import AgentConfig, ModelConfig, ModelsConfig, TrustConfig
 from segrelay.errors import FixConfigurationError
 from segrelay.parsing import validation
 from segrelay.parsing.documents import model_of

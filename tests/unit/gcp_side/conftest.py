@@ -11,10 +11,10 @@ from django.utils.translation import deactivate
 from pytest_django import Settings
 from rest_framework.test import APIClient
 
-from gcp_side.labseg import orthanc as orthanc_module
-from gcp_side.labseg.catalogue import Catalogue
+from gcp_side.labseg.api import studies
 from gcp_side.labseg.conf import get_bucket
-from gcp_side.labseg.views import studies
+from gcp_side.labseg.orthanc import client as orthanc_module
+from gcp_side.labseg.orthanc.studies import Catalogue
 from segrelay.bucket import Bucket
 from tests.unit.gcp_side.fakes import FakeAgent, FakeOrthanc, four_series, radiologist
 

@@ -15,7 +15,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.pixels.utils import pack_bits
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, SegmentationStorage
 
-from gcp_side.labseg.orthanc import SeriesEntry, SlicePlace, StudyEntry, orthanc_id
+from gcp_side.labseg.orthanc.client import SeriesEntry, SlicePlace, StudyEntry, orthanc_id
 from segrelay import names
 from segrelay.bucket import Bucket
 from segrelay.errors import OrthancRefusedError, SeriesRefusedError

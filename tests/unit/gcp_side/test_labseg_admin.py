@@ -9,7 +9,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
-from gcp_side.labseg import services
+from gcp_side.labseg.jobs import services
 from gcp_side.labseg.models import Job, JobEvent, State
 from segrelay.bucket import Bucket
 from segrelay.errors import OrthancUnavailableError, StoreUnavailableError

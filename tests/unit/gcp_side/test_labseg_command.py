@@ -15,10 +15,10 @@ from django.db import InterfaceError, OperationalError
 from django.utils.translation import override
 from pytest_django import Settings
 
-from gcp_side.labseg import orthanc as orthanc_module
-from gcp_side.labseg import services
+from gcp_side.labseg.jobs import services
 from gcp_side.labseg.management.commands import labseg
 from gcp_side.labseg.models import Job, State
+from gcp_side.labseg.orthanc import client as orthanc_module
 from segrelay.bucket import Bucket
 from segrelay.errors import (
     FixConfigurationError,

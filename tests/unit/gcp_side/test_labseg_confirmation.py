@@ -16,12 +16,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rest_framework.test import APIClient
 
-from gcp_side.labseg import services
 from gcp_side.labseg.admin import JobAdmin
-from gcp_side.labseg.checked_input import needs_of
-from gcp_side.labseg.confirmation import NAMES, Needs, Reason, read_reasons, reasons_against
 from gcp_side.labseg.errors import ConfirmationNeededError
-from gcp_side.labseg.meanings import tell_warning
+from gcp_side.labseg.jobs import services
+from gcp_side.labseg.jobs.checked_input import needs_of
+from gcp_side.labseg.jobs.confirmation import NAMES, Needs, Reason, read_reasons, reasons_against
+from gcp_side.labseg.messages import tell_warning
 from gcp_side.labseg.models import Job
 from gcp_side.labseg.recognition import SeriesFacts, facts_of, recognise
 from segrelay.bucket import Bucket

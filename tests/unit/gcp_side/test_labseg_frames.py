@@ -17,7 +17,7 @@ from pydicom.dataset import Dataset
 from pydicom.uid import MRImageStorage
 
 from gcp_side.labseg.errors import SegmentationUnreadableError
-from gcp_side.labseg.frames import load_frames
+from gcp_side.labseg.viewer.frames import load_frames
 from segrelay.errors import OrthancRefusedError, SeriesRefusedError
 from tests.unit.gcp_side.fakes import (
     SEG_ID,

@@ -23,8 +23,8 @@ from django.db import DataError, OperationalError, connection
 from django.utils.translation import override
 from rest_framework.test import APIClient
 
-from gcp_side.labseg import freshness, services
 from gcp_side.labseg.checks import check_sync
+from gcp_side.labseg.jobs import freshness, services
 from gcp_side.labseg.models import EventKind, Job, SyncPass
 from gcp_side.labseg.signals import job_finished
 from segrelay.errors import FixConfigurationError, InferenceError, StoreUnavailableError

@@ -19,7 +19,7 @@ from pytest_django import Settings
 from rest_framework.authentication import BasicAuthentication
 from rest_framework.settings import api_settings
 
-from gcp_side.labseg import guessing
+from gcp_side.labseg.access import brute_force
 from gcp_side.labseg.checks import check_guess_guard
 from gcp_side.labseg.models import GuessCount
 from tests.unit.gcp_side.fakes import radiologist
@@ -51,7 +51,7 @@ def clock(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Clock:
     radiologist()
     radiologist(name="colleague")
     clock = Clock()
-    monkeypatch.setattr(guessing, "time", clock)
+    monkeypatch.setattr(brute_force, "time", clock)
     return clock
 
 
@@ -328,9 +328,12 @@ def test_a_guard_without_its_middleware_is_named(settings: Settings) -> None:
     assert check_guess_guard() == []
     settings.AUTHENTICATION_BACKENDS = [
         "django.contrib.auth.backends.ModelBackend",
-        "gcp_side.labseg.guessing.GuessGuard",
+        "gcp_side.labseg.access.brute_force.GuessGuard",
     ]
-    settings.MIDDLEWARE = [*settings.MIDDLEWARE, "gcp_side.labseg.guessing.GuessGuardMiddleware"]
+    settings.MIDDLEWARE = [
+        *settings.MIDDLEWARE,
+        "gcp_side.labseg.access.brute_force.GuessGuardMiddleware",
+    ]
     assert [item.id for item in check_guess_guard()] == ["labseg.W003"]
 
 
@@ -344,5 +347,5 @@ def test_an_asynchronous_way_in_is_counted_as_well() -> None:
     request = RequestFactory().post("/", REMOTE_ADDR=HOME)
     for _ in range(3):
         assert authenticate(request, username="radiologist", password="wrong") is None
-    with pytest.raises(guessing.TooManyGuessesError):
+    with pytest.raises(brute_force.TooManyGuessesError):
         async_to_sync(aauthenticate)(request, username="radiologist", password=RIGHT)

@@ -20,9 +20,15 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
+from gcp_side.labseg.dicom.segmentation import read_segmentation
+from gcp_side.labseg.dicom.sequence_reader import (
+    Wanted,
+    decimals,
+    identifier,
+    items_of,
+    unsigned_short,
+)
 from gcp_side.labseg.errors import SegmentationUnreadableError
-from gcp_side.labseg.items import Wanted, decimals, identifier, items_of, unsigned_short
-from gcp_side.labseg.segmentation import read_segmentation
 from tests.unit.gcp_side.fakes import Grid, MadeFrame, as_file, seg_dataset
 
 GRID = Grid(slices=6, rows=3, columns=5)

@@ -12,8 +12,8 @@ from django.test import Client
 from django.urls import include, path, set_script_prefix
 from pytest_django import Settings
 
+from gcp_side.labseg.access.brute_force import GuessGuard
 from gcp_side.labseg.checks import check_login_page
-from gcp_side.labseg.guessing import GuessGuard
 from gcp_side.labseg.models import GuessCount
 from tests.unit.gcp_side.fakes import STUDY_ID, radiologist
 

@@ -17,10 +17,10 @@ from pydicom.pixels.utils import pack_bits
 from pydicom.sequence import Sequence
 from pydicom.uid import DeflatedExplicitVRLittleEndian, RLELossless
 
-from gcp_side.labseg import segmentation
+from gcp_side.labseg.dicom import segmentation
+from gcp_side.labseg.dicom.masks import MOST_FRAMES, PackedMask
+from gcp_side.labseg.dicom.segmentation import Segmentation, read_segmentation
 from gcp_side.labseg.errors import SegmentationUnreadableError
-from gcp_side.labseg.masks import MOST_FRAMES, PackedMask
-from gcp_side.labseg.segmentation import Segmentation, read_segmentation
 from tests.unit.gcp_side.fakes import Grid, MadeFrame, as_file, seg_dataset
 
 GRID = Grid(slices=4, rows=5, columns=7)

@@ -13,14 +13,14 @@ from django.utils.translation import gettext, override
 from pydicom.dataset import Dataset
 from rest_framework.test import APIClient
 
-from gcp_side.labseg import services
-from gcp_side.labseg.meanings import MEANINGS, UNKNOWN, explain, tell, tell_warning
+from gcp_side.labseg.jobs import services
+from gcp_side.labseg.messages import MEANINGS, UNKNOWN, explain, tell, tell_warning
 from gcp_side.labseg.models import EventKind, Job, Outcome, State
-from gcp_side.labseg.recognition.clues import CLUES, ORDERS
-from infra.error_source import ErrorSource
+from gcp_side.labseg.recognition.evidence import CLUES, ORDERS
+from infra.error_docs.source import ErrorSource
 from lab_side.agent.pipeline import Halt
-from lab_side.imaging.remarks import input_warnings, registration_warnings
-from lab_side.imaging.roles import check_roles
+from lab_side.imaging.notices import input_warnings, registration_warnings
+from lab_side.imaging.read.roles import check_roles
 from segrelay.errors import (
     AttemptFailedError,
     FixConfigurationError,
@@ -51,19 +51,23 @@ UNREADABLE = {"result-foreign", "result-invalid"}
 """A result with these is told as ``result-unreadable``."""
 
 BY_VARIABLE = {
-    "lab_side/imaging/series.py": {
+    "lab_side/imaging/read/series.py": {
         *("mixed-study", "mixed-series", "mixed-patient", "mixed-matrix"),
         "mixed-frame-of-reference",
     },
     "lab_side/agent/pipeline.py": {halt.error().code for halt in Halt},
-    "lab_side/imaging/together.py": {"other-patient", "other-study", "frame-of-reference"},
+    "lab_side/imaging/read/consistency.py": {"other-patient", "other-study", "frame-of-reference"},
     # These pass on the code of another error.
     **{
         f"{place}.py": set[str]()
         for place in (
             *("common/segrelay/queue/claims", "common/segrelay/queue/operator"),
-            *("lab_side/agent/deliver", "lab_side/agent/orthanc_gate"),
-            *("gcp_side/labseg/geometry", "gcp_side/labseg/pixels", "gcp_side/labseg/selection"),
+            *("lab_side/agent/delivery/deliver", "lab_side/agent/health/orthanc_gate"),
+            *(
+                "gcp_side/labseg/viewer/geometry",
+                "gcp_side/labseg/dicom/pixels",
+                "gcp_side/labseg/jobs/selection",
+            ),
         )
     },
 }

@@ -18,7 +18,7 @@ from jsonschema import Draft202012Validator  # type: ignore[import-untyped]
 from pydicom.dataset import Dataset
 from rest_framework.test import APIClient
 
-from gcp_side.labseg.openapi import ENDPOINTS
+from gcp_side.labseg.api.schema import ENDPOINTS
 from tests.support.dicom_series import make_affine
 from tests.unit.gcp_side.fakes import (
     FOUR,

@@ -18,12 +18,12 @@ from pydicom.dataset import Dataset
 from rest_framework.test import APIClient
 from scipy.spatial.distance import pdist
 
-from gcp_side.labseg.colour import srgb_of_cielab
-from gcp_side.labseg.diameter import longest_diameter_mm
+from gcp_side.labseg.dicom.colour import srgb_of_cielab
+from gcp_side.labseg.dicom.segmentation import read_segmentation
 from gcp_side.labseg.errors import SegmentationUnreadableError
-from gcp_side.labseg.overlay import Overlay, make_overlay
-from gcp_side.labseg.segmentation import read_segmentation
-from gcp_side.labseg.volumes import load_geometry
+from gcp_side.labseg.viewer.diameter import longest_diameter_mm
+from gcp_side.labseg.viewer.overlay import Overlay, make_overlay
+from gcp_side.labseg.viewer.volumes import load_geometry
 from tests.support.dicom_series import make_affine
 from tests.unit.gcp_side.fakes import (
     SEG_ID,
@@ -57,7 +57,7 @@ def _segment(number: int) -> Dataset:
 
 
 def _images() -> dict[str, bytes]:
-    from gcp_side.labseg.orthanc import orthanc_id
+    from gcp_side.labseg.orthanc.client import orthanc_id
     from tests.support.dicom_series import make_instance
 
     files = {}

@@ -15,8 +15,8 @@ from django.test import Client
 from django.urls import include, path
 from pytest_django import Settings
 
-from gcp_side.labseg.addresses import api_address, page_address
-from gcp_side.labseg.project_checks import (
+from gcp_side.labseg.host.addresses import api_address, page_address
+from gcp_side.labseg.host.project_checks import (
     check_addresses,
     check_authentication,
     check_cookies,
@@ -201,7 +201,7 @@ def test_an_engine_for_the_pages(
 
 def test_users_without_permissions(monkeypatch: pytest.MonkeyPatch) -> None:
     assert check_users() == []
-    monkeypatch.setattr("gcp_side.labseg.project_checks.get_user_model", lambda: object)
+    monkeypatch.setattr("gcp_side.labseg.host.project_checks.get_user_model", lambda: object)
     assert ids(check_users()) == ["labseg.E004"]
 
 

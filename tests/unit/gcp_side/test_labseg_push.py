@@ -19,7 +19,7 @@ from google.auth.exceptions import TransportError
 from google.oauth2 import id_token
 from pytest_django import Settings
 
-from gcp_side.labseg import services
+from gcp_side.labseg.jobs import services
 from gcp_side.labseg.models import Job, State
 from tests.unit.gcp_side.fakes import FOUR, FakeAgent, FakeOrthanc
 

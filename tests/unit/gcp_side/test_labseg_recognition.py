@@ -22,7 +22,7 @@ from gcp_side.labseg.recognition import (
     recognise,
     usual_rule,
 )
-from lab_side.config import PACKAGED_PROFILES
+from lab_side.settings.config import PACKAGED_PROFILES
 from segrelay.profiles import Recognition, load_profile
 
 PHASES = ("dce-0", "dce-1", "dce-2", "dce-3")

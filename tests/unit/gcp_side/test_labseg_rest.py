@@ -10,9 +10,9 @@ from pytest_django import Settings
 from pytest_django.fixtures import DjangoAssertNumQueries
 from rest_framework.test import APIClient
 
-from gcp_side.labseg import lab, services
+from gcp_side.labseg.jobs import agents, services
 from gcp_side.labseg.models import Job, State
-from gcp_side.labseg.orthanc import orthanc_id
+from gcp_side.labseg.orthanc.client import orthanc_id
 from segrelay.bucket import Bucket
 from segrelay.errors import FixConfigurationError, OrthancUnavailableError, StoreUnavailableError
 from segrelay.offers import Offer, OfferedRole
@@ -277,8 +277,10 @@ class TestLab:
         self, client: APIClient, agent: FakeAgent, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         agent.beat()
-        told = lease.store_now
-        monkeypatch.setattr(lab, "store_now", lambda *names: told(*names) + timedelta(seconds=121))
+        now = lease.store_now
+        monkeypatch.setattr(
+            agents, "store_now", lambda *names: now(*names) + timedelta(seconds=121)
+        )
         answer = get(client, "agents/")
         assert (answer["online"], answer["agents"][0]["online"]) == (0, False)
         assert answer["last_seen"]
@@ -297,14 +299,14 @@ class TestLab:
         look_seconds: float,
     ) -> None:
         settings.SEGRELAY = settings.SEGRELAY | {"REFRESH_SECONDS": refresh_seconds}
-        monkeypatch.setattr(lab, "LOOK_SECONDS", look_seconds)
+        monkeypatch.setattr(agents, "LOOK_SECONDS", look_seconds)
         looks: list[Bucket] = []
 
         def count(bucket: Bucket) -> Any:
             looks.append(bucket)
             return scan(bucket)
 
-        monkeypatch.setattr(lab, "scan", count)
+        monkeypatch.setattr(agents, "scan", count)
         for _ in range(5):
             get(client, "agents/")
         assert len(looks) == 1
@@ -388,7 +390,7 @@ class TestLab:
     def test_a_queue_that_does_not_answer(
         self, client: APIClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(lab, "scan", away)
+        monkeypatch.setattr(agents, "scan", away)
         assert get(client, "agents/", status=503)["code"] == "store-unavailable"
         assert get(client, "profiles/")["profiles"][0]["name"] == "demo"
 
@@ -411,7 +413,7 @@ class TestLab:
         def fail() -> None:
             raise OrthancUnavailableError("Orthanc did not answer.")
 
-        monkeypatch.setattr(lab, "scan", away)
+        monkeypatch.setattr(agents, "scan", away)
         monkeypatch.setattr(orthanc, "ping", fail)
         answer = get(client, "health/")
         assert answer["status"] == "degraded"

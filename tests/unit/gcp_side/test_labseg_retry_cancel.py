@@ -13,8 +13,8 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from pytest_django import Settings
 
-from gcp_side.labseg import services
 from gcp_side.labseg.errors import JobNotFoundError, JobStateError, SubmissionRefusedError
+from gcp_side.labseg.jobs import services
 from gcp_side.labseg.models import Job, State
 from segrelay import names
 from segrelay.bucket import Bucket

@@ -15,7 +15,7 @@ from pytest_django import Settings
 from rest_framework.test import APIClient
 
 from gcp_side.labseg.models import Job
-from gcp_side.labseg.orthanc import orthanc_id
+from gcp_side.labseg.orthanc.client import orthanc_id
 from segrelay.bucket import Bucket
 from tests.unit.gcp_side.fakes import (
     FOUR,

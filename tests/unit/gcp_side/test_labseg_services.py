@@ -10,9 +10,9 @@ import pytest
 from django.db import transaction
 from pytest_django import Settings
 
-from gcp_side.labseg import services
 from gcp_side.labseg.conf import get_bucket
 from gcp_side.labseg.errors import JobNotFoundError, SubmissionRefusedError
+from gcp_side.labseg.jobs import services
 from gcp_side.labseg.models import EventKind, Job, JobEvent, State
 from segrelay import names
 from segrelay.bucket import Bucket

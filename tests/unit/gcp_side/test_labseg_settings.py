@@ -18,12 +18,13 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management import call_command
 from pytest_django import Settings
 
-from gcp_side.labseg import checks, project_checks
+from gcp_side.labseg import checks
 from gcp_side.labseg.checks import check_sqlite
 from gcp_side.labseg.conf import get_conf
-from gcp_side.labseg.orthanc import connect
+from gcp_side.labseg.host import project_checks
+from gcp_side.labseg.orthanc.client import connect
 from gcp_side.site.environment import renewed_secret
-from infra.certificates import Authority
+from infra.servers.certificates import Authority
 from segrelay.errors import FixConfigurationError
 
 ROOT = Path(__file__).resolve().parents[3]

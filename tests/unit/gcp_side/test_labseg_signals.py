@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from django.db import connection, transaction
 
-from gcp_side.labseg import services
+from gcp_side.labseg.jobs import services
 from gcp_side.labseg.models import Job, State
 from gcp_side.labseg.signals import job_finished
 from segrelay.bucket import Bucket

@@ -9,8 +9,8 @@ from django.core.checks import run_checks
 from django.core.management import call_command
 from pytest_django import Settings
 
-from gcp_side.labseg import services
 from gcp_side.labseg.conf import get_bucket, get_conf
+from gcp_side.labseg.jobs import services
 from gcp_side.labseg.models import State
 from segrelay.bucket import open_bucket
 from segrelay.bucket.sealed import SealedBucket

@@ -8,9 +8,9 @@ from django.contrib.auth.models import User
 from django.db.models.signals import pre_delete
 from django.test.utils import isolate_apps
 
-from gcp_side.labseg import services
+from gcp_side.labseg.access.users import watch_users
+from gcp_side.labseg.jobs import services
 from gcp_side.labseg.models import Job
-from gcp_side.labseg.users import watch_users
 from tests.unit.gcp_side.fakes import FOUR, FakeOrthanc, radiologist
 
 pytestmark = pytest.mark.django_db

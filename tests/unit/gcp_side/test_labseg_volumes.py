@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.uid import JPEG2000Lossless
 
-from gcp_side.labseg import volumes
 from gcp_side.labseg.errors import SeriesNotShownError
-from gcp_side.labseg.geometry import SeriesGeometry
-from gcp_side.labseg.orthanc import orthanc_id
-from gcp_side.labseg.volumes import (
+from gcp_side.labseg.orthanc.client import orthanc_id
+from gcp_side.labseg.viewer import volumes
+from gcp_side.labseg.viewer.geometry import SeriesGeometry
+from gcp_side.labseg.viewer.volumes import (
     DeflatedVoxels,
     VolumeCache,
     load_geometry,

@@ -16,14 +16,15 @@ from django.utils.translation import override
 from rest_framework.test import APIClient
 from urllib3.exceptions import ConnectTimeoutError
 
-from gcp_side.labseg import lab, services
-from gcp_side.labseg.meanings import tell_reason
+from gcp_side.labseg.jobs import agents as lab
+from gcp_side.labseg.jobs import services
+from gcp_side.labseg.jobs.waiting import Waiting, why_waiting
+from gcp_side.labseg.messages import tell_reason
 from gcp_side.labseg.models import Job
-from gcp_side.labseg.waiting import Waiting, why_waiting
 from lab_side.agent import agent as agent_module
-from lab_side.agent.control import Pause
-from lab_side.agent.gpu import GpuHealth
-from lab_side.agent.guard import Guard
+from lab_side.agent.health.circuit_breaker import Guard
+from lab_side.agent.health.control import Pause
+from lab_side.agent.health.gpu import GpuHealth
 from segrelay.bucket import Bucket
 from segrelay.errors import AttemptFailedError, StoreUnavailableError
 from segrelay.orthanc import OrthancSettings

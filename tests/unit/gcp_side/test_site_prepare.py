@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.ports import free_port
+from infra.servers.ports import free_port
 from tests.support.postgres import find_programs, private_postgres
 
 ROOT = Path(__file__).resolve().parents[3]

@@ -17,9 +17,9 @@ from pydicom.uid import (
     RawDataStorage,
 )
 
-from lab_side.imaging.remarks import input_warnings
-from lab_side.imaging.series import read_series
-from lab_side.imaging.together import check_together
+from lab_side.imaging.notices import input_warnings
+from lab_side.imaging.read.consistency import check_together
+from lab_side.imaging.read.series import read_series
 from segrelay.dicom.companions import is_companion
 from segrelay.errors import SeriesRefusedError
 from tests.support.dicom_series import SERIES_UID, STUDY_UID, make_affine, write_series

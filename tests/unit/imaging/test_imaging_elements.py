@@ -18,7 +18,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from lab_side.imaging.elements import ElementReader
+from lab_side.imaging.read.elements import ElementReader
 from tests.support.dicom_series import make_affine, make_instance
 
 KEYWORDS = (

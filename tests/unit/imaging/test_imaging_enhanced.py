@@ -22,14 +22,14 @@ from pydicom.uid import (
     RLELossless,
 )
 
-from lab_side.imaging.measure import measure_masks, measure_seg
 from lab_side.imaging.pipeline import CaseInput, segment_case
-from lab_side.imaging.rehearsal import rehearse_seg
-from lab_side.imaging.report import build_report
-from lab_side.imaging.seg import build_seg
-from lab_side.imaging.series import SeriesVolume, read_series
-from lab_side.imaging.store import write_dataset
-from lab_side.imaging.together import check_together
+from lab_side.imaging.read.consistency import check_together
+from lab_side.imaging.read.series import SeriesVolume, read_series
+from lab_side.imaging.write.dicom_file import write_dataset
+from lab_side.imaging.write.measure import measure_masks, measure_seg
+from lab_side.imaging.write.preflight_seg import rehearse_seg
+from lab_side.imaging.write.report import build_report
+from lab_side.imaging.write.seg import build_seg
 from segrelay.errors import SeriesRefusedError
 from tests.support.dicom_series import (
     ORIENTATIONS,

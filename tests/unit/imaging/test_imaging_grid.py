@@ -11,7 +11,7 @@ from monai.data.meta_tensor import MetaTensor
 from monai.transforms.spatial.array import Spacing
 from numpy.typing import NDArray
 
-from lab_side.imaging.grid import SAME_SPACING_MM, Grid, network_grid, reorient, to_grid
+from lab_side.imaging.volume.grid import SAME_SPACING_MM, Grid, network_grid, reorient, to_grid
 from tests.support.dicom_series import ORIENTATIONS, centres, make_affine, rotation
 
 SHAPE = (14, 22, 18)

@@ -17,13 +17,13 @@ from pydicom.datadict import dictionary_VR
 from pydicom.dataset import Dataset
 from pydicom.uid import ImplicitVRLittleEndian
 
-from gcp_side.labseg.pixels import _TAGS as SITE_TAGS
-from gcp_side.labseg.pixels import read_slices
-from lab_side.imaging.enhanced import _TELLS_APART
-from lab_side.imaging.instance import _KEYWORDS
-from lab_side.imaging.remarks import header_warnings
-from lab_side.imaging.roles import _MOMENTS
-from lab_side.imaging.series import read_series
+from gcp_side.labseg.dicom.pixels import _TAGS as SITE_TAGS
+from gcp_side.labseg.dicom.pixels import read_slices
+from lab_side.imaging.notices import header_warnings
+from lab_side.imaging.read.enhanced import _TELLS_APART
+from lab_side.imaging.read.instance import _KEYWORDS
+from lab_side.imaging.read.roles import _MOMENTS
+from lab_side.imaging.read.series import read_series
 from segrelay.dicom.functional_groups import AS_CLASSIC
 from segrelay.errors import SegRelayError
 from tests.conftest import SEED

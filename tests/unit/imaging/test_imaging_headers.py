@@ -12,12 +12,12 @@ import pydicom
 import pytest
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from lab_side.imaging.measure import measure_masks
-from lab_side.imaging.rehearsal import rehearse_seg
-from lab_side.imaging.remarks import header_warnings
-from lab_side.imaging.report import build_report
-from lab_side.imaging.seg import build_seg
-from lab_side.imaging.series import SeriesVolume, read_series
+from lab_side.imaging.notices import header_warnings
+from lab_side.imaging.read.series import SeriesVolume, read_series
+from lab_side.imaging.write.measure import measure_masks
+from lab_side.imaging.write.preflight_seg import rehearse_seg
+from lab_side.imaging.write.report import build_report
+from lab_side.imaging.write.seg import build_seg
 from segrelay.errors import SeriesRefusedError
 from tests.support.dicom_series import make_affine, write_series
 from tests.support.imaging_cases import blob, make_origin, make_profile

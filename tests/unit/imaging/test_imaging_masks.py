@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import pdist
 from torch import nn
 
-from lab_side.imaging import inference
-from lab_side.imaging.diameter import longest_diameter_mm
-from lab_side.imaging.inference import (
+from lab_side.imaging.volume.normalise import normalise
+from lab_side.imaging.volume.postprocess import clean_mask
+from lab_side.imaging.write.diameter import longest_diameter_mm
+from lab_side.models import inference
+from lab_side.models.inference import (
     WindowMemory,
     choose_batch,
     count_windows,
@@ -22,8 +24,6 @@ from lab_side.imaging.inference import (
     infer,
     infer_foreground,
 )
-from lab_side.imaging.normalise import normalise
-from lab_side.imaging.postprocess import clean_mask
 from segrelay.errors import AttemptFailedError, InferenceError
 from segrelay.profiles import Inference, Postprocessing
 from tests.conftest import SEED

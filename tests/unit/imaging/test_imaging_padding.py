@@ -9,11 +9,11 @@ import pytest
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
+from gcp_side.labseg.dicom.pixels import read_slices
 from gcp_side.labseg.errors import SeriesNotShownError
-from gcp_side.labseg.pixels import read_slices
-from lab_side.imaging.grid import grid_of, network_grid, to_grid
-from lab_side.imaging.normalise import normalise
-from lab_side.imaging.series import read_series
+from lab_side.imaging.read.series import read_series
+from lab_side.imaging.volume.grid import grid_of, network_grid, to_grid
+from lab_side.imaging.volume.normalise import normalise
 from tests.support.dicom_series import Edit, make_affine, write_series
 from tests.support.enhanced_series import write_enhanced
 

@@ -13,9 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from lab_side.imaging.measure import measure_seg
 from lab_side.imaging.pipeline import CaseInput, CaseOutput, predict, segment_case
-from lab_side.imaging.series import read_series
+from lab_side.imaging.read.series import read_series
+from lab_side.imaging.write.measure import measure_seg
 from lab_side.models.brain import BrainFinder
 from segrelay.errors import InferenceError, SeriesRefusedError
 from segrelay.profiles import Postprocessing, Profile, SkullStrip
@@ -172,7 +172,7 @@ class LeftHalf:
 def test_the_network_sees_what_the_skull_strip_leaves(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lab_side.imaging.skull.LEAST_ML", 0.0)
+    monkeypatch.setattr("lab_side.imaging.volume.brain_mask.LEAST_ML", 0.0)
     profile = make_profile(
         roles=("first", "second"), spacing=(1.0, 1.0, 1.0), normalisation="zscore-nonzero"
     )

@@ -10,8 +10,8 @@ import pytest
 from pydicom.dataset import Dataset
 
 from lab_side.imaging.pipeline import CaseInput, CaseOutput, segment_case
-from lab_side.imaging.seg import content_description
-from lab_side.imaging.series import read_series
+from lab_side.imaging.read.series import read_series
+from lab_side.imaging.write.seg import content_description
 from segrelay.errors import SeriesRefusedError
 from segrelay.profiles import Profile
 from segrelay.result_notes import NOT_FOR_PATIENTS

@@ -12,8 +12,8 @@ import SimpleITK as sitk  # noqa: N813  (the library's own abbreviation)
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from lab_side.imaging.registration import Registration, place_together, register
-from lab_side.imaging.series import SeriesVolume, read_series
+from lab_side.imaging.read.series import SeriesVolume, read_series
+from lab_side.imaging.volume.registration import Registration, place_together, register
 from segrelay.errors import SeriesRefusedError
 from tests.conftest import SEED
 from tests.support.dicom_series import centres, make_affine, rotation, write_series

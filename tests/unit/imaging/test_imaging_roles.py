@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from infra.phantom.case import make_case
-from lab_side.config import PACKAGED_PROFILES
-from lab_side.imaging.roles import check_roles
-from lab_side.imaging.series import SeriesVolume
+from lab_side.imaging.read.roles import check_roles
+from lab_side.imaging.read.series import SeriesVolume
+from lab_side.settings.config import PACKAGED_PROFILES
 from segrelay.errors import SeriesRefusedError
 from segrelay.profiles import Profile, load_profile
 from tests.conftest import SEED

@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.valuerep import PersonName
 
-from lab_side.imaging.measure import describe_seg, measure_masks, measure_seg
-from lab_side.imaging.rehearsal import rehearse_seg
-from lab_side.imaging.seg import SegOrigin, _seeds, build_seg
-from lab_side.imaging.series import SeriesVolume, read_series
-from lab_side.imaging.store import write_dataset
-from lab_side.imaging.uids import derive_uid
-from lab_side.imaging.warm import warm_up_seg_writer
+from lab_side.imaging.read.series import SeriesVolume, read_series
+from lab_side.imaging.warm_up import warm_up_seg_writer
+from lab_side.imaging.write.dicom_file import write_dataset
+from lab_side.imaging.write.measure import describe_seg, measure_masks, measure_seg
+from lab_side.imaging.write.preflight_seg import rehearse_seg
+from lab_side.imaging.write.seg import SegOrigin, _seeds, build_seg
+from lab_side.imaging.write.uids import derive_uid
 from segrelay.errors import LocalDiskError, PermanentError, SeriesRefusedError
 from segrelay.profiles import SkullStrip
 from tests.support.dicom_series import Edit, make_affine, rotation, write_series

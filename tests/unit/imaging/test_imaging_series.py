@@ -12,8 +12,8 @@ from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 from pydicom.uid import JPEGLosslessSV1, RLELossless
 
-from lab_side.imaging.series import SeriesVolume, read_series
-from lab_side.imaging.together import check_together
+from lab_side.imaging.read.consistency import check_together
+from lab_side.imaging.read.series import SeriesVolume, read_series
 from segrelay.errors import LocalDiskError, SeriesRefusedError
 from tests.support.dicom_series import centres, make_affine, rotation, write_series
 

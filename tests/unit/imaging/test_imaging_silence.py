@@ -8,7 +8,12 @@ from pathlib import Path
 
 from pydicom.datadict import dictionary_VR
 
-from lab_side.imaging.instance import ACQUISITION, IMAGE, PATIENT_AND_STUDY, SERIES_AND_EQUIPMENT
+from lab_side.imaging.read.instance import (
+    ACQUISITION,
+    IMAGE,
+    PATIENT_AND_STUDY,
+    SERIES_AND_EQUIPMENT,
+)
 from tests.unit.imaging.test_imaging_headers import planted
 
 ROOT = Path(__file__).resolve().parents[3]

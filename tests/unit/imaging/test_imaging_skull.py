@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from lab_side.imaging.grid import Grid, network_grid
-from lab_side.imaging.skull import LEAST_ML, MOST_ML, strip_skull
+from lab_side.imaging.volume.brain_mask import LEAST_ML, MOST_ML, strip_skull
+from lab_side.imaging.volume.grid import Grid, network_grid
 from lab_side.models.brain import BrainFinder
 from segrelay.errors import FixConfigurationError, SeriesRefusedError
 from segrelay.profiles import SkullStrip

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from lab_side.imaging.stack import place_slices
+from lab_side.imaging.read.geometry import place_slices
 from segrelay.errors import SeriesRefusedError
 from tests.support.dicom_series import ORIENTATIONS, make_affine, rotation
 

@@ -9,13 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from infra.benches import infer
-from infra.benches.inferring import phases
-from infra.benches.inferring.scene import BRAIN, BreastSize, Plan, random_model, write_series
-from infra.benches.inferring.table import print_report
-from infra.benches.moving.study import SyntheticStudy
-from infra.benches.viewing.study import tumour_of
-from lab_side.imaging.series import read_series
+from infra.benches.infer import bench, phases
+from infra.benches.infer.scene import BRAIN, BreastSize, Plan, random_model, write_series
+from infra.benches.infer.table import print_report
+from infra.benches.transfer.study import SyntheticStudy
+from infra.benches.web.study import tumour_of
+from lab_side.imaging.read.series import read_series
 from lab_side.models import loaded
 from lab_side.models.loaded import LoadedModel
 
@@ -88,8 +87,8 @@ def test_the_report_can_be_printed(capsys: pytest.CaptureFixture[str]) -> None:
         "size_vs_naive": 6,
     }
     report: dict[str, Any] = {
-        **dict.fromkeys(infer.EXPECTED, 2.0),
-        "as_expected": dict.fromkeys(infer.EXPECTED, True),
+        **dict.fromkeys(bench.EXPECTED, 2.0),
+        "as_expected": dict.fromkeys(bench.EXPECTED, True),
         "date": "today",
         "seed": 1,
         "machine": {
@@ -119,5 +118,5 @@ def test_the_report_can_be_printed(capsys: pytest.CaptureFixture[str]) -> None:
     }
     print_report(report)
     told = capsys.readouterr().out
-    for name in infer.EXPECTED:
+    for name in bench.EXPECTED:
         assert name in told

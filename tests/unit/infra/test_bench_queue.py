@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
-from infra.benches import queue
 from infra.benches.child import PEERS_PYTHON
-from infra.benches.contender import (
+from infra.benches.figures import claim_ratio, claim_us, cycle_us, percentile
+from infra.benches.machine import filesystem
+from infra.benches.queue import bench
+from infra.benches.queue.contender import (
     JOB_BYTES,
     RESULT_BYTES,
     Contender,
@@ -21,15 +23,13 @@ from infra.benches.contender import (
     run_backlog,
     run_steady,
 )
-from infra.benches.crew import Worker
-from infra.benches.figures import claim_ratio, claim_us, cycle_us, percentile
-from infra.benches.floors import FLOORS, FloorCommits, FloorFiles
-from infra.benches.machine import filesystem
-from infra.benches.naive import Naive
-from infra.benches.phases import Plan
-from infra.benches.relay import Relay, make_manifest, make_result
-from infra.benches.table import CONTENDERS
-from infra.debian import repository_root
+from infra.benches.queue.floors import FLOORS, FloorCommits, FloorFiles
+from infra.benches.queue.naive import Naive
+from infra.benches.queue.phases import Plan
+from infra.benches.queue.relay import Relay, make_manifest, make_result
+from infra.benches.queue.table import CONTENDERS
+from infra.benches.queue.workers import Worker
+from infra.packages.debian import repository_root
 from segrelay.bucket.local import LocalBucket
 from segrelay.queue import scan
 from segrelay.ulid import new_ulid
@@ -101,7 +101,7 @@ def test_the_floor_of_commits_ends_every_job(tmp_path: Path) -> None:
     assert (jobs, results) == (3, [(RESULT_BYTES,)] * 3)
 
 
-@pytest.mark.parametrize("kind", queue.PEERS)
+@pytest.mark.parametrize("kind", bench.PEERS)
 def test_every_peer_takes_part(kind: str, tmp_path: Path) -> None:
     if not (repository_root() / PEERS_PYTHON).exists():
         pytest.skip("infra/bench has not installed the peers here")
@@ -160,7 +160,7 @@ def test_the_best_durable_peer_is_the_fastest_that_acknowledges_and_flushes() ->
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    return queue.measure(TINY, tmp_path_factory.mktemp("bench"))
+    return bench.measure(TINY, tmp_path_factory.mktemp("bench"))
 
 
 def test_a_tiny_run_has_every_figure(report: dict[str, Any]) -> None:
@@ -181,16 +181,16 @@ def test_a_tiny_run_has_every_figure(report: dict[str, Any]) -> None:
 def test_json_is_one_object_and_the_table_tells_what_everybody_flushes(
     report: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(queue, "measure", lambda plan, folder: report)
-    assert queue.main(["--json"]) == 0
+    monkeypatch.setattr(bench, "measure", lambda plan, folder: report)
+    assert bench.main(["--json"]) == 0
     assert json.loads(capsys.readouterr().out) == json.loads(json.dumps(report))
-    assert queue.main([]) == 0
+    assert bench.main([]) == 0
     text = capsys.readouterr().out
     assert "claims_vs_naive" in text
     assert CONTENDERS["relay"][0] in text
     assert CONTENDERS["naive"][2] in text
     assert CONTENDERS["floor-files"][0] in text
-    assert set(CONTENDERS) == {"relay", "naive", *queue.PEERS, *FLOORS}
+    assert set(CONTENDERS) == {"relay", "naive", *bench.PEERS, *FLOORS}
 
 
 def test_the_filesystem_is_that_of_the_folder(tmp_path: Path) -> None:
@@ -217,4 +217,4 @@ def _headlines(figures: dict[str, float]) -> dict[str, Any]:
         },
         "latency_ms": {"doorbell": {"p99_ms": figures.get("local_claim_p99_ms", 10.0)}},
     }
-    return queue.headlines(measured)
+    return bench.headlines(measured)

@@ -16,21 +16,21 @@ from typing import Any
 import pydicom
 import pytest
 
-from infra.benches import transfer
 from infra.benches.child import PEERS_PYTHON
-from infra.benches.moving import runs, sustained
-from infra.benches.moving.crew import PEERS, Mover, movers
-from infra.benches.moving.downloads import BLACK_KINDS
-from infra.benches.moving.errand import Server
-from infra.benches.moving.runs import download, side_by_side, upload
-from infra.benches.moving.scene import LINES, Plan, Scene, Way
-from infra.benches.moving.seg import SEGMENTS, write_seg
-from infra.benches.moving.study import SERIES, StoredStudy, SyntheticStudy
-from infra.benches.moving.table import CONTENDERS, SUSTAINED
-from infra.benches.moving.upload import KINDS as UPLOAD_KINDS
 from infra.benches.report import as_expected
-from infra.debian import repository_root
+from infra.benches.transfer import bench, runs
+from infra.benches.transfer.phases import sustained
+from infra.benches.transfer.phases.downloads import BLACK_KINDS
+from infra.benches.transfer.phases.upload import KINDS as UPLOAD_KINDS
+from infra.benches.transfer.runs import download, side_by_side, upload
+from infra.benches.transfer.scene import LINES, Plan, Scene, Way
+from infra.benches.transfer.seg import SEGMENTS, write_seg
+from infra.benches.transfer.study import SERIES, StoredStudy, SyntheticStudy
+from infra.benches.transfer.table import CONTENDERS, SUSTAINED
+from infra.benches.transfer.tasks import Server
+from infra.benches.transfer.workers import PEERS, Mover, movers
 from infra.line import LineProfile
+from infra.packages.debian import repository_root
 from infra.phantom.anatomy import Anatomy
 from infra.phantom.case import make_case, scanner_grid
 from infra.phantom.grid import Grid
@@ -172,9 +172,9 @@ def test_the_byte_limit_is_full_bandwidth_and_two_round_trips() -> None:
 def test_what_is_expected_is_compared_the_right_way_round(
     figure: str, good: float, bad: float
 ) -> None:
-    assert as_expected(transfer.EXPECTED, {figure: good})[figure] is True
-    assert as_expected(transfer.EXPECTED, {figure: bad})[figure] is False
-    assert as_expected(transfer.EXPECTED, {figure: None})[figure] is None
+    assert as_expected(bench.EXPECTED, {figure: good})[figure] is True
+    assert as_expected(bench.EXPECTED, {figure: bad})[figure] is False
+    assert as_expected(bench.EXPECTED, {figure: None})[figure] is None
 
 
 @pytest.fixture(scope="module")
@@ -193,15 +193,15 @@ def report(scene: Scene) -> dict[str, Any]:
         return found[0]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(transfer, "Scene", lambda *_: nullcontext(scene))
+        patch.setattr(bench, "Scene", lambda *_: nullcontext(scene))
         patch.setattr(sustained, "make_case", partial(make_case, grid=coarse))
         patch.setattr(sustained, "measure", once)
-        return transfer.measure(TINY, scene.folder)
+        return bench.measure(TINY, scene.folder)
 
 
 def test_a_tiny_run_has_every_figure(report: dict[str, Any]) -> None:
-    assert set(report["as_expected"]) == set(transfer.EXPECTED)
-    for figure in transfer.EXPECTED:
+    assert set(report["as_expected"]) == set(bench.EXPECTED)
+    for figure in bench.EXPECTED:
         if figure == "wan30_vs_pyorthanc":
             assert report[figure] is None
         else:
@@ -239,12 +239,12 @@ def test_no_line_is_faster_than_its_limit(report: dict[str, Any]) -> None:
 def test_json_is_one_object_and_the_table_names_everybody(
     report: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(transfer, "measure", lambda plan, folder: report)
-    assert transfer.main(["--json", "--quick"]) == 0
+    monkeypatch.setattr(bench, "measure", lambda plan, folder: report)
+    assert bench.main(["--json", "--quick"]) == 0
     assert json.loads(capsys.readouterr().out) == json.loads(json.dumps(report))
-    assert transfer.main([]) == 0
+    assert bench.main([]) == 0
     text = capsys.readouterr().out
-    for figure in transfer.EXPECTED:
+    for figure in bench.EXPECTED:
         assert figure in text
     for threads in SUSTAINED.values():
         assert threads in " ".join(text.split())

@@ -18,16 +18,15 @@ import pytest
 import requests
 import SimpleITK
 
-from infra.benches import web
 from infra.benches.report import as_expected
-from infra.benches.viewing import frames, niivue
-from infra.benches.viewing.first import LEFT_OUT
-from infra.benches.viewing.frames import OURS
-from infra.benches.viewing.reading import OTHERS
-from infra.benches.viewing.scene import SEG_KINDS, SHAPES, Plan, Scene
-from infra.benches.viewing.study import Phases, tumour
-from infra.benches.viewing.table import CONTENDERS, OVERLAYS, SIZES
-from infra.programs import CHROMIUM
+from infra.benches.web import bench, frames, niivue
+from infra.benches.web.first import LEFT_OUT
+from infra.benches.web.frames import OURS
+from infra.benches.web.reading import OTHERS
+from infra.benches.web.scene import SEG_KINDS, SHAPES, Plan, Scene
+from infra.benches.web.study import Phases, tumour
+from infra.benches.web.table import CONTENDERS, OVERLAYS, SIZES
+from infra.packages.programs import CHROMIUM
 
 SHAPE = (12, 48, 40)
 TINY = Plan(rounds=1, peers=False, seed=1, shapes={"brats": SHAPE})
@@ -92,9 +91,9 @@ def test_why_there_is_no_niivue_is_said(tmp_path: Path, monkeypatch: pytest.Monk
 def test_what_is_expected_is_compared_the_right_way_round(
     figure: str, good: float, bad: float
 ) -> None:
-    assert as_expected(web.EXPECTED, {figure: good})[figure] is True
-    assert as_expected(web.EXPECTED, {figure: bad})[figure] is False
-    assert as_expected(web.EXPECTED, {figure: None})[figure] is None
+    assert as_expected(bench.EXPECTED, {figure: good})[figure] is True
+    assert as_expected(bench.EXPECTED, {figure: bad})[figure] is False
+    assert as_expected(bench.EXPECTED, {figure: None})[figure] is None
 
 
 @pytest.fixture(scope="module")
@@ -109,15 +108,15 @@ def report(scene: Scene) -> dict[str, Any]:
     if not CHROMIUM.exists():
         pytest.skip("Chromium is not installed")
     with pytest.MonkeyPatch.context() as patch, scene.site() as site:
-        patch.setattr(web, "Scene", lambda *_: nullcontext(scene))
+        patch.setattr(bench, "Scene", lambda *_: nullcontext(scene))
         patch.setattr(scene, "site", lambda: nullcontext(site))
         # In a thread of its own: other tests of this process may have a browser open.
         with ThreadPoolExecutor(1) as thread:
-            return thread.submit(web.measure, TINY, scene.folder).result()
+            return thread.submit(bench.measure, TINY, scene.folder).result()
 
 
 def test_a_tiny_run_has_every_figure(report: dict[str, Any]) -> None:
-    assert set(report["as_expected"]) == set(web.EXPECTED)
+    assert set(report["as_expected"]) == set(bench.EXPECTED)
     assert set(report["frames"]["contenders"]) == {*OURS, *OTHERS} == set(CONTENDERS)
     assert report["frames"]["frames"] == 3 * SHAPE[0]
     assert set(report["overlay"]) == set(SEG_KINDS) == set(OVERLAYS)
@@ -149,10 +148,10 @@ def test_whoever_finds_something_else_is_found_out(
 def test_json_is_one_object_and_the_table_names_everybody(
     report: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(web, "measure", lambda plan, folder: report)
-    assert web.main(["--json", "--quick"]) == 0
+    monkeypatch.setattr(bench, "measure", lambda plan, folder: report)
+    assert bench.main(["--json", "--quick"]) == 0
     assert json.loads(capsys.readouterr().out) == json.loads(json.dumps(report))
-    assert web.main([]) == 0
+    assert bench.main([]) == 0
     text = re.sub(r"\s+", " ", capsys.readouterr().out)
-    for name in (*web.EXPECTED, *CONTENDERS.values(), *OVERLAYS.values(), LEFT_OUT):
+    for name in (*bench.EXPECTED, *CONTENDERS.values(), *OVERLAYS.values(), LEFT_OUT):
         assert name in text

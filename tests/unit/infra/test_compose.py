@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from gcp_side.labseg import volumes
+from gcp_side.labseg.viewer import volumes
 from gcp_side.site import gunicorn, settings
 from gcp_side.site.database import database
-from infra.debian import nginx_program
+from infra.packages.debian import nginx_program
 from tests.support import compose
 
 MAKE_SECRETS = compose.FOLDER / "compose" / "make-secrets"

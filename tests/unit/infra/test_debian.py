@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from infra.apt import wanted_packages
-from infra.debian import missing_libraries
+from infra.packages.apt import wanted_packages
+from infra.packages.debian import missing_libraries
 
 PLAN = """\
 Reading package lists...

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from infra import demo_queue
-from infra.demo_queue import CloudQueue, Listing, make_directory_queue
-from infra.demo_servers import DemoError
+from infra.demos import queue as demo_queue
+from infra.demos.queue import CloudQueue, Listing, make_directory_queue
+from infra.servers.site_and_agent import DemoError
 from segrelay.bucket import open_bucket
 
 QUEUE = CloudQueue(

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from infra.demo_queue import Listing
-from infra.demo_report import (
+from infra.demos.queue import Listing
+from infra.demos.report import (
     MINIMUM_DICE,
     Evidence,
     FrameReading,
@@ -20,8 +20,8 @@ from infra.demo_report import (
     print_table,
     rows,
 )
-from infra.demo_watch import QueueStep
-from infra.gate import Check, GateReport
+from infra.demos.watch import QueueStep
+from infra.gates.gate import Check, GateReport
 from segrelay.manifest import Provenance, RegistrationRecord, SegmentMeasurement
 from segrelay.ulid import new_ulid
 

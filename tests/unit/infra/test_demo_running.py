@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from infra.debian import repository_root
-from infra.demo_options import make_parser, out_folder
-from infra.demo_running import RUNNING, RunningDemo, read_running, send
+from infra.demos.options import make_parser, out_folder
+from infra.demos.running import RUNNING, RunningDemo, read_running, send
+from infra.packages.debian import repository_root
 from segrelay.errors import FixConfigurationError
 
 DEMO = RunningDemo(

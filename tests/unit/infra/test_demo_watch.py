@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from infra import demo_watch
-from infra.demo_servers import DemoError
-from infra.demo_watch import QueueWatch
+from infra.demos import watch as demo_watch
+from infra.demos.watch import QueueWatch
+from infra.servers.site_and_agent import DemoError
 from segrelay import names
 from segrelay.bucket import ObjectInfo
 from segrelay.bucket.local import LocalBucket

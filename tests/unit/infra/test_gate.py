@@ -9,7 +9,7 @@ import pytest
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
 
-from infra.gate import GateReport, check_seg, masks_by_dcmqi, read_grid
+from infra.gates.gate import GateReport, check_seg, masks_by_dcmqi, read_grid
 from tests.support.seg_study import SegStudy, example_mask, rewrite, write_seg_study
 
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from infra.gate import read_grid
-from infra.montage import (
+from infra.gates.gate import read_grid
+from infra.gates.montage import (
     SEG_COLOUR,
     TILE_WIDTH,
     TRUTH_COLOUR,

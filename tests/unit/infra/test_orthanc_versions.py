@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from infra import orthanc_versions
-from infra.apt import debian_mirror
-from infra.debian import repository_root
-from infra.orthanc_versions import PROGRAM, RELEASES, orthanc_of_version
+from infra.packages import orthanc_versions
+from infra.packages.apt import debian_mirror
+from infra.packages.debian import repository_root
+from infra.packages.orthanc_versions import PROGRAM, RELEASES, orthanc_of_version
 from segrelay.errors import FixConfigurationError
 
 TARGETS = """\

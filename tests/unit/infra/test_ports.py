@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 
-from infra.ports import free_port
+from infra.servers.ports import free_port
 
 
 def test_ports_are_free_and_never_handed_out_twice() -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-from infra.processes import ProcessSet, stop_process
+from infra.servers.processes import ProcessSet, stop_process
 
 WAIT_LIMIT_S = 30.0
 
@@ -33,7 +33,7 @@ time.sleep(600)
 STARTER = """
 import sys, time
 from pathlib import Path
-from infra.processes import ProcessSet, exit_on_termination
+from infra.servers.processes import ProcessSet, exit_on_termination
 exit_on_termination()
 with ProcessSet() as processes:
     child = processes.start("sleeper", [sys.executable, "-c", "import time; time.sleep(600)"],

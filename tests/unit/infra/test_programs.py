@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from infra import programs
 from infra.benches.__main__ import NAMES
-from infra.debian import repository_root
-from infra.programs import SIGNS
+from infra.packages import programs
+from infra.packages.debian import repository_root
+from infra.packages.programs import SIGNS
 
 ROOT = repository_root()
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from infra.debian import repository_root
+from infra.packages.debian import repository_root
 
 ROOT = repository_root()
 SETUP = ROOT / "infra" / "setup"

@@ -9,8 +9,8 @@ import pydicom
 import pytest
 from pydicom.uid import generate_uid
 
-from infra.study import Study, choose_inputs, load_study
-from lab_side.config import PACKAGED_PROFILES
+from infra.demos.study import Study, choose_inputs, load_study
+from lab_side.settings.config import PACKAGED_PROFILES
 from segrelay.errors import FixConfigurationError
 from segrelay.profiles import load_profile
 from tests.support.seg_study import write_seg_study

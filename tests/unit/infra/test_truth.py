@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from infra.gate import BoolArray, read_grid
-from infra.truth import dice, load_truth, union
+from infra.gates.gate import BoolArray, read_grid
+from infra.gates.truth import dice, load_truth, union
 from tests.support.seg_study import SHAPE, SegStudy, write_seg_study
 
 MASKS = hnp.arrays(np.bool_, (2, 3, 4))

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from lab_side import cli
-from lab_side.config import SERVICE_NAME
 from lab_side.service.windows import WindowsService
+from lab_side.settings.config import SERVICE_NAME
 
 ROOT = Path(__file__).resolve().parents[3]
 SCRIPT = ROOT / "infra" / "windows" / "install.ps1"

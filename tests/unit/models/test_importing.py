@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import torch
 
-from lab_side.config import PACKAGED_PROFILES
 from lab_side.importing.draft import Wishes
 from lab_side.importing.run import Imported, import_profile
 from lab_side.models.networks import construct
+from lab_side.settings.config import PACKAGED_PROFILES
 from lab_side.worker.protocol import LoadReply, LoadRequest
 from segrelay.errors import AttemptFailedError, FixConfigurationError
 from segrelay.profiles import Network, Profile, load_profile

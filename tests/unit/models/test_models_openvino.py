@@ -16,13 +16,13 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from lab_side.config import PACKAGED_PROFILES
-from lab_side.imaging.inference import infer
 from lab_side.model_files import sha256_of
 from lab_side.models.fused import fuse_attention
+from lab_side.models.inference import infer
 from lab_side.models.loaded import load_model
 from lab_side.models.networks import build_network
 from lab_side.models.openvino_engine import TOLERANCE, OpenVinoUnfitError, to_openvino
+from lab_side.settings.config import PACKAGED_PROFILES
 from segrelay.profiles import Profile, load_profile
 from tests.conftest import SEED
 from tests.support.tiny_profile import write_tiny_profile

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from pydicom.sr.codedict import codes
 
-from infra.demo_cases import (
+from infra.training.cases import (
     HELD_OUT_HEALTHY_SEEDS,
     HELD_OUT_LESION_SEEDS,
     PROFILE_FOLDER,

@@ -13,7 +13,7 @@ import pytest
 import win32con
 import win32file
 
-from lab_side.agent.control import (
+from lab_side.agent.health.control import (
     PAUSE_FILE,
     ControlWatch,
     Drain,

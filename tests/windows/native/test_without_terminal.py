@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from lab_side.secrets import keep_in_keyring, orthanc_password
+from lab_side.settings.secrets import keep_in_keyring, orthanc_password
 
 LIMIT_S = 120
 

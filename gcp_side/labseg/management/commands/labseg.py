@@ -28,14 +28,15 @@ from django.db import (
     close_old_connections,
 )
 
-from gcp_side.labseg import orthanc, services
+from gcp_side.labseg.api.serializers import events_as_list, job_as_dict, waiting_as_dict
 from gcp_side.labseg.conf import get_conf
 from gcp_side.labseg.errors import JobStateError
-from gcp_side.labseg.freshness import as_sentence, is_kept_fresh, last_pass
+from gcp_side.labseg.jobs import services
+from gcp_side.labseg.jobs.freshness import as_sentence, is_kept_fresh, last_pass
+from gcp_side.labseg.jobs.waiting import why_waiting
+from gcp_side.labseg.management.console import Follower, in_full, in_words, table
 from gcp_side.labseg.models import Job, State
-from gcp_side.labseg.serialise import events_as_list, job_as_dict, waiting_as_dict
-from gcp_side.labseg.terminal import Follower, in_full, in_words, table
-from gcp_side.labseg.waiting import why_waiting
+from gcp_side.labseg.orthanc import client
 from segrelay.errors import FixConfigurationError, SegRelayError, TransientError
 from segrelay.signing import SigningKey
 from segrelay.system.command_line import HelpfulParser
@@ -140,12 +141,12 @@ class Command(BaseCommand):
             labels=None if options["labels"] is None else tuple(options["labels"]),
             confirm=options["confirm"],
         )
-        self._answer(services.submit(submission, orthanc=orthanc.connect()), options)
+        self._answer(services.submit(submission, orthanc=client.connect()), options)
 
     def _retry(self, options: dict[str, Any]) -> None:
         again = services.retry(
             options["job"],
-            orthanc=orthanc.connect(),
+            orthanc=client.connect(),
             force=options["force"],
             confirm=options["confirm"],
         )

@@ -1,0 +1,1 @@
+"""Who may come in: login, passwords, wrong guesses, deleted users."""

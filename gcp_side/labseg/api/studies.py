@@ -1,0 +1,132 @@
+"""The studies of Orthanc, and which of their series plays which role."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.db.models import Max
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from gcp_side.labseg.api.base import LabsegView, page_of
+from gcp_side.labseg.api.serializers import (
+    recognised_as_dict,
+    request_as_dict,
+    series_as_dict,
+    study_as_dict,
+)
+from gcp_side.labseg.conf import get_conf
+from gcp_side.labseg.errors import QueryRefusedError
+from gcp_side.labseg.jobs import services
+from gcp_side.labseg.jobs.agents import ProfileOnOffer, look_or_nobody, profiles_on_offer
+from gcp_side.labseg.jobs.checked_input import recognised_for
+from gcp_side.labseg.models import Job
+from gcp_side.labseg.orthanc import client as orthanc
+from gcp_side.labseg.orthanc.client import SeriesEntry
+from gcp_side.labseg.orthanc.studies import SERIES_SHOWN, Catalogue, one_study
+from gcp_side.labseg.recognition import SeriesFacts
+from gcp_side.labseg.recognition.series_attributes import read_facts
+from segrelay.manifest import is_orthanc_id
+
+REQUESTS_SHOWN = 50
+"""Newest requests of one study."""
+
+SEARCH_LIMIT = 200
+
+_catalogue = Catalogue()
+
+
+class Studies(LabsegView):
+    """``GET …/studies/[?q=][&page=][&page_size=]``."""
+
+    def get(self, request: Request) -> Response:
+        """The studies in Orthanc, newest first, each with its latest request."""
+        number, size = page_of(request)
+        text = request.query_params.get("q", "")[:SEARCH_LIMIT]
+        found = _catalogue.page(orthanc.connect(), text=text, number=number, size=size)
+        latest = _latest_requests([entry.orthanc_id for entry in found.studies])
+        return Response(
+            {
+                "success": True,
+                "count": found.count,
+                "page": number,
+                "page_size": size,
+                "studies": [
+                    study_as_dict(
+                        entry, found.series[entry.orthanc_id], latest.get(entry.orthanc_id)
+                    )
+                    for entry in found.studies
+                ],
+            }
+        )
+
+
+class Study(LabsegView):
+    """``GET …/studies/<study_id>/[?profile=<name>]``."""
+
+    def get(self, request: Request, study_id: str) -> Response:
+        """A study, its series, the recognised roles of a profile, and its requests."""
+        if not is_orthanc_id(study_id):
+            raise QueryRefusedError("The study in the address is not an Orthanc id.")
+        profile = _profile(request.query_params.get("profile"))
+        client = orthanc.connect()
+        jobs = list(Job.objects.filter(orthanc_study_id=study_id)[:REQUESTS_SHOWN])
+        services.refresh_together(jobs)
+        # After the results: what they name was in Orthanc before them.
+        entry, stored = one_study(study_id, client)
+        series = stored[:SERIES_SHOWN]
+        facts = read_facts(series, client)
+        return Response(
+            {
+                "success": True,
+                "study": study_as_dict(entry, series, jobs[0] if jobs else None),
+                "series": [series_as_dict(item, facts.get(item.orthanc_id)) for item in series],
+                "profile": profile.offer.name,
+                "roles": _roles(profile, series, facts),
+                "requests": [request_as_dict(job) for job in jobs],
+                "missing_reports": _missing_reports(jobs, stored),
+            }
+        )
+
+
+def _profile(name: str | None) -> ProfileOnOffer:
+    """The profile of this name, the usual one unless given."""
+    offers = profiles_on_offer(look_or_nobody(), get_conf())
+    for item in offers:
+        if item.offer.name == name or (name is None and item.is_default):
+            return item
+    raise QueryRefusedError(
+        "The profile is not on offer.",
+        code="profile-unknown",
+        remedy=f"Use one of {', '.join(item.offer.name for item in offers)}.",
+    )
+
+
+def _roles(
+    profile: ProfileOnOffer, series: Sequence[SeriesEntry], facts: dict[str, SeriesFacts]
+) -> list[dict[str, Any]]:
+    known = [facts[item.orthanc_id] for item in series if item.orthanc_id in facts]
+    roles = profile.offer.roles
+    found = recognised_for(profile.offer, known)
+    return [recognised_as_dict(role, item) for role, item in zip(roles, found, strict=True)]
+
+
+def _missing_reports(jobs: Sequence[Job], stored: Sequence[SeriesEntry]) -> list[str]:
+    """Orthanc ids of reports that are in none of the study's series any more."""
+    there = {instance for item in stored for instance in item.instances}
+    named = [job.report_orthanc_id for job in jobs if job.report_orthanc_id]
+    return [report for report in named if report not in there]
+
+
+def _latest_requests(study_ids: Sequence[str]) -> dict[str, Job]:
+    """The newest job of each study, in two queries."""
+    newest = (
+        Job.objects.filter(orthanc_study_id__in=study_ids)
+        .order_by()
+        .values("orthanc_study_id")
+        .annotate(newest=Max("job_id"))
+        .values_list("newest", flat=True)
+    )
+    jobs = Job.objects.filter(pk__in=list(newest))
+    return {job.orthanc_study_id: job for job in jobs}

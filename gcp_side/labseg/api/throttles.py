@@ -1,0 +1,61 @@
+"""Limits by user; the rates come from ``SEGRELAY``."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest
+from rest_framework.request import Request
+from rest_framework.settings import api_settings
+from rest_framework.throttling import AnonRateThrottle, UserRateThrottle
+
+from gcp_side.labseg.conf import get_conf
+from gcp_side.labseg.host.caching import default_cache
+
+
+def address_of(request: HttpRequest | Request) -> str:
+    """The address of whoever asks, as far as it can be believed.
+
+    The framework takes all of ``X-Forwarded-For`` unless told how many proxies there are, and
+    everybody can write that header.
+    """
+    forwarded = request.META.get("HTTP_X_FORWARDED_FOR")
+    if not api_settings.NUM_PROXIES or forwarded is None:
+        return str(request.META.get("REMOTE_ADDR", ""))
+    addresses = forwarded.split(",")
+    return str(addresses[-min(api_settings.NUM_PROXIES, len(addresses))]).strip()
+
+
+class SubmitThrottle(UserRateThrottle):
+    """Requests for a segmentation."""
+
+    scope = "labseg-submit"
+    cache = default_cache  # type: ignore[assignment]
+
+    def get_rate(self) -> str:
+        """``SUBMIT_RATE``."""
+        return get_conf().submit_rate
+
+
+class ReadThrottle(UserRateThrottle):
+    """Everything else."""
+
+    scope = "labseg-read"
+    cache = default_cache  # type: ignore[assignment]
+
+    def get_rate(self) -> str:
+        """``READ_RATE``."""
+        return get_conf().read_rate
+
+
+class PushThrottle(AnonRateThrottle):
+    """Notifications, by address: each token costs a request for Google's keys."""
+
+    scope = "labseg-push"
+    cache = default_cache  # type: ignore[assignment]
+
+    def get_ident(self, request: Request) -> str:
+        """The address that can be believed."""
+        return address_of(request)
+
+    def get_rate(self) -> str:
+        """``READ_RATE``."""
+        return get_conf().read_rate

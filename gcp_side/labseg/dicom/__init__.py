@@ -1,0 +1,1 @@
+"""Bytes of DICOM files to numbers; Orthanc is not asked here."""

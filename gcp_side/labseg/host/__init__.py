@@ -1,0 +1,1 @@
+"""The project around the app: its addresses, cache, databases and checks."""

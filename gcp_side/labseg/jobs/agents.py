@@ -1,0 +1,204 @@
+"""The lab as its heartbeats show it: who is there, and which profiles are on offer."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from gcp_side.labseg.conf import Conf, get_bucket, get_conf
+from gcp_side.labseg.host.caching import default_cache
+from gcp_side.labseg.recognition import usual_rule
+from segrelay.errors import TransientError
+from segrelay.names import SITE
+from segrelay.offers import Offer, OfferedRole
+from segrelay.queue import Beat, scan
+from segrelay.queue.lease import LEASE, store_now
+
+log = logging.getLogger(__name__)
+
+_CACHE_KEY = "labseg:lab"
+
+LOOK_SECONDS = 4.0
+"""Between two looks at the heartbeats, which come every half minute: less often than at jobs."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabAgent:
+    """An agent, as its last heartbeat tells."""
+
+    name: str
+    beat: Beat
+    last_beat: datetime
+    """The store's clock."""
+    silent: timedelta
+    """Since then, by the store's clock."""
+
+    @property
+    def is_online(self) -> bool:
+        """Whether it may be expected to work."""
+        return self.silent <= LEASE and self.beat.state != "stopped"
+
+    def may_have(self, profile: str) -> bool:
+        """Whether it has the profile; a heartbeat without room for the names rules none out."""
+        return not self.beat.profiles or profile in self.beat.profiles
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lab:
+    """Every agent that ever beat here."""
+
+    agents: tuple[LabAgent, ...] = ()
+    """By name."""
+
+    @property
+    def online(self) -> tuple[LabAgent, ...]:
+        """Those that live."""
+        return tuple(agent for agent in self.agents if agent.is_online)
+
+    @property
+    def last_seen(self) -> datetime | None:
+        """When any agent last beat, by the store's clock."""
+        return max((agent.last_beat for agent in self.agents), default=None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProfileOnOffer:
+    """A profile that can be asked for."""
+
+    offer: Offer
+    is_online: bool
+    """Whether a living agent has it."""
+    is_default: bool
+
+
+def look() -> Lab:
+    """The lab now, or as another call saw it at most :data:`LOOK_SECONDS` ago.
+
+    With ``REFRESH_SECONDS`` above that it is as old as those allow, and with 0 always new.
+
+    Raises
+    ------
+    StoreUnavailableError, FixConfigurationError
+        The queue cannot be asked.
+    """
+    pause = get_conf().refresh_seconds
+    seen: Lab | None = default_cache.get(_CACHE_KEY) if pause else None
+    if seen is None:
+        seen = _look()
+        if pause:
+            default_cache.set(_CACHE_KEY, seen, timeout=max(pause, LOOK_SECONDS))
+    return seen
+
+
+def look_or_nobody() -> Lab:
+    """As :func:`look`; nobody where the queue does not answer: submitting goes on without."""
+    try:
+        return look()
+    except TransientError as error:
+        log.warning("the lab's heartbeats: %s", error.message)
+        return Lab()
+
+
+def profiles_on_offer(lab: Lab, conf: Conf) -> tuple[ProfileOnOffer, ...]:
+    """What living agents have; while none lives, what the site is configured for.
+
+    A configured profile has the roles of the settings: nobody signs a heartbeat. Its texts are
+    from any heartbeat, a dead agent's too.
+    """
+    living = {name for agent in lab.online for name in agent.beat.profiles}
+    told = _best_told(lab)
+    chosen = [
+        offer
+        for name in sorted(living) or conf.profiles
+        if (offer := _offer(name, told.get(name), conf)) is not None
+    ]
+    # Heartbeats without room may tell names alone; then the settings are all there is.
+    chosen = chosen or [_configured(name, told.get(name), conf) for name in conf.profiles]
+    names = [offer.name for offer in chosen]
+    usual = conf.usual_profile if conf.usual_profile in names else names[0]
+    return tuple(
+        ProfileOnOffer(offer=offer, is_online=offer.name in living, is_default=offer.name == usual)
+        for offer in chosen
+    )
+
+
+def offer_for(profile: str, roles: Sequence[str], lab: Lab, conf: Conf) -> Offer:
+    """What is known of a profile, for these roles; no more than names where nobody told it."""
+    told = _offer(profile, _best_told(lab).get(profile), conf)
+    by_role = {} if told is None else {item.role: item for item in told.roles}
+    wanted = tuple(by_role.get(role, OfferedRole(role=role)) for role in roles)
+    known = Offer(name=profile, roles=wanted) if told is None else told
+    return known.model_copy(update={"roles": wanted})
+
+
+def offered_roles(profile: str, lab: Lab) -> tuple[str, ...] | None:
+    """The roles of a profile that a living agent offers, in channel order; None if none does."""
+    for agent in lab.online:
+        for offer in agent.beat.offers:
+            if offer.name == profile:
+                return _roles(offer)
+    return None
+
+
+def _look() -> Lab:
+    bucket = get_bucket()
+    beats = scan(bucket).agents
+    if not beats:
+        return Lab()
+    now = store_now(bucket, SITE)
+    return Lab(
+        agents=tuple(
+            LabAgent(
+                name=name,
+                beat=seen.beat,
+                last_beat=seen.updated,
+                # A beat during the listing may be younger than the time asked for after it.
+                silent=max(timedelta(0), now - seen.updated),
+            )
+            for name, seen in sorted(beats.items())
+        )
+    )
+
+
+def _best_told(lab: Lab) -> dict[str, Offer]:
+    """One offer of each name: a living agent's if there is one, else the last that was told.
+
+    One without texts gives way to one with texts and the same roles.
+    """
+    told: dict[str, Offer] = {}
+    for offer in _offers(lab.online) + _offers(lab.agents):
+        known = told.setdefault(offer.name, offer)
+        if known.title is None and offer.title is not None and _roles(known) == _roles(offer):
+            told[offer.name] = offer
+    return told
+
+
+def _roles(offer: Offer) -> tuple[str, ...]:
+    return tuple(item.role for item in offer.roles)
+
+
+def _offers(agents: Iterable[LabAgent]) -> list[Offer]:
+    return [offer for agent in agents for offer in agent.beat.offers]
+
+
+def _offer(name: str, told: Offer | None, conf: Conf) -> Offer | None:
+    return _configured(name, told, conf) if name in conf.profiles else told
+
+
+def _configured(name: str, told: Offer | None, conf: Conf) -> Offer:
+    by_role = {} if told is None else {item.role: item for item in told.roles}
+    roles = tuple(
+        _configured_role(role, by_role.get(role, OfferedRole(role=role)))
+        for role in conf.profiles[name]
+    )
+    known = Offer(name=name, roles=roles) if told is None else told
+    return known.model_copy(update={"roles": roles})
+
+
+def _configured_role(role: str, told: OfferedRole) -> OfferedRole:
+    """A name that says what it means is not reinterpreted by what nobody signed."""
+    if usual_rule(role) is None:
+        return told
+    return told.model_copy(update={"recognition": None})

@@ -1,0 +1,66 @@
+"""What speaks against a selection of series, by what Orthanc and the lab's heartbeats tell.
+
+The study is read as the page shows it: a request is asked about what its sender could see.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from gcp_side.labseg.conf import get_conf
+from gcp_side.labseg.jobs.agents import look_or_nobody, offer_for
+from gcp_side.labseg.jobs.confirmation import Needs, Reason, reasons_against
+from gcp_side.labseg.jobs.selection import Selection
+from gcp_side.labseg.orthanc.client import Orthanc
+from gcp_side.labseg.orthanc.studies import SERIES_SHOWN, in_order
+from gcp_side.labseg.recognition import Recognised, Rules, SeriesFacts, recognise, usual_rule
+from gcp_side.labseg.recognition.series_attributes import read_facts
+from segrelay.dicom.body_regions import regions_in, regions_of_body_part
+from segrelay.offers import Offer
+
+
+def reasons_for(profile: str, selection: Selection, orthanc: Orthanc) -> tuple[Reason, ...]:
+    """What speaks against segmenting these series with this profile; empty where nothing does.
+
+    Raises
+    ------
+    OrthancUnavailableError, OrthancRefusedError, FixConfigurationError
+        The series cannot be read.
+    """
+    offer = offer_for(profile, selection.roles, look_or_nobody(), get_conf())
+    stored = in_order(orthanc.series_of([selection.study_id]))
+    facts = read_facts(stored[:SERIES_SHOWN], orthanc)
+    wanted = dict(zip(selection.roles, (info.orthanc_id for info in selection.series), strict=True))
+    # A study may hold more series than are read for recognition.
+    left = [item for item in stored if item.orthanc_id in set(wanted.values()) - facts.keys()]
+    read = facts | read_facts(left, orthanc)
+    chosen = {role: read[series] for role, series in wanted.items() if series in read}
+    return reasons_against(needs_of(offer), chosen, recognised_for(offer, facts.values()))
+
+
+def needs_of(offer: Offer) -> Needs:
+    """What the input of a profile must show.
+
+    A name that says its region is not reinterpreted by a heartbeat, which nobody signs.
+    """
+    named = regions_in(offer.name)
+    told = _rules(offer)
+    return Needs(
+        regions=named or regions_of_body_part(offer.body_part or ""),
+        rules={item.role: told.get(item.role) or usual_rule(item.role) for item in offer.roles},
+        titles={item.role: item.title for item in offer.roles},
+    )
+
+
+def recognised_for(offer: Offer, series: Iterable[SeriesFacts]) -> list[Recognised]:
+    """One answer for each role of a profile, in their order."""
+    return recognise([item.role for item in offer.roles], list(series), _rules(offer))
+
+
+def _rules(offer: Offer) -> Rules:
+    """As the profile tells them; roles without one are recognised by their names."""
+    return {
+        item.role: rule
+        for item in offer.roles
+        if item.recognition is not None and (rule := item.recognition.rule) is not None
+    }

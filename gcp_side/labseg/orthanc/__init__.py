@@ -1,0 +1,1 @@
+"""The site's Orthanc: its client, and its studies as the pages list them."""

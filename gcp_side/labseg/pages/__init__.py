@@ -1,0 +1,1 @@
+"""The pages: list, viewer, and how they are rendered in any project."""

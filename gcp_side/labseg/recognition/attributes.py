@@ -1,0 +1,175 @@
+"""What is known of a series, from Orthanc's index and the tags of one of its instances."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any, Literal
+
+from gcp_side.labseg.dicom.enhanced import as_classic
+from segrelay.dicom.acquisition import named_agent
+from segrelay.dicom.body_regions import regions_of
+from segrelay.dicom.values import Number, WrongFormError, read_numbers
+
+Plane = Literal["axial", "sagittal", "coronal", "oblique"]
+
+STRAIGHT_COSINE = math.cos(math.radians(30))
+"""A normal within 30 degrees of a body axis is called by that plane: head scans are tilted."""
+
+NO_DATE = date(2000, 1, 1)
+"""The day of times whose date is absent."""
+
+TEXT_LIMIT = 120
+"""Characters of a description that are looked at and shown."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeriesFacts:
+    """One MR series; None where the files do not tell."""
+
+    series_id: str
+    description: str = ""
+    number: int | None = None
+    """Series Number."""
+    instances: int = 0
+    """Images: a frame of an enhanced instance is one."""
+    rows: int | None = None
+    columns: int | None = None
+    orientation: tuple[float, ...] | None = None
+    """Image Orientation (Patient): 6 direction cosines."""
+    frame_of_reference: str = ""
+    derived: bool = False
+    """Image Type says that it was computed from other images."""
+    temporal_position: int | None = None
+    acquired: datetime | None = None
+    trigger_ms: float | None = None
+    """Trigger Time."""
+    content: datetime | None = None
+    echo_ms: float | None = None
+    repetition_ms: float | None = None
+    inversion_ms: float | None = None
+    flip_degrees: float | None = None
+    spacing_mm: tuple[float, ...] | None = None
+    """Pixel Spacing: between rows, between columns."""
+    image_type: tuple[str, ...] = ()
+    """Image Type in capital letters."""
+    sequence: tuple[str, ...] = ()
+    """Scanning Sequence: SE, IR, GR, EP, RM."""
+    agent: str = ""
+    """Contrast/Bolus Agent; empty where none is named, or none of it was given."""
+    regions: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    """Body regions that its attributes name, by keyword; see ``segrelay.dicom.body_regions``."""
+    laterality: str = ""
+    """``L`` or ``R`` where it shows one side of a paired organ; else empty."""
+
+
+def facts_of(
+    series_id: str,
+    *,
+    description: str,
+    number: int | None,
+    instances: int,
+    tags: Mapping[str, Any],
+) -> SeriesFacts:
+    """Read the tags of one instance; what cannot be read is left out.
+
+    ``tags`` is keyed by keyword; multi-valued text is joined by ``\\\\``, and sequences are lists
+    of the same. Of an enhanced image the first frame speaks for all.
+    """
+    tags = as_classic(tags)
+    image_type = _values(tags, "ImageType")
+    agent = named_agent(
+        _text(tags, "ContrastBolusAgent")[:TEXT_LIMIT],
+        _number(_text(tags, "ContrastBolusVolume")),
+        _number(_text(tags, "ContrastBolusTotalDose")),
+    )
+    return SeriesFacts(
+        series_id=series_id,
+        description=description[:TEXT_LIMIT],
+        number=number,
+        instances=instances * (_whole(tags, "NumberOfFrames") or 1),
+        rows=_whole(tags, "Rows"),
+        columns=_whole(tags, "Columns"),
+        orientation=_numbers(_text(tags, "ImageOrientationPatient"), count=6),
+        frame_of_reference=_text(tags, "FrameOfReferenceUID"),
+        derived=image_type[:1] == ("DERIVED",),
+        temporal_position=_whole(tags, "TemporalPositionIdentifier"),
+        acquired=_moment(
+            _text(tags, "AcquisitionDateTime"),
+            _text(tags, "AcquisitionDate"),
+            _text(tags, "AcquisitionTime"),
+        ),
+        trigger_ms=_number(_text(tags, "TriggerTime")),
+        content=_moment("", _text(tags, "ContentDate"), _text(tags, "ContentTime")),
+        echo_ms=_number(_text(tags, "EchoTime")),
+        repetition_ms=_number(_text(tags, "RepetitionTime")),
+        inversion_ms=_number(_text(tags, "InversionTime")),
+        flip_degrees=_number(_text(tags, "FlipAngle")),
+        spacing_mm=_numbers(_text(tags, "PixelSpacing"), count=2),
+        image_type=image_type,
+        sequence=_values(tags, "ScanningSequence"),
+        agent=agent,
+        regions=tuple(regions_of(tags).items()),
+        laterality=_side(_text(tags, "Laterality") or _text(tags, "ImageLaterality")),
+    )
+
+
+def plane_of(orientation: tuple[float, ...] | None) -> Plane | None:
+    """The body plane that slices of this orientation lie in; None where it is not told."""
+    if orientation is None:
+        return None
+    (a, b, c), (d, e, f) = orientation[:3], orientation[3:]
+    normal = (b * f - c * e, c * d - a * f, a * e - b * d)
+    length = math.hypot(*normal)
+    planes: tuple[Plane, ...] = ("sagittal", "coronal", "axial")
+    for plane, component in zip(planes, normal, strict=True):
+        if length and abs(component) / length >= STRAIGHT_COSINE:
+            return plane
+    return "oblique"
+
+
+def _text(tags: Mapping[str, Any], keyword: str) -> str:
+    value = tags.get(keyword)
+    return value if isinstance(value, str) else ""
+
+
+def _number(text: str) -> float | None:
+    values = _numbers(text, count=1)
+    return None if values is None else values[0]
+
+
+def _side(text: str) -> str:
+    side = text.strip().upper()
+    return side if side in ("L", "R") else ""
+
+
+def _whole(tags: Mapping[str, Any], keyword: str) -> int | None:
+    value = _number(_text(tags, keyword))
+    return None if value is None else int(value)
+
+
+def _values(tags: Mapping[str, Any], keyword: str) -> tuple[str, ...]:
+    text = _text(tags, keyword).upper()
+    return tuple(value.strip() for value in text.split("\\")) if text else ()
+
+
+def _numbers(text: str, *, count: int) -> tuple[float, ...] | None:
+    try:
+        return read_numbers(text, Number("", "DS", count)) or None
+    except WrongFormError:
+        return None
+
+
+def _moment(both: str, day: str, time: str) -> datetime | None:
+    """A DICOM date and time; times without a date are on one and the same day."""
+    stamp = both.partition("+")[0].partition("-")[0] or (day or f"{NO_DATE:%Y%m%d}") + time
+    if len(stamp) < len("YYYYMMDDHHMM"):
+        return None
+    whole, _, fraction = stamp.partition(".")
+    try:
+        moment = datetime.strptime(whole[:14].ljust(14, "0"), "%Y%m%d%H%M%S")
+        return moment + timedelta(seconds=float(f"0.{fraction}") if fraction else 0)
+    except (OverflowError, ValueError):
+        return None

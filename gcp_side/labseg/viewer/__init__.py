@@ -1,0 +1,1 @@
+"""What the viewer draws: slices, volumes, a SEG laid over them."""

@@ -1,0 +1,136 @@
+"""The displayed order of a series' slices, and which of them a frame belongs to.
+
+Slices are displayed by rising distance along the slice normal, that is by
+``dot(ImagePositionPatient, cross(row, column))``: the order of the imaging pipeline. Orthanc
+lists instances in the order of their upload, which means nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gcp_side.labseg.dicom.segmentation import SegFrame
+from gcp_side.labseg.errors import SegmentationUnreadableError
+from gcp_side.labseg.orthanc.client import SlicePlace
+
+SAME_COSINE = 1e-3
+"""Direction cosines that differ by less are the same orientation (0.06 degrees)."""
+
+SAME_PLACE_OF_STEP = 0.1
+"""A frame lies on a slice when their positions differ by at most this share of the step."""
+
+SINGLE_SLICE_STEP_MM = 1.0
+"""Stands for the step of a series with a single slice."""
+
+
+@dataclass(frozen=True, eq=False)
+class DisplayedSlices:
+    """A series in displayed order."""
+
+    instances: tuple[SlicePlace, ...]
+    """One for each slice: several may be frames of one instance."""
+    positions: NDArray[np.float64]
+    """[slices, 3] LPS millimetres."""
+    orientation: NDArray[np.float64]
+    """[6] direction of a row, then of a column; the same for all slices."""
+
+    @property
+    def tolerance_mm(self) -> float:
+        """How far a frame may be off its slice."""
+        gaps = np.linalg.norm(np.diff(self.positions, axis=0), axis=1)
+        apart = gaps[gaps > 0]
+        step = float(np.median(apart)) if len(apart) else SINGLE_SLICE_STEP_MM
+        return SAME_PLACE_OF_STEP * step
+
+
+def displayed_order(places: Sequence[SlicePlace]) -> DisplayedSlices:
+    """Sort a series for display; slices at the same place keep the order of their UIDs.
+
+    Raises
+    ------
+    SegmentationUnreadableError
+        ``no-position`` or ``mixed-orientation``: the series has no one order.
+    """
+    instances = sorted(places, key=lambda item: item.sop_instance_uid)
+    if any(item.position is None or item.orientation is None for item in instances):
+        wrong = next((item.wrong for item in instances if item.wrong), "")
+        raise SegmentationUnreadableError(
+            f"{wrong}." if wrong else "The series has instances without a position in space.",
+            code="no-position",
+        )
+    positions = np.array([item.position for item in instances], dtype=np.float64)
+    orientations = np.array([item.orientation for item in instances], dtype=np.float64)
+    if np.abs(orientations - orientations[0]).max() > SAME_COSINE:
+        raise SegmentationUnreadableError(
+            "The slices of the series are not parallel.", code="mixed-orientation"
+        )
+    normal = np.cross(orientations[0, :3], orientations[0, 3:])
+    order = np.argsort(positions @ normal, kind="stable")
+    return DisplayedSlices(
+        instances=tuple(instances[index] for index in order),
+        positions=positions[order],
+        orientation=orientations[0],
+    )
+
+
+def place_frames(frames: Sequence[SegFrame], slices: DisplayedSlices) -> list[int]:
+    """The displayed index of each frame: by its source image, else by its position.
+
+    Raises
+    ------
+    SegmentationUnreadableError
+        ``not-on-grid``: a frame lies on no slice of the series, or is turned against it.
+    """
+    index_of = {(item.sop_instance_uid, item.frame): n for n, item in enumerate(slices.instances)}
+    placed = []
+    for frame in frames:
+        index = _by_source(frame, index_of)
+        if index is None:
+            index = _by_position(frame, slices)
+        if index is None:
+            raise not_on_grid()
+        placed.append(index)
+    if not (_as_turned(frames, slices) and _as_placed(frames, placed, slices)):
+        raise not_on_grid()
+    return placed
+
+
+def not_on_grid() -> SegmentationUnreadableError:
+    """The error for a mask that would be shown in the wrong place."""
+    return SegmentationUnreadableError(
+        "The segmentation does not lie on the grid of this series.",
+        code="not-on-grid",
+        remedy="Ask for the series that it was made on.",
+    )
+
+
+def _by_source(frame: SegFrame, index_of: dict[tuple[str, int | None], int]) -> int | None:
+    found = {index_of[source] for source in frame.sources if source in index_of}
+    return found.pop() if len(found) == 1 else None
+
+
+def _by_position(frame: SegFrame, slices: DisplayedSlices) -> int | None:
+    if frame.position is None:
+        return None
+    return int(np.linalg.norm(slices.positions - frame.position, axis=1).argmin())
+
+
+def _as_turned(frames: Sequence[SegFrame], slices: DisplayedSlices) -> bool:
+    """Whether what the frames say of their orientation agrees; silence agrees."""
+    told = {frame.orientation for frame in frames if frame.orientation is not None}
+    off = np.array([*told, slices.orientation]) - slices.orientation
+    return bool(np.abs(off).max() <= SAME_COSINE)
+
+
+def _as_placed(frames: Sequence[SegFrame], placed: Sequence[int], slices: DisplayedSlices) -> bool:
+    """Whether what the frames say of their place agrees with their slices; silence agrees."""
+    told = [(i, frame.position) for i, frame in zip(placed, frames, strict=True) if frame.position]
+    if not told:
+        return True
+    indices, positions = zip(*told, strict=True)
+    off = np.linalg.norm(slices.positions[list(indices)] - np.array(positions), axis=1)
+    return bool((off <= slices.tolerance_mm).all())

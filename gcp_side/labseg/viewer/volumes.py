@@ -1,0 +1,295 @@
+"""The voxels of a series for the viewer: a slice at once, the whole in the background.
+
+Every call asks Orthanc once which instances the series has now (one request); what was decoded
+before under the same instances is not fetched again. Voxels are kept deflated, in this process,
+up to :data:`CACHE_BYTES`.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import math
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gcp_side.labseg.dicom.pixels import SliceImage, read_slice, read_slices
+from gcp_side.labseg.errors import SeriesNotShownError
+from gcp_side.labseg.orthanc.client import Orthanc, SlicePlace
+from gcp_side.labseg.viewer.geometry import (
+    SeriesGeometry,
+    make_geometry,
+    middle_of,
+    order_for_display,
+)
+from gcp_side.labseg.viewer.single_flight import KeyedLocks
+from gcp_side.labseg.viewer.slices import DisplayedSlices
+from segrelay.manifest import is_orthanc_id
+
+CACHE_BYTES = 256 * 1024 * 1024
+"""Of deflated volumes: some twenty breast series."""
+
+MOST_GEOMETRIES = 256
+
+LOADING_BYTES = 320 * 1024 * 1024
+"""Of the volumes that are put together at the same time, in a process: two breast series. Each is
+in memory as a whole; one that is larger is put together alone."""
+
+MIXED_SCALES = np.dtype("<f4")
+"""Of a volume whose slices have not all one scale: no 16 bits hold their values exactly."""
+
+GZIP_LEVEL = 1
+"""Half the size in a third of a second; higher levels gain little on noise."""
+
+
+@dataclass(frozen=True, eq=False)
+class DeflatedVoxels:
+    """Little-endian voxels, C order, and what they are."""
+
+    gzipped: bytes
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    tag: str
+    """Changes with the voxels: for an ETag."""
+
+
+def load_geometry(series_id: str, orthanc: Orthanc) -> SeriesGeometry:
+    """Where the series lies.
+
+    Raises
+    ------
+    SeriesNotShownError
+        ``orthanc-id``, and the codes of ``geometry`` and ``pixels``.
+    SeriesRefusedError
+        ``series-missing``: Orthanc has no such series.
+    OrthancUnavailableError, OrthancRefusedError, FixConfigurationError
+        From Orthanc.
+    """
+    return _geometry(series_id, orthanc)[0]
+
+
+def load_slice(series_id: str, index: int, orthanc: Orthanc) -> DeflatedVoxels:
+    """One slice by its displayed index; raises as :func:`load_geometry`, or ``no-such-slice``."""
+    geometry, tag = _geometry(series_id, orthanc)
+    if not 0 <= index < geometry.shape[0]:
+        raise SeriesNotShownError(
+            f"The series has slices 0 to {geometry.shape[0] - 1}.", code="no-such-slice"
+        )
+    key = f"{tag}-{index}"
+    found = _volumes.get(key)
+    if found is None:
+        place = geometry.slices.instances[index]
+        if place.frame is None:
+            ((_, data),) = orthanc.image_files([place.orthanc_id])
+            voxels = in_series_units(read_slice(data), geometry)
+        else:
+            # All its frames come in one file: the next slice is asked for soon.
+            voxels = _inflated_slice(_volume(geometry, tag, orthanc), index)
+        found = _volumes.keep(key, _deflated(voxels, key))
+    return found
+
+
+def load_volume(series_id: str, orthanc: Orthanc) -> DeflatedVoxels:
+    """All slices in displayed order; raises as :func:`load_geometry`."""
+    return _volume(*_geometry(series_id, orthanc), orthanc)
+
+
+def _volume(geometry: SeriesGeometry, tag: str, orthanc: Orthanc) -> DeflatedVoxels:
+    found = _volumes.get(tag)
+    if found is not None:
+        return found
+    size = math.prod(geometry.shape) * geometry.dtype.itemsize
+    with _locks.of(tag), _loading.taken(size):
+        # Another request may have brought it meanwhile.
+        found = _volumes.get(tag)
+        if found is None:
+            found = _volumes.keep(tag, _deflated(_read_volume(geometry, orthanc), tag))
+    return found
+
+
+def in_series_units(image: SliceImage, geometry: SeriesGeometry) -> NDArray[Any]:
+    """The voxels of a slice, so that the series' own slope and intercept hold for them.
+
+    Some scanners scale every slice by itself (PS3.3 C.11.1.1.2), or write some slices signed and
+    others not.
+
+    Returns
+    -------
+    [rows, columns] as stored, of the series' type; float32 where the slice has another scale or
+    another type than the series.
+
+    Raises
+    ------
+    SeriesNotShownError
+        ``mixed-matrix``: the slice is of another size than the series.
+    """
+    if image.voxels.shape != geometry.shape[1:]:
+        raise SeriesNotShownError("The slices of the series differ in size.", code="mixed-matrix")
+    same_scale = (image.slope, image.intercept) == (geometry.slope, geometry.intercept)
+    if same_scale and image.voxels.dtype == geometry.dtype:
+        return image.voxels
+    meant = image.voxels * image.slope + image.intercept
+    return ((meant - geometry.intercept) / geometry.slope).astype(MIXED_SCALES)
+
+
+def _read_volume(geometry: SeriesGeometry, orthanc: Orthanc) -> NDArray[Any]:
+    """[slices, rows, columns] of the series' type, or float32: see :func:`in_series_units`."""
+    volume: NDArray[Any] = np.empty(geometry.shape, geometry.dtype)
+    index_of = {
+        (place.orthanc_id, place.frame or 1): index
+        for index, place in enumerate(geometry.slices.instances)
+    }
+    for instance, data in orthanc.image_files(list(dict.fromkeys(geometry.instances))):
+        for frame, image in enumerate(read_slices(data), start=1):
+            _check_spacing(image, geometry)
+            if (instance, frame) not in index_of:
+                raise SeriesNotShownError(
+                    "An instance has more frames than Orthanc knew.", code="unreadable-instance"
+                )
+            voxels = in_series_units(image, geometry)
+            if voxels.dtype == MIXED_SCALES:
+                volume = volume.astype(MIXED_SCALES, copy=False)
+            volume[index_of[instance, frame]] = voxels
+    return volume
+
+
+def _check_spacing(image: SliceImage, geometry: SeriesGeometry) -> None:
+    columns, rows = np.linalg.norm(geometry.affine[:3, :2], axis=0)
+    spacing = image.pixel_spacing or (0.0, 0.0)
+    if not np.allclose(spacing, (rows, columns), rtol=1e-3):
+        raise SeriesNotShownError(
+            "The slices of the series differ in Pixel Spacing.", code="mixed-spacing"
+        )
+
+
+def _geometry(series_id: str, orthanc: Orthanc) -> tuple[SeriesGeometry, str]:
+    if not is_orthanc_id(series_id):
+        raise SeriesNotShownError(
+            "The series is not named by an Orthanc id.",
+            code="orthanc-id",
+            remedy="Orthanc ids are five groups of eight hexadecimal digits.",
+        )
+    places = orthanc.places(series_id)
+    tag = _tag(series_id, places)
+    geometry = _geometries.get(tag)
+    if geometry is None:
+        geometry = _placed(order_for_display(places), orthanc)
+        _geometries.keep(tag, geometry)
+    return geometry, tag
+
+
+def _placed(slices: DisplayedSlices, orthanc: Orthanc) -> SeriesGeometry:
+    middle = slices.instances[middle_of(slices)]
+    ((_, data),) = orthanc.image_files([middle.orthanc_id])
+    return make_geometry(slices, read_slice(data, middle.frame))
+
+
+def _tag(series_id: str, places: Sequence[SlicePlace]) -> str:
+    """Another one as soon as an instance came, went or was replaced."""
+    digest = hashlib.sha256(series_id.encode())
+    for item in sorted(places, key=lambda one: one.orthanc_id):
+        digest.update(f"|{item.orthanc_id}:{item.file_uuid}".encode())
+    return digest.hexdigest()[:32]
+
+
+def _deflated(voxels: NDArray[Any], tag: str) -> DeflatedVoxels:
+    data = np.ascontiguousarray(voxels)
+    return DeflatedVoxels(
+        gzipped=gzip.compress(data.data, GZIP_LEVEL, mtime=0),
+        shape=data.shape,
+        dtype=data.dtype,
+        tag=tag,
+    )
+
+
+def _inflated_slice(voxels: DeflatedVoxels, index: int) -> NDArray[Any]:
+    """[rows, columns] of one slice of a volume, which is not inflated as a whole."""
+    size = math.prod(voxels.shape[1:]) * voxels.dtype.itemsize
+    with gzip.open(BytesIO(voxels.gzipped)) as file:
+        file.seek(index * size)
+        return np.frombuffer(file.read(size), voxels.dtype).reshape(voxels.shape[1:])
+
+
+class VolumeCache:
+    """Deflated voxels, the least lately used forgotten first; thread-safe."""
+
+    def __init__(self, most_bytes: int) -> None:
+        self._most = most_bytes
+        self._size = 0
+        self._kept: OrderedDict[str, DeflatedVoxels] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: str) -> DeflatedVoxels | None:
+        """What is kept under ``key``."""
+        with self._lock:
+            found = self._kept.get(key)
+            if found is not None:
+                self._kept.move_to_end(key)
+            return found
+
+    def keep(self, key: str, voxels: DeflatedVoxels) -> DeflatedVoxels:
+        """Keep and return ``voxels``; more than fit at all are only returned."""
+        with self._lock:
+            if key in self._kept:
+                return voxels
+            self._kept[key] = voxels
+            self._size += len(voxels.gzipped)
+            while self._size > self._most:
+                _, dropped = self._kept.popitem(last=False)
+                self._size -= len(dropped.gzipped)
+        return voxels
+
+
+class MemoryBudget:
+    """Bytes that threads share; who needs more than is left waits. Thread-safe."""
+
+    def __init__(self, most_bytes: int) -> None:
+        self._most = most_bytes
+        self._taken = 0
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def taken(self, size: int) -> Iterator[None]:
+        """Hold ``size`` bytes within the block; more than there are at all are held alone."""
+        needed = min(size, self._most)
+        with self._changed:
+            self._changed.wait_for(lambda: self._taken + needed <= self._most)
+            self._taken += needed
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._taken -= needed
+                self._changed.notify_all()
+
+
+class _GeometryCache:
+    """The latest geometries; thread-safe."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[str, SeriesGeometry] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, tag: str) -> SeriesGeometry | None:
+        with self._lock:
+            return self._kept.get(tag)
+
+    def keep(self, tag: str, geometry: SeriesGeometry) -> None:
+        with self._lock:
+            self._kept[tag] = geometry
+            while len(self._kept) > MOST_GEOMETRIES:
+                self._kept.popitem(last=False)
+
+
+_volumes = VolumeCache(CACHE_BYTES)
+_geometries = _GeometryCache()
+_locks = KeyedLocks()
+_loading = MemoryBudget(LOADING_BYTES)

@@ -1,0 +1,1 @@
+"""What ``infra/bench queue`` is made of."""

@@ -1,0 +1,62 @@
+"""One contender in a process of its own: reads a line of JSON, does it, answers with a line.
+
+``python -m infra.benches.queue.worker KIND PLACE``; requests are ``{"do": "steady" | "backlog" |
+"history", "jobs": N}``, the answer to the first two is ``[[claim_ns, finish_ns], …]``.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from infra.benches.answering import answer_lines
+from infra.benches.queue.contender import Contender, run_backlog, run_steady
+from infra.benches.queue.floors import FLOORS
+
+
+def make_contender(kind: str, place: str) -> Contender:
+    """The contender called ``kind`` at a folder, or an address for the cloud bucket."""
+    folder = Path(place)
+    if kind in ("relay", "relay-one-look", "relay-gcs"):
+        # Imported where they are meant: the peers' venv has none of ours, ours none of theirs.
+        from infra.benches.queue.relay import Relay
+
+        address = place if kind == "relay-gcs" else folder.absolute().as_uri()
+        return Relay(address, one_look=kind == "relay-one-look")
+    if kind == "naive":
+        from infra.benches.queue.naive import Naive
+
+        return Naive(folder)
+    if kind in FLOORS:
+        return FLOORS[kind](folder)
+    from infra.benches.queue import peers
+
+    if kind == "litequeue-full":
+        return peers.LiteQueue(folder, "FULL")
+    makers: dict[str, Callable[[Path], Contender]] = {
+        "persist-queue": peers.PersistQueue,
+        "litequeue": peers.LiteQueue,
+        "huey": peers.Huey,
+        "dirq": peers.Dirq,
+    }
+    return makers[kind](folder)
+
+
+def serve(kind: str, place: str) -> None:
+    """Answer requests until the input ends."""
+    contender = make_contender(kind, place)
+
+    def answer(request: dict[str, Any]) -> object:
+        if request["do"] == "history":
+            contender.fill_history(request["jobs"])
+            return None
+        run = run_steady if request["do"] == "steady" else run_backlog
+        return run(contender, request["jobs"])
+
+    answer_lines(answer)
+
+
+if __name__ == "__main__":
+    serve(*sys.argv[1:])

@@ -1,0 +1,136 @@
+"""``infra/bench transfer``: moving the data beside the naive way and others' clients, in one run.
+
+A real Orthanc on this machine, and lines to it that are emulated on loopback by a process of
+its own (:mod:`infra.line`): round trip, bandwidth shared by all connections, handshake, slow
+start. Everybody is a process of its own with everything imported, in turn and in a new order
+every round; a figure is the median of the runs. A contender whose first run takes over 10 s is
+not run again.
+
+Download: 620 slices of 240 by 240 in four series, 72 MB that nothing compresses. The clock runs
+from before the client or session is made, so all start without a connection, to the last byte
+in the caller's hands: contents in memory for the others, parsed data sets for dicomweb-client,
+files for SegRelay, which also takes the inventory before and after. Nobody is told more than
+the ids. After the clock everybody's instances are compared with the stored ones: UIDs, sizes,
+pixels. *Byte limit*: all bytes at full bandwidth and two round trips (handshake, first answer).
+Orthanc does not deflate its answers: its default since 1.12.2; older ones make everybody slower
+who does not decline. Server CPU: user and system time of Orthanc's process from the request to
+the contender until its answer.
+
+Black background: the same number of slices, an eighth of the size as a ZIP archive; SegRelay as
+it chooses itself, and made to use its pool or archives.
+
+Upload: a SEG of 465 frames that are nearly all zeros, by ``requests.post`` over a new connection
+and by SegRelay's client that has just spoken to the server, or has not. The clock runs from the
+bytes in memory to the server's answer; then the stored bytes are compared, and deleted.
+
+==========================  ================================================================
+``wan30_vs_naive``          naive time / ours at 30 ms, 200 Mbit
+``wan30_vs_limit``          our time / the byte limit there
+``wan30_vs_pyorthanc``      pyorthanc's time / ours there
+``wan10_vs_naive``          naive time / ours at 10 ms, 500 Mbit
+``loopback_vs_naive``       naive time / ours without a line
+``sparse_vs_pool``          black background: time of our pool alone / ours, the worst line
+``upload20_vs_plain``       plain POST's time / ours at 30 ms, 20 Mbit
+``server_cpu_s``            Orthanc's processor time for our download of noisy images, the
+                            largest of the lines
+``sustained_vs_slowest_``   the slowest stage's time alone / the time a job of the real agent
+``stage``                   with a backlog, its worker on one thread:
+                            see :mod:`infra.benches.transfer.phases.sustained`
+==========================  ================================================================
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from infra.benches.command import heading, make_parser, run
+from infra.benches.machine import describe_machine, load
+from infra.benches.report import as_expected, step
+from infra.benches.transfer.phases.downloads import black, noisy
+from infra.benches.transfer.phases.floor import folder_alone
+from infra.benches.transfer.phases.line_limit import line_alone
+from infra.benches.transfer.phases.sustained import sustained
+from infra.benches.transfer.phases.upload import upload
+from infra.benches.transfer.runs import Document
+from infra.benches.transfer.scene import Plan, Scene
+from infra.benches.transfer.table import print_report
+from infra.benches.transfer.workers import PEERS
+
+PHASES: dict[str, Callable[[Scene], Document]] = {
+    "the line alone": line_alone,
+    "the folder alone": folder_alone,
+    "noisy images": noisy,
+    "black background": black,
+    "upload": upload,
+    "sustained run": sustained,
+}
+"""Each returns what it adds to the report: its headline figures, and the rest under one key."""
+
+EXPECTED = {
+    "wan30_vs_naive": ("at least", 30.0),
+    "wan30_vs_limit": ("at most", 1.1),
+    "wan30_vs_pyorthanc": ("at least", 6.0),
+    "wan10_vs_naive": ("at least", 20.0),
+    "loopback_vs_naive": ("at least", 3.5),
+    "sparse_vs_pool": ("at least", 1.7),
+    "upload20_vs_plain": ("at least", 5.0),
+    "server_cpu_s": ("at most", 0.3),
+    "sustained_vs_slowest_stage": ("at least", 0.9),
+}
+
+DEFAULT_SEED = 20_261_124
+
+QUICK_INSTANCES = 12
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Measure and print; the exit code says whether it ran, not how fast."""
+    options = _parser().parse_args(arguments)
+    plan = Plan(
+        rounds=1 if options.quick else options.rounds,
+        instances=QUICK_INSTANCES if options.quick else options.instances,
+        jobs=2 if options.quick else options.jobs,
+        peers=() if options.no_peers else PEERS,
+        seed=options.seed,
+    )
+    return run("transfer", options, partial(measure, plan), print_report)
+
+
+def measure(plan: Plan, folder: Path) -> dict[str, Any]:
+    """Run every phase; returns the report."""
+    machine = describe_machine(folder)
+    measured: dict[str, Any] = {}
+    with Scene(plan, folder) as scene:
+        for name, phase in PHASES.items():
+            with step(name):
+                measured |= phase(scene)
+    machine["load_after"] = load()
+    lines = {name: line and line.model_dump() for name, line in plan.lines.items()}
+    return {
+        **heading("transfer", plan.seed),
+        "plan": {"rounds": plan.rounds, "instances": plan.instances, "lines": lines},
+        "machine": machine,
+        "as_expected": as_expected(EXPECTED, measured),
+        **measured,
+    }
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = make_parser("transfer", "Downloads and uploads beside other ways.", seed=DEFAULT_SEED)
+    parser.add_argument("--rounds", type=int, default=3, help="runs of each (default: 3)")
+    parser.add_argument(
+        "--instances", type=int, default=155, help="slices in each of 4 series (default: 155)"
+    )
+    parser.add_argument(
+        "--jobs", type=int, default=20, help="jobs of the sustained run (default: 20)"
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help=f"one round of 4 x {QUICK_INSTANCES} slices: to see it run, not for figures",
+    )
+    return parser

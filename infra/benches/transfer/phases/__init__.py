@@ -1,0 +1,1 @@
+"""What ``infra/bench transfer`` measures, one phase a module."""

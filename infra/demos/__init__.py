@@ -1,0 +1,1 @@
+"""``infra/demo``: one job from upload to evidence, on this machine."""

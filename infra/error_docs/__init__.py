@@ -1,0 +1,1 @@
+"""``infra/ERRORS.md``: every error code, found in the sources."""

@@ -1,0 +1,1 @@
+"""What a SEG must pass before it is believed: other people's readers, the truth, a picture."""

@@ -1,0 +1,1 @@
+"""Servers on loopback for tests, demo and benches; none outlives the program that started it."""

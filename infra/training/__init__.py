@@ -1,0 +1,1 @@
+"""How the demo network was trained, tuned and measured."""

@@ -1,0 +1,1 @@
+"""``lab-agent segment``: one segmentation by hand, without a queue."""

@@ -1,0 +1,272 @@
+"""One segmentation by hand: the same stages, without a queue."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from lab_side import __version__
+from lab_side.agent.by_hand.series_ids import check_ids, check_in_orthanc, check_number
+from lab_side.agent.by_hand.series_order import order_notes, phases_in_order
+from lab_side.agent.delivery.deliver import Courier
+from lab_side.agent.delivery.outbox import Outbox, OutboxEntry
+from lab_side.agent.fetch import check_series, fetch
+from lab_side.agent.folders import WorkFolders
+from lab_side.agent.health.orthanc_gate import OrthancGate
+from lab_side.agent.infer import infer
+from lab_side.agent.job_context import Case
+from lab_side.agent.models import load_model, new_worker
+from lab_side.log import about_job, at_stage
+from lab_side.settings.config import AgentConfig, ModelConfig, secret_renewal
+from segrelay.dicom.body_regions import regions_of, regions_of_body_part
+from segrelay.errors import FixConfigurationError, ManifestRejectedError, TransientError
+from segrelay.manifest import (
+    JobManifest,
+    ReportReference,
+    SegmentMeasurement,
+    SegReference,
+    SeriesInput,
+    check_against_profile,
+    schema_for,
+    utc_now,
+)
+from segrelay.orthanc import OrthancClient, new_history
+from segrelay.parsing.validation import describe_first_error
+from segrelay.profiles import Profile
+from segrelay.queue.lease import UPLOAD
+from segrelay.result_notes import region_codes, region_notes
+from segrelay.ulid import new_ulid
+
+Progress = Callable[[str, float], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ManualResult:
+    """What a segmentation by hand gave."""
+
+    seg: SegReference
+    report: ReportReference | None
+    """Its measurements as a DICOM SR."""
+    measurements: tuple[SegmentMeasurement, ...]
+    warnings: tuple[str, ...]
+    stage_seconds: dict[str, float]
+    already_stored: bool
+    """Orthanc had this SEG from an earlier run."""
+
+    @property
+    def tumour_found(self) -> bool:
+        """Whether any segment has a voxel."""
+        return any(item.voxels for item in self.measurements)
+
+
+def segment_by_hand(
+    config: AgentConfig,
+    model: ModelConfig,
+    series_ids: Sequence[str],
+    progress: Progress,
+    *,
+    confirm: bool = False,
+) -> ManualResult:
+    """Segment four series and store the SEG; ``series_ids`` in the profile's order of inputs.
+
+    ``confirm``: also where their attributes name another body region than the profile's.
+
+    The SEG's UIDs depend on the series, the model and this version only: doing it again
+    finds the same SEG in Orthanc.
+
+    Raises
+    ------
+    ManifestRejectedError
+        Wrong number of series, the same one twice, or not Orthanc ids; ``confirmation-needed``:
+        they name another region, and ``confirm`` is not given.
+    TransientError
+        Orthanc is away. Once the SEG exists it is kept in the outbox: see its message.
+    PermanentError, AttemptFailedError, FixConfigurationError
+    """
+    profile = config.load_profiles()[model.profile]
+    check_weights(config, model, profile)
+    check_ids(series_ids, profile.roles)
+    client = OrthancClient(
+        config.orthanc,
+        history=new_history(patience=config.patience),
+        renew=secret_renewal(config),
+    )
+    worker = new_worker(config)
+    folders = WorkFolders(config.home)
+    outbox = Outbox(config.home)
+    stack = contextlib.ExitStack()
+    try:
+        OrthancGate(client).check_at_start(is_patient=False)
+        manifest = with_confirmation(
+            manifest_by_hand(client, profile, series_ids), client, profile, confirm=confirm
+        )
+        told = stack.enter_context(_told(manifest, progress))
+        told("load", 0.0)
+        loaded = load_model(config, worker, model)
+        case = Case(
+            manifest=manifest,
+            profile=profile,
+            model_sha256=loaded.model_sha256,
+            agent=config.agent_id,
+            claim=None,
+            folder=folders.new(manifest.job_id, 1),
+            job_key=f"by-hand-{__version__}",
+        )
+        fetch(
+            case,
+            client,
+            progress=lambda done, total: told("fetch", done / max(total, 1)),
+            stop=threading.Event(),
+        )
+        entry = infer(case, worker, outbox, folders, progress=told)
+        folders.remove_downloads()
+        told(UPLOAD, 0.0)
+        return _deliver(Courier(client, outbox, worker, desk=None, now=utc_now), outbox, entry)
+    finally:
+        stack.close()
+        worker.close()
+        client.close()
+
+
+@contextlib.contextmanager
+def _told(manifest: JobManifest, progress: Progress) -> Iterator[Progress]:
+    """``progress``, which the log follows as well."""
+
+    def tell(stage: str, part: float) -> None:
+        at_stage(stage)
+        progress(stage, part)
+
+    with about_job(manifest.job_id, 1, "load"):
+        yield tell
+
+
+def manifest_by_hand(
+    client: OrthancClient, profile: Profile, series_ids: Sequence[str]
+) -> JobManifest:
+    """The job that these series make, in the profile's order of inputs.
+
+    Raises
+    ------
+    ManifestRejectedError
+        As :func:`segment_by_hand`.
+    """
+    check_ids(series_ids, profile.roles)
+    check_in_orthanc(client, series_ids, profile.roles)
+    check_number(series_ids, profile.roles)
+    found = client.series_list(series_ids)
+    check_series(found, found[0].study_id)
+    try:
+        manifest = JobManifest(
+            job_id=new_ulid(),
+            profile=profile.name,
+            submitted_at=utc_now(),
+            orthanc_study_id=found[0].study_id,
+            series=tuple(
+                SeriesInput(role=role, orthanc_id=series_id)
+                for role, series_id in zip(profile.roles, series_ids, strict=True)
+            ),
+        )
+    except ValidationError as error:
+        raise ManifestRejectedError(
+            f"These series cannot be a job: {describe_first_error(error, JobManifest)}.",
+            remedy="Give four different series of one study.",
+        ) from None
+    check_against_profile(manifest, profile)
+    return manifest
+
+
+def with_confirmation(
+    manifest: JobManifest, client: OrthancClient, profile: Profile, *, confirm: bool
+) -> JobManifest:
+    """The same manifest, which says what was confirmed of its series.
+
+    Raises
+    ------
+    ManifestRejectedError
+        ``confirmation-needed``: attributes name another body region than the profile's, or
+        another order of the series, and ``confirm`` is not given.
+    """
+    ids = {item.orthanc_id: item.role for item in manifest.series}
+    first = {item.series_id: item.orthanc_id for item in reversed(client.inventory(list(ids)))}
+    tags = {role: client.tags(first[series]) for series, role in ids.items()}
+    if not confirm:
+        _check_order(tags, manifest, profile)
+    named = {role: regions_of(tags[role]) for role in ids.values()}
+    expected = regions_of_body_part(profile.body_part_examined)
+    codes = region_codes(named, expected)
+    if codes and not confirm:
+        sentences = " ".join(region_notes(named, expected))
+        raise ManifestRejectedError(
+            f"The series contradict the profile {profile.name}: {sentences}",
+            code="confirmation-needed",
+            remedy="Look at the series; if they are the right ones all the same, give --confirm.",
+        )
+    schema = schema_for(manifest.labels, codes)
+    return manifest.model_copy(update={"schema_version": schema, "confirmed": codes})
+
+
+def _check_order(
+    tags: Mapping[str, Mapping[str, Any]], manifest: JobManifest, profile: Profile
+) -> None:
+    notes = order_notes(tags, profile)
+    if not notes:
+        return
+    by_role = {item.role: item.orthanc_id for item in manifest.series}
+    right = " ".join(by_role[role] for role in phases_in_order(tags, profile))
+    raise ManifestRejectedError(
+        f"The series are not in the order of the profile {profile.name} "
+        f"({', '.join(profile.roles)}): {' '.join(notes)}",
+        code="confirmation-needed",
+        remedy=(f"In order they are: --series-ids {right}. " if right else "Correct the order. ")
+        + "If it is right all the same, give --confirm.",
+    )
+
+
+def check_weights(config: AgentConfig, model: ModelConfig, profile: Profile) -> None:
+    """Check that the file of the weights is there; the worker looks into it.
+
+    Raises
+    ------
+    FixConfigurationError
+        ``weights-missing``
+    """
+    path = model.weights
+    if path is None and profile.weights.file is not None:
+        path = config.profile_folder(model.profile) / profile.weights.file
+    if path is not None and path.is_file():
+        return
+    what = "comes without weights, and none are configured" if path is None else f"has no {path}"
+    raise FixConfigurationError(
+        f"The profile {profile.name} {what}.",
+        code="weights-missing",
+        remedy="Set weights, and sha256, for this profile under [[models]]; lab-agent setup "
+        "--weights FILE does so.",
+    )
+
+
+def _deliver(courier: Courier, outbox: Outbox, entry: OutboxEntry) -> ManualResult:
+    try:
+        with entry.lock():
+            delivery = courier.deliver(entry)
+    except (TransientError, FixConfigurationError) as error:
+        outbox.note_failure(entry, error, None)
+        raise type(error)(
+            f"{error.message} The SEG is kept in {entry.folder}",
+            code=error.code,
+            remedy="It is sent by itself by the next `lab-agent run` or `lab-agent once`.",
+        ) from None
+    if delivery.seg is None:
+        raise TransientError("The SEG was delivered by another process meanwhile.")
+    return ManualResult(
+        seg=delivery.seg,
+        report=delivery.report,
+        measurements=delivery.measurements,
+        warnings=entry.draft.warnings,
+        stage_seconds=entry.draft.provenance.stage_seconds,
+        already_stored=delivery.already_stored,
+    )

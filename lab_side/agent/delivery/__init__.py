@@ -1,0 +1,1 @@
+"""The outbox on disk, and how its SEGs reach Orthanc and their results the bucket."""

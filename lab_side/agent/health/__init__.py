@@ -1,0 +1,1 @@
+"""Proof of life, and what keeps this computer from claiming: GPU, Orthanc, failures, operators."""

@@ -1,0 +1,140 @@
+"""The thread that proves life and publishes progress; it stops last."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from lab_side.agent.reporting.status_board import Board
+from lab_side.log import event, trouble
+from segrelay import names
+from segrelay.bucket import Bucket
+from segrelay.errors import (
+    FixConfigurationError,
+    LeaseLostError,
+    ObjectRefusedError,
+    SegRelayError,
+    StoreUnavailableError,
+)
+from segrelay.queue import BeatJob, Lease
+from segrelay.queue.lease import BEAT_EVERY
+
+PROGRESS_EVERY = 1.0
+"""Seconds between two looks at the board; only what changed is written."""
+
+LONGEST_TURN = 120.0
+"""Seconds; one beat and one progress that both hang to their end take less."""
+
+RETRY_AFTER = 5.0
+"""Seconds before a beat, or progress, that failed is tried again."""
+
+_NOT_NOW = (StoreUnavailableError, FixConfigurationError)
+"""A store that refuses for longer than the patience ends the agent's loop, not this thread."""
+
+logger = logging.getLogger("segrelay.heartbeat")
+
+
+class Heartbeat:
+    """Beats every 30 s, at once when asked, and until :meth:`stop`."""
+
+    def __init__(
+        self, bucket: Bucket, lease: Lease, board: Board, *, on_lost: Callable[[], None]
+    ) -> None:
+        self._bucket = bucket
+        self._lease = lease
+        self._board = board
+        self._on_lost = on_lost
+        self._stop = threading.Event()
+        self._told = board.agent
+        """What the last beat said of the agent itself."""
+        self._is_hurried = False
+        self._turned_at = time.monotonic()
+        self._published: dict[str, BeatJob] = {}
+        self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+
+    def start(self) -> None:
+        """Begin to beat; the lease must have been taken."""
+        self._thread.start()
+
+    def is_alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread.is_alive()
+
+    def is_well(self) -> bool:
+        """Whether it goes on: each beat succeeds, or fails and is known to have failed.
+
+        A network that is down is no reason to start the agent anew; a thread that hangs is.
+        """
+        return self.is_alive() and time.monotonic() - self._turned_at < LONGEST_TURN
+
+    def stop(self) -> None:
+        """Say goodbye: a stopped agent's claims are taken over without waiting."""
+        self._stop.set()
+        self._thread.join()
+        if self._lease.is_held():
+            try:
+                self._lease.beat(self._board.final_beat())
+            except (*_NOT_NOW, LeaseLostError) as error:
+                event(logger, logging.WARNING, "last beat failed", code=error.code)
+
+    def hurry_if_new(self) -> None:
+        """Beat within seconds, for a person who waits, if the board tells another state."""
+        self._is_hurried = self._told != self._board.agent
+
+    def beat_now(self) -> None:
+        """Beat in the caller's thread: what is on the board is then known to the store.
+
+        Raises
+        ------
+        StoreUnavailableError, LeaseLostError
+        """
+        told = self._board.agent
+        try:
+            self._lease.beat(self._board.beat())
+        except LeaseLostError:
+            self._on_lost()
+            raise
+        if told == self._board.agent:
+            self._told, self._is_hurried = told, False
+
+    def _run(self) -> None:
+        beat_due = progress_due = 0.0
+        while not self._stop.wait(PROGRESS_EVERY):
+            self._turned_at = time.monotonic()
+            # Each for itself: progress that does not get through must not cost a beat.
+            try:
+                if time.monotonic() >= beat_due and self._is_due():
+                    self.beat_now()
+            except LeaseLostError:
+                return
+            except _NOT_NOW as error:
+                beat_due = _retry_at("beat failed", error)
+            try:
+                if time.monotonic() >= progress_due:
+                    self._publish_progress()
+            except _NOT_NOW as error:
+                progress_due = _retry_at("progress not published", error)
+
+    def _is_due(self) -> bool:
+        age = self._lease.age()
+        # A cloud store takes one change a second of an object.
+        return age >= BEAT_EVERY or (self._is_hurried and age >= PROGRESS_EVERY)
+
+    def _publish_progress(self) -> None:
+        jobs = self._board.jobs()
+        for job_id, job in jobs.items():
+            if self._published.get(job_id) == job:
+                continue
+            # Of one job alone, and only for the page: the others go on.
+            with contextlib.suppress(ObjectRefusedError):
+                self._bucket.replace(names.progress_object(job_id), job.model_dump_json().encode())
+        self._published = jobs
+
+
+def _retry_at(what: str, error: SegRelayError) -> float:
+    """Log a failure; when to try again, by the monotonic clock."""
+    trouble(logger, logging.WARNING, what, error)
+    return time.monotonic() + RETRY_AFTER

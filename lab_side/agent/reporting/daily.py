@@ -1,0 +1,82 @@
+"""One line a day that says whether all is well, for whoever reads the log on Mondays."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from lab_side.agent.reporting.counters import Counts, Outcome, Tally
+from lab_side.agent.reporting.status import look_at_disk, look_at_segs
+from lab_side.agent.reporting.status_board import AgentState
+from lab_side.log import event, trouble
+from segrelay.errors import LocalDiskError
+
+EVERY = 24 * 3600.0
+"""Seconds."""
+
+FAILURES = (Outcome.FAILED, Outcome.ATTEMPT_FAILED, Outcome.REJECTED)
+
+logger = logging.getLogger("segrelay.daily")
+
+
+class DailyLine:
+    """Tells of the time since it was last written."""
+
+    def __init__(
+        self,
+        home: Path,
+        min_free_bytes: int,
+        tally: Tally,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._home = home
+        self._min_free_bytes = min_free_bytes
+        self._tally = tally
+        self._monotonic = monotonic
+        self._before = tally.counts()
+        self._began = monotonic()
+
+    def tell_if_due(self, state: AgentState) -> None:
+        """Write it, if a day is over."""
+        seconds = self._monotonic() - self._began
+        if seconds < EVERY:
+            return
+        now = self._tally.counts()
+        try:
+            self._tell(state, now, round(seconds / 3600))
+        except LocalDiskError as error:
+            trouble(logger, logging.WARNING, "not all is well", error)
+        self._before, self._began = now, self._began + EVERY * (seconds // EVERY)
+
+    def _tell(self, state: AgentState, now: Counts, hours: int) -> None:
+        disk = look_at_disk(self._home, self._min_free_bytes)
+        waiting, refused = look_at_segs(self._home)
+        failed = sum(now.of(outcome) - self._before.of(outcome) for outcome in FAILURES)
+        late = [item for item in waiting if item.trouble is not None]
+        wrong = [
+            text
+            for text, is_so in (
+                (f"{failed} failures", failed > 0),
+                (f"{len(late)} SEGs wait after a failed delivery", bool(late)),
+                (f"{len(refused)} SEGs are set aside", bool(refused)),
+                ("the disk is nearly full", disk.is_low),
+                (f"{state.state}: {state.reason}", state.state != "listening"),
+            )
+            if is_so
+        ]
+        event(
+            logger,
+            logging.WARNING if wrong else logging.INFO,
+            "not all is well" if wrong else "all is well",
+            hours=hours,
+            done=now.of(Outcome.SUCCEEDED) - self._before.of(Outcome.SUCCEEDED),
+            failed=failed,
+            outbox=len(waiting),
+            set_aside=len(refused),
+            free_gb=round(disk.free_bytes / 1e9, 1),
+            gpu=state.device,
+            **({"why": "; ".join(wrong)} if wrong else {}),
+        )

@@ -1,0 +1,1 @@
+"""``lab-agent setup``: ask what this computer needs to know, and write it down."""

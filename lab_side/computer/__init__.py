@@ -1,0 +1,1 @@
+"""This computer: the account, the memory, the packages that it has."""

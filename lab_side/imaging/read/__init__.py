@@ -1,0 +1,1 @@
+"""DICOM files to volumes with a place in space, and whether they are what they must be."""

@@ -1,0 +1,1 @@
+"""Volumes on grids: resampling, registration, normalisation, masks."""

@@ -1,0 +1,1 @@
+"""Masks to DICOM SEG and SR, whole or not there."""
