@@ -1,7 +1,7 @@
 """What the queue costs a month on Google Cloud Storage: ``python -m infra.gcs.cost``.
 
 Storage is not counted: a job leaves a few kilobytes. How many operations each thing takes is
-counted on the strict fake by ``tests/integration/test_gcs_cost.py``. Refused requests (404,
+counted on the strict fake by ``tests/integration/bucket/test_gcs_cost.py``. Refused requests (404,
 412) are counted as if they were billed. Prices and classes:
 https://cloud.google.com/storage/pricing, Standard storage in one region, read on 2026-09-20.
 ``objects.move`` is in no class there; it is counted as class A, the dear one.

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from infra.servers.orthanc import OrthancServer
-from tests.support.fast_lab import QUEUES, FastLab, open_fast_lab
-from tests.support.lab import Lab, open_lab
-from tests.support.orthanc import orthanc as orthanc
+from tests.support.lab.fast_lab import QUEUES, FastLab, open_fast_lab
+from tests.support.lab.lab import Lab, open_lab
+from tests.support.servers.orthanc import orthanc as orthanc
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from PIL import Image
 from playwright.sync_api import Page
 
 from tests.browser.studies import KnownSeg
-from tests.support.seg_study import BoolArray
+from tests.support.dicom.seg_study import BoolArray
 
 PLANES = ("axial", "coronal", "sagittal")
 FILLED = 0.96

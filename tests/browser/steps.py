@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Page, expect
 
@@ -11,9 +9,10 @@ from segrelay.manifest import SegmentMeasurement
 from segrelay.queue import Claim
 from tests.browser.canvas import wait_drawn
 from tests.browser.studies import KnownSeg, Stored
+from tests.support.paths import ROOT
 from tests.unit.gcp_side.fakes import FakeAgent, succeeded
 
-SCREENS = Path(__file__).resolve().parents[2] / "build" / "screens"
+SCREENS = ROOT / "build" / "screens"
 SIZES = ((1280, 800), (1920, 1080))
 
 

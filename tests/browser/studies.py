@@ -18,7 +18,7 @@ from infra.phantom.dicom import StudyFiles, write_study
 from infra.phantom.grid import AXIAL, SAGITTAL, Matrix, tilted
 from infra.servers.orthanc import OrthancServer
 from segrelay.orthanc import OrthancClient, OrthancSettings
-from tests.support.seg_study import BoolArray, make_seg
+from tests.support.dicom.seg_study import BoolArray, make_seg
 
 PATIENT = 4
 """Seed of the phantom."""

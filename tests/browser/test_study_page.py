@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from playwright.sync_api import Page, expect
 
@@ -19,9 +17,10 @@ from tests.browser.steps import (
     wait_loaded,
 )
 from tests.browser.studies import Stored
+from tests.support.paths import ROOT
 from tests.unit.gcp_side.fakes import FakeAgent
 
-DEMO = Path(__file__).resolve().parents[2] / "lab_side" / "profiles" / "demo"
+DEMO = ROOT / "lab_side" / "profiles" / "demo"
 
 pytestmark = pytest.mark.django_db(transaction=True)
 

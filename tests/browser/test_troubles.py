@@ -17,7 +17,7 @@ from segrelay.manifest import ResultStatus
 from tests.browser.conftest import TIME_ZONE, Heard
 from tests.browser.steps import look_for_barriers, open_study, send, shoot, wait_loaded
 from tests.browser.studies import Stored
-from tests.support.fault_proxy import FaultProxy, fault_proxy
+from tests.support.servers.fault_proxy import FaultProxy, fault_proxy
 from tests.unit.gcp_side.fakes import FakeAgent, ended
 
 pytestmark = pytest.mark.django_db(transaction=True)

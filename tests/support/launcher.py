@@ -22,8 +22,8 @@ from pydantic import BaseModel, ConfigDict
 
 from lab_side import cli
 from segrelay.bucket import gcs
-from tests.support.fast_worker import BREAKDOWN_VARIABLE, WORK_VARIABLE
-from tests.support.full_disk import WORKER_VARIABLE, FailingDisk, FullDisk
+from tests.support.lab.fast_worker import BREAKDOWN_VARIABLE, WORK_VARIABLE
+from tests.support.lab.full_disk import WORKER_VARIABLE, FailingDisk, FullDisk
 
 LEASE = timedelta(seconds=4)
 BEAT_EVERY = 0.5
@@ -97,7 +97,7 @@ class Launch(BaseModel):
     guard_minutes: float | None = None
     """How long the agent pauses after failures in a row."""
     breakdown: Path | None = None
-    """A file; see :data:`tests.support.fast_worker.BREAKDOWN_VARIABLE`."""
+    """A file; see :data:`tests.support.lab.fast_worker.BREAKDOWN_VARIABLE`."""
 
 
 def shorten(replace: Callable[[str, Any], None]) -> None:
@@ -115,7 +115,9 @@ def main() -> None:
     """Change what the test wants and be ``lab-agent``."""
     launch = Launch.model_validate_json(sys.argv[1])
     shorten(_replace)
-    _replace("lab_side.worker.client.COMMAND", (sys.executable, "-m", "tests.support.fast_worker"))
+    _replace(
+        "lab_side.worker.client.COMMAND", (sys.executable, "-m", "tests.support.lab.fast_worker")
+    )
     if launch.host is not None:
         host = launch.host
         _replace("socket.gethostname", lambda: host)

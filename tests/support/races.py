@@ -9,7 +9,7 @@ from pathlib import Path
 from segrelay.bucket import Bucket
 from segrelay.bucket.local import LocalBucket
 from segrelay.queue import ClaimDesk, scan
-from tests.support.gcs import make_bucket
+from tests.support.buckets.gcs import make_bucket
 
 CROWD = 40
 """How many jobs a claimer goes for between two looks: all want the same ones, so they meet."""

@@ -7,7 +7,6 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from pydantic import BaseModel
@@ -24,9 +23,9 @@ from lab_side.settings.config import (
 from lab_side.settings.secrets import EVERY_SECRET
 from lab_side.settings.settings_file import CONFIG_VARIABLE
 from segrelay.orthanc import OrthancSettings
-from tests.support.agent_codes import codes_by_group
+from tests.support.lab.agent_codes import codes_by_group
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 READMES = ["README.md", "README.ko.md"]
 LANGUAGE_LINKS = set(READMES)
 

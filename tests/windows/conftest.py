@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.windows import Windows, open_windows
+from tests.support.lab.windows import Windows, open_windows
 
 # Run by the tests here, with the Python of Windows.
 collect_ignore = ["native", "start"] if os.name != "nt" else []

@@ -15,10 +15,10 @@ from infra.servers.orthanc import OrthancServer
 from segrelay import names
 from segrelay.names import JobName
 from tests.conftest import SEED, Tell
-from tests.support.fast_lab import check_once, directory_queue, store_small_study
-from tests.support.orthanc import orthanc as orthanc
-from tests.support.windows import Windows, in_windows
-from tests.support.windows_lab import WindowsLab
+from tests.support.lab.fast_lab import check_once, directory_queue, store_small_study
+from tests.support.lab.windows import Windows, in_windows
+from tests.support.lab.windows_lab import WindowsLab
+from tests.support.servers.orthanc import orthanc as orthanc
 
 pytestmark = pytest.mark.long
 

@@ -7,27 +7,27 @@ import re
 import pytest
 
 from tests.conftest import Tell
-from tests.support.windows import Windows
+from tests.support.lab.windows import Windows
 
 pytestmark = pytest.mark.long
 
 UNIT_TESTS = (
-    "tests/unit/common/test_folder_lock.py",
-    "tests/unit/common/test_local_bucket.py",
+    "tests/unit/common/bucket/test_folder_lock.py",
+    "tests/unit/common/bucket/test_local_bucket.py",
     "tests/unit/common/test_names.py",
-    "tests/unit/common/test_queue.py",
-    "tests/unit/common/test_queue_crashes.py",
-    "tests/unit/common/test_queue_operator.py",
-    "tests/unit/common/test_sharing.py",
-    "tests/unit/agent/test_cli_outbox.py",
-    "tests/unit/agent/test_cli_queue.py",
-    "tests/unit/agent/test_cli_status.py",
-    "tests/unit/agent/test_control.py",
-    "tests/unit/agent/test_heartbeat.py",
-    "tests/unit/agent/test_log.py",
+    "tests/unit/common/queue/test_queue.py",
+    "tests/unit/common/queue/test_queue_crashes.py",
+    "tests/unit/common/queue/test_queue_operator.py",
+    "tests/unit/common/system/test_sharing_violation.py",
+    "tests/unit/lab_commands/test_cli_outbox.py",
+    "tests/unit/lab_commands/test_cli_queue.py",
+    "tests/unit/lab_commands/test_cli_status.py",
+    "tests/unit/agent/health/test_control.py",
+    "tests/unit/agent/health/test_heartbeat.py",
+    "tests/unit/lab/test_log.py",
     "tests/unit/agent/test_outbox.py",
     "tests/unit/agent/test_rounds.py",
-    "tests/unit/agent/test_worker_client.py",
+    "tests/unit/lab/test_worker_client.py",
 )
 """Of what touches names, locks, files, processes and clocks, and needs no numpy."""
 

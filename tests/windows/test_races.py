@@ -12,7 +12,7 @@ from segrelay.bucket.local import LocalBucket
 from segrelay.queue import SiteDesk, scan
 from tests.conftest import Tell
 from tests.support.jobs import make_manifest
-from tests.support.windows import Windows, in_windows
+from tests.support.lab.windows import Windows, in_windows
 
 pytestmark = pytest.mark.long
 

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable
 from types import TracebackType
 
-from tests.support.faulty_bucket import SimulatedCrash
+from tests.support.buckets.faulty_bucket import SimulatedCrash
 
 TURN_LIMIT = 60.0
 """Seconds for one step: the code under test waits for something that never comes."""

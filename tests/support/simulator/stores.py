@@ -27,7 +27,7 @@ from segrelay.bucket import Bucket, ObjectInfo
 from segrelay.bucket.gcs import GcsBucket
 from segrelay.bucket.local import LocalBucket
 from segrelay.errors import ObjectNotFoundError
-from tests.support.gcs import BUCKET, make_client
+from tests.support.buckets.gcs import BUCKET, make_client
 from tests.support.simulator.clock import Clock
 from tests.support.simulator.weather import Weather
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[3]
+from tests.support.paths import ROOT
+
 HEAVY = (
     *("numpy", "torch", "monai", "pydicom", "highdicom", "SimpleITK", "scipy", "django"),
     "segrelay.voxels",

@@ -15,7 +15,7 @@ from lab_side.agent.delivery.outbox import (
     refused_folder,
 )
 from segrelay.errors import LocalDiskError, OrthancRefusedError, TransientError
-from tests.support.faulty_bucket import SimulatedCrash
+from tests.support.buckets.faulty_bucket import SimulatedCrash
 from tests.support.waiting import SEG, make_entry
 
 

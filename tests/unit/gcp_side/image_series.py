@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 
 from gcp_side.labseg.dicom.enhanced import frame_attributes
 from gcp_side.labseg.orthanc.client import SlicePlace, orthanc_id
-from tests.support.dicom_series import Edit, make_instance
+from tests.support.dicom.dicom_series import Edit, make_instance
 from tests.unit.gcp_side.fakes import FakeOrthanc, as_file, series_id
 
 

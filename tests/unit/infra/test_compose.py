@@ -18,7 +18,8 @@ from gcp_side.labseg.viewer import volumes
 from gcp_side.site import gunicorn, settings
 from gcp_side.site.database import database
 from infra.packages.debian import nginx_program
-from tests.support import compose
+from tests.support.paths import ROOT
+from tests.support.servers import compose
 
 MAKE_SECRETS = compose.FOLDER / "compose" / "make-secrets"
 SECRET_WORDS = re.compile(r"PASSWORD|SECRET|TOKEN|SIGNING_KEY|DATABASE|CREDENTIAL")
@@ -213,7 +214,7 @@ def test_the_site_has_nothing_to_say_against_these_settings(
     (secrets / "sqlite").write_text(str(secrets / "site.sqlite3"))
     done = subprocess.run(
         [
-            *(sys.executable, str(compose.ROOT / "gcp_side" / "manage.py")),
+            *(sys.executable, str(ROOT / "gcp_side" / "manage.py")),
             *("check", "--deploy", "--fail-level", "WARNING"),
         ],
         env=environment,

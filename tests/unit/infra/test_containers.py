@@ -10,7 +10,8 @@ import pytest
 from infra.containers import engine, images
 from infra.containers.trial import QUESTIONS
 from segrelay.errors import FixConfigurationError
-from tests.support import compose
+from tests.support.paths import ROOT
+from tests.support.servers import compose
 
 FOLDER = compose.FOLDER / "compose"
 DOCKERFILES = sorted(FOLDER.glob("*.Dockerfile"))
@@ -22,7 +23,7 @@ def document() -> dict[str, Any]:
     found = compose.load()
     for service in found["services"].values():
         if "build" in service:
-            service["build"] = service["build"] | {"context": str(compose.ROOT)}
+            service["build"] = service["build"] | {"context": str(ROOT)}
     return found
 
 
@@ -51,7 +52,7 @@ def test_what_an_image_copies_is_let_through_by_its_dockerignore(path: Path) -> 
         if line.startswith("COPY "):
             copied |= set(line.split()[1:-1])
     assert copied == let_through
-    assert all((compose.ROOT / name).exists() for name in copied)
+    assert all((ROOT / name).exists() for name in copied)
 
 
 @pytest.mark.parametrize("path", DOCKERFILES, ids=lambda path: path.name)

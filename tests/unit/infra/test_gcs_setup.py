@@ -14,8 +14,8 @@ import pytest
 
 from lab_side.doctor import Verdict
 from lab_side.doctor.settings import check_lifecycle
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[3]
 FOLDER = ROOT / "infra" / "gcs"
 SCRIPT = FOLDER / "setup"
 NEEDED = ("--project", "my-project", "--bucket", "my-bucket")

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 
 from lab_side import cli
 from lab_side.service.windows import WindowsService
 from lab_side.settings.config import SERVICE_NAME
+from tests.support.paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[3]
 SCRIPT = ROOT / "infra" / "windows" / "install.ps1"
 VALUES = {"$config": "agent.toml", "$device": "cuda", "$Account": "someone"}
 

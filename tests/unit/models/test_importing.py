@@ -18,8 +18,8 @@ from lab_side.settings.config import PACKAGED_PROFILES
 from lab_side.worker.protocol import LoadReply, LoadRequest
 from segrelay.errors import AttemptFailedError, FixConfigurationError
 from segrelay.profiles import Network, Profile, load_profile
-from tests.support.bomb import Bomb
-from tests.support.importing import (
+from tests.support.networks.bomb import Bomb
+from tests.support.networks.importing import (
     SEGRESNET,
     NearWorker,
     inference_json,
@@ -27,8 +27,8 @@ from tests.support.importing import (
     write_bundle,
     zip_folder,
 )
-from tests.support.lora import adapt
-from tests.support.torchscript import save_traced
+from tests.support.networks.lora import adapt
+from tests.support.networks.torchscript import save_traced
 
 SHIPPED = {path.name: load_profile(path) for path in PACKAGED_PROFILES.iterdir() if path.is_dir()}
 SWIN = Network(

@@ -14,7 +14,7 @@ from pydicom.dataset import Dataset
 from infra.phantom import REFERENCE_PHASE, Case, make_case, scanner_grid
 from infra.phantom.dicom import DEFAULT_PATIENT_NAME, StudyFiles, write_study
 from infra.phantom.grid import AXIAL, ORIENTATIONS, Matrix, tilted
-from tests.support.dicom3tools import dcentvfy, dciodvfy
+from tests.support.dicom.dicom3tools import dcentvfy, dciodvfy
 
 FLIPPED = AXIAL @ np.diag([1.0, 1.0, -1.0])
 DIRECTIONS: dict[str, Matrix] = {

@@ -17,7 +17,7 @@ def _on_event(event: str, arguments: tuple[object, ...]) -> None:
         from tests.support import launcher
 
         launcher.shorten(launcher._replace)
-        client.COMMAND = (sys.executable, "-m", "tests.support.fast_worker")
+        client.COMMAND = (sys.executable, "-m", "tests.support.lab.fast_worker")
 
 
 if "lab_side.service.windows_host" in sys.orig_argv:

@@ -1,0 +1,248 @@
+"""The queue over Google Cloud Storage, through Google's own client and the strict fake.
+
+The transition tests and the tests with a fault at every operation are those of the directory,
+run over this bucket. What only the cloud has comes on top: answers lost below the client's
+own retry, many processes on one bucket, and histories of random faults.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import cast
+
+import pytest
+
+from infra.fake_gcs import FakeGcs, FaultKind
+from segrelay import names
+from segrelay.bucket import Bucket
+from segrelay.bucket.gcs import GcsBucket
+from segrelay.bucket.local import LocalBucket
+from segrelay.errors import FixConfigurationError, QueueConflictError, StoreUnavailableError
+from segrelay.manifest import JobManifest
+from segrelay.queue import ClaimDesk, SiteDesk, scan
+from segrelay.queue.selftest import check_honest
+from tests.conftest import SEED
+from tests.support.buckets.faulty_bucket import Fault
+from tests.support.buckets.gcs import BUCKET, fresh_bucket
+from tests.support.jobs import NOW, make_manifest, make_result
+from tests.support.races import race_in_cloud
+from tests.unit.common.queue import test_queue as transitions
+from tests.unit.common.queue import test_queue_crashes as crashes
+
+CLAIMERS = 8
+JOBS = 1000
+
+HISTORIES = 15
+"""Random histories; each is a few hundred requests."""
+
+MOST_REQUESTS = 80
+"""More than any way below needs; reaching it means that the loop never ended."""
+
+LOUD_FAULTS = (
+    FaultKind.DROP_BEFORE,
+    FaultKind.DROP_AFTER,
+    FaultKind.STATUS,
+    FaultKind.STATUS_AFTER,
+    FaultKind.CUT,
+)
+
+# The tests and fixtures of the directory's queue; they ask for the fixture ``bucket`` below.
+globals().update(
+    {
+        name: value
+        for name, value in vars(transitions).items()
+        if name.startswith("test_") or name in ("site", "lab")
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def fake() -> Iterator[FakeGcs]:
+    with FakeGcs([BUCKET]) as fake:
+        yield fake
+
+
+@pytest.fixture
+def bucket(fake: FakeGcs) -> Iterator[GcsBucket]:
+    with fresh_bucket(fake) as bucket:
+        yield bucket
+
+
+@pytest.fixture
+def cloud_crashes(fake: FakeGcs, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The crash tests, with a prefix of the cloud bucket in place of each directory."""
+    with contextlib.ExitStack() as stack:
+        monkeypatch.setattr(
+            crashes, "LocalBucket", lambda _folder: stack.enter_context(fresh_bucket(fake))
+        )
+        yield
+
+
+def where(bucket: Bucket, job_id: str) -> list[str]:
+    """The folders in which the job's manifest lies."""
+    return crashes.where(cast(LocalBucket, bucket), job_id)
+
+
+def assert_settled(bucket: Bucket, manifest: JobManifest) -> None:
+    """In exactly one place, with exactly one result."""
+    crashes.assert_settled(cast(LocalBucket, bucket), manifest)
+
+
+Way = Callable[[Bucket, JobManifest], None]
+WAYS: list[tuple[Way, bool, bool]] = [
+    (crashes.serve, True, False),
+    (crashes.submit, False, True),
+    (crashes.cancel, True, True),
+]
+"""The way, whether the job is submitted before it, whether its user repeats it."""
+
+
+@pytest.mark.usefixtures("cloud_crashes")
+@pytest.mark.parametrize("fault", Fault)
+@pytest.mark.parametrize(
+    ("way", "submitted", "repeat"), WAYS, ids=lambda v: getattr(v, "__name__", "")
+)
+def test_i1_i3_whatever_operation_breaks_the_job_ends_once(
+    tmp_path: Path, fault: Fault, way: Way, submitted: bool, repeat: bool
+) -> None:
+    crashes.run_with_faults(tmp_path, fault, way, submitted=submitted, repeat=repeat)
+
+
+@pytest.mark.parametrize("kind", LOUD_FAULTS)
+@pytest.mark.parametrize(
+    ("way", "submitted", "repeat"), WAYS, ids=lambda v: getattr(v, "__name__", "")
+)
+def test_i1_i3_whatever_request_breaks_the_job_ends_once(
+    fake: FakeGcs, kind: FaultKind, way: Way, submitted: bool, repeat: bool
+) -> None:
+    """The fault lies below the client's retry, which repeats what has already been done."""
+    for at in range(MOST_REQUESTS):
+        with fresh_bucket(fake) as bucket:
+            manifest = make_manifest()
+            if submitted:
+                SiteDesk(bucket).submit(manifest)
+            hits = fake.faults.hits
+            fake.break_next(kind, skip=at)
+            with contextlib.suppress(StoreUnavailableError):
+                way(bucket, manifest)
+            if repeat:
+                way(bucket, manifest)
+            was_hit = fake.faults.hits > hits
+            fake.faults.clear()
+            crashes.Life(bucket).work()
+            crashes.Life(bucket).work()
+            assert_settled(bucket, manifest)
+            if not was_hit:
+                assert at > 0
+                return
+    raise AssertionError("the way never ran through")
+
+
+@pytest.mark.parametrize("destination_first", [False, True])
+@pytest.mark.parametrize("kind", [FaultKind.DROP_AFTER, FaultKind.STATUS_AFTER, FaultKind.CUT])
+def test_a_won_claim_whose_answer_was_lost_is_kept(
+    kind: FaultKind, destination_first: bool
+) -> None:
+    fake = FakeGcs([BUCKET], destination_first=destination_first)
+    with fake, fresh_bucket(fake) as bucket:
+        SiteDesk(bucket).submit(make_manifest())
+        fake.break_next(kind, "move")
+        claim = ClaimDesk(bucket, "lab-1", now=lambda: NOW).claim(scan(bucket).pending[0])
+        assert claim is not None
+        assert bucket.stat(claim.object_name).size > 0
+
+
+def test_a_lost_claim_is_not_taken_for_a_won_one(fake: FakeGcs, bucket: GcsBucket) -> None:
+    SiteDesk(bucket).submit(make_manifest())
+    job = scan(bucket).pending[0]
+    assert ClaimDesk(bucket, "lab-1", now=lambda: NOW).claim(job) is not None
+    fake.break_next(FaultKind.DROP_AFTER, "move")
+    assert ClaimDesk(bucket, "lab-2", now=lambda: NOW).claim(job) is None
+
+
+def test_many_processes_one_winner_each(fake: FakeGcs, bucket: GcsBucket) -> None:
+    submitted = [make_manifest() for _ in range(JOBS)]
+    for manifest in submitted:
+        SiteDesk(bucket).submit(manifest)
+    tasks = [(fake.url, bucket.prefix, number, CLAIMERS) for number in range(CLAIMERS)]
+    with multiprocessing.get_context("spawn").Pool(CLAIMERS) as pool:
+        wins = pool.starmap(race_in_cloud, tasks, chunksize=1)
+    claimed = [job_id for won in wins for job_id in won]
+    assert sorted(claimed) == sorted(manifest.job_id for manifest in submitted)
+    view = scan(bucket)
+    assert (len(view.pending), len(view.claimed)) == (0, JOBS)
+
+
+@pytest.mark.parametrize("number", range(HISTORIES))
+def test_i1_i3_random_histories(fake: FakeGcs, number: int) -> None:
+    """Several jobs and lives; any request may break, several times, and any answer be lost."""
+    chance = random.Random(f"{SEED}/{number}")
+    with fresh_bucket(fake, deadline=0.2) as bucket:
+        jobs = [make_manifest(max_attempts=10) for _ in range(3)]
+        for _ in range(12):
+            published = [job for job in jobs if where(bucket, job.job_id)]
+            kind, skip = chance.choice(LOUD_FAULTS), chance.randrange(12)
+            fake.break_next(kind, skip=skip, times=chance.choice((1, 1, 1, 30)))
+            with contextlib.suppress(StoreUnavailableError, QueueConflictError):
+                _one_step(chance, bucket, jobs, published)
+            fake.faults.clear()
+        for job in jobs:
+            # The site sends again what it does not find, so every job arrives in the end.
+            if not where(bucket, job.job_id):
+                SiteDesk(bucket).submit(job)
+        for _ in range(3):
+            crashes.Life(bucket).work()
+        for job in jobs:
+            assert where(bucket, job.job_id) == ["done"], f"history {number}"
+        assert len(bucket.list(names.RESULTS)) == len(jobs)
+
+
+def _one_step(
+    chance: random.Random, bucket: GcsBucket, jobs: list[JobManifest], published: list[JobManifest]
+) -> None:
+    step = chance.choice(("submit", "work", "work", "cancel"))
+    if step == "work":
+        crashes.Life(bucket).work()
+    elif step == "submit":
+        SiteDesk(bucket).submit(chance.choice(jobs))
+    elif published:
+        SiteDesk(bucket).cancel(chance.choice(published).job_id, now=NOW)
+
+
+def test_an_honest_store_passes_its_self_test(bucket: GcsBucket, tmp_path: Path) -> None:
+    check_honest(bucket)
+    assert bucket.list("") == []
+    local = LocalBucket(tmp_path)
+    check_honest(local)
+    assert local.list("") == []
+
+
+@pytest.mark.parametrize("lie", ["upload", "move", "patch", "delete"])
+def test_a_store_that_lies_is_refused(lie: str) -> None:
+    with FakeGcs([BUCKET], lies=[lie]) as fake, fresh_bucket(fake) as bucket:
+        with pytest.raises(FixConfigurationError) as caught:
+            check_honest(bucket)
+        assert caught.value.code == "store-dishonest"
+        assert bucket.describe() in caught.value.message
+
+
+def test_lost_answers_do_not_make_an_honest_store_look_dishonest(fake: FakeGcs) -> None:
+    for at in range(40):
+        with fresh_bucket(fake) as bucket:
+            fake.break_next(FaultKind.DROP_AFTER, skip=at)
+            check_honest(bucket)
+
+
+def test_the_result_of_a_finished_job_can_be_read(bucket: GcsBucket) -> None:
+    manifest = make_manifest()
+    SiteDesk(bucket).submit(manifest)
+    desk = ClaimDesk(bucket, "lab-1", now=lambda: NOW)
+    claim = desk.claim(scan(bucket).pending[0])
+    assert claim is not None
+    result = make_result(manifest.job_id)
+    desk.finish(claim, result)
+    assert bucket.read(names.result_object(manifest.job_id), limit=10_000) == result.to_json()
