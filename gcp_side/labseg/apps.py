@@ -18,6 +18,7 @@ class LabsegConfig(AppConfig):
 
     def ready(self) -> None:
         """Importing the modules registers their checks and receivers."""
+        from gcp_side.labseg import checks  # noqa: F401
         from gcp_side.labseg.access.users import watch_users
         from gcp_side.labseg.host import project_checks  # noqa: F401
 

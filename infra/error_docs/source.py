@@ -46,10 +46,14 @@ class Given:
 
 
 class ErrorSource:
-    """Everything about codes below some folders."""
+    """Everything about codes in some files, and in those below some folders."""
 
-    def __init__(self, folders: Iterable[Path]) -> None:
-        paths = sorted(path for folder in folders for path in folder.rglob("*.py"))
+    def __init__(self, places: Iterable[Path]) -> None:
+        paths = sorted(
+            path
+            for place in places
+            for path in ([place] if place.is_file() else place.rglob("*.py"))
+        )
         trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in paths}
         self.kinds = _kinds(trees.values())
         shared = {name: text for tree in trees.values() for name, text in _constants(tree)}

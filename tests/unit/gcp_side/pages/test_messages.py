@@ -36,7 +36,10 @@ pytestmark = pytest.mark.django_db(transaction=True)
 API = "/api/mri/segmentation"
 HANGUL = re.compile("[가-힣]")
 
-SOURCES = ("common", "gcp_side/labseg", "lab_side/agent", "lab_side/imaging", "lab_side/worker")
+SOURCES = (
+    *("common", "gcp_side/labseg", "lab_side/agent", "lab_side/download"),
+    *("lab_side/imaging", "lab_side/models/inference.py", "lab_side/worker"),
+)
 DOCUMENTS = ("AttemptRecord", "Failure", "Rejection")
 """What carries a code without being an error."""
 

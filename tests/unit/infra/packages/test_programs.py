@@ -71,7 +71,7 @@ def test_a_package_that_is_not_known_here_is_refused(capsys: pytest.CaptureFixtu
 @pytest.mark.parametrize("script", ["bench", "test"])
 def test_the_scripts_ask_for_known_packages(script: str) -> None:
     text = (ROOT / "infra" / script).read_text(encoding="utf-8")
-    calls = re.findall(r"infra\.programs ([a-z -]*[a-z])", text)
+    calls = re.findall(r"infra\.packages\.programs ([a-z -]*[a-z])", text)
     asked = {word for call in calls for word in call.split()}
     assert asked
     assert asked <= SIGNS.keys()
