@@ -37,7 +37,7 @@ from segrelay.manifest import parse_job_manifest, parse_result, utc_now
 from segrelay.names import JobName
 from segrelay.orthanc import answers
 from segrelay.parsing.json_reader import UnreadableJsonError, read_json
-from segrelay.queue.lease import Beat
+from segrelay.queue.lease import Heartbeat
 from segrelay.queue.records import read_attempt, read_result
 from segrelay.queue.rejections import RejectedJob, read_rejection
 from segrelay.queue.site import read_progress
@@ -80,7 +80,7 @@ class Reader:
 
 
 @dataclass(kw_only=True)
-class Tally:
+class Counters:
     """What became of a reader's documents."""
 
     read: int = 0
@@ -153,10 +153,10 @@ def _spoilt(data: bytes, chance: random.Random) -> bytes:
     )
 
 
-def fuzz(reader: Reader, documents: int, seed: int = 0) -> Tally:
+def fuzz(reader: Reader, documents: int, seed: int = 0) -> Counters:
     """Give a reader so many documents; the same seed makes the same ones."""
     chance = random.Random(f"{reader.name}/{seed}")  # noqa: S311
-    tally = Tally()
+    tally = Counters()
     for number in range(documents):
         data = odd_document(reader.valid, chance)
         measures = number % 50 == 0
@@ -254,7 +254,7 @@ def _read_signed(data: bytes) -> object:
 
 def _read_beat_text(data: bytes) -> object:
     """As a client hands it over: text, which may hold halves of characters."""
-    return Beat.from_metadata({"beat": data.decode(errors="surrogateescape")})
+    return Heartbeat.from_metadata({"beat": data.decode(errors="surrogateescape")})
 
 
 def _of_files(folder: Path) -> list[Reader]:

@@ -13,7 +13,7 @@ from segrelay.profiles import PROFILE_FILE, Profile, load_profile
 
 
 @dataclass(frozen=True, kw_only=True)
-class Shelved:
+class InstalledProfile:
     """One profile folder."""
 
     name: str
@@ -31,7 +31,7 @@ class Shelved:
         return self.folder.parent == PACKAGED_PROFILES
 
 
-def look_at_profiles(config: ModelsConfig) -> dict[str, Shelved]:
+def look_at_profiles(config: ModelsConfig) -> dict[str, InstalledProfile]:
     """Every profile folder by name; the lab's own go before shipped ones of the same name."""
     places = [PACKAGED_PROFILES, *([config.profiles_dir] if config.profiles_dir else [])]
     folders = {path.parent.name: path.parent for place in places for path in _files(place)}
@@ -50,11 +50,13 @@ def _files(place: Path) -> list[Path]:
     return [path for path in place.glob(f"*/{PROFILE_FILE}") if path.parent.name[0] != "."]
 
 
-def _look(folder: Path, model: ModelConfig | None) -> Shelved:
+def _look(folder: Path, model: ModelConfig | None) -> InstalledProfile:
     profile, problem = None, None
     try:
         profile = load_profile(folder, name=folder.name)
         check_extras(profile)
     except FixConfigurationError as error:
         problem = error
-    return Shelved(name=folder.name, folder=folder, profile=profile, problem=problem, model=model)
+    return InstalledProfile(
+        name=folder.name, folder=folder, profile=profile, problem=problem, model=model
+    )

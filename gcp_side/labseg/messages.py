@@ -514,7 +514,7 @@ _REASONS: tuple[tuple[re.Pattern[str], str], ...] = (
 
 
 @dataclass(frozen=True)
-class Told:
+class Explanation:
     """What a user is told of an error."""
 
     message: str
@@ -523,20 +523,20 @@ class Told:
     """The error's own words in English, where the message is not them; else empty."""
 
 
-def explain(error: SegRelayError) -> Told:
+def explain(error: SegRelayError) -> Explanation:
     """An error that a request has met; one of the settings is for the site's log."""
     if not isinstance(error, FixConfigurationError):
         return tell(error.code, error.message, error.remedy)
     message, remedy = MEANINGS["configuration"]
-    return Told(gettext(message), gettext(remedy), "")
+    return Explanation(gettext(message), gettext(remedy), "")
 
 
-def tell(code: str, message: str, remedy: str) -> Told:
+def tell(code: str, message: str, remedy: str) -> Explanation:
     """An error that was written down, in the active language."""
     if _reads_english():
-        return Told(message, remedy, "")
+        return Explanation(message, remedy, "")
     meaning, what_to_do = MEANINGS.get(code, UNKNOWN)
-    return Told(gettext(meaning), gettext(what_to_do), f"{message} {remedy}".strip())
+    return Explanation(gettext(meaning), gettext(what_to_do), f"{message} {remedy}".strip())
 
 
 def tell_warning(text: str) -> str:

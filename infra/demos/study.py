@@ -15,7 +15,7 @@ from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.multival import MultiValue
 
-from gcp_side.labseg.recognition import CLUES, Confidence, SeriesFacts, facts_of, recognise
+from gcp_side.labseg.recognition import CLUES, Confidence, SeriesAttributes, facts_of, recognise
 from infra.phantom.case import make_case
 from infra.phantom.dicom import write_study
 from segrelay.errors import FixConfigurationError
@@ -67,7 +67,7 @@ class StudySeries:
     description: str
     files: tuple[Path, ...]
     """In no particular order."""
-    facts: SeriesFacts
+    facts: SeriesAttributes
     """What the site's rules look at; its id is the Series Instance UID."""
 
 

@@ -15,12 +15,12 @@ import time
 from pathlib import Path
 
 from lab_side import __version__
-from lab_side.agent.delivery.deliver import Courier
+from lab_side.agent.delivery.deliver import Uploader
 from lab_side.agent.delivery.outbox import Outbox, read_entries, refused_folder
 from lab_side.agent.doorbell import Doorbell
 from lab_side.agent.folders import GIGABYTE, WorkFolders
 from lab_side.agent.health import control
-from lab_side.agent.health.circuit_breaker import Guard
+from lab_side.agent.health.circuit_breaker import CircuitBreaker
 from lab_side.agent.health.control import ControlWatch, Drain, Pause
 from lab_side.agent.health.gpu import GpuHealth
 from lab_side.agent.health.heartbeat import Heartbeat
@@ -29,11 +29,11 @@ from lab_side.agent.health.orthanc_gate import OrthancGate
 from lab_side.agent.models import load_models, new_worker, plan_models
 from lab_side.agent.odd_log import OddLog
 from lab_side.agent.pipeline import CLAIMED, Halt, Pipeline
-from lab_side.agent.poll_interval import Pace
-from lab_side.agent.reporting.counters import Tally
+from lab_side.agent.poll_interval import PollInterval
+from lab_side.agent.reporting.counters import Counters
 from lab_side.agent.reporting.daily import DailyLine
-from lab_side.agent.reporting.metrics import Figures, MetricsServer
-from lab_side.agent.reporting.status_board import Board
+from lab_side.agent.reporting.metrics import MetricsServer, MetricsSnapshot
+from lab_side.agent.reporting.status_board import StatusBoard
 from lab_side.log import about_job, event, trouble
 from lab_side.service.notify import ServiceManager, Supervisor
 from lab_side.settings.config import AgentConfig, secret_renewal
@@ -51,7 +51,7 @@ from segrelay.errors import (
 )
 from segrelay.offers import Offer
 from segrelay.orthanc import OrthancClient, new_history
-from segrelay.queue import ClaimDesk, Lease, QueueView, Reaper, check_honest, scan
+from segrelay.queue import AgentQueue, Lease, QueueView, Reaper, scan, verify_store
 
 SETTLE = "settle"
 """The stage, in the log, of a job that another process or life has left behind."""
@@ -78,16 +78,16 @@ class Agent:
         self._folders = WorkFolders(config.home)
         self._worker = new_worker(config)
         self._gpu = GpuHealth(self._worker)
-        self._guard = Guard(config.guard_failures, pause=self._order_pause)
+        self._guard = CircuitBreaker(config.guard_failures, pause=self._order_pause)
         self._model_sha256: dict[str, str] = {}
         """Of the weights that the worker has loaded, by profile."""
-        self._tally = Tally()
+        self._tally = Counters()
         self._daily = DailyLine(config.home, round(config.min_free_gb * GIGABYTE), self._tally)
         self._pending = 0
         """Jobs that waited for this agent's profiles when it last looked."""
         self._odd_log = OddLog()
         self._metrics: MetricsServer | None = None
-        self._board = Board(
+        self._board = StatusBoard(
             identity=this_process(),
             version=__version__,
             profiles=tuple(self._profiles),
@@ -95,7 +95,7 @@ class Agent:
             offers=tuple(Offer.of(profile) for profile in self._profiles.values()),
         )
         self._lease = Lease(bucket, config.agent_id, self._board.identity, is_dead=is_dead)
-        self._desk = ClaimDesk(bucket, config.agent_id, now=self._lease.now, labels=config.labels)
+        self._desk = AgentQueue(bucket, config.agent_id, now=self._lease.now, labels=config.labels)
         self._reaper = Reaper(bucket, config.agent_id, now=self._lease.now, is_dead=is_dead)
         self._heartbeat = Heartbeat(bucket, self._lease, self._board, on_lost=self._lease_lost)
         self._wake = threading.Event()
@@ -103,7 +103,7 @@ class Agent:
         self._doorbell = self._make_doorbell(directory)
         # A look at a directory costs nothing; one at a cloud bucket is billed.
         idle = config.idle_poll_seconds if directory is None else config.poll_seconds
-        self._pace = Pace(active=config.poll_seconds, idle=idle)
+        self._pace = PollInterval(active=config.poll_seconds, idle=idle)
         self._draining = threading.Event()
         self._cancelled = threading.Event()
         self._control = ControlWatch(
@@ -135,7 +135,7 @@ class Agent:
             Another process uses this agent id.
         """
         self._gate.check_at_start(is_patient=not until_idle)
-        check_honest(self._bucket)
+        verify_store(self._bucket)
         previous = self._lease.take(self._board.beat())
         self._heartbeat.start()
         self._control.start()
@@ -216,7 +216,7 @@ class Agent:
         self._board.set_state(said.state, said.reason, device=devices[0] if devices else "")
 
     def _build_pipeline(self) -> Pipeline:
-        courier = Courier(
+        courier = Uploader(
             self._client, self._outbox, self._worker, desk=self._desk, now=self._lease.now
         )
         return Pipeline(
@@ -391,8 +391,8 @@ class Agent:
         self._gate.doubt()
         return self._orthanc_problem() is None
 
-    def _figures(self) -> Figures:
-        return Figures(
+    def _figures(self) -> MetricsSnapshot:
+        return MetricsSnapshot(
             agent=self._config.agent_id,
             state=self._board.agent.state,
             counts=self._tally.counts(),

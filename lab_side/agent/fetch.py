@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 
 from lab_side.agent.folders import SERIES_FOLDER
-from lab_side.agent.job_context import Case
+from lab_side.agent.job_context import JobContext
 from lab_side.download import Progress, download_series
 from lab_side.worker.protocol import SeriesFiles
 from segrelay.errors import SeriesRefusedError
@@ -15,7 +15,7 @@ from segrelay.orthanc import OrthancClient, SeriesInfo
 
 
 def fetch(
-    case: Case,
+    case: JobContext,
     client: OrthancClient,
     *,
     progress: Progress,

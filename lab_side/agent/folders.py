@@ -10,7 +10,7 @@ from lab_side.settings.config import AgentConfig
 from segrelay.bucket import directory_at
 from segrelay.system.durable import disk_errors
 from segrelay.system.private_files import close_to_others
-from segrelay.system.sharing_violation import patiently
+from segrelay.system.sharing_violation import retry_sharing_violation
 
 GIGABYTE = 10**9
 
@@ -51,7 +51,9 @@ class WorkFolders:
         """
         folder = self.of(job_id, attempt)
         with disk_errors("The downloads cannot be moved"), suppress(FileNotFoundError):
-            patiently(lambda: (folder / SERIES_FOLDER).rename(folder.with_suffix(_ASIDE)))
+            retry_sharing_violation(
+                lambda: (folder / SERIES_FOLDER).rename(folder.with_suffix(_ASIDE))
+            )
 
     def remove_downloads(self) -> None:
         """Remove the downloads that were set aside."""

@@ -7,14 +7,14 @@ from collections.abc import Callable
 from lab_side import __version__
 from lab_side.agent.delivery.outbox import REPORT_FILE, SEG_FILE, Draft, Outbox, OutboxEntry
 from lab_side.agent.folders import WorkFolders
-from lab_side.agent.job_context import Case
+from lab_side.agent.job_context import JobContext
 from lab_side.worker.client import WorkerProcess
 from lab_side.worker.protocol import SegmentReply, SegmentRequest
 from segrelay.manifest import Provenance, utc_now
 
 
 def infer(
-    case: Case,
+    case: JobContext,
     worker: WorkerProcess,
     outbox: Outbox,
     folders: WorkFolders,
@@ -44,7 +44,7 @@ def infer(
     return outbox.add(case.folder, _draft(case, reply))
 
 
-def _draft(case: Case, reply: SegmentReply) -> Draft:
+def _draft(case: JobContext, reply: SegmentReply) -> Draft:
     stages = {**case.stage_seconds, **reply.stage_seconds}
     return Draft(
         job_id=case.job_id,

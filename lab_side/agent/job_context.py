@@ -12,7 +12,7 @@ from segrelay.queue import Claim
 
 
 @dataclass(kw_only=True)
-class Case:
+class JobContext:
     """A job that is being worked on, or a segmentation by hand (then without claim)."""
 
     manifest: JobManifest

@@ -20,18 +20,18 @@ from datetime import timedelta
 from enum import Enum
 from functools import partial
 
-from lab_side.agent.delivery.deliver import Courier, Delivery, failed_result
-from lab_side.agent.delivery.delivery_queue import DeliveryRounds
+from lab_side.agent.delivery.deliver import Delivery, Uploader, failed_result
+from lab_side.agent.delivery.delivery_queue import DeliveryQueue
 from lab_side.agent.delivery.outbox import Outbox, OutboxEntry
 from lab_side.agent.fetch import fetch
 from lab_side.agent.folders import WorkFolders
-from lab_side.agent.health.circuit_breaker import Guard
+from lab_side.agent.health.circuit_breaker import CircuitBreaker
 from lab_side.agent.health.gpu import GpuHealth
 from lab_side.agent.health.heartbeat import Heartbeat
 from lab_side.agent.infer import infer
-from lab_side.agent.job_context import Case
-from lab_side.agent.reporting.counters import Outcome, Tally
-from lab_side.agent.reporting.status_board import Board
+from lab_side.agent.job_context import JobContext
+from lab_side.agent.reporting.counters import Counters, Outcome
+from lab_side.agent.reporting.status_board import StatusBoard
 from lab_side.agent.unexpected import unexpected
 from lab_side.log import about_job, at_stage, event, trouble
 from lab_side.worker.client import WorkerProcess
@@ -53,7 +53,7 @@ from segrelay.errors import (
 from segrelay.manifest import check_against_profile
 from segrelay.orthanc import OddAnswerError, OrthancClient
 from segrelay.profiles import Profile
-from segrelay.queue import Claim, ClaimDesk
+from segrelay.queue import AgentQueue, Claim
 from segrelay.queue.lease import UPLOAD
 from segrelay.system.durable import disk_error, is_disk_failure
 
@@ -100,16 +100,16 @@ class Pipeline:
     def __init__(
         self,
         *,
-        desk: ClaimDesk,
+        desk: AgentQueue,
         client: OrthancClient,
         worker: WorkerProcess,
         outbox: Outbox,
-        courier: Courier,
-        board: Board,
+        courier: Uploader,
+        board: StatusBoard,
         heartbeat: Heartbeat,
         gpu: GpuHealth,
-        guard: Guard,
-        tally: Tally,
+        guard: CircuitBreaker,
+        tally: Counters,
         folders: WorkFolders,
         profiles: Mapping[str, Profile],
         model_sha256: Mapping[str, str],
@@ -136,11 +136,11 @@ class Pipeline:
         self._on_room = on_room
         self._on_fatal = on_fatal
         self._claims: queue.Queue[Claim] = queue.Queue(maxsize=1)
-        self._ready: queue.Queue[Case] = queue.Queue(maxsize=1)
+        self._ready: queue.Queue[JobContext] = queue.Queue(maxsize=1)
         self._halted = threading.Event()
         self._why_halted = Halt.STOPPED
         self._cancelled = threading.Event()
-        self._rounds = DeliveryRounds(
+        self._rounds = DeliveryQueue(
             outbox,
             courier,
             is_orthanc_there=is_orthanc_there,
@@ -299,7 +299,7 @@ class Pipeline:
             refused = disk_error("The work folder refused a file", error)
             self._settle(claim, refused, started=False)
 
-    def _open(self, claim: Claim) -> Case | None:
+    def _open(self, claim: Claim) -> JobContext | None:
         """Read the manifest; None when there is nothing left to fetch."""
         manifest = self._desk.open(claim)
         if manifest is None:
@@ -314,7 +314,7 @@ class Pipeline:
         profile = self._profiles[claim.name.profile]
         check_against_profile(manifest, profile)
         event(logger, logging.INFO, "job opened")
-        return Case(
+        return JobContext(
             manifest=manifest,
             profile=profile,
             model_sha256=self._model_sha256[profile.name],
@@ -324,7 +324,7 @@ class Pipeline:
             job_key=claim.job_id,
         )
 
-    def _fetch(self, case: Case) -> None:
+    def _fetch(self, case: JobContext) -> None:
         self._board.post(case.job_id, case.attempt, FETCH)
         fetch(
             case,
@@ -335,7 +335,7 @@ class Pipeline:
         event(logger, logging.INFO, "series fetched", seconds=round(case.stage_seconds[FETCH], 2))
         self._board.post(case.job_id, case.attempt, "ready")
 
-    def _hand_over(self, case: Case) -> None:
+    def _hand_over(self, case: JobContext) -> None:
         while not self._halted.is_set():
             try:
                 self._ready.put(case, timeout=IDLE)
@@ -356,7 +356,7 @@ class Pipeline:
                 with about_job(case.job_id, case.attempt, READ):
                     self._survive(case.claim, partial(self._infer, case, case.claim))
 
-    def _infer(self, case: Case, claim: Claim) -> None:
+    def _infer(self, case: JobContext, claim: Claim) -> None:
         started = False
         try:
             if self._halted.is_set():
@@ -382,7 +382,9 @@ class Pipeline:
         except SegRelayError as error:
             self._end_work(case, claim, self._as_hand_back(error), started=started)
 
-    def _end_work(self, case: Case, claim: Claim, error: SegRelayError, *, started: bool) -> None:
+    def _end_work(
+        self, case: JobContext, claim: Claim, error: SegRelayError, *, started: bool
+    ) -> None:
         """Settle a job that the infer stage has not finished; then see whether it was the GPU."""
         is_workers_fault = started and isinstance(error, (AttemptFailedError, InferenceError))
         if is_workers_fault:
@@ -393,12 +395,12 @@ class Pipeline:
             if not self._cancelled.is_set():
                 self._gpu.examine()
 
-    def _begin(self, case: Case) -> None:
+    def _begin(self, case: JobContext) -> None:
         """Tell the store that work starts: from here on a death counts as an attempt."""
         self._board.post(case.job_id, case.attempt, READ, started=True)
         self._persist(self._heartbeat.beat_now)
 
-    def _advance(self, case: Case, stage: str, part: float) -> None:
+    def _advance(self, case: JobContext, stage: str, part: float) -> None:
         at_stage(stage)
         self._board.advance(case.job_id, stage, part)
 

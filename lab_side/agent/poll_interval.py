@@ -12,7 +12,7 @@ import random
 import time
 from collections.abc import Callable
 
-__all__ = ["ACTIVE_FOR", "JITTER", "Pace"]
+__all__ = ["ACTIVE_FOR", "JITTER", "PollInterval"]
 
 ACTIVE_FOR = 300.0
 """Seconds after the last activity in which the short pause holds."""
@@ -21,7 +21,7 @@ JITTER = 0.2
 """Each pause is longer or shorter by up to this share."""
 
 
-class Pace:
+class PollInterval:
     """The pause before the next look.
 
     Parameters

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from lab_side.commands import profile_text
 from lab_side.completion import complete_profiles
-from lab_side.profile_registry import Shelved, look_at_profiles, valid_profiles
+from lab_side.profile_registry import InstalledProfile, look_at_profiles, valid_profiles
 from lab_side.settings.config import ModelConfig, ModelsConfig, load_models_config, unknown_profile
 from segrelay.errors import FixConfigurationError, SegRelayError
 from segrelay.parsing.text_files import SAVE_AS_UTF_8, UnreadableTextError, read_text
@@ -185,14 +185,14 @@ def _read_network(path: Path) -> Network:
         ) from error
 
 
-def _shelved(config: ModelsConfig, name: str) -> Shelved:
+def _shelved(config: ModelsConfig, name: str) -> InstalledProfile:
     shelf = look_at_profiles(config)
     if name not in shelf:
         raise unknown_profile(name, config.profiles_dir)
     return shelf[name]
 
 
-def _load(config: ModelsConfig, worker: WorkerProcess, item: Shelved) -> LoadReply:
+def _load(config: ModelsConfig, worker: WorkerProcess, item: InstalledProfile) -> LoadReply:
     from lab_side.worker.protocol import LoadRequest
 
     if item.problem is not None:

@@ -11,13 +11,13 @@ from segrelay.profiles import Profile
 
 if TYPE_CHECKING:
     from lab_side.importing.run import Imported
-    from lab_side.profile_registry import Shelved
+    from lab_side.profile_registry import InstalledProfile
     from lab_side.worker.protocol import LoadReply
 
 _HEADING = ("NAME", "VERSION", "NETWORK", "INPUTS", "WEIGHTS", "FROM", "SERVED")
 
 
-def shelf(items: Sequence[Shelved]) -> str:
+def shelf(items: Sequence[InstalledProfile]) -> str:
     """A table of all profiles, and below it what is wrong with some."""
     problems = [
         f"{item.name}: {printable(item.problem.message)}\nremedy: {item.problem.remedy}"
@@ -27,7 +27,7 @@ def shelf(items: Sequence[Shelved]) -> str:
     return "\n\n".join([table(_HEADING, map(_row, items), empty="There is none."), *problems])
 
 
-def as_json(item: Shelved) -> dict[str, Any]:
+def as_json(item: InstalledProfile) -> dict[str, Any]:
     """One profile of the list."""
     profile = item.profile
     return {
@@ -43,7 +43,7 @@ def as_json(item: Shelved) -> dict[str, Any]:
     }
 
 
-def _row(item: Shelved) -> Sequence[str]:
+def _row(item: InstalledProfile) -> Sequence[str]:
     source = "SegRelay" if item.is_shipped else "this lab"
     served = "yes" if item.model is not None else "no"
     if item.profile is None:
@@ -52,7 +52,7 @@ def _row(item: Shelved) -> Sequence[str]:
     return (item.name, item.profile.version, network, roles, _weights(item), source, served)
 
 
-def _weights(item: Shelved) -> str:
+def _weights(item: InstalledProfile) -> str:
     if item.model is not None and item.model.weights is not None:
         return "configured"
     has_own = item.profile is not None and item.profile.weights.file is not None

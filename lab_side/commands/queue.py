@@ -17,7 +17,7 @@ from lab_side.queue_access import open_queue
 from lab_side.settings.config import QueueConfig, load_queue_config
 from segrelay.bucket import Bucket
 from segrelay.queue import JobState
-from segrelay.queue.operator import OperatorDesk
+from segrelay.queue.operator import OperatorQueue
 from segrelay.queue.overview import survey
 
 OK, JOB_ENDED = 0, 1
@@ -65,12 +65,12 @@ def _requeue(options: argparse.Namespace) -> int:
     return OK if done.state is JobState.PENDING else JOB_ENDED
 
 
-def _desk(options: argparse.Namespace) -> OperatorDesk:
+def _desk(options: argparse.Namespace) -> OperatorQueue:
     # Imported here: only these commands ask whether a process of this host lives.
     from lab_side.agent.health.identity import is_dead
 
     config = load_queue_config(options.config)
-    return OperatorDesk(_open(config), config.agent_id, is_dead=is_dead)
+    return OperatorQueue(_open(config), config.agent_id, is_dead=is_dead)
 
 
 def _open(config: QueueConfig) -> Bucket:

@@ -12,8 +12,8 @@ from segrelay.queue import how_far
 
 if TYPE_CHECKING:
     from lab_side.agent.health.control import Pause
-    from lab_side.agent.reporting.status import AgentStatus, BeatStatus, DiskStatus, SegStatus
-    from segrelay.queue.lease import BeatJob
+    from lab_side.agent.reporting.status import AgentStatus, DiskStatus, HeartbeatStatus, SegStatus
+    from segrelay.queue.lease import HeartbeatJob
 
 _LIVES = {
     "running": "runs",
@@ -74,7 +74,7 @@ def _agent(found: AgentStatus) -> str:
     return f"Agent {found.agent} {said}\nQueue {found.queue}"
 
 
-def _beat(beat: BeatStatus) -> str:
+def _beat(beat: HeartbeatStatus) -> str:
     doing = f": {beat.state}" if beat.life.value == "running" else ""
     why = f" ({printable(beat.reason)})" if beat.reason and doing else ""
     device = f", on {printable(beat.device)}" if beat.device and doing else ""
@@ -98,7 +98,7 @@ def _disk(disk: DiskStatus) -> str:
     return text
 
 
-def _job(job: BeatJob) -> Sequence[str]:
+def _job(job: HeartbeatJob) -> Sequence[str]:
     return (
         job.job_id,
         str(job.attempt),

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from lab_side.agent.folders import GIGABYTE
 from lab_side.agent.models import load_request, new_worker
-from lab_side.agent.reporting.status import BeatStatus, Life, look_at_disk, look_for_beat
+from lab_side.agent.reporting.status import HeartbeatStatus, Life, look_at_disk, look_for_beat
 from lab_side.doctor.finding import Finding, Verdict, failed
 from lab_side.model_files import sha256_of
 from lab_side.service.backend import backend
@@ -110,7 +110,7 @@ def check_agent(bucket: Bucket, config: AgentConfig) -> Finding:
     return Finding(check=check, verdict=verdict, detail=detail, remedy=remedy)
 
 
-def _remedy(beat: BeatStatus) -> str:
+def _remedy(beat: HeartbeatStatus) -> str:
     """What to do about an agent that does not serve; empty where it does, or was stopped."""
     if beat.life in (Life.DEAD, Life.SILENT):
         return "Start it, or restart it: lab-agent run. Its log says why it ended."

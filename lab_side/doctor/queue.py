@@ -10,7 +10,7 @@ from lab_side.doctor.finding import Finding, Verdict, failed
 from segrelay import names
 from segrelay.bucket import Bucket
 from segrelay.errors import SegRelayError
-from segrelay.queue.selftest import check_honest
+from segrelay.queue.selftest import verify_store
 from segrelay.queue.view import scan
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ def check_promises(bucket: Bucket) -> Finding:
     """Whether the store refuses what would let two agents own one job."""
     check = "self-test"
     try:
-        check_honest(bucket)
+        verify_store(bucket)
     except SegRelayError as error:
         return failed(check, error)
     detail = "double creations, stale moves and stale heartbeats are refused"

@@ -70,9 +70,9 @@ class RightsWalk:
     def _beat(self) -> None:
         name = self._name("beacon")
         asked = utc_now()
-        lit = self._bucket.light(name, {"beat": "1"}, generation=0)
+        lit = self._bucket.take_over(name, {"beat": "1"}, generation=0)
         self.clock_offset_s = _offset(lit.updated, asked, utc_now())
-        self._bucket.beat(name, {"beat": "2"}, generation=lit.generation)
+        self._bucket.refresh(name, {"beat": "2"}, generation=lit.generation)
 
     def _write_progress(self) -> None:
         self._bucket.replace(self._name("progress"), _DATA)

@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab_side.download.download_pool import Crew, Progress
+from lab_side.download.download_pool import DownloadPool, Progress
 from lab_side.download.files import InstanceFiles
-from lab_side.download.inventory import Looks
+from lab_side.download.inventory import Inventory
 from segrelay.orthanc.client import OrthancClient
 from segrelay.system.durable import disk_errors
 
@@ -50,8 +50,8 @@ def download_series(
     with disk_errors("No folder for the series"):
         folder.mkdir(parents=True, exist_ok=True)
     files = InstanceFiles(client, folder)
-    looks = Looks(client, series_ids, expected)
-    Crew(client.transport.settings, looks, files, progress=progress, stop=stop).run()
+    looks = Inventory(client, series_ids, expected)
+    DownloadPool(client.transport.settings, looks, files, progress=progress, stop=stop).run()
     return {
         series_id: DownloadedSeries(
             files=tuple(files.path(item) for item in looks.instances(series_id)),

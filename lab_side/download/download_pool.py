@@ -17,8 +17,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from lab_side.download.files import InstanceFiles
-from lab_side.download.inventory import Looks
-from lab_side.download.transfer_mode import Probe
+from lab_side.download.inventory import Inventory
+from lab_side.download.transfer_mode import Estimate
 from segrelay.errors import (
     FixConfigurationError,
     OrthancRefusedError,
@@ -57,20 +57,20 @@ class _Fetch:
 
 
 @dataclass(frozen=True)
-class _Look:
+class _InventoryTask:
     """Something for one thread: a look at a series."""
 
     series_id: str
     is_second: bool = False
 
 
-class Crew:
+class DownloadPool:
     """Brings every instance that is not whole to its file, between two looks; used once."""
 
     def __init__(
         self,
         settings: OrthancSettings,
-        looks: Looks,
+        looks: Inventory,
         files: InstanceFiles,
         *,
         progress: Progress,
@@ -81,14 +81,16 @@ class Crew:
         self._files = files
         self._progress = progress
         self._stop = stop
-        self._tasks: deque[_Fetch | _Look] = deque(_Look(one) for one in looks.series_ids)
+        self._tasks: deque[_Fetch | _InventoryTask] = deque(
+            _InventoryTask(one) for one in looks.series_ids
+        )
         self._first_looks = len(self._tasks)
         self._total = self._done = 0
         self._total_bytes = self._missing_bytes = 0
         self._in_archives = settings.transfer == "archive"
-        self._held: deque[_Fetch | _Look] = deque()
+        self._held: deque[_Fetch | _InventoryTask] = deque()
         self._tries: Counter[InstanceInfo] = Counter()
-        self._probe = Probe(connections=settings.connections)
+        self._probe = Estimate(connections=settings.connections)
         self._in_hand = 0
         self._broken_in_a_row = 0
         self._heard_at = time.monotonic()
@@ -147,7 +149,7 @@ class Crew:
                 if not self._in_hand:
                     self._change.notify_all()
 
-    def _take(self) -> _Fetch | _Look | None:
+    def _take(self) -> _Fetch | _InventoryTask | None:
         with self._change:
             # What another thread has in hand may bring more, or come back.
             while self._error is None and not self._tasks and self._in_hand:
@@ -157,15 +159,15 @@ class Crew:
             self._in_hand += 1
             return self._tasks.popleft()
 
-    def _carry(self, task: _Fetch | _Look) -> None:
-        if isinstance(task, _Look):
+    def _carry(self, task: _Fetch | _InventoryTask) -> None:
+        if isinstance(task, _InventoryTask):
             self._look(task)
         elif task.as_archive:
             self._fetch_archive(task)
         else:
             self._fetch_one(task)
 
-    def _look(self, task: _Look) -> None:
+    def _look(self, task: _InventoryTask) -> None:
         if task.is_second:
             self._looks.second(task.series_id)
         else:
@@ -255,7 +257,7 @@ class Crew:
         """An instance is there; with the last of a series, the series is to be looked at again."""
         self._done += 1
         if self._looks.arrived(item):
-            self._tasks.appendleft(_Look(item.series_id, is_second=True))
+            self._tasks.appendleft(_InventoryTask(item.series_id, is_second=True))
             self._change.notify()
 
     def _reconsider(self) -> None:
@@ -268,7 +270,7 @@ class Crew:
 
     def _bundle(self) -> None:
         """Turn the fetches that nobody has begun into archives."""
-        looks = [task for task in self._tasks if isinstance(task, _Look)]
+        looks = [task for task in self._tasks if isinstance(task, _InventoryTask)]
         items = [item for task in self._tasks if isinstance(task, _Fetch) for item in task.items]
         self._tasks = deque(looks)
         most = max(1, -(-len(items) // (self._settings.connections * ARCHIVES_PER_CONNECTION)))

@@ -14,7 +14,7 @@ from segrelay.errors import LocalDiskError, OrthancUnavailableError, SeriesRefus
 from segrelay.orthanc.answers import InstanceInfo
 from segrelay.orthanc.client import OrthancClient
 from segrelay.system.durable import disk_errors
-from segrelay.system.sharing_violation import patiently
+from segrelay.system.sharing_violation import retry_sharing_violation
 
 LEAST_ROOM = 32 * 1024 * 1024
 """Bytes that a download leaves free on its disk: a log must still be written …"""
@@ -141,7 +141,7 @@ class InstanceFiles:
         if is_to_verify and _md5(part) != self._client.instance_md5(item.orthanc_id):
             raise OrthancUnavailableError("An instance arrived with another MD5 than Orthanc's.")
         with disk_errors(_REFUSED):
-            patiently(lambda: os.replace(part, self._name(item)))
+            retry_sharing_violation(lambda: os.replace(part, self._name(item)))
 
 
 def _gigabytes(size: int) -> str:

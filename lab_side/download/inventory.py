@@ -10,7 +10,7 @@ from segrelay.orthanc.answers import InstanceInfo
 from segrelay.orthanc.client import OrthancClient
 
 
-class Looks:
+class Inventory:
     """The inventories of one download, a request for each series; thread-safe.
 
     ``expected`` is the number of instances that the site saw, by series.

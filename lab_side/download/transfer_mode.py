@@ -33,7 +33,7 @@ SHORT_S = 0.5
 """Seconds: what the line carries within this is not worth a thought."""
 
 
-class Probe:
+class Estimate:
     """Watches the first arrivals of a download; thread-safe."""
 
     def __init__(self, *, connections: int) -> None:

@@ -53,7 +53,7 @@ from segrelay.profiles import Profile
 from segrelay.result_notes import contradicting
 
 Progress = Callable[[str, float], None]
-"""Told the stage's name and its finished share, 0 to 1."""
+"""Explanation the stage's name and its finished share, 0 to 1."""
 
 _PACKAGES = (
     "segrelay",

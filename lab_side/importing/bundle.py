@@ -53,7 +53,7 @@ _MISSING = object()
 
 
 @dataclass
-class BundleFacts:
+class BundleAttributes:
     """What a bundle says, in a profile's words."""
 
     network: Network | None = None
@@ -66,7 +66,7 @@ class BundleFacts:
     """Sentences: what it says and a profile does not."""
 
 
-def read_bundle(inference: Document, metadata: Document) -> BundleFacts:
+def read_bundle(inference: Document, metadata: Document) -> BundleAttributes:
     """What ``inference.json`` and ``metadata.json`` of a MONAI bundle say.
 
     Raises
@@ -74,7 +74,7 @@ def read_bundle(inference: Document, metadata: Document) -> BundleFacts:
     FixConfigurationError
         ``bundle-network``, ``bundle-step``: it needs something that a profile cannot say.
     """
-    facts = BundleFacts(
+    facts = BundleAttributes(
         citation="; ".join(_texts(metadata.get("references")))[:1000],
         title=str(metadata.get("name", ""))[:100],
     )
@@ -114,7 +114,7 @@ def _network(config: Document) -> Network | None:
         ) from error
 
 
-def _take_input_step(step: Document, config: Document, facts: BundleFacts) -> None:
+def _take_input_step(step: Document, config: Document, facts: BundleAttributes) -> None:
     name = _target(step)
     if name in _NOTHING_TO_DO:
         return
@@ -145,7 +145,7 @@ def _normalisation(step: Document, config: Document, network: Network | None) ->
     return "zscore-nonzero" if nonzero is True else "zscore"
 
 
-def _take_inferer(config: Document, facts: BundleFacts) -> None:
+def _take_inferer(config: Document, facts: BundleAttributes) -> None:
     inferer = config.get("inferer")
     if not isinstance(inferer, Mapping):
         return
@@ -158,7 +158,7 @@ def _take_inferer(config: Document, facts: BundleFacts) -> None:
     facts.inference["blend"] = _plain(inferer.get("mode", "constant"), config, "inferer.mode")
 
 
-def _take_output_step(step: Document, config: Document, facts: BundleFacts) -> None:
+def _take_output_step(step: Document, config: Document, facts: BundleAttributes) -> None:
     name = _target(step)
     if name in _OUTPUT_STEPS:
         return

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from lab_side.importing.bundle import BundleFacts
+from lab_side.importing.bundle import BundleAttributes
 from lab_side.worker.protocol import IdentifyReply
 from segrelay.errors import FixConfigurationError
 from segrelay.parsing.validation import describe_first_error
@@ -82,7 +82,7 @@ def make_draft(
     wishes: Wishes,
     weights: IdentifyReply,
     weights_name: str,
-    bundle: BundleFacts | None,
+    bundle: BundleAttributes | None,
 ) -> Draft:
     """Put the profile together.
 
@@ -91,7 +91,7 @@ def make_draft(
     FixConfigurationError
         ``lora-alpha``: nobody tells how much the adapters count; ``draft-invalid``.
     """
-    facts = bundle or BundleFacts()
+    facts = bundle or BundleAttributes()
     network, of_network = _network(template, wishes, weights, facts)
     lora, of_lora = _lora(template, wishes, weights)
     document = template.model_dump(mode="json")
@@ -123,7 +123,7 @@ def make_draft(
 
 
 def _network(
-    template: Profile, wishes: Wishes, weights: IdentifyReply, facts: BundleFacts
+    template: Profile, wishes: Wishes, weights: IdentifyReply, facts: BundleAttributes
 ) -> tuple[Network, Sequence[str]]:
     if weights.network is None:
         said = facts.network or wishes.network or template.network

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, Protocol
 
-from lab_side.importing.bundle import BundleFacts, read_bundle
+from lab_side.importing.bundle import BundleAttributes, read_bundle
 from segrelay.errors import FixConfigurationError
 from segrelay.parsing.text_files import SAVE_AS_UTF_8, UnreadableTextError, decode_text
 
@@ -44,7 +44,7 @@ class _Files(Protocol):
 class Source:
     """An opened path; ``bundle`` is None where it is a file of weights."""
 
-    def __init__(self, files: _Files, weights: str, bundle: BundleFacts | None) -> None:
+    def __init__(self, files: _Files, weights: str, bundle: BundleAttributes | None) -> None:
         self._files, self._weights = files, weights
         self.bundle = bundle
 

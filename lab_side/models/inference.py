@@ -17,7 +17,7 @@ from segrelay.errors import AttemptFailedError, InferenceError
 from segrelay.profiles import Inference
 
 Progress = Callable[[float], None]
-"""Told the finished share, 0 to 1, after each pass over a batch of windows."""
+"""Explanation the finished share, 0 to 1, after each pass over a batch of windows."""
 
 
 MOST_WINDOWS = 16

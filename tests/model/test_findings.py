@@ -14,7 +14,7 @@ from segrelay.bucket import ObjectInfo
 from segrelay.bucket.local import LocalBucket
 from segrelay.errors import LocalDiskError, ObjectExistsError
 from segrelay.names import JobName
-from segrelay.queue import Beat, Claim, ClaimDesk, Lease, Reaper, SiteDesk, scan
+from segrelay.queue import AgentQueue, Claim, Heartbeat, Lease, Reaper, SiteQueue, scan
 from tests.support.jobs import NOW, make_identity, make_manifest
 from tests.support.simulator.clock import Clock, MachineClock
 from tests.support.simulator.stores import TimedDirectory
@@ -26,9 +26,9 @@ class SlowBeats(TimedDirectory):
 
     SECONDS = 90
 
-    def beat(self, name: str, metadata: Mapping[str, str], *, generation: int) -> ObjectInfo:
+    def refresh(self, name: str, metadata: Mapping[str, str], *, generation: int) -> ObjectInfo:
         self.clock.advance(self.SECONDS)
-        return super().beat(name, metadata, generation=generation)
+        return super().refresh(name, metadata, generation=generation)
 
 
 class TakenMeanwhile(LocalBucket):
@@ -38,15 +38,15 @@ class TakenMeanwhile(LocalBucket):
         try:
             return super().create(name, data)
         except ObjectExistsError:
-            ClaimDesk(self, "lab-1", now=lambda: NOW).claim(scan(self).pending[0])
+            AgentQueue(self, "lab-1", now=lambda: NOW).claim(scan(self).pending[0])
             raise
 
 
 def test_submitting_again_while_an_agent_claims_is_no_error(fast_folder: Path) -> None:
     bucket = TakenMeanwhile(fast_folder)
     manifest = make_manifest()
-    name = SiteDesk(bucket).submit(manifest)
-    assert SiteDesk(bucket).submit(manifest) == name
+    name = SiteQueue(bucket).submit(manifest)
+    assert SiteQueue(bucket).submit(manifest) == name
     assert len(scan(bucket).claimed) == 1
 
 
@@ -61,7 +61,7 @@ def test_where_a_strange_name_is_set_aside(name: str) -> None:
 def test_a_job_moved_by_hand_into_a_claim_comes_back(fast_folder: Path) -> None:
     bucket = LocalBucket(fast_folder)
     manifest = make_manifest()
-    name = SiteDesk(bucket).submit(manifest)
+    name = SiteQueue(bucket).submit(manifest)
     info = scan(bucket).pending[0].info
     bucket.move(info.name, name.claimed_by("lab-9"), generation=info.generation)
     Reaper(bucket, "lab-1", now=lambda: NOW, is_dead=lambda _: False).reap(scan(bucket))
@@ -83,8 +83,8 @@ def test_a_slow_beat_does_not_put_the_clock_ahead(fast_folder: Path) -> None:
     lease = Lease(
         bucket, "lab-1", make_identity(), is_dead=lambda _: False, monotonic=MachineClock(clock, 0)
     )
-    lease.take(Beat(identity=lease.identity, state="listening", version="0"))
-    lease.beat(Beat(identity=lease.identity, state="listening", version="0"))
+    lease.take(Heartbeat(identity=lease.identity, state="listening", version="0"))
+    lease.beat(Heartbeat(identity=lease.identity, state="listening", version="0"))
     clock.advance(10)
     assert lease.now() == clock.now()
     assert lease.age() == 10 + SlowBeats.SECONDS

@@ -6,7 +6,7 @@ import multiprocessing
 from pathlib import Path
 
 from segrelay.bucket.local import LocalBucket
-from segrelay.queue import SiteDesk, scan
+from segrelay.queue import SiteQueue, scan
 from tests.support.jobs import make_manifest
 from tests.support.races import race_in_directory
 
@@ -18,7 +18,7 @@ def test_many_processes_one_winner_each(fast_folder: Path) -> None:
     bucket = LocalBucket(fast_folder)
     submitted = [make_manifest() for _ in range(JOBS)]
     for manifest in submitted:
-        SiteDesk(bucket).submit(manifest)
+        SiteQueue(bucket).submit(manifest)
     tasks = [(fast_folder, number, CLAIMERS) for number in range(CLAIMERS)]
     with multiprocessing.get_context("spawn").Pool(CLAIMERS) as pool:
         wins = pool.starmap(race_in_directory, tasks, chunksize=1)

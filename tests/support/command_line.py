@@ -11,7 +11,7 @@ from lab_side import cli
 from lab_side.agent.health.identity import is_dead, this_process
 from segrelay.bucket import Bucket
 from segrelay.errors import ManifestRejectedError
-from segrelay.queue import Beat, BeatJob, ClaimDesk, Lease, scan
+from segrelay.queue import AgentQueue, Heartbeat, HeartbeatJob, Lease, scan
 
 
 class Cli:
@@ -38,12 +38,12 @@ class Running:
         self.identity = this_process()
         self.lease = Lease(bucket, agent, self.identity, is_dead=is_dead)
         self.lease.take(self.beat())
-        self.desk = ClaimDesk(bucket, agent, now=self.lease.now)
+        self.desk = AgentQueue(bucket, agent, now=self.lease.now)
 
     def claim(self) -> None:
         claim = self.desk.claim(scan(self.bucket).pending[0])
         assert claim is not None
-        job = BeatJob(
+        job = HeartbeatJob(
             job_id=claim.job_id,
             attempt=claim.attempt,
             stage="fetch",
@@ -64,8 +64,8 @@ class Running:
             ManifestRejectedError("Too\x1b[2J new.", code="schema-newer", remedy="Update."),
         )
 
-    def beat(self, *jobs: BeatJob) -> Beat:
-        return Beat(
+    def beat(self, *jobs: HeartbeatJob) -> Heartbeat:
+        return Heartbeat(
             identity=self.identity,
             state="listening",
             version="1",

@@ -124,7 +124,7 @@ def main() -> None:
     if launch.full_disk is not None:
         disk = FailingDisk(launch.full_disk)
         disk.install()
-        _after("segrelay.queue.claims.ClaimDesk.claim", lambda claim: _begin(disk, claim))
+        _after("segrelay.queue.claims.AgentQueue.claim", lambda claim: _begin(disk, claim))
     if launch.worker_full_disk is not None:
         os.environ[WORKER_VARIABLE] = launch.worker_full_disk.model_dump_json()
     if launch.work_s is not None:
@@ -154,9 +154,9 @@ class _Death:
 
     def watch_steps(self) -> None:
         """Look at what the agent calls."""
-        _after("segrelay.queue.claims.ClaimDesk.claim", self._arm)
+        _after("segrelay.queue.claims.AgentQueue.claim", self._arm)
         for name, step in (
-            ("segrelay.queue.claims.ClaimDesk.open", "manifest-read"),
+            ("segrelay.queue.claims.AgentQueue.open", "manifest-read"),
             ("lab_side.agent.folders.WorkFolders.new", "folder-made"),
             ("lab_side.agent.pipeline.fetch", "fetched"),
             ("lab_side.agent.pipeline.Pipeline._begin", "start-told"),
@@ -166,8 +166,8 @@ class _Death:
             ("segrelay.orthanc.client.OrthancClient.upload", "upload-answered"),
             ("segrelay.orthanc.client.OrthancClient.instance_file", "read-back"),
             ("segrelay.queue.claims.publish_result", "result-created"),
-            ("segrelay.queue.claims.ClaimDesk.archive", "archived"),
-            ("segrelay.queue.claims.ClaimDesk.forget_progress", "progress-forgotten"),
+            ("segrelay.queue.claims.AgentQueue.archive", "archived"),
+            ("segrelay.queue.claims.AgentQueue.forget_progress", "progress-forgotten"),
             ("lab_side.agent.delivery.outbox.Outbox.remove", "entry-removed"),
         ):
             _after(name, lambda _answer, step=step: self._reach(step))  # type: ignore[misc]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from segrelay.bucket import Bucket
 from segrelay.bucket.local import LocalBucket
-from segrelay.queue import ClaimDesk, scan
+from segrelay.queue import AgentQueue, scan
 from tests.support.buckets.gcs import make_bucket
 
 CROWD = 40
@@ -34,7 +34,7 @@ def race_in_cloud(url: str, prefix: str, number: int, racers: int) -> list[str]:
 
 def _race(bucket: Bucket, number: int, racers: int) -> list[str]:
     _wait_for_all(bucket, number, racers)
-    desk = ClaimDesk(bucket, f"lab-{number}", now=lambda: datetime.now(UTC))
+    desk = AgentQueue(bucket, f"lab-{number}", now=lambda: datetime.now(UTC))
     won = []
     while pending := scan(bucket).pending:
         for job in pending[:CROWD]:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from segrelay.bucket.local import LocalBucket
-from segrelay.queue import SiteDesk, scan
+from segrelay.queue import SiteQueue, scan
 from tests.conftest import Tell
 from tests.support.jobs import make_manifest
 from tests.support.lab.windows import Windows, in_windows
@@ -31,7 +31,7 @@ def test_many_processes_one_winner_each(windows: Windows, tmp_path: Path, tell: 
     bucket = LocalBucket(tmp_path)
     submitted = [make_manifest() for _ in range(JOBS)]
     for manifest in submitted:
-        SiteDesk(bucket).submit(manifest)
+        SiteQueue(bucket).submit(manifest)
 
     def claim(number: int) -> list[str]:
         done = windows.run("-c", CLAIM, in_windows(tmp_path), str(number), str(CLAIMERS))

@@ -1,7 +1,7 @@
 """The bucket protocol: the few operations that the queue needs from a store.
 
 Objects are immutable, named byte strings with a *generation* that says which write made
-them. The one exception is a *beacon* (a heartbeat): an object without content whose text
+them. The one exception is a *heartbeat object*: an object without content whose text
 metadata is rewritten in place while its generation stays.
 
 Every operation is atomic and conditional, and may raise
@@ -33,12 +33,12 @@ class ObjectInfo:
     generation: int
     """Changes with every write of the content, and never otherwise while the name lasts."""
     updated: datetime
-    """The store's clock at the last write or beacon update, UTC."""
+    """The store's clock at the last write, or of a heartbeat, UTC."""
     size: int
     """Bytes of content."""
     metadata: Mapping[str, str] | None = None
-    """Text metadata of a beacon, empty of anything else; None where it was not read: ask
-    ``beacon``."""
+    """Text metadata of a heartbeat object, empty of anything else; None where it was not read: ask
+    ``read_heartbeat``."""
     problem: str = ""
     """Why this entry of a listing cannot be used as an object; empty for every other one."""
     renamed: datetime | None = None
@@ -98,19 +98,19 @@ class Bucket(Protocol):
         """Delete one generation; raises ObjectNotFoundError or PreconditionFailedError."""
         ...
 
-    def beacon(self, name: str) -> ObjectInfo:
-        """A beacon with its metadata and its own generation; raises ObjectNotFoundError."""
+    def read_heartbeat(self, name: str) -> ObjectInfo:
+        """The metadata and generation of a heartbeat object; raises ObjectNotFoundError."""
         ...
 
-    def light(self, name: str, metadata: Mapping[str, str], *, generation: int) -> ObjectInfo:
-        """Take a beacon over: write it anew with a new generation.
+    def take_over(self, name: str, metadata: Mapping[str, str], *, generation: int) -> ObjectInfo:
+        """Take a heartbeat object over: write it again, with a new generation.
 
         ``generation`` is the one to replace, 0 for none; raises PreconditionFailedError.
         """
         ...
 
-    def beat(self, name: str, metadata: Mapping[str, str], *, generation: int) -> ObjectInfo:
-        """Rewrite a beacon's metadata in place; its generation stays.
+    def refresh(self, name: str, metadata: Mapping[str, str], *, generation: int) -> ObjectInfo:
+        """Rewrite a heartbeat object's metadata in place; its generation stays.
 
         Raises ObjectNotFoundError or PreconditionFailedError.
         """

@@ -3,7 +3,7 @@
 The client repeats a request whose answer was lost, and then a change that it made itself
 looks like somebody else's. Three answers to that, by operation:
 
-``create``, ``light``   each call writes a random nonce beside the content; when the store
+``create``, ``take_over``   each call writes a random nonce beside the content; when the store
                         says that the object exists already, the nonce tells whose it is
 ``beat``                a PATCH keeps the generation that it asks for: repeating it is harmless
 ``move``, ``delete``    a repetition finds no source (ObjectNotFoundError): the caller looks
@@ -202,7 +202,7 @@ class GcsBucket:
         return self._address if endpoint == own else f"{self._address} at {endpoint}"
 
     def list(self, prefix: str) -> list[ObjectInfo]:
-        """As the protocol; brings the metadata of beacons along."""
+        """As the protocol; brings the metadata of heartbeat objects along."""
         with self._errors("list"):
             blobs = self._client.list_blobs(
                 self._bucket, prefix=self._root + prefix, fields=_LIST_FIELDS, **self._patience
@@ -220,7 +220,7 @@ class GcsBucket:
             blob.reload(**self._patience)
             return self._info(blob)
 
-    def beacon(self, name: str) -> ObjectInfo:
+    def read_heartbeat(self, name: str) -> ObjectInfo:
         """As the protocol: an object like any other here."""
         return self.stat(name)
 
@@ -293,7 +293,7 @@ class GcsBucket:
         except api.PreconditionFailed:
             raise _other_generation(name) from None
 
-    def light(self, name: str, metadata: Mapping[str, str], *, generation: int) -> ObjectInfo:
+    def take_over(self, name: str, metadata: Mapping[str, str], *, generation: int) -> ObjectInfo:
         """As the protocol; an object without content."""
         nonce = secrets.token_hex(16)
         marked = {**metadata, _WRITE_KEY: nonce}
@@ -308,7 +308,7 @@ class GcsBucket:
         self._beacon_keys[name] = frozenset(metadata)
         return info
 
-    def beat(self, name: str, metadata: Mapping[str, str], *, generation: int) -> ObjectInfo:
+    def refresh(self, name: str, metadata: Mapping[str, str], *, generation: int) -> ObjectInfo:
         """As the protocol; PATCH merges, so keys of the last beat that are gone are unset."""
         blob = self._blob(name)
         gone = self._beacon_keys.get(name, frozenset()) - set(metadata)

@@ -38,7 +38,7 @@ from segrelay.errors import (
 from segrelay.parsing.json_reader import JsonLimits, UnreadableJsonError, read_json_object
 from segrelay.system.durable import describe, is_full, sync_folder
 from segrelay.system.private_files import share
-from segrelay.system.sharing_violation import patiently
+from segrelay.system.sharing_violation import retry_sharing_violation
 from segrelay.system.system_limits import raise_if_limit, reached_limit
 
 STALE_TEMPORARY = 3600.0
@@ -140,7 +140,7 @@ class LocalBucket:
         path = self._path(name)
         with _StoreErrors(name):
             try:
-                with patiently(lambda: _open(path)) as file:
+                with retry_sharing_violation(lambda: _open(path)) as file:
                     return file.read(limit + 1)
             except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
                 if _is_folder_for_file(name, path):
@@ -184,39 +184,39 @@ class LocalBucket:
         path = self._path(name)
         with _StoreErrors(name), self._locked():
             self._require(path, name, generation)
-            patiently(lambda: os.unlink(path))
+            retry_sharing_violation(lambda: os.unlink(path))
             sync_folder(os.path.dirname(path))
 
-    def beacon(self, name: str) -> ObjectInfo:
-        """As the protocol. Only this reads a beacon: what others wrote can never pose as one."""
+    def read_heartbeat(self, name: str) -> ObjectInfo:
+        """As the protocol. Only this reads one: what others wrote can never pose as one."""
         path = self._path(name)
         with _StoreErrors(name):
             info = _info_or_none(name, path)
-            beacon = _read_beacon(path)
-        if info is None or beacon is None:
-            raise ObjectNotFoundError(f"There is no beacon {name}.")
-        return beacon.describe(info)
+            heartbeat = _read_heartbeat(path)
+        if info is None or heartbeat is None:
+            raise ObjectNotFoundError(f"There is no heartbeat object {name}.")
+        return heartbeat.describe(info)
 
-    def light(self, name: str, metadata: Mapping[str, str], *, generation: int) -> ObjectInfo:
-        """As the protocol; a beacon is a small JSON file with its own generation inside."""
+    def take_over(self, name: str, metadata: Mapping[str, str], *, generation: int) -> ObjectInfo:
+        """As the protocol; it is a small JSON file with its own generation inside."""
         path = self._path(name)
         fresh = secrets.randbits(62) | 1
         with _StoreErrors(name), self._locked():
-            current = self._beacon_generation(path)
+            current = self._heartbeat_generation(path)
             if current != generation:
-                raise PreconditionFailedError(f"The beacon {name} is another generation.")
-            return self._write_beacon(name, path, _Beacon(fresh, dict(metadata)))
+                raise PreconditionFailedError(f"The heartbeat object {name} is another generation.")
+            return self._write_heartbeat(name, path, _Heartbeat(fresh, dict(metadata)))
 
-    def beat(self, name: str, metadata: Mapping[str, str], *, generation: int) -> ObjectInfo:
+    def refresh(self, name: str, metadata: Mapping[str, str], *, generation: int) -> ObjectInfo:
         """As the protocol."""
         path = self._path(name)
         with _StoreErrors(name), self._locked():
-            current = self._beacon_generation(path)
+            current = self._heartbeat_generation(path)
             if current == 0:
-                raise ObjectNotFoundError(f"There is no beacon {name}.")
+                raise ObjectNotFoundError(f"There is no heartbeat object {name}.")
             if current != generation:
-                raise PreconditionFailedError(f"The beacon {name} is another generation.")
-            return self._write_beacon(name, path, _Beacon(generation, dict(metadata)))
+                raise PreconditionFailedError(f"The heartbeat object {name} is another generation.")
+            return self._write_heartbeat(name, path, _Heartbeat(generation, dict(metadata)))
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
@@ -241,14 +241,14 @@ class LocalBucket:
             raise PreconditionFailedError(f"The object {name} is another generation.")
         return info
 
-    def _beacon_generation(self, path: str) -> int:
-        beacon = _read_beacon(path)
-        return 0 if beacon is None else beacon.generation
+    def _heartbeat_generation(self, path: str) -> int:
+        heartbeat = _read_heartbeat(path)
+        return 0 if heartbeat is None else heartbeat.generation
 
-    def _write_beacon(self, name: str, path: str, beacon: _Beacon) -> ObjectInfo:
-        with self._aside(json.dumps(beacon._asdict()).encode()) as aside:
+    def _write_heartbeat(self, name: str, path: str, heartbeat: _Heartbeat) -> ObjectInfo:
+        with self._aside(json.dumps(heartbeat._asdict()).encode()) as aside:
             self._replace(aside, path)
-        return beacon.describe(_info(name, path))
+        return heartbeat.describe(_info(name, path))
 
     @contextlib.contextmanager
     def _aside(self, data: bytes) -> Iterator[str]:
@@ -329,8 +329,8 @@ def _disk_full() -> StoreUnavailableError:
     )
 
 
-class _Beacon(NamedTuple):
-    """How a beacon lies on disk; only ever read where the queue keeps beacons."""
+class _Heartbeat(NamedTuple):
+    """A heartbeat object on disk; only ever read where the queue keeps them."""
 
     generation: int
     metadata: dict[str, str]
@@ -402,10 +402,10 @@ def _open(path: str) -> BinaryIO:
 def _rename(old: str, new: str, rename: Callable[[str, str], None] = os.rename) -> None:
     """Rename a file into a folder, which is made where it is missing."""
     try:
-        patiently(lambda: rename(old, new))
+        retry_sharing_violation(lambda: rename(old, new))
     except FileNotFoundError:
         _make_folder(os.path.dirname(new))
-        patiently(lambda: rename(old, new))
+        retry_sharing_violation(lambda: rename(old, new))
 
 
 def _make_folder(folder: str) -> None:
@@ -459,17 +459,17 @@ def _time_of(seconds: float) -> datetime:
     return _EPOCH + timedelta(seconds=min(max(seconds, first), last))
 
 
-def _read_beacon(path: str) -> _Beacon | None:
+def _read_heartbeat(path: str) -> _Heartbeat | None:
     try:
-        with patiently(lambda: _open(path)) as file:
+        with retry_sharing_violation(lambda: _open(path)) as file:
             data = file.read(_BEACON_LIMITS.size_bytes + 1)
         document = read_json_object(data, _BEACON_LIMITS)
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError, UnreadableJsonError):
         return None
-    if set(document) != set(_Beacon._fields):
+    if set(document) != set(_Heartbeat._fields):
         return None
-    beacon = _Beacon(**document)
-    if type(beacon.generation) is not int or not isinstance(beacon.metadata, dict):
+    heartbeat = _Heartbeat(**document)
+    if type(heartbeat.generation) is not int or not isinstance(heartbeat.metadata, dict):
         return None
-    is_text = all(isinstance(value, str) for value in beacon.metadata.values())
-    return beacon if is_text else None
+    is_text = all(isinstance(value, str) for value in heartbeat.metadata.values())
+    return heartbeat if is_text else None

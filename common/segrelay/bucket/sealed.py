@@ -106,28 +106,28 @@ class SealedBucket:
         """As the inner bucket."""
         self.inner.delete(name, generation=generation)
 
-    def beacon(self, name: str) -> ObjectInfo:
+    def read_heartbeat(self, name: str) -> ObjectInfo:
         """As the inner bucket.
 
         A heartbeat that nobody trusted has signed comes without its metadata, and one that was
         put back is as old as it says itself.
         """
-        return self._judged(self.inner.beacon(name))
+        return self._judged(self.inner.read_heartbeat(name))
 
-    def light(self, name: str, metadata: Mapping[str, str], *, generation: int) -> ObjectInfo:
+    def take_over(self, name: str, metadata: Mapping[str, str], *, generation: int) -> ObjectInfo:
         """As the inner bucket; a heartbeat is signed, in a second write if it is the first."""
         now = self._clock.now()
         signed = self._signed_beat(name, metadata, NEVER if now is None else now)
-        info = self.inner.light(name, signed, generation=generation)
+        info = self.inner.take_over(name, signed, generation=generation)
         self._clock.note(info.updated)
         if now is None and signed is not metadata:
-            return self.beat(name, metadata, generation=info.generation)
+            return self.refresh(name, metadata, generation=info.generation)
         return info
 
-    def beat(self, name: str, metadata: Mapping[str, str], *, generation: int) -> ObjectInfo:
+    def refresh(self, name: str, metadata: Mapping[str, str], *, generation: int) -> ObjectInfo:
         """As the inner bucket; a heartbeat is signed."""
         signed = self._signed_beat(name, metadata, self._clock.now() or NEVER)
-        info = self.inner.beat(name, signed, generation=generation)
+        info = self.inner.refresh(name, signed, generation=generation)
         self._clock.note(info.updated)
         return info
 

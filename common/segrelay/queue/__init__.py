@@ -23,26 +23,26 @@ exists.
 ``overview``    the live queue for a person to read
 """
 
-from segrelay.queue.claims import Claim, ClaimDesk
-from segrelay.queue.lease import Beat, BeatJob, Identity, Lease, how_far
+from segrelay.queue.claims import AgentQueue, Claim
+from segrelay.queue.lease import Heartbeat, HeartbeatJob, Identity, Lease, how_far
 from segrelay.queue.reaper import Reaper
-from segrelay.queue.selftest import check_honest
-from segrelay.queue.site import JobState, JobWhereabouts, SiteDesk
+from segrelay.queue.selftest import verify_store
+from segrelay.queue.site import JobLocation, JobState, SiteQueue
 from segrelay.queue.view import QueueView, scan
 
 __all__ = [
-    "Beat",
-    "BeatJob",
+    "AgentQueue",
     "Claim",
-    "ClaimDesk",
+    "Heartbeat",
+    "HeartbeatJob",
     "Identity",
+    "JobLocation",
     "JobState",
-    "JobWhereabouts",
     "Lease",
     "QueueView",
     "Reaper",
-    "SiteDesk",
-    "check_honest",
+    "SiteQueue",
     "how_far",
     "scan",
+    "verify_store",
 ]

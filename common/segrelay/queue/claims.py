@@ -86,7 +86,7 @@ class Claim:
         return self.name.fence
 
 
-class ClaimDesk:
+class AgentQueue:
     """The agent's side of the queue; ``labels`` are the agent's own."""
 
     def __init__(

@@ -84,7 +84,7 @@ class Identity(BaseModel):
     ``pid_started`` it does not change when the clock is set."""
 
 
-class BeatJob(BaseModel):
+class HeartbeatJob(BaseModel):
     """One job in an agent's hands."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -106,7 +106,7 @@ def how_far(percent: int, done: int, total: int) -> str:
     return f"{done}/{total}" if total else f"{percent} %"
 
 
-class Beat(BaseModel):
+class Heartbeat(BaseModel):
     """What a heartbeat tells."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
@@ -121,7 +121,7 @@ class Beat(BaseModel):
     labels: Annotated[tuple[ShortText, ...], first_items(MOST_NAMED)] = ()
     """It runs only jobs that ask for none, or for some of these."""
     device: ShortText = ""
-    jobs: Annotated[tuple[BeatJob, ...], first_items(MOST_NAMED)] = ()
+    jobs: Annotated[tuple[HeartbeatJob, ...], first_items(MOST_NAMED)] = ()
     passed_over: Annotated[tuple[Sentence, ...], first_items(MOST_NAMED)] = ()
     """Objects of the queue that the store does not let it move or read, each with the reason."""
     offers: tuple[Offer, ...] = ()
@@ -153,14 +153,14 @@ class Beat(BaseModel):
         return {"beat": least.model_dump_json()}
 
     @classmethod
-    def from_metadata(cls, metadata: Mapping[str, str]) -> Beat | None:
+    def from_metadata(cls, metadata: Mapping[str, str]) -> Heartbeat | None:
         """Read a beat; None when it is not one."""
         try:
-            return read_beat_metadata(metadata)
+            return read_heartbeat_metadata(metadata)
         except UnreadableJsonError:
             return None
 
-    def job(self, job_id: str, attempt: int) -> BeatJob | None:
+    def job(self, job_id: str, attempt: int) -> HeartbeatJob | None:
         """What the beat says of one claim."""
         for item in self.jobs:
             if item.job_id == job_id and item.attempt == attempt:
@@ -168,7 +168,7 @@ class Beat(BaseModel):
         return None
 
 
-def read_beat_metadata(metadata: Mapping[str, str]) -> Beat:
+def read_heartbeat_metadata(metadata: Mapping[str, str]) -> Heartbeat:
     """Read the beat in an object's text metadata.
 
     Raises
@@ -179,7 +179,7 @@ def read_beat_metadata(metadata: Mapping[str, str]) -> Beat:
     text = metadata.get("beat")
     if text is None:
         raise UnreadableJsonError("is missing")
-    return read_document(Beat, text, _LIMITS)
+    return read_document(Heartbeat, text, _LIMITS)
 
 
 def is_silent(updated: datetime, now: datetime) -> bool:
@@ -197,15 +197,15 @@ def new_nonce() -> str:
 
 
 def store_now(bucket: Bucket, who: str) -> datetime:
-    """The store's clock, learnt by writing a beacon under ``.probe/``."""
+    """The store's clock, learnt by writing a heartbeat object under ``.probe/``."""
     name = f"{names.PROBE}{who}.json"
     while True:
         try:
-            generation = bucket.beacon(name).generation
+            generation = bucket.read_heartbeat(name).generation
         except ObjectNotFoundError:
             generation = 0
         try:
-            return bucket.light(name, {}, generation=generation).updated
+            return bucket.take_over(name, {}, generation=generation).updated
         except PreconditionFailedError:
             continue
 
@@ -238,7 +238,7 @@ class Lease:
         """The process that holds the lease."""
         return self._identity
 
-    def take(self, beat: Beat) -> Beat | None:
+    def take(self, beat: Heartbeat) -> Heartbeat | None:
         """Take the agent id over; returns the last beat of its previous life.
 
         Raises
@@ -249,11 +249,11 @@ class Lease:
         name = names.agent_object(self.agent)
         with self._lock:
             try:
-                info = self._bucket.beacon(name)
+                info = self._bucket.read_heartbeat(name)
             except ObjectNotFoundError:
                 self._light(beat, generation=0)
                 return None
-            previous = Beat.from_metadata(info.metadata or {})
+            previous = Heartbeat.from_metadata(info.metadata or {})
             if previous is not None and not self._is_over(previous, info.updated):
                 raise LeaseLostError(
                     f"Agent id {self.agent} is in use by a process on {previous.identity.host}.",
@@ -262,7 +262,7 @@ class Lease:
             self._light(beat, generation=info.generation)
             return previous
 
-    def beat(self, beat: Beat) -> None:
+    def beat(self, beat: Heartbeat) -> None:
         """Prove life.
 
         Raises
@@ -274,7 +274,7 @@ class Lease:
         with self._lock:
             sent = self._monotonic()
             try:
-                info = self._bucket.beat(name, beat.to_metadata(), generation=self._generation)
+                info = self._bucket.refresh(name, beat.to_metadata(), generation=self._generation)
             except (ObjectNotFoundError, PreconditionFailedError) as error:
                 if not self._take_back(beat):
                     raise LeaseLostError(
@@ -283,7 +283,7 @@ class Lease:
                 return
             self._remember(info.updated, sent)
 
-    def _take_back(self, beat: Beat) -> bool:
+    def _take_back(self, beat: Heartbeat) -> bool:
         """Where signatures are demanded: take the id again from what no agent has signed.
 
         Who can only write to the bucket can overwrite or delete a heartbeat, or put an old one
@@ -293,9 +293,9 @@ class Lease:
             return False
         name, generation = names.agent_object(self.agent), 0
         with contextlib.suppress(ObjectNotFoundError):
-            info = self._bucket.beacon(name)
+            info = self._bucket.read_heartbeat(name)
             generation = info.generation
-            other = Beat.from_metadata(info.metadata or {})
+            other = Heartbeat.from_metadata(info.metadata or {})
             is_mine = other is not None and other.identity.instance == self._identity.instance
             is_old = self._store_time is not None and info.updated <= self._store_time
             if other is not None and not is_mine and not is_old:
@@ -321,19 +321,19 @@ class Lease:
         """Whether others must still believe that this process lives."""
         return self._store_time is not None and self.age() < LEASE.total_seconds()
 
-    def _is_over(self, previous: Beat, updated: datetime) -> bool:
+    def _is_over(self, previous: Heartbeat, updated: datetime) -> bool:
         if previous.state == "stopped" or self._is_dead(previous.identity):
             return True
         return is_silent(updated, store_now(self._bucket, self.agent))
 
-    def _light(self, beat: Beat, *, generation: int) -> None:
+    def _light(self, beat: Heartbeat, *, generation: int) -> None:
         name = names.agent_object(self.agent)
         sent = self._monotonic()
         try:
-            info = self._bucket.light(name, beat.to_metadata(), generation=generation)
+            info = self._bucket.take_over(name, beat.to_metadata(), generation=generation)
         except PreconditionFailedError:
-            info = self._bucket.beacon(name)
-            mine = Beat.from_metadata(info.metadata or {})
+            info = self._bucket.read_heartbeat(name)
+            mine = Heartbeat.from_metadata(info.metadata or {})
             if mine is None or mine.identity.instance != self._identity.instance:
                 raise LeaseLostError(
                     f"Another process took agent id {self.agent} at the same moment.",

@@ -36,11 +36,11 @@ from segrelay.errors import (
 from segrelay.manifest import AttemptOutcome, AttemptRecord, Rejection, ResultStatus
 from segrelay.names import JobName
 from segrelay.queue.claims import archive_copy, settle, wins_move
-from segrelay.queue.lease import Beat, Identity, store_now
+from segrelay.queue.lease import Heartbeat, Identity, store_now
 from segrelay.queue.reaper import Reaper, counts_unknown
 from segrelay.queue.records import read_attempt, read_result, recorded_attempts, write_attempt
 from segrelay.queue.rejections import RejectedJob, list_rejected, read_rejection
-from segrelay.queue.site import JobState, SiteDesk
+from segrelay.queue.site import JobState, SiteQueue
 from segrelay.queue.view import ClaimedJob, PendingJob, QueueView, scan
 from segrelay.ulid import is_ulid
 
@@ -49,7 +49,7 @@ __all__ = [
     "JobEndedError",
     "JobInWorkError",
     "JobUnknownError",
-    "OperatorDesk",
+    "OperatorQueue",
     "Requeued",
 ]
 
@@ -122,7 +122,7 @@ class _Place:
         return bool(self.claimed or self.pending)
 
 
-class OperatorDesk:
+class OperatorQueue:
     """An operator's side of the queue.
 
     Parameters
@@ -224,7 +224,7 @@ class OperatorDesk:
         return (None, "") if result is None else (JobState(result.status.value), result.author)
 
     def _write_cancelled(self, job_id: str) -> tuple[JobState, str]:
-        desk = SiteDesk(self._bucket)
+        desk = SiteQueue(self._bucket)
         try:
             standing = desk.cancel(job_id, now=self._now(), author=self._who)
         except ManifestRejectedError:
@@ -253,7 +253,7 @@ class OperatorDesk:
             forced=bool(held),
         )
 
-    def _taken(self, claim: ClaimedJob, beat: Beat | None, now: datetime) -> AttemptRecord:
+    def _taken(self, claim: ClaimedJob, beat: Heartbeat | None, now: datetime) -> AttemptRecord:
         told = None if beat is None else beat.job(claim.name.job_id, claim.name.fence)
         stage = "claimed" if told is None else told.stage
         return AttemptRecord(
@@ -368,7 +368,7 @@ class OperatorDesk:
         return store_now(self._bucket, self._who)
 
 
-def _in_work(claim: ClaimedJob, beat: Beat | None) -> JobInWorkError:
+def _in_work(claim: ClaimedJob, beat: Heartbeat | None) -> JobInWorkError:
     told = None if beat is None else beat.job(claim.name.job_id, claim.name.fence)
     doing = "has claimed it" if told is None else f"works on it (stage: {told.stage})"
     return JobInWorkError(

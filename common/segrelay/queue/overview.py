@@ -12,11 +12,11 @@ from segrelay import names
 from segrelay.bucket import Bucket
 from segrelay.errors import ManifestRejectedError, ObjectRefusedError
 from segrelay.manifest import AttemptRecord
-from segrelay.queue.lease import BeatJob, is_silent, store_now
+from segrelay.queue.lease import HeartbeatJob, is_silent, store_now
 from segrelay.queue.records import read_attempt, read_result
 from segrelay.queue.rejections import RejectedJob, list_rejected, read_rejection
 from segrelay.queue.site import JobState, read_progress
-from segrelay.queue.view import AgentBeat, ClaimedJob, PendingJob, scan
+from segrelay.queue.view import AgentHeartbeat, ClaimedJob, PendingJob, scan
 
 __all__ = ["QueueOverview", "survey"]
 
@@ -38,7 +38,7 @@ class AgentOverview(_Part):
 
     agent: str
     state: str
-    """As :class:`segrelay.queue.Beat` has it."""
+    """As :class:`segrelay.queue.Heartbeat` has it."""
     reason: str
     device: str
     host: str
@@ -128,7 +128,7 @@ class QueueOverview(_Part):
 
 
 def survey(bucket: Bucket, who: str) -> QueueOverview:
-    """Look at the queue; nothing is written but a beacon of ``who``, to learn the time.
+    """Look at the queue; nothing is written but a heartbeat object of ``who``, to learn the time.
 
     Raises
     ------
@@ -177,7 +177,7 @@ class _Odd:
             return None
 
 
-def _agent(seen: AgentBeat, now: datetime) -> AgentOverview:
+def _agent(seen: AgentHeartbeat, now: datetime) -> AgentOverview:
     age = now - seen.updated
     return AgentOverview(
         agent=seen.agent,
@@ -198,13 +198,13 @@ def _agent(seen: AgentBeat, now: datetime) -> AgentOverview:
 def _claim(
     bucket: Bucket,
     job: ClaimedJob,
-    agents: Mapping[str, AgentBeat],
+    agents: Mapping[str, AgentHeartbeat],
     odd: _Odd,
     *,
     owner_alive: bool,
 ) -> ClaimOverview:
     told = odd.read(lambda: _progress(bucket, job, agents.get(job.agent)))
-    progress = told or BeatJob(job_id=job.name.job_id, attempt=job.name.fence, stage="claimed")
+    progress = told or HeartbeatJob(job_id=job.name.job_id, attempt=job.name.fence, stage="claimed")
     return ClaimOverview(
         job_id=job.name.job_id,
         priority=job.name.priority,
@@ -220,7 +220,7 @@ def _claim(
     )
 
 
-def _progress(bucket: Bucket, job: ClaimedJob, owner: AgentBeat | None) -> BeatJob | None:
+def _progress(bucket: Bucket, job: ClaimedJob, owner: AgentHeartbeat | None) -> HeartbeatJob | None:
     """Of this attempt: what an earlier one left behind is not shown."""
     progress = read_progress(bucket, job.name.job_id)
     if progress is not None and progress.attempt == job.name.fence:

@@ -20,7 +20,7 @@ from segrelay.errors import ObjectRefusedError
 from segrelay.manifest import AttemptOutcome, AttemptRecord
 from segrelay.names import JobName
 from segrelay.queue.claims import archive_copy, close_attempt, read_max_attempts
-from segrelay.queue.lease import UPLOAD, Beat, Identity, is_silent
+from segrelay.queue.lease import UPLOAD, Heartbeat, Identity, is_silent
 from segrelay.queue.odd import OddObject, PassedOver
 from segrelay.queue.records import read_attempts, read_result_status
 from segrelay.queue.view import ClaimedJob, QueueView, read_beat
@@ -93,7 +93,7 @@ class Reaper:
         return settled
 
     def heal(
-        self, view: QueueView, previous: Beat | None, *, keep: Collection[str]
+        self, view: QueueView, previous: Heartbeat | None, *, keep: Collection[str]
     ) -> list[ClaimedJob]:
         """Settle this agent's own claims of a previous life, at its start.
 
@@ -106,7 +106,7 @@ class Reaper:
         ]
         return [job for job in leftovers if self._try_settle(job, previous)]
 
-    def _try_settle(self, job: ClaimedJob, beat: Beat | None) -> bool:
+    def _try_settle(self, job: ClaimedJob, beat: Heartbeat | None) -> bool:
         """Settle a lost claim; False where the store refuses one of its files, for now."""
         name = job.info.name
         if not self._passed_over.is_due(name):
@@ -119,7 +119,7 @@ class Reaper:
         self._passed_over.forget(name)
         return True
 
-    def settle_lost(self, job: ClaimedJob, beat: Beat | None) -> None:
+    def settle_lost(self, job: ClaimedJob, beat: Heartbeat | None) -> None:
         """Archive the claim if the job has a result, else record the loss and return it."""
         status = read_result_status(self._bucket, job.name.job_id)
         if status is not None:
@@ -133,7 +133,7 @@ class Reaper:
             read_max_attempts(self._bucket, job.info.name),
         )
 
-    def _loss(self, job: ClaimedJob, beat: Beat | None) -> AttemptRecord:
+    def _loss(self, job: ClaimedJob, beat: Heartbeat | None) -> AttemptRecord:
         claimed = None if beat is None else beat.job(job.name.job_id, job.name.fence)
         stage = claimed.stage if claimed is not None else "claimed"
         # An agent that was stopped while Orthanc was away: its SEG waits, nothing has failed.
@@ -173,7 +173,7 @@ class Reaper:
             if item.code == AGENT_LOST and f"stage: {UPLOAD}" not in item.reason
         ]
 
-    def _is_over(self, beat: Beat, updated: datetime) -> bool:
+    def _is_over(self, beat: Heartbeat, updated: datetime) -> bool:
         if beat.state == "stopped" or self._is_dead(beat.identity):
             return True
         return is_silent(updated, self._now())

@@ -20,10 +20,10 @@ from segrelay.errors import (
 )
 from segrelay.queue.lease import new_nonce
 
-__all__ = ["check_honest"]
+__all__ = ["verify_store"]
 
 
-def check_honest(bucket: Bucket) -> None:
+def verify_store(bucket: Bucket) -> None:
     """Try what an honest store refuses, under ``v1/jobs/.probe/``, and clean up.
 
     Raises
@@ -49,7 +49,7 @@ class _Probe:
         self._prefix = f"{names.PROBE}{new_nonce()}-"
         self._first, self._second = f"{self._prefix}a.json", f"{self._prefix}b.json"
         self._third, self._fourth = f"{self._prefix}c.json", f"{self._prefix}d.json"
-        self._beacon = f"{self._prefix}beacon.json"
+        self._heartbeat = f"{self._prefix}beacon.json"
 
     def try_objects(self) -> None:
         """Creating twice, moving and deleting on wrong conditions, moving twice."""
@@ -88,21 +88,24 @@ class _Probe:
             raise self._dishonest("the loss of a moved object")
 
     def try_beacon(self) -> None:
-        """Taking over and rewriting a beacon on wrong conditions."""
+        """Taking over and rewriting a heartbeat object on wrong conditions."""
         bucket = self._bucket
-        lit = bucket.light(self._beacon, {"beat": "1"}, generation=0).generation
+        lit = bucket.take_over(self._heartbeat, {"beat": "1"}, generation=0).generation
         self._refused(
             "taking over another generation of a heartbeat",
             PreconditionFailedError,
-            lambda: bucket.light(self._beacon, {"beat": "2"}, generation=0),
+            lambda: bucket.take_over(self._heartbeat, {"beat": "2"}, generation=0),
         )
         self._refused(
             "rewriting another generation of a heartbeat",
             PreconditionFailedError,
-            lambda: bucket.beat(self._beacon, {"beat": "3"}, generation=lit + 1),
+            lambda: bucket.refresh(self._heartbeat, {"beat": "3"}, generation=lit + 1),
         )
-        beaten = bucket.beat(self._beacon, {"beat": "4"}, generation=lit)
-        if (beaten.generation, bucket.beacon(self._beacon).metadata) != (lit, {"beat": "4"}):
+        beaten = bucket.refresh(self._heartbeat, {"beat": "4"}, generation=lit)
+        if (beaten.generation, bucket.read_heartbeat(self._heartbeat).metadata) != (
+            lit,
+            {"beat": "4"},
+        ):
             raise self._dishonest("the loss of a heartbeat")
 
     def clean_up(self) -> None:

@@ -29,7 +29,7 @@ from segrelay.names import JobName
 from segrelay.parsing.documents import read_document
 from segrelay.parsing.json_reader import UnreadableJsonError
 from segrelay.queue.claims import archive_copy, exists
-from segrelay.queue.lease import BeatJob, new_nonce
+from segrelay.queue.lease import HeartbeatJob, new_nonce
 from segrelay.queue.records import publish_result, read_attempts, read_result
 from segrelay.queue.rejections import list_rejected, read_rejection
 from segrelay.queue.view import QueueView, scan
@@ -58,14 +58,14 @@ class JobState(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class JobWhereabouts:
+class JobLocation:
     """What the bucket says of one job."""
 
     state: JobState
     agent: str | None = None
     """Who owns it, while claimed."""
     attempt: int = 0
-    progress: BeatJob | None = None
+    progress: HeartbeatJob | None = None
     result: ResultManifest | None = None
     rejection: Rejection | None = None
     problem: str = ""
@@ -75,7 +75,7 @@ class JobWhereabouts:
     """The store's clock when the job came into this state; None where nothing tells it."""
 
 
-class SiteDesk:
+class SiteQueue:
     """The site's side of the queue."""
 
     def __init__(self, bucket: Bucket) -> None:
@@ -135,7 +135,7 @@ class SiteDesk:
                     archive_copy(self._bucket, job.info.name, job.name, standing.status)
         return standing
 
-    def find(self, name: JobName, view: QueueView | None = None) -> JobWhereabouts:
+    def find(self, name: JobName, view: QueueView | None = None) -> JobLocation:
         """Where a job is, by the name that :meth:`submit` gave it.
 
         ``view`` is a recent listing, a new one unless given. The result is read after the
@@ -145,13 +145,13 @@ class SiteDesk:
         try:
             result = read_result(self._bucket, name.job_id)
         except ManifestRejectedError as error:
-            return JobWhereabouts(
+            return JobLocation(
                 state=JobState.RESULT_UNREADABLE,
                 problem=error.message,
                 since=self._written(names.result_object(name.job_id)),
             )
         if result is not None:
-            return JobWhereabouts(
+            return JobLocation(
                 state=JobState(result.status.value),
                 attempt=result.attempt,
                 result=result,
@@ -159,10 +159,10 @@ class SiteDesk:
             )
         return self._find_live(name, view)
 
-    def _find_live(self, name: JobName, view: QueueView) -> JobWhereabouts:
+    def _find_live(self, name: JobName, view: QueueView) -> JobLocation:
         for claimed in view.claimed:
             if claimed.name.job_id == name.job_id:
-                return JobWhereabouts(
+                return JobLocation(
                     state=JobState.CLAIMED,
                     agent=_known_agent(self._bucket, claimed.agent, view),
                     attempt=claimed.name.fence,
@@ -172,7 +172,7 @@ class SiteDesk:
                 )
         for pending in view.pending:
             if pending.name.job_id == name.job_id:
-                return JobWhereabouts(
+                return JobLocation(
                     state=JobState.PENDING,
                     attempt=pending.name.fence,
                     attempts=tuple(read_attempts(self._bucket, pending.name)),
@@ -180,12 +180,12 @@ class SiteDesk:
                 )
         return self._find_rejected(name)
 
-    def _find_rejected(self, name: JobName) -> JobWhereabouts:
+    def _find_rejected(self, name: JobName) -> JobLocation:
         for job in list_rejected(self._bucket, f"{name.priority}-{name.job_id}"):
             rejection = read_rejection(self._bucket, job)
             since = job.info.since if rejection is None else rejection.rejected_at
-            return JobWhereabouts(state=JobState.REJECTED, rejection=rejection, since=since)
-        return JobWhereabouts(state=JobState.UNKNOWN)
+            return JobLocation(state=JobState.REJECTED, rejection=rejection, since=since)
+        return JobLocation(state=JobState.UNKNOWN)
 
     def _written(self, name: str) -> datetime | None:
         try:
@@ -200,11 +200,11 @@ def _known_agent(bucket: Bucket, agent: str, view: QueueView) -> str | None:
     return agent if is_believed else None
 
 
-def read_progress(bucket: Bucket, job_id: str) -> BeatJob | None:
+def read_progress(bucket: Bucket, job_id: str) -> HeartbeatJob | None:
     """How far a job is, as its agent last wrote; None where nothing readable tells it."""
     try:
         data = bucket.read(names.progress_object(job_id), limit=MANIFEST_BYTES_LIMIT)
-        progress = read_document(BeatJob, data, MANIFEST_LIMITS)
+        progress = read_document(HeartbeatJob, data, MANIFEST_LIMITS)
     except (ObjectNotFoundError, UnreadableJsonError, ManifestRejectedError):
         return None
     return progress if progress.job_id == job_id else None

@@ -12,7 +12,7 @@ from segrelay.bucket import Bucket, ObjectInfo
 from segrelay.errors import ObjectNotFoundError, ObjectRefusedError
 from segrelay.names import JobName, parse_job_name
 from segrelay.parsing.json_reader import UnreadableJsonError
-from segrelay.queue.lease import Beat, read_beat_metadata
+from segrelay.queue.lease import Heartbeat, read_heartbeat_metadata
 from segrelay.queue.odd import OddObject
 
 MOST_NAMED = 1000
@@ -41,11 +41,11 @@ class ClaimedJob:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AgentBeat:
+class AgentHeartbeat:
     """An agent's heartbeat as the store holds it."""
 
     agent: str
-    beat: Beat
+    beat: Heartbeat
     updated: datetime
     """The store's clock."""
 
@@ -57,7 +57,7 @@ class QueueView:
     pending: tuple[PendingJob, ...]
     """In the order of service."""
     claimed: tuple[ClaimedJob, ...]
-    agents: Mapping[str, AgentBeat]
+    agents: Mapping[str, AgentHeartbeat]
     misnamed: tuple[ObjectInfo, ...]
     """Objects in ``pending/`` whose name is not a job's."""
     odd: tuple[OddObject, ...] = ()
@@ -86,7 +86,7 @@ class _Found:
 
     pending: list[PendingJob] = field(default_factory=list)
     claimed: list[ClaimedJob] = field(default_factory=list)
-    agents: dict[str, AgentBeat] = field(default_factory=dict)
+    agents: dict[str, AgentHeartbeat] = field(default_factory=dict)
     misnamed: list[ObjectInfo] = field(default_factory=list)
     odd: list[OddObject] = field(default_factory=list)
 
@@ -127,23 +127,23 @@ class _Found:
         return ""
 
 
-def read_beat(bucket: Bucket, agent: str, info: ObjectInfo | None = None) -> AgentBeat | None:
+def read_beat(bucket: Bucket, agent: str, info: ObjectInfo | None = None) -> AgentHeartbeat | None:
     """An agent's heartbeat, from ``info`` if it carries one; None when there is none.
 
     One that cannot be read counts as none, and is logged once.
     """
     if info is None or info.metadata is None:
         try:
-            info = bucket.beacon(names.agent_object(agent))
+            info = bucket.read_heartbeat(names.agent_object(agent))
         except ObjectNotFoundError:
             return None
     try:
-        beat = read_beat_metadata(info.metadata or {})
+        beat = read_heartbeat_metadata(info.metadata or {})
     except UnreadableJsonError as error:
         _name_once(agent, error)
         return None
     _named.discard(agent)
-    return AgentBeat(agent=agent, beat=beat, updated=info.updated)
+    return AgentHeartbeat(agent=agent, beat=beat, updated=info.updated)
 
 
 def _name_once(agent: str, error: UnreadableJsonError) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO
 
 from segrelay.errors import LimitReachedError, LocalDiskError
-from segrelay.system.sharing_violation import patiently
+from segrelay.system.sharing_violation import retry_sharing_violation
 from segrelay.system.system_limits import reached_limit
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -28,7 +28,7 @@ def write_durably(path: Path, data: bytes, *, private: bool = False) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        patiently(lambda: aside.replace(path))
+        retry_sharing_violation(lambda: aside.replace(path))
     finally:
         aside.unlink(missing_ok=True)
     sync_folder(path.parent)

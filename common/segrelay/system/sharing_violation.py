@@ -20,7 +20,7 @@ _SHARING_ERRORS = (5, 32, 33)
 T = TypeVar("T")
 
 
-def patiently(action: Callable[[], T]) -> T:
+def retry_sharing_violation(action: Callable[[], T]) -> T:
     """Do it, waiting out a sharing violation of Windows; raises what it raises in the end."""
     for _ in range(RETRIES):
         try:

@@ -9,10 +9,10 @@ from typing import Any
 from gcp_side.labseg.jobs.agents import LabAgent, ProfileOnOffer
 from gcp_side.labseg.jobs.confirmation import Reason, read_reasons
 from gcp_side.labseg.jobs.waiting import Waiting
-from gcp_side.labseg.messages import Told, tell, tell_reason, tell_warning
+from gcp_side.labseg.messages import Explanation, tell, tell_reason, tell_warning
 from gcp_side.labseg.models import EventKind, Job, JobEvent, Outcome, State
 from gcp_side.labseg.orthanc.client import SeriesEntry, StudyEntry
-from gcp_side.labseg.recognition import Recognised, SeriesFacts, plane_of
+from gcp_side.labseg.recognition import Recognised, SeriesAttributes, plane_of
 from segrelay.offers import OfferedRole
 from segrelay.profiles import Text
 from segrelay.result_notes import DOUBTS, NOT_FOR_PATIENTS
@@ -86,9 +86,9 @@ def events_as_list(job: Job) -> list[dict[str, Any]]:
 
 def event_as_dict(event: JobEvent, job: Job) -> dict[str, Any]:
     """One line of a job's history, in the active language, ready for JSON."""
-    told = tell(event.code, event.text, "") if event.code else Told(event.text, "", "")
+    told = tell(event.code, event.text, "") if event.code else Explanation(event.text, "", "")
     if event.kind == EventKind.CONFIRMED:
-        told = Told(" ".join(reason.text for reason in read_reasons(job.confirmed)), "", "")
+        told = Explanation(" ".join(reason.text for reason in read_reasons(job.confirmed)), "", "")
     outcome = f"{Outcome(event.outcome).label}: " if event.outcome else ""
     return {
         "at": time_as_text(event.at),
@@ -146,7 +146,7 @@ def study_as_dict(
     }
 
 
-def series_as_dict(item: SeriesEntry, facts: SeriesFacts | None) -> dict[str, Any]:
+def series_as_dict(item: SeriesEntry, facts: SeriesAttributes | None) -> dict[str, Any]:
     """One series; its geometry where it was read. A frame of an enhanced instance is an image."""
     return {
         "series_id": item.orthanc_id,

@@ -25,7 +25,7 @@ from gcp_side.labseg.models import Job
 from gcp_side.labseg.orthanc import client as orthanc
 from gcp_side.labseg.orthanc.client import SeriesEntry
 from gcp_side.labseg.orthanc.studies import SERIES_SHOWN, Catalogue, one_study
-from gcp_side.labseg.recognition import SeriesFacts
+from gcp_side.labseg.recognition import SeriesAttributes
 from gcp_side.labseg.recognition.series_attributes import read_facts
 from segrelay.manifest import is_orthanc_id
 
@@ -104,7 +104,7 @@ def _profile(name: str | None) -> ProfileOnOffer:
 
 
 def _roles(
-    profile: ProfileOnOffer, series: Sequence[SeriesEntry], facts: dict[str, SeriesFacts]
+    profile: ProfileOnOffer, series: Sequence[SeriesEntry], facts: dict[str, SeriesAttributes]
 ) -> list[dict[str, Any]]:
     known = [facts[item.orthanc_id] for item in series if item.orthanc_id in facts]
     roles = profile.offer.roles

@@ -17,6 +17,14 @@ LOG_PAUSE_S = 60.0
 
 Answer = TypeVar("Answer")
 
+CACHE_VERSION = 2
+"""Raise it when a class in the cache moves or changes: older pickles are then unseen."""
+
+
+def cache_key(kind: str, *parts: object) -> str:
+    """The key of an entry of this app, in the form of this version."""
+    return ":".join(("labseg", str(CACHE_VERSION), kind, *map(str, parts)))
+
 
 class AidCache:
     """An entry of ``CACHES``; what fails there counts as not found and not kept.

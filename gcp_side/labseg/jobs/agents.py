@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from gcp_side.labseg.conf import Conf, get_bucket, get_conf
-from gcp_side.labseg.host.caching import default_cache
+from gcp_side.labseg.host.caching import cache_key, default_cache
 from gcp_side.labseg.recognition import usual_rule
 from segrelay.errors import TransientError
 from segrelay.names import SITE
 from segrelay.offers import Offer, OfferedRole
-from segrelay.queue import Beat, scan
+from segrelay.queue import Heartbeat, scan
 from segrelay.queue.lease import LEASE, store_now
 
 log = logging.getLogger(__name__)
 
-_CACHE_KEY = "labseg:lab"
+_CACHE_KEY = cache_key("agents")
 
 LOOK_SECONDS = 4.0
 """Between two looks at the heartbeats, which come every half minute: less often than at jobs."""
@@ -29,7 +29,7 @@ class LabAgent:
     """An agent, as its last heartbeat tells."""
 
     name: str
-    beat: Beat
+    beat: Heartbeat
     last_beat: datetime
     """The store's clock."""
     silent: timedelta

@@ -13,7 +13,7 @@ from gcp_side.labseg.jobs.confirmation import Needs, Reason, reasons_against
 from gcp_side.labseg.jobs.selection import Selection
 from gcp_side.labseg.orthanc.client import Orthanc
 from gcp_side.labseg.orthanc.studies import SERIES_SHOWN, in_order
-from gcp_side.labseg.recognition import Recognised, Rules, SeriesFacts, recognise, usual_rule
+from gcp_side.labseg.recognition import Recognised, Rules, SeriesAttributes, recognise, usual_rule
 from gcp_side.labseg.recognition.series_attributes import read_facts
 from segrelay.dicom.body_regions import regions_in, regions_of_body_part
 from segrelay.offers import Offer
@@ -52,7 +52,7 @@ def needs_of(offer: Offer) -> Needs:
     )
 
 
-def recognised_for(offer: Offer, series: Iterable[SeriesFacts]) -> list[Recognised]:
+def recognised_for(offer: Offer, series: Iterable[SeriesAttributes]) -> list[Recognised]:
     """One answer for each role of a profile, in their order."""
     return recognise([item.role for item in offer.roles], list(series), _rules(offer))
 

@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 
 from django.utils.translation import get_language, gettext, override
 
-from gcp_side.labseg.recognition import Confidence, Recognised, SeriesFacts, recognise
+from gcp_side.labseg.recognition import Confidence, Recognised, SeriesAttributes, recognise
 from segrelay.dicom.acquisition import weighting_by_times
 from segrelay.dicom.body_regions import ATTRIBUTES, BODY_PART, contradictions
 from segrelay.profiles import Recognition, Text, Weighting
@@ -155,7 +155,7 @@ class Needs:
 
 
 def reasons_against(
-    needs: Needs, chosen: Mapping[str, SeriesFacts], recognised: Sequence[Recognised]
+    needs: Needs, chosen: Mapping[str, SeriesAttributes], recognised: Sequence[Recognised]
 ) -> tuple[Reason, ...]:
     """Everything that speaks against ``chosen``; empty where nothing does.
 
@@ -210,7 +210,7 @@ _NO_PARAMETERS = {"attribute": "", "found": "", "expected": "", "roles": ""}
 _Doubts = Iterator[tuple[str, str, dict[str, str]]]
 
 
-def _other_regions(needs: Needs, chosen: Mapping[str, SeriesFacts]) -> _Doubts:
+def _other_regions(needs: Needs, chosen: Mapping[str, SeriesAttributes]) -> _Doubts:
     for role, facts in chosen.items():
         for item in contradictions(dict(facts.regions), needs.regions):
             code = "body-part" if item.keyword == BODY_PART else "description-region"
@@ -221,7 +221,7 @@ def _other_regions(needs: Needs, chosen: Mapping[str, SeriesFacts]) -> _Doubts:
             )
 
 
-def _other_weightings(needs: Needs, chosen: Mapping[str, SeriesFacts]) -> _Doubts:
+def _other_weightings(needs: Needs, chosen: Mapping[str, SeriesAttributes]) -> _Doubts:
     for role, facts in chosen.items():
         rule = needs.rules.get(role)
         if rule is None:
@@ -233,7 +233,7 @@ def _other_weightings(needs: Needs, chosen: Mapping[str, SeriesFacts]) -> _Doubt
                 yield "weighting", role, {"found": other, "expected": expected}
 
 
-def _looks_like(facts: SeriesFacts, weighting: Weighting) -> bool:
+def _looks_like(facts: SeriesAttributes, weighting: Weighting) -> bool:
     """By its times alone, or by a recognition that is sure."""
     if weighting_by_times(facts.echo_ms, facts.repetition_ms, facts.inversion_ms) == weighting:
         return True
@@ -242,7 +242,7 @@ def _looks_like(facts: SeriesFacts, weighting: Weighting) -> bool:
 
 
 def _other_series(
-    needs: Needs, chosen: Mapping[str, SeriesFacts], recognised: Sequence[Recognised]
+    needs: Needs, chosen: Mapping[str, SeriesAttributes], recognised: Sequence[Recognised]
 ) -> _Doubts:
     for item in recognised:
         if needs.rules.get(item.role) is None or item.role not in chosen:
@@ -255,7 +255,7 @@ def _other_series(
             yield "role-other", item.role, {}
 
 
-def _sides(chosen: Mapping[str, SeriesFacts]) -> _Doubts:
+def _sides(chosen: Mapping[str, SeriesAttributes]) -> _Doubts:
     sides = {role: facts.laterality for role, facts in chosen.items() if facts.laterality}
     if len(set(sides.values())) > 1:
         for role in sides:

@@ -7,7 +7,7 @@ import itertools
 import logging
 from collections.abc import Iterable
 
-from gcp_side.labseg.host.caching import default_cache
+from gcp_side.labseg.host.caching import cache_key, default_cache
 
 MOST_NAMED = 50
 """Lines that are looked at in one pass; whatever comes after them is not named."""
@@ -22,5 +22,5 @@ def name_odd(lines: Iterable[str]) -> None:
     """Log each line, unless it was logged within the last hour."""
     for line in itertools.islice(lines, MOST_NAMED):
         digest = hashlib.sha256(line.encode(errors="replace")).hexdigest()[:16]
-        if default_cache.add(f"labseg:odd:{digest}", True, timeout=PAUSE):
+        if default_cache.add(cache_key("odd", digest), True, timeout=PAUSE):
             log.warning("passed over: %s", line)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from segrelay.manifest import Failure, Rejection, ResultManifest
-from segrelay.queue import BeatJob, JobState, JobWhereabouts, QueueView
+from segrelay.queue import HeartbeatJob, JobLocation, JobState, QueueView
 
 _RESULT_UNREADABLE_REMEDY = (
     "Look at the agent that wrote it: its version may not fit this site's; then submit again."
@@ -17,7 +17,7 @@ _REASON_UNREADABLE = Failure(
 )
 
 
-def columns_of(job_id: str, found: JobWhereabouts, view: QueueView) -> dict[str, Any]:
+def columns_of(job_id: str, found: JobLocation, view: QueueView) -> dict[str, Any]:
     """The columns that a job in these whereabouts has; their state is not UNKNOWN."""
     columns: dict[str, Any] = {
         "state": found.state.value,
@@ -45,7 +45,7 @@ def columns_of(job_id: str, found: JobWhereabouts, view: QueueView) -> dict[str,
     return columns
 
 
-def _from_progress(job_id: str, found: JobWhereabouts, view: QueueView) -> dict[str, Any]:
+def _from_progress(job_id: str, found: JobLocation, view: QueueView) -> dict[str, Any]:
     """How far this attempt is: a leftover of an earlier one is not shown."""
     progress = found.progress
     if progress is None or progress.attempt != found.attempt:
@@ -60,7 +60,7 @@ def _from_progress(job_id: str, found: JobWhereabouts, view: QueueView) -> dict[
     }
 
 
-def _from_heartbeat(job_id: str, found: JobWhereabouts, view: QueueView) -> BeatJob | None:
+def _from_heartbeat(job_id: str, found: JobLocation, view: QueueView) -> HeartbeatJob | None:
     owner = view.agents.get(found.agent or "")
     return None if owner is None else owner.beat.job(job_id, found.attempt)
 

@@ -26,7 +26,7 @@ from gcp_side.labseg.errors import (
     JobStateError,
     SubmissionRefusedError,
 )
-from gcp_side.labseg.host.caching import default_cache
+from gcp_side.labseg.host.caching import cache_key, default_cache
 from gcp_side.labseg.host.database import now
 from gcp_side.labseg.jobs.checked_input import reasons_for
 from gcp_side.labseg.jobs.confirmation import Confirm, in_english, unconfirmed
@@ -56,7 +56,7 @@ from segrelay.errors import (
 from segrelay.manifest import AttemptRecord, JobManifest, SeriesInput, schema_for
 from segrelay.names import SITE, JobName
 from segrelay.parsing.validation import describe_first_error
-from segrelay.queue import JobState, JobWhereabouts, QueueView, Reaper, SiteDesk, scan
+from segrelay.queue import JobLocation, JobState, QueueView, Reaper, SiteQueue, scan
 from segrelay.queue.lease import store_now
 from segrelay.ulid import is_ulid, new_ulid
 
@@ -367,7 +367,7 @@ def refresh(job: Job) -> Job:
     if job.state not in CHANGEABLE_STATES:
         return job
     pause = get_conf().refresh_seconds
-    if pause and not default_cache.add(f"labseg:refresh:{job.pk}", True, timeout=pause):
+    if pause and not default_cache.add(cache_key("refresh", job.pk), True, timeout=pause):
         return job
     try:
         _look(job)
@@ -381,7 +381,7 @@ def refresh_together(jobs: Sequence[Job]) -> None:
     live = [job for job in jobs if job.is_open]
     pause = get_conf().refresh_seconds
     if not live or (
-        pause and not default_cache.add("labseg:refresh-together", True, timeout=pause)
+        pause and not default_cache.add(cache_key("refresh-together"), True, timeout=pause)
     ):
         return
     try:
@@ -415,7 +415,7 @@ def sync_all() -> SyncReport:
     return SyncReport(looked_at=len(jobs), changed=tuple(changed), reaped=reaped)
 
 
-def ingest(job: Job, found: JobWhereabouts, view: QueueView) -> bool:
+def ingest(job: Job, found: JobLocation, view: QueueView) -> bool:
     """Write what the bucket says into the job's row; ``job`` then holds the newest row.
 
     Compare-and-set: nothing changes when it says nothing new, when the job has ended, or
@@ -477,12 +477,12 @@ def _put_back_by_hand(view: QueueView) -> list[Job]:
 def _publish_or_leave(job: Job) -> None:
     """Publish; what the bucket refuses now is left to :func:`sync_all`."""
     try:
-        _publish(job, SiteDesk(get_bucket()))
+        _publish(job, SiteQueue(get_bucket()))
     except TransientError as error:
         log.warning("job %s: not yet in the queue: %s", job.pk, error.message)
 
 
-def _publish(job: Job, desk: SiteDesk) -> bool:
+def _publish(job: Job, desk: SiteQueue) -> bool:
     try:
         desk.submit(manifest_of(job))
     except ObjectExistsError:
@@ -493,7 +493,7 @@ def _publish(job: Job, desk: SiteDesk) -> bool:
 
 def _follow(job: Job, bucket: Bucket, view: QueueView) -> bool:
     """Ingest what the bucket says of one job; publish it again when it never arrived."""
-    desk = SiteDesk(bucket)
+    desk = SiteQueue(bucket)
     name = name_of(job)
     found = desk.find(name, view)
     if job.cancel_requested_at is not None and found.state in LIVE:
@@ -514,7 +514,7 @@ def _follow_or_name(job: Job, bucket: Bucket, view: QueueView) -> bool:
         return False
 
 
-def _call_off(job: Job, bucket: Bucket, desk: SiteDesk) -> None:
+def _call_off(job: Job, bucket: Bucket, desk: SiteQueue) -> None:
     """Create the result *cancelled* unless there is another: then a lost job is not sent again."""
     try:
         desk.cancel(job.job_id, now=store_now(bucket, SITE))

@@ -12,17 +12,17 @@ change, what contradicts, and what is left over and looks like a phase, makes th
 ``guess`` that says so.
 """
 
-from gcp_side.labseg.recognition.attributes import SeriesFacts, facts_of, plane_of
-from gcp_side.labseg.recognition.evidence import CLUES, Clue, Confidence, Recognised
+from gcp_side.labseg.recognition.attributes import SeriesAttributes, facts_of, plane_of
+from gcp_side.labseg.recognition.evidence import CLUES, Confidence, Evidence, Recognised
 from gcp_side.labseg.recognition.roles import Rules, recognise, usual_rule
 
 __all__ = [
     "CLUES",
-    "Clue",
     "Confidence",
+    "Evidence",
     "Recognised",
     "Rules",
-    "SeriesFacts",
+    "SeriesAttributes",
     "facts_of",
     "plane_of",
     "recognise",

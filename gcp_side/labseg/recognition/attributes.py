@@ -26,7 +26,7 @@ TEXT_LIMIT = 120
 
 
 @dataclass(frozen=True, kw_only=True)
-class SeriesFacts:
+class SeriesAttributes:
     """One MR series; None where the files do not tell."""
 
     series_id: str
@@ -72,7 +72,7 @@ def facts_of(
     number: int | None,
     instances: int,
     tags: Mapping[str, Any],
-) -> SeriesFacts:
+) -> SeriesAttributes:
     """Read the tags of one instance; what cannot be read is left out.
 
     ``tags`` is keyed by keyword; multi-valued text is joined by ``\\\\``, and sequences are lists
@@ -85,7 +85,7 @@ def facts_of(
         _number(_text(tags, "ContrastBolusVolume")),
         _number(_text(tags, "ContrastBolusTotalDose")),
     )
-    return SeriesFacts(
+    return SeriesAttributes(
         series_id=series_id,
         description=description[:TEXT_LIMIT],
         number=number,

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from gcp_side.labseg.recognition.attributes import SeriesFacts
+from gcp_side.labseg.recognition.attributes import SeriesAttributes
 from gcp_side.labseg.recognition.contrast import contrast_of
 from gcp_side.labseg.recognition.evidence import Confidence, Recognised, clue
 from gcp_side.labseg.recognition.weighting import WeightingReading, kind_of, read_weighting
@@ -17,7 +17,7 @@ from segrelay.profiles import Weighting
 
 
 def recognise_sequence(
-    role: str, weighting: Weighting, contrast: bool | None, series: Sequence[SeriesFacts]
+    role: str, weighting: Weighting, contrast: bool | None, series: Sequence[SeriesAttributes]
 ) -> Recognised:
     """The series that plays ``role``; ``contrast``: whether it is after contrast, None: either."""
     readings = _study(series)
@@ -40,7 +40,7 @@ def recognise_sequence(
     )
 
 
-def _study(series: Sequence[SeriesFacts]) -> list[WeightingReading]:
+def _study(series: Sequence[SeriesAttributes]) -> list[WeightingReading]:
     """All series that have a weighting.
 
     Derived series only where the study has no originals: one that was converted or registered.
@@ -51,7 +51,7 @@ def _study(series: Sequence[SeriesFacts]) -> list[WeightingReading]:
 
 
 def _with_contrast(
-    readings: Sequence[WeightingReading], series: Sequence[SeriesFacts]
+    readings: Sequence[WeightingReading], series: Sequence[SeriesAttributes]
 ) -> list[WeightingReading]:
     found = []
     for reading in readings:

@@ -11,13 +11,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from gcp_side.labseg.recognition import words
-from gcp_side.labseg.recognition.attributes import SeriesFacts
+from gcp_side.labseg.recognition.attributes import SeriesAttributes
 from gcp_side.labseg.recognition.contrast_words import (
     ContrastReading,
     ContrastWord,
     read_contrast,
 )
-from gcp_side.labseg.recognition.evidence import Clue, Confidence, clue
+from gcp_side.labseg.recognition.evidence import Confidence, Evidence, clue
 from gcp_side.labseg.recognition.weighting import WeightingReading
 
 
@@ -26,7 +26,7 @@ class Contrast:
     """Whether contrast was given before the series, and how sure that is."""
 
     is_after: bool | None
-    clues: tuple[Clue, ...]
+    clues: tuple[Evidence, ...]
     confidence: Confidence
 
 
@@ -34,15 +34,15 @@ class Contrast:
 class _Study:
     """One T1 series among the others of its study."""
 
-    item: SeriesFacts
-    t1: Sequence[SeriesFacts]
+    item: SeriesAttributes
+    t1: Sequence[SeriesAttributes]
     """The other T1-weighted series."""
-    others: Sequence[SeriesFacts]
+    others: Sequence[SeriesAttributes]
     """T2-weighted series and FLAIRs."""
-    all: Sequence[SeriesFacts]
+    all: Sequence[SeriesAttributes]
     """Every series of the study."""
 
-    def word(self, item: SeriesFacts) -> ContrastWord:
+    def word(self, item: SeriesAttributes) -> ContrastWord:
         """What its description says; a word of the whole examination says nothing."""
         reading = _reading(item)
         weighted = [_reading(one) for one in (self.item, *self.t1, *self.others)]
@@ -56,7 +56,7 @@ class _Study:
         return reading.word
 
     @property
-    def after(self) -> list[SeriesFacts]:
+    def after(self) -> list[SeriesAttributes]:
         """Other T1 series whose description says *after*."""
         return [one for one in self.t1 if self.word(one) is ContrastWord.AFTER]
 
@@ -68,7 +68,7 @@ class _Study:
 
 
 def contrast_of(
-    item: SeriesFacts, readings: Sequence[WeightingReading], series: Sequence[SeriesFacts]
+    item: SeriesAttributes, readings: Sequence[WeightingReading], series: Sequence[SeriesAttributes]
 ) -> Contrast:
     """Whether ``item``, a T1-weighted series, is after contrast.
 
@@ -103,12 +103,12 @@ def contrast_of(
     return _unsaid_with_agent(study) if item.agent else _unsaid(study)
 
 
-def _unknown_after(item: SeriesFacts) -> str:
+def _unknown_after(item: SeriesAttributes) -> str:
     """The words that *pre* or *post* may be said of."""
     return " ".join(word for word in _reading(item).rest if not words.is_neutral(word))
 
 
-def _said_after(study: _Study, agent: Clue) -> Contrast:
+def _said_after(study: _Study, agent: Evidence) -> Contrast:
     clues = (clue("contrast-in-description"), agent)
     against = [
         one
@@ -121,7 +121,7 @@ def _said_after(study: _Study, agent: Clue) -> Contrast:
     return Contrast(True, clues, Confidence.CERTAIN if is_sure else Confidence.LIKELY)
 
 
-def _said_before(study: _Study, agent: Clue) -> Contrast:
+def _said_before(study: _Study, agent: Evidence) -> Contrast:
     clues = (clue("before-in-description"), agent)
     if _is_late(study.item, study.after):
         return Contrast(False, (*clues, clue("later-than-contrast")), Confidence.GUESS)
@@ -160,7 +160,7 @@ def _unsaid(study: _Study) -> Contrast:
     return Contrast(False, clues, Confidence.CERTAIN if is_sure else Confidence.LIKELY)
 
 
-def _opposite(after: Sequence[SeriesFacts]) -> tuple[Clue, ...]:
+def _opposite(after: Sequence[SeriesAttributes]) -> tuple[Evidence, ...]:
     if not after:
         return ()
     first = min(after, key=lambda one: one.series_id)
@@ -184,7 +184,7 @@ def _unknown_words(study: _Study) -> list[str]:
     return unknown
 
 
-def _is_t1(one: SeriesFacts, study: _Study) -> bool:
+def _is_t1(one: SeriesAttributes, study: _Study) -> bool:
     return one.series_id in {study.item.series_id, *(item.series_id for item in study.t1)}
 
 
@@ -195,15 +195,15 @@ def _has_sign_of_contrast(study: _Study) -> bool:
     ) or any(words.needs_contrast(words.plain(one.description)) for one in study.all)
 
 
-def _is_late(item: SeriesFacts, after: Iterable[SeriesFacts]) -> bool:
+def _is_late(item: SeriesAttributes, after: Iterable[SeriesAttributes]) -> bool:
     return any(_comes_first(one, item) for one in after)
 
 
-def _is_early(item: SeriesFacts, after: Iterable[SeriesFacts]) -> bool:
+def _is_early(item: SeriesAttributes, after: Iterable[SeriesAttributes]) -> bool:
     return all(_comes_first(item, one) for one in after)
 
 
-def _comes_first(first: SeriesFacts, second: SeriesFacts) -> bool:
+def _comes_first(first: SeriesAttributes, second: SeriesAttributes) -> bool:
     """By acquisition time; by series number where a time is absent or equal."""
     times = first.acquired, second.acquired
     if times[0] is not None and times[1] is not None and times[0] != times[1]:
@@ -213,5 +213,5 @@ def _comes_first(first: SeriesFacts, second: SeriesFacts) -> bool:
     return first.number < second.number
 
 
-def _reading(item: SeriesFacts) -> ContrastReading:
+def _reading(item: SeriesAttributes) -> ContrastReading:
     return read_contrast(words.plain(item.description))

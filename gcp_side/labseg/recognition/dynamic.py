@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from gcp_side.labseg.recognition.attributes import SeriesFacts
-from gcp_side.labseg.recognition.evidence import Clue, Confidence, Recognised, clue
+from gcp_side.labseg.recognition.attributes import SeriesAttributes
+from gcp_side.labseg.recognition.evidence import Confidence, Evidence, Recognised, clue
 from gcp_side.labseg.recognition.phase_doubts import (
     Phases,
     first_phase,
@@ -20,7 +20,7 @@ from gcp_side.labseg.recognition.phase_groups import phase_candidates, phase_gro
 from gcp_side.labseg.recognition.phase_order import order_of
 
 
-def recognise_phases(roles: Sequence[str], series: Sequence[SeriesFacts]) -> list[Recognised]:
+def recognise_phases(roles: Sequence[str], series: Sequence[SeriesAttributes]) -> list[Recognised]:
     """The series of the phases: ``roles`` in the order of time.
 
     The first phases are taken where there are more of them than roles; of a phase before
@@ -52,7 +52,7 @@ def recognise_phases(roles: Sequence[str], series: Sequence[SeriesFacts]) -> lis
     ]
 
 
-def _remarks(phases: Phases) -> list[Clue]:
+def _remarks(phases: Phases) -> list[Evidence]:
     """What keeps the answer from being certain, and makes no guess of it."""
     remarks = []
     if has_several_frames(phases):
@@ -62,12 +62,14 @@ def _remarks(phases: Phases) -> list[Clue]:
     return remarks
 
 
-def _confidence(phases: Phases, doubts: Sequence[Clue], remarks: Sequence[Clue]) -> Confidence:
+def _confidence(
+    phases: Phases, doubts: Sequence[Evidence], remarks: Sequence[Evidence]
+) -> Confidence:
     confidence = phases.ordered.confidence
     if doubts or confidence is Confidence.GUESS:
         return Confidence.GUESS
     return Confidence.LIKELY if remarks or not phases.group.is_named else confidence
 
 
-def _no_series(role: str, why: Clue) -> Recognised:
+def _no_series(role: str, why: Evidence) -> Recognised:
     return Recognised(role=role, series_id=None, confidence=Confidence.NONE, clues=(why,))

@@ -102,7 +102,7 @@ class Confidence(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Clue:
+class Evidence:
     """One piece of evidence."""
 
     code: str
@@ -126,7 +126,7 @@ class Recognised:
     role: str
     series_id: str | None
     confidence: Confidence
-    clues: tuple[Clue, ...]
+    clues: tuple[Evidence, ...]
     """At least one."""
 
     @property
@@ -136,6 +136,6 @@ class Recognised:
         return f"{text[:1].upper()}{text[1:]}."
 
 
-def clue(code: str, **parameters: str | int) -> Clue:
+def clue(code: str, **parameters: str | int) -> Evidence:
     """A piece of evidence."""
-    return Clue(code=code, parameters=parameters)
+    return Evidence(code=code, parameters=parameters)

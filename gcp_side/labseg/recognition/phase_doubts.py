@@ -10,9 +10,9 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 
 from gcp_side.labseg.recognition import words
-from gcp_side.labseg.recognition.attributes import SeriesFacts, plane_of
+from gcp_side.labseg.recognition.attributes import SeriesAttributes, plane_of
 from gcp_side.labseg.recognition.contrast_words import ContrastWord, read_contrast
-from gcp_side.labseg.recognition.evidence import Clue, clue
+from gcp_side.labseg.recognition.evidence import Evidence, clue
 from gcp_side.labseg.recognition.phase_groups import PhaseGroup, dixon_of, is_fast
 from gcp_side.labseg.recognition.phase_order import Ordered, phase_number
 
@@ -38,14 +38,14 @@ class Phases:
     """Phases that are taken."""
 
     @property
-    def taken(self) -> Sequence[SeriesFacts]:
+    def taken(self) -> Sequence[SeriesAttributes]:
         """The series that get a role."""
         return self.ordered.series[self.start : self.start + self.count]
 
 
 def phase_doubts(
-    phases: Phases, groups: Sequence[PhaseGroup], candidates: Sequence[SeriesFacts]
-) -> list[Clue]:
+    phases: Phases, groups: Sequence[PhaseGroup], candidates: Sequence[SeriesAttributes]
+) -> list[Evidence]:
     """Everything that could make the answer wrong; empty where nothing does.
 
     Parameters
@@ -81,7 +81,7 @@ def first_phase(ordered: Ordered) -> int:
     return start
 
 
-def _rivals(phases: Phases, groups: Sequence[PhaseGroup]) -> Iterator[Clue]:
+def _rivals(phases: Phases, groups: Sequence[PhaseGroup]) -> Iterator[Evidence]:
     """Another group that is not clearly another thing, as a second acquisition is."""
     best = phases.group
     for group in groups[1:]:
@@ -92,9 +92,9 @@ def _rivals(phases: Phases, groups: Sequence[PhaseGroup]) -> Iterator[Clue]:
             return
 
 
-def _repeats(phases: Phases) -> Iterator[Clue]:
+def _repeats(phases: Phases) -> Iterator[Evidence]:
     """A phase that was acquired twice, by its words: either one may be the better."""
-    seen: dict[int, SeriesFacts] = {}
+    seen: dict[int, SeriesAttributes] = {}
     numbers = {item.series_id: phase_number(item) for item in phases.ordered.series}
     counted = {number for number in numbers.values() if number is not None}
     for item in phases.ordered.series:
@@ -109,7 +109,7 @@ def _repeats(phases: Phases) -> Iterator[Clue]:
             seen[number] = item
 
 
-def _same_times(phases: Phases) -> Iterator[Clue]:
+def _same_times(phases: Phases) -> Iterator[Evidence]:
     """Some at one time, others not: copies of a phase, not phases. All at one time is GE's way."""
     for value in (
         [item.acquired for item in phases.ordered.series],
@@ -122,7 +122,7 @@ def _same_times(phases: Phases) -> Iterator[Clue]:
             return
 
 
-def _gaps_in_counts(phases: Phases) -> Iterator[Clue]:
+def _gaps_in_counts(phases: Phases) -> Iterator[Evidence]:
     """What the scanner or the descriptions count begins later than it should, or skips one."""
     taken = phases.taken
     for counts in (
@@ -140,7 +140,7 @@ def _gaps_in_counts(phases: Phases) -> Iterator[Clue]:
             return
 
 
-def _uncounted(phases: Phases) -> Iterator[Clue]:
+def _uncounted(phases: Phases) -> Iterator[Evidence]:
     """One without a number among or after those that the descriptions count after contrast."""
     counts = [_own_number(item) for item in phases.ordered.series]
     counted = [place for place, count in enumerate(counts) if count]
@@ -153,13 +153,13 @@ def _uncounted(phases: Phases) -> Iterator[Clue]:
             return
 
 
-def _own_number(item: SeriesFacts) -> int | None:
+def _own_number(item: SeriesAttributes) -> int | None:
     """Which phase the description counts; a repeated series number counts no phase."""
     number = phase_number(item)
     return None if number == item.number else number
 
 
-def _breaks_in_time(phases: Phases) -> Iterator[Clue]:
+def _breaks_in_time(phases: Phases) -> Iterator[Evidence]:
     """A longer pause after the second phase or later, as it is before a repeated acquisition."""
     times = _times(phases)
     if not times:
@@ -183,7 +183,7 @@ def _times(phases: Phases) -> list[datetime]:
     return known if len(known) == len(times) else []
 
 
-def _no_phase_before(phases: Phases) -> Iterator[Clue]:
+def _no_phase_before(phases: Phases) -> Iterator[Evidence]:
     """The first one is called after contrast, or has an agent that others do not have."""
     first, *others = phases.taken
     reading = read_contrast(words.plain(first.description))
@@ -199,7 +199,7 @@ def _no_phase_before(phases: Phases) -> Iterator[Clue]:
         yield clue("no-before", description=first.description)
 
 
-def _frames(phases: Phases) -> Iterator[Clue]:
+def _frames(phases: Phases) -> Iterator[Evidence]:
     """Several frames of reference, without a name that says which phase is before contrast.
 
     Where each series has its own, de-identification gave it: then it says nothing.
@@ -216,7 +216,7 @@ def has_several_frames(phases: Phases) -> bool:
     return len({item.frame_of_reference for item in phases.taken}) > 1
 
 
-def _kinds(phases: Phases, groups: Sequence[PhaseGroup]) -> Iterator[Clue]:
+def _kinds(phases: Phases, groups: Sequence[PhaseGroup]) -> Iterator[Evidence]:
     group = phases.group
     if group.is_derived:
         yield clue("derived")
@@ -229,7 +229,7 @@ def _kinds(phases: Phases, groups: Sequence[PhaseGroup]) -> Iterator[Clue]:
         yield clue("dixon-unclear")
 
 
-def _left_over(phases: Phases, candidates: Sequence[SeriesFacts]) -> Iterator[Clue]:
+def _left_over(phases: Phases, candidates: Sequence[SeriesAttributes]) -> Iterator[Evidence]:
     """A series outside the group that looks like a phase, acquired before the last one taken."""
     inside = {item.series_id for item in phases.group.series}
     looks = [
@@ -244,7 +244,7 @@ def _left_over(phases: Phases, candidates: Sequence[SeriesFacts]) -> Iterator[Cl
         yield clue("left-over", description=item.description, images=item.instances)
 
 
-def _is_near(item: SeriesFacts, phases: Phases) -> bool:
+def _is_near(item: SeriesAttributes, phases: Phases) -> bool:
     """Whether its settings may be those of the group, changed by hand.
 
     A name that is missing in the group, or that the group has, allows more of a change.
@@ -281,7 +281,7 @@ def _ratio(first: float, second: float) -> float:
     return high / low
 
 
-def _is_later(item: SeriesFacts, phases: Phases) -> bool:
+def _is_later(item: SeriesAttributes, phases: Phases) -> bool:
     """Whether the clock says that it comes after all phases that are taken."""
     if item.acquired is None:
         return False
@@ -290,7 +290,7 @@ def _is_later(item: SeriesFacts, phases: Phases) -> bool:
     return len(times) == phases.count and item.acquired > max(times) > min(times)
 
 
-def _is_aborted(item: SeriesFacts, phases: Phases) -> bool:
+def _is_aborted(item: SeriesAttributes, phases: Phases) -> bool:
     """Whether it is an acquisition that was broken off and then done, under the same name.
 
     Only where a description says which phase is before contrast.
@@ -306,9 +306,9 @@ def _is_aborted(item: SeriesFacts, phases: Phases) -> bool:
     )
 
 
-def _base(item: SeriesFacts) -> str:
+def _base(item: SeriesAttributes) -> str:
     return re.sub(r"[\W\d_]+", "", words.plain(item.description))
 
 
-def _word(item: SeriesFacts) -> ContrastWord:
+def _word(item: SeriesAttributes) -> ContrastWord:
     return read_contrast(words.plain(item.description)).word

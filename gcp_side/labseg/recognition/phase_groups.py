@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from gcp_side.labseg.recognition import words
-from gcp_side.labseg.recognition.attributes import SeriesFacts
+from gcp_side.labseg.recognition.attributes import SeriesAttributes
 from segrelay.dicom.acquisition import all_same, dixon_image, is_computed, is_same
 
 FAST_ECHO_MS = 10.0
@@ -22,7 +22,7 @@ the fat-suppressed images that the others are compared with."""
 class PhaseGroup:
     """Series that are alike, at least two."""
 
-    series: tuple[SeriesFacts, ...]
+    series: tuple[SeriesAttributes, ...]
     is_named: bool
     """Every description names a dynamic acquisition."""
     dixon: str
@@ -41,7 +41,7 @@ class PhaseGroup:
         return not self.is_derived, self.is_named, is_usual, len(self.series), -place
 
 
-def phase_candidates(series: Sequence[SeriesFacts]) -> list[SeriesFacts]:
+def phase_candidates(series: Sequence[SeriesAttributes]) -> list[SeriesAttributes]:
     """Those that may be phases: no maps, subtractions, other weightings, or copies of others."""
     plain = [
         item
@@ -54,7 +54,7 @@ def phase_candidates(series: Sequence[SeriesFacts]) -> list[SeriesFacts]:
     return acquired if _has_group(acquired) else plain
 
 
-def phase_groups(candidates: Sequence[SeriesFacts]) -> list[PhaseGroup]:
+def phase_groups(candidates: Sequence[SeriesAttributes]) -> list[PhaseGroup]:
     """All groups, the likeliest first.
 
     Derived series only where no originals are alike: a converted or registered study may have
@@ -70,7 +70,7 @@ def phase_groups(candidates: Sequence[SeriesFacts]) -> list[PhaseGroup]:
     return sorted(found, key=lambda group: (group.rank, _ids(group.series)), reverse=True)
 
 
-def is_alike(first: SeriesFacts, second: SeriesFacts) -> bool:
+def is_alike(first: SeriesAttributes, second: SeriesAttributes) -> bool:
     """Whether two series may be phases of one acquisition.
 
     The Frame of Reference UID does not part them: a scanner gives a new one after a small
@@ -89,13 +89,13 @@ def is_alike(first: SeriesFacts, second: SeriesFacts) -> bool:
     )
 
 
-def is_fast(item: SeriesFacts) -> bool:
+def is_fast(item: SeriesAttributes) -> bool:
     """Whether echo and repetition time are known, and those of a fast gradient echo."""
     echo, repetition = item.echo_ms, item.repetition_ms
     return bool(echo and repetition and echo <= FAST_ECHO_MS and repetition <= FAST_REPETITION_MS)
 
 
-def dixon_of(item: SeriesFacts) -> str:
+def dixon_of(item: SeriesAttributes) -> str:
     """Which image of a Dixon acquisition a series is; empty where it is none."""
     text = words.plain(item.description)
     named = words.dixon_word(text)
@@ -106,15 +106,15 @@ def dixon_of(item: SeriesFacts) -> str:
     return known or (named if named and (is_dixon or not is_letter) else "")
 
 
-def _size(item: SeriesFacts) -> tuple[int | None, int | None, int]:
+def _size(item: SeriesAttributes) -> tuple[int | None, int | None, int]:
     return item.rows, item.columns, item.instances
 
 
-def _side(item: SeriesFacts) -> str:
+def _side(item: SeriesAttributes) -> str:
     return words.side(words.plain(item.description))
 
 
-def _group(members: Sequence[SeriesFacts], *, has_originals: bool) -> PhaseGroup:
+def _group(members: Sequence[SeriesAttributes], *, has_originals: bool) -> PhaseGroup:
     dixon = dixon_of(members[0])
     return PhaseGroup(
         series=tuple(sorted(members, key=lambda item: item.series_id)),
@@ -124,15 +124,16 @@ def _group(members: Sequence[SeriesFacts], *, has_originals: bool) -> PhaseGroup
     )
 
 
-def _has_group(series: Sequence[SeriesFacts]) -> bool:
+def _has_group(series: Sequence[SeriesAttributes]) -> bool:
     return any(len(members) > 1 for members in _clusters(series, is_alike))
 
 
 def _clusters(
-    series: Sequence[SeriesFacts], is_pair: Callable[[SeriesFacts, SeriesFacts], bool]
-) -> list[list[SeriesFacts]]:
+    series: Sequence[SeriesAttributes],
+    is_pair: Callable[[SeriesAttributes, SeriesAttributes], bool],
+) -> list[list[SeriesAttributes]]:
     """Series that a chain of pairs joins, whatever their order."""
-    clusters: list[list[SeriesFacts]] = []
+    clusters: list[list[SeriesAttributes]] = []
     for item in series:
         joined = [one for one in clusters if any(is_pair(item, other) for other in one)]
         apart = [one for one in clusters if one not in joined]
@@ -140,5 +141,5 @@ def _clusters(
     return clusters
 
 
-def _ids(series: Sequence[SeriesFacts]) -> list[str]:
+def _ids(series: Sequence[SeriesAttributes]) -> list[str]:
     return sorted(item.series_id for item in series)

@@ -9,13 +9,13 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 
 from gcp_side.labseg.recognition import words
-from gcp_side.labseg.recognition.attributes import NO_DATE, SeriesFacts
+from gcp_side.labseg.recognition.attributes import NO_DATE, SeriesAttributes
 from gcp_side.labseg.recognition.contrast_words import ContrastWord, read_contrast
-from gcp_side.labseg.recognition.evidence import ORDERS, Clue, Confidence, clue
+from gcp_side.labseg.recognition.evidence import ORDERS, Confidence, Evidence, clue
 from segrelay.dicom.acquisition import after_midnight
 
 Value = int | float | datetime
-Order = Callable[[SeriesFacts], Value | None]
+Order = Callable[[SeriesAttributes], Value | None]
 
 DESCRIBED = "phase-in-description"
 
@@ -36,17 +36,17 @@ _LAST_NUMBER = re.compile(r"(\d{1,6})\D*$")
 class Ordered:
     """The phases of a group in the order of time."""
 
-    series: tuple[SeriesFacts, ...]
+    series: tuple[SeriesAttributes, ...]
     used: str
     """What they are sorted by, a key of :data:`clues.ORDERS`; empty where nothing sorts them."""
-    clues: tuple[tuple[Clue, ...], ...]
+    clues: tuple[tuple[Evidence, ...], ...]
     """For each series, why it is in its place."""
     confidence: Confidence
     acquired: tuple[datetime | None, ...]
     """Acquisition times in this order, those after midnight on the next day."""
 
 
-def order_of(group: Sequence[SeriesFacts]) -> Ordered:
+def order_of(group: Sequence[SeriesAttributes]) -> Ordered:
     """Sort by the first clue that distinguishes all phases; see what the others say.
 
     A clue that distinguishes only some of them sorts nothing, but can disagree.
@@ -78,7 +78,7 @@ def order_of(group: Sequence[SeriesFacts]) -> Ordered:
     )
 
 
-def phase_number(item: SeriesFacts) -> int | None:
+def phase_number(item: SeriesAttributes) -> int | None:
     """Which phase the description counts; 0 before contrast, None where it does not count."""
     text = words.plain(item.description)
     if read_contrast(text).word is ContrastWord.BEFORE:
@@ -97,7 +97,7 @@ def phase_number(item: SeriesFacts) -> int | None:
 class _Clocks:
     """The values of a group that phases can be sorted by; times over midnight go on."""
 
-    def __init__(self, group: Sequence[SeriesFacts]) -> None:
+    def __init__(self, group: Sequence[SeriesAttributes]) -> None:
         moments = {
             code: [one for item in group if (one := time(item)) is not None]
             for code, time in _TIMES.items()
@@ -105,7 +105,7 @@ class _Clocks:
         self._unusable = {code for code, known in moments.items() if _is_partly_dated(known)}
         self._after_midnight = {code: after_midnight(known) for code, known in moments.items()}
 
-    def value(self, code: str, item: SeriesFacts) -> Value | None:
+    def value(self, code: str, item: SeriesAttributes) -> Value | None:
         value = _ORDERS[code](item)
         if code in self._unusable or value is None:
             return None
@@ -125,7 +125,7 @@ def _distinguishes(values: Mapping[str, Value | None]) -> bool:
     return len(known) == len(values)
 
 
-def _is_rising(values: Mapping[str, Value | None], series: Sequence[SeriesFacts]) -> bool:
+def _is_rising(values: Mapping[str, Value | None], series: Sequence[SeriesAttributes]) -> bool:
     """Whether the known ones of these values never fall along the series."""
     known = [value for item in series if (value := values[item.series_id]) is not None]
     return all(first <= second for first, second in pairwise(known))  # type: ignore[operator]
@@ -137,7 +137,7 @@ def _confidence(used: str, opposing: Sequence[str]) -> Confidence:
     return Confidence.CERTAIN if used in CLOCKS else Confidence.LIKELY
 
 
-def _position_clue(code: str, series: Sequence[SeriesFacts], index: int) -> Clue:
+def _position_clue(code: str, series: Sequence[SeriesAttributes], index: int) -> Evidence:
     item, where = series[index], {"position": index + 1, "count": len(series)}
     parameters: dict[str, dict[str, str | int]] = {
         "temporal-position": {},
@@ -154,7 +154,7 @@ def _clock(moment: datetime | None) -> str:
     return "" if moment is None else moment.strftime("%H:%M:%S")
 
 
-_TIMES: Mapping[str, Callable[[SeriesFacts], datetime | None]] = {
+_TIMES: Mapping[str, Callable[[SeriesAttributes], datetime | None]] = {
     "acquired": lambda item: item.acquired,
     "content": lambda item: item.content,
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 
-from gcp_side.labseg.recognition.attributes import SeriesFacts
+from gcp_side.labseg.recognition.attributes import SeriesAttributes
 from gcp_side.labseg.recognition.brain import recognise_sequence
 from gcp_side.labseg.recognition.dynamic import recognise_phases
 from gcp_side.labseg.recognition.evidence import Confidence, Recognised, clue
@@ -40,7 +40,7 @@ def usual_rule(role: str) -> Recognition | None:
 
 
 def recognise(
-    roles: Sequence[str], series: Sequence[SeriesFacts], rules: Rules | None = None
+    roles: Sequence[str], series: Sequence[SeriesAttributes], rules: Rules | None = None
 ) -> list[Recognised]:
     """One answer for each role, in their order; no series gets two roles.
 

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from gcp_side.labseg.conf import get_conf
-from gcp_side.labseg.host.caching import aid_cache
+from gcp_side.labseg.host.caching import aid_cache, cache_key
 from gcp_side.labseg.orthanc.client import Orthanc, SeriesEntry
 from gcp_side.labseg.orthanc.studies import series_number
-from gcp_side.labseg.recognition import SeriesFacts, facts_of
+from gcp_side.labseg.recognition import SeriesAttributes, facts_of
 from segrelay.dicom.companions import is_companion
 from segrelay.errors import OrthancRefusedError
 
@@ -20,7 +20,7 @@ INSTANCES_READ = 4
 """Of a series, until one is an image."""
 
 
-def read_facts(series: Sequence[SeriesEntry], orthanc: Orthanc) -> dict[str, SeriesFacts]:
+def read_facts(series: Sequence[SeriesEntry], orthanc: Orthanc) -> dict[str, SeriesAttributes]:
     """By Orthanc id of the series: the first :data:`SERIES_READ` MR series that have images.
 
     Raises
@@ -36,13 +36,13 @@ def read_facts(series: Sequence[SeriesEntry], orthanc: Orthanc) -> dict[str, Ser
     return facts
 
 
-def _facts(item: SeriesEntry, orthanc: Orthanc) -> SeriesFacts | None:
+def _facts(item: SeriesEntry, orthanc: Orthanc) -> SeriesAttributes | None:
     """None where the series was deleted meanwhile."""
     conf = get_conf()
     cache = aid_cache(conf.cache)
-    # A series that still arrives has another number of instances; 3: the fields of SeriesFacts.
-    key = f"labseg:facts:3:{item.orthanc_id}:{len(item.instances)}"
-    facts: SeriesFacts | None = cache.get(key)
+    # A series that still arrives has another number of instances.
+    key = cache_key("series", item.orthanc_id, len(item.instances))
+    facts: SeriesAttributes | None = cache.get(key)
     if facts is None:
         try:
             tags = _tags_of_image(item, orthanc)

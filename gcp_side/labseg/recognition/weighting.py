@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gcp_side.labseg.recognition import words
-from gcp_side.labseg.recognition.attributes import SeriesFacts
+from gcp_side.labseg.recognition.attributes import SeriesAttributes
 from gcp_side.labseg.recognition.contrast_words import read_contrast
-from gcp_side.labseg.recognition.evidence import Clue, Confidence, clue
+from gcp_side.labseg.recognition.evidence import Confidence, Evidence, clue
 from segrelay.dicom.acquisition import (
     FLUID_INVERSION_MS,
     LONG_ECHO_MS,
@@ -29,15 +29,15 @@ SHORTEST_T2_ECHO_MS = 50.0
 class WeightingReading:
     """What one series is, as far as its own clues go."""
 
-    series: SeriesFacts
+    series: SeriesAttributes
     weighting: Weighting
-    clues: tuple[Clue, ...]
+    clues: tuple[Evidence, ...]
     confidence: Confidence
     contrast: bool | None = None
     """Whether it is after contrast, where that is known."""
 
 
-def read_weighting(item: SeriesFacts) -> WeightingReading | None:
+def read_weighting(item: SeriesAttributes) -> WeightingReading | None:
     """The weighting of a series; None where it is none of T1, T2 and FLAIR.
 
     Words and times that agree are *certain*, one of them is *likely*; what contradicts, or can
@@ -93,7 +93,7 @@ def _named(text: str) -> tuple[Weighting | None, bool]:
     return ("T1" if t1 else "T2" if t2 else None), False
 
 
-def _timed(item: SeriesFacts, text: str) -> Timing | None:
+def _timed(item: SeriesAttributes, text: str) -> Timing | None:
     timed = weighting_by_times(item.echo_ms, item.repetition_ms, item.inversion_ms)
     if timed == "STIR" and words.names_fat_suppression(text):
         # The inversion is that of the fat saturation, which changes no weighting.
@@ -101,7 +101,7 @@ def _timed(item: SeriesFacts, text: str) -> Timing | None:
     return timed
 
 
-def _by_times(item: SeriesFacts, text: str, timed: Timing | None) -> WeightingReading | None:
+def _by_times(item: SeriesAttributes, text: str, timed: Timing | None) -> WeightingReading | None:
     """Without a word for the weighting; words that are in no list here make it a guess."""
     if timed not in ("T1", "T2", "FLAIR"):
         return None
@@ -114,7 +114,7 @@ def _by_times(item: SeriesFacts, text: str, timed: Timing | None) -> WeightingRe
 
 
 def _inverted(
-    item: SeriesFacts, timed: Timing | None, clues: list[Clue]
+    item: SeriesAttributes, timed: Timing | None, clues: list[Evidence]
 ) -> WeightingReading | None:
     """``TIRM`` and ``IR``: a FLAIR or a STIR."""
     if timed == "STIR" or (item.inversion_ms and timed != "FLAIR"):
@@ -126,7 +126,7 @@ def _inverted(
     return WeightingReading(item, "FLAIR", tuple(clues), Confidence.GUESS)
 
 
-def _may_hide_inversion(item: SeriesFacts, text: str, named: Weighting, timed: Timing) -> bool:
+def _may_hide_inversion(item: SeriesAttributes, text: str, named: Weighting, timed: Timing) -> bool:
     """Whether the times would fit with an inversion time, which the files do not give."""
     if item.inversion_ms is not None or not (
         words.names_flair(text) or words.names_inversion(text)
@@ -137,7 +137,7 @@ def _may_hide_inversion(item: SeriesFacts, text: str, named: Weighting, timed: T
     return named == "FLAIR" and timed == "T2" and (item.repetition_ms or 0) >= FLAIR_REPETITION_MS
 
 
-def _contradicts(item: SeriesFacts, text: str, named: Weighting) -> bool:
+def _contradicts(item: SeriesAttributes, text: str, named: Weighting) -> bool:
     """Whether times that fit nothing clearly still speak against what is named."""
     echo, inversion = item.echo_ms, item.inversion_ms or 0.0
     if named == "T2" and inversion > 0:
@@ -149,6 +149,6 @@ def _contradicts(item: SeriesFacts, text: str, named: Weighting) -> bool:
     return echo < (LONG_ECHO_MS if named == "FLAIR" else SHORTEST_T2_ECHO_MS)
 
 
-def _timing(item: SeriesFacts) -> str:
+def _timing(item: SeriesAttributes) -> str:
     times = (("TE", item.echo_ms), ("TR", item.repetition_ms), ("TI", item.inversion_ms))
     return ", ".join(f"{name} {value:g} ms" for name, value in times if value is not None)

@@ -20,6 +20,7 @@ from pydicom.errors import InvalidDicomError
 
 from gcp_side.labseg.dicom.segmentation import SegFrame, Segmentation, read_segmentation
 from gcp_side.labseg.errors import SegmentationUnreadableError
+from gcp_side.labseg.host.caching import cache_key
 from gcp_side.labseg.orthanc.client import Orthanc, orthanc_id
 from gcp_side.labseg.viewer.single_flight import shared
 from gcp_side.labseg.viewer.slices import (
@@ -66,7 +67,7 @@ def load_frames(
         seg = read_segmentation(orthanc.instance_file(instance_id))
         return _frames(seg, series_id or reference_series_id(seg), segment, orthanc)
 
-    key = f"labseg:frames:{instance_id}:{series_id or ''}:{segment or ''}"
+    key = cache_key("frames", instance_id, series_id or "", segment or "")
     return shared(key, make, size=lambda frames: sum(len(one["mask_base64"]) for one in frames))
 
 

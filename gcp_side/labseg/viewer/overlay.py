@@ -19,6 +19,7 @@ from PIL import Image
 from gcp_side.labseg.dicom.colour import fallback_colour
 from gcp_side.labseg.dicom.segmentation import SegFrame, Segmentation, SegSegment, read_segmentation
 from gcp_side.labseg.errors import SegmentationUnreadableError
+from gcp_side.labseg.host.caching import cache_key
 from gcp_side.labseg.orthanc.client import Orthanc
 from gcp_side.labseg.viewer.diameter import longest_diameter_mm
 from gcp_side.labseg.viewer.frames import check_ids, reference_series_id
@@ -103,7 +104,7 @@ def load_overlay(instance_id: str, *, series_id: str | None, orthanc: Orthanc) -
         target = series_id or reference_series_id(seg)
         return make_overlay(seg, target, load_geometry(target, orthanc))
 
-    key = f"labseg:overlay:{instance_id}:{series_id or ''}"
+    key = cache_key("overlay", instance_id, series_id or "")
     return shared(key, make, size=lambda overlay: len(overlay.labels_gzip))
 
 

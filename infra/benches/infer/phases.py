@@ -37,12 +37,12 @@ from infra.benches.web.study import tumour, tumour_of
 from infra.packages.debian import repository_root
 from infra.servers.orthanc import OrthancServer
 from lab_side.agent.by_hand.manual import manifest_by_hand
-from lab_side.agent.delivery.deliver import Courier
+from lab_side.agent.delivery.deliver import Uploader
 from lab_side.agent.delivery.outbox import Outbox
 from lab_side.agent.fetch import fetch
 from lab_side.agent.folders import WorkFolders
 from lab_side.agent.infer import infer
-from lab_side.agent.job_context import Case
+from lab_side.agent.job_context import JobContext
 from lab_side.imaging.pipeline import _grid, _restore, network_input
 from lab_side.imaging.read.series import SeriesVolume, read_series
 from lab_side.imaging.volume.grid import grid_of
@@ -259,7 +259,7 @@ def _our_job(
         start = time.perf_counter()
         manifest = manifest_by_hand(client, profile, series_ids)
         folders, outbox = WorkFolders(home), Outbox(home)
-        case = Case(
+        case = JobContext(
             manifest=manifest,
             profile=profile,
             model_sha256=loaded.model_sha256,
@@ -271,7 +271,7 @@ def _our_job(
         fetch(case, client, progress=lambda *_: None, stop=threading.Event())
         entry = infer(case, worker, outbox, folders, progress=lambda *_: None)
         made = time.perf_counter()
-        Courier(client, outbox, worker, desk=None, now=utc_now).deliver(entry)
+        Uploader(client, outbox, worker, desk=None, now=utc_now).deliver(entry)
         stages = entry.draft.provenance.stage_seconds
         delivered = time.perf_counter() - made
         return {**stages, "deliver": delivered, "rest": made - start - sum(stages.values())}

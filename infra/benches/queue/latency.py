@@ -15,7 +15,7 @@ from infra.benches.queue.relay import make_manifest
 from infra.packages.debian import repository_root
 from infra.servers.processes import stop_process
 from segrelay.bucket import open_bucket
-from segrelay.queue import SiteDesk
+from segrelay.queue import SiteQueue
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +49,7 @@ def measure_latency(address: str, how: Listening, chance: random.Random) -> list
         cwd=repository_root(),
     )
     try:
-        site = SiteDesk(open_bucket(address))
+        site = SiteQueue(open_bucket(address))
         _next_line(listener)
         return [_one(site, listener, how, chance) for _ in range(how.samples)]
     finally:
@@ -59,7 +59,7 @@ def measure_latency(address: str, how: Listening, chance: random.Random) -> list
 
 
 def _one(
-    site: SiteDesk, listener: subprocess.Popen[bytes], how: Listening, chance: random.Random
+    site: SiteQueue, listener: subprocess.Popen[bytes], how: Listening, chance: random.Random
 ) -> float:
     time.sleep(chance.uniform(0, how.spread_s))
     manifest = make_manifest()

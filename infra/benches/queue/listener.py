@@ -13,17 +13,17 @@ import time
 
 from infra.benches.queue.relay import AGENT, make_result, now
 from lab_side.agent.doorbell import Doorbell
-from lab_side.agent.poll_interval import ACTIVE_FOR, Pace
+from lab_side.agent.poll_interval import ACTIVE_FOR, PollInterval
 from segrelay.bucket import open_bucket
 from segrelay.bucket.local import LocalBucket
-from segrelay.queue import ClaimDesk, scan
+from segrelay.queue import AgentQueue, scan
 from segrelay.system.command_line import HelpfulParser
 
 
-def listen(address: str, jobs: int, *, doorbell: bool, pace: Pace) -> None:
+def listen(address: str, jobs: int, *, doorbell: bool, pace: PollInterval) -> None:
     """Claim and finish ``jobs`` jobs; each pause is the agent's own."""
     bucket = open_bucket(address)
-    desk = ClaimDesk(bucket, AGENT, now=now)
+    desk = AgentQueue(bucket, AGENT, now=now)
     rang = threading.Event()
     bell = None
     if doorbell and isinstance(bucket, LocalBucket):
@@ -47,13 +47,13 @@ def listen(address: str, jobs: int, *, doorbell: bool, pace: Pace) -> None:
         bell.close()
 
 
-def make_pace(active: float, idle: float, *, idling: bool) -> Pace:
+def make_pace(active: float, idle: float, *, idling: bool) -> PollInterval:
     """The agent's pace; ``idling`` as if nothing had happened for long, whatever happens."""
     if not idling:
-        return Pace(active=active, idle=idle)
+        return PollInterval(active=active, idle=idle)
     # Every look at this clock is later than the last activity by more than the active time.
     ticks = iter(range(0, sys.maxsize, int(2 * ACTIVE_FOR)))
-    return Pace(active=active, idle=idle, monotonic=lambda: float(next(ticks)))
+    return PollInterval(active=active, idle=idle, monotonic=lambda: float(next(ticks)))
 
 
 def _tell(line: str) -> None:

@@ -22,7 +22,7 @@ from segrelay.manifest import (
     SeriesInput,
 )
 from segrelay.names import JobName
-from segrelay.queue import Claim, ClaimDesk, SiteDesk, scan
+from segrelay.queue import AgentQueue, Claim, SiteQueue, scan
 from segrelay.queue.lease import new_nonce
 from segrelay.queue.view import PendingJob
 from segrelay.ulid import new_ulid
@@ -35,8 +35,8 @@ class Relay:
 
     def __init__(self, address: str, *, one_look: bool = False) -> None:
         self._bucket = open_bucket(address)
-        self._site = SiteDesk(self._bucket)
-        self._desk = ClaimDesk(self._bucket, AGENT, now=now)
+        self._site = SiteQueue(self._bucket)
+        self._desk = AgentQueue(self._bucket, AGENT, now=now)
         self._one_look = one_look
         self._seen: list[PendingJob] = []
         self._in_hand: Claim | None = None

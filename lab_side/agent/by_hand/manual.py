@@ -13,13 +13,13 @@ from pydantic import ValidationError
 from lab_side import __version__
 from lab_side.agent.by_hand.series_ids import check_ids, check_in_orthanc, check_number
 from lab_side.agent.by_hand.series_order import order_notes, phases_in_order
-from lab_side.agent.delivery.deliver import Courier
+from lab_side.agent.delivery.deliver import Uploader
 from lab_side.agent.delivery.outbox import Outbox, OutboxEntry
 from lab_side.agent.fetch import check_series, fetch
 from lab_side.agent.folders import WorkFolders
 from lab_side.agent.health.orthanc_gate import OrthancGate
 from lab_side.agent.infer import infer
-from lab_side.agent.job_context import Case
+from lab_side.agent.job_context import JobContext
 from lab_side.agent.models import load_model, new_worker
 from lab_side.log import about_job, at_stage
 from lab_side.settings.config import AgentConfig, ModelConfig, secret_renewal
@@ -108,7 +108,7 @@ def segment_by_hand(
         told = stack.enter_context(_told(manifest, progress))
         told("load", 0.0)
         loaded = load_model(config, worker, model)
-        case = Case(
+        case = JobContext(
             manifest=manifest,
             profile=profile,
             model_sha256=loaded.model_sha256,
@@ -126,7 +126,7 @@ def segment_by_hand(
         entry = infer(case, worker, outbox, folders, progress=told)
         folders.remove_downloads()
         told(UPLOAD, 0.0)
-        return _deliver(Courier(client, outbox, worker, desk=None, now=utc_now), outbox, entry)
+        return _deliver(Uploader(client, outbox, worker, desk=None, now=utc_now), outbox, entry)
     finally:
         stack.close()
         worker.close()
@@ -249,7 +249,7 @@ def check_weights(config: AgentConfig, model: ModelConfig, profile: Profile) -> 
     )
 
 
-def _deliver(courier: Courier, outbox: Outbox, entry: OutboxEntry) -> ManualResult:
+def _deliver(courier: Uploader, outbox: Outbox, entry: OutboxEntry) -> ManualResult:
     try:
         with entry.lock():
             delivery = courier.deliver(entry)

@@ -52,7 +52,7 @@ from segrelay.manifest import (
     SegReference,
 )
 from segrelay.orthanc import OrthancClient
-from segrelay.queue import ClaimDesk
+from segrelay.queue import AgentQueue
 from segrelay.queue.lease import new_nonce
 from segrelay.system.durable import disk_errors
 
@@ -102,7 +102,7 @@ class _Reported:
     warnings: tuple[str, ...] = ()
 
 
-class Courier:
+class Uploader:
     """Delivers outbox entries, one at a time; safe to repeat after a crash anywhere."""
 
     def __init__(
@@ -111,7 +111,7 @@ class Courier:
         outbox: Outbox,
         inspector: Inspector,
         *,
-        desk: ClaimDesk | None,
+        desk: AgentQueue | None,
         now: Callable[[], datetime],
     ) -> None:
         self._client = client

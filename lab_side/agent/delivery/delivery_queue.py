@@ -30,7 +30,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import timedelta
 
-from lab_side.agent.delivery.deliver import Courier, Delivery
+from lab_side.agent.delivery.deliver import Delivery, Uploader
 from lab_side.agent.delivery.outbox import Outbox, OutboxEntry
 from lab_side.agent.unexpected import unexpected
 from lab_side.log import about_job, trouble
@@ -63,7 +63,7 @@ class _Wait:
     """Of the monotonic clock."""
 
 
-class DeliveryRounds:
+class DeliveryQueue:
     """Delivers what waits in the outbox; one thread runs the rounds, any may ring.
 
     Parameters
@@ -73,17 +73,17 @@ class DeliveryRounds:
     is_stopped:
         Whether the round must end.
     on_settled:
-        Told the job of every SEG that has left the outbox.
+        Explanation the job of every SEG that has left the outbox.
     on_delivered:
-        Told what became of every SEG that this process has brought to its end.
+        Explanation what became of every SEG that this process has brought to its end.
     on_fatal:
-        Told of an error that a person must mend before anything can be delivered.
+        Explanation of an error that a person must mend before anything can be delivered.
     """
 
     def __init__(
         self,
         outbox: Outbox,
-        courier: Courier,
+        courier: Uploader,
         *,
         is_orthanc_there: Callable[[], bool],
         is_stopped: Callable[[], bool],

@@ -11,7 +11,7 @@ from pathlib import Path
 from lab_side.agent.delivery.outbox import OutboxEntry, read_seg
 from segrelay.errors import LocalDiskError, PermanentError
 from segrelay.system.durable import describe, sync_folder
-from segrelay.system.sharing_violation import patiently
+from segrelay.system.sharing_violation import retry_sharing_violation
 
 
 class SegGoneError(PermanentError):
@@ -65,7 +65,7 @@ def _write(data: bytes, target: Path, sha256: str) -> None:
                 remedy="The disk that it was written to is damaged: give another directory.",
             )
         if not _is_there(target, sha256):
-            patiently(lambda: part.rename(target))
+            retry_sharing_violation(lambda: part.rename(target))
     finally:
         part.unlink(missing_ok=True)
     sync_folder(target.parent)

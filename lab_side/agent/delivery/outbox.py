@@ -37,7 +37,7 @@ from segrelay.parsing.documents import LongText, Moment, Sentence, first_items, 
 from segrelay.parsing.json_reader import UnreadableJsonError
 from segrelay.queue import Claim
 from segrelay.system.durable import disk_errors, sync_folder, write_durably
-from segrelay.system.sharing_violation import patiently
+from segrelay.system.sharing_violation import retry_sharing_violation
 from segrelay.system.system_limits import raise_if_limit
 
 SEG_FILE = "seg.dcm"
@@ -200,7 +200,7 @@ class Outbox:
             if target.exists():
                 # Torn: a whole one was found above.
                 shutil.rmtree(target)
-            patiently(lambda: folder.rename(target))
+            retry_sharing_violation(lambda: folder.rename(target))
             sync_folder(self._folder)
         return OutboxEntry(folder=target, draft=draft)
 
@@ -244,7 +244,7 @@ class Outbox:
         aside = entry.folder / f".{TROUBLE_FILE}"
         with contextlib.suppress(OSError):
             aside.write_bytes(_to_json(_trouble(error, tries=tries, next_at=next_at)))
-            patiently(lambda: aside.replace(entry.folder / TROUBLE_FILE))
+            retry_sharing_violation(lambda: aside.replace(entry.folder / TROUBLE_FILE))
 
     def refuse(self, entry: OutboxEntry, error: SegRelayError) -> Trouble:
         """Write down, for good, that Orthanc will never take this SEG: the job is to fail.
@@ -264,7 +264,7 @@ class Outbox:
         """Forget a SEG whose job has its result; a kill in between leaves no torn entry."""
         gone = self._folder / f"{_GONE}{entry.folder.name}"
         with contextlib.suppress(OSError):
-            patiently(lambda: entry.folder.rename(gone))
+            retry_sharing_violation(lambda: entry.folder.rename(gone))
         for folder in (gone, entry.folder):
             shutil.rmtree(folder, ignore_errors=True)
         entry.remove_lock()
@@ -281,7 +281,7 @@ class Outbox:
         with disk_errors("A refused SEG cannot be set aside"):
             if target.exists():
                 shutil.rmtree(target)
-            patiently(lambda: entry.folder.rename(target))
+            retry_sharing_violation(lambda: entry.folder.rename(target))
         entry.remove_lock()
 
     def take_retry_wish(self) -> bool:

@@ -24,8 +24,8 @@ PAUSES = (timedelta(minutes=5), timedelta(hours=2))
 logger = logging.getLogger("segrelay.guard")
 
 
-class Guard:
-    """Counts the jobs that fail in a row.
+class CircuitBreaker:
+    """CountersSnapshot the jobs that fail in a row.
 
     Parameters
     ----------

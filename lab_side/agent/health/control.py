@@ -28,7 +28,7 @@ from segrelay.manifest import utc_now
 from segrelay.parsing.documents import Moment, read_document
 from segrelay.parsing.json_reader import JsonLimits, UnreadableJsonError
 from segrelay.system.durable import describe, disk_errors, write_durably
-from segrelay.system.sharing_violation import patiently
+from segrelay.system.sharing_violation import retry_sharing_violation
 from segrelay.system.system_limits import raise_if_limit
 
 LOOK_EVERY = 0.5
@@ -104,7 +104,7 @@ def resume(home: Path) -> bool:
     """
     with disk_errors("The pause cannot be taken back"):
         try:
-            patiently((home / PAUSE_FILE).unlink)
+            retry_sharing_violation((home / PAUSE_FILE).unlink)
         except FileNotFoundError:
             return False
     return True
@@ -135,9 +135,9 @@ class ControlWatch:
     Parameters
     ----------
     on_pause:
-        Told, with the pause or None, whenever that changes.
+        Explanation, with the pause or None, whenever that changes.
     on_drain:
-        Told of every order to drain.
+        Explanation of every order to drain.
     """
 
     def __init__(
@@ -196,7 +196,7 @@ class ControlWatch:
         if order is None:
             return None
         try:
-            patiently(path.unlink)
+            retry_sharing_violation(path.unlink)
         except FileNotFoundError:
             # Taken back in this moment.
             return None
@@ -243,7 +243,7 @@ def _read(path: Path, model: type[Order]) -> Order | None:
     try:
         # A pipe or a device in its place would not end.
         if path.is_file():
-            with patiently(lambda: path.open("rb")) as file:
+            with retry_sharing_violation(lambda: path.open("rb")) as file:
                 return read_document(model, file.read(_LIMITS.size_bytes + 1), _LIMITS)
     except (OSError, UnreadableJsonError) as error:
         raise_if_limit(error)

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from lab_side.agent.reporting.status_board import Board
+from lab_side.agent.reporting.status_board import StatusBoard
 from lab_side.log import event, trouble
 from segrelay import names
 from segrelay.bucket import Bucket
@@ -19,7 +19,7 @@ from segrelay.errors import (
     SegRelayError,
     StoreUnavailableError,
 )
-from segrelay.queue import BeatJob, Lease
+from segrelay.queue import HeartbeatJob, Lease
 from segrelay.queue.lease import BEAT_EVERY
 
 PROGRESS_EVERY = 1.0
@@ -41,7 +41,7 @@ class Heartbeat:
     """Beats every 30 s, at once when asked, and until :meth:`stop`."""
 
     def __init__(
-        self, bucket: Bucket, lease: Lease, board: Board, *, on_lost: Callable[[], None]
+        self, bucket: Bucket, lease: Lease, board: StatusBoard, *, on_lost: Callable[[], None]
     ) -> None:
         self._bucket = bucket
         self._lease = lease
@@ -52,7 +52,7 @@ class Heartbeat:
         """What the last beat said of the agent itself."""
         self._is_hurried = False
         self._turned_at = time.monotonic()
-        self._published: dict[str, BeatJob] = {}
+        self._published: dict[str, HeartbeatJob] = {}
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
     def start(self) -> None:
@@ -81,11 +81,11 @@ class Heartbeat:
                 event(logger, logging.WARNING, "last beat failed", code=error.code)
 
     def hurry_if_new(self) -> None:
-        """Beat within seconds, for a person who waits, if the board tells another state."""
+        """Heartbeat within seconds, for a person who waits, if the board tells another state."""
         self._is_hurried = self._told != self._board.agent
 
     def beat_now(self) -> None:
-        """Beat in the caller's thread: what is on the board is then known to the store.
+        """Heartbeat in the caller's thread: what is on the board is then known to the store.
 
         Raises
         ------

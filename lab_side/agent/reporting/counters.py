@@ -25,7 +25,7 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Counts:
+class CountersSnapshot:
     """The counts of one moment."""
 
     claims: int = 0
@@ -41,8 +41,8 @@ class Counts:
         return sum(count for (ended, _), count in self.outcomes.items() if ended is outcome)
 
 
-class Tally:
-    """Counts; safe in every thread."""
+class Counters:
+    """CountersSnapshot; safe in every thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -68,10 +68,10 @@ class Tally:
                 self._stage_seconds[stage] += seconds
                 self._stage_jobs[stage] += 1
 
-    def counts(self) -> Counts:
+    def counts(self) -> CountersSnapshot:
         """What has been counted so far."""
         with self._lock:
-            return Counts(
+            return CountersSnapshot(
                 claims=self._claims,
                 outcomes=dict(self._outcomes),
                 stage_seconds=dict(self._stage_seconds),

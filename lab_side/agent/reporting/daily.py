@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from lab_side.agent.reporting.counters import Counts, Outcome, Tally
+from lab_side.agent.reporting.counters import Counters, CountersSnapshot, Outcome
 from lab_side.agent.reporting.status import look_at_disk, look_at_segs
 from lab_side.agent.reporting.status_board import AgentState
 from lab_side.log import event, trouble
@@ -28,7 +28,7 @@ class DailyLine:
         self,
         home: Path,
         min_free_bytes: int,
-        tally: Tally,
+        tally: Counters,
         *,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -51,7 +51,7 @@ class DailyLine:
             trouble(logger, logging.WARNING, "not all is well", error)
         self._before, self._began = now, self._began + EVERY * (seconds // EVERY)
 
-    def _tell(self, state: AgentState, now: Counts, hours: int) -> None:
+    def _tell(self, state: AgentState, now: CountersSnapshot, hours: int) -> None:
         disk = look_at_disk(self._home, self._min_free_bytes)
         waiting, refused = look_at_segs(self._home)
         failed = sum(now.of(outcome) - self._before.of(outcome) for outcome in FAILURES)

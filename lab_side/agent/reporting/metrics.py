@@ -1,4 +1,4 @@
-"""Figures for Prometheus, on this computer alone: ``http://127.0.0.1:PORT/metrics``.
+"""MetricsSnapshot for Prometheus, on this computer alone: ``http://127.0.0.1:PORT/metrics``.
 
 The text format is a few lines (``https://prometheus.io/docs/instrumenting/exposition_formats/``),
 so that no library is needed. No figure tells of a job, let alone of a patient.
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from lab_side.agent.reporting.counters import Counts
+from lab_side.agent.reporting.counters import CountersSnapshot
 from lab_side.log import event
 from segrelay.errors import SegRelayError
 from segrelay.system.durable import describe
@@ -25,12 +25,12 @@ logger = logging.getLogger("segrelay.metrics")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Figures:
+class MetricsSnapshot:
     """All that is told at one moment."""
 
     agent: str
     state: str
-    counts: Counts = field(default_factory=Counts)
+    counts: CountersSnapshot = field(default_factory=CountersSnapshot)
     pending: int = 0
     """Jobs in the queue that this agent has a profile for, when it last looked."""
     in_hand: int = 0
@@ -58,13 +58,13 @@ class _Metric:
             yield f"{self.name}{{{told}}} {value}" if told else f"{self.name} {value}"
 
 
-def exposition(figures: Figures) -> str:
+def exposition(figures: MetricsSnapshot) -> str:
     """The figures in Prometheus' text format."""
     lines = [line for metric in _metrics(figures) for line in metric.lines()]
     return "\n".join(lines) + "\n"
 
 
-def _metrics(figures: Figures) -> Iterator[_Metric]:
+def _metrics(figures: MetricsSnapshot) -> Iterator[_Metric]:
     counts = figures.counts
     yield _gauge(
         "segrelay_agent_info",
@@ -122,7 +122,7 @@ def _escaped(text: str) -> str:
 class MetricsServer:
     """Answers on the loopback address, from threads of its own; without, where it may not."""
 
-    def __init__(self, port: int, figures: Callable[[], Figures]) -> None:
+    def __init__(self, port: int, figures: Callable[[], MetricsSnapshot]) -> None:
         self._server: ThreadingHTTPServer | None = None
         try:
             self._server = _Server((ADDRESS, port), _handler(figures))
@@ -150,7 +150,7 @@ class _Server(ThreadingHTTPServer):
     allow_reuse_address = os.name == "posix"
 
 
-def _handler(figures: Callable[[], Figures]) -> type[BaseHTTPRequestHandler]:
+def _handler(figures: Callable[[], MetricsSnapshot]) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         timeout = 10
 

@@ -1,7 +1,7 @@
 """What this computer's agent does, and what waits here: for a person, whether it runs or not.
 
 Everything is read from the agent's own folder and from its heartbeat in the queue; nothing
-is written but a beacon that tells the store's time.
+is written but a heartbeat object that tells the store's time.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ from lab_side.agent.health.control import Pause
 from segrelay.bucket import Bucket
 from segrelay.errors import ObjectRefusedError, SegRelayError
 from segrelay.queue import Identity
-from segrelay.queue.lease import BeatJob, is_silent, store_now
+from segrelay.queue.lease import HeartbeatJob, is_silent, store_now
 from segrelay.queue.site import read_progress
-from segrelay.queue.view import AgentBeat, read_beat
+from segrelay.queue.view import AgentHeartbeat, read_beat
 
 __all__ = [
     "AgentStatus",
-    "BeatStatus",
     "DiskStatus",
+    "HeartbeatStatus",
     "Life",
     "QueueProblem",
     "SegStatus",
@@ -59,7 +59,7 @@ class Life(StrEnum):
     """It has not beaten for longer than its lease; its claims are taken from it."""
 
 
-class BeatStatus(_Part):
+class HeartbeatStatus(_Part):
     """The agent, as its last heartbeat tells."""
 
     life: Life
@@ -72,7 +72,7 @@ class BeatStatus(_Part):
     version: str
     age_seconds: float
     """Of the beat, by the store's clock."""
-    jobs: tuple[BeatJob, ...]
+    jobs: tuple[HeartbeatJob, ...]
     passed_over: tuple[str, ...] = ()
     """Objects of the queue that the store does not let it move or read, each with the reason."""
 
@@ -125,7 +125,7 @@ class AgentStatus(_Part):
     queue: str
     """The store's address; empty where none is configured."""
     queue_problem: QueueProblem | None
-    beat: BeatStatus | None
+    beat: HeartbeatStatus | None
     """None where the queue was not asked, or has never heard of the agent."""
     pause: Pause | None
     """A person's, which stands now."""
@@ -143,7 +143,7 @@ class AgentStatus(_Part):
 
 def look_for_beat(
     bucket: Bucket, agent: str, *, is_dead: Callable[[Identity], bool]
-) -> BeatStatus | None:
+) -> HeartbeatStatus | None:
     """The agent's heartbeat; None where it has never beaten.
 
     Raises
@@ -157,7 +157,7 @@ def look_for_beat(
     # A beat may come between the two questions: it is then a little younger than the time.
     now = store_now(bucket, agent)
     age = max(0.0, (now - seen.updated).total_seconds())
-    return BeatStatus(
+    return HeartbeatStatus(
         life=_life(seen, now, is_dead),
         state=beat.state,
         reason=beat.reason,
@@ -191,7 +191,7 @@ def look_at_segs(home: Path) -> tuple[tuple[SegStatus, ...], tuple[SegStatus, ..
     return tuple(waiting), tuple(refused)
 
 
-def _life(seen: AgentBeat, now: datetime, is_dead: Callable[[Identity], bool]) -> Life:
+def _life(seen: AgentHeartbeat, now: datetime, is_dead: Callable[[Identity], bool]) -> Life:
     if seen.beat.state == "stopped":
         return Life.STOPPED
     if is_dead(seen.beat.identity):
@@ -199,7 +199,7 @@ def _life(seen: AgentBeat, now: datetime, is_dead: Callable[[Identity], bool]) -
     return Life.SILENT if is_silent(seen.updated, now) else Life.RUNNING
 
 
-def _newest(bucket: Bucket, job: BeatJob) -> BeatJob:
+def _newest(bucket: Bucket, job: HeartbeatJob) -> HeartbeatJob:
     """What the job's own progress says: a beat is up to half a minute older."""
     progress = None
     with contextlib.suppress(ObjectRefusedError):

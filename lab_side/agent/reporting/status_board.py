@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from segrelay.offers import Offer
-from segrelay.queue import Beat, BeatJob, Identity
+from segrelay.queue import Heartbeat, HeartbeatJob, Identity
 
 _PASSED_OVER = 5
 _PASSED_OVER_LENGTH = 300
@@ -24,7 +24,7 @@ class AgentState:
 
 
 @dataclass(kw_only=True)
-class Board:
+class StatusBoard:
     """Thread-safe notice board."""
 
     identity: Identity
@@ -35,7 +35,7 @@ class Board:
     """What the site is told of them."""
     _agent: AgentState = field(default_factory=AgentState)
     _passed_over: tuple[str, ...] = ()
-    _jobs: dict[str, BeatJob] = field(default_factory=dict)
+    _jobs: dict[str, HeartbeatJob] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def set_state(self, state: str, reason: str = "", *, device: str | None = None) -> None:
@@ -59,7 +59,7 @@ class Board:
         """Put a job on the board, or move it to another stage."""
         with self._lock:
             before = self._jobs.get(job_id)
-            self._jobs[job_id] = BeatJob(
+            self._jobs[job_id] = HeartbeatJob(
                 job_id=job_id,
                 attempt=attempt,
                 stage=stage,
@@ -87,15 +87,15 @@ class Board:
         with self._lock:
             self._jobs.pop(job_id, None)
 
-    def jobs(self) -> dict[str, BeatJob]:
+    def jobs(self) -> dict[str, HeartbeatJob]:
         """The jobs on the board, by id."""
         with self._lock:
             return dict(self._jobs)
 
-    def beat(self) -> Beat:
+    def beat(self) -> Heartbeat:
         """The heartbeat of this moment."""
         with self._lock:
-            return Beat(
+            return Heartbeat(
                 identity=self.identity,
                 version=self.version,
                 profiles=self.profiles,
@@ -108,6 +108,6 @@ class Board:
                 jobs=tuple(self._jobs.values()),
             )
 
-    def final_beat(self) -> Beat:
+    def final_beat(self) -> Heartbeat:
         """The last heartbeat of an agent that stops."""
         return self.beat().model_copy(update={"state": "stopped"})

@@ -15,7 +15,7 @@ from infra.fake_gcs.messages import Answer, Request
 from infra.servers.orthanc import OrthancServer
 from segrelay.manifest import ResultStatus, parse_job_manifest, parse_result
 from segrelay.names import JobName
-from segrelay.queue import SiteDesk
+from segrelay.queue import SiteQueue
 from segrelay.queue.claims import FREE_REPEATS
 from segrelay.ulid import new_ulid
 from tests.support.dicom.dicom_series import STUDY_UID, make_affine, write_series
@@ -46,7 +46,7 @@ class Bent:
         )
         info = self.lab.bucket.stat(name.pending)
         self.lab.bucket.delete(name.pending, generation=info.generation)
-        return SiteDesk(self.lab.bucket).submit(manifest)
+        return SiteQueue(self.lab.bucket).submit(manifest)
 
     def answer_oddly(self, body: bytes, kind: str) -> None:
         """In place of what ``/tools/bulk-content`` has of the series."""

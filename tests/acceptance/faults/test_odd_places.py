@@ -17,7 +17,7 @@ import pytest
 
 from infra.servers.orthanc import OrthancServer
 from segrelay.bucket.local import LocalBucket
-from segrelay.queue import JobState, SiteDesk
+from segrelay.queue import JobState, SiteQueue
 from tests.support.lab.fast_lab import FastLab, Queue, attempts, events, open_fast_lab
 from tests.support.launcher import Launch
 from tests.support.paths import ROOT
@@ -44,7 +44,7 @@ def run_one(lab: FastLab) -> None:
     lab.start(AGENT)
     job = lab.submit()
     lab.wait_for(lambda: job.job_id in lab.results(), "the job ends")
-    assert SiteDesk(lab.bucket).find(job).state is JobState.SUCCEEDED
+    assert SiteQueue(lab.bucket).find(job).state is JobState.SUCCEEDED
 
 
 @pytest.fixture(autouse=True)
@@ -64,7 +64,7 @@ def test_a_closed_terminal_drains_as_a_stop_does(lab: FastLab) -> None:
     lab.wait_for(lambda: "series fetched" in lab.log(AGENT).read_text(), "the job is in work")
     lab.agents[AGENT].send_signal(signal.SIGHUP)
     assert lab.agents[AGENT].wait(60) == 0
-    assert SiteDesk(lab.bucket).find(job).state is JobState.SUCCEEDED
+    assert SiteQueue(lab.bucket).find(job).state is JobState.SUCCEEDED
 
 
 @pytest.mark.long
@@ -97,7 +97,7 @@ def test_a_limit_of_the_system_is_named_and_costs_no_job_an_attempt(
     time.sleep(SHORT_S)
     process.rlimit(limit, before)
     lab.wait_for(lambda: job.job_id in lab.results(), "the job ends")
-    assert SiteDesk(lab.bucket).find(job).state is JobState.SUCCEEDED
+    assert SiteQueue(lab.bucket).find(job).state is JobState.SUCCEEDED
     assert [record for record in attempts(lab, job) if record.code != "limit-reached"] == []
     lab.wait_until_settled()
     codes = {item["code"] for item in events(lab) if item.get("level") in ("warning", "error")}

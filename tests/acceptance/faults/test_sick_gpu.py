@@ -9,7 +9,7 @@ import pytest
 from infra.fake_gcs import Fault, FaultKind
 from infra.servers.orthanc import OrthancServer
 from segrelay.names import JobName
-from segrelay.queue import JobState, SiteDesk
+from segrelay.queue import JobState, SiteQueue
 from segrelay.queue.view import read_beat
 from tests.support.lab.fast_lab import FastLab, attempts, check_once, events, open_fast_lab
 from tests.support.launcher import Launch
@@ -68,7 +68,7 @@ def test_a_gpu_that_is_sick_at_the_start_is_waited_for(
         lab.start(launch=Launch(breakdown=breakdown))
         lab.wait_for(lambda: says(lab, "waiting", "self-test failed"), "the heartbeat says why")
         lab.wait_for(lambda: ready.job_id in lab.results(), "the SEG goes out")
-        assert SiteDesk(lab.bucket).find(job).attempt == 0
+        assert SiteQueue(lab.bucket).find(job).attempt == 0
         breakdown.unlink()
         lab.wait_until_settled()
         check_once(lab, [ready, job], {})
@@ -110,7 +110,7 @@ def says(lab: FastLab, state: str, reason: str) -> bool:
 
 
 def states(lab: FastLab, jobs: list[JobName], state: JobState) -> list[JobName]:
-    return [job for job in jobs if SiteDesk(lab.bucket).find(job).state is state]
+    return [job for job in jobs if SiteQueue(lab.bucket).find(job).state is state]
 
 
 def told(lab: FastLab, name: str) -> list[dict[str, object]]:

@@ -9,7 +9,7 @@ import signal
 from segrelay import names
 from segrelay.manifest import ResultManifest
 from segrelay.names import JobName
-from segrelay.queue import JobState, SiteDesk, scan
+from segrelay.queue import JobState, SiteQueue, scan
 from tests.support.jobs import orthanc_id
 from tests.support.lab.lab import DEADLINE, PATIENT_NAME, Lab
 from tests.support.networks.tiny_profile import write_tiny_profile
@@ -124,7 +124,7 @@ def reason_to_wait(lab: Lab) -> str:
 
 def put(lab: Lab, data: bytes) -> JobName:
     """Publish bytes under a proper name; a JSON document gets the name's job id."""
-    name = SiteDesk(lab.bucket).submit(lab.manifest())
+    name = SiteQueue(lab.bucket).submit(lab.manifest())
     lab.bucket.delete(name.pending, generation=lab.bucket.stat(name.pending).generation)
     if len(data) > 1:
         document = {**json.loads(data), "job_id": name.job_id}

@@ -16,7 +16,7 @@ import pytest
 from lab_side.agent.health.control import PAUSE_FILE
 from segrelay import names
 from segrelay.names import JobName
-from segrelay.queue import JobState, SiteDesk
+from segrelay.queue import JobState, SiteQueue
 from segrelay.queue.view import read_beat
 from tests.conftest import SEED, Tell
 from tests.support.lab.fast_lab import FastLab, attempts, check_once, events
@@ -186,11 +186,11 @@ def end_of(lab: FastLab) -> int:
 def is_handed_back(lab: FastLab, job: JobName, code: str) -> bool:
     records = [(record.code, record.counts) for record in attempts(lab, job)]
     assert records == [(code, False)]
-    return SiteDesk(lab.bucket).find(job).state is JobState.PENDING
+    return SiteQueue(lab.bucket).find(job).state is JobState.PENDING
 
 
 def stage(lab: FastLab, job: JobName) -> str:
-    progress = SiteDesk(lab.bucket).find(job).progress
+    progress = SiteQueue(lab.bucket).find(job).progress
     return "" if progress is None else progress.stage
 
 

@@ -6,7 +6,7 @@ import json
 
 from segrelay import names
 from segrelay.bucket.sealed import SealedBucket
-from segrelay.queue import JobState, SiteDesk
+from segrelay.queue import JobState, SiteQueue
 from segrelay.signing import SigningKey, Trust
 from tests.support.lab.lab import Lab
 
@@ -14,7 +14,7 @@ from tests.support.lab.lab import Lab
 def test_only_signed_jobs_run_and_their_results_are_signed(lab: Lab) -> None:
     site_key, agent_key = SigningKey.new(), SigningKey.new()
     trust = Trust.of(jobs=[site_key.public], results=[agent_key.public, site_key.public])
-    site = SiteDesk(SealedBucket(lab.bucket, site_key, trust))
+    site = SiteQueue(SealedBucket(lab.bucket, site_key, trust))
     forged, signed = lab.submit(), site.submit(lab.manifest())
     lab.start_agent(SEGRELAY_SIGNING_KEY=agent_key.text, SEGRELAY_SITE_KEYS=site_key.public.text)
     lab.wait_for(lambda: site.find(signed).state is JobState.SUCCEEDED, "the signed job is done")

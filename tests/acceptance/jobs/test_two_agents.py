@@ -11,7 +11,7 @@ import requests
 
 from infra.servers.ports import free_port
 from segrelay.manifest import parse_result
-from segrelay.queue import JobState, SiteDesk
+from segrelay.queue import JobState, SiteQueue
 from tests.support.lab.fast_lab import DEADLINE, FastLab, attempts, check_once, events
 from tests.support.launcher import Launch
 
@@ -55,7 +55,7 @@ def test_a_job_with_labels_is_run_by_an_agent_that_has_them(two: FastLab) -> Non
     two.wait_for(lambda: bool(attempts(two, job)), "it is handed back")
     plain = two.submit()
     two.wait_for(lambda: plain.job_id in two.results(), "it does not stand in the way")
-    where = SiteDesk(two.bucket).find(job)
+    where = SiteQueue(two.bucket).find(job)
     assert (where.state, where.attempt) == (JobState.PENDING, 1)
     (record,) = attempts(two, job)
     assert (record.code, record.counts) == ("labels", False)

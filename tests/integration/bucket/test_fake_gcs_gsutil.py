@@ -12,7 +12,7 @@ import pytest
 
 from infra.fake_gcs import FakeGcs
 from segrelay.bucket.gcs import GcsBucket
-from segrelay.queue import ClaimDesk, SiteDesk, scan
+from segrelay.queue import AgentQueue, SiteQueue, scan
 from tests.support.buckets.gcs import BUCKET, make_bucket
 from tests.support.buckets.gsutil import Gsutil
 from tests.support.jobs import NOW, make_manifest, make_result
@@ -39,8 +39,8 @@ def bucket(fake: FakeGcs) -> Iterator[GcsBucket]:
 def test_an_operator_sees_every_state(gsutil: Gsutil, bucket: GcsBucket) -> None:
     waits, runs, ended = (make_manifest(priority=number) for number in (3, 2, 1))
     for manifest in (waits, runs, ended):
-        SiteDesk(bucket).submit(manifest)
-    desk = ClaimDesk(bucket, "lab-1", now=lambda: NOW)
+        SiteQueue(bucket).submit(manifest)
+    desk = AgentQueue(bucket, "lab-1", now=lambda: NOW)
     first, second = (desk.claim(job) for job in scan(bucket).pending[:2])
     assert first is not None
     assert second is not None

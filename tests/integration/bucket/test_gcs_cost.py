@@ -18,14 +18,14 @@ from segrelay.bucket.gcs import GcsBucket
 from segrelay.manifest import JobManifest
 from segrelay.names import JobName
 from segrelay.queue import (
-    Beat,
-    BeatJob,
-    ClaimDesk,
+    AgentQueue,
+    Heartbeat,
+    HeartbeatJob,
     Identity,
     JobState,
     Lease,
     Reaper,
-    SiteDesk,
+    SiteQueue,
     scan,
 )
 from tests.support.buckets.gcs import BUCKET, fresh_bucket
@@ -64,11 +64,11 @@ class Agent:
         self.identity = make_identity()
         self.lease = Lease(bucket, "lab-1", self.identity, is_dead=never)
         self.lease.take(self.beat_of())
-        self.desk = ClaimDesk(bucket, "lab-1", now=self.lease.now)
+        self.desk = AgentQueue(bucket, "lab-1", now=self.lease.now)
         self.reaper = Reaper(bucket, "lab-1", now=self.lease.now, is_dead=never)
 
-    def beat_of(self) -> Beat:
-        return Beat(identity=self.identity, state="listening", version="0")
+    def beat_of(self) -> Heartbeat:
+        return Heartbeat(identity=self.identity, state="listening", version="0")
 
     def look(self) -> None:
         """One turn of the loop with nothing to claim."""
@@ -90,7 +90,7 @@ class Agent:
 
 
 def progress(bucket: GcsBucket, manifest: JobManifest) -> None:
-    job = BeatJob(job_id=manifest.job_id, attempt=1, stage="infer", percent=10)
+    job = HeartbeatJob(job_id=manifest.job_id, attempt=1, stage="infer", percent=10)
     bucket.replace(names.progress_object(manifest.job_id), job.model_dump_json().encode())
 
 
@@ -116,8 +116,8 @@ def test_a_beat(fake: FakeGcs, bucket: GcsBucket) -> None:
 def test_a_job_from_submit_to_archive(fake: FakeGcs, bucket: GcsBucket) -> None:
     agent, manifest = Agent(bucket), make_manifest()
     progress(bucket, manifest)
-    name = SiteDesk(bucket).submit(make_manifest())
-    submitted = counted(fake, lambda: SiteDesk(bucket).submit(manifest))
+    name = SiteQueue(bucket).submit(make_manifest())
+    submitted = counted(fake, lambda: SiteQueue(bucket).submit(manifest))
     job = JobName(priority=name.priority, job_id=manifest.job_id, profile=name.profile, fence=0)
     served = counted(fake, lambda: agent.serve(job))
     # The listing with which the test finds the job is a look, and counted as one.
@@ -126,7 +126,7 @@ def test_a_job_from_submit_to_archive(fake: FakeGcs, bucket: GcsBucket) -> None:
 
 def test_progress_and_a_users_look_at_it(fake: FakeGcs, bucket: GcsBucket) -> None:
     agent, manifest = Agent(bucket), make_manifest()
-    desk = SiteDesk(bucket)
+    desk = SiteQueue(bucket)
     job = desk.submit(manifest)
     assert agent.desk.claim(scan(bucket).pending[0]) is not None
     assert counted(fake, lambda: progress(bucket, manifest)) == cost.PROGRESS

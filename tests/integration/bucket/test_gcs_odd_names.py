@@ -11,7 +11,7 @@ from infra.fake_gcs import FakeGcs
 from segrelay import names
 from segrelay.bucket.gcs import GcsBucket
 from segrelay.manifest import utc_now
-from segrelay.queue import ClaimDesk, Reaper, SiteDesk, scan
+from segrelay.queue import AgentQueue, Reaper, SiteQueue, scan
 from segrelay.queue.overview import survey
 from tests.support.buckets.gcs import BUCKET, make_bucket
 from tests.support.jobs import make_manifest
@@ -46,7 +46,7 @@ def fake() -> Iterator[FakeGcs]:
         yield server
 
 
-def look(bucket: GcsBucket, desk: ClaimDesk, reaper: Reaper) -> list[str]:
+def look(bucket: GcsBucket, desk: AgentQueue, reaper: Reaper) -> list[str]:
     view = scan(bucket)
     reaper.reap(view)
     for info in view.misnamed:
@@ -61,9 +61,9 @@ def test_an_odd_name_is_said_once_and_costs_one_listing_a_look(fake: FakeGcs, na
     bucket = make_bucket(fake.url, ROOT)
     for blob in bucket.client.list_blobs(BUCKET):
         blob.delete()
-    job = SiteDesk(bucket).submit(make_manifest())
+    job = SiteQueue(bucket).submit(make_manifest())
     bucket.client.bucket(BUCKET).blob(f"{ROOT}/v1/{name}").upload_from_string(b"{}")
-    desk = ClaimDesk(bucket, "lab-1", now=utc_now)
+    desk = AgentQueue(bucket, "lab-1", now=utc_now)
     reaper = Reaper(bucket, "lab-1", now=utc_now, is_dead=lambda _: False)
     assert look(bucket, desk, reaper) == [job.job_id]
     fake.forget_requests()

@@ -23,8 +23,8 @@ from segrelay.bucket.gcs import GcsBucket
 from segrelay.bucket.local import LocalBucket
 from segrelay.errors import FixConfigurationError, QueueConflictError, StoreUnavailableError
 from segrelay.manifest import JobManifest
-from segrelay.queue import ClaimDesk, SiteDesk, scan
-from segrelay.queue.selftest import check_honest
+from segrelay.queue import AgentQueue, SiteQueue, scan
+from segrelay.queue.selftest import verify_store
 from tests.conftest import SEED
 from tests.support.buckets.faulty_bucket import Fault
 from tests.support.buckets.gcs import BUCKET, fresh_bucket
@@ -124,7 +124,7 @@ def test_i1_i3_whatever_request_breaks_the_job_ends_once(
         with fresh_bucket(fake) as bucket:
             manifest = make_manifest()
             if submitted:
-                SiteDesk(bucket).submit(manifest)
+                SiteQueue(bucket).submit(manifest)
             hits = fake.faults.hits
             fake.break_next(kind, skip=at)
             with contextlib.suppress(StoreUnavailableError):
@@ -149,25 +149,25 @@ def test_a_won_claim_whose_answer_was_lost_is_kept(
 ) -> None:
     fake = FakeGcs([BUCKET], destination_first=destination_first)
     with fake, fresh_bucket(fake) as bucket:
-        SiteDesk(bucket).submit(make_manifest())
+        SiteQueue(bucket).submit(make_manifest())
         fake.break_next(kind, "move")
-        claim = ClaimDesk(bucket, "lab-1", now=lambda: NOW).claim(scan(bucket).pending[0])
+        claim = AgentQueue(bucket, "lab-1", now=lambda: NOW).claim(scan(bucket).pending[0])
         assert claim is not None
         assert bucket.stat(claim.object_name).size > 0
 
 
 def test_a_lost_claim_is_not_taken_for_a_won_one(fake: FakeGcs, bucket: GcsBucket) -> None:
-    SiteDesk(bucket).submit(make_manifest())
+    SiteQueue(bucket).submit(make_manifest())
     job = scan(bucket).pending[0]
-    assert ClaimDesk(bucket, "lab-1", now=lambda: NOW).claim(job) is not None
+    assert AgentQueue(bucket, "lab-1", now=lambda: NOW).claim(job) is not None
     fake.break_next(FaultKind.DROP_AFTER, "move")
-    assert ClaimDesk(bucket, "lab-2", now=lambda: NOW).claim(job) is None
+    assert AgentQueue(bucket, "lab-2", now=lambda: NOW).claim(job) is None
 
 
 def test_many_processes_one_winner_each(fake: FakeGcs, bucket: GcsBucket) -> None:
     submitted = [make_manifest() for _ in range(JOBS)]
     for manifest in submitted:
-        SiteDesk(bucket).submit(manifest)
+        SiteQueue(bucket).submit(manifest)
     tasks = [(fake.url, bucket.prefix, number, CLAIMERS) for number in range(CLAIMERS)]
     with multiprocessing.get_context("spawn").Pool(CLAIMERS) as pool:
         wins = pool.starmap(race_in_cloud, tasks, chunksize=1)
@@ -193,7 +193,7 @@ def test_i1_i3_random_histories(fake: FakeGcs, number: int) -> None:
         for job in jobs:
             # The site sends again what it does not find, so every job arrives in the end.
             if not where(bucket, job.job_id):
-                SiteDesk(bucket).submit(job)
+                SiteQueue(bucket).submit(job)
         for _ in range(3):
             crashes.Life(bucket).work()
         for job in jobs:
@@ -208,16 +208,16 @@ def _one_step(
     if step == "work":
         crashes.Life(bucket).work()
     elif step == "submit":
-        SiteDesk(bucket).submit(chance.choice(jobs))
+        SiteQueue(bucket).submit(chance.choice(jobs))
     elif published:
-        SiteDesk(bucket).cancel(chance.choice(published).job_id, now=NOW)
+        SiteQueue(bucket).cancel(chance.choice(published).job_id, now=NOW)
 
 
 def test_an_honest_store_passes_its_self_test(bucket: GcsBucket, tmp_path: Path) -> None:
-    check_honest(bucket)
+    verify_store(bucket)
     assert bucket.list("") == []
     local = LocalBucket(tmp_path)
-    check_honest(local)
+    verify_store(local)
     assert local.list("") == []
 
 
@@ -225,7 +225,7 @@ def test_an_honest_store_passes_its_self_test(bucket: GcsBucket, tmp_path: Path)
 def test_a_store_that_lies_is_refused(lie: str) -> None:
     with FakeGcs([BUCKET], lies=[lie]) as fake, fresh_bucket(fake) as bucket:
         with pytest.raises(FixConfigurationError) as caught:
-            check_honest(bucket)
+            verify_store(bucket)
         assert caught.value.code == "store-dishonest"
         assert bucket.describe() in caught.value.message
 
@@ -234,13 +234,13 @@ def test_lost_answers_do_not_make_an_honest_store_look_dishonest(fake: FakeGcs) 
     for at in range(40):
         with fresh_bucket(fake) as bucket:
             fake.break_next(FaultKind.DROP_AFTER, skip=at)
-            check_honest(bucket)
+            verify_store(bucket)
 
 
 def test_the_result_of_a_finished_job_can_be_read(bucket: GcsBucket) -> None:
     manifest = make_manifest()
-    SiteDesk(bucket).submit(manifest)
-    desk = ClaimDesk(bucket, "lab-1", now=lambda: NOW)
+    SiteQueue(bucket).submit(manifest)
+    desk = AgentQueue(bucket, "lab-1", now=lambda: NOW)
     claim = desk.claim(scan(bucket).pending[0])
     assert claim is not None
     result = make_result(manifest.job_id)

@@ -23,19 +23,19 @@ from segrelay.errors import AttemptFailedError, FixConfigurationError, ManifestR
 from segrelay.manifest import JobManifest, ResultStatus
 from segrelay.names import JobName
 from segrelay.queue import (
-    Beat,
+    AgentQueue,
     Claim,
-    ClaimDesk,
+    Heartbeat,
     Identity,
     JobState,
     Lease,
     Reaper,
-    SiteDesk,
-    check_honest,
+    SiteQueue,
     scan,
+    verify_store,
 )
 from segrelay.queue.lease import store_now
-from segrelay.queue.operator import OperatorDesk
+from segrelay.queue.operator import OperatorQueue
 from tests.support.buckets.gcs import BUCKET
 from tests.support.buckets.gcs_rights import Grant, GuardedGcs, Need, read_grants, read_permissions
 from tests.support.jobs import NOW, make_identity, make_manifest, make_result
@@ -89,12 +89,12 @@ class Lab:
         self.identity = make_identity()
         self.agent = agent
         self.lease = Lease(bucket, agent, self.identity, is_dead=self._is_dead)
-        self.desk = ClaimDesk(bucket, agent, now=self.lease.now)
+        self.desk = AgentQueue(bucket, agent, now=self.lease.now)
         self.reaper = Reaper(bucket, agent, now=self.lease.now, is_dead=self._is_dead)
 
     def start(self) -> None:
         """As the agent starts: self-test, take-over, healing."""
-        check_honest(self.bucket)
+        verify_store(self.bucket)
         previous = self.lease.take(self.beat("starting"))
         self.reaper.heal(scan(self.bucket), previous, keep=())
 
@@ -105,8 +105,8 @@ class Lab:
         assert claim is not None
         return claim
 
-    def beat(self, state: str = "listening") -> Beat:
-        return Beat(identity=self.identity, state=state, version="0")
+    def beat(self, state: str = "listening") -> Heartbeat:
+        return Heartbeat(identity=self.identity, state=state, version="0")
 
     def finish(self, claim: Claim) -> None:
         """Report progress twice, publish a result and tidy up."""
@@ -126,7 +126,7 @@ class World:
 
     def __init__(self, cloud: GuardedGcs) -> None:
         self.site_bucket = cloud.bucket("site", PREFIX)
-        self.site = SiteDesk(self.site_bucket)
+        self.site = SiteQueue(self.site_bucket)
         self.agent_bucket = cloud.bucket("agent", PREFIX)
         self.lab = Lab(self.agent_bucket)
         self.lab.start()
@@ -198,7 +198,7 @@ def a_job_is_rejected_and_put_back(world: World) -> None:
     for _ in range(2):
         world.lab.desk.reject(world.lab.claim(job.job_id), REJECTED)
         assert world.state(job) is JobState.REJECTED
-        operator = OperatorDesk(world.agent_bucket, "lab-1", is_dead=lambda _: False)
+        operator = OperatorQueue(world.agent_bucket, "lab-1", is_dead=lambda _: False)
         assert operator.requeue(job.job_id).changed
     claim = world.lab.claim(job.job_id)
     world.lab.desk.reject(claim, REJECTED)
@@ -216,7 +216,7 @@ def a_wait_is_ended_by_an_operator(world: World) -> None:
     job = world.submit()
     claim = world.lab.claim(job.job_id)
     world.lab.desk.hand_back(claim, BROKEN, started=False, wait=timedelta(hours=1))
-    operator = OperatorDesk(world.agent_bucket, "lab-1", is_dead=lambda _: False)
+    operator = OperatorQueue(world.agent_bucket, "lab-1", is_dead=lambda _: False)
     assert operator.requeue(job.job_id).changed
     assert operator.cancel(job.job_id).state is JobState.CANCELLED
 
@@ -228,7 +228,7 @@ def a_dead_agents_claims_are_taken_back_by_the_site(world: World) -> None:
     world.site.cancel(ended.job_id, now=NOW)
     world.agent_bucket.delete(
         names.agent_object("lab-1"),
-        generation=world.agent_bucket.beacon(names.agent_object("lab-1")).generation,
+        generation=world.agent_bucket.read_heartbeat(names.agent_object("lab-1")).generation,
     )
     for _ in range(2):
         world.reap_as_site(dead=True)
@@ -340,7 +340,7 @@ def test_where_missing_objects_are_hidden_the_agent_says_so_at_start(
         GuardedGcs(policy, hides_missing=True) as cloud,
         pytest.raises(FixConfigurationError) as caught,
     ):
-        check_honest(cloud.bucket("agent", PREFIX))
+        verify_store(cloud.bucket("agent", PREFIX))
     assert caught.value.code == "bucket-forbidden"
 
 

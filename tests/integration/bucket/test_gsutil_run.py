@@ -14,7 +14,7 @@ import requests
 
 from infra.fake_gcs import FakeGcs
 from segrelay.bucket.gcs import GcsBucket
-from segrelay.queue import Beat, Claim, ClaimDesk, Lease, SiteDesk, scan
+from segrelay.queue import AgentQueue, Claim, Heartbeat, Lease, SiteQueue, scan
 from tests.support.buckets.gcloud import Gcloud
 from tests.support.buckets.gcs import BUCKET, fresh_bucket
 from tests.support.buckets.gsutil import Gsutil
@@ -53,9 +53,9 @@ def root(bucket: GcsBucket) -> str:
     return f"gs://{BUCKET}/{bucket.prefix}"
 
 
-def claim(bucket: GcsBucket, agent: str) -> tuple[ClaimDesk, Claim]:
+def claim(bucket: GcsBucket, agent: str) -> tuple[AgentQueue, Claim]:
     """The agent's desk and the one job that waits, claimed and opened."""
-    desk = ClaimDesk(bucket, agent, now=lambda: NOW)
+    desk = AgentQueue(bucket, agent, now=lambda: NOW)
     (job,) = scan(bucket).pending
     claimed = desk.claim(job)
     assert claimed is not None
@@ -71,11 +71,11 @@ def test_every_state_of_a_run_is_seen(bucket: GcsBucket, operator: Operator) -> 
         return sorted(name.removeprefix(f"{root(bucket)}/v1/") for name in found)
 
     manifest = make_manifest(priority=3)
-    SiteDesk(bucket).submit(manifest)
+    SiteQueue(bucket).submit(manifest)
     assert seen() == [f"jobs/pending/3-{manifest.job_id}~demo~0.json"]
 
     identity = make_identity()
-    beat = Beat(identity=identity, state="listening", version="1")
+    beat = Heartbeat(identity=identity, state="listening", version="1")
     Lease(bucket, "lab-1", identity, is_dead=lambda _: False).take(beat)
     desk, claimed = claim(bucket, "lab-1")
     assert seen() == [
@@ -95,7 +95,7 @@ def test_folders_manifest_and_result_are_shown_as_they_are(
     bucket: GcsBucket, gsutil: Operator
 ) -> None:
     manifest = make_manifest(priority=3)
-    SiteDesk(bucket).submit(manifest)
+    SiteQueue(bucket).submit(manifest)
     desk, claimed = claim(bucket, "lab-1")
     base = f"{root(bucket)}/v1"
     held = f"{base}/jobs/claimed/lab-1/3-{manifest.job_id}~demo~1.json"
@@ -120,7 +120,7 @@ def test_a_job_doubled_by_hand_has_one_result_in_one_place(
 ) -> None:
     """Both commands leave the job with two owners; the result created first stands."""
     manifest = make_manifest()
-    name = SiteDesk(bucket).submit(manifest)
+    name = SiteQueue(bucket).submit(manifest)
     owners = {"lab-1": claim(bucket, "lab-1")}
     held = owners["lab-1"][1]
     operator(verb, f"{root(bucket)}/{held.object_name}", f"{root(bucket)}/v1/jobs/pending/")
@@ -137,7 +137,7 @@ def test_a_job_doubled_by_hand_has_one_result_in_one_place(
 
 def test_a_job_put_back_after_its_end_is_not_run_again(bucket: GcsBucket, gsutil: Operator) -> None:
     manifest = make_manifest()
-    name = SiteDesk(bucket).submit(manifest)
+    name = SiteQueue(bucket).submit(manifest)
     desk, claimed = claim(bucket, "lab-1")
     desk.finish(claimed, make_result(name.job_id))
     gsutil("cp", f"{root(bucket)}/{name.done}", f"{root(bucket)}/{name.pending}")
@@ -164,7 +164,7 @@ def test_the_layout_says_that_there_are_no_real_folders(fake: FakeGcs) -> None:
 
 
 def test_a_folder_is_no_object(fake: FakeGcs, bucket: GcsBucket) -> None:
-    name = SiteDesk(bucket).submit(make_manifest()).pending
+    name = SiteQueue(bucket).submit(make_manifest()).pending
     query = {"fields": "bucket,name,size,generation", "projection": "noAcl"}
     path = f"/o/{bucket.prefix}/{name}".replace("/", "%2F").replace("%2Fo%2F", "/o/", 1)
     assert ask(fake, path, **query).status_code == 200
@@ -172,7 +172,7 @@ def test_a_folder_is_no_object(fake: FakeGcs, bucket: GcsBucket) -> None:
 
 
 def test_folders_are_listed_as_prefixes(fake: FakeGcs, bucket: GcsBucket) -> None:
-    name = SiteDesk(bucket).submit(make_manifest()).pending
+    name = SiteQueue(bucket).submit(make_manifest()).pending
 
     def listed(prefix: str) -> tuple[list[str], list[dict[str, Any]]]:
         answer = ask(

@@ -15,7 +15,7 @@ from infra.servers.processes import ProcessSet
 from segrelay import names
 from segrelay.bucket import open_bucket
 from segrelay.bucket.gcs import GcsBucket
-from segrelay.queue import ClaimDesk, SiteDesk, scan
+from segrelay.queue import AgentQueue, SiteQueue, scan
 from tests.support.jobs import NOW, make_manifest, make_result
 
 
@@ -39,10 +39,10 @@ def test_a_job_is_watched_listed_and_nothing_is_left(
 def check_one_job(queue: CloudQueue, bucket: GcsBucket) -> None:
     """Run one job; the watch saw each of its names, gsutil shows where it ended."""
     watch = QueueWatch(bucket)
-    name = SiteDesk(bucket).submit(make_manifest())
+    name = SiteQueue(bucket).submit(make_manifest())
     watch.look()
     (job,) = scan(bucket).pending
-    desk = ClaimDesk(bucket, "lab-1", now=lambda: NOW)
+    desk = AgentQueue(bucket, "lab-1", now=lambda: NOW)
     claim = desk.claim(job)
     assert claim is not None
     watch.look()

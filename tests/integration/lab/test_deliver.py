@@ -18,7 +18,7 @@ import pytest
 from infra.phantom.case import make_case, scanner_grid
 from infra.phantom.dicom import write_study
 from infra.servers.orthanc import OrthancServer
-from lab_side.agent.delivery.deliver import Courier, Delivery
+from lab_side.agent.delivery.deliver import Delivery, Uploader
 from lab_side.agent.delivery.outbox import (
     REPORT_FILE,
     SEG_FILE,
@@ -45,7 +45,7 @@ from segrelay.errors import (
 )
 from segrelay.manifest import Provenance, ResultManifest, ResultStatus, SegmentMeasurement
 from segrelay.orthanc import OrthancClient, OrthancSettings, UploadReply
-from segrelay.queue import Claim, ClaimDesk, SiteDesk, scan
+from segrelay.queue import AgentQueue, Claim, SiteQueue, scan
 from tests.support.buckets.faulty_bucket import Fault, FaultyBucket, SimulatedCrash
 from tests.support.jobs import NOW, make_manifest, make_result
 from tests.support.lab.small_disk import ForgetfulOrthanc, fill, put_storage_on
@@ -89,9 +89,9 @@ class Scene:
     claim: Claim
     seg: bytes
 
-    def courier(self, bucket: Bucket | None = None) -> Courier:
-        desk = ClaimDesk(bucket or self.bucket, "lab-1", now=lambda: NOW)
-        return Courier(self.client, self.outbox, Inspect(), desk=desk, now=lambda: NOW)
+    def courier(self, bucket: Bucket | None = None) -> Uploader:
+        desk = AgentQueue(bucket or self.bucket, "lab-1", now=lambda: NOW)
+        return Uploader(self.client, self.outbox, Inspect(), desk=desk, now=lambda: NOW)
 
     def entry(self) -> OutboxEntry:
         (entry,) = self.outbox.entries()
@@ -101,7 +101,7 @@ class Scene:
         return self.courier(bucket).deliver(self.entry())
 
     def result(self) -> ResultManifest:
-        result = ClaimDesk(self.bucket, "lab-1", now=lambda: NOW).result(self.claim.job_id)
+        result = AgentQueue(self.bucket, "lab-1", now=lambda: NOW).result(self.claim.job_id)
         assert result is not None
         return result
 
@@ -157,8 +157,8 @@ def open_scene(
 ) -> Iterator[Scene]:
     bucket = LocalBucket(folder / "queue")
     manifest = make_manifest()
-    SiteDesk(bucket).submit(manifest)
-    claim = ClaimDesk(bucket, "lab-1", now=lambda: NOW).claim(scan(bucket).pending[0])
+    SiteQueue(bucket).submit(manifest)
+    claim = AgentQueue(bucket, "lab-1", now=lambda: NOW).claim(scan(bucket).pending[0])
     assert claim is not None
     work = folder / "work"
     work.mkdir()
@@ -465,7 +465,7 @@ def test_a_foreign_instance_under_the_reports_uid_is_not_named(scene: Scene) -> 
 
 
 def test_a_job_cancelled_before_the_upload_stores_nothing(scene: Scene) -> None:
-    SiteDesk(scene.bucket).cancel(scene.claim.job_id, now=NOW)
+    SiteQueue(scene.bucket).cancel(scene.claim.job_id, now=NOW)
     scene.deliver()
     assert scene.stored() == scene.reports() == []
     assert scene.outbox.entries() == []
@@ -477,7 +477,7 @@ def test_a_job_cancelled_between_upload_and_result_loses_its_seg_again(scene: Sc
     publish = courier._publish
 
     def cancel_then_publish(*arguments: object) -> ResultManifest | None:
-        SiteDesk(scene.bucket).cancel(scene.claim.job_id, now=NOW)
+        SiteQueue(scene.bucket).cancel(scene.claim.job_id, now=NOW)
         return publish(*arguments)  # type: ignore[arg-type]
 
     courier._publish = cancel_then_publish  # type: ignore[method-assign,assignment]
@@ -490,7 +490,7 @@ def test_a_job_cancelled_between_upload_and_result_loses_its_seg_again(scene: Sc
 def test_another_agents_result_with_another_seg_stands_alone(scene: Scene) -> None:
     scene.client.upload(scene.seg)
     other = make_result(scene.claim.job_id, "lab-2")
-    ClaimDesk(scene.bucket, "lab-2", now=lambda: NOW).finish(scene.claim, other)
+    AgentQueue(scene.bucket, "lab-2", now=lambda: NOW).finish(scene.claim, other)
     scene.deliver()
     assert scene.result() == other
     assert scene.stored() == []
@@ -554,7 +554,7 @@ def test_a_damaged_seg_is_never_sent(scene: Scene) -> None:
 
 
 def test_a_later_claim_delivers_what_an_earlier_one_made(scene: Scene, tmp_path: Path) -> None:
-    desk = ClaimDesk(scene.bucket, "lab-1", now=lambda: NOW)
+    desk = AgentQueue(scene.bucket, "lab-1", now=lambda: NOW)
     desk.hand_back(scene.claim, TransientError("x"), started=True, wait=timedelta(0))
     again = desk.claim(scan(scene.bucket).pending[0])
     assert again is not None

@@ -9,7 +9,7 @@ import pytest
 
 from infra.servers.orthanc import OrthancServer
 from lab_side.agent import pipeline
-from lab_side.agent.delivery.deliver import Courier
+from lab_side.agent.delivery.deliver import Uploader
 from segrelay.manifest import ResultStatus, parse_result
 from tests.integration.lab.test_agent_faults import Scene, open_scene
 from tests.support.lab.fast_lab import attempts
@@ -68,17 +68,17 @@ def test_a_stage_that_dies_settles_its_claim_first(
 def test_a_delivery_that_dies_waits_and_lets_the_others_pass(
     poison: set[str], orthanc: OrthancServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = Courier.deliver
+    real = Uploader.deliver
     tries = []
 
-    def dying(self: Courier, entry: Any) -> Any:
+    def dying(self: Uploader, entry: Any) -> Any:
         if entry.draft.job_id in poison:
             tries.append(entry)
             if len(tries) < GOOD:
                 raise RecursionError
         return real(self, entry)
 
-    monkeypatch.setattr(Courier, "deliver", dying)
+    monkeypatch.setattr(Uploader, "deliver", dying)
     with open_scene(orthanc, tmp_path, monkeypatch) as scene:
         poison.add(scene.submit().job_id)
         for _ in range(GOOD):

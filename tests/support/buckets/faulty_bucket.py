@@ -43,8 +43,8 @@ class FaultyBucket:
     def stat(self, name: str) -> ObjectInfo:
         return self._run(lambda: self._inner.stat(name))
 
-    def beacon(self, name: str) -> ObjectInfo:
-        return self._run(lambda: self._inner.beacon(name))
+    def read_heartbeat(self, name: str) -> ObjectInfo:
+        return self._run(lambda: self._inner.read_heartbeat(name))
 
     def read(self, name: str, *, limit: int) -> bytes:
         return self._run(lambda: self._inner.read(name, limit=limit))
@@ -61,11 +61,11 @@ class FaultyBucket:
     def delete(self, name: str, *, generation: int) -> None:
         self._run(lambda: self._inner.delete(name, generation=generation))
 
-    def light(self, name: str, metadata: Mapping[str, str], *, generation: int) -> ObjectInfo:
-        return self._run(lambda: self._inner.light(name, metadata, generation=generation))
+    def take_over(self, name: str, metadata: Mapping[str, str], *, generation: int) -> ObjectInfo:
+        return self._run(lambda: self._inner.take_over(name, metadata, generation=generation))
 
-    def beat(self, name: str, metadata: Mapping[str, str], *, generation: int) -> ObjectInfo:
-        return self._run(lambda: self._inner.beat(name, metadata, generation=generation))
+    def refresh(self, name: str, metadata: Mapping[str, str], *, generation: int) -> ObjectInfo:
+        return self._run(lambda: self._inner.refresh(name, metadata, generation=generation))
 
     def _run(self, operation: Callable[[], T]) -> T:
         self.operations += 1

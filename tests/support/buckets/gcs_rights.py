@@ -112,7 +112,7 @@ def read_permissions(role: Path) -> list[str]:
 
 
 @dataclass
-class Guard:
+class CircuitBreaker:
     """Answers for the fake, but only what the sender's role may ask.
 
     Parameters
@@ -210,7 +210,7 @@ class GuardedGcs:
         hides_missing: bool = False,
         rights_first: bool = False,
     ) -> None:
-        self.guard = Guard(Store([BUCKET]), grants, hides_missing, rights_first)
+        self.guard = CircuitBreaker(Store([BUCKET]), grants, hides_missing, rights_first)
         self._server = HttpServer(self.guard, 0)
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(0.05,), daemon=True

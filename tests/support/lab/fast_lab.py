@@ -50,7 +50,7 @@ from segrelay.manifest import (
 )
 from segrelay.names import JobName, parse_job_name
 from segrelay.orthanc import OrthancClient, OrthancSettings
-from segrelay.queue import SiteDesk
+from segrelay.queue import SiteQueue
 from segrelay.queue.view import read_beat
 from segrelay.ulid import new_ulid
 from tests.support.buckets.gcs import BUCKET, make_bucket
@@ -239,7 +239,7 @@ class FastLab:
             ),
             max_attempts=ATTEMPTS,
         )
-        return SiteDesk(self.bucket).submit(manifest)
+        return SiteQueue(self.bucket).submit(manifest)
 
     def results(self, *, besides: Container[str] = ()) -> dict[str, bytes]:
         """The bytes of every result but ``besides``, by job id."""

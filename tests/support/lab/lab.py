@@ -22,7 +22,7 @@ from segrelay.bucket import open_bucket
 from segrelay.bucket.local import LocalBucket
 from segrelay.manifest import JobManifest, SeriesInput, utc_now
 from segrelay.names import JobName
-from segrelay.queue import JobState, JobWhereabouts, SiteDesk
+from segrelay.queue import JobLocation, JobState, SiteQueue
 from segrelay.ulid import new_ulid
 from tests.support.networks.tiny_profile import write_tiny_profile
 from tests.support.paths import ROOT
@@ -151,10 +151,10 @@ class Lab:
         )
 
     def submit(self, **changes: object) -> JobName:
-        return SiteDesk(self.bucket).submit(self.manifest(**changes))
+        return SiteQueue(self.bucket).submit(self.manifest(**changes))
 
-    def where(self, name: JobName) -> JobWhereabouts:
-        return SiteDesk(self.bucket).find(name)
+    def where(self, name: JobName) -> JobLocation:
+        return SiteQueue(self.bucket).find(name)
 
     def wait_for(self, what: Callable[[], bool], why: str) -> None:
         """Wait until something is so; fails with ``why`` and the agents' logs."""
@@ -165,7 +165,7 @@ class Lab:
                 raise AssertionError(f"waited in vain: {why}\n" + "\n---\n".join(tails))
             time.sleep(0.05)
 
-    def wait_until_ended(self, name: JobName) -> JobWhereabouts:
+    def wait_until_ended(self, name: JobName) -> JobLocation:
         self.wait_for(lambda: self.where(name).state in ENDED, "the job ends")
         return self.where(name)
 

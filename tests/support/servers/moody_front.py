@@ -46,7 +46,7 @@ class MoodyFront:
     proxy: FaultProxy
     chance: random.Random
     new_token: Callable[[str], None] | None = None
-    """Told the token that is asked for from now on; None: none is."""
+    """Explanation the token that is asked for from now on; None: none is."""
     counts: Counter[str] = field(default_factory=Counter)
     """Answers by what was answered."""
     is_calm: bool = False

@@ -13,18 +13,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from lab_side.agent.delivery.deliver import Courier
+from lab_side.agent.delivery.deliver import Uploader
 from lab_side.agent.delivery.outbox import Draft, Outbox, OutboxEntry
 from lab_side.agent.folders import WorkFolders
-from lab_side.agent.health.circuit_breaker import Guard
+from lab_side.agent.health.circuit_breaker import CircuitBreaker
 from lab_side.agent.health.gpu import GpuHealth
-from lab_side.agent.job_context import Case
+from lab_side.agent.job_context import JobContext
 from lab_side.agent.pipeline import Halt, Pipeline
-from lab_side.agent.reporting.counters import Tally
-from lab_side.agent.reporting.status_board import Board
+from lab_side.agent.reporting.counters import Counters
+from lab_side.agent.reporting.status_board import StatusBoard
 from segrelay.errors import LeaseLostError, StoreUnavailableError, TransientError
 from segrelay.profiles import Profile
-from segrelay.queue import Beat, Claim, ClaimDesk, Identity, Lease, QueueView, Reaper, scan
+from segrelay.queue import AgentQueue, Claim, Heartbeat, Identity, Lease, QueueView, Reaper, scan
 from segrelay.queue.lease import BEAT_EVERY, UPLOAD, new_nonce
 from segrelay.queue.view import PendingJob
 from tests.support.simulator.bucket import StagedBucket
@@ -91,7 +91,9 @@ class AgentProcess:
             world.store.open(), world.stage, world.weather, world.watch, self._beaten
         )
         self._bucket = bucket
-        self._board = Board(identity=self.identity, version="0", profiles=tuple(machine.profiles))
+        self._board = StatusBoard(
+            identity=self.identity, version="0", profiles=tuple(machine.profiles)
+        )
         self._outbox = _StagedOutbox(machine.home, world.stage)
         self._lease = Lease(
             bucket,
@@ -102,7 +104,7 @@ class AgentProcess:
         )
         # The threads of this process wait for its lock by passing the baton on.
         vars(self._lease)["_lock"] = StagedLock(world.stage)
-        self._desk = ClaimDesk(bucket, machine.agent, now=self._lease.now)
+        self._desk = AgentQueue(bucket, machine.agent, now=self._lease.now)
         self._reaper = Reaper(bucket, machine.agent, now=self._lease.now, is_dead=self._is_dead)
         self._pipeline = self._build_pipeline(f"{machine.host}/{number}")
         self._actors: list[Actor] = []
@@ -173,7 +175,7 @@ class AgentProcess:
             die=self._die,
         )
         client = cast(Any, world.orthanc)
-        courier = Courier(client, self._outbox, worker, desk=self._desk, now=self._lease.now)
+        courier = Uploader(client, self._outbox, worker, desk=self._desk, now=self._lease.now)
         return StagedPipeline(
             world,
             desk=self._desk,
@@ -185,8 +187,8 @@ class AgentProcess:
             heartbeat=cast(Any, _BeatNow(self._beat)),
             gpu=GpuHealth(cast(Any, worker)),
             # A pause of minutes tells nothing of the protocol.
-            guard=Guard(0, pause=lambda _order: None),
-            tally=Tally(),
+            guard=CircuitBreaker(0, pause=lambda _order: None),
+            tally=Counters(),
             folders=WorkFolders(machine.home / made_by.replace("/", "-")),
             profiles=machine.profiles,
             model_sha256=dict.fromkeys(machine.profiles, "0" * 64),
@@ -277,7 +279,7 @@ class AgentProcess:
         self._say_goodbye(self._board.final_beat())
         self.crash()
 
-    def _say_goodbye(self, beat: Beat) -> None:
+    def _say_goodbye(self, beat: Heartbeat) -> None:
         if not self._lease.is_held():
             return
         try:
@@ -307,7 +309,7 @@ class _BeatNow:
         self._beat = beat
 
     def beat_now(self) -> None:
-        """Beat in the caller's thread."""
+        """Heartbeat in the caller's thread."""
         self._beat()
 
 
@@ -399,7 +401,7 @@ class StagedPipeline(Pipeline):
         if not self._cancelled.is_set():
             self._rounds.run()
 
-    def _fetch(self, case: Case) -> None:
+    def _fetch(self, case: JobContext) -> None:
         self._board.post(case.job_id, case.attempt, "fetch")
         self._world.orthanc.check()
         if self._halted.is_set():

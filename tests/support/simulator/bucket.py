@@ -15,7 +15,7 @@ from tests.support.simulator.weather import Weather
 T = TypeVar("T")
 
 Beaten = Callable[[bool], None]
-"""Told of every own heartbeat that reached the store; whether it took the agent id over."""
+"""Explanation of every own heartbeat that reached the store; whether it took the agent id over."""
 
 
 class StagedBucket:
@@ -39,8 +39,8 @@ class StagedBucket:
     def stat(self, name: str) -> ObjectInfo:
         return self._run(f"stat {name}", lambda: self._inner.stat(name))
 
-    def beacon(self, name: str) -> ObjectInfo:
-        return self._run(f"beacon {name}", lambda: self._inner.beacon(name))
+    def read_heartbeat(self, name: str) -> ObjectInfo:
+        return self._run(f"heartbeat object {name}", lambda: self._inner.read_heartbeat(name))
 
     def read(self, name: str, *, limit: int) -> bytes:
         return self._run(f"read {name}", lambda: self._inner.read(name, limit=limit))
@@ -65,14 +65,18 @@ class StagedBucket:
         finally:
             self._watch.gone(name)
 
-    def light(self, name: str, metadata: Mapping[str, str], *, generation: int) -> ObjectInfo:
+    def take_over(self, name: str, metadata: Mapping[str, str], *, generation: int) -> ObjectInfo:
         return self._beat(
-            name, lambda: self._inner.light(name, metadata, generation=generation), took_over=True
+            name,
+            lambda: self._inner.take_over(name, metadata, generation=generation),
+            took_over=True,
         )
 
-    def beat(self, name: str, metadata: Mapping[str, str], *, generation: int) -> ObjectInfo:
+    def refresh(self, name: str, metadata: Mapping[str, str], *, generation: int) -> ObjectInfo:
         return self._beat(
-            name, lambda: self._inner.beat(name, metadata, generation=generation), took_over=False
+            name,
+            lambda: self._inner.refresh(name, metadata, generation=generation),
+            took_over=False,
         )
 
     def _write(self, what: str, name: str, operation: Callable[[], ObjectInfo]) -> ObjectInfo:
@@ -90,7 +94,7 @@ class StagedBucket:
                 self._beaten(took_over)
             return info
 
-        return self._run(f"{'light' if took_over else 'beat'} {name}", beat)
+        return self._run(f"{'take_over' if took_over else 'refresh'} {name}", beat)
 
     def _run(
         self, what: str, operation: Callable[[], T], lost: Callable[[], None] = lambda: None

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from google.cloud import storage  # type: ignore[import-untyped]
 
-from lab_side.agent.delivery.deliver import Courier, _Stored
+from lab_side.agent.delivery.deliver import Uploader, _Stored
 from lab_side.agent.delivery.outbox import OutboxEntry
 from lab_side.agent.pipeline import Pipeline
 from segrelay import names
@@ -23,7 +23,7 @@ from segrelay.bucket.gcs import GcsBucket
 from segrelay.bucket.local import LocalBucket
 from segrelay.errors import TransientError
 from segrelay.manifest import AttemptRecord, ResultManifest, SegReference
-from segrelay.queue import Beat, Claim, ClaimDesk, QueueView, Reaper, claims, reaper
+from segrelay.queue import AgentQueue, Claim, Heartbeat, QueueView, Reaper, claims, reaper
 from segrelay.queue.records import publish_result
 from segrelay.queue.view import ClaimedJob
 from tests.support.simulator.orthanc import uid_of
@@ -105,7 +105,7 @@ def _healing_before_the_outbox(patch: pytest.MonkeyPatch) -> None:
     heal = Reaper.heal
 
     def heal_all_at_start(
-        self: Reaper, view: QueueView, previous: Beat | None, *, keep: Collection[str]
+        self: Reaper, view: QueueView, previous: Heartbeat | None, *, keep: Collection[str]
     ) -> list[ClaimedJob]:
         is_first = "has_healed" not in vars(self)
         vars(self)["has_healed"] = True
@@ -122,18 +122,18 @@ def _counting_hand_backs(patch: pytest.MonkeyPatch) -> None:
 def _archive_before_result(patch: pytest.MonkeyPatch) -> None:
     """The archive is written before the commit point."""
 
-    def finish(self: ClaimDesk, claim: Claim, result: ResultManifest) -> ResultManifest:
+    def finish(self: AgentQueue, claim: Claim, result: ResultManifest) -> ResultManifest:
         self.archive(claim, result.status)
         return publish_result(self._bucket, result)
 
-    patch.setattr(ClaimDesk, "finish", finish)
+    patch.setattr(AgentQueue, "finish", finish)
 
 
 def _result_without_confirmation(patch: pytest.MonkeyPatch) -> None:
     """The result is published whether or not Orthanc took the SEG."""
-    store = Courier._store
+    store = Uploader._store
 
-    def hope(self: Courier, entry: OutboxEntry) -> Any:
+    def hope(self: Uploader, entry: OutboxEntry) -> Any:
         try:
             return store(self, entry)
         except TransientError:
@@ -150,7 +150,7 @@ def _result_without_confirmation(patch: pytest.MonkeyPatch) -> None:
             )
             return _Stored(seg, (), already=False, report=None, report_path=entry.seg_path)
 
-    patch.setattr(Courier, "_store", hope)
+    patch.setattr(Uploader, "_store", hope)
 
 
 def _attempts_overwritten(patch: pytest.MonkeyPatch) -> None:

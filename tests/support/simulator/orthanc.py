@@ -37,7 +37,7 @@ class MemoryOrthanc:
         self._instances: dict[str, tuple[str, bytes]] = {}
         self.is_away = False
         self.deleted: Callable[[str], None] = lambda _uid: None
-        """Told the UID of every instance that was deleted."""
+        """Explanation the UID of every instance that was deleted."""
 
     def peek(self, uid: str) -> bytes | None:
         """The bytes of an instance, from outside."""

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from segrelay.errors import ManifestRejectedError, ObjectExistsError, StoreUnavailableError
 from segrelay.manifest import JobManifest
 from segrelay.names import SITE, JobName
-from segrelay.queue import JobState, Reaper, SiteDesk, scan
+from segrelay.queue import JobState, Reaper, SiteQueue, scan
 from segrelay.queue.lease import store_now
 from tests.support.simulator.agent import POLL, World
 from tests.support.simulator.bucket import StagedBucket
@@ -71,7 +71,7 @@ class Site:
             lambda _took_over: None,
         )
         self._bucket = bucket
-        self._desk = SiteDesk(bucket)
+        self._desk = SiteQueue(bucket)
         self._actors = [
             self._world.stage.add(f"site/{self._life} web", self._serve_web, self._web_due),
             self._world.stage.add(f"site/{self._life} sync", self._serve_sync, self._sync_due),

@@ -43,7 +43,7 @@ BROKEN_REQUESTS = (
 )
 
 Moved = Callable[[str, str, int], None]
-"""Told of every move that was made: source, destination, generation of what was moved."""
+"""Explanation of every move that was made: source, destination, generation of what was moved."""
 
 
 class ModelStore(Protocol):

@@ -63,11 +63,11 @@ def _wait_for_the_start() -> None:
 def _count_up(job_id: str, *, agent: str) -> bool:
     """Read the row, then write one more than was read; False where another was faster."""
     from gcp_side.labseg.jobs import services
-    from segrelay.queue import BeatJob, JobState, JobWhereabouts, QueueView
+    from segrelay.queue import HeartbeatJob, JobLocation, JobState, QueueView
 
     job = services.find(job_id)
-    progress = BeatJob(job_id=job_id, attempt=1, stage="fetch", done=job.done + 1, total=10**6)
-    found = JobWhereabouts(state=JobState.CLAIMED, agent=agent, attempt=1, progress=progress)
+    progress = HeartbeatJob(job_id=job_id, attempt=1, stage="fetch", done=job.done + 1, total=10**6)
+    found = JobLocation(state=JobState.CLAIMED, agent=agent, attempt=1, progress=progress)
     return services.ingest(job, found, QueueView(pending=(), claimed=(), agents={}, misnamed=()))
 
 

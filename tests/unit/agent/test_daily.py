@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from lab_side.agent.delivery.outbox import Outbox
-from lab_side.agent.reporting.counters import Outcome, Tally
+from lab_side.agent.reporting.counters import Counters, Outcome
 from lab_side.agent.reporting.daily import EVERY, DailyLine
 from lab_side.agent.reporting.status_board import AgentState
 from lab_side.log import configure_logging
@@ -28,7 +28,7 @@ class Day:
 
     def __init__(self, config: LocalConfig, *, min_free_bytes: int = 0) -> None:
         self.seconds = 0.0
-        self.tally = Tally()
+        self.tally = Counters()
         self.outbox = Outbox(config.home)
         self._line = DailyLine(
             config.home, min_free_bytes, self.tally, monotonic=lambda: self.seconds

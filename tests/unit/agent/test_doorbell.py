@@ -15,7 +15,7 @@ from watchdog.events import FileSystemEventHandler
 from lab_side.agent.doorbell import Doorbell, new_observer
 from segrelay import names
 from segrelay.bucket.local import LocalBucket
-from segrelay.queue import SiteDesk
+from segrelay.queue import SiteQueue
 from tests.support.jobs import make_manifest
 
 LIMIT = 20.0
@@ -42,7 +42,7 @@ def doorbell(tmp_path: Path, rang: threading.Event, polling: bool) -> Iterator[D
 
 @pytest.mark.usefixtures("doorbell")
 def test_a_submitted_job_rings(tmp_path: Path, rang: threading.Event) -> None:
-    SiteDesk(LocalBucket(tmp_path)).submit(make_manifest())
+    SiteQueue(LocalBucket(tmp_path)).submit(make_manifest())
     assert rang.wait(LIMIT)
 
 
@@ -50,7 +50,7 @@ def test_it_rings_again_after_the_folder_was_removed_and_made_again(
     tmp_path: Path, rang: threading.Event, doorbell: Doorbell
 ) -> None:
     shutil.rmtree(tmp_path / names.PENDING)
-    site = SiteDesk(LocalBucket(tmp_path))
+    site = SiteQueue(LocalBucket(tmp_path))
     deadline = time.monotonic() + LIMIT
     while not rang.is_set():
         assert time.monotonic() < deadline, "the bell never rang again"
@@ -64,7 +64,7 @@ def test_a_file_that_is_read_or_removed_does_not_ring(
     tmp_path: Path, rang: threading.Event, doorbell: Doorbell
 ) -> None:
     bucket = LocalBucket(tmp_path)
-    name = SiteDesk(bucket).submit(make_manifest())
+    name = SiteQueue(bucket).submit(make_manifest())
     assert rang.wait(LIMIT)
     doorbell.close()
     rang.clear()

@@ -25,8 +25,8 @@ from infra.fake_gcs.errors import ApiError
 from lab_side.agent.delivery.outbox import Outbox
 from lab_side.agent.folders import WorkFolders
 from lab_side.agent.pipeline import Pipeline
-from lab_side.agent.reporting.counters import Tally
-from lab_side.agent.reporting.status_board import Board
+from lab_side.agent.reporting.counters import Counters
+from lab_side.agent.reporting.status_board import StatusBoard
 from lab_side.settings.config import PACKAGED_PROFILES
 from segrelay import names
 from segrelay.bucket import Bucket
@@ -36,7 +36,7 @@ from segrelay.manifest import Rejection, ResultStatus, parse_job_manifest, parse
 from segrelay.names import JobName
 from segrelay.orthanc import OrthancClient, OrthancSettings
 from segrelay.profiles import load_profile
-from segrelay.queue import Claim, ClaimDesk, Reaper, scan
+from segrelay.queue import AgentQueue, Claim, Reaper, scan
 from tests.support.jobs import NOW, make_identity, make_manifest, orthanc_id
 from tests.support.simulator.clock import Clock
 from tests.support.simulator.stores import CloudStore
@@ -144,7 +144,7 @@ class Lab:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.bucket = LocalBucket(folder / "queue")
-        self.desk = ClaimDesk(self.bucket, "lab-1", now=lambda: NOW)
+        self.desk = AgentQueue(self.bucket, "lab-1", now=lambda: NOW)
         settings = OrthancSettings.model_validate({"url": ORTHANC, "connections": 1})
         self.client = OrthancClient(settings)
         self.recorder = Recorder()
@@ -157,10 +157,10 @@ class Lab:
             worker=unused,
             gpu=unused,
             guard=unused,
-            tally=Tally(),
+            tally=Counters(),
             outbox=Outbox(folder / "home"),
             courier=unused,
-            board=Board(identity=make_identity(), version="0", profiles=("demo",)),
+            board=StatusBoard(identity=make_identity(), version="0", profiles=("demo",)),
             heartbeat=unused,
             folders=WorkFolders(folder / "home"),
             profiles={"demo": profile},
@@ -413,7 +413,7 @@ folders = st.sampled_from([names.PENDING, f"{names.CLAIMED}lab-9/", names.CLAIME
 
 def look_once(bucket: Bucket) -> None:
     """What an agent does with a listing, whatever it holds."""
-    desk = ClaimDesk(bucket, "lab-1", now=lambda: NOW)
+    desk = AgentQueue(bucket, "lab-1", now=lambda: NOW)
     view = scan(bucket)
     Reaper(bucket, "lab-1", now=lambda: NOW, is_dead=lambda _: False).reap(view)
     for info in view.misnamed:

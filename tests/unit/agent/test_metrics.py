@@ -9,12 +9,12 @@ from collections.abc import Iterator
 import pytest
 import requests
 
-from lab_side.agent.reporting.counters import Outcome, Tally
+from lab_side.agent.reporting.counters import Counters, Outcome
 from lab_side.agent.reporting.metrics import (
     ADDRESS,
     CONTENT_TYPE,
-    Figures,
     MetricsServer,
+    MetricsSnapshot,
     exposition,
 )
 from segrelay.errors import LocalDiskError
@@ -24,15 +24,15 @@ SAMPLE = re.compile(
 )
 
 
-def figures() -> Figures:
-    tally = Tally()
+def figures() -> MetricsSnapshot:
+    tally = Counters()
     for _ in range(3):
         tally.claimed()
     tally.ended(Outcome.SUCCEEDED)
     tally.ended(Outcome.FAILED, "missing-slice")
     tally.went_through({"fetch": 0.5, "infer": 1.25})
     tally.went_through({"fetch": 0.25, "infer": 2.0})
-    return Figures(
+    return MetricsSnapshot(
         agent='lab"1\\',
         state="listening",
         counts=tally.counts(),
@@ -85,7 +85,7 @@ def test_a_taken_port_costs_the_figures_and_nothing_else() -> None:
 
 
 def test_a_disk_that_does_not_tell_is_no_crash() -> None:
-    def refuse() -> Figures:
+    def refuse() -> MetricsSnapshot:
         raise LocalDiskError("The outbox cannot be listed.")
 
     server = MetricsServer(0, refuse)

@@ -7,7 +7,7 @@ import random
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab_side.agent.poll_interval import ACTIVE_FOR, JITTER, Pace
+from lab_side.agent.poll_interval import ACTIVE_FOR, JITTER, PollInterval
 from tests.conftest import SEED
 
 
@@ -21,8 +21,8 @@ class Clock:
         return self.seconds
 
 
-def make_pace(clock: Clock, *, active: float = 2.0, idle: float = 15.0) -> Pace:
-    return Pace(active=active, idle=idle, monotonic=clock, chance=random.Random(SEED))
+def make_pace(clock: Clock, *, active: float = 2.0, idle: float = 15.0) -> PollInterval:
+    return PollInterval(active=active, idle=idle, monotonic=clock, chance=random.Random(SEED))
 
 
 def is_about(pause: float, middle: float) -> bool:

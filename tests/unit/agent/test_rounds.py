@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 
-from lab_side.agent.delivery.delivery_queue import RETRY, DeliveryRounds
+from lab_side.agent.delivery.delivery_queue import RETRY, DeliveryQueue
 from lab_side.agent.delivery.outbox import TROUBLE_FILE, Outbox, OutboxEntry
 from segrelay.errors import (
     AttemptFailedError,
@@ -46,8 +46,8 @@ class Scene:
     def __post_init__(self) -> None:
         self.rounds = self.start_next_life()
 
-    def start_next_life(self) -> DeliveryRounds:
-        return DeliveryRounds(
+    def start_next_life(self) -> DeliveryQueue:
+        return DeliveryQueue(
             self.outbox,
             cast(Any, self),
             is_orthanc_there=lambda: self.is_orthanc_there,

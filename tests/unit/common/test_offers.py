@@ -7,11 +7,11 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lab_side.agent.reporting.status_board import Board
+from lab_side.agent.reporting.status_board import StatusBoard
 from lab_side.settings.config import PACKAGED_PROFILES
 from segrelay.offers import Offer
 from segrelay.profiles import load_profile
-from segrelay.queue import Beat
+from segrelay.queue import Heartbeat
 from segrelay.queue.lease import _METADATA_LIMIT
 from tests.support.jobs import make_identity
 
@@ -19,8 +19,8 @@ SHIPPED = [load_profile(path.parent) for path in sorted(PACKAGED_PROFILES.glob("
 DEMO = next(Offer.of(profile) for profile in SHIPPED if profile.name == "demo")
 
 
-def beat_of(*offers: Offer, reason: str = "") -> Beat:
-    return Beat(
+def beat_of(*offers: Offer, reason: str = "") -> Heartbeat:
+    return Heartbeat(
         identity=make_identity(),
         state="listening",
         reason=reason,
@@ -30,17 +30,17 @@ def beat_of(*offers: Offer, reason: str = "") -> Beat:
     )
 
 
-def read_back(beat: Beat) -> Beat:
+def read_back(beat: Heartbeat) -> Heartbeat:
     metadata = beat.to_metadata()
     assert len(metadata["beat"].encode()) <= _METADATA_LIMIT
-    found = Beat.from_metadata(metadata)
+    found = Heartbeat.from_metadata(metadata)
     assert found is not None
     return found
 
 
 def test_every_profile_that_is_shipped_fits_in_full() -> None:
     offers = tuple(Offer.of(profile) for profile in SHIPPED)
-    board = Board(
+    board = StatusBoard(
         identity=make_identity(),
         version="1",
         profiles=tuple(offer.name for offer in offers),
@@ -79,7 +79,7 @@ def test_texts_go_first_then_roles_then_names() -> None:
 def test_offers_of_another_version_are_no_reason_to_count_an_agent_as_dead() -> None:
     document = json.loads(beat_of(DEMO).to_metadata()["beat"])
     document["offers"][0]["roles"] = "all of them"
-    found = Beat.from_metadata({"beat": json.dumps(document)})
+    found = Heartbeat.from_metadata({"beat": json.dumps(document)})
     assert found is not None
     assert (found.offers, found.profiles) == ((), ("demo",))
 
@@ -87,7 +87,7 @@ def test_offers_of_another_version_are_no_reason_to_count_an_agent_as_dead() -> 
 def test_what_a_newer_agent_tells_on_top_is_left_out() -> None:
     document = json.loads(beat_of(DEMO).to_metadata()["beat"])
     document["offers"][0]["speed"] = 9
-    found = Beat.from_metadata({"beat": json.dumps(document)})
+    found = Heartbeat.from_metadata({"beat": json.dumps(document)})
     assert found is not None
     assert found.offers == (DEMO,)
 
@@ -98,7 +98,7 @@ def test_region_and_use_travel_even_without_texts_and_an_older_agent_tells_none(
         assert (found.body_part, found.for_patients) == ("BREAST", False)
     document = json.loads(beat_of(DEMO).to_metadata()["beat"])
     del document["offers"][0]["body_part"], document["offers"][0]["for_patients"]
-    older = Beat.from_metadata({"beat": json.dumps(document)})
+    older = Heartbeat.from_metadata({"beat": json.dumps(document)})
     assert older is not None
     assert (older.offers[0].body_part, older.offers[0].for_patients) == (None, None)
     assert older.offers[0].roles == DEMO.roles
@@ -112,7 +112,7 @@ def test_a_rule_travels_and_one_that_says_nothing_here_is_none() -> None:
             assert role.recognition.rule == item.recognition
     document = json.loads(beat_of(DEMO).to_metadata()["beat"])
     document["offers"][0]["roles"][0]["recognition"] = {"weighting": "DWI", "b_value": 1000}
-    found = Beat.from_metadata({"beat": json.dumps(document)})
+    found = Heartbeat.from_metadata({"beat": json.dumps(document)})
     assert found is not None
     rule = found.offers[0].roles[0].recognition
     assert rule is not None

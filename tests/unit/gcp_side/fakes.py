@@ -32,7 +32,7 @@ from segrelay.manifest import (
 from segrelay.offers import Offer, OfferedRole, OfferedSegment
 from segrelay.orthanc import SeriesInfo
 from segrelay.profiles import Text
-from segrelay.queue import Beat, BeatJob, Claim, ClaimDesk, Identity, scan
+from segrelay.queue import AgentQueue, Claim, Heartbeat, HeartbeatJob, Identity, scan
 from segrelay.queue.lease import new_nonce
 
 PATIENT_ID = "P-1"
@@ -217,9 +217,9 @@ class FakeAgent:
     labels: tuple[str, ...] = ()
 
     @property
-    def desk(self) -> ClaimDesk:
+    def desk(self) -> AgentQueue:
         later = NOW + timedelta(days=1)
-        return ClaimDesk(self.bucket, self.name, now=lambda: later, labels=self.labels)
+        return AgentQueue(self.bucket, self.name, now=lambda: later, labels=self.labels)
 
     def claim(self) -> tuple[Claim, JobManifest]:
         """Claim and open the first job of the queue, with a heartbeat as every owner has."""
@@ -240,10 +240,10 @@ class FakeAgent:
         offers: tuple[Offer, ...] = (),
     ) -> None:
         """Write a heartbeat; ``claim`` is in the GPU worker, at 70 %."""
-        jobs: tuple[BeatJob, ...] = ()
+        jobs: tuple[HeartbeatJob, ...] = ()
         if claim is not None:
             jobs = (_in_work(claim, "inferring", 70),)
-        beat = Beat(
+        beat = Heartbeat(
             identity=_IDENTITY,
             state=state,
             reason=reason,
@@ -255,8 +255,8 @@ class FakeAgent:
         )
         name = names.agent_object(self.name)
         seen = [item for item in self.bucket.list(name) if item.name == name]
-        generation = self.bucket.beacon(name).generation if seen else 0
-        self.bucket.light(name, beat.to_metadata(), generation=generation)
+        generation = self.bucket.read_heartbeat(name).generation if seen else 0
+        self.bucket.take_over(name, beat.to_metadata(), generation=generation)
 
     def tell(self, claim: Claim, stage: str, percent: int, **counts: int) -> None:
         """Write progress."""
@@ -276,8 +276,8 @@ class FakeAgent:
 _IDENTITY = Identity(instance="0" * 32, host="elsewhere", pid=1, pid_started=0.0)
 
 
-def _in_work(claim: Claim, stage: str, percent: int, **counts: int) -> BeatJob:
-    return BeatJob(
+def _in_work(claim: Claim, stage: str, percent: int, **counts: int) -> HeartbeatJob:
+    return HeartbeatJob(
         job_id=claim.job_id,
         attempt=claim.attempt,
         stage=stage,

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from lab_side import cli
-from lab_side.download.download_pool import Crew
+from lab_side.download.download_pool import DownloadPool
 from lab_side.log import (
     about,
     about_job,
@@ -87,8 +87,8 @@ def test_what_a_line_concerns_is_the_threads_own() -> None:
 
 def test_the_download_s_threads_write_about_the_same_job(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[dict[str, Any]] = []
-    crew = object.__new__(Crew)
-    monkeypatch.setattr(Crew, "_work", lambda _self: seen.append(what_about()))
+    crew = object.__new__(DownloadPool)
+    monkeypatch.setattr(DownloadPool, "_work", lambda _self: seen.append(what_about()))
     with about_job(JOB, 1, "fetch"):
         thread = crew._start()
     thread.join()

@@ -14,7 +14,7 @@ from segrelay.bucket import Bucket
 from segrelay.bucket.local import LocalBucket
 from segrelay.errors import OrthancUnavailableError, StoreUnavailableError
 from segrelay.manifest import JobManifest
-from segrelay.queue import ClaimDesk, SiteDesk, scan
+from segrelay.queue import AgentQueue, SiteQueue, scan
 from segrelay.queue.lease import store_now
 from segrelay.signing import SigningKey
 from segrelay.ulid import new_ulid
@@ -43,7 +43,7 @@ def lab(capsys: pytest.CaptureFixture[str]) -> Cli:
 
 def submit(bucket: Bucket, **changes: object) -> JobManifest:
     manifest = make_manifest(**changes)  # type: ignore[arg-type]
-    SiteDesk(bucket).submit(manifest)
+    SiteQueue(bucket).submit(manifest)
     return manifest
 
 
@@ -190,7 +190,7 @@ class TestRequeue:
     def test_a_job_without_attempts_left(self, bucket: LocalBucket, lab: Cli) -> None:
         job = submit(bucket, max_attempts=1)
         (pending,) = scan(bucket).pending
-        desk = ClaimDesk(bucket, "lab-3", now=lambda: store_now(bucket, "lab-3"))
+        desk = AgentQueue(bucket, "lab-3", now=lambda: store_now(bucket, "lab-3"))
         assert desk.claim(pending) is not None
         assert f"labseg retry {job.job_id}" in lab("requeue", job.job_id, code=1)
 

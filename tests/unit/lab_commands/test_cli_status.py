@@ -18,7 +18,7 @@ from segrelay import names
 from segrelay.bucket.local import LocalBucket
 from segrelay.errors import LocalDiskError, OrthancRefusedError, OrthancUnavailableError
 from segrelay.manifest import utc_now
-from segrelay.queue import Beat, BeatJob, Identity, SiteDesk, scan
+from segrelay.queue import Heartbeat, HeartbeatJob, Identity, SiteQueue, scan
 from segrelay.queue.lease import LEASE
 from tests.support.command_line import Cli, Running
 from tests.support.jobs import make_manifest
@@ -62,13 +62,13 @@ def test_before_the_first_run(lab: Cli, bucket: LocalBucket, home: Path) -> None
 
 
 def test_a_running_agent_and_its_jobs(lab: Cli, bucket: LocalBucket, home: Path) -> None:
-    job = SiteDesk(bucket).submit(make_manifest())
+    job = SiteQueue(bucket).submit(make_manifest())
     agent = Running(bucket)
     agent.claim()
     said = lines(lab("status"))
     assert said[0].startswith("Agent lab-1 runs: listening, on NVIDIA H200; last beat 0 s ago")
     assert f"{job.job_id} 1 fetch 248/620" in said
-    newer = BeatJob(job_id=job.job_id, attempt=1, stage="seg", percent=90)
+    newer = HeartbeatJob(job_id=job.job_id, attempt=1, stage="seg", percent=90)
     bucket.replace(names.progress_object(job.job_id), newer.model_dump_json().encode())
     assert f"{job.job_id} 1 seg 90 %" in lines(lab("status"))
     found = lab.json("status")
@@ -77,9 +77,9 @@ def test_a_running_agent_and_its_jobs(lab: Cli, bucket: LocalBucket, home: Path)
 
 
 def test_progress_of_an_earlier_attempt_is_not_shown(lab: Cli, bucket: LocalBucket) -> None:
-    job = SiteDesk(bucket).submit(make_manifest())
+    job = SiteQueue(bucket).submit(make_manifest())
     Running(bucket).claim()
-    older = BeatJob(job_id=job.job_id, attempt=7, stage="seg", percent=90)
+    older = HeartbeatJob(job_id=job.job_id, attempt=7, stage="seg", percent=90)
     bucket.replace(names.progress_object(job.job_id), older.model_dump_json().encode())
     assert f"{job.job_id} 1 fetch 248/620" in lines(lab("status"))
 
@@ -110,8 +110,8 @@ def test_an_agent_of_another_computer_that_fell_silent(
 
 
 def light(bucket: LocalBucket, identity: Identity, state: str) -> None:
-    beat = Beat(identity=identity, state=state, version="1")
-    bucket.light(names.agent_object("lab-1"), beat.to_metadata(), generation=0)
+    beat = Heartbeat(identity=identity, state=state, version="1")
+    bucket.take_over(names.agent_object("lab-1"), beat.to_metadata(), generation=0)
 
 
 def test_a_queue_that_does_not_answer_is_said_and_the_rest_is_told(

@@ -94,10 +94,10 @@ def test_a_delete_a_read_and_a_beat_wait_as_well(bucket: LocalBucket) -> None:
         assert bucket.read("a/one", limit=10) == b"data"
     with held_for_a_while(bucket.root / "a" / "one"):
         bucket.delete("a/one", generation=info.generation)
-    lit = bucket.light("agents/lab", {"n": "1"}, generation=0)
+    lit = bucket.take_over("agents/lab", {"n": "1"}, generation=0)
     with held_for_a_while(bucket.root / "agents" / "lab"):
-        bucket.beat("agents/lab", {"n": "2"}, generation=lit.generation)
-    assert bucket.beacon("agents/lab").metadata == {"n": "2"}
+        bucket.refresh("agents/lab", {"n": "2"}, generation=lit.generation)
+    assert bucket.read_heartbeat("agents/lab").metadata == {"n": "2"}
 
 
 def test_the_waiting_has_an_end_and_nothing_is_lost(bucket: LocalBucket) -> None:

@@ -30,7 +30,7 @@ from segrelay import names
 from segrelay.bucket.local import LocalBucket
 from segrelay.errors import SegRelayError
 from segrelay.manifest import JobManifest, ResultManifest, SeriesInput, parse_result, utc_now
-from segrelay.queue import SiteDesk
+from segrelay.queue import SiteQueue
 from segrelay.ulid import new_ulid
 
 PROFILE = "demo"
@@ -97,7 +97,7 @@ class Lab:
             orthanc_study_id=self.study.study_id,
             series=series,
         )
-        return SiteDesk(self.bucket).submit(manifest).job_id
+        return SiteQueue(self.bucket).submit(manifest).job_id
 
     def wait_until_it_listens(self) -> None:
         """Until its model is loaded."""

@@ -16,7 +16,7 @@ import pytest
 from lab_side.download import download_series
 from lab_side.download import transfer_mode as choice_module
 from lab_side.download.files import LEAST_ROOM
-from lab_side.download.transfer_mode import Probe, archive_seconds
+from lab_side.download.transfer_mode import Estimate, archive_seconds
 from segrelay.errors import (
     FixConfigurationError,
     LocalDiskError,
@@ -368,11 +368,11 @@ def test_a_defect_in_a_thread_ends_the_download(
 
 def probe_after(
     fake: FakeOrthanc, *, rate: float, monkeypatch: pytest.MonkeyPatch
-) -> tuple[Probe, int]:
+) -> tuple[Estimate, int]:
     """A probe that saw ``rate`` bytes per second, and how many instances it took."""
     clock = [0.0]
     monkeypatch.setattr("time.monotonic", lambda: clock[0])
-    probe = Probe(connections=2)
+    probe = Estimate(connections=2)
     probe.add(fake.files)
     for number, item in enumerate(fake.files, start=1):
         clock[0] += item.size_bytes / rate
@@ -415,7 +415,7 @@ def test_auto_turns_to_archives_in_the_middle(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake = FakeOrthanc.with_series(60, connections=2)
-    monkeypatch.setattr(Probe, "prefers_archives", lambda _probe, _head: True)
+    monkeypatch.setattr(Estimate, "prefers_archives", lambda _probe, _head: True)
     fetch(fake, tmp_path)
     assert choice_module.ROUNDS * 2 <= len(fake.alone) <= choice_module.ROUNDS * 2 + 2
     assert len(fake.alone) + sum(map(len, fake.archives)) == 60

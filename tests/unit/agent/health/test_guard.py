@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from lab_side.agent.health.circuit_breaker import PAUSES, Guard
+from lab_side.agent.health.circuit_breaker import PAUSES, CircuitBreaker
 from lab_side.agent.health.control import REASON_LENGTH, Pause
 from segrelay.errors import AttemptFailedError, LocalDiskError
 from segrelay.manifest import utc_now
@@ -16,7 +16,7 @@ class Ordered:
 
     def __init__(self, limit: int) -> None:
         self.pauses: list[Pause] = []
-        self.guard = Guard(limit, pause=self.pauses.append)
+        self.guard = CircuitBreaker(limit, pause=self.pauses.append)
 
     def fail(self, *jobs: str) -> int:
         for job in jobs:
@@ -63,7 +63,7 @@ def test_it_can_be_turned_off() -> None:
 
 def test_the_reason_always_has_room() -> None:
     pauses: list[Pause] = []
-    guard = Guard(100, pause=pauses.append)
+    guard = CircuitBreaker(100, pause=pauses.append)
     for number in range(1000):
         guard.failed(str(number), LONGEST_CODE)
     assert pauses
@@ -74,5 +74,5 @@ def test_a_disk_that_takes_no_order_is_no_reason_to_end() -> None:
     def refuse(_order: Pause) -> None:
         raise LocalDiskError("The disk is full.")
 
-    guard = Guard(1, pause=refuse)
+    guard = CircuitBreaker(1, pause=refuse)
     guard.failed("a", FAILED)

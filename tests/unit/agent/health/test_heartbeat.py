@@ -11,7 +11,7 @@ import pytest
 
 from lab_side.agent.health import heartbeat
 from lab_side.agent.health.heartbeat import RETRY_AFTER, Heartbeat
-from lab_side.agent.reporting.status_board import Board
+from lab_side.agent.reporting.status_board import StatusBoard
 from segrelay.bucket import ObjectInfo
 from segrelay.bucket.local import LocalBucket
 from segrelay.errors import StoreUnavailableError
@@ -36,9 +36,9 @@ class NoProgress(LocalBucket):
         self.refused += 1
         raise StoreUnavailableError("It hung.")
 
-    def beat(self, *arguments: object, **options: object) -> ObjectInfo:
+    def refresh(self, *arguments: object, **options: object) -> ObjectInfo:
         self.beats += 1
-        return super().beat(*arguments, **options)  # type: ignore[arg-type]
+        return super().refresh(*arguments, **options)  # type: ignore[arg-type]
 
 
 def test_progress_that_never_gets_through_costs_no_beat(
@@ -49,7 +49,7 @@ def test_progress_that_never_gets_through_costs_no_beat(
     monkeypatch.setattr(heartbeat, "PROGRESS_EVERY", 0.01)
     monkeypatch.setattr(heartbeat, "RETRY_AFTER", 0.05)
     bucket = NoProgress(tmp_path)
-    board = Board(identity=make_identity(), version="1", profiles=("demo",))
+    board = StatusBoard(identity=make_identity(), version="1", profiles=("demo",))
     board.post("job", 1, "fetch")
     lease = Lease(bucket, "lab-1", board.identity, is_dead=lambda _: False)
     lease.take(board.beat())
@@ -72,7 +72,7 @@ class Hangs(LocalBucket):
         super().__init__(root)
         self.is_called, self.let_go = threading.Event(), threading.Event()
 
-    def beat(self, *arguments: object, **options: object) -> ObjectInfo:
+    def refresh(self, *arguments: object, **options: object) -> ObjectInfo:
         self.is_called.set()
         self.let_go.wait(DEADLINE)
         raise StoreUnavailableError("It hung.")
@@ -99,8 +99,8 @@ def test_beats_that_fail_are_well_and_a_beat_that_hangs_is_not(
     assert not beating.is_well()
 
 
-def start_beating(bucket: LocalBucket) -> tuple[Board, Heartbeat]:
-    board = Board(identity=make_identity(), version="1", profiles=("demo",))
+def start_beating(bucket: LocalBucket) -> tuple[StatusBoard, Heartbeat]:
+    board = StatusBoard(identity=make_identity(), version="1", profiles=("demo",))
     lease = Lease(bucket, "lab-1", board.identity, is_dead=lambda _: False)
     lease.take(board.beat())
     beating = Heartbeat(bucket, lease, board, on_lost=threading.Event().set)

@@ -34,8 +34,8 @@ OPERATIONS: dict[str, Callable[[GcsBucket], object]] = {
     "replace": lambda bucket: bucket.replace("v1/there", b"1"),
     "move": lambda bucket: bucket.move("v1/there", "v1/moved", generation=1),
     "delete": lambda bucket: bucket.delete("v1/there", generation=1),
-    "light": lambda bucket: bucket.light("v1/beacon", {"a": "b"}, generation=0),
-    "beat": lambda bucket: bucket.beat("v1/there", {"a": "b"}, generation=1),
+    "take_over": lambda bucket: bucket.take_over("v1/beacon", {"a": "b"}, generation=0),
+    "beat": lambda bucket: bucket.refresh("v1/there", {"a": "b"}, generation=1),
 }
 
 DEEP = b"[" * 50_000

@@ -61,11 +61,11 @@ def test_list_is_sorted_and_stays_under_its_root(fake: FakeGcs, bucket: GcsBucke
 
 
 def test_one_listing_brings_the_heartbeats_along(fake: FakeGcs, bucket: GcsBucket) -> None:
-    bucket.light("v1/jobs/agents/lab-1.json", {"beat": "{}"}, generation=0)
+    bucket.take_over("v1/jobs/agents/lab-1.json", {"beat": "{}"}, generation=0)
     bucket.create("v1/jobs/pending/x.json", b"{}")
     fake.forget_requests()
-    beacon, job = bucket.list("v1/jobs/")
-    assert (beacon.metadata, job.metadata) == ({"beat": "{}"}, {})
+    heartbeat, job = bucket.list("v1/jobs/")
+    assert (heartbeat.metadata, job.metadata) == ({"beat": "{}"}, {})
     assert [item["operation"] for item in fake.requests] == ["list"]
 
 
@@ -101,14 +101,14 @@ def test_no_name_leaves_the_root(bucket: GcsBucket, name: str) -> None:
 
 
 def test_a_beat_replaces_all_that_the_last_one_said(bucket: GcsBucket) -> None:
-    lit = bucket.light("beat", {"one": "1", "two": "2"}, generation=0)
-    bucket.beat("beat", {"two": "3"}, generation=lit.generation)
+    lit = bucket.take_over("beat", {"one": "1", "two": "2"}, generation=0)
+    bucket.refresh("beat", {"two": "3"}, generation=lit.generation)
     assert bucket.stat("beat").metadata == {"two": "3"}
 
 
 def test_a_beat_moves_the_stores_time_and_keeps_the_generation(bucket: GcsBucket) -> None:
-    lit = bucket.light("beat", {}, generation=0)
-    beaten = bucket.beat("beat", {"k": "v"}, generation=lit.generation)
+    lit = bucket.take_over("beat", {}, generation=0)
+    beaten = bucket.refresh("beat", {"k": "v"}, generation=lit.generation)
     assert beaten.generation == lit.generation
     assert beaten.updated >= lit.updated
 
@@ -131,12 +131,12 @@ def test_a_heartbeat_taken_over_whose_answer_was_lost_is_known_as_ones_own(
     fake: FakeGcs, bucket: GcsBucket, kind: FaultKind
 ) -> None:
     fake.break_next(kind, "upload")
-    first = bucket.light("beat", {"owner": "1"}, generation=0)
+    first = bucket.take_over("beat", {"owner": "1"}, generation=0)
     fake.break_next(kind, "upload")
-    second = bucket.light("beat", {"owner": "2"}, generation=first.generation)
+    second = bucket.take_over("beat", {"owner": "2"}, generation=first.generation)
     assert second.generation != first.generation
     fake.break_next(kind, "patch")
-    bucket.beat("beat", {"owner": "2b"}, generation=second.generation)
+    bucket.refresh("beat", {"owner": "2b"}, generation=second.generation)
     assert bucket.stat("beat").metadata == {"owner": "2b"}
 
 
@@ -198,7 +198,7 @@ OPERATIONS: dict[str, Operation] = {
     "upload": lambda bucket: bucket.create("new", b"1"),
     "move": lambda bucket: bucket.move("a", "b", generation=bucket.stat("a").generation),
     "delete": lambda bucket: bucket.delete("a", generation=bucket.stat("a").generation),
-    "patch": lambda bucket: bucket.beat("a", {}, generation=bucket.stat("a").generation),
+    "patch": lambda bucket: bucket.refresh("a", {}, generation=bucket.stat("a").generation),
 }
 
 

@@ -27,18 +27,18 @@ from segrelay.errors import (
 from segrelay.manifest import AttemptOutcome, AttemptRecord, Rejection, utc_now
 from segrelay.names import JobName
 from segrelay.queue import (
-    Beat,
-    BeatJob,
-    ClaimDesk,
+    AgentQueue,
+    Heartbeat,
+    HeartbeatJob,
     Identity,
     JobState,
     Lease,
     Reaper,
-    SiteDesk,
+    SiteQueue,
     scan,
 )
 from segrelay.queue.lease import LEASE, new_nonce
-from segrelay.queue.operator import OperatorDesk
+from segrelay.queue.operator import OperatorQueue
 from segrelay.queue.overview import survey
 from segrelay.queue.reaper import FREE_LOSSES
 from segrelay.queue.records import MOST_ATTEMPTS, read_attempt, read_attempts
@@ -103,8 +103,8 @@ def sides(bare: Bucket) -> Sides:
     return Sides(bare, SigningKey.new(), (SigningKey.new(), SigningKey.new()))
 
 
-def beat_of(lease: Lease, **more: Any) -> Beat:
-    return Beat(identity=lease.identity, state="listening", version="1", **more)
+def beat_of(lease: Lease, **more: Any) -> Heartbeat:
+    return Heartbeat(identity=lease.identity, state="listening", version="1", **more)
 
 
 def forge_attempt(bare: Bucket, job: JobName, attempt: int, **more: Any) -> None:
@@ -129,10 +129,10 @@ def forge_move(bare: Bucket, source: str, destination: str) -> None:
 def forge_beat(bare: Bucket, agent: str, metadata: dict[str, str]) -> None:
     name = names.agent_object(agent)
     try:
-        generation = bare.beacon(name).generation
+        generation = bare.read_heartbeat(name).generation
     except ObjectNotFoundError:
         generation = 0
-    bare.light(name, metadata, generation=generation)
+    bare.take_over(name, metadata, generation=generation)
 
 
 def everything(bare: Bucket) -> str:
@@ -143,30 +143,30 @@ def everything(bare: Bucket) -> str:
 
 @pytest.mark.parametrize("fence", [3, 40, 999_998])
 def test_forged_attempts_and_a_forged_claim_number_end_no_job(sides: Sides, fence: int) -> None:
-    job = SiteDesk(sides.site).submit(make_manifest(max_attempts=3))
+    job = SiteQueue(sides.site).submit(make_manifest(max_attempts=3))
     for attempt in (1, 2, 3):
         forge_attempt(sides.bare, job, attempt)
     target = JobName(priority=job.priority, job_id=job.job_id, profile=job.profile, fence=fence)
     forge_move(sides.bare, job.pending, target.claimed_by(GHOST))
     assert [item.name.job_id for item in sides.reaper().reap(scan(sides.agent()))] == [job.job_id]
-    found = SiteDesk(sides.site).find(job)
+    found = SiteQueue(sides.site).find(job)
     assert (found.state, found.result) == (JobState.PENDING, None)
     assert LIE not in str(found.attempts)
     assert LIE not in everything(sides.bare)
     pending = scan(sides.agent()).pending[0]
-    desk = ClaimDesk(sides.agent(), "lab-0", now=utc_now)
+    desk = AgentQueue(sides.agent(), "lab-0", now=utc_now)
     claim = desk.try_claim(pending)
     assert claim is not None
     assert desk.open(claim) is not None
 
 
 def test_moving_a_job_to_ghosts_again_and_again_ends_no_job(sides: Sides) -> None:
-    job = SiteDesk(sides.site).submit(make_manifest(max_attempts=3))
+    job = SiteQueue(sides.site).submit(make_manifest(max_attempts=3))
     for number in range(1, 8):
         name = scan(sides.bare).pending[0].name
         forge_move(sides.bare, name.pending, name.next_claim.claimed_by(f"{GHOST}-{number}"))
         sides.reaper(number % 2).reap(scan(sides.agent()))
-    found = SiteDesk(sides.site).find(job)
+    found = SiteQueue(sides.site).find(job)
     assert found.state is JobState.PENDING
     assert [record.counts for record in found.attempts] == [False] * 7
     assert GHOST not in str(found.attempts)
@@ -177,12 +177,12 @@ def test_moving_a_job_to_an_agent_that_has_stopped_ends_no_job(sides: Sides) -> 
     lease, _ = sides.lease(1)
     lease.take(beat_of(lease))
     lease.beat(beat_of(lease).model_copy(update={"state": "stopped"}))
-    job = SiteDesk(sides.site).submit(make_manifest(max_attempts=1))
+    job = SiteQueue(sides.site).submit(make_manifest(max_attempts=1))
     for _ in range(FREE_LOSSES + 3):
         name = scan(sides.bare).pending[0].name
         forge_move(sides.bare, name.pending, name.next_claim.claimed_by("lab-1"))
         assert len(sides.reaper().reap(scan(sides.agent()))) == 1
-    found = SiteDesk(sides.site).find(job)
+    found = SiteQueue(sides.site).find(job)
     assert found.state is JobState.PENDING
     assert not any(record.counts for record in found.attempts)
     assert "lab-1" not in str(found.attempts)
@@ -190,39 +190,39 @@ def test_moving_a_job_to_an_agent_that_has_stopped_ends_no_job(sides: Sides) -> 
 
 def test_a_job_that_an_agent_told_of_before_it_died_counts(sides: Sides) -> None:
     """The same number of losses, each in a heartbeat of the agent's own."""
-    job = SiteDesk(sides.site).submit(make_manifest(max_attempts=1))
+    job = SiteQueue(sides.site).submit(make_manifest(max_attempts=1))
     for _ in range(FREE_LOSSES + 1):
         name = scan(sides.bare).pending[0].name
         forge_move(sides.bare, name.pending, name.next_claim.claimed_by("lab-1"))
         lease, _ = sides.lease(1)
         lease.take(beat_of(lease))
-        claim = BeatJob(job_id=job.job_id, attempt=name.fence + 1, stage="fetch", percent=0)
+        claim = HeartbeatJob(job_id=job.job_id, attempt=name.fence + 1, stage="fetch", percent=0)
         lease.beat(beat_of(lease, jobs=(claim,)).model_copy(update={"state": "stopped"}))
         sides.reaper().reap(scan(sides.agent()))
-    assert SiteDesk(sides.site).find(job).state is JobState.FAILED
+    assert SiteQueue(sides.site).find(job).state is JobState.FAILED
 
 
 def test_the_name_of_a_folder_is_quoted_nowhere(sides: Sides) -> None:
-    job = SiteDesk(sides.site).submit(make_manifest())
+    job = SiteQueue(sides.site).submit(make_manifest())
     forge_move(sides.bare, job.pending, job.next_claim.claimed_by("call-this-number"))
-    assert SiteDesk(sides.site).find(job).agent is None
+    assert SiteQueue(sides.site).find(job).agent is None
     sides.reaper().reap(scan(sides.agent()))
-    assert "call-this-number" not in str(SiteDesk(sides.site).find(job).attempts)
+    assert "call-this-number" not in str(SiteQueue(sides.site).find(job).attempts)
 
 
 def test_a_forged_pause_keeps_no_job(sides: Sides) -> None:
-    job = SiteDesk(sides.site).submit(make_manifest())
+    job = SiteQueue(sides.site).submit(make_manifest())
     forge_move(sides.bare, job.pending, job.next_claim.pending)
     forge_attempt(sides.bare, job, 1, not_before=utc_now() + timedelta(days=300))
-    desk = ClaimDesk(sides.agent(), "lab-0", now=utc_now)
+    desk = AgentQueue(sides.agent(), "lab-0", now=utc_now)
     assert desk.try_claim(scan(sides.agent()).pending[0]) is not None
     assert survey(sides.agent(), "lab-0").claimed[0].job_id == job.job_id
 
 
 def test_a_record_in_the_place_of_a_true_one_does_not_hide_the_last_attempt(sides: Sides) -> None:
-    job = SiteDesk(sides.site).submit(make_manifest(max_attempts=1))
+    job = SiteQueue(sides.site).submit(make_manifest(max_attempts=1))
     forge_attempt(sides.bare, job, 1)
-    desk = ClaimDesk(sides.agent(), "lab-0", now=utc_now)
+    desk = AgentQueue(sides.agent(), "lab-0", now=utc_now)
     claim = desk.try_claim(scan(sides.agent()).pending[0])
     assert claim is not None
     result = desk.fail_attempt(claim, AttemptFailedError("it broke"), started=True, max_attempts=1)
@@ -234,8 +234,8 @@ def test_a_record_in_the_place_of_a_true_one_does_not_hide_the_last_attempt(side
 
 def test_a_signed_record_elsewhere_is_no_record(sides: Sides) -> None:
     """A true record, copied to another number or another job."""
-    job, other = (SiteDesk(sides.site).submit(make_manifest()) for _ in range(2))
-    desk = ClaimDesk(sides.agent(), "lab-0", now=utc_now)
+    job, other = (SiteQueue(sides.site).submit(make_manifest()) for _ in range(2))
+    desk = AgentQueue(sides.agent(), "lab-0", now=utc_now)
     claim = desk.try_claim(scan(sides.agent()).pending[0])
     assert claim is not None
     desk.fail_attempt(claim, AttemptFailedError("it broke"), started=True, max_attempts=3)
@@ -247,39 +247,39 @@ def test_a_signed_record_elsewhere_is_no_record(sides: Sides) -> None:
 
 
 def test_forged_progress_and_reasons_are_shown_nowhere(sides: Sides) -> None:
-    job = SiteDesk(sides.site).submit(make_manifest())
-    progress = BeatJob(job_id=job.job_id, attempt=1, stage=LIE, percent=99)
+    job = SiteQueue(sides.site).submit(make_manifest())
+    progress = HeartbeatJob(job_id=job.job_id, attempt=1, stage=LIE, percent=99)
     sides.bare.create(names.progress_object(job.job_id), progress.model_dump_json().encode())
     assert read_progress(sides.site, job.job_id) is None
     forge_move(sides.bare, job.pending, job.rejected)
     reason = Rejection(code="x", reason=LIE, remedy=LIE, agent=GHOST, rejected_at=utc_now())
     sides.bare.create(names.reason_object(job.rejected), reason.to_json())
-    found = SiteDesk(sides.site).find(job)
+    found = SiteQueue(sides.site).find(job)
     assert (found.state, found.rejection) == (JobState.REJECTED, None)
-    operator = OperatorDesk(sides.agent(), "lab-0", is_dead=lambda _: False)
+    operator = OperatorQueue(sides.agent(), "lab-0", is_dead=lambda _: False)
     assert operator.requeue(job.job_id).changed
-    assert LIE not in str(SiteDesk(sides.site).find(job).attempts)
+    assert LIE not in str(SiteQueue(sides.site).find(job).attempts)
     assert LIE not in survey(sides.agent(), "lab-0").model_dump_json()
 
 
 def test_true_records_progress_and_reasons_are_read(sides: Sides) -> None:
-    job = SiteDesk(sides.site).submit(make_manifest())
-    desk = ClaimDesk(sides.agent(), "lab-0", now=utc_now)
+    job = SiteQueue(sides.site).submit(make_manifest())
+    desk = AgentQueue(sides.agent(), "lab-0", now=utc_now)
     claim = desk.try_claim(scan(sides.agent()).pending[0])
     assert claim is not None
-    progress = BeatJob(job_id=job.job_id, attempt=1, stage="infer", percent=40)
+    progress = HeartbeatJob(job_id=job.job_id, attempt=1, stage="infer", percent=40)
     sides.agent().replace(names.progress_object(job.job_id), progress.model_dump_json().encode())
     assert read_progress(sides.site, job.job_id) == progress
     desk.reject(claim, ManifestRejectedError("not good", code="manifest-invalid"))
-    found = SiteDesk(sides.site).find(job)
+    found = SiteQueue(sides.site).find(job)
     assert found.rejection is not None
     assert found.rejection.reason == "not good"
 
 
 def test_a_forged_heartbeat_keeps_no_claim(sides: Sides) -> None:
-    job = SiteDesk(sides.site).submit(make_manifest())
+    job = SiteQueue(sides.site).submit(make_manifest())
     identity = Identity(instance=new_nonce(), host="h", pid=1, pid_started=0.0)
-    forged = Beat(identity=identity, state="listening", version="1", reason=LIE).to_metadata()
+    forged = Heartbeat(identity=identity, state="listening", version="1", reason=LIE).to_metadata()
     forge_beat(sides.bare, GHOST, forged)
     forge_move(sides.bare, job.pending, job.next_claim.claimed_by(GHOST))
     view = scan(sides.agent())
@@ -287,7 +287,7 @@ def test_a_forged_heartbeat_keeps_no_claim(sides: Sides) -> None:
     assert [item.name for item in view.odd] == [names.agent_object(GHOST)]
     assert LIE not in view.odd[0].in_words
     assert len(sides.reaper().reap(view)) == 1
-    assert SiteDesk(sides.site).find(job).state is JobState.PENDING
+    assert SiteQueue(sides.site).find(job).state is JobState.PENDING
     assert LIE not in survey(sides.agent(), "lab-0").model_dump_json()
 
 
@@ -303,7 +303,7 @@ def test_an_agents_own_heartbeat_is_believed_by_the_others(sides: Sides) -> None
 def test_a_forged_heartbeat_does_not_stop_a_living_agent(sides: Sides) -> None:
     lease, _ = sides.lease(1)
     lease.take(beat_of(lease))
-    forged = Beat(
+    forged = Heartbeat(
         identity=Identity(instance=new_nonce(), host="h", pid=1, pid_started=0.0),
         state="listening",
         version="1",
@@ -344,10 +344,10 @@ def test_an_old_heartbeat_put_back_proves_no_life() -> None:
 
 
 def test_a_replayed_heartbeat_is_as_old_as_it_says(sides: Sides) -> None:
-    job = SiteDesk(sides.site).submit(make_manifest())
+    job = SiteQueue(sides.site).submit(make_manifest())
     lease, _ = sides.lease(1)
     identity, name = lease.identity, names.agent_object("lab-1")
-    beat = Beat(identity=identity, state="listening", version="1").to_metadata()
+    beat = Heartbeat(identity=identity, state="listening", version="1").to_metadata()
     old = sign_beat(beat, name, sides.keys[1], utc_now() - 2 * LEASE)
     forge_beat(sides.bare, "lab-1", old)
     forge_move(sides.bare, job.pending, job.next_claim.claimed_by("lab-1"))
@@ -380,7 +380,7 @@ def test_a_heartbeat_that_was_changed_is_not_believed(change: dict[str, str]) ->
 
 def test_without_keys_nothing_changes(bare: Bucket) -> None:
     bucket = SealedBucket(bare, None, Trust())
-    job = SiteDesk(bucket).submit(make_manifest())
+    job = SiteQueue(bucket).submit(make_manifest())
     forge_attempt(bare, job, 1)
     assert read_attempt(bucket, job.job_id, 1) is not None
     assert not bucket.trust.of_kind(Kind.BEAT)
@@ -390,13 +390,13 @@ def test_a_heartbeat_has_room_for_its_signature(sides: Sides) -> None:
     lease, bucket = sides.lease(1)
     full = beat_of(lease, reason="r" * 400, passed_over=("x" * 290,) * 5, device="d" * 90)
     lease.take(full)
-    metadata = bucket.beacon(names.agent_object("lab-1")).metadata
+    metadata = bucket.read_heartbeat(names.agent_object("lab-1")).metadata
     assert metadata is not None
     assert sum(len(k) + len(v.encode()) for k, v in metadata.items()) < 8 * 1024
 
 
 def test_a_million_claims_cost_one_listing(sides: Sides) -> None:
-    job = SiteDesk(sides.site).submit(make_manifest())
+    job = SiteQueue(sides.site).submit(make_manifest())
     asked: list[str] = []
 
     class Counting(SealedBucket):
@@ -411,7 +411,7 @@ def test_a_million_claims_cost_one_listing(sides: Sides) -> None:
 
 
 def test_a_job_that_cannot_be_claimed_again_is_set_aside(sides: Sides) -> None:
-    job = SiteDesk(sides.site).submit(make_manifest())
+    job = SiteQueue(sides.site).submit(make_manifest())
     last = JobName(
         priority=job.priority, job_id=job.job_id, profile=job.profile, fence=names.MAX_FENCE
     )

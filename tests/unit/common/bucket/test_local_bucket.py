@@ -92,20 +92,20 @@ def test_delete_needs_the_right_generation(bucket: LocalBucket) -> None:
 
 
 def test_a_beacon_taken_over_refuses_the_beats_of_its_first_owner(bucket: LocalBucket) -> None:
-    first = bucket.light("beat", {"owner": "1"}, generation=0)
-    bucket.beat("beat", {"owner": "1b"}, generation=first.generation)
-    second = bucket.light("beat", {"owner": "2"}, generation=first.generation)
+    first = bucket.take_over("beat", {"owner": "1"}, generation=0)
+    bucket.refresh("beat", {"owner": "1b"}, generation=first.generation)
+    second = bucket.take_over("beat", {"owner": "2"}, generation=first.generation)
     with pytest.raises(PreconditionFailedError):
-        bucket.beat("beat", {"owner": "1c"}, generation=first.generation)
+        bucket.refresh("beat", {"owner": "1c"}, generation=first.generation)
     with pytest.raises(PreconditionFailedError):
-        bucket.light("beat", {"owner": "3"}, generation=0)
-    stat = bucket.beacon("beat")
+        bucket.take_over("beat", {"owner": "3"}, generation=0)
+    stat = bucket.read_heartbeat("beat")
     assert (stat.generation, stat.metadata) == (second.generation, {"owner": "2"})
 
 
 def test_a_beat_needs_a_beacon(bucket: LocalBucket) -> None:
     with pytest.raises(ObjectNotFoundError):
-        bucket.beat("beat", {}, generation=5)
+        bucket.refresh("beat", {}, generation=5)
 
 
 def test_a_manifest_that_looks_like_a_beacon_is_only_bytes(bucket: LocalBucket) -> None:
@@ -198,7 +198,7 @@ def test_a_full_disk_is_told_with_its_remedy(
     writes: list[Callable[[], object]] = [
         lambda: bucket.create("v1/b.json", b"2"),
         lambda: bucket.replace("v1/a.json", b"2"),
-        lambda: bucket.light("v1/c.json", {}, generation=0),
+        lambda: bucket.take_over("v1/c.json", {}, generation=0),
     ]
     if os.name == "posix":
         # Only there a new folder is flushed.

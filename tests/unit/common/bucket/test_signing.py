@@ -16,7 +16,7 @@ from segrelay.bucket.local import LocalBucket
 from segrelay.bucket.sealed import SealedBucket
 from segrelay.errors import FixConfigurationError, ManifestRejectedError
 from segrelay.manifest import MANIFEST_BYTES_LIMIT, ResultStatus
-from segrelay.queue import ClaimDesk, JobState, SiteDesk, scan
+from segrelay.queue import AgentQueue, JobState, SiteQueue, scan
 from segrelay.signing import Kind, PublicKey, SigningKey, Trust, open_envelope, seal
 from tests.support.jobs import NOW, make_manifest, make_result
 from tests.unit.common.queue import test_queue as transitions
@@ -126,7 +126,7 @@ def test_a_broken_key_is_named_but_not_shown(text: str) -> None:
 def test_the_manifest_in_the_bucket_is_signed_and_still_readable(tmp_path: Path) -> None:
     store = LocalBucket(tmp_path)
     manifest = make_manifest()
-    name = SiteDesk(SealedBucket(store, KEY, Trust())).submit(manifest)
+    name = SiteQueue(SealedBucket(store, KEY, Trust())).submit(manifest)
     document = json.loads(store.read(name.pending, limit=MANIFEST_BYTES_LIMIT))
     assert json.loads(document["payload"])["job_id"] == manifest.job_id
     assert document["key"] == KEY.public.key_id
@@ -138,9 +138,9 @@ def test_an_agent_with_the_sites_key_runs_only_what_the_site_signed(
 ) -> None:
     store = LocalBucket(tmp_path)
     forged = make_manifest()
-    SiteDesk(SealedBucket(store, key, Trust())).submit(forged)
+    SiteQueue(SealedBucket(store, key, Trust())).submit(forged)
     agent = SealedBucket(store, None, Trust.of(jobs=[KEY.public]))
-    desk = ClaimDesk(agent, "lab-1", now=lambda: NOW)
+    desk = AgentQueue(agent, "lab-1", now=lambda: NOW)
     claim = desk.claim(scan(agent).pending[0])
     assert claim is not None
     with pytest.raises(ManifestRejectedError) as caught:
@@ -154,7 +154,7 @@ def test_an_agent_with_the_sites_key_runs_only_what_the_site_signed(
 def test_a_site_with_the_agents_key_believes_only_what_an_agent_signed(tmp_path: Path) -> None:
     store, site_key = LocalBucket(tmp_path), SigningKey.new()
     trust = Trust.of(jobs=[site_key.public], results=[KEY.public, site_key.public])
-    site = SiteDesk(SealedBucket(store, site_key, trust))
+    site = SiteQueue(SealedBucket(store, site_key, trust))
     for writer, state in (
         (KEY, JobState.SUCCEEDED),
         (STRANGER, JobState.RESULT_UNREADABLE),
@@ -171,7 +171,7 @@ def test_a_site_with_the_agents_key_believes_only_what_an_agent_signed(tmp_path:
 def test_the_sites_own_cancellation_is_believed(tmp_path: Path) -> None:
     site_key = SigningKey.new()
     trust = Trust.of(jobs=[site_key.public], results=[KEY.public, site_key.public])
-    site = SiteDesk(SealedBucket(LocalBucket(tmp_path), site_key, trust))
+    site = SiteQueue(SealedBucket(LocalBucket(tmp_path), site_key, trust))
     manifest = make_manifest()
     name = site.submit(manifest)
     assert site.cancel(manifest.job_id, now=NOW).status is ResultStatus.CANCELLED
@@ -185,5 +185,5 @@ def test_a_result_copied_to_another_job_is_not_that_jobs(tmp_path: Path) -> None
     bucket.create(names.result_object(first.job_id), make_result(first.job_id).to_json())
     sealed = store.read(names.result_object(first.job_id), limit=100_000)
     store.create(names.result_object(second.job_id), sealed)
-    name = SiteDesk(bucket).submit(second)
-    assert SiteDesk(bucket).find(name).state is JobState.RESULT_UNREADABLE
+    name = SiteQueue(bucket).submit(second)
+    assert SiteQueue(bucket).find(name).state is JobState.RESULT_UNREADABLE

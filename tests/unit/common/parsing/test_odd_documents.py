@@ -25,9 +25,9 @@ from segrelay.manifest import (
 )
 from segrelay.parsing.documents import read_document
 from segrelay.parsing.json_reader import JsonLimits
-from segrelay.queue import ClaimDesk, Reaper, SiteDesk, scan
+from segrelay.queue import AgentQueue, Reaper, SiteQueue, scan
 from segrelay.queue.claims import LONGEST_WAIT
-from segrelay.queue.lease import Beat
+from segrelay.queue.lease import Heartbeat
 from segrelay.queue.reaper import FREE_LOSSES, LOSSES_AT_ONCE
 from segrelay.queue.records import read_attempts
 from tests.support.buckets.gcs import make_bucket
@@ -45,7 +45,7 @@ ODD_BEATS = {
     "empty": "",
     "a page": "<html></html>",
 }
-GOOD = Beat(identity=make_identity(), state="listening", version="1", profiles=("demo",))
+GOOD = Heartbeat(identity=make_identity(), state="listening", version="1", profiles=("demo",))
 
 
 @pytest.fixture(params=["directory", "gcs"])
@@ -64,9 +64,9 @@ def test_odd_heartbeats_stop_nobody_and_are_named_once(
 ) -> None:
     monkeypatch.setattr("segrelay.queue.view._named", set[str]())
     for number, text in enumerate(ODD_BEATS.values()):
-        bucket.light(names.agent_object(f"odd-{number}"), {"beat": text}, generation=0)
-    bucket.light(names.agent_object("good"), GOOD.to_metadata(), generation=0)
-    SiteDesk(bucket).submit(make_manifest())
+        bucket.take_over(names.agent_object(f"odd-{number}"), {"beat": text}, generation=0)
+    bucket.take_over(names.agent_object("good"), GOOD.to_metadata(), generation=0)
+    SiteQueue(bucket).submit(make_manifest())
     with caplog.at_level(logging.WARNING, "segrelay.queue"):
         for _ in range(3):
             view = scan(bucket)
@@ -78,10 +78,10 @@ def test_odd_heartbeats_stop_nobody_and_are_named_once(
 
 
 def test_the_claims_of_an_agent_without_a_readable_heartbeat_come_back(bucket: Bucket) -> None:
-    name = SiteDesk(bucket).submit(make_manifest())
-    desk = ClaimDesk(bucket, "odd-7", now=utc_now)
+    name = SiteQueue(bucket).submit(make_manifest())
+    desk = AgentQueue(bucket, "odd-7", now=utc_now)
     assert desk.claim(scan(bucket).pending[0]) is not None
-    bucket.light(names.agent_object("odd-7"), {"beat": "[" * 3500}, generation=0)
+    bucket.take_over(names.agent_object("odd-7"), {"beat": "[" * 3500}, generation=0)
     reaper = Reaper(bucket, "lab-2", now=utc_now, is_dead=lambda _: False)
     assert len(reaper.reap(scan(bucket))) == 1
     (record,) = read_attempts(bucket, name.next_claim)
@@ -176,8 +176,8 @@ def test_texts_that_no_store_holds_are_made_storable_when_they_are_written() -> 
 
 def test_a_record_that_asks_for_a_thousand_years_holds_nothing_back(tmp_path: Path) -> None:
     bucket = LocalBucket(tmp_path)
-    name = SiteDesk(bucket).submit(make_manifest())
-    desk = ClaimDesk(bucket, "lab-1", now=utc_now)
+    name = SiteQueue(bucket).submit(make_manifest())
+    desk = AgentQueue(bucket, "lab-1", now=utc_now)
     for wait, may in ((timedelta(minutes=5), False), (timedelta(days=2000), True)):
         job = scan(bucket).pending[0]
         claim = desk.claim(job)
@@ -190,8 +190,8 @@ def test_a_record_that_asks_for_a_thousand_years_holds_nothing_back(tmp_path: Pa
 
 def test_a_job_that_is_lost_again_and_again_before_its_work_comes_to_an_end(tmp_path: Path) -> None:
     bucket = LocalBucket(tmp_path)
-    name = SiteDesk(bucket).submit(make_manifest())
-    desk = ClaimDesk(bucket, "lab-1", now=utc_now)
+    name = SiteQueue(bucket).submit(make_manifest())
+    desk = AgentQueue(bucket, "lab-1", now=utc_now)
     reaper = Reaper(bucket, "lab-1", now=utc_now, is_dead=lambda _: False)
     pauses = []
     for number in range(1, FREE_LOSSES + 4):

@@ -114,7 +114,7 @@ def test_every_refusal_of_every_model_is_in_our_words(
 def test_no_model_is_forgotten() -> None:
     names = {model.__name__ for model in MODELS}
     assert {"AgentConfig", "Profile", "JobManifest", "ResultManifest", "Conf", "Draft"} <= names
-    assert {"LineProfile", "OrthancSettings", "SegmentRequest", "Beat", "Offer"} & names
+    assert {"LineProfile", "OrthancSettings", "SegmentRequest", "Heartbeat", "Offer"} & names
 
 
 @pytest.mark.parametrize("kind", [item["type"] for item in _pydantic_core.list_all_errors()])

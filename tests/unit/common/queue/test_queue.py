@@ -18,15 +18,15 @@ from segrelay.errors import (
 )
 from segrelay.manifest import ResultStatus
 from segrelay.queue import (
-    Beat,
-    BeatJob,
+    AgentQueue,
     Claim,
-    ClaimDesk,
+    Heartbeat,
+    HeartbeatJob,
     Identity,
     JobState,
     Lease,
     Reaper,
-    SiteDesk,
+    SiteQueue,
     scan,
 )
 from segrelay.queue.lease import LEASE, UPLOAD, store_now
@@ -62,14 +62,14 @@ class Lab:
         self.lease = Lease(
             bucket, agent, self.identity, is_dead=self._is_dead, monotonic=self.clock
         )
-        self.desk = ClaimDesk(bucket, agent, now=self.lease.now, labels=labels)
+        self.desk = AgentQueue(bucket, agent, now=self.lease.now, labels=labels)
         self.reaper = Reaper(bucket, agent, now=self.lease.now, is_dead=self._is_dead)
 
-    def start(self) -> Beat | None:
+    def start(self) -> Heartbeat | None:
         return self.lease.take(self.beat())
 
-    def beat(self, *jobs: BeatJob, state: str = "listening") -> Beat:
-        return Beat(identity=self.identity, state=state, version="0", jobs=jobs)
+    def beat(self, *jobs: HeartbeatJob, state: str = "listening") -> Heartbeat:
+        return Heartbeat(identity=self.identity, state=state, version="0", jobs=jobs)
 
     def claim(self) -> Claim:
         claim = self.desk.claim(scan(self.bucket).pending[0])
@@ -86,8 +86,8 @@ def bucket(tmp_path: Path) -> LocalBucket:
 
 
 @pytest.fixture
-def site(bucket: LocalBucket) -> SiteDesk:
-    return SiteDesk(bucket)
+def site(bucket: LocalBucket) -> SiteQueue:
+    return SiteQueue(bucket)
 
 
 @pytest.fixture
@@ -108,7 +108,7 @@ def places(bucket: LocalBucket, job_id: str) -> list[str]:
     ]
 
 
-def test_the_whole_way_of_a_job(bucket: LocalBucket, site: SiteDesk, lab: Lab) -> None:
+def test_the_whole_way_of_a_job(bucket: LocalBucket, site: SiteQueue, lab: Lab) -> None:
     manifest = make_manifest()
     name = site.submit(manifest)
     assert site.find(name).state is JobState.PENDING
@@ -124,7 +124,7 @@ def test_the_whole_way_of_a_job(bucket: LocalBucket, site: SiteDesk, lab: Lab) -
     assert bucket.read(archived, limit=10_000) == manifest.to_json()
 
 
-def test_priority_then_age_is_the_order_of_service(bucket: LocalBucket, site: SiteDesk) -> None:
+def test_priority_then_age_is_the_order_of_service(bucket: LocalBucket, site: SiteQueue) -> None:
     first, second, urgent = make_manifest(), make_manifest(), make_manifest(priority=0)
     for manifest in (second, first, urgent):
         site.submit(manifest)
@@ -132,13 +132,13 @@ def test_priority_then_age_is_the_order_of_service(bucket: LocalBucket, site: Si
     assert served == [urgent.job_id, *sorted([first.job_id, second.job_id])]
 
 
-def test_submitting_twice_publishes_once(bucket: LocalBucket, site: SiteDesk) -> None:
+def test_submitting_twice_publishes_once(bucket: LocalBucket, site: SiteQueue) -> None:
     manifest = make_manifest()
     assert site.submit(manifest) == site.submit(manifest)
     assert len(scan(bucket).pending) == 1
 
 
-def test_two_agents_one_winner(bucket: LocalBucket, site: SiteDesk, lab: Lab) -> None:
+def test_two_agents_one_winner(bucket: LocalBucket, site: SiteQueue, lab: Lab) -> None:
     other = Lab(bucket, "lab-2")
     other.start()
     site.submit(make_manifest())
@@ -147,7 +147,7 @@ def test_two_agents_one_winner(bucket: LocalBucket, site: SiteDesk, lab: Lab) ->
     assert other.desk.claim(pending) is None
 
 
-def test_i3_a_second_result_is_thrown_away(bucket: LocalBucket, site: SiteDesk, lab: Lab) -> None:
+def test_i3_a_second_result_is_thrown_away(bucket: LocalBucket, site: SiteQueue, lab: Lab) -> None:
     manifest = make_manifest()
     site.submit(manifest)
     claim = lab.claim()
@@ -157,7 +157,7 @@ def test_i3_a_second_result_is_thrown_away(bucket: LocalBucket, site: SiteDesk, 
 
 
 def test_a_job_with_a_result_is_archived_and_never_run(
-    bucket: LocalBucket, site: SiteDesk, lab: Lab
+    bucket: LocalBucket, site: SiteQueue, lab: Lab
 ) -> None:
     manifest = make_manifest()
     name = site.submit(manifest)
@@ -172,7 +172,7 @@ def test_a_job_with_a_result_is_archived_and_never_run(
     assert site.find(name).state is JobState.CANCELLED
 
 
-def test_cancelling_a_finished_job_changes_nothing(site: SiteDesk, lab: Lab) -> None:
+def test_cancelling_a_finished_job_changes_nothing(site: SiteQueue, lab: Lab) -> None:
     manifest = make_manifest()
     site.submit(manifest)
     lab.desk.finish(lab.claim(), make_result(manifest.job_id))
@@ -180,7 +180,7 @@ def test_cancelling_a_finished_job_changes_nothing(site: SiteDesk, lab: Lab) -> 
 
 
 def test_a_bad_manifest_is_set_aside_unchanged_with_its_reason(
-    bucket: LocalBucket, site: SiteDesk, lab: Lab
+    bucket: LocalBucket, site: SiteQueue, lab: Lab
 ) -> None:
     manifest = make_manifest()
     name = site.submit(manifest)
@@ -203,7 +203,7 @@ def test_a_bad_manifest_is_set_aside_unchanged_with_its_reason(
 
 
 def test_a_manifest_that_disagrees_with_its_name_is_rejected(
-    bucket: LocalBucket, site: SiteDesk, lab: Lab
+    bucket: LocalBucket, site: SiteQueue, lab: Lab
 ) -> None:
     name = site.submit(make_manifest())
     bucket.delete(name.pending, generation=bucket.stat(name.pending).generation)
@@ -224,7 +224,9 @@ def test_a_file_that_is_no_job_is_set_aside(bucket: LocalBucket, lab: Lab) -> No
     ]
 
 
-def test_handing_back_never_counts_and_waits(bucket: LocalBucket, site: SiteDesk, lab: Lab) -> None:
+def test_handing_back_never_counts_and_waits(
+    bucket: LocalBucket, site: SiteQueue, lab: Lab
+) -> None:
     manifest = make_manifest(max_attempts=1)
     site.submit(manifest)
     for attempt in range(1, 6):
@@ -241,7 +243,7 @@ def test_handing_back_never_counts_and_waits(bucket: LocalBucket, site: SiteDesk
 
 
 def test_attempts_that_fail_after_the_start_are_used_up(
-    bucket: LocalBucket, site: SiteDesk, lab: Lab
+    bucket: LocalBucket, site: SiteQueue, lab: Lab
 ) -> None:
     manifest = make_manifest(max_attempts=2)
     site.submit(manifest)
@@ -261,12 +263,12 @@ def test_attempts_that_fail_after_the_start_are_used_up(
 
 
 def test_i5_a_dead_owners_claim_comes_back_with_its_attempt_recorded(
-    bucket: LocalBucket, site: SiteDesk, lab: Lab
+    bucket: LocalBucket, site: SiteQueue, lab: Lab
 ) -> None:
     manifest = make_manifest()
     site.submit(manifest)
     claim = lab.claim()
-    working = BeatJob(job_id=manifest.job_id, attempt=1, stage="infer", started=True)
+    working = HeartbeatJob(job_id=manifest.job_id, attempt=1, stage="infer", started=True)
     lab.lease.beat(lab.beat(working))
     other = Lab(bucket, "lab-2")
     other.start()
@@ -281,12 +283,12 @@ def test_i5_a_dead_owners_claim_comes_back_with_its_attempt_recorded(
 
 @pytest.mark.parametrize(("state", "counts"), [("stopped", False), ("listening", True)])
 def test_an_agent_stopped_while_its_seg_waits_for_orthanc_has_not_failed(
-    bucket: LocalBucket, site: SiteDesk, lab: Lab, state: str, counts: bool
+    bucket: LocalBucket, site: SiteQueue, lab: Lab, state: str, counts: bool
 ) -> None:
     manifest = make_manifest(max_attempts=2)
     site.submit(manifest)
     claim = lab.claim()
-    waiting = BeatJob(job_id=manifest.job_id, attempt=1, stage=UPLOAD, started=True)
+    waiting = HeartbeatJob(job_id=manifest.job_id, attempt=1, stage=UPLOAD, started=True)
     lab.lease.beat(lab.beat(waiting, state=state))
     other = Lab(bucket, "lab-2")
     other.start()
@@ -298,7 +300,7 @@ def test_an_agent_stopped_while_its_seg_waits_for_orthanc_has_not_failed(
 
 
 def test_a_dead_process_of_this_host_is_not_waited_for(
-    bucket: LocalBucket, site: SiteDesk, lab: Lab
+    bucket: LocalBucket, site: SiteQueue, lab: Lab
 ) -> None:
     site.submit(make_manifest())
     lab.claim()
@@ -309,12 +311,12 @@ def test_a_dead_process_of_this_host_is_not_waited_for(
 
 
 def test_a_prefetched_neighbour_of_a_poison_job_does_not_count(
-    bucket: LocalBucket, site: SiteDesk, lab: Lab
+    bucket: LocalBucket, site: SiteQueue, lab: Lab
 ) -> None:
     manifest = make_manifest()
     site.submit(manifest)
     lab.claim()
-    waiting = BeatJob(job_id=manifest.job_id, attempt=1, stage="ready")
+    waiting = HeartbeatJob(job_id=manifest.job_id, attempt=1, stage="ready")
     lab.lease.beat(lab.beat(waiting, state="stopped"))
     other = Lab(bucket, "lab-2")
     other.start()
@@ -324,7 +326,7 @@ def test_a_prefetched_neighbour_of_a_poison_job_does_not_count(
     assert not record.counts
 
 
-def test_a_poison_job_stops_after_its_attempts(bucket: LocalBucket, site: SiteDesk) -> None:
+def test_a_poison_job_stops_after_its_attempts(bucket: LocalBucket, site: SiteQueue) -> None:
     manifest = make_manifest(max_attempts=3)
     name = site.submit(manifest)
     for attempt in range(1, 4):
@@ -332,7 +334,7 @@ def test_a_poison_job_stops_after_its_attempts(bucket: LocalBucket, site: SiteDe
         previous = life.lease.take(life.beat()) if attempt == 1 else _next_life(life)
         life.reaper.heal(scan(bucket), previous, keep=())
         life.claim()
-        job = BeatJob(job_id=manifest.job_id, attempt=attempt, stage="infer", started=True)
+        job = HeartbeatJob(job_id=manifest.job_id, attempt=attempt, stage="infer", started=True)
         life.lease.beat(life.beat(job))
     last = Lab(bucket)
     last.reaper.heal(scan(bucket), _next_life(last), keep=())
@@ -340,13 +342,13 @@ def test_a_poison_job_stops_after_its_attempts(bucket: LocalBucket, site: SiteDe
     assert places(bucket, manifest.job_id) == ["failed"]
 
 
-def _next_life(lab: Lab) -> Beat | None:
+def _next_life(lab: Lab) -> Heartbeat | None:
     seen = scan(lab.bucket).agents[lab.agent]
     lab.dead.add(seen.beat.identity.instance)
     return lab.start()
 
 
-def test_a_claim_whose_seg_waits_is_kept(bucket: LocalBucket, site: SiteDesk, lab: Lab) -> None:
+def test_a_claim_whose_seg_waits_is_kept(bucket: LocalBucket, site: SiteQueue, lab: Lab) -> None:
     manifest = make_manifest()
     site.submit(manifest)
     lab.claim()
@@ -357,7 +359,7 @@ def test_a_claim_whose_seg_waits_is_kept(bucket: LocalBucket, site: SiteDesk, la
 
 
 def test_a_zombie_cannot_move_what_was_taken_from_it(
-    bucket: LocalBucket, site: SiteDesk, lab: Lab
+    bucket: LocalBucket, site: SiteQueue, lab: Lab
 ) -> None:
     manifest = make_manifest()
     site.submit(manifest)
@@ -400,7 +402,7 @@ def test_time_is_the_stores(bucket: LocalBucket, lab: Lab) -> None:
 
 
 def test_a_lost_submit_answer_that_doubled_a_job_ends_with_one_result(
-    bucket: LocalBucket, site: SiteDesk, lab: Lab
+    bucket: LocalBucket, site: SiteQueue, lab: Lab
 ) -> None:
     manifest = make_manifest()
     site.submit(manifest)
@@ -414,7 +416,7 @@ def test_a_lost_submit_answer_that_doubled_a_job_ends_with_one_result(
 
 
 def test_a_job_goes_to_an_agent_with_its_labels_and_is_opened_once_by_each_other_one(
-    bucket: LocalBucket, site: SiteDesk, lab: Lab
+    bucket: LocalBucket, site: SiteQueue, lab: Lab
 ) -> None:
     """Handed back it counts nothing, and nobody without the labels claims it again."""
     name = site.submit(make_manifest(labels=("site-a", "gpu-24gb"), max_attempts=1))
@@ -442,7 +444,7 @@ def test_a_job_goes_to_an_agent_with_its_labels_and_is_opened_once_by_each_other
     assert not lab.desk.may_claim(waiting), "its labels are in every record"
 
 
-def test_a_job_without_labels_goes_to_everybody(bucket: LocalBucket, site: SiteDesk) -> None:
+def test_a_job_without_labels_goes_to_everybody(bucket: LocalBucket, site: SiteQueue) -> None:
     site.submit(make_manifest())
     agent = Lab(bucket, labels=("site-a",))
     agent.start()

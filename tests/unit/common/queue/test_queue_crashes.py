@@ -17,7 +17,16 @@ from segrelay.bucket import Bucket
 from segrelay.bucket.local import LocalBucket
 from segrelay.errors import LeaseLostError, StoreUnavailableError
 from segrelay.manifest import JobManifest, ResultStatus
-from segrelay.queue import Beat, BeatJob, ClaimDesk, Identity, Lease, Reaper, SiteDesk, scan
+from segrelay.queue import (
+    AgentQueue,
+    Heartbeat,
+    HeartbeatJob,
+    Identity,
+    Lease,
+    Reaper,
+    SiteQueue,
+    scan,
+)
 from tests.support.buckets.faulty_bucket import Fault, FaultyBucket, SimulatedCrash
 from tests.support.jobs import NOW, make_identity, make_manifest, make_result
 
@@ -34,7 +43,7 @@ class Life:
         self.identity = make_identity()
         self.bucket = bucket
         self.lease = Lease(bucket, "lab-1", self.identity, is_dead=self._is_dead)
-        self.desk = ClaimDesk(bucket, "lab-1", now=self.lease.now)
+        self.desk = AgentQueue(bucket, "lab-1", now=self.lease.now)
         self.reaper = Reaper(bucket, "lab-1", now=self.lease.now, is_dead=self._is_dead)
 
     def work(self) -> None:
@@ -46,14 +55,14 @@ class Life:
             manifest = None if claim is None else self.desk.open(claim)
             if claim is None or manifest is None:
                 continue
-            working = BeatJob(
+            working = HeartbeatJob(
                 job_id=claim.job_id, attempt=claim.attempt, stage="infer", started=True
             )
             self.lease.beat(self._beat(working))
             self.desk.finish(claim, make_result(claim.job_id, attempt=claim.attempt))
 
-    def _beat(self, *jobs: BeatJob) -> Beat:
-        return Beat(identity=self.identity, state="listening", version="0", jobs=jobs)
+    def _beat(self, *jobs: HeartbeatJob) -> Heartbeat:
+        return Heartbeat(identity=self.identity, state="listening", version="0", jobs=jobs)
 
     def _is_dead(self, identity: Identity) -> bool:
         return identity.instance != self.identity.instance
@@ -66,12 +75,12 @@ def serve(bucket: Bucket, _manifest: JobManifest) -> None:
 
 def submit(bucket: Bucket, manifest: JobManifest) -> None:
     """The site's way, first half."""
-    SiteDesk(bucket).submit(manifest)
+    SiteQueue(bucket).submit(manifest)
 
 
 def cancel(bucket: Bucket, manifest: JobManifest) -> None:
     """The site's way to call a job off."""
-    SiteDesk(bucket).cancel(manifest.job_id, now=NOW)
+    SiteQueue(bucket).cancel(manifest.job_id, now=NOW)
 
 
 def where(bucket: LocalBucket, job_id: str) -> list[str]:
@@ -93,7 +102,7 @@ def run_with_faults(
         bucket = LocalBucket(tmp_path / f"{at}")
         manifest = make_manifest()
         if submitted:
-            SiteDesk(bucket).submit(manifest)
+            SiteQueue(bucket).submit(manifest)
         faulty = FaultyBucket(bucket, at=at, fault=fault)
         with contextlib.suppress(SimulatedCrash, StoreUnavailableError, LeaseLostError):
             way(faulty, manifest)
@@ -140,8 +149,8 @@ def test_i1_i3_whatever_breaks_while_cancelling_the_job_ends_once(
 def test_a_cancellation_repeated_after_a_crash_stands(tmp_path: Path, status: ResultStatus) -> None:
     bucket = LocalBucket(tmp_path)
     manifest = make_manifest()
-    SiteDesk(bucket).submit(manifest)
+    SiteQueue(bucket).submit(manifest)
     faulty = FaultyBucket(bucket, at=1, fault=Fault.CRASH_AFTER)
     with contextlib.suppress(SimulatedCrash):
-        SiteDesk(faulty).cancel(manifest.job_id, now=NOW)
-    assert SiteDesk(bucket).cancel(manifest.job_id, now=NOW).status is status
+        SiteQueue(faulty).cancel(manifest.job_id, now=NOW)
+    assert SiteQueue(bucket).cancel(manifest.job_id, now=NOW).status is status

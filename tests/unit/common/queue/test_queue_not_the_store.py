@@ -13,8 +13,8 @@ from segrelay.bucket.local import LocalBucket
 from segrelay.bucket.sealed import SealedBucket
 from segrelay.errors import ManifestRejectedError, ObjectNotFoundError, StoreUnavailableError
 from segrelay.manifest import RESULT_BYTES_LIMIT, ResultStatus, utc_now
-from segrelay.queue import Claim, ClaimDesk, JobState, Reaper, SiteDesk, scan
-from segrelay.queue.operator import OperatorDesk
+from segrelay.queue import AgentQueue, Claim, JobState, Reaper, SiteQueue, scan
+from segrelay.queue.operator import OperatorQueue
 from segrelay.signing import SigningKey, Trust
 from tests.support.jobs import make_manifest
 
@@ -52,9 +52,9 @@ def bucket(store: PagedBucket, request: pytest.FixtureRequest) -> Bucket:
     return SealedBucket(store, key, Trust.of(jobs=[key.public], results=[key.public]))
 
 
-def claimed(bucket: Bucket) -> tuple[ClaimDesk, Claim]:
-    SiteDesk(bucket).submit(make_manifest())
-    desk = ClaimDesk(bucket, "lab-1", now=utc_now)
+def claimed(bucket: Bucket) -> tuple[AgentQueue, Claim]:
+    SiteQueue(bucket).submit(make_manifest())
+    desk = AgentQueue(bucket, "lab-1", now=utc_now)
     claim = desk.claim(scan(bucket).pending[0])
     assert claim is not None
     return desk, claim
@@ -93,8 +93,8 @@ def test_a_page_in_place_of_a_result_is_no_result_to_anybody(
     before = where(bucket)
     for look in (
         lambda: desk.result(claim.job_id),
-        lambda: SiteDesk(bucket).find(claim.name),
-        lambda: OperatorDesk(bucket, "lab-1", is_dead=lambda _: False).requeue(claim.job_id),
+        lambda: SiteQueue(bucket).find(claim.name),
+        lambda: OperatorQueue(bucket, "lab-1", is_dead=lambda _: False).requeue(claim.job_id),
         lambda: Reaper(bucket, "lab-2", now=utc_now, is_dead=lambda _: True).reap(scan(bucket)),
     ):
         store.reads_left = lasts
@@ -104,7 +104,7 @@ def test_a_page_in_place_of_a_result_is_no_result_to_anybody(
     store.reads_left = 0
     with pytest.raises(ObjectNotFoundError):
         bucket.stat(result)
-    assert SiteDesk(bucket).find(claim.name).state is JobState.CLAIMED
+    assert SiteQueue(bucket).find(claim.name).state is JobState.CLAIMED
 
 
 @pytest.mark.parametrize("garbage", [b"", b"garbage", PAGE, bytes(RESULT_BYTES_LIMIT + 5)], ids=len)
@@ -115,7 +115,7 @@ def test_a_result_that_is_spoilt_for_good_ends_the_job(
     store.create(names.result_object(claim.job_id), garbage)
     with pytest.raises(ManifestRejectedError):
         desk.result(claim.job_id)
-    assert SiteDesk(bucket).find(claim.name).state is JobState.RESULT_UNREADABLE
+    assert SiteQueue(bucket).find(claim.name).state is JobState.RESULT_UNREADABLE
     assert desk.open(claim) is None
     assert where(bucket) == [claim.name.failed]
 
@@ -151,7 +151,7 @@ def test_a_result_that_is_whole_at_the_second_look_is_read_at_the_next(
     store: PagedBucket, bucket: Bucket
 ) -> None:
     desk, claim = claimed(bucket)
-    SiteDesk(bucket).cancel(claim.job_id, now=utc_now())
+    SiteQueue(bucket).cancel(claim.job_id, now=utc_now())
     store.is_paged, store.reads_left = (lambda name: name.startswith(names.RESULTS)), 1
     with pytest.raises(StoreUnavailableError):
         desk.result(claim.job_id)

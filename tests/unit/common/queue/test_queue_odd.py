@@ -17,10 +17,10 @@ from segrelay import names
 from segrelay.bucket.local import LocalBucket
 from segrelay.errors import ObjectRefusedError, StoreUnavailableError
 from segrelay.manifest import utc_now
-from segrelay.queue import ClaimDesk, Reaper, SiteDesk, scan
+from segrelay.queue import AgentQueue, Reaper, SiteQueue, scan
 from segrelay.queue.lease import LEASE, is_silent
 from segrelay.queue.odd import REMEMBERED, RETRY_AFTER, PassedOver
-from segrelay.queue.operator import OperatorDesk
+from segrelay.queue.operator import OperatorQueue
 from segrelay.queue.overview import survey
 from tests.support.jobs import make_manifest
 
@@ -71,11 +71,11 @@ class _Refusing(LocalBucket):
         return super().read(name, limit=limit)
 
 
-def desk_of(bucket: LocalBucket) -> ClaimDesk:
-    return ClaimDesk(bucket, "lab-1", now=utc_now)
+def desk_of(bucket: LocalBucket) -> AgentQueue:
+    return AgentQueue(bucket, "lab-1", now=utc_now)
 
 
-def look(bucket: LocalBucket, desk: ClaimDesk) -> list[str]:
+def look(bucket: LocalBucket, desk: AgentQueue) -> list[str]:
     """One look of an agent: the ids of the jobs it has claimed."""
     view = scan(bucket)
     for info in view.misnamed:
@@ -91,7 +91,7 @@ def test_a_file_from_another_century_stops_nobody(tmp_path: Path, seconds: int, 
     root = far_filesystem(tmp_path) / f"segrelay-far-{os.getpid()}-{seconds}-{place[:2]}"
     try:
         bucket = LocalBucket(root)
-        job = SiteDesk(bucket).submit(make_manifest())
+        job = SiteQueue(bucket).submit(make_manifest())
         odd = root / names.JOBS / place
         odd.parent.mkdir(parents=True, exist_ok=True)
         odd.write_text("x")
@@ -123,7 +123,7 @@ def test_a_beat_from_the_far_future_is_no_beat() -> None:
 def test_a_file_that_cannot_be_moved_is_named_and_the_job_beside_it_is_served(
     bucket: LocalBucket, locked_note: Path
 ) -> None:
-    job = SiteDesk(bucket).submit(make_manifest())
+    job = SiteQueue(bucket).submit(make_manifest())
     desk = desk_of(bucket)
     assert look(bucket, desk) == [job.job_id]
     assert [item.name for item in desk.passed_over] == [f"{names.PENDING}note.txt"]
@@ -151,7 +151,7 @@ def test_what_can_be_moved_again_is_moved_after_the_pause(
 
 def test_a_job_that_cannot_be_moved_is_passed_over_with_a_pause(tmp_path: Path) -> None:
     bucket = _Refusing(tmp_path)
-    first, later = (SiteDesk(bucket).submit(make_manifest()) for _ in range(2))
+    first, later = (SiteQueue(bucket).submit(make_manifest()) for _ in range(2))
     bucket.refused = (first.job_id,)
     desk = desk_of(bucket)
     assert look(bucket, desk) == [later.job_id]
@@ -184,7 +184,7 @@ ODD: dict[str, Callable[[Path], object]] = {
 def test_what_does_not_belong_there_stops_nobody(
     bucket: LocalBucket, folder: str, make: Callable[[Path], object]
 ) -> None:
-    site = SiteDesk(bucket)
+    site = SiteQueue(bucket)
     job, other = site.submit(make_manifest()), site.submit(make_manifest())
     place = bucket.root / names.JOBS / folder
     place.mkdir(parents=True, exist_ok=True)
@@ -199,7 +199,7 @@ def test_what_does_not_belong_there_stops_nobody(
     assert seen.odd_total == len(view.odd)
     assert "\n" not in "".join(seen.odd)
     seen.model_dump_json().encode()
-    operator = OperatorDesk(bucket, "lab-1", is_dead=lambda _: False)
+    operator = OperatorQueue(bucket, "lab-1", is_dead=lambda _: False)
     operator.cancel(other.job_id)
     assert site.find(other).state.value == "cancelled"
     assert look(bucket, desk) == [job.job_id]
@@ -209,7 +209,7 @@ def test_what_does_not_belong_there_stops_nobody(
 def test_a_folder_where_a_document_belongs_costs_its_own_job_alone(
     bucket: LocalBucket, kind: str
 ) -> None:
-    site = SiteDesk(bucket)
+    site = SiteQueue(bucket)
     job, other = site.submit(make_manifest()), site.submit(make_manifest())
     desk = desk_of(bucket)
     assert len(look(bucket, desk)) == 2

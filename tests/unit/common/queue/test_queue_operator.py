@@ -23,18 +23,18 @@ from segrelay.errors import (
 from segrelay.manifest import JobManifest
 from segrelay.names import JobName
 from segrelay.queue import (
-    Beat,
-    BeatJob,
+    AgentQueue,
     Claim,
-    ClaimDesk,
+    Heartbeat,
+    HeartbeatJob,
     Identity,
     JobState,
     Reaper,
-    SiteDesk,
+    SiteQueue,
     scan,
 )
 from segrelay.queue.lease import store_now
-from segrelay.queue.operator import JobEndedError, JobInWorkError, JobUnknownError, OperatorDesk
+from segrelay.queue.operator import JobEndedError, JobInWorkError, JobUnknownError, OperatorQueue
 from segrelay.queue.overview import REJECTED_SHOWN, survey
 from segrelay.queue.records import read_attempt
 from segrelay.ulid import new_ulid
@@ -77,20 +77,20 @@ class Owner:
         self.bucket = bucket
         self.agent = agent
         self.identity = make_identity("elsewhere", pid=9)
-        self.desk = ClaimDesk(bucket, agent, now=lambda: store_now(bucket, "test"))
+        self.desk = AgentQueue(bucket, agent, now=lambda: store_now(bucket, "test"))
 
     def claim(self, *, state: str = "listening", started: bool = True) -> JobName:
         """Claim the first job and tell so in a heartbeat."""
         claim = self.desk.claim(scan(self.bucket).pending[0])
         assert claim is not None
-        job = BeatJob(
+        job = HeartbeatJob(
             job_id=claim.job_id, attempt=claim.attempt, stage="infer", percent=40, started=started
         )
         self.beat(job, state=state)
         return claim.name
 
-    def beat(self, *jobs: BeatJob, state: str = "listening", reason: str = "") -> None:
-        beat = Beat(
+    def beat(self, *jobs: HeartbeatJob, state: str = "listening", reason: str = "") -> None:
+        beat = Heartbeat(
             identity=self.identity,
             state=state,
             reason=reason,
@@ -101,17 +101,17 @@ class Owner:
         )
         name = names.agent_object(self.agent)
         known = scan(self.bucket).agents
-        generation = self.bucket.beacon(name).generation if self.agent in known else 0
-        self.bucket.light(name, beat.to_metadata(), generation=generation)
+        generation = self.bucket.read_heartbeat(name).generation if self.agent in known else 0
+        self.bucket.take_over(name, beat.to_metadata(), generation=generation)
 
 
-def desk(bucket: Bucket, *, dead: tuple[Identity, ...] = ()) -> OperatorDesk:
-    return OperatorDesk(bucket, "lab-1", is_dead=lambda identity: identity in dead)
+def desk(bucket: Bucket, *, dead: tuple[Identity, ...] = ()) -> OperatorQueue:
+    return OperatorQueue(bucket, "lab-1", is_dead=lambda identity: identity in dead)
 
 
 def submit(bucket: Bucket, **changes: object) -> JobManifest:
     manifest = make_manifest(**changes)  # type: ignore[arg-type]
-    SiteDesk(bucket).submit(manifest)
+    SiteQueue(bucket).submit(manifest)
     return manifest
 
 
@@ -358,7 +358,7 @@ class TestRequeue:
         make_wait(bucket)
         (waiting,) = scan(bucket).pending
         assert Owner(bucket).desk.claim(waiting) is not None
-        stale = OperatorDesk(_Stale(bucket, waiting.info.name), "lab-1", is_dead=lambda _: False)
+        stale = OperatorQueue(_Stale(bucket, waiting.info.name), "lab-1", is_dead=lambda _: False)
         assert not stale.requeue(job.job_id).changed
         assert read_attempt(bucket, job.job_id, 2) is None
 
@@ -366,14 +366,14 @@ class TestRequeue:
         job = submit(bucket)
         reject(bucket)
         late = _CancelsBeforeMoves(bucket, job.job_id)
-        done = OperatorDesk(late, "lab-1", is_dead=lambda _: False).requeue(job.job_id)
+        done = OperatorQueue(late, "lab-1", is_dead=lambda _: False).requeue(job.job_id)
         assert done.state is JobState.CANCELLED
         assert places(bucket, job.job_id) == ["done"]
 
     def test_a_move_whose_answer_was_lost_below_is_recorded(self, bucket: Bucket) -> None:
         job = submit(bucket)
         make_wait(bucket)
-        deaf = OperatorDesk(_LosesMoves(bucket), "lab-1", is_dead=lambda _: False)
+        deaf = OperatorQueue(_LosesMoves(bucket), "lab-1", is_dead=lambda _: False)
         assert deaf.requeue(job.job_id).changed
         assert read_attempt(bucket, job.job_id, 2) is not None
 
@@ -414,7 +414,7 @@ class _CancelsBeforeMoves(FaultyBucket):
 
     def move(self, source: str, destination: str, *, generation: int) -> ObjectInfo:
         if source.startswith(names.REJECTED):
-            SiteDesk(self._inner).cancel(self._job_id, now=NOW)
+            SiteQueue(self._inner).cancel(self._job_id, now=NOW)
         return super().move(source, destination, generation=generation)
 
 
@@ -436,7 +436,7 @@ class TestOverview:
         owner.claim()
         urgent, foreign = submit(bucket, priority=0), submit(bucket, profile="other")
         bucket.create(f"{names.PENDING}by hand.json", b"{}")
-        owner_beat = BeatJob(job_id=working.job_id, attempt=1, stage="infer", percent=40)
+        owner_beat = HeartbeatJob(job_id=working.job_id, attempt=1, stage="infer", percent=40)
         owner.beat(owner_beat, state="waiting", reason="Orthanc is away.")
 
         seen = survey(bucket, "lab-1")
@@ -470,7 +470,7 @@ class TestOverview:
         job = submit(bucket)
         Owner(bucket).claim()
         for attempt, stage in ((1, "restore"), (7, "infer")):
-            told = BeatJob(job_id=job.job_id, attempt=attempt, stage="restore", percent=90)
+            told = HeartbeatJob(job_id=job.job_id, attempt=attempt, stage="restore", percent=90)
             bucket.replace(names.progress_object(job.job_id), told.model_dump_json().encode())
             assert survey(bucket, "lab-1").claimed[0].stage == stage
 
@@ -502,10 +502,10 @@ class TestOverview:
         owner = Owner(bucket, "lab-1")
         owner.claim()
         before = {info.name: info.generation for info in bucket.list("")}
-        beat = bucket.beacon(names.agent_object("lab-1"))
+        beat = bucket.read_heartbeat(names.agent_object("lab-1"))
         survey(bucket, "lab-1")
         after = {info.name: info.generation for info in bucket.list("")}
-        assert bucket.beacon(names.agent_object("lab-1")) == beat
+        assert bucket.read_heartbeat(names.agent_object("lab-1")) == beat
         assert {n: after[n] for n in before} == before
         assert set(after) - set(before) <= {f"{names.PROBE}lab-1.json"}
 
@@ -516,8 +516,8 @@ class _Late(FaultyBucket):
     def __init__(self, inner: Bucket) -> None:
         super().__init__(inner, at=0, fault=Fault.LOST_REQUEST)
 
-    def light(self, name: str, metadata: Mapping[str, str], *, generation: int) -> ObjectInfo:
-        info = super().light(name, metadata, generation=generation)
+    def take_over(self, name: str, metadata: Mapping[str, str], *, generation: int) -> ObjectInfo:
+        info = super().take_over(name, metadata, generation=generation)
         return replace(info, updated=info.updated + timedelta(minutes=3))
 
 

@@ -71,7 +71,7 @@ def test_a_queue_in_a_directory_has_the_rights_that_it_has_without(
             "v1/jobs/pending/a.json", "v1/jobs/claimed/x/a.json", generation=info.generation
         )
         bucket.replace("v1/results/a.json", b"{}")
-        bucket.light("v1/jobs/agents/x.json", {}, generation=0)
+        bucket.take_over("v1/jobs/agents/x.json", {}, generation=0)
         return {(str(path.relative_to(root)), mode(path)) for path in root.rglob("*")}
 
     with private_files():

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from segrelay.system import sharing_violation
-from segrelay.system.sharing_violation import RETRIES, patiently
+from segrelay.system.sharing_violation import RETRIES, retry_sharing_violation
 
 
 @pytest.fixture(autouse=True)
@@ -38,18 +38,18 @@ def refusing(times: int, winerror: int | None) -> Callable[[], str]:
 
 @pytest.mark.parametrize("winerror", [5, 32, 33])
 def test_a_sharing_violation_is_waited_out(winerror: int) -> None:
-    assert patiently(refusing(RETRIES, winerror)) == "done"
+    assert retry_sharing_violation(refusing(RETRIES, winerror)) == "done"
     with pytest.raises(_RefusedError):
-        patiently(refusing(RETRIES + 1, winerror))
+        retry_sharing_violation(refusing(RETRIES + 1, winerror))
 
 
 @pytest.mark.parametrize("winerror", [2, 3])
 def test_another_refusal_is_told_at_once(winerror: int | None) -> None:
     with pytest.raises(_RefusedError):
-        patiently(refusing(1, winerror))
+        retry_sharing_violation(refusing(1, winerror))
 
 
 def test_on_windows_an_untold_refusal_may_be_one(monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr("os.name", "nt")
-        assert patiently(refusing(RETRIES, None)) == "done"
+        assert retry_sharing_violation(refusing(RETRIES, None)) == "done"

@@ -147,7 +147,7 @@ def test_every_way_to_a_file_or_a_server_says_so(
         "replace": lambda: bucket.replace("v1/b.json", b"{}"),
         "move": lambda: bucket.move("v1/a.json", "v1/c.json", generation=info.generation),
         "delete": lambda: bucket.delete("v1/a.json", generation=info.generation),
-        "light": lambda: bucket.light("v1/beat.json", {}, generation=0),
+        "light": lambda: bucket.take_over("v1/beat.json", {}, generation=0),
         "open": lambda: open_bucket((tmp_path / "other").as_uri()),
         "outbox": outbox.entries,
         "orthanc": client.system,

@@ -23,7 +23,7 @@ from gcp_side.labseg.jobs.checked_input import needs_of
 from gcp_side.labseg.jobs.confirmation import NAMES, Needs, Reason, read_reasons, reasons_against
 from gcp_side.labseg.messages import tell_warning
 from gcp_side.labseg.models import Job
-from gcp_side.labseg.recognition import SeriesFacts, facts_of, recognise
+from gcp_side.labseg.recognition import SeriesAttributes, facts_of, recognise
 from segrelay.bucket import Bucket
 from segrelay.dicom.body_regions import ATTRIBUTES, REGIONS
 from segrelay.manifest import ResultStatus, parse_job_manifest
@@ -89,7 +89,7 @@ class TestReasons:
         rules={role: Recognition(phase=number) for number, role in enumerate(ROLES)},
     )
 
-    def series(self, number: int, **tags: str) -> SeriesFacts:
+    def series(self, number: int, **tags: str) -> SeriesAttributes:
         plain = {
             "Rows": "16",
             "Columns": "20",
@@ -106,12 +106,14 @@ class TestReasons:
             tags=plain | tags,
         )
 
-    def against(self, *series: SeriesFacts, chosen: tuple[int, ...] = (0, 1, 2, 3)) -> list[str]:
+    def against(
+        self, *series: SeriesAttributes, chosen: tuple[int, ...] = (0, 1, 2, 3)
+    ) -> list[str]:
         recognised = recognise(ROLES, series)
         by_role = {role: series[number] for role, number in zip(ROLES, chosen, strict=True)}
         return [reason.code for reason in reasons_against(self.NEEDS, by_role, recognised)]
 
-    def four(self, **tags: str) -> list[SeriesFacts]:
+    def four(self, **tags: str) -> list[SeriesAttributes]:
         return [self.series(number, **tags) for number in range(4)]
 
     @pytest.mark.parametrize(

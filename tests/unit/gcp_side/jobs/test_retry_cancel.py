@@ -20,8 +20,8 @@ from segrelay import names
 from segrelay.bucket import Bucket
 from segrelay.errors import ManifestRejectedError, StoreUnavailableError
 from segrelay.manifest import ResultStatus, parse_job_manifest
-from segrelay.queue import SiteDesk, scan
-from segrelay.queue.operator import OperatorDesk
+from segrelay.queue import SiteQueue, scan
+from segrelay.queue.operator import OperatorQueue
 from tests.unit.gcp_side.fakes import (
     FOUR,
     FakeAgent,
@@ -74,7 +74,7 @@ def away(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     def refuse(*_: object, **__: object) -> None:
         raise StoreUnavailableError("The queue did not answer.")
 
-    monkeypatch.setattr(SiteDesk, "submit", refuse)
+    monkeypatch.setattr(SiteQueue, "submit", refuse)
     monkeypatch.setattr(services, "scan", refuse)
     return monkeypatch
 
@@ -140,7 +140,7 @@ class TestCancel:
         job = submit(orthanc)
         agent.desk.reject(agent.claim()[0], REFUSED)
         services.sync_all()
-        OperatorDesk(bucket, "lab-1", is_dead=lambda _: False).requeue(job.pk)
+        OperatorQueue(bucket, "lab-1", is_dead=lambda _: False).requeue(job.pk)
         assert services.cancel(job.pk).state == State.CANCELLED
 
     def test_a_job_that_the_queue_has_lost_can_be_ended(
@@ -164,7 +164,7 @@ class TestCancel:
         def refuse(*_: object) -> None:
             raise StoreUnavailableError("away")
 
-        monkeypatch.setattr(SiteDesk, "submit", refuse)
+        monkeypatch.setattr(SiteQueue, "submit", refuse)
         job = submit(orthanc)
         assert job.state == State.SUBMITTING
         monkeypatch.undo()
@@ -200,7 +200,7 @@ class TestCancel:
         away.undo()
         services.cancel(job.pk)
         away.setattr("segrelay.queue.site.exists", lambda *_: False)
-        assert not services._publish(job, SiteDesk(bucket))
+        assert not services._publish(job, SiteQueue(bucket))
         assert services.find(job.pk).state == State.CANCELLED
         claim = agent.desk.claim(scan(bucket).pending[0])
         assert claim is not None
@@ -382,7 +382,7 @@ class TestAJobPutBackByTheLab:
         reject(agent)
         services.sync_all()
         assert services.find(job.pk).state == State.REJECTED
-        OperatorDesk(bucket, "lab-1", is_dead=lambda _: False).requeue(job.pk)
+        OperatorQueue(bucket, "lab-1", is_dead=lambda _: False).requeue(job.pk)
         return job
 
     @pytest.mark.parametrize("look", ["sync", "refresh"])

@@ -24,7 +24,7 @@ from segrelay.errors import (
 )
 from segrelay.manifest import JobManifest, ResultStatus, parse_job_manifest
 from segrelay.names import JobName
-from segrelay.queue import JobState, JobWhereabouts, SiteDesk, scan
+from segrelay.queue import JobLocation, JobState, SiteQueue, scan
 from tests.unit.gcp_side.fakes import (
     FOUR,
     NOW,
@@ -226,7 +226,7 @@ class TestALostPublication:
         def refuse(*_: object) -> None:
             raise StoreUnavailableError("away")
 
-        monkeypatch.setattr(SiteDesk, "submit", refuse)
+        monkeypatch.setattr(SiteQueue, "submit", refuse)
         return monkeypatch
 
     def test_sync_sends_it_again_once(
@@ -261,7 +261,7 @@ class TestALostPublication:
     ) -> None:
         job = submit(orthanc)
         broken.undo()
-        SiteDesk(bucket).submit(services.manifest_of(job))
+        SiteQueue(bucket).submit(services.manifest_of(job))
         agent.claim()
         assert services.sync_all().changed == (job.job_id,)
         job.refresh_from_db()
@@ -336,7 +336,7 @@ class TestALife:
 
     def test_cancelled(self, bucket: Bucket, orthanc: FakeOrthanc) -> None:
         job = submit(orthanc)
-        SiteDesk(bucket).cancel(job.job_id, now=NOW)
+        SiteQueue(bucket).cancel(job.job_id, now=NOW)
         job = services.refresh(job)
         assert (job.state, job.agent, job.failure_code) == (State.CANCELLED, "site", "")
 
@@ -475,7 +475,7 @@ class TestIngest:
         job = submit(orthanc)
         Job.objects.update(state=state)
         job.refresh_from_db()
-        stale = SiteDesk(bucket).find(name_of(job), scan(bucket))
+        stale = SiteQueue(bucket).find(name_of(job), scan(bucket))
         assert stale.state is JobState.PENDING
         assert services.ingest(job, stale, scan(bucket)) is False
         job.refresh_from_db()
@@ -487,9 +487,9 @@ class TestIngest:
         job = submit(orthanc)
         slow, fast = services.find(job.job_id), services.find(job.job_id)
         view = scan(bucket)
-        stale = JobWhereabouts(state=JobState.CLAIMED, agent="lab-2", attempt=1)
+        stale = JobLocation(state=JobState.CLAIMED, agent="lab-2", attempt=1)
         result = succeeded(job.job_id)
-        done = JobWhereabouts(state=JobState.SUCCEEDED, attempt=1, result=result)
+        done = JobLocation(state=JobState.SUCCEEDED, attempt=1, result=result)
         assert services.ingest(fast, done, view) is True
         assert services.ingest(slow, stale, view) is False
         assert slow.state == State.SUCCEEDED

@@ -13,7 +13,7 @@ from gcp_side.labseg.models import Job, State
 from gcp_side.labseg.signals import job_finished
 from segrelay.bucket import Bucket
 from segrelay.manifest import ResultStatus
-from segrelay.queue import SiteDesk, scan
+from segrelay.queue import SiteQueue, scan
 from segrelay.queue.records import publish_result
 from tests.unit.gcp_side.fakes import FOUR, FakeAgent, FakeOrthanc, ended
 
@@ -84,7 +84,7 @@ def test_two_who_see_the_result_at_once_tell_it_once(
     def race() -> None:
         row = services.find(job.pk)
         view = scan(agent.bucket)
-        found = SiteDesk(agent.bucket).find(services.name_of(row), view)
+        found = SiteQueue(agent.bucket).find(services.name_of(row), view)
         start.wait(60)
         changed.append(services.ingest(row, found, view))
         connection.close()

@@ -22,7 +22,7 @@ from gcp_side.labseg.jobs.waiting import Waiting, why_waiting
 from gcp_side.labseg.messages import tell_reason
 from gcp_side.labseg.models import Job
 from lab_side.agent import agent as agent_module
-from lab_side.agent.health.circuit_breaker import Guard
+from lab_side.agent.health.circuit_breaker import CircuitBreaker
 from lab_side.agent.health.control import Pause
 from lab_side.agent.health.gpu import GpuHealth
 from segrelay.bucket import Bucket
@@ -210,7 +210,7 @@ def reasons_of_the_lab() -> list[str]:
     """One of each kind, as agents write them, but for a person's own words."""
     until = datetime(2026, 5, 4, 18, tzinfo=UTC)
     ordered: list[Pause] = []
-    guard = Guard(1, pause=ordered.append)
+    guard = CircuitBreaker(1, pause=ordered.append)
     guard.failed("one", AttemptFailedError("It failed.", code="worker-hung"))
     worker: Any = None
     health = GpuHealth(worker)

@@ -102,7 +102,7 @@ def codes_that_users_meet() -> set[str]:
 def test_every_code_that_users_meet_has_a_meaning_and_no_other_has() -> None:
     met = codes_that_users_meet()
     assert met >= OWN_COMMANDS | UNREADABLE
-    # Told in its place; the second is written by the site itself.
+    # Explanation in its place; the second is written by the site itself.
     extra = {"configuration", "result-unreadable"}
     assert (met - OWN_COMMANDS - UNREADABLE) | extra == set(MEANINGS)
 

@@ -16,7 +16,7 @@ from gcp_side.labseg.recognition import (
     CLUES,
     Confidence,
     Recognised,
-    SeriesFacts,
+    SeriesAttributes,
     facts_of,
     plane_of,
     recognise,
@@ -31,9 +31,9 @@ START = datetime(2026, 5, 4, 23, 58)
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
 
 
-def phase(number: int, /, **changes: object) -> SeriesFacts:
+def phase(number: int, /, **changes: object) -> SeriesAttributes:
     """Phase ``number`` of a DCE acquisition, with nothing that tells the time."""
-    known = SeriesFacts(
+    known = SeriesAttributes(
         series_id=f"phase-{number}",
         description="dyn",
         instances=60,
@@ -46,8 +46,8 @@ def phase(number: int, /, **changes: object) -> SeriesFacts:
     return replace(known, **changes)  # type: ignore[arg-type]
 
 
-def brain(name: str, /, **changes: object) -> SeriesFacts:
-    known = SeriesFacts(series_id=name, description=name, instances=150, orientation=AXIAL)
+def brain(name: str, /, **changes: object) -> SeriesAttributes:
+    known = SeriesAttributes(series_id=name, description=name, instances=150, orientation=AXIAL)
     return replace(known, **changes)  # type: ignore[arg-type]
 
 
@@ -289,13 +289,13 @@ NUMBERS = st.none() | st.integers(0, 5).map(float) | st.floats(0, 10000)
 
 
 @st.composite
-def studies(draw: st.DrawFn) -> list[SeriesFacts]:
+def studies(draw: st.DrawFn) -> list[SeriesAttributes]:
     words = st.sampled_from(
         ["", "T1", "T2", "FLAIR", "post", "pre", "+C", "dyn 1", "dyn 2", "DCE", "loc", "T1_GD"]
     )
     count = draw(st.integers(0, 7))
     return [
-        SeriesFacts(
+        SeriesAttributes(
             series_id=f"series-{number}",
             description=" ".join(draw(st.lists(words, max_size=3))),
             number=draw(st.none() | st.integers(0, 9)),
@@ -318,7 +318,7 @@ def studies(draw: st.DrawFn) -> list[SeriesFacts]:
 
 @given(roles=ROLES, study=studies(), shuffle=st.randoms(use_true_random=False))
 def test_rules_that_hold_for_every_study(
-    roles: tuple[str, ...], study: list[SeriesFacts], shuffle: random.Random
+    roles: tuple[str, ...], study: list[SeriesAttributes], shuffle: random.Random
 ) -> None:
     found = recognise(roles, study)
     assert tuple(item.role for item in found) == roles
@@ -338,7 +338,7 @@ def test_rules_that_hold_for_every_study(
 
 @given(study=studies(), twin=st.integers(0, 6))
 def test_a_role_that_two_equal_series_fit_is_never_more_than_a_guess(
-    study: list[SeriesFacts], twin: int
+    study: list[SeriesAttributes], twin: int
 ) -> None:
     """Whatever was recognised: with an exact copy of that series beside it nobody can tell."""
     for role in (*PHASES, *BRAIN):
@@ -386,7 +386,7 @@ TAGS = {
 
 def test_tags_are_read_and_what_cannot_be_read_is_left_out() -> None:
     facts = facts_of("x", description="d" * 500, number=3, instances=9, tags=TAGS)
-    assert facts == SeriesFacts(
+    assert facts == SeriesAttributes(
         series_id="x",
         description="d" * 120,
         number=3,
@@ -421,7 +421,7 @@ def test_of_an_enhanced_image_the_first_frame_speaks() -> None:
         "ContrastBolusAgentSequence": [{"CodeMeaning": "Gadoterate"}],
     }
     facts = facts_of("x", description="", number=1, instances=3, tags=tags)
-    assert facts == SeriesFacts(
+    assert facts == SeriesAttributes(
         series_id="x",
         number=1,
         instances=6,

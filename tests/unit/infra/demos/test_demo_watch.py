@@ -14,7 +14,7 @@ from segrelay import names
 from segrelay.bucket import ObjectInfo
 from segrelay.bucket.local import LocalBucket
 from segrelay.errors import StoreUnavailableError
-from segrelay.queue import ClaimDesk, SiteDesk, scan
+from segrelay.queue import AgentQueue, SiteQueue, scan
 from tests.support.jobs import NOW, make_manifest, make_result
 
 WAIT_LIMIT_S = 30.0
@@ -27,9 +27,9 @@ def bucket(tmp_path: Path) -> LocalBucket:
 
 def run_job(bucket: LocalBucket, watch: QueueWatch) -> str:
     """Submit and claim, each seen; finish; returns the job id."""
-    name = SiteDesk(bucket).submit(make_manifest())
+    name = SiteQueue(bucket).submit(make_manifest())
     watch.look()
-    desk = ClaimDesk(bucket, "lab-1", now=lambda: NOW)
+    desk = AgentQueue(bucket, "lab-1", now=lambda: NOW)
     claim = desk.claim(scan(bucket).pending[0])
     assert claim is not None
     watch.look()
@@ -70,6 +70,6 @@ def test_a_result_without_archive_is_reported(
     bucket: LocalBucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(demo_watch, "ARCHIVE_LIMIT_S", 0.0)
-    name = SiteDesk(bucket).submit(make_manifest())
+    name = SiteQueue(bucket).submit(make_manifest())
     with pytest.raises(DemoError, match="not archived"):
         QueueWatch(bucket).trail(name.job_id)
