@@ -39,7 +39,7 @@ from lab_side.commands import (
 from lab_side.commands.setup import command as setup
 from lab_side.completion import complete, complete_profiles
 from lab_side.computer.account import complete_environment
-from lab_side.log import configure_logging, event, trouble
+from lab_side.log import configure_logging, log_error, log_event
 from lab_side.log_file import keep_log
 from lab_side.settings.config import AgentConfig, ModelConfig, load_config
 from lab_side.settings.settings_file import WHERE_SETTINGS_ARE, find_settings
@@ -274,15 +274,15 @@ def end_in_the_log() -> Iterator[None]:
     try:
         yield
     except SegRelayError as error:
-        trouble(logger, logging.ERROR, "ended", error, exit_code=exit_code(error))
+        log_error(logger, logging.ERROR, "ended", error, exit_code=exit_code(error))
         raise
     except Exception as error:
         known = known_cause(error)
         if known is not None:
-            trouble(logger, logging.ERROR, "ended", known, exit_code=exit_code(known))
+            log_error(logger, logging.ERROR, "ended", known, exit_code=exit_code(known))
             raise known from error
         kind, where = type(error).__name__, place(error)
-        event(logger, logging.CRITICAL, "ended", kind=kind, where=where, exit_code=EXIT_DEFECT)
+        log_event(logger, logging.CRITICAL, "ended", kind=kind, where=where, exit_code=EXIT_DEFECT)
         raise
 
 

@@ -1,8 +1,8 @@
 """One line per event: JSON for machines, short text for a terminal.
 
-Fields of an event go into ``extra={"fields": {...}}``. Within :func:`about_job` every line
-also carries the job's id, its stage and its attempt, whoever writes it. Nothing here may be
-given a patient's identity or a secret; exceptions are logged by code and message only.
+Fields of an event go into ``extra={"fields": {...}}``. Within :func:`job_log_context` every line
+also carries the job's id, its stage and its attempt, whatever module writes it. Nothing here may
+be given a patient's identity or a secret; exceptions are logged by code and message only.
 """
 
 from __future__ import annotations
@@ -21,39 +21,39 @@ from segrelay.errors import SegRelayError
 
 _is_verbose = False
 
-_about: ContextVar[Mapping[str, Any]] = ContextVar("about", default={})  # noqa: B039 (a constant)
+_context: ContextVar[Mapping[str, Any]] = ContextVar("log_context", default={})  # noqa: B039 (a constant)
 
 
 @contextlib.contextmanager
-def about_job(job_id: str, attempt: int, stage: str) -> Iterator[None]:
-    """Every line that this thread writes within concerns this attempt of this job."""
-    with about({"job": job_id, "attempt": attempt, "stage": stage}):
+def job_log_context(job_id: str, attempt: int, stage: str) -> Iterator[None]:
+    """Add this attempt of this job to every line that this thread writes within."""
+    with log_context({"job": job_id, "attempt": attempt, "stage": stage}):
         yield
 
 
 @contextlib.contextmanager
-def about(what: Mapping[str, Any]) -> Iterator[None]:
-    """The same with what :func:`what_about` has told elsewhere: in another process, or thread."""
-    token = _about.set(what)
+def log_context(context: Mapping[str, Any]) -> Iterator[None]:
+    """Set what :func:`current_log_context` returned in another process or thread."""
+    token = _context.set(context)
     try:
         yield
     finally:
-        _about.reset(token)
+        _context.reset(token)
 
 
 def at_stage(stage: str) -> None:
-    """The job of this thread's lines, if they concern one, has come to another stage."""
-    if _about.get():
-        _about.set({**_about.get(), "stage": stage})
+    """Change the stage in this thread's lines, if they concern a job."""
+    if _context.get():
+        _context.set({**_context.get(), "stage": stage})
 
 
-def what_about() -> dict[str, Any]:
-    """What the lines of this thread concern: ``job``, ``attempt`` and ``stage``, or nothing."""
-    return dict(_about.get())
+def current_log_context() -> dict[str, Any]:
+    """Return what the lines of this thread concern: ``job``, ``attempt``, ``stage``, or nothing."""
+    return dict(_context.get())
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object a line."""
+    """Formats an event as one JSON object a line."""
 
     def format(self, record: logging.LogRecord) -> str:
         """``time, level, event``, the job that the line concerns, and the event's fields."""
@@ -73,21 +73,21 @@ class HumanFormatter(logging.Formatter):
         """Local time, the level when it is not INFO, the event and its fields."""
         moment = datetime.fromtimestamp(record.created).astimezone()
         level = record.levelname.lower()
-        return in_words(f"{moment:%H:%M:%S}", level, record.getMessage(), _fields(record))
+        return as_text(f"{moment:%H:%M:%S}", level, record.getMessage(), _fields(record))
 
 
-def in_words(moment: str, level: str, text: str, fields: Mapping[str, object]) -> str:
-    """An event as a line for a person."""
+def as_text(moment: str, level: str, text: str, fields: Mapping[str, object]) -> str:
+    """Format an event as a line of a console."""
     shown = "" if level == "info" else f"{level.upper()} "
-    told = ", ".join(f"{key}={value}" for key, value in fields.items())
-    return f"{moment} {shown}{text}" + (f" ({told})" if told else "")
+    detail = ", ".join(f"{key}={value}" for key, value in fields.items())
+    return f"{moment} {shown}{text}" + (f" ({detail})" if detail else "")
 
 
 def configure_logging(style: str, *, verbose: bool = False) -> None:
     """Log to standard error; ``style`` is ``json``, ``human`` or ``auto`` (by terminal).
 
-    ``verbose``: also what libraries warn of (each try of a request that is repeated), which
-    otherwise stays away: what it means for the job is said in this program's own lines.
+    ``verbose``: also the libraries' warnings (each attempt of a repeated request). Without it
+    they are left out: what they mean for the job is in this program's own lines.
     """
     global _is_verbose
     _is_verbose = verbose
@@ -109,7 +109,7 @@ def configure_logging(style: str, *, verbose: bool = False) -> None:
 
 
 def is_verbose() -> bool:
-    """Whether this process shows what libraries say."""
+    """Return whether this process shows the libraries' messages."""
     return _is_verbose
 
 
@@ -117,18 +117,18 @@ def _is_own(record: logging.LogRecord) -> bool:
     return record.name.partition(".")[0] == "segrelay"
 
 
-def event(logger: logging.Logger, level: int, text: str, **fields: object) -> None:
+def log_event(logger: logging.Logger, level: int, text: str, **fields: object) -> None:
     """Log one event with its fields."""
     logger.log(level, text, extra={"fields": fields})
 
 
-def trouble(
+def log_error(
     logger: logging.Logger, level: int, text: str, error: SegRelayError, **fields: object
 ) -> None:
     """Log an event that an error explains, with what to do about it."""
-    told = {"code": error.code, "why": error.message, "remedy": error.remedy}
-    event(logger, level, text, **{**fields, **told})
+    explanation = {"code": error.code, "why": error.message, "remedy": error.remedy}
+    log_event(logger, level, text, **{**fields, **explanation})
 
 
 def _fields(record: logging.LogRecord) -> dict[str, Any]:
-    return {**_about.get(), **getattr(record, "fields", {})}
+    return {**_context.get(), **getattr(record, "fields", {})}

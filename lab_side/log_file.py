@@ -19,7 +19,7 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Any
 
-from lab_side.log import JsonFormatter, event
+from lab_side.log import JsonFormatter, log_event
 from lab_side.settings.config import LocalConfig
 from segrelay.system.durable import describe
 
@@ -45,7 +45,7 @@ def keep_log(config: LocalConfig) -> None:
     try:
         config.log_path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        event(logger, logging.WARNING, "no log file is kept", why=describe(error))
+        log_event(logger, logging.WARNING, "no log file is kept", why=describe(error))
         return
     handler = LogFile(
         config.log_path,

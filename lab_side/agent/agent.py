@@ -34,7 +34,7 @@ from lab_side.agent.reporting.counters import Counters
 from lab_side.agent.reporting.daily import DailyLine
 from lab_side.agent.reporting.metrics import MetricsServer, MetricsSnapshot
 from lab_side.agent.reporting.status_board import StatusBoard
-from lab_side.log import about_job, event, trouble
+from lab_side.log import job_log_context, log_error, log_event
 from lab_side.service.notify import ServiceManager, Supervisor
 from lab_side.settings.config import AgentConfig, secret_renewal
 from segrelay.bucket import Bucket
@@ -145,8 +145,8 @@ class Agent:
             self._folders.sweep()
             keep = {entry.draft.job_id for entry in self._outbox.entries()}
             for job in self._reaper.heal(scan(self._bucket), previous, keep=keep):
-                with about_job(job.name.job_id, job.name.fence, SETTLE):
-                    event(logger, logging.INFO, "own claim of a previous life settled")
+                with job_log_context(job.name.job_id, job.name.fence, SETTLE):
+                    log_event(logger, logging.INFO, "own claim of a previous life settled")
             self._load_models(is_patient=not until_idle)
             self._pipeline = self._build_pipeline()
             self._pipeline.start()
@@ -241,7 +241,7 @@ class Agent:
         )
 
     def _serve(self, pipeline: Pipeline, *, until_idle: bool) -> None:
-        event(
+        log_event(
             logger,
             logging.INFO,
             "Listening for jobs",
@@ -271,7 +271,7 @@ class Agent:
                 self._resume(pipeline)
             return
         if not self._is_paused:
-            event(logger, logging.INFO, "paused", why=pause.in_words())
+            log_event(logger, logging.INFO, "paused", why=pause.in_words())
         self._is_paused = True
         self._board.set_state("paused", pause.in_words())
         self._heartbeat.hurry_if_new()
@@ -287,7 +287,7 @@ class Agent:
         except TransientError as error:
             self._board.set_state("waiting", error.message)
         else:
-            event(logger, logging.INFO, "resumed")
+            log_event(logger, logging.INFO, "resumed")
             self._is_paused = False
             self._board.set_state("listening")
             self._pace.note_activity()
@@ -309,16 +309,16 @@ class Agent:
             self._name_odd(view)
             return progressed
         except (StoreUnavailableError, LocalDiskError) as error:
-            trouble(logger, logging.WARNING, "queue not looked at", error)
+            log_error(logger, logging.WARNING, "queue not looked at", error)
             return False
 
     def _settle_debts(self, view: QueueView, in_hand: set[str]) -> None:
         for job in self._reaper.heal(view, self._board.beat(), keep=in_hand):
-            with about_job(job.name.job_id, job.name.fence, SETTLE):
-                event(logger, logging.WARNING, "stray claim settled")
+            with job_log_context(job.name.job_id, job.name.fence, SETTLE):
+                log_event(logger, logging.WARNING, "stray claim settled")
         for job in self._reaper.reap(view):
-            with about_job(job.name.job_id, job.name.fence, SETTLE):
-                event(logger, logging.WARNING, "lost job returned", owner=job.agent)
+            with job_log_context(job.name.job_id, job.name.fence, SETTLE):
+                log_event(logger, logging.WARNING, "lost job returned", owner=job.agent)
         for info in view.misnamed:
             self._desk.reject_misnamed(info)
         self._desk.forget_moved(view)
@@ -342,7 +342,7 @@ class Agent:
         self._note_models()
         if problem is not None and problem != self._board.agent.reason:
             # Once: what keeps it from claiming may last for days.
-            event(logger, logging.WARNING, "not claiming", why=problem)
+            log_event(logger, logging.WARNING, "not claiming", why=problem)
         self._board.set_state("listening" if problem is None else "waiting", problem or "")
         if problem is not None or not waiting:
             return False
@@ -354,8 +354,8 @@ class Agent:
                 continue
             claim = self._desk.try_claim(job)
             if claim is not None:
-                with about_job(claim.job_id, claim.attempt, CLAIMED):
-                    event(logger, logging.INFO, "job claimed")
+                with job_log_context(claim.job_id, claim.attempt, CLAIMED):
+                    log_event(logger, logging.INFO, "job claimed")
                 pipeline.accept(claim)
                 progressed = True
         return progressed
@@ -425,14 +425,14 @@ class Agent:
         self._board.set_state("draining")
         self._heartbeat.hurry_if_new()
         self._supervisor.stopping()
-        event(logger, logging.INFO, "draining", minutes=self._config.drain_minutes)
+        log_event(logger, logging.INFO, "draining", minutes=self._config.drain_minutes)
         limit = time.monotonic() + self._config.drain_minutes * 60
         pipeline.halt(Halt.STOPPED)
         while not self._is_done(pipeline):
             is_late = time.monotonic() > limit
             if is_late or self._must_end_now(pipeline):
                 why = "the limit is reached" if is_late else "a second stop, or an error"
-                event(logger, logging.WARNING, "cancelling", why=why)
+                log_event(logger, logging.WARNING, "cancelling", why=why)
                 pipeline.cancel()
                 return
             self._feed_watchdog()
@@ -460,7 +460,7 @@ class Agent:
             self._doorbell.close()
         self._heartbeat.stop()
         self._client.close()
-        event(logger, logging.INFO, "stopped", waiting=self.waiting)
+        log_event(logger, logging.INFO, "stopped", waiting=self.waiting)
 
     def _fail(self, error: SegRelayError) -> None:
         """Remember the error that ends the agent; called from any thread."""

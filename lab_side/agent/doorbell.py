@@ -20,7 +20,7 @@ from watchdog.observers import Observer
 from watchdog.observers.api import BaseObserver
 from watchdog.observers.polling import PollingObserver
 
-from lab_side.log import event
+from lab_side.log import log_event
 from segrelay import names
 from segrelay.system.system_limits import reached_limit
 
@@ -100,7 +100,7 @@ class Doorbell(FileSystemEventHandler):
                 observer.unschedule_all()
             # Without a bell the loop polls: nothing is lost, it only takes longer.
             if not self._is_missed:
-                event(logger, logging.WARNING, "no directory events", why=_why(error))
+                log_event(logger, logging.WARNING, "no directory events", why=_why(error))
             self._is_missed = True
             return
         self._observer, self._is_missed = observer, False

@@ -7,7 +7,7 @@ import sys
 
 from lab_side.agent.folders import GIGABYTE
 from lab_side.computer.machine import memory_bytes
-from lab_side.log import event
+from lab_side.log import log_event
 from lab_side.settings.config import AgentConfig, LocalConfig, ModelConfig, ModelsConfig
 from lab_side.worker.client import WorkerProcess
 from lab_side.worker.protocol import LoadReply, LoadRequest
@@ -49,7 +49,7 @@ def load_models(config: AgentConfig, worker: WorkerProcess) -> dict[str, LoadRep
 def load_model(config: AgentConfig, worker: WorkerProcess, model: ModelConfig) -> LoadReply:
     """Load one configured model."""
     reply = worker.load(load_request(config, model))
-    event(
+    log_event(
         logger,
         logging.INFO,
         "model loaded",
@@ -58,7 +58,7 @@ def load_model(config: AgentConfig, worker: WorkerProcess, model: ModelConfig) -
         seconds=round(reply.seconds, 2),
     )
     if reply.engine_doubt:
-        event(
+        log_event(
             logger,
             logging.WARNING,
             "not run by OpenVINO",

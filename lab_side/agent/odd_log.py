@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Collection
 
-from lab_side.log import event
+from lab_side.log import log_event
 from segrelay.queue.odd import OddObject
 
 MOST_NAMED = 50
@@ -31,7 +31,7 @@ class OddLog:
                 continue
             if len(self._named) < MOST_NAMED:
                 self._named.add(item.name)
-                event(logger, logging.WARNING, "object passed over", what=item.in_words)
+                log_event(logger, logging.WARNING, "object passed over", what=item.in_words)
             elif not self._has_counted:
                 self._has_counted = True
-                event(logger, logging.WARNING, "more objects passed over", count=len(odd))
+                log_event(logger, logging.WARNING, "more objects passed over", count=len(odd))

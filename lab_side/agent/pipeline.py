@@ -33,7 +33,7 @@ from lab_side.agent.job_context import JobContext
 from lab_side.agent.reporting.counters import Counters, Outcome
 from lab_side.agent.reporting.status_board import StatusBoard
 from lab_side.agent.unexpected import unexpected
-from lab_side.log import about_job, at_stage, event, trouble
+from lab_side.log import at_stage, job_log_context, log_error, log_event
 from lab_side.worker.client import WorkerProcess
 from segrelay.errors import (
     AttemptFailedError,
@@ -243,7 +243,7 @@ class Pipeline:
                 claim = self._ready.get_nowait().claim
                 left += [] if claim is None else [claim]
         for claim in left:
-            with about_job(claim.job_id, claim.attempt, CLAIMED):
+            with job_log_context(claim.job_id, claim.attempt, CLAIMED):
                 self._settle(claim, self._why_halted.error(), started=False)
 
     def _run_stage(self, stage: Callable[[], None]) -> None:
@@ -277,7 +277,7 @@ class Pipeline:
                 claim = self._claims.get(timeout=IDLE)
             except queue.Empty:
                 continue
-            with about_job(claim.job_id, claim.attempt, FETCH):
+            with job_log_context(claim.job_id, claim.attempt, FETCH):
                 self._survive(claim, partial(self._prepare, claim))
 
     def _prepare(self, claim: Claim) -> None:
@@ -313,7 +313,7 @@ class Pipeline:
             return None
         profile = self._profiles[claim.name.profile]
         check_against_profile(manifest, profile)
-        event(logger, logging.INFO, "job opened")
+        log_event(logger, logging.INFO, "job opened")
         return JobContext(
             manifest=manifest,
             profile=profile,
@@ -332,7 +332,9 @@ class Pipeline:
             progress=lambda done, total: self._board.count(case.job_id, FETCH, done, total),
             stop=self._halted,
         )
-        event(logger, logging.INFO, "series fetched", seconds=round(case.stage_seconds[FETCH], 2))
+        log_event(
+            logger, logging.INFO, "series fetched", seconds=round(case.stage_seconds[FETCH], 2)
+        )
         self._board.post(case.job_id, case.attempt, "ready")
 
     def _hand_over(self, case: JobContext) -> None:
@@ -353,7 +355,7 @@ class Pipeline:
             except queue.Empty:
                 continue
             if case.claim is not None:
-                with about_job(case.job_id, case.attempt, READ):
+                with job_log_context(case.job_id, case.attempt, READ):
                     self._survive(case.claim, partial(self._infer, case, case.claim))
 
     def _infer(self, case: JobContext, claim: Claim) -> None:
@@ -414,7 +416,7 @@ class Pipeline:
 
     def _log_inferred(self, entry: OutboxEntry) -> None:
         seconds = sum(entry.draft.provenance.stage_seconds.values())
-        event(logger, logging.INFO, "SEG written", seconds=round(seconds, 2))
+        log_event(logger, logging.INFO, "SEG written", seconds=round(seconds, 2))
 
     def _deliver_stage(self) -> None:
         while not self._cancelled.is_set():
@@ -431,7 +433,7 @@ class Pipeline:
         max_attempts: int | None = None,
     ) -> None:
         """End a job's stay with this agent as its error demands."""
-        trouble(logger, logging.WARNING, "job not finished", error)
+        log_error(logger, logging.WARNING, "job not finished", error)
         self._persist(lambda: self._put_away(claim, error, started, max_attempts))
         self._forget(claim)
         if isinstance(error, FixConfigurationError):
@@ -445,7 +447,7 @@ class Pipeline:
         except ObjectRefusedError as refusal:
             # This job's own file is in the way, and other jobs wait for this stage; the claim
             # is tried again with those of a previous life.
-            trouble(logger, logging.WARNING, "job not put away", refusal)
+            log_error(logger, logging.WARNING, "job not put away", refusal)
 
     def _dispose(
         self, claim: Claim, error: SegRelayError, started: bool, max_attempts: int | None
@@ -485,7 +487,7 @@ class Pipeline:
             try:
                 action()
             except StoreUnavailableError as error:
-                trouble(logger, logging.WARNING, "store did not answer", error)
+                log_error(logger, logging.WARNING, "store did not answer", error)
                 if self._cancelled.wait(pause):
                     return
                 pause = min(most, pause * 2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from lab_side.log import event, trouble
+from lab_side.log import log_error, log_event
 from segrelay.errors import AttemptFailedError, LimitReachedError
 from segrelay.system.system_limits import reached_limit
 
@@ -20,13 +20,13 @@ def unexpected(error: Exception) -> AttemptFailedError | LimitReachedError:
     limit = reached_limit(error)
     if limit is not None:
         reached = LimitReachedError(limit.message, remedy=limit.remedy)
-        trouble(logger, logging.WARNING, "limit reached", reached)
+        log_error(logger, logging.WARNING, "limit reached", reached)
         return reached
     frame = error.__traceback__
     while frame is not None and frame.tb_next is not None:
         frame = frame.tb_next
     where = "" if frame is None else f"{frame.tb_frame.f_code.co_name}:{frame.tb_lineno}"
-    event(logger, logging.CRITICAL, "stage died", kind=type(error).__name__, where=where)
+    log_event(logger, logging.CRITICAL, "stage died", kind=type(error).__name__, where=where)
     return AttemptFailedError(
         f"A stage of the agent met an unexpected {type(error).__name__} ({where}).",
         code="stage-died",

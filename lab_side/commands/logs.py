@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from lab_side.commands.table import printable
-from lab_side.log import in_words
+from lab_side.log import as_text
 from lab_side.log_file import LogReader, time_of
 from lab_side.settings.config import load_local_config
 from segrelay.errors import FixConfigurationError
@@ -131,16 +131,16 @@ def _most(options: argparse.Namespace) -> int | None:
 
 def _write(lines: Iterable[dict[str, Any]], *, as_json: bool) -> None:
     for line in lines:
-        sys.stdout.write((json.dumps(line) if as_json else printable(_in_words(line))) + "\n")
+        sys.stdout.write((json.dumps(line) if as_json else printable(_as_text(line))) + "\n")
     # Whoever follows waits for each line.
     sys.stdout.flush()
 
 
-def _in_words(line: dict[str, Any]) -> str:
+def _as_text(line: dict[str, Any]) -> str:
     moment = time_of(line)
     shown = "?" if moment is None else f"{moment.astimezone():%Y-%m-%d %H:%M:%S}"
     fields = {key: value for key, value in line.items() if key not in ("time", "level", "event")}
-    return in_words(shown, str(line.get("level", "info")), str(line.get("event", "")), fields)
+    return as_text(shown, str(line.get("level", "info")), str(line.get("event", "")), fields)
 
 
 def _since(text: str) -> datetime:

@@ -26,7 +26,7 @@ import psutil
 import lab_side
 import segrelay
 from lab_side.computer.account import complete_environment, give_folders
-from lab_side.log import event, what_about
+from lab_side.log import current_log_context, log_event
 from lab_side.settings.secrets import SECRET_VARIABLES
 from lab_side.worker.log import pass_on
 from lab_side.worker.protocol import (
@@ -242,7 +242,7 @@ class WorkerProcess:
             self._ensure_running()
             value = self._call(request, progress)
             if self.size_bytes > self._most_bytes * IDLE_SHARE:
-                event(logger, logging.WARNING, "worker holds much memory: it is started anew")
+                log_event(logger, logging.WARNING, "worker holds much memory: it is started anew")
                 self.close()
             return value
 
@@ -327,7 +327,7 @@ class WorkerProcess:
 
     def _call(self, request: Request, progress: Progress) -> Any:
         self._calls += 1
-        call = Call(id=self._calls, request=request, about=what_about())
+        call = Call(id=self._calls, request=request, about=current_log_context())
         if not isinstance(request, (LoadRequest, IdentifyRequest)):
             self._may_quote.set()
         self._send(call)

@@ -10,7 +10,7 @@ import sys
 import threading
 from typing import IO, Any
 
-from lab_side.log import about, is_verbose
+from lab_side.log import is_verbose, log_context
 
 logger = logging.getLogger("segrelay.worker")
 
@@ -54,7 +54,7 @@ def _log(line: dict[str, Any]) -> None:
     told = {key: value for key, value in line.items() if key not in ("time", "level", "event")}
     level = logging.getLevelName(str(line["level"]).upper())
     # The line itself says which job it concerns.
-    with about({}):
+    with log_context({}):
         logger.log(
             level if isinstance(level, int) else logging.ERROR,
             str(line["event"]),

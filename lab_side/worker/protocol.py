@@ -188,7 +188,7 @@ class Call(_Message):
     id: int
     request: Request
     about: dict[str, Any] = {}
-    """What the worker's log lines concern meanwhile; see :func:`lab_side.log.what_about`."""
+    """The context of the worker's log lines meanwhile: ``lab_side.log.current_log_context``."""
 
 
 def error_line(call_id: int, error: SegRelayError) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from typing import IO, TYPE_CHECKING, Any, cast
 from pydantic import BaseModel
 
 from lab_side.computer.account import complete_environment
-from lab_side.log import about, at_stage, configure_logging, event
+from lab_side.log import at_stage, configure_logging, log_context, log_event
 from lab_side.models.failures import is_gpu_failure
 from lab_side.worker.protocol import (
     Call,
@@ -83,7 +83,7 @@ class WorkerServer:
             at_stage(stage)
             self._write({"id": call.id, "event": "progress", "stage": stage, "fraction": fraction})
 
-        with about(call.about):
+        with log_context(call.about):
             self._serve(call, progress)
 
     def _serve(self, call: Call, progress: Callable[[str, float], None]) -> None:
@@ -291,7 +291,7 @@ def _unexpected(error: Exception) -> SegRelayError:
     if package and package not in _OWN_PACKAGES:
         return _package_missing(package, error)
     kind, _, where = in_short(error).partition(" < ")
-    event(logger, logging.ERROR, "unexpected", kind=kind, where=where)
+    log_event(logger, logging.ERROR, "unexpected", kind=kind, where=where)
     if "out of memory" in str(error).lower():
         return _out_of_memory()
     if is_gpu_failure(error):

@@ -21,7 +21,7 @@ from lab_side.agent.health.orthanc_gate import OrthancGate
 from lab_side.agent.infer import infer
 from lab_side.agent.job_context import JobContext
 from lab_side.agent.models import load_model, new_worker
-from lab_side.log import about_job, at_stage
+from lab_side.log import at_stage, job_log_context
 from lab_side.settings.config import AgentConfig, ModelConfig, secret_renewal
 from segrelay.dicom.body_regions import regions_of, regions_of_body_part
 from segrelay.errors import FixConfigurationError, ManifestRejectedError, TransientError
@@ -141,7 +141,7 @@ def _told(manifest: JobManifest, progress: Progress) -> Iterator[Progress]:
         at_stage(stage)
         progress(stage, part)
 
-    with about_job(manifest.job_id, 1, "load"):
+    with job_log_context(manifest.job_id, 1, "load"):
         yield tell
 
 

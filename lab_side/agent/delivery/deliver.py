@@ -34,7 +34,7 @@ from lab_side.agent.delivery.outbox import (
     read_report,
 )
 from lab_side.agent.delivery.outbox import read_seg as _read_seg
-from lab_side.log import event, trouble
+from lab_side.log import log_error, log_event
 from lab_side.worker.protocol import InspectReply, InspectRequest, ReportFile
 from segrelay.errors import (
     FixConfigurationError,
@@ -138,7 +138,7 @@ class Uploader:
         try:
             return self._deliver(entry)
         except PermanentError as error:
-            trouble(logger, logging.ERROR, "SEG refused", error)
+            log_error(logger, logging.ERROR, "SEG refused", error)
             return self._give_up(entry, self._outbox.refuse(entry, error))
 
     def _deliver(self, entry: OutboxEntry) -> Delivery:
@@ -146,7 +146,7 @@ class Uploader:
             return Delivery(result=None, seg=None)
         began = time.monotonic()
         stored = self._store(entry)
-        event(logger, logging.INFO, "SEG stored", again=stored.already)
+        log_event(logger, logging.INFO, "SEG stored", again=stored.already)
         reported = self._report(stored)
         result = self._publish(entry, stored, reported, time.monotonic() - began)
         named = result is None or _names(result, entry.draft)
@@ -174,7 +174,7 @@ class Uploader:
         self._desk.archive(claim, result.status)
         self._desk.forget_progress(draft.job_id)
         self._outbox.remove(entry)
-        event(logger, logging.INFO, "job had a result already")
+        log_event(logger, logging.INFO, "job had a result already")
         return True
 
     def _withdraw(self, draft: Draft) -> None:
@@ -185,7 +185,7 @@ class Uploader:
                 for orthanc_id in self._client.find_instance(uid):
                     self._client.delete_instance(orthanc_id)
         except (OrthancRefusedError, FixConfigurationError) as error:
-            event(logger, logging.WARNING, "SEG not removed", code=error.code)
+            log_event(logger, logging.WARNING, "SEG not removed", code=error.code)
 
     def _store(self, entry: OutboxEntry) -> _Stored:
         """Upload, compare the MD5 of what Orthanc has, read back, compare."""
@@ -219,7 +219,7 @@ class Uploader:
         try:
             return _Reported(self._store_report(stored.report, stored))
         except PermanentError as error:
-            trouble(logger, logging.WARNING, "report refused", error)
+            log_error(logger, logging.WARNING, "report refused", error)
             return _Reported(warnings=(f"The measurement report was not stored: {error.message}",))
 
     def _store_report(self, report: ReportFile, stored: _Stored) -> ReportReference:
@@ -278,7 +278,7 @@ class Uploader:
                 code="orthanc-foreign-instance",
                 remedy="Look at that instance in Orthanc; delete it if it does not belong there.",
             )
-        event(logger, logging.INFO, "first stored SEG adopted")
+        log_event(logger, logging.INFO, "first stored SEG adopted")
         return found
 
     def _publish(

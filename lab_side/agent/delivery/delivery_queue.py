@@ -33,7 +33,7 @@ from datetime import timedelta
 from lab_side.agent.delivery.deliver import Delivery, Uploader
 from lab_side.agent.delivery.outbox import Outbox, OutboxEntry
 from lab_side.agent.unexpected import unexpected
-from lab_side.log import about_job, trouble
+from lab_side.log import job_log_context, log_error
 from segrelay.errors import (
     FixConfigurationError,
     LocalDiskError,
@@ -149,7 +149,7 @@ class DeliveryQueue:
         except LocalDiskError as error:
             # The outbox itself cannot be listed: nothing is known to wait, and nothing is lost.
             self._pause = self._next_wait(self._pause)
-            trouble(logger, logging.ERROR, "outbox not read", error)
+            log_error(logger, logging.ERROR, "outbox not read", error)
         finally:
             self._is_running = False
 
@@ -180,7 +180,7 @@ class DeliveryQueue:
 
     def _try(self, entry: OutboxEntry) -> SegRelayError | None:
         """Deliver one SEG; why it is still there, None when it is not."""
-        with about_job(entry.draft.job_id, entry.attempt, UPLOAD):
+        with job_log_context(entry.draft.job_id, entry.attempt, UPLOAD):
             error = self._deliver(entry)
         if error is None:
             job = entry.draft.job_id
@@ -196,7 +196,7 @@ class DeliveryQueue:
             self._outbox.note_failure(entry, error, None)
             raise
         except PermanentError as error:
-            trouble(logger, logging.ERROR, "SEG set aside", error)
+            log_error(logger, logging.ERROR, "SEG set aside", error)
         except SegRelayError as error:
             # Gone: another process was faster.
             if entry.folder.exists():
@@ -229,8 +229,8 @@ class DeliveryQueue:
     def _note(self, entry: OutboxEntry, error: SegRelayError, wait: _Wait) -> None:
         seconds = max(0.0, wait.until - self._monotonic())
         self._outbox.note_failure(entry, error, utc_now() + timedelta(seconds=seconds))
-        with about_job(entry.draft.job_id, entry.attempt, UPLOAD):
-            trouble(logger, logging.WARNING, "delivery postponed", error, seconds=round(seconds))
+        with job_log_context(entry.draft.job_id, entry.attempt, UPLOAD):
+            log_error(logger, logging.WARNING, "delivery postponed", error, seconds=round(seconds))
 
     def _next_wait(self, before: _Wait | None) -> _Wait:
         tries = 0 if before is None else before.tries

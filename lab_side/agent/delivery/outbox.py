@@ -28,7 +28,7 @@ from typing import Annotated, TypeVar
 from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict
 
-from lab_side.log import event
+from lab_side.log import log_event
 from lab_side.worker.protocol import ReportFile
 from segrelay.errors import PermanentError, SegRelayError, TransientError
 from segrelay.manifest import MOST_WARNINGS, RESULT_LIMITS, Provenance, SegmentMeasurement, utc_now
@@ -324,7 +324,7 @@ def read_entries(folder: Path) -> list[OutboxEntry]:
             # Left out, its job would pass for one that has no SEG.
             raise_if_limit(error)
             if path.is_dir():
-                event(logger, logging.WARNING, "unreadable outbox entry", name=path.name)
+                log_event(logger, logging.WARNING, "unreadable outbox entry", name=path.name)
     return sorted(found, key=lambda entry: (entry.draft.written_at, entry.draft.job_id))
 
 

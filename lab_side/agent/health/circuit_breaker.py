@@ -14,7 +14,7 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from lab_side.agent.health.control import Pause
-from lab_side.log import trouble
+from lab_side.log import log_error
 from segrelay.errors import LocalDiskError, SegRelayError
 from segrelay.manifest import utc_now
 
@@ -58,4 +58,4 @@ class CircuitBreaker:
         try:
             self._pause(Pause(at=now, reason=why, until=until.astimezone()))
         except LocalDiskError as refused:
-            trouble(logger, logging.ERROR, "cannot pause", refused)
+            log_error(logger, logging.ERROR, "cannot pause", refused)

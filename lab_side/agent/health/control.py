@@ -22,7 +22,7 @@ from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from lab_side.log import event
+from lab_side.log import log_event
 from segrelay.errors import LimitReachedError
 from segrelay.manifest import utc_now
 from segrelay.parsing.documents import Moment, read_document
@@ -201,14 +201,14 @@ class ControlWatch:
             # Taken back in this moment.
             return None
         except OSError as error:
-            event(logger, logging.WARNING, "order stays", file=path.name, why=describe(error))
+            log_event(logger, logging.WARNING, "order stays", file=path.name, why=describe(error))
         return order if abs(utc_now() - order.at) < ORDER_LIFE else None
 
     def _read(self, path: Path, model: type[Order]) -> Order | None:
         order = _read(path, model)
         if order is None and _is_there(path):
             if path not in self._unreadable:
-                event(logger, logging.WARNING, "order not readable", file=path.name)
+                log_event(logger, logging.WARNING, "order not readable", file=path.name)
             self._unreadable.add(path)
         else:
             self._unreadable.discard(path)

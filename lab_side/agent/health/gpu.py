@@ -17,7 +17,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from lab_side.log import event, trouble
+from lab_side.log import log_error, log_event
 from lab_side.worker.client import WorkerProcess
 from segrelay.errors import LimitReachedError, SegRelayError, TransientError
 
@@ -58,7 +58,7 @@ class GpuHealth:
             self.fall_sick(error)
         else:
             seconds = round(self._monotonic() - began, 1)
-            event(logger, logging.INFO, "self-test passed", seconds=seconds)
+            log_event(logger, logging.INFO, "self-test passed", seconds=seconds)
             self._problem, self._pause = None, 0.0
 
     def look_after(self) -> None:
@@ -91,7 +91,7 @@ class GpuHealth:
             self._problem = error
         else:
             self._problem = _sick(f"The GPU's self-test failed: {error.message}")
-        trouble(logger, logging.ERROR, "self-test failed", error, again_in=round(self._pause))
+        log_error(logger, logging.ERROR, "self-test failed", error, again_in=round(self._pause))
 
 
 def _sick(message: str) -> TransientError:

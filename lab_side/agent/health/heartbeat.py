@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 
 from lab_side.agent.reporting.status_board import StatusBoard
-from lab_side.log import event, trouble
+from lab_side.log import log_error, log_event
 from segrelay import names
 from segrelay.bucket import Bucket
 from segrelay.errors import (
@@ -78,7 +78,7 @@ class Heartbeat:
             try:
                 self._lease.beat(self._board.final_beat())
             except (*_NOT_NOW, LeaseLostError) as error:
-                event(logger, logging.WARNING, "last beat failed", code=error.code)
+                log_event(logger, logging.WARNING, "last beat failed", code=error.code)
 
     def hurry_if_new(self) -> None:
         """Heartbeat within seconds, for a person who waits, if the board tells another state."""
@@ -136,5 +136,5 @@ class Heartbeat:
 
 def _retry_at(what: str, error: SegRelayError) -> float:
     """Log a failure; when to try again, by the monotonic clock."""
-    trouble(logger, logging.WARNING, what, error)
+    log_error(logger, logging.WARNING, what, error)
     return time.monotonic() + RETRY_AFTER

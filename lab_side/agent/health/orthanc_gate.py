@@ -12,7 +12,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from lab_side.log import event, trouble
+from lab_side.log import log_error, log_event
 from segrelay.errors import OrthancUnavailableError, TransientError
 from segrelay.orthanc import OrthancClient
 
@@ -64,7 +64,7 @@ class OrthancGate:
             It is away, and is not waited for.
         """
         if self._client.transport.settings.is_exposed:
-            event(
+            log_event(
                 logger,
                 logging.WARNING,
                 "plain http to Orthanc: password and images can be read on the way",
@@ -75,7 +75,7 @@ class OrthancGate:
             return
         if not is_patient:
             raise problem
-        trouble(logger, logging.WARNING, "Orthanc has not answered yet; jobs wait", problem)
+        log_error(logger, logging.WARNING, "Orthanc has not answered yet; jobs wait", problem)
 
     def problem(self) -> TransientError | None:
         """Why Orthanc cannot be used now; None when it answered a moment ago.

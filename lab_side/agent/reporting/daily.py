@@ -10,7 +10,7 @@ from pathlib import Path
 from lab_side.agent.reporting.counters import Counters, CountersSnapshot, Outcome
 from lab_side.agent.reporting.status import look_at_disk, look_at_segs
 from lab_side.agent.reporting.status_board import AgentState
-from lab_side.log import event, trouble
+from lab_side.log import log_error, log_event
 from segrelay.errors import LocalDiskError
 
 EVERY = 24 * 3600.0
@@ -48,7 +48,7 @@ class DailyLine:
         try:
             self._tell(state, now, round(seconds / 3600))
         except LocalDiskError as error:
-            trouble(logger, logging.WARNING, "not all is well", error)
+            log_error(logger, logging.WARNING, "not all is well", error)
         self._before, self._began = now, self._began + EVERY * (seconds // EVERY)
 
     def _tell(self, state: AgentState, now: CountersSnapshot, hours: int) -> None:
@@ -67,7 +67,7 @@ class DailyLine:
             )
             if is_so
         ]
-        event(
+        log_event(
             logger,
             logging.WARNING if wrong else logging.INFO,
             "not all is well" if wrong else "all is well",

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from lab_side.agent.reporting.counters import CountersSnapshot
-from lab_side.log import event
+from lab_side.log import log_event
 from segrelay.errors import SegRelayError
 from segrelay.system.durable import describe
 
@@ -127,10 +127,10 @@ class MetricsServer:
         try:
             self._server = _Server((ADDRESS, port), _handler(figures))
         except OSError as error:
-            event(logger, logging.WARNING, "no metrics", port=port, why=describe(error))
+            log_event(logger, logging.WARNING, "no metrics", port=port, why=describe(error))
             return
         threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True).start()
-        event(logger, logging.INFO, "metrics", url=f"http://{ADDRESS}:{self.port}/metrics")
+        log_event(logger, logging.INFO, "metrics", url=f"http://{ADDRESS}:{self.port}/metrics")
 
     @property
     def port(self) -> int:

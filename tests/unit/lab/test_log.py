@@ -19,12 +19,12 @@ import pytest
 from lab_side import cli
 from lab_side.download.download_pool import DownloadPool
 from lab_side.log import (
-    about,
-    about_job,
     at_stage,
     configure_logging,
-    event,
-    what_about,
+    current_log_context,
+    job_log_context,
+    log_context,
+    log_event,
 )
 from lab_side.log_file import LogFile, LogReader, keep_log
 from lab_side.settings.config import LocalConfig
@@ -57,12 +57,12 @@ def lines(path: Path) -> list[dict[str, Any]]:
 
 
 def test_a_line_about_a_job_carries_id_stage_and_attempt(kept: Path) -> None:
-    event(logger, logging.INFO, "before")
-    with about_job(JOB, 2, "fetch"):
-        event(logger, logging.INFO, "fetched", seconds=1.5)
+    log_event(logger, logging.INFO, "before")
+    with job_log_context(JOB, 2, "fetch"):
+        log_event(logger, logging.INFO, "fetched", seconds=1.5)
         at_stage("infer")
         logging.getLogger("library").warning("%s of another", "a line")
-    event(logger, logging.INFO, "after")
+    log_event(logger, logging.INFO, "after")
     told = [{key: item for key, item in line.items() if key != "time"} for line in lines(kept)]
     job = {"job": JOB, "attempt": 2}
     assert told == [
@@ -75,21 +75,21 @@ def test_a_line_about_a_job_carries_id_stage_and_attempt(kept: Path) -> None:
 
 def test_what_a_line_concerns_is_the_threads_own() -> None:
     seen: list[dict[str, Any]] = []
-    with about_job(JOB, 1, "fetch"):
-        thread = threading.Thread(target=lambda: seen.append(what_about()))
+    with job_log_context(JOB, 1, "fetch"):
+        thread = threading.Thread(target=lambda: seen.append(current_log_context()))
         thread.start()
         thread.join()
-        seen.append(what_about())
+        seen.append(current_log_context())
     assert seen == [{}, {"job": JOB, "attempt": 1, "stage": "fetch"}]
     at_stage("infer")
-    assert what_about() == {}
+    assert current_log_context() == {}
 
 
 def test_the_download_s_threads_write_about_the_same_job(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[dict[str, Any]] = []
     crew = object.__new__(DownloadPool)
-    monkeypatch.setattr(DownloadPool, "_work", lambda _self: seen.append(what_about()))
-    with about_job(JOB, 1, "fetch"):
+    monkeypatch.setattr(DownloadPool, "_work", lambda _self: seen.append(current_log_context()))
+    with job_log_context(JOB, 1, "fetch"):
         thread = crew._start()
     thread.join()
     assert seen == [{"job": JOB, "attempt": 1, "stage": "fetch"}]
@@ -127,7 +127,7 @@ def test_from_the_first_data_set_on_only_places_in_the_code_are_shown(
 
 def test_files_rotate_and_are_read_from_the_oldest_line_on(kept: Path) -> None:
     for number in range(400):
-        event(logger, logging.INFO, "line", number=number)
+        log_event(logger, logging.INFO, "line", number=number)
     files = sorted(path.name for path in kept.parent.iterdir())
     assert files == ["lab-1.log", "lab-1.log.1", "lab-1.log.2"]
     assert all(path.stat().st_size <= 10_000 for path in kept.parent.iterdir())
@@ -140,7 +140,7 @@ def test_a_reader_goes_on_over_rotations_and_waits_for_the_end_of_a_line(kept: P
     assert list(reader.read()) == []
     read: list[int] = []
     for number in range(300):
-        event(logger, logging.INFO, "line", number=number)
+        log_event(logger, logging.INFO, "line", number=number)
         if number % 7 == 0:
             read += [line["number"] for line in reader.read()]
     read += [line["number"] for line in reader.read()]
@@ -163,7 +163,7 @@ def test_a_file_that_cannot_be_renamed_is_written_on(
 
     monkeypatch.setattr(os, "rename", refuse)
     for number in range(300):
-        event(logger, logging.INFO, "line", number=number)
+        log_event(logger, logging.INFO, "line", number=number)
     monkeypatch.undo()
     assert [line["number"] for line in lines(kept)] == list(range(300))
 
@@ -177,11 +177,11 @@ def test_a_disk_that_refuses_costs_lines_and_nothing_else(
     config.home.mkdir()
     (config.home / "logs").touch()
     keep_log(config)
-    event(logger, logging.INFO, "goes on")
+    log_event(logger, logging.INFO, "goes on")
     (config.home / "logs").unlink()
     keep_log(config)
     config.log_path.mkdir()
-    event(logger, logging.INFO, "also here")
+    log_event(logger, logging.INFO, "also here")
     told = [json.loads(line)["event"] for line in console.getvalue().splitlines()]
     assert told == ["no log file is kept", "goes on", "also here"]
     assert isinstance(logging.getLogger().handlers[-1], LogFile)
@@ -288,6 +288,6 @@ def test_logs_follows_until_it_is_stopped(
 
 
 def test_what_concerns_is_put_back_also_after_an_error() -> None:
-    with pytest.raises(ValueError, match="x"), about({"job": JOB}):
+    with pytest.raises(ValueError, match="x"), log_context({"job": JOB}):
         raise ValueError("x")
-    assert what_about() == {}
+    assert current_log_context() == {}
