@@ -1,4 +1,4 @@
-"""The job table and its history."""
+"""The tables of jobs, their history, the last pass of sync, and wrong passwords."""
 
 # ruff: noqa: RUF012  (the framework's own form)
 from __future__ import annotations
@@ -17,11 +17,45 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
+            name="GuessCount",
+            fields=[
+                ("key", models.CharField(max_length=100, primary_key=True, serialize=False)),
+                ("count", models.PositiveIntegerField(default=0)),
+                ("ends_at", models.PositiveBigIntegerField(db_index=True)),
+            ],
+            options={
+                "default_permissions": (),
+                "base_manager_name": "objects",
+            },
+        ),
+        migrations.CreateModel(
+            name="SyncPass",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("passed_at", models.DateTimeField()),
+            ],
+            options={
+                "default_permissions": (),
+                "base_manager_name": "objects",
+            },
+        ),
+        migrations.CreateModel(
             name="Job",
             fields=[
-                ("job_id", models.CharField(max_length=26, primary_key=True, serialize=False)),
-                ("profile", models.CharField(max_length=48)),
-                ("priority", models.PositiveSmallIntegerField()),
+                (
+                    "job_id",
+                    models.CharField(
+                        max_length=26, primary_key=True, serialize=False, verbose_name="job"
+                    ),
+                ),
+                ("profile", models.CharField(max_length=48, verbose_name="profile")),
+                ("priority", models.PositiveSmallIntegerField(verbose_name="priority")),
+                ("labels", models.JSONField(blank=True, default=list, verbose_name="labels")),
                 (
                     "state",
                     models.CharField(
@@ -38,41 +72,126 @@ class Migration(migrations.Migration):
                         db_index=True,
                         default="submitting",
                         max_length=20,
+                        verbose_name="state",
                     ),
                 ),
-                ("revision", models.PositiveIntegerField(default=0)),
-                ("orthanc_study_id", models.CharField(db_index=True, max_length=44)),
-                ("study_instance_uid", models.CharField(max_length=64)),
-                ("series", models.JSONField()),
-                ("max_attempts", models.PositiveSmallIntegerField()),
-                ("agent", models.CharField(blank=True, max_length=40)),
-                ("attempt", models.PositiveIntegerField(default=0)),
-                ("stage", models.CharField(blank=True, max_length=64)),
-                ("percent", models.PositiveSmallIntegerField(default=0)),
-                ("missing_since", models.DateTimeField(blank=True, null=True)),
-                ("seg_orthanc_id", models.CharField(blank=True, db_index=True, max_length=44)),
-                ("seg_sop_instance_uid", models.CharField(blank=True, max_length=64)),
-                ("seg_series_instance_uid", models.CharField(blank=True, max_length=64)),
-                ("tumour_found", models.BooleanField(blank=True, null=True)),
-                ("measurements", models.JSONField(blank=True, default=list)),
-                ("warnings", models.JSONField(blank=True, default=list)),
-                ("provenance", models.JSONField(blank=True, null=True)),
-                ("failure_code", models.CharField(blank=True, max_length=64)),
-                ("failure_reason", models.TextField(blank=True)),
-                ("failure_remedy", models.TextField(blank=True)),
-                ("submitted_at", models.DateTimeField()),
-                ("updated_at", models.DateTimeField()),
-                ("finished_at", models.DateTimeField(blank=True, null=True)),
+                ("revision", models.PositiveIntegerField(default=0, verbose_name="writes")),
+                (
+                    "orthanc_study_id",
+                    models.CharField(db_index=True, max_length=44, verbose_name="study in Orthanc"),
+                ),
+                (
+                    "study_instance_uid",
+                    models.CharField(max_length=64, verbose_name="Study Instance UID"),
+                ),
+                ("series", models.JSONField(verbose_name="series")),
+                ("max_attempts", models.PositiveSmallIntegerField(verbose_name="attempts allowed")),
+                (
+                    "confirmed",
+                    models.JSONField(
+                        blank=True, default=list, verbose_name="confirmed contradictions"
+                    ),
+                ),
+                (
+                    "confirmed_by",
+                    models.CharField(blank=True, max_length=254, verbose_name="confirmed by"),
+                ),
+                ("agent", models.CharField(blank=True, max_length=40, verbose_name="agent")),
+                ("attempt", models.PositiveIntegerField(default=0, verbose_name="attempt")),
+                ("stage", models.CharField(blank=True, max_length=64, verbose_name="stage")),
+                (
+                    "percent",
+                    models.PositiveSmallIntegerField(
+                        default=0, verbose_name="percent of the stage"
+                    ),
+                ),
+                ("done", models.PositiveIntegerField(default=0, verbose_name="images done")),
+                ("total", models.PositiveIntegerField(default=0, verbose_name="images in all")),
+                (
+                    "cancel_requested_at",
+                    models.DateTimeField(
+                        blank=True, null=True, verbose_name="cancelling asked for at"
+                    ),
+                ),
+                (
+                    "missing_since",
+                    models.DateTimeField(
+                        blank=True, null=True, verbose_name="not in the bucket since"
+                    ),
+                ),
+                (
+                    "seg_orthanc_id",
+                    models.CharField(
+                        blank=True, db_index=True, max_length=44, verbose_name="SEG in Orthanc"
+                    ),
+                ),
+                (
+                    "seg_sop_instance_uid",
+                    models.CharField(
+                        blank=True, max_length=64, verbose_name="SEG SOP Instance UID"
+                    ),
+                ),
+                (
+                    "seg_series_instance_uid",
+                    models.CharField(
+                        blank=True, max_length=64, verbose_name="SEG Series Instance UID"
+                    ),
+                ),
+                (
+                    "report_orthanc_id",
+                    models.CharField(blank=True, max_length=44, verbose_name="report in Orthanc"),
+                ),
+                (
+                    "report_sop_instance_uid",
+                    models.CharField(
+                        blank=True, max_length=64, verbose_name="report SOP Instance UID"
+                    ),
+                ),
+                (
+                    "report_series_instance_uid",
+                    models.CharField(
+                        blank=True, max_length=64, verbose_name="report Series Instance UID"
+                    ),
+                ),
+                (
+                    "tumour_found",
+                    models.BooleanField(blank=True, null=True, verbose_name="tumour found"),
+                ),
+                (
+                    "measurements",
+                    models.JSONField(blank=True, default=list, verbose_name="measurements"),
+                ),
+                (
+                    "warnings",
+                    models.JSONField(blank=True, default=list, verbose_name="notes on the result"),
+                ),
+                (
+                    "provenance",
+                    models.JSONField(blank=True, null=True, verbose_name="how it was made"),
+                ),
+                (
+                    "failure_code",
+                    models.CharField(blank=True, max_length=64, verbose_name="error code"),
+                ),
+                ("failure_reason", models.TextField(blank=True, verbose_name="what went wrong")),
+                ("failure_remedy", models.TextField(blank=True, verbose_name="what to do")),
+                ("submitted_at", models.DateTimeField(verbose_name="requested at")),
+                ("updated_at", models.DateTimeField(verbose_name="changed at")),
+                (
+                    "finished_at",
+                    models.DateTimeField(blank=True, null=True, verbose_name="ended at"),
+                ),
                 (
                     "requested_by",
                     models.ForeignKey(
                         blank=True,
+                        db_constraint=False,
                         null=True,
                         # Users may be in another database.
-                        db_constraint=False,
-                        on_delete=django.db.models.deletion.SET_NULL,
+                        on_delete=django.db.models.deletion.DO_NOTHING,
                         related_name="+",
                         to=settings.AUTH_USER_MODEL,
+                        verbose_name="requested by",
                     ),
                 ),
                 (
@@ -83,11 +202,15 @@ class Migration(migrations.Migration):
                         on_delete=django.db.models.deletion.SET_NULL,
                         related_name="retries",
                         to="labseg.job",
+                        verbose_name="retry of",
                     ),
                 ),
             ],
             options={
+                "verbose_name": "job",
+                "verbose_name_plural": "jobs",
                 "ordering": ("-job_id",),
+                "base_manager_name": "objects",
             },
         ),
         migrations.CreateModel(
@@ -104,6 +227,7 @@ class Migration(migrations.Migration):
                     models.CharField(
                         choices=[
                             ("submitting", "submitted"),
+                            ("confirmed", "confirmed in spite of contradictions"),
                             ("pending", "put into the queue"),
                             ("claimed", "claimed"),
                             ("attempt-ended", "attempt ended"),
@@ -114,23 +238,42 @@ class Migration(migrations.Migration):
                             ("result-unreadable", "result cannot be read"),
                         ],
                         max_length=20,
+                        verbose_name="what happened",
                     ),
                 ),
-                ("attempt", models.PositiveIntegerField()),
-                ("at", models.DateTimeField()),
-                ("agent", models.CharField(blank=True, max_length=40)),
-                ("text", models.TextField(blank=True)),
+                ("attempt", models.PositiveIntegerField(verbose_name="attempt")),
+                ("at", models.DateTimeField(verbose_name="time")),
+                ("agent", models.CharField(blank=True, max_length=40, verbose_name="agent")),
+                (
+                    "outcome",
+                    models.CharField(
+                        blank=True,
+                        choices=[
+                            ("handed-back", "handed back"),
+                            ("failed", "failed"),
+                            ("lost", "lost"),
+                        ],
+                        max_length=20,
+                        verbose_name="outcome",
+                    ),
+                ),
+                ("code", models.CharField(blank=True, max_length=64, verbose_name="error code")),
+                ("text", models.TextField(blank=True, verbose_name="in its own words")),
                 (
                     "job",
                     models.ForeignKey(
                         on_delete=django.db.models.deletion.CASCADE,
                         related_name="events",
                         to="labseg.job",
+                        verbose_name="job",
                     ),
                 ),
             ],
             options={
+                "verbose_name": "line of the history",
+                "verbose_name_plural": "history",
                 "ordering": ("id",),
+                "base_manager_name": "objects",
                 "constraints": [
                     models.UniqueConstraint(
                         fields=("job", "kind", "attempt"), name="labseg_event_once"

@@ -13,8 +13,13 @@ from tests.support.paths import ROOT
 from tests.support.servers.postgres import find_programs, private_postgres
 
 TESTS = [
-    f"tests/unit/gcp_side/test_labseg_{name}.py"
-    for name in ("admin", "rest", "retry_cancel", "services", "signals", "views")
+    f"tests/unit/gcp_side/{room}/test_{name}.py"
+    for room, names in (
+        ("api", ("rest", "views")),
+        ("jobs", ("retry_cancel", "services", "signals")),
+        ("project", ("admin",)),
+    )
+    for name in names
 ]
 LIMIT_S = 600
 
