@@ -28,6 +28,7 @@ from gcp_side.labseg.viewer.slices import (
     displayed_order,
     not_on_grid,
     place_frames,
+    refused_as,
 )
 from segrelay.manifest import is_orthanc_id
 
@@ -118,7 +119,9 @@ def reference_series_id(seg: Segmentation) -> str:
 
 
 def _frames(seg: Segmentation, series_id: str, segment: int | None, orthanc: Orthanc) -> Frames:
-    slices = displayed_order(orthanc.places(series_id))
+    places = orthanc.places(series_id)
+    with refused_as(SegmentationUnreadableError):
+        slices = displayed_order(places)
     _check_matrix(seg, slices, orthanc)
     chosen = [frame for frame in seg.frames if segment in (None, frame.segment)]
     if not chosen:

@@ -7,24 +7,30 @@ lists instances in the order of their upload, which means nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gcp_side.labseg.dicom.segmentation import SegFrame
-from gcp_side.labseg.errors import SegmentationUnreadableError
+from gcp_side.labseg.errors import SegmentationUnreadableError, SeriesNotShownError
 from gcp_side.labseg.orthanc.client import SlicePlace
-
-SAME_COSINE = 1e-3
-"""Direction cosines that differ by less are the same orientation (0.06 degrees)."""
+from segrelay.errors import SeriesRefusedError
+from segrelay.voxels.slice_geometry import SAME_COSINE, check_parallel, slice_order
 
 SAME_PLACE_OF_STEP = 0.1
 """A frame lies on a slice when their positions differ by at most this share of the step."""
 
 SINGLE_SLICE_STEP_MM = 1.0
-"""Stands for the step of a series with a single slice."""
+"""Taken as the step of a series with a single slice."""
+
+REMEDIES = {
+    "duplicate-slice": "It may hold several phases: split it, or remove the duplicate.",
+    "uneven-spacing": "A slice may be missing: send the complete series to Orthanc.",
+}
+"""By code, for a series that is looked at; others have the remedy of the error's class."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,29 +53,37 @@ class DisplayedSlices:
         return SAME_PLACE_OF_STEP * step
 
 
+@contextmanager
+def refused_as(
+    kind: type[SegmentationUnreadableError] | type[SeriesNotShownError],
+) -> Iterator[None]:
+    """Raise the refusal of a series as an error of the page, with the same code and message."""
+    try:
+        yield
+    except SeriesRefusedError as error:
+        remedy = REMEDIES.get(error.code)
+        raise kind(error.message, code=error.code, remedy=remedy) from None
+
+
 def displayed_order(places: Sequence[SlicePlace]) -> DisplayedSlices:
     """Sort a series for display; slices at the same place keep the order of their UIDs.
 
     Raises
     ------
-    SegmentationUnreadableError
+    SeriesRefusedError
         ``no-position`` or ``mixed-orientation``: the series has no one order.
     """
     instances = sorted(places, key=lambda item: item.sop_instance_uid)
     if any(item.position is None or item.orientation is None for item in instances):
         wrong = next((item.wrong for item in instances if item.wrong), "")
-        raise SegmentationUnreadableError(
+        raise SeriesRefusedError(
             f"{wrong}." if wrong else "The series has instances without a position in space.",
             code="no-position",
         )
     positions = np.array([item.position for item in instances], dtype=np.float64)
     orientations = np.array([item.orientation for item in instances], dtype=np.float64)
-    if np.abs(orientations - orientations[0]).max() > SAME_COSINE:
-        raise SegmentationUnreadableError(
-            "The slices of the series are not parallel.", code="mixed-orientation"
-        )
-    normal = np.cross(orientations[0, :3], orientations[0, 3:])
-    order = np.argsort(positions @ normal, kind="stable")
+    check_parallel(orientations)
+    order = slice_order(positions, np.cross(orientations[0, :3], orientations[0, 3:]))
     return DisplayedSlices(
         instances=tuple(instances[index] for index in order),
         positions=positions[order],
@@ -121,16 +135,16 @@ def _by_position(frame: SegFrame, slices: DisplayedSlices) -> int | None:
 
 def _as_turned(frames: Sequence[SegFrame], slices: DisplayedSlices) -> bool:
     """Whether what the frames say of their orientation agrees; silence agrees."""
-    told = {frame.orientation for frame in frames if frame.orientation is not None}
-    off = np.array([*told, slices.orientation]) - slices.orientation
+    known = {frame.orientation for frame in frames if frame.orientation is not None}
+    off = np.array([*known, slices.orientation]) - slices.orientation
     return bool(np.abs(off).max() <= SAME_COSINE)
 
 
 def _as_placed(frames: Sequence[SegFrame], placed: Sequence[int], slices: DisplayedSlices) -> bool:
     """Whether what the frames say of their place agrees with their slices; silence agrees."""
-    told = [(i, frame.position) for i, frame in zip(placed, frames, strict=True) if frame.position]
-    if not told:
+    known = [(i, frame.position) for i, frame in zip(placed, frames, strict=True) if frame.position]
+    if not known:
         return True
-    indices, positions = zip(*told, strict=True)
+    indices, positions = zip(*known, strict=True)
     off = np.linalg.norm(slices.positions[list(indices)] - np.array(positions), axis=1)
     return bool((off <= slices.tolerance_mm).all())

@@ -24,14 +24,9 @@ from numpy.typing import NDArray
 from gcp_side.labseg.dicom.pixels import SliceImage, read_slice, read_slices
 from gcp_side.labseg.errors import SeriesNotShownError
 from gcp_side.labseg.orthanc.client import Orthanc, SlicePlace
-from gcp_side.labseg.viewer.geometry import (
-    SeriesGeometry,
-    make_geometry,
-    middle_of,
-    order_for_display,
-)
+from gcp_side.labseg.viewer.geometry import SeriesGeometry, make_geometry, middle_of
 from gcp_side.labseg.viewer.single_flight import KeyedLocks
-from gcp_side.labseg.viewer.slices import DisplayedSlices
+from gcp_side.labseg.viewer.slices import DisplayedSlices, displayed_order, refused_as
 from segrelay.manifest import is_orthanc_id
 
 CACHE_BYTES = 256 * 1024 * 1024
@@ -181,7 +176,9 @@ def _geometry(series_id: str, orthanc: Orthanc) -> tuple[SeriesGeometry, str]:
     tag = _tag(series_id, places)
     geometry = _geometries.get(tag)
     if geometry is None:
-        geometry = _placed(order_for_display(places), orthanc)
+        with refused_as(SeriesNotShownError):
+            slices = displayed_order(places)
+        geometry = _placed(slices, orthanc)
         _geometries.keep(tag, geometry)
     return geometry, tag
 

@@ -1,7 +1,6 @@
-"""Slices in space: their order, their spacing, and the affine of the stack.
+"""What a network may be given: a stack that lacks no slice, stands upright, and is long enough.
 
-Everything comes from Image Position and Image Orientation (Patient) (PS3.3 C.7.6.2.1.1).
-Spacing Between Slices and Slice Thickness are never used: some scanners write the gap there.
+The order, the step and the affine of slices: :mod:`segrelay.voxels.slice_geometry`.
 """
 
 from __future__ import annotations
@@ -12,16 +11,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from segrelay.errors import SeriesRefusedError
+from segrelay.voxels.slice_geometry import (
+    SAME_PLACE_MM,
+    check_parallel,
+    duplicate_slice,
+    jitter_limit_mm,
+    regular_step,
+    slice_axes,
+    slice_order,
+    stack_affine,
+)
 
 MINIMUM_SLICES = 3
 
-JITTER_MM = 0.1
-"""Scanners round positions; a slice may be this far off the regular grid …"""
-JITTER_OF_STEP = 0.02
-"""… or this share of the distance between slices, whichever is more."""
-
-SAME_COSINE = 1e-3
-"""Direction cosines that differ by less are the same orientation (0.06 degrees)."""
+SAME_PLACE_OF_STEP = 0.1
+"""Slices that are nearer to each other than this share of the usual step are at one place."""
 
 LARGEST_SHEAR = 0.02
 """Sine of the largest angle between the stack's direction and the slice normal."""
@@ -64,63 +68,25 @@ def place_slices(
             f"The series has {len(positions)} slices; {MINIMUM_SLICES} are the least.",
             code="too-few-slices",
         )
-    along_row, along_column, normal = _axes(orientations)
-    distance = positions @ normal
-    order = np.argsort(distance, kind="stable")
-    _check_gaps(np.diff(distance[order]))
-    step = _step(positions[order], normal)
-    affine = np.eye(4)
-    affine[:3, 0] = along_row * pixel_spacing[1]
-    affine[:3, 1] = along_column * pixel_spacing[0]
-    affine[:3, 2] = step
-    affine[:3, 3] = positions[order[0]]
-    return Stack(order=order, affine=affine)
-
-
-def _axes(
-    orientations: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    first = orientations[0]
-    row, column = first[:3], first[3:]
-    lengths = np.array([np.linalg.norm(row), np.linalg.norm(column)])
-    finite = bool(np.isfinite(orientations).all())
-    if not finite or np.abs(lengths - 1).max() > 0.01 or abs(row @ column) > 0.01:
-        raise SeriesRefusedError(
-            "Image Orientation (Patient) is not a pair of perpendicular unit vectors.",
-            code="no-position",
-        )
-    if np.abs(orientations - first).max() > SAME_COSINE:
-        raise SeriesRefusedError(
-            "The slices of the series are not parallel.",
-            code="mixed-orientation",
-            remedy="Submit a series of one orientation, without localizer images.",
-        )
-    row = row / lengths[0]
-    column = column - (column @ row) * row
-    column = column / np.linalg.norm(column)
-    return row, column, np.cross(row, column)
-
-
-def _tolerance(step: float) -> float:
-    return max(JITTER_MM, JITTER_OF_STEP * step)
+    axes = slice_axes(orientations[0])
+    check_parallel(orientations)
+    order = slice_order(positions, axes.normal)
+    placed = positions[order]
+    _check_gaps(np.diff(placed @ axes.normal))
+    step = regular_step(placed, axes.normal)
+    _check_upright(step, axes.normal)
+    return Stack(order=order, affine=stack_affine(axes, pixel_spacing, step, placed[0]))
 
 
 def _check_gaps(gaps: NDArray[np.float64]) -> None:
-    if not np.isfinite(gaps).all():
-        raise SeriesRefusedError(
-            "Image Position (Patient) is not three numbers.", code="no-position"
-        )
-    apart = gaps[gaps > 1e-3]
-    usual = float(np.median(apart)) if len(apart) else 0.0
-    if len(apart) < len(gaps) or gaps.min() < 0.1 * usual:
-        raise SeriesRefusedError(
-            "Two slices of the series lie at the same place.",
-            code="duplicate-slice",
-            remedy="Remove the duplicate, or split the series if it holds several phases.",
-        )
+    """Name a duplicate or a missing slice, which :func:`regular_step` would call uneven."""
+    usual = float(np.median(gaps[gaps > SAME_PLACE_MM])) if gaps.max() > SAME_PLACE_MM else 0.0
+    if gaps.min() <= max(SAME_PLACE_MM, SAME_PLACE_OF_STEP * usual):
+        raise duplicate_slice()
     steps = np.round(gaps / usual)
     skipped = steps >= 2
-    if skipped.any() and (np.abs(gaps - steps * usual)[skipped] <= 2 * _tolerance(usual)).all():
+    off = np.abs(gaps - steps * usual)[skipped]
+    if skipped.any() and (off <= 2 * jitter_limit_mm(usual)).all():
         raise SeriesRefusedError(
             f"The series lacks {int((steps[skipped] - 1).sum())} slices inside its stack.",
             code="missing-slice",
@@ -128,20 +94,8 @@ def _check_gaps(gaps: NDArray[np.float64]) -> None:
         )
 
 
-def _step(positions: NDArray[np.float64], normal: NDArray[np.float64]) -> NDArray[np.float64]:
-    count = len(positions)
-    step: NDArray[np.float64] = (positions[-1] - positions[0]) / (count - 1)
-    size = float(np.linalg.norm(step))
-    expected = positions[0] + np.arange(count)[:, None] * step
-    worst = float(np.linalg.norm(positions - expected, axis=1).max())
-    if worst > _tolerance(size):
-        raise SeriesRefusedError(
-            f"The slices are not evenly spaced: one lies {worst:.2f} mm off a step of "
-            f"{size:.2f} mm.",
-            code="uneven-spacing",
-        )
-    if np.linalg.norm(step - (step @ normal) * normal) > LARGEST_SHEAR * size:
+def _check_upright(step: NDArray[np.float64], normal: NDArray[np.float64]) -> None:
+    if np.linalg.norm(step - (step @ normal) * normal) > LARGEST_SHEAR * np.linalg.norm(step):
         raise SeriesRefusedError(
             "The slices are stacked at a slant, not along their normal.", code="sheared-stack"
         )
-    return step

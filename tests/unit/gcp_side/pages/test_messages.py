@@ -65,11 +65,7 @@ BY_VARIABLE = {
         for place in (
             *("common/segrelay/queue/claims", "common/segrelay/queue/operator"),
             *("lab_side/agent/delivery/deliver", "lab_side/agent/health/orthanc_gate"),
-            *(
-                "gcp_side/labseg/viewer/geometry",
-                "gcp_side/labseg/dicom/pixels",
-                "gcp_side/labseg/jobs/selection",
-            ),
+            *("gcp_side/labseg/dicom/pixels", "gcp_side/labseg/jobs/selection"),
         )
     },
 }
