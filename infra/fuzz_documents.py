@@ -41,7 +41,7 @@ from segrelay.queue.lease import Heartbeat
 from segrelay.queue.records import read_attempt, read_result
 from segrelay.queue.rejections import RejectedJob, read_rejection
 from segrelay.queue.site import read_progress
-from segrelay.queue.view import read_beat
+from segrelay.queue.view import read_heartbeat
 from segrelay.signing import Kind, Trust, open_envelope
 from segrelay.system.command_line import HelpfulParser
 
@@ -239,11 +239,11 @@ def _of_bucket(bucket: LocalBucket) -> list[Reader]:
             valid=REJECTION,
             read=_stored(bucket, reason, lambda: read_rejection(bucket, rejected)),
         ),
-        Reader(name="heartbeat", valid=BEAT, read=_read_beat_text),
+        Reader(name="heartbeat", valid=HEARTBEAT, read=_read_heartbeat_text),
         Reader(
             name="heartbeat's file",
-            valid={"generation": 7, "metadata": {"beat": json.dumps(BEAT)}},
-            read=_stored(bucket, agent, lambda: read_beat(bucket, "lab-1")),
+            valid={"generation": 7, "metadata": {"beat": json.dumps(HEARTBEAT)}},
+            read=_stored(bucket, agent, lambda: read_heartbeat(bucket, "lab-1")),
         ),
     ]
 
@@ -252,7 +252,7 @@ def _read_signed(data: bytes) -> object:
     return parse_job_manifest(open_envelope(data, Kind.JOB, Trust.of(jobs=[], results=[])))
 
 
-def _read_beat_text(data: bytes) -> object:
+def _read_heartbeat_text(data: bytes) -> object:
     """As a client hands it over: text, which may hold halves of characters."""
     return Heartbeat.from_metadata({"beat": data.decode(errors="surrogateescape")})
 
@@ -427,7 +427,7 @@ REJECTION = {
     "agent": "lab-1",
     "rejected_at": TIME,
 }
-BEAT: dict[str, Any] = {
+HEARTBEAT: dict[str, Any] = {
     "identity": {"instance": NONCE, "host": "pc", "pid": 11, "pid_started": 1.5},
     "state": "listening",
     "version": "1",

@@ -53,10 +53,10 @@ class Kind(StrEnum):
     ATTEMPT = "attempt"
     PROGRESS = "progress"
     REASON = "reason"
-    BEAT = "beat"
+    HEARTBEAT = "beat"
 
 
-RECORDS = (Kind.ATTEMPT, Kind.PROGRESS, Kind.REASON, Kind.BEAT)
+RECORDS = (Kind.ATTEMPT, Kind.PROGRESS, Kind.REASON, Kind.HEARTBEAT)
 """What is written beside a job or of an agent; signed together with its object's name."""
 
 

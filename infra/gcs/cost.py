@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from lab_side.agent.poll_interval import ACTIVE_FOR
 from lab_side.settings.config import AgentConfig
-from segrelay.queue.lease import BEAT_EVERY
+from segrelay.queue.lease import HEARTBEAT_EVERY
 
 CLASS_A_PRICE = 0.005 / 1000
 """US dollars for one list, upload, patch, copy or move."""
@@ -65,10 +65,10 @@ class Operations:
 LOOK = Operations(class_a=1)
 """One look at a queue in which no job is claimed, by an agent or by the site."""
 
-BEAT = Operations(class_a=1)
+HEARTBEAT = Operations(class_a=1)
 
 JOB = Operations(class_a=5, class_b=9)
-"""From submit to archive, besides looks, regular beats and progress."""
+"""From submit to archive, besides looks, regular heartbeats and progress."""
 
 PROGRESS = Operations(class_a=1)
 
@@ -97,7 +97,7 @@ def count(operations: Iterable[str]) -> Operations:
 
 def waiting_agent() -> Operations:
     """An agent with nothing to do, for one hour."""
-    return LOOK * (3600 / IDLE_POLL) + BEAT * (3600 / BEAT_EVERY)
+    return LOOK * (3600 / IDLE_POLL) + HEARTBEAT * (3600 / HEARTBEAT_EVERY)
 
 
 def watching_site() -> Operations:

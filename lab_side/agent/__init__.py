@@ -1,4 +1,4 @@
-"""The light agent process: lists, claims, beats, moves data; never imports numpy or torch.
+"""The light agent process: queue, heartbeats, transfers; never imports numpy or torch.
 
 ::
 

@@ -2,7 +2,8 @@
 
 Start: Orthanc and the profiles are checked, the agent id is taken over, what a previous
 life left is settled, the models are loaded, and only then jobs are claimed. A pause finishes
-what the GPU has, hands back the rest and gives the GPU back; the agent beats and delivers on.
+what the GPU has, hands back the rest and gives the GPU back; heartbeats and
+delivery go on.
 End: the first stop drains (finish or hand back within a limit), the second cancels; heartbeats
 go on until all is done.
 """
@@ -136,7 +137,7 @@ class Agent:
         """
         self._gate.check_at_start(is_patient=not until_idle)
         verify_store(self._bucket)
-        previous = self._lease.take(self._board.beat())
+        previous = self._lease.take(self._board.heartbeat())
         self._heartbeat.start()
         self._control.start()
         try:
@@ -313,7 +314,7 @@ class Agent:
             return False
 
     def _settle_debts(self, view: QueueView, in_hand: set[str]) -> None:
-        for job in self._reaper.heal(view, self._board.beat(), keep=in_hand):
+        for job in self._reaper.heal(view, self._board.heartbeat(), keep=in_hand):
             with job_log_context(job.name.job_id, job.name.fence, SETTLE):
                 log_event(logger, logging.WARNING, "stray claim settled")
         for job in self._reaper.reap(view):

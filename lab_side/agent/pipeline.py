@@ -400,7 +400,7 @@ class Pipeline:
     def _begin(self, case: JobContext) -> None:
         """Tell the store that work starts: from here on a death counts as an attempt."""
         self._board.post(case.job_id, case.attempt, READ, started=True)
-        self._persist(self._heartbeat.beat_now)
+        self._persist(self._heartbeat.heartbeat_now)
 
     def _advance(self, case: JobContext, stage: str, part: float) -> None:
         at_stage(stage)

@@ -23,9 +23,9 @@ def overview(queue: QueueOverview) -> str:
     parts = [
         f"Queue {queue.queue} at {queue.store_time:%Y-%m-%d %H:%M:%S} UTC by its own clock",
         table(
-            ("AGENT", "STATE", "LAST BEAT", "DEVICE", "PROFILES"),
+            ("AGENT", "STATE", "LAST HEARTBEAT", "DEVICE", "PROFILES"),
             map(_agent, queue.agents),
-            empty="No agent has ever beaten here.",
+            empty="No agent has ever sent a heartbeat here.",
         ),
         table(
             ("CLAIMED", "AGENT", "ATTEMPT", "PROFILE", "STAGE"),
@@ -81,7 +81,7 @@ def requeued(done: Requeued) -> str:
         return f"Job {done.job_id} may be claimed at once: its wait is over."
     if done.forced:
         return (
-            f"{back}: it was taken from agent {done.agent}, which still beats. Restart that "
+            f"{back}: it was taken from agent {done.agent}, which is still alive. Restart that "
             "agent if it hangs."
         )
     return f"{back}: its owner, agent {done.agent}, is dead."

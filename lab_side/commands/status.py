@@ -55,22 +55,22 @@ def look(config: LocalConfig) -> AgentStatus:
         QueueProblem,
         look_at_disk,
         look_at_segs,
-        look_for_beat,
+        look_for_heartbeat,
     )
 
     waiting, refused = look_at_segs(config.home)
-    beat, problem = None, None
+    heartbeat, problem = None, None
     try:
         if config.bucket:
             bucket = open_queue(config)
-            beat = look_for_beat(bucket, config.agent_id, is_dead=is_dead)
+            heartbeat = look_for_heartbeat(bucket, config.agent_id, is_dead=is_dead)
     except SegRelayError as error:
         problem = QueueProblem.of(error)
     return AgentStatus(
         agent=config.agent_id,
         queue=config.bucket,
         queue_problem=problem,
-        beat=beat,
+        beat=heartbeat,
         pause=standing_pause(config.home),
         disk=look_at_disk(config.home, round(config.min_free_gb * GIGABYTE)),
         waiting=waiting,

@@ -70,17 +70,19 @@ def _agent(found: AgentStatus) -> str:
         )
     if not found.queue:
         return f"Agent {found.agent}: no queue is configured"
-    said = "has never run" if found.beat is None else _beat(found.beat)
+    said = "has never run" if found.beat is None else _heartbeat(found.beat)
     return f"Agent {found.agent} {said}\nQueue {found.queue}"
 
 
-def _beat(beat: HeartbeatStatus) -> str:
-    doing = f": {beat.state}" if beat.life.value == "running" else ""
-    why = f" ({printable(beat.reason)})" if beat.reason and doing else ""
-    device = f", on {printable(beat.device)}" if beat.device and doing else ""
-    labels = f", labelled {printable(', '.join(beat.labels))}" if beat.labels and doing else ""
-    age = span(beat.age_seconds)
-    return f"{_LIVES[beat.life.value]}{doing}{why}{device}{labels}; last beat {age} ago"
+def _heartbeat(heartbeat: HeartbeatStatus) -> str:
+    doing = f": {heartbeat.state}" if heartbeat.life.value == "running" else ""
+    why = f" ({printable(heartbeat.reason)})" if heartbeat.reason and doing else ""
+    device = f", on {printable(heartbeat.device)}" if heartbeat.device and doing else ""
+    labels = (
+        f", labelled {printable(', '.join(heartbeat.labels))}" if heartbeat.labels and doing else ""
+    )
+    age = span(heartbeat.age_seconds)
+    return f"{_LIVES[heartbeat.life.value]}{doing}{why}{device}{labels}; last heartbeat {age} ago"
 
 
 def _pause(pause: Pause | None) -> Iterator[str]:

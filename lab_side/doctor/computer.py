@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from lab_side.agent.folders import GIGABYTE
 from lab_side.agent.models import load_request, new_worker
-from lab_side.agent.reporting.status import HeartbeatStatus, Life, look_at_disk, look_for_beat
+from lab_side.agent.reporting.status import HeartbeatStatus, Life, look_at_disk, look_for_heartbeat
 from lab_side.doctor.finding import Finding, Verdict, failed
 from lab_side.model_files import sha256_of
 from lab_side.service.backend import backend
@@ -97,26 +97,26 @@ def check_agent(bucket: Bucket, config: AgentConfig) -> Finding:
 
     check = "agent"
     try:
-        beat = look_for_beat(bucket, config.agent_id, is_dead=is_dead)
+        heartbeat = look_for_heartbeat(bucket, config.agent_id, is_dead=is_dead)
     except SegRelayError as error:
         return failed(check, error)
-    if beat is None:
+    if heartbeat is None:
         return Finding(check=check, verdict=Verdict.OK, detail=f"{config.agent_id} has never run")
-    doing = f": {beat.state}" if beat.life is Life.RUNNING else ""
-    why = f" ({beat.reason})" if doing and beat.reason else ""
-    detail = f"{config.agent_id} {_DOES[beat.life]}{doing}{why}"
-    remedy = _remedy(beat)
+    doing = f": {heartbeat.state}" if heartbeat.life is Life.RUNNING else ""
+    why = f" ({heartbeat.reason})" if doing and heartbeat.reason else ""
+    detail = f"{config.agent_id} {_DOES[heartbeat.life]}{doing}{why}"
+    remedy = _remedy(heartbeat)
     verdict = Verdict.WARNING if remedy else Verdict.OK
     return Finding(check=check, verdict=verdict, detail=detail, remedy=remedy)
 
 
-def _remedy(beat: HeartbeatStatus) -> str:
+def _remedy(heartbeat: HeartbeatStatus) -> str:
     """What to do about an agent that does not serve; empty where it does, or was stopped."""
-    if beat.life in (Life.DEAD, Life.SILENT):
+    if heartbeat.life in (Life.DEAD, Life.SILENT):
         return "Start it, or restart it: lab-agent run. Its log says why it ended."
-    if beat.life is Life.RUNNING and beat.state == "paused":
+    if heartbeat.life is Life.RUNNING and heartbeat.state == "paused":
         return "lab-agent resume"
-    if beat.life is Life.RUNNING and beat.state == "waiting":
+    if heartbeat.life is Life.RUNNING and heartbeat.state == "waiting":
         return "It goes on by itself once that is over; lab-agent logs tells more."
     return ""
 

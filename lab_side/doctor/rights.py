@@ -52,7 +52,7 @@ class RightsWalk:
         yield "right to claim", lambda: self._move("pending", "claimed"), True
         yield "right to hand back", lambda: self._move("claimed", "pending"), True
         yield "right to archive", lambda: self._move("pending", "done"), True
-        yield "right to beat", self._beat, False
+        yield "right to beat", self._heartbeat, False
         yield "right to write progress", self._write_progress, False
         yield "right to publish a result", lambda: self._create("result"), False
         yield "right to delete", self._delete, True
@@ -67,7 +67,7 @@ class RightsWalk:
         generation = self._bucket.stat(self._name(source)).generation
         self._bucket.move(self._name(source), self._name(target), generation=generation)
 
-    def _beat(self) -> None:
+    def _heartbeat(self) -> None:
         name = self._name("beacon")
         asked = utc_now()
         lit = self._bucket.take_over(name, {"beat": "1"}, generation=0)

@@ -57,7 +57,7 @@ def test_only_a_yes_sends_what_contradicts(
 ) -> None:
     heard.expected.add("409")
     (known,) = brain.segs
-    agent.beat(offers=(OFFER,))
+    agent.heartbeat(offers=(OFFER,))
     open_study(page, brain)
     choose_language(page, language)
     wait_loaded(page)
@@ -108,7 +108,7 @@ def test_the_reasons_are_those_of_the_series_that_are_chosen(
     page: Page, stored: Stored, agent: FakeAgent, heard: Heard
 ) -> None:
     heard.expected.add("409")
-    agent.beat(offers=(REAL,))
+    agent.heartbeat(offers=(REAL,))
     open_study(page, stored)
     first, second = page.locator("#role-dce-0"), page.locator("#role-dce-1")
     first.select_option(stored.series[1])
@@ -133,7 +133,7 @@ def test_a_series_that_is_not_certain_is_no_contradiction(
 ) -> None:
     heard.expected.add("409")
     (known,) = unsure.segs
-    agent.beat(offers=(REAL,))
+    agent.heartbeat(offers=(REAL,))
     open_study(page, unsure)
     choose_language(page, language)
     wait_loaded(page)
@@ -156,7 +156,7 @@ def test_what_comes_up_while_somebody_looks_is_asked_once_more(
     page: Page, brain: Stored, agent: FakeAgent, heard: Heard
 ) -> None:
     heard.expected.add("409")
-    agent.beat(offers=(OFFER,))
+    agent.heartbeat(offers=(OFFER,))
     open_study(page, brain)
     page.route(
         "**/segment/",
@@ -180,13 +180,13 @@ def test_what_comes_up_while_somebody_looks_is_asked_once_more(
 
 def test_a_retry_asks_again(page: Page, brain: Stored, agent: FakeAgent, heard: Heard) -> None:
     heard.expected.add("409")
-    agent.beat(offers=(OFFER,))
+    agent.heartbeat(offers=(OFFER,))
     open_study(page, brain)
     page.locator("#send").click()
     page.locator("#confirm-yes").click()
     expect(page.locator("#task-text")).to_be_visible()
     claim, _ = agent.claim()
-    agent.beat(offers=(OFFER,))
+    agent.heartbeat(offers=(OFFER,))
     agent.desk.finish(claim, ended(claim.job_id, ResultStatus.FAILED))
     page.locator("#retry").click()
     expect(page.get_by_role("alertdialog")).to_be_visible()
@@ -203,7 +203,7 @@ def test_a_profile_that_is_not_for_patients_says_so_in_large(
     page: Page, stored: Stored, agent: FakeAgent, language: str
 ) -> None:
     (known,) = stored.segs
-    agent.beat(offers=(OFFER, REAL))
+    agent.heartbeat(offers=(OFFER, REAL))
     open_study(page, stored)
     choose_language(page, language)
     wait_loaded(page)
@@ -230,7 +230,7 @@ def test_a_result_that_is_not_for_patients_says_so_beside_any_profile(
     page: Page, stored: Stored, agent: FakeAgent
 ) -> None:
     (known,) = stored.segs
-    agent.beat(offers=(REAL,))
+    agent.heartbeat(offers=(REAL,))
     open_study(page, stored)
     expect(page.locator("#not-for-patients")).to_be_hidden()
     find(page, agent, known)

@@ -102,7 +102,7 @@ def test_wheel_drag_and_click(page: Page, stored: Stored) -> None:
 def test_phases_share_a_window_and_other_contrasts_do_not(
     page: Page, stored: Stored, agent: FakeAgent
 ) -> None:
-    agent.beat(offers=(PHASES, BRAIN))
+    agent.heartbeat(offers=(PHASES, BRAIN))
     open_study(page, stored)
     assert len(set(windows(page))) == 1
     page.locator("#profile").select_option(label="Brain tumour")

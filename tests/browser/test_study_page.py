@@ -55,7 +55,7 @@ def test_the_page_in_korean(page: Page, stored: Stored, agent: FakeAgent) -> Non
     (known,) = stored.segs
     open_study(page, stored)
     find(page, agent, known)
-    agent.beat(offers=(Offer.of(load_profile(DEMO)),))
+    agent.heartbeat(offers=(Offer.of(load_profile(DEMO)),))
     page.get_by_role("button", name="한국어").click()
     expect(page.locator("#send")).to_have_text("다시 분할")
     page.locator("#choice summary").click()

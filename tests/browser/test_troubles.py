@@ -92,18 +92,18 @@ def test_no_agent_is_online(page: Page, stored: Stored, agent: FakeAgent) -> Non
     page.locator("#send").click()
     text = page.locator("#task-text")
     expect(text).to_have_text("waiting: no agent has ever been online")
-    agent.beat(state="stopped")
+    agent.heartbeat(state="stopped")
     told = page.request.get("/api/mri/segmentation/agents/").json()["last_seen"]
     seen = datetime.fromisoformat(told).astimezone(ZoneInfo(TIME_ZONE))
     # With the date before it once that is not today any more.
     expect(text).to_contain_text("waiting: no agent online since ")
     expect(text).to_contain_text(f"{seen:%H:%M}")
     shoot(page, "no-agent-en")
-    agent.beat()
+    agent.heartbeat()
     expect(text).to_have_text("waiting: 1 agent online")
-    agent.beat(state="paused", reason="training")
+    agent.heartbeat(state="paused", reason="training")
     expect(text).to_have_text("waiting: lab-gpu-1 has paused (training)")
-    agent.beat(profiles=("brain",))
+    agent.heartbeat(profiles=("brain",))
     expect(text).to_have_text("waiting: no agent online has the profile demo")
 
 

@@ -21,7 +21,7 @@ from tests.support.simulator.stores import TimedDirectory
 from tests.support.waiting import make_entry
 
 
-class SlowBeats(TimedDirectory):
+class SlowHeartbeats(TimedDirectory):
     """The request of a beat is long under way."""
 
     SECONDS = 90
@@ -79,12 +79,12 @@ def test_an_outbox_entry_that_has_just_gone_is_no_crash(fast_folder: Path) -> No
 
 def test_a_slow_beat_does_not_put_the_clock_ahead(fast_folder: Path) -> None:
     clock = Clock()
-    bucket = SlowBeats(fast_folder, clock, lambda *_: None)
+    bucket = SlowHeartbeats(fast_folder, clock, lambda *_: None)
     lease = Lease(
         bucket, "lab-1", make_identity(), is_dead=lambda _: False, monotonic=MachineClock(clock, 0)
     )
     lease.take(Heartbeat(identity=lease.identity, state="listening", version="0"))
-    lease.beat(Heartbeat(identity=lease.identity, state="listening", version="0"))
+    lease.renew(Heartbeat(identity=lease.identity, state="listening", version="0"))
     clock.advance(10)
     assert lease.now() == clock.now()
-    assert lease.age() == 10 + SlowBeats.SECONDS
+    assert lease.age() == 10 + SlowHeartbeats.SECONDS

@@ -37,7 +37,7 @@ class Running:
         self.bucket = bucket
         self.identity = this_process()
         self.lease = Lease(bucket, agent, self.identity, is_dead=is_dead)
-        self.lease.take(self.beat())
+        self.lease.take(self.heartbeat())
         self.desk = AgentQueue(bucket, agent, now=self.lease.now)
 
     def claim(self) -> None:
@@ -51,10 +51,10 @@ class Running:
             done=248,
             total=620,
         )
-        self.lease.beat(self.beat(job))
+        self.lease.renew(self.heartbeat(job))
 
     def stop(self) -> None:
-        self.lease.beat(self.beat().model_copy(update={"state": "stopped"}))
+        self.lease.renew(self.heartbeat().model_copy(update={"state": "stopped"}))
 
     def reject(self) -> None:
         claim = self.desk.claim(scan(self.bucket).pending[0])
@@ -64,7 +64,7 @@ class Running:
             ManifestRejectedError("Too\x1b[2J new.", code="schema-newer", remedy="Update."),
         )
 
-    def beat(self, *jobs: HeartbeatJob) -> Heartbeat:
+    def heartbeat(self, *jobs: HeartbeatJob) -> Heartbeat:
         return Heartbeat(
             identity=self.identity,
             state="listening",

@@ -26,7 +26,7 @@ from tests.support.lab.fast_worker import BREAKDOWN_VARIABLE, WORK_VARIABLE
 from tests.support.lab.full_disk import WORKER_VARIABLE, FailingDisk, FullDisk
 
 LEASE = timedelta(seconds=4)
-BEAT_EVERY = 0.5
+HEARTBEAT_EVERY = 0.5
 
 SHORT_TIMES: dict[str, Any] = {
     "segrelay.queue.lease.LEASE": LEASE,
@@ -35,7 +35,7 @@ SHORT_TIMES: dict[str, Any] = {
     "segrelay.orthanc.transport.RETRY_BACKOFF": 0.02,
     "segrelay.bucket.gcs.REQUEST_TIMEOUT": (1.0, 1.0),
     "segrelay.bucket.gcs.LONGEST_PAUSE": 0.1,
-    "lab_side.agent.health.heartbeat.BEAT_EVERY": BEAT_EVERY,
+    "lab_side.agent.health.heartbeat.BEAT_EVERY": HEARTBEAT_EVERY,
     "lab_side.agent.health.heartbeat.PROGRESS_EVERY": 0.1,
     "lab_side.agent.health.heartbeat.RETRY_AFTER": 0.1,
     "lab_side.agent.health.orthanc_gate.CHECK_EVERY": 0.2,

@@ -74,7 +74,7 @@ ANSWER_LIMIT = 25.0
 """Seconds for an answer's body, however small the pieces in which it comes."""
 
 RETRY_DEADLINE = 30.0
-"""Seconds after which no request is repeated any more; a beat must fit into the lease."""
+"""Seconds after which no request is repeated any more; a heartbeat must fit into the lease."""
 
 LONGEST_PAUSE = 8.0
 """Seconds between two tries at most; each pause is random between 0 and its limit."""
@@ -309,7 +309,7 @@ class GcsBucket:
         return info
 
     def refresh(self, name: str, metadata: Mapping[str, str], *, generation: int) -> ObjectInfo:
-        """As the protocol; PATCH merges, so keys of the last beat that are gone are unset."""
+        """As the protocol; PATCH merges, so keys of the last heartbeat that are gone are unset."""
         blob = self._blob(name)
         gone = self._beacon_keys.get(name, frozenset()) - set(metadata)
         blob.metadata = {**dict.fromkeys(gone), **metadata}

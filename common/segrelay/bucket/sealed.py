@@ -15,7 +15,7 @@ from datetime import datetime
 
 from segrelay import names
 from segrelay.bucket import Bucket, ObjectInfo
-from segrelay.signed_beats import NEVER, StoreClock, sign_beat, time_of_beat
+from segrelay.signed_heartbeats import NEVER, StoreClock, sign_heartbeat, time_of_heartbeat
 from segrelay.signing import RECORDS, Kind, SigningKey, Trust, open_envelope, seal
 
 __all__ = ["UNTRUSTED", "SealedBucket", "demands_signatures"]
@@ -117,7 +117,7 @@ class SealedBucket:
     def take_over(self, name: str, metadata: Mapping[str, str], *, generation: int) -> ObjectInfo:
         """As the inner bucket; a heartbeat is signed, in a second write if it is the first."""
         now = self._clock.now()
-        signed = self._signed_beat(name, metadata, NEVER if now is None else now)
+        signed = self._signed_heartbeat(name, metadata, NEVER if now is None else now)
         info = self.inner.take_over(name, signed, generation=generation)
         self._clock.note(info.updated)
         if now is None and signed is not metadata:
@@ -126,7 +126,7 @@ class SealedBucket:
 
     def refresh(self, name: str, metadata: Mapping[str, str], *, generation: int) -> ObjectInfo:
         """As the inner bucket; a heartbeat is signed."""
-        signed = self._signed_beat(name, metadata, self._clock.now() or NEVER)
+        signed = self._signed_heartbeat(name, metadata, self._clock.now() or NEVER)
         info = self.inner.refresh(name, signed, generation=generation)
         self._clock.note(info.updated)
         return info
@@ -137,19 +137,19 @@ class SealedBucket:
             return data
         return seal(data, kind, self.key, name=_bound(kind, name))
 
-    def _signed_beat(
+    def _signed_heartbeat(
         self, name: str, metadata: Mapping[str, str], at: datetime
     ) -> Mapping[str, str]:
         if self.key is None or not name.startswith(names.AGENTS):
             return metadata
-        return sign_beat(metadata, name, self.key, at)
+        return sign_heartbeat(metadata, name, self.key, at)
 
     def _judged(self, info: ObjectInfo) -> ObjectInfo:
         """A heartbeat as it may be believed; everything else as it is."""
-        is_beat = info.name.startswith(names.AGENTS) and info.metadata
-        if not is_beat or info.metadata is None or not self.trust.of_kind(Kind.BEAT):
+        is_heartbeat = info.name.startswith(names.AGENTS) and info.metadata
+        if not is_heartbeat or info.metadata is None or not self.trust.of_kind(Kind.HEARTBEAT):
             return info
-        latest = time_of_beat(info.metadata, info.name, self.trust)
+        latest = time_of_heartbeat(info.metadata, info.name, self.trust)
         if latest is None:
             return replace(info, metadata={}, problem=UNTRUSTED)
         return replace(info, updated=min(info.updated, latest))

@@ -2,8 +2,8 @@
 
 The heartbeat is taken over once at start (a new generation) and then rewritten in place on
 condition of that generation: a second process with the same agent id makes the first one's
-next beat fail, and the first one stops. Times are only ever compared when the store gave
-both: *now* is the store's time of the last own beat plus the monotonic seconds since.
+next heartbeat fail, and the first one stops. Times are only ever compared when the store gave
+both: *now* is the store's time of the last own heartbeat plus the monotonic seconds since.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ LEASE = timedelta(seconds=120)
 FAR_AHEAD = timedelta(days=1)
 """No correction of a store's clock is as long."""
 
-BEAT_EVERY = 30.0
-"""Seconds between beats: three may be lost before the lease runs out."""
+HEARTBEAT_EVERY = 30.0
+"""Seconds between heartbeats: three may be lost before the lease runs out."""
 
 UPLOAD = "upload"
 """The stage of a job whose SEG waits on the agent's disk: its work has been done."""
@@ -140,13 +140,13 @@ class Heartbeat(BaseModel):
         return offers
 
     def to_metadata(self) -> dict[str, str]:
-        """The beat as an object's text metadata, with as much as there is room for."""
+        """The heartbeat as an object's text metadata, with as much as there is room for."""
         brief = self.model_copy(
             update={"offers": tuple(offer.without_texts() for offer in self.offers)}
         )
         bare = self.model_copy(update={"offers": ()})
-        for beat in (self, brief, bare):
-            text = beat.model_dump_json()
+        for heartbeat in (self, brief, bare):
+            text = heartbeat.model_dump_json()
             if len(text.encode()) <= _METADATA_LIMIT:
                 return {"beat": text}
         least = bare.model_copy(update={"reason": "", "profiles": (), "passed_over": ()})
@@ -154,14 +154,14 @@ class Heartbeat(BaseModel):
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str]) -> Heartbeat | None:
-        """Read a beat; None when it is not one."""
+        """Read a heartbeat; None when it is not one."""
         try:
             return read_heartbeat_metadata(metadata)
         except UnreadableJsonError:
             return None
 
     def job(self, job_id: str, attempt: int) -> HeartbeatJob | None:
-        """What the beat says of one claim."""
+        """What the heartbeat says of one claim."""
         for item in self.jobs:
             if item.job_id == job_id and item.attempt == attempt:
                 return item
@@ -169,12 +169,12 @@ class Heartbeat(BaseModel):
 
 
 def read_heartbeat_metadata(metadata: Mapping[str, str]) -> Heartbeat:
-    """Read the beat in an object's text metadata.
+    """Read the heartbeat in an object's text metadata.
 
     Raises
     ------
     UnreadableJsonError
-        There is none, or it is not a beat: whoever can write to the bucket can put anything there.
+        There is none, or it is no heartbeat: any writer to the bucket can put anything there.
     """
     text = metadata.get("beat")
     if text is None:
@@ -183,9 +183,9 @@ def read_heartbeat_metadata(metadata: Mapping[str, str]) -> Heartbeat:
 
 
 def is_silent(updated: datetime, now: datetime) -> bool:
-    """Whether an agent that last beat at ``updated`` has let its lease run out.
+    """Whether an agent whose last heartbeat was at ``updated`` has let its lease run out.
 
-    A beat that lies more than a day ahead is none: something else has set its time.
+    A heartbeat that lies more than a day ahead is none: something else has set its time.
     """
     age = now - updated
     return age > LEASE or age < -FAR_AHEAD
@@ -238,20 +238,20 @@ class Lease:
         """The process that holds the lease."""
         return self._identity
 
-    def take(self, beat: Heartbeat) -> Heartbeat | None:
-        """Take the agent id over; returns the last beat of its previous life.
+    def take(self, heartbeat: Heartbeat) -> Heartbeat | None:
+        """Take the agent id over; returns the last heartbeat of its previous life.
 
         Raises
         ------
         LeaseLostError
-            ``agent-id-in-use``: another live process beats under this id.
+            ``agent-id-in-use``: another live process sends heartbeats under this id.
         """
         name = names.agent_object(self.agent)
         with self._lock:
             try:
                 info = self._bucket.read_heartbeat(name)
             except ObjectNotFoundError:
-                self._light(beat, generation=0)
+                self._light(heartbeat, generation=0)
                 return None
             previous = Heartbeat.from_metadata(info.metadata or {})
             if previous is not None and not self._is_over(previous, info.updated):
@@ -259,10 +259,10 @@ class Lease:
                     f"Agent id {self.agent} is in use by a process on {previous.identity.host}.",
                     code="agent-id-in-use",
                 )
-            self._light(beat, generation=info.generation)
+            self._light(heartbeat, generation=info.generation)
             return previous
 
-    def beat(self, beat: Heartbeat) -> None:
+    def renew(self, heartbeat: Heartbeat) -> None:
         """Prove life.
 
         Raises
@@ -274,22 +274,24 @@ class Lease:
         with self._lock:
             sent = self._monotonic()
             try:
-                info = self._bucket.refresh(name, beat.to_metadata(), generation=self._generation)
+                info = self._bucket.refresh(
+                    name, heartbeat.to_metadata(), generation=self._generation
+                )
             except (ObjectNotFoundError, PreconditionFailedError) as error:
-                if not self._take_back(beat):
+                if not self._take_back(heartbeat):
                     raise LeaseLostError(
                         f"Another process has taken over agent id {self.agent}."
                     ) from error
                 return
             self._remember(info.updated, sent)
 
-    def _take_back(self, beat: Heartbeat) -> bool:
+    def _take_back(self, heartbeat: Heartbeat) -> bool:
         """Where signatures are demanded: take the id again from what no agent has signed.
 
         Who can only write to the bucket can overwrite or delete a heartbeat, or put an old one
         back; a process that takes the id over signs a heartbeat that is newer than this one's.
         """
-        if not demands_signatures(self._bucket, Kind.BEAT):
+        if not demands_signatures(self._bucket, Kind.HEARTBEAT):
             return False
         name, generation = names.agent_object(self.agent), 0
         with contextlib.suppress(ObjectNotFoundError):
@@ -300,13 +302,13 @@ class Lease:
             is_old = self._store_time is not None and info.updated <= self._store_time
             if other is not None and not is_mine and not is_old:
                 return False
-        self._light(beat, generation=generation)
+        self._light(heartbeat, generation=generation)
         return True
 
     def now(self) -> datetime:
         """The store's time, as far as this process can tell; never ahead of it.
 
-        Counted from the answer, not from the request: a beat that took long would else make
+        Counted from the answer, not from the request: a heartbeat that took long would else make
         every other agent look as silent for so much longer.
         """
         if self._store_time is None:
@@ -314,7 +316,7 @@ class Lease:
         return self._store_time + timedelta(seconds=self._monotonic() - self._heard)
 
     def age(self) -> float:
-        """Seconds since the last beat that succeeded was sent."""
+        """Seconds since the last heartbeat that succeeded was sent."""
         return self._monotonic() - self._at
 
     def is_held(self) -> bool:
@@ -326,11 +328,11 @@ class Lease:
             return True
         return is_silent(updated, store_now(self._bucket, self.agent))
 
-    def _light(self, beat: Heartbeat, *, generation: int) -> None:
+    def _light(self, heartbeat: Heartbeat, *, generation: int) -> None:
         name = names.agent_object(self.agent)
         sent = self._monotonic()
         try:
-            info = self._bucket.take_over(name, beat.to_metadata(), generation=generation)
+            info = self._bucket.take_over(name, heartbeat.to_metadata(), generation=generation)
         except PreconditionFailedError:
             info = self._bucket.read_heartbeat(name)
             mine = Heartbeat.from_metadata(info.metadata or {})

@@ -169,7 +169,7 @@ class OperatorQueue:
         JobEndedError
             It has a result.
         JobInWorkError
-            Its owner beats; ``force`` takes the job from it.
+            Its owner is alive; ``force`` takes the job from it.
         """
         place = self._locate(job_id)
         if place.ended is not None:
@@ -239,11 +239,11 @@ class OperatorQueue:
         held = [claim for claim in place.claimed if claim not in lost]
         for claim in held:
             seen = place.view.agents.get(claim.agent)
-            beat = None if seen is None else seen.beat
+            heartbeat = None if seen is None else seen.heartbeat
             if not force:
-                raise _in_work(claim, beat)
-            write_attempt(self._bucket, self._taken(claim, beat, now))
-            reaper.settle_lost(claim, beat)
+                raise _in_work(claim, heartbeat)
+            write_attempt(self._bucket, self._taken(claim, heartbeat, now))
+            reaper.settle_lost(claim, heartbeat)
         return Requeued(
             job_id=place.claimed[0].name.job_id,
             was=JobState.CLAIMED,
@@ -253,8 +253,10 @@ class OperatorQueue:
             forced=bool(held),
         )
 
-    def _taken(self, claim: ClaimedJob, beat: Heartbeat | None, now: datetime) -> AttemptRecord:
-        told = None if beat is None else beat.job(claim.name.job_id, claim.name.fence)
+    def _taken(
+        self, claim: ClaimedJob, heartbeat: Heartbeat | None, now: datetime
+    ) -> AttemptRecord:
+        told = None if heartbeat is None else heartbeat.job(claim.name.job_id, claim.name.fence)
         stage = "claimed" if told is None else told.stage
         return AttemptRecord(
             job_id=claim.name.job_id,
@@ -264,7 +266,9 @@ class OperatorQueue:
             code="taken-by-operator",
             reason=f"An operator at {self._who} took the job from agent {claim.agent}, which was "
             f"still beating (stage: {stage}).",
-            started=counts_unknown(self._bucket) if beat is None else bool(told and told.started),
+            started=counts_unknown(self._bucket)
+            if heartbeat is None
+            else bool(told and told.started),
             recorded_at=now,
         )
 
@@ -368,8 +372,8 @@ class OperatorQueue:
         return store_now(self._bucket, self._who)
 
 
-def _in_work(claim: ClaimedJob, beat: Heartbeat | None) -> JobInWorkError:
-    told = None if beat is None else beat.job(claim.name.job_id, claim.name.fence)
+def _in_work(claim: ClaimedJob, heartbeat: Heartbeat | None) -> JobInWorkError:
+    told = None if heartbeat is None else heartbeat.job(claim.name.job_id, claim.name.fence)
     doing = "has claimed it" if told is None else f"works on it (stage: {told.stage})"
     return JobInWorkError(
         f"Job {claim.name.job_id} is in living hands: agent {claim.agent} {doing}.",

@@ -181,17 +181,17 @@ def _agent(seen: AgentHeartbeat, now: datetime) -> AgentOverview:
     age = now - seen.updated
     return AgentOverview(
         agent=seen.agent,
-        state=seen.beat.state,
-        reason=seen.beat.reason,
-        device=seen.beat.device,
-        host=seen.beat.identity.host,
-        version=seen.beat.version,
-        profiles=seen.beat.profiles,
-        labels=seen.beat.labels,
-        # A beat during the listing may be younger than the time asked for after it.
+        state=seen.heartbeat.state,
+        reason=seen.heartbeat.reason,
+        device=seen.heartbeat.device,
+        host=seen.heartbeat.identity.host,
+        version=seen.heartbeat.version,
+        profiles=seen.heartbeat.profiles,
+        labels=seen.heartbeat.labels,
+        # A heartbeat during the listing may be younger than the time asked for after it.
         beat_age_seconds=round(max(0.0, age.total_seconds()), 1),
         lease_over=is_silent(seen.updated, now),
-        passed_over=seen.beat.passed_over,
+        passed_over=seen.heartbeat.passed_over,
     )
 
 
@@ -225,7 +225,7 @@ def _progress(bucket: Bucket, job: ClaimedJob, owner: AgentHeartbeat | None) -> 
     progress = read_progress(bucket, job.name.job_id)
     if progress is not None and progress.attempt == job.name.fence:
         return progress
-    return None if owner is None else owner.beat.job(job.name.job_id, job.name.fence)
+    return None if owner is None else owner.heartbeat.job(job.name.job_id, job.name.fence)
 
 
 def _ended(bucket: Bucket, job_id: str) -> JobState | None:

@@ -23,7 +23,7 @@ from segrelay.queue.claims import archive_copy, close_attempt, read_max_attempts
 from segrelay.queue.lease import UPLOAD, Heartbeat, Identity, is_silent
 from segrelay.queue.odd import OddObject, PassedOver
 from segrelay.queue.records import read_attempts, read_result_status
-from segrelay.queue.view import ClaimedJob, QueueView, read_beat
+from segrelay.queue.view import ClaimedJob, QueueView, read_heartbeat
 from segrelay.signing import Kind
 
 AGENT_LOST = "agent-lost"
@@ -49,7 +49,7 @@ def counts_unknown(bucket: Bucket) -> bool:
     last heartbeat is signed, and a claim that it does not tell of was made by moving an object,
     or lasted for a second.
     """
-    return not demands_signatures(bucket, Kind.BEAT)
+    return not demands_signatures(bucket, Kind.HEARTBEAT)
 
 
 class Reaper:
@@ -80,15 +80,15 @@ class Reaper:
         settled = []
         for agent in sorted({item.agent for item in view.claimed} - {self._who}):
             try:
-                seen = read_beat(self._bucket, agent)
+                seen = read_heartbeat(self._bucket, agent)
             except ObjectRefusedError:
                 # Whether it lives cannot be known: its claims stay.
                 continue
-            beat = None if seen is None else seen.beat
-            if seen is not None and not self._is_over(seen.beat, seen.updated):
+            heartbeat = None if seen is None else seen.heartbeat
+            if seen is not None and not self._is_over(seen.heartbeat, seen.updated):
                 continue
             for job in (item for item in view.claimed if item.agent == agent):
-                if self._try_settle(job, beat):
+                if self._try_settle(job, heartbeat):
                     settled.append(job)
         return settled
 
@@ -106,20 +106,20 @@ class Reaper:
         ]
         return [job for job in leftovers if self._try_settle(job, previous)]
 
-    def _try_settle(self, job: ClaimedJob, beat: Heartbeat | None) -> bool:
+    def _try_settle(self, job: ClaimedJob, heartbeat: Heartbeat | None) -> bool:
         """Settle a lost claim; False where the store refuses one of its files, for now."""
         name = job.info.name
         if not self._passed_over.is_due(name):
             return False
         try:
-            self.settle_lost(job, beat)
+            self.settle_lost(job, heartbeat)
         except ObjectRefusedError as error:
             self._passed_over.note(name, error)
             return False
         self._passed_over.forget(name)
         return True
 
-    def settle_lost(self, job: ClaimedJob, beat: Heartbeat | None) -> None:
+    def settle_lost(self, job: ClaimedJob, heartbeat: Heartbeat | None) -> None:
         """Archive the claim if the job has a result, else record the loss and return it."""
         status = read_result_status(self._bucket, job.name.job_id)
         if status is not None:
@@ -129,17 +129,17 @@ class Reaper:
             self._bucket,
             job.name,
             job.info.name,
-            self._loss(job, beat),
+            self._loss(job, heartbeat),
             read_max_attempts(self._bucket, job.info.name),
         )
 
-    def _loss(self, job: ClaimedJob, beat: Heartbeat | None) -> AttemptRecord:
-        claimed = None if beat is None else beat.job(job.name.job_id, job.name.fence)
+    def _loss(self, job: ClaimedJob, heartbeat: Heartbeat | None) -> AttemptRecord:
+        claimed = None if heartbeat is None else heartbeat.job(job.name.job_id, job.name.fence)
         stage = claimed.stage if claimed is not None else "claimed"
         # An agent that was stopped while Orthanc was away: its SEG waits, nothing has failed.
-        is_waiting = beat is not None and beat.state == "stopped" and stage == UPLOAD
+        is_waiting = heartbeat is not None and heartbeat.state == "stopped" and stage == UPLOAD
         counts = counts_unknown(self._bucket)
-        started = counts if beat is None else (claimed is not None and claimed.started)
+        started = counts if heartbeat is None else (claimed is not None and claimed.started)
         started = started and not is_waiting
         # Whoever can move an object chooses the folder's name: it is quoted, and the loss may
         # count, where the agent itself has said that it had this claim.
@@ -173,8 +173,8 @@ class Reaper:
             if item.code == AGENT_LOST and f"stage: {UPLOAD}" not in item.reason
         ]
 
-    def _is_over(self, beat: Heartbeat, updated: datetime) -> bool:
-        if beat.state == "stopped" or self._is_dead(beat.identity):
+    def _is_over(self, heartbeat: Heartbeat, updated: datetime) -> bool:
+        if heartbeat.state == "stopped" or self._is_dead(heartbeat.identity):
             return True
         return is_silent(updated, self._now())
 

@@ -101,8 +101,8 @@ class _Probe:
             PreconditionFailedError,
             lambda: bucket.refresh(self._heartbeat, {"beat": "3"}, generation=lit + 1),
         )
-        beaten = bucket.refresh(self._heartbeat, {"beat": "4"}, generation=lit)
-        if (beaten.generation, bucket.read_heartbeat(self._heartbeat).metadata) != (
+        refreshed = bucket.refresh(self._heartbeat, {"beat": "4"}, generation=lit)
+        if (refreshed.generation, bucket.read_heartbeat(self._heartbeat).metadata) != (
             lit,
             {"beat": "4"},
         ):

@@ -196,7 +196,7 @@ class SiteQueue:
 
 def _known_agent(bucket: Bucket, agent: str, view: QueueView) -> str | None:
     """Who owns a claim; with keys None where no heartbeat but only a folder's name says so."""
-    is_believed = agent in view.agents or not demands_signatures(bucket, Kind.BEAT)
+    is_believed = agent in view.agents or not demands_signatures(bucket, Kind.HEARTBEAT)
     return agent if is_believed else None
 
 

@@ -45,7 +45,7 @@ class AgentHeartbeat:
     """An agent's heartbeat as the store holds it."""
 
     agent: str
-    beat: Heartbeat
+    heartbeat: Heartbeat
     updated: datetime
     """The store's clock."""
 
@@ -96,7 +96,7 @@ class _Found:
             return "no store can address an object of this name"
         folder, _, file_name = info.name.rpartition("/")
         if info.name.startswith(names.AGENTS):
-            return self._sort_in_beat(bucket, info, file_name)
+            return self._sort_in_heartbeat(bucket, info, file_name)
         if info.name.startswith(names.PROBE):
             return ""
         job = parse_job_name(file_name)
@@ -113,12 +113,12 @@ class _Found:
         self.claimed.append(ClaimedJob(name=job, agent=agent, info=info))
         return ""
 
-    def _sort_in_beat(self, bucket: Bucket, info: ObjectInfo, file_name: str) -> str:
+    def _sort_in_heartbeat(self, bucket: Bucket, info: ObjectInfo, file_name: str) -> str:
         agent = file_name.removesuffix(".json")
         if info.name != names.agent_object(agent) or not names.is_agent_id(agent):
             return "it is not named as a heartbeat"
         try:
-            seen = read_beat(bucket, agent, info)
+            seen = read_heartbeat(bucket, agent, info)
         except ObjectRefusedError as error:
             return error.message
         if seen is None:
@@ -127,7 +127,9 @@ class _Found:
         return ""
 
 
-def read_beat(bucket: Bucket, agent: str, info: ObjectInfo | None = None) -> AgentHeartbeat | None:
+def read_heartbeat(
+    bucket: Bucket, agent: str, info: ObjectInfo | None = None
+) -> AgentHeartbeat | None:
     """An agent's heartbeat, from ``info`` if it carries one; None when there is none.
 
     One that cannot be read counts as none, and is logged once.
@@ -138,12 +140,12 @@ def read_beat(bucket: Bucket, agent: str, info: ObjectInfo | None = None) -> Age
         except ObjectNotFoundError:
             return None
     try:
-        beat = read_heartbeat_metadata(info.metadata or {})
+        heartbeat = read_heartbeat_metadata(info.metadata or {})
     except UnreadableJsonError as error:
         _name_once(agent, error)
         return None
     _named.discard(agent)
-    return AgentHeartbeat(agent=agent, beat=beat, updated=info.updated)
+    return AgentHeartbeat(agent=agent, heartbeat=heartbeat, updated=info.updated)
 
 
 def _name_once(agent: str, error: UnreadableJsonError) -> None:

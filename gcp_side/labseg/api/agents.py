@@ -27,7 +27,7 @@ class Agents(LabsegView):
     """``GET …/agents/``."""
 
     def get(self, request: Request) -> Response:  # noqa: ARG002
-        """Every agent that ever beat here, by name."""
+        """Every agent that ever sent a heartbeat here, by name."""
         lab = look()
         return Response(
             {

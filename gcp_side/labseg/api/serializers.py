@@ -175,17 +175,17 @@ def recognised_as_dict(role: OfferedRole, found: Recognised) -> dict[str, Any]:
 
 def agent_as_dict(agent: LabAgent) -> dict[str, Any]:
     """One agent, as its last heartbeat tells."""
-    beat = agent.beat
+    heartbeat = agent.heartbeat
     return {
         "name": agent.name,
         "online": agent.is_online,
-        "state": beat.state,
-        "reason": tell_reason(beat.reason),
-        "device": beat.device,
-        "version": beat.version,
-        "profiles": list(beat.profiles),
-        "labels": list(beat.labels),
-        "last_beat": time_as_text(agent.last_beat),
+        "state": heartbeat.state,
+        "reason": tell_reason(heartbeat.reason),
+        "device": heartbeat.device,
+        "version": heartbeat.version,
+        "profiles": list(heartbeat.profiles),
+        "labels": list(heartbeat.labels),
+        "last_beat": time_as_text(agent.last_heartbeat),
         "seconds_since_beat": round(agent.silent.total_seconds(), 1),
         "jobs": [
             {
@@ -195,7 +195,7 @@ def agent_as_dict(agent: LabAgent) -> dict[str, Any]:
                 "done": job.done,
                 "total": job.total,
             }
-            for job in beat.jobs
+            for job in heartbeat.jobs
         ],
     }
 

@@ -29,8 +29,8 @@ class LabAgent:
     """An agent, as its last heartbeat tells."""
 
     name: str
-    beat: Heartbeat
-    last_beat: datetime
+    heartbeat: Heartbeat
+    last_heartbeat: datetime
     """The store's clock."""
     silent: timedelta
     """Since then, by the store's clock."""
@@ -38,16 +38,16 @@ class LabAgent:
     @property
     def is_online(self) -> bool:
         """Whether it may be expected to work."""
-        return self.silent <= LEASE and self.beat.state != "stopped"
+        return self.silent <= LEASE and self.heartbeat.state != "stopped"
 
     def may_have(self, profile: str) -> bool:
         """Whether it has the profile; a heartbeat without room for the names rules none out."""
-        return not self.beat.profiles or profile in self.beat.profiles
+        return not self.heartbeat.profiles or profile in self.heartbeat.profiles
 
 
 @dataclass(frozen=True, kw_only=True)
 class Lab:
-    """Every agent that ever beat here."""
+    """Every agent that ever sent a heartbeat here."""
 
     agents: tuple[LabAgent, ...] = ()
     """By name."""
@@ -59,8 +59,8 @@ class Lab:
 
     @property
     def last_seen(self) -> datetime | None:
-        """When any agent last beat, by the store's clock."""
-        return max((agent.last_beat for agent in self.agents), default=None)
+        """When any agent sent its last heartbeat, by the store's clock."""
+        return max((agent.last_heartbeat for agent in self.agents), default=None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,7 +107,7 @@ def profiles_on_offer(lab: Lab, conf: Conf) -> tuple[ProfileOnOffer, ...]:
     A configured profile has the roles of the settings: nobody signs a heartbeat. Its texts are
     from any heartbeat, a dead agent's too.
     """
-    living = {name for agent in lab.online for name in agent.beat.profiles}
+    living = {name for agent in lab.online for name in agent.heartbeat.profiles}
     told = _best_told(lab)
     chosen = [
         offer
@@ -136,7 +136,7 @@ def offer_for(profile: str, roles: Sequence[str], lab: Lab, conf: Conf) -> Offer
 def offered_roles(profile: str, lab: Lab) -> tuple[str, ...] | None:
     """The roles of a profile that a living agent offers, in channel order; None if none does."""
     for agent in lab.online:
-        for offer in agent.beat.offers:
+        for offer in agent.heartbeat.offers:
             if offer.name == profile:
                 return _roles(offer)
     return None
@@ -144,20 +144,20 @@ def offered_roles(profile: str, lab: Lab) -> tuple[str, ...] | None:
 
 def _look() -> Lab:
     bucket = get_bucket()
-    beats = scan(bucket).agents
-    if not beats:
+    heartbeats = scan(bucket).agents
+    if not heartbeats:
         return Lab()
     now = store_now(bucket, SITE)
     return Lab(
         agents=tuple(
             LabAgent(
                 name=name,
-                beat=seen.beat,
-                last_beat=seen.updated,
-                # A beat during the listing may be younger than the time asked for after it.
+                heartbeat=seen.heartbeat,
+                last_heartbeat=seen.updated,
+                # A heartbeat during the listing may be younger than the time asked for after it.
                 silent=max(timedelta(0), now - seen.updated),
             )
-            for name, seen in sorted(beats.items())
+            for name, seen in sorted(heartbeats.items())
         )
     )
 
@@ -180,7 +180,7 @@ def _roles(offer: Offer) -> tuple[str, ...]:
 
 
 def _offers(agents: Iterable[LabAgent]) -> list[Offer]:
-    return [offer for agent in agents for offer in agent.beat.offers]
+    return [offer for agent in agents for offer in agent.heartbeat.offers]
 
 
 def _offer(name: str, told: Offer | None, conf: Conf) -> Offer | None:

@@ -62,7 +62,7 @@ def _from_progress(job_id: str, found: JobLocation, view: QueueView) -> dict[str
 
 def _from_heartbeat(job_id: str, found: JobLocation, view: QueueView) -> HeartbeatJob | None:
     owner = view.agents.get(found.agent or "")
-    return None if owner is None else owner.beat.job(job_id, found.attempt)
+    return None if owner is None else owner.heartbeat.job(job_id, found.attempt)
 
 
 def _from_rejection(rejection: Rejection | None) -> dict[str, Any]:

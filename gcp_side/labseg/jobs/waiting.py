@@ -37,7 +37,7 @@ class Waiting:
     text: str
     """In the active language, a part of a sentence."""
     since: datetime | None = None
-    """``no-agent``: when one last beat, by the store's clock; None if none ever did."""
+    """``no-agent``: when one sent its last heartbeat, by the store's clock; None if none did."""
 
 
 def why_waiting(job: Job) -> Waiting | None:
@@ -64,11 +64,11 @@ def _why(job: Job, lab: Lab) -> Waiting:
     if not with_profile:
         text = gettext("no agent online has the profile %(profile)s")
         return Waiting(kind="no-profile", text=text % {"profile": job.profile})
-    able = [agent for agent in with_profile if set(job.labels) <= set(agent.beat.labels)]
+    able = [agent for agent in with_profile if set(job.labels) <= set(agent.heartbeat.labels)]
     if not able:
         text = gettext("no agent online has this profile and the labels %(labels)s")
         return Waiting(kind="no-labels", text=text % {"labels": ", ".join(job.labels)})
-    ready = [agent for agent in able if agent.beat.state not in _NOT_CLAIMING]
+    ready = [agent for agent in able if agent.heartbeat.state not in _NOT_CLAIMING]
     if not ready:
         return Waiting(kind="not-claiming", text=_excuses(able))
     text = ngettext("%(count)s agent online", "%(count)s agents online", len(ready))
@@ -89,5 +89,5 @@ def _excuses(agents: Sequence[LabAgent]) -> str:
 
 
 def _excuse(agent: LabAgent) -> str:
-    text = gettext(_NOT_CLAIMING[agent.beat.state]) % {"agent": agent.name}
-    return f"{text} ({tell_reason(agent.beat.reason)})" if agent.beat.reason else text
+    text = gettext(_NOT_CLAIMING[agent.heartbeat.state]) % {"agent": agent.name}
+    return f"{text} ({tell_reason(agent.heartbeat.reason)})" if agent.heartbeat.reason else text

@@ -20,16 +20,16 @@ from segrelay.errors import (
     StoreUnavailableError,
 )
 from segrelay.queue import HeartbeatJob, Lease
-from segrelay.queue.lease import BEAT_EVERY
+from segrelay.queue.lease import HEARTBEAT_EVERY
 
 PROGRESS_EVERY = 1.0
 """Seconds between two looks at the board; only what changed is written."""
 
 LONGEST_TURN = 120.0
-"""Seconds; one beat and one progress that both hang to their end take less."""
+"""Seconds; one heartbeat and one progress that both hang to their end take less."""
 
 RETRY_AFTER = 5.0
-"""Seconds before a beat, or progress, that failed is tried again."""
+"""Seconds before a heartbeat, or progress, that failed is tried again."""
 
 _NOT_NOW = (StoreUnavailableError, FixConfigurationError)
 """A store that refuses for longer than the patience ends the agent's loop, not this thread."""
@@ -38,7 +38,7 @@ logger = logging.getLogger("segrelay.heartbeat")
 
 
 class Heartbeat:
-    """Beats every 30 s, at once when asked, and until :meth:`stop`."""
+    """Sends heartbeats every 30 s, at once when asked, and until :meth:`stop`."""
 
     def __init__(
         self, bucket: Bucket, lease: Lease, board: StatusBoard, *, on_lost: Callable[[], None]
@@ -49,14 +49,14 @@ class Heartbeat:
         self._on_lost = on_lost
         self._stop = threading.Event()
         self._told = board.agent
-        """What the last beat said of the agent itself."""
+        """What the last heartbeat said of the agent itself."""
         self._is_hurried = False
         self._turned_at = time.monotonic()
         self._published: dict[str, HeartbeatJob] = {}
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
 
     def start(self) -> None:
-        """Begin to beat; the lease must have been taken."""
+        """Start the heartbeats; the lease must have been taken."""
         self._thread.start()
 
     def is_alive(self) -> bool:
@@ -64,7 +64,7 @@ class Heartbeat:
         return self._thread.is_alive()
 
     def is_well(self) -> bool:
-        """Whether it goes on: each beat succeeds, or fails and is known to have failed.
+        """Whether it goes on: each heartbeat succeeds, or fails and is known to have failed.
 
         A network that is down is no reason to start the agent anew; a thread that hangs is.
         """
@@ -76,15 +76,15 @@ class Heartbeat:
         self._thread.join()
         if self._lease.is_held():
             try:
-                self._lease.beat(self._board.final_beat())
+                self._lease.renew(self._board.final_heartbeat())
             except (*_NOT_NOW, LeaseLostError) as error:
-                log_event(logger, logging.WARNING, "last beat failed", code=error.code)
+                log_event(logger, logging.WARNING, "last heartbeat failed", code=error.code)
 
     def hurry_if_new(self) -> None:
         """Heartbeat within seconds, for a person who waits, if the board tells another state."""
         self._is_hurried = self._told != self._board.agent
 
-    def beat_now(self) -> None:
+    def heartbeat_now(self) -> None:
         """Heartbeat in the caller's thread: what is on the board is then known to the store.
 
         Raises
@@ -93,7 +93,7 @@ class Heartbeat:
         """
         told = self._board.agent
         try:
-            self._lease.beat(self._board.beat())
+            self._lease.renew(self._board.heartbeat())
         except LeaseLostError:
             self._on_lost()
             raise
@@ -101,17 +101,17 @@ class Heartbeat:
             self._told, self._is_hurried = told, False
 
     def _run(self) -> None:
-        beat_due = progress_due = 0.0
+        heartbeat_due = progress_due = 0.0
         while not self._stop.wait(PROGRESS_EVERY):
             self._turned_at = time.monotonic()
-            # Each for itself: progress that does not get through must not cost a beat.
+            # Each for itself: progress that does not get through must not cost a heartbeat.
             try:
-                if time.monotonic() >= beat_due and self._is_due():
-                    self.beat_now()
+                if time.monotonic() >= heartbeat_due and self._is_due():
+                    self.heartbeat_now()
             except LeaseLostError:
                 return
             except _NOT_NOW as error:
-                beat_due = _retry_at("beat failed", error)
+                heartbeat_due = _retry_at("heartbeat failed", error)
             try:
                 if time.monotonic() >= progress_due:
                     self._publish_progress()
@@ -121,7 +121,7 @@ class Heartbeat:
     def _is_due(self) -> bool:
         age = self._lease.age()
         # A cloud store takes one change a second of an object.
-        return age >= BEAT_EVERY or (self._is_hurried and age >= PROGRESS_EVERY)
+        return age >= HEARTBEAT_EVERY or (self._is_hurried and age >= PROGRESS_EVERY)
 
     def _publish_progress(self) -> None:
         jobs = self._board.jobs()

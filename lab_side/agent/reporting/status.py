@@ -28,7 +28,7 @@ from segrelay.errors import ObjectRefusedError, SegRelayError
 from segrelay.queue import Identity
 from segrelay.queue.lease import HeartbeatJob, is_silent, store_now
 from segrelay.queue.site import read_progress
-from segrelay.queue.view import AgentHeartbeat, read_beat
+from segrelay.queue.view import AgentHeartbeat, read_heartbeat
 
 __all__ = [
     "AgentStatus",
@@ -39,7 +39,7 @@ __all__ = [
     "SegStatus",
     "look_at_disk",
     "look_at_segs",
-    "look_for_beat",
+    "look_for_heartbeat",
 ]
 
 
@@ -56,7 +56,7 @@ class Life(StrEnum):
     DEAD = "dead"
     """Its process is gone and said nothing."""
     SILENT = "silent"
-    """It has not beaten for longer than its lease; its claims are taken from it."""
+    """It has sent no heartbeat for longer than its lease; its claims are taken from it."""
 
 
 class HeartbeatStatus(_Part):
@@ -71,7 +71,7 @@ class HeartbeatStatus(_Part):
     host: str
     version: str
     age_seconds: float
-    """Of the beat, by the store's clock."""
+    """Of the heartbeat, by the store's clock."""
     jobs: tuple[HeartbeatJob, ...]
     passed_over: tuple[str, ...] = ()
     """Objects of the queue that the store does not let it move or read, each with the reason."""
@@ -141,33 +141,33 @@ class AgentStatus(_Part):
         return bool(self.refused) or any(item.trouble is not None for item in self.waiting)
 
 
-def look_for_beat(
+def look_for_heartbeat(
     bucket: Bucket, agent: str, *, is_dead: Callable[[Identity], bool]
 ) -> HeartbeatStatus | None:
-    """The agent's heartbeat; None where it has never beaten.
+    """The agent's heartbeat; None where it has never sent one.
 
     Raises
     ------
     StoreUnavailableError
     """
-    seen = read_beat(bucket, agent)
+    seen = read_heartbeat(bucket, agent)
     if seen is None:
         return None
-    beat = seen.beat
-    # A beat may come between the two questions: it is then a little younger than the time.
+    heartbeat = seen.heartbeat
+    # A heartbeat may come between the two questions: it is then a little younger than the time.
     now = store_now(bucket, agent)
     age = max(0.0, (now - seen.updated).total_seconds())
     return HeartbeatStatus(
         life=_life(seen, now, is_dead),
-        state=beat.state,
-        reason=beat.reason,
-        device=beat.device,
-        labels=beat.labels,
-        host=beat.identity.host,
-        version=beat.version,
+        state=heartbeat.state,
+        reason=heartbeat.reason,
+        device=heartbeat.device,
+        labels=heartbeat.labels,
+        host=heartbeat.identity.host,
+        version=heartbeat.version,
         age_seconds=round(age, 1),
-        jobs=tuple(_newest(bucket, job) for job in beat.jobs),
-        passed_over=beat.passed_over,
+        jobs=tuple(_newest(bucket, job) for job in heartbeat.jobs),
+        passed_over=heartbeat.passed_over,
     )
 
 
@@ -192,15 +192,15 @@ def look_at_segs(home: Path) -> tuple[tuple[SegStatus, ...], tuple[SegStatus, ..
 
 
 def _life(seen: AgentHeartbeat, now: datetime, is_dead: Callable[[Identity], bool]) -> Life:
-    if seen.beat.state == "stopped":
+    if seen.heartbeat.state == "stopped":
         return Life.STOPPED
-    if is_dead(seen.beat.identity):
+    if is_dead(seen.heartbeat.identity):
         return Life.DEAD
     return Life.SILENT if is_silent(seen.updated, now) else Life.RUNNING
 
 
 def _newest(bucket: Bucket, job: HeartbeatJob) -> HeartbeatJob:
-    """What the job's own progress says: a beat is up to half a minute older."""
+    """What the job's own progress says: a heartbeat is up to half a minute older."""
     progress = None
     with contextlib.suppress(ObjectRefusedError):
         progress = read_progress(bucket, job.job_id)

@@ -92,7 +92,7 @@ class StatusBoard:
         with self._lock:
             return dict(self._jobs)
 
-    def beat(self) -> Heartbeat:
+    def heartbeat(self) -> Heartbeat:
         """The heartbeat of this moment."""
         with self._lock:
             return Heartbeat(
@@ -108,6 +108,6 @@ class StatusBoard:
                 jobs=tuple(self._jobs.values()),
             )
 
-    def final_beat(self) -> Heartbeat:
+    def final_heartbeat(self) -> Heartbeat:
         """The last heartbeat of an agent that stops."""
-        return self.beat().model_copy(update={"state": "stopped"})
+        return self.heartbeat().model_copy(update={"state": "stopped"})

@@ -18,7 +18,7 @@ from infra.servers.orthanc import OrthancServer
 from lab_side.cli import EXIT_OK
 from segrelay.manifest import utc_now
 from segrelay.names import JobName
-from segrelay.queue.view import read_beat
+from segrelay.queue.view import read_heartbeat
 from tests.conftest import SEED, Tell
 from tests.support.lab.fast_lab import (
     DEADLINE,
@@ -101,12 +101,12 @@ def test_i1_i3_everything_on_one_real_disk_that_is_full(
         job = lab.submit()
         filler = fill(small_disk, 0)
         agent.send_signal(signal.SIGCONT)
-        lab.wait_for(lambda: beat_age(lab) > LEASE, "no beat gets through")
+        lab.wait_for(lambda: heartbeat_age(lab) > LEASE, "no beat gets through")
         assert agent.poll() is None
         assert lab.results() == {}
         filler.unlink()
         lab.wait_until_settled()
-        lab.wait_for(lambda: beat_age(lab) < LEASE, "it beats again")
+        lab.wait_for(lambda: heartbeat_age(lab) < LEASE, "it beats again")
         assert_unharmed(lab, [job])
 
 
@@ -139,9 +139,9 @@ def ends_or_comes_back(lab: FastLab, job: JobName) -> bool:
     return bool(attempts(lab, job)) or lab.is_settled()
 
 
-def beat_age(lab: FastLab) -> timedelta:
+def heartbeat_age(lab: FastLab) -> timedelta:
     """By the clock of this computer, which is the store's too."""
-    seen = read_beat(lab.bucket, "lab-1")
+    seen = read_heartbeat(lab.bucket, "lab-1")
     assert seen is not None
     return utc_now() - seen.updated
 

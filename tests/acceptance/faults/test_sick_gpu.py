@@ -10,7 +10,7 @@ from infra.fake_gcs import Fault, FaultKind
 from infra.servers.orthanc import OrthancServer
 from segrelay.names import JobName
 from segrelay.queue import JobState, SiteQueue
-from segrelay.queue.view import read_beat
+from segrelay.queue.view import read_heartbeat
 from tests.support.lab.fast_lab import FastLab, attempts, check_once, events, open_fast_lab
 from tests.support.launcher import Launch
 from tests.support.servers.fault_proxy import fault_proxy
@@ -105,8 +105,8 @@ def test_a_black_hole_goes_on_by_itself_after_its_pause(
 
 
 def says(lab: FastLab, state: str, reason: str) -> bool:
-    seen = read_beat(lab.bucket, "lab-1")
-    return seen is not None and seen.beat.state == state and reason in seen.beat.reason
+    seen = read_heartbeat(lab.bucket, "lab-1")
+    return seen is not None and seen.heartbeat.state == state and reason in seen.heartbeat.reason
 
 
 def states(lab: FastLab, jobs: list[JobName], state: JobState) -> list[JobName]:

@@ -53,7 +53,8 @@ def test_the_watchdog_is_fed_also_while_the_network_is_down(
         assert lab.queue.fake is not None
         lab.queue.fake.faults.add(Fault(kind=FaultKind.DROP_BEFORE, times=EVER))
         lab.wait_for(
-            lambda: any(item["event"] == "beat failed" for item in events(lab)), "no beat succeeds"
+            lambda: any(item["event"] == "heartbeat failed" for item in events(lab)),
+            "none succeeds",
         )
         for _ in range(3):
             manager.wait_for("WATCHDOG=1")

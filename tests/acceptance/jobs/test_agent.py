@@ -54,7 +54,9 @@ def test_i2_i6_a_job_goes_the_whole_way_and_bad_ones_do_not_stop_the_agent(lab: 
     assert done.result is not None
     assert_seg_is_in_orthanc(lab, done.result)
     (agent,) = scan(lab.bucket).agents.values()
-    told = {offer.name: tuple(item.role for item in offer.roles) for offer in agent.beat.offers}
+    told = {
+        offer.name: tuple(item.role for item in offer.roles) for offer in agent.heartbeat.offers
+    }
     assert told["tiny"] == tuple(item.role for item in lab.manifest().series)
     assert_nothing_leaked(lab)
     assert_lines_about_jobs_are_whole(lab, good)
@@ -118,8 +120,8 @@ def test_a_cancelled_job_is_not_run(lab: Lab) -> None:
 
 def reason_to_wait(lab: Lab) -> str:
     """What the agent told the queue with its last beat."""
-    beats = [seen.beat for seen in scan(lab.bucket).agents.values()]
-    return "".join(beat.reason for beat in beats if beat.state == "waiting")
+    heartbeats = [seen.heartbeat for seen in scan(lab.bucket).agents.values()]
+    return "".join(heartbeat.reason for heartbeat in heartbeats if heartbeat.state == "waiting")
 
 
 def put(lab: Lab, data: bytes) -> JobName:

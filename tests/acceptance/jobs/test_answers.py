@@ -24,7 +24,7 @@ from lab_side.agent.reporting.status import Life
 from lab_side.cli import EXIT_CONFIG
 from segrelay.manifest import AttemptOutcome, ResultManifest, ResultStatus, parse_result
 from segrelay.queue import JobState
-from segrelay.queue.view import read_beat
+from segrelay.queue.view import read_heartbeat
 from segrelay.ulid import new_ulid
 from tests.support.lab.fast_lab import DEADLINE, FastLab, attempts, check_once, open_fast_lab
 from tests.support.lab.fast_worker import make_seg
@@ -316,9 +316,9 @@ def test_a_password_that_stays_refused_ends_the_agent_and_the_seg_waits(
     job = fast_lab.submit()
     assert fast_lab.agents["lab-1"].wait(DEADLINE) == EXIT_CONFIG
     assert_tells(waits(fast_lab), "orthanc-credentials", f"HTTP {status}", "Check the Orthanc user")
-    beat = fast_lab.status().beat
-    assert beat is not None
-    assert beat.life is Life.STOPPED
+    heartbeat = fast_lab.status().beat
+    assert heartbeat is not None
+    assert heartbeat.life is Life.STOPPED
     assert "remedy: Check the Orthanc user" in fast_lab.log("lab-1").read_text()
     assert fast_lab.results() == {}
     proxy.instead = lambda _request: None
@@ -422,8 +422,8 @@ def tells_code(lab: FastLab, code: str) -> bool:
 
 def reason(lab: FastLab) -> str:
     """Why the agent does not listen, as its heartbeat tells."""
-    seen = read_beat(lab.bucket, "lab-1")
-    return "" if seen is None or seen.beat.state == "starting" else seen.beat.reason
+    seen = read_heartbeat(lab.bucket, "lab-1")
+    return "" if seen is None or seen.heartbeat.state == "starting" else seen.heartbeat.reason
 
 
 def assert_tells(trouble: Trouble | None, code: str, message: str, remedy: str) -> None:

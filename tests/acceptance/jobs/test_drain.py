@@ -17,7 +17,7 @@ from lab_side.agent.health.control import PAUSE_FILE
 from segrelay import names
 from segrelay.names import JobName
 from segrelay.queue import JobState, SiteQueue
-from segrelay.queue.view import read_beat
+from segrelay.queue.view import read_heartbeat
 from tests.conftest import SEED, Tell
 from tests.support.lab.fast_lab import FastLab, attempts, check_once, events
 from tests.support.launcher import Launch
@@ -196,10 +196,10 @@ def stage(lab: FastLab, job: JobName) -> str:
 
 def state_of_agent(lab: FastLab) -> str:
     """As this life's heartbeat tells."""
-    seen = read_beat(lab.bucket, "lab-1")
-    if seen is None or seen.beat.identity.pid != lab.agents["lab-1"].pid:
+    seen = read_heartbeat(lab.bucket, "lab-1")
+    if seen is None or seen.heartbeat.identity.pid != lab.agents["lab-1"].pid:
         return ""
-    return seen.beat.state
+    return seen.heartbeat.state
 
 
 def holds_claims(lab: FastLab) -> bool:

@@ -63,17 +63,17 @@ class Agent:
         self.bucket = bucket
         self.identity = make_identity()
         self.lease = Lease(bucket, "lab-1", self.identity, is_dead=never)
-        self.lease.take(self.beat_of())
+        self.lease.take(self.heartbeat_of())
         self.desk = AgentQueue(bucket, "lab-1", now=self.lease.now)
         self.reaper = Reaper(bucket, "lab-1", now=self.lease.now, is_dead=never)
 
-    def beat_of(self) -> Heartbeat:
+    def heartbeat_of(self) -> Heartbeat:
         return Heartbeat(identity=self.identity, state="listening", version="0")
 
     def look(self) -> None:
         """One turn of the loop with nothing to claim."""
         view = scan(self.bucket)
-        self.reaper.heal(view, self.beat_of(), keep=())
+        self.reaper.heal(view, self.heartbeat_of(), keep=())
         self.reaper.reap(view)
 
     def serve(self, job: JobName) -> None:
@@ -83,7 +83,7 @@ class Agent:
         assert claim is not None
         assert self.desk.open(claim) is not None
         assert self.desk.open(claim) is not None
-        self.lease.beat(self.beat_of())
+        self.lease.renew(self.heartbeat_of())
         assert self.desk.result(claim.job_id) is None
         self.desk.finish(claim, make_result(claim.job_id, attempt=claim.attempt))
         self.desk.forget_progress(claim.job_id)
@@ -110,7 +110,7 @@ def test_a_look_costs_the_same_whatever_the_history(fake: FakeGcs, bucket: GcsBu
 
 def test_a_beat(fake: FakeGcs, bucket: GcsBucket) -> None:
     agent = Agent(bucket)
-    assert counted(fake, lambda: agent.lease.beat(agent.beat_of())) == cost.BEAT
+    assert counted(fake, lambda: agent.lease.renew(agent.heartbeat_of())) == cost.HEARTBEAT
 
 
 def test_a_job_from_submit_to_archive(fake: FakeGcs, bucket: GcsBucket) -> None:

@@ -95,7 +95,7 @@ class Lab:
     def start(self) -> None:
         """As the agent starts: self-test, take-over, healing."""
         verify_store(self.bucket)
-        previous = self.lease.take(self.beat("starting"))
+        previous = self.lease.take(self.heartbeat("starting"))
         self.reaper.heal(scan(self.bucket), previous, keep=())
 
     def claim(self, job_id: str) -> Claim:
@@ -105,7 +105,7 @@ class Lab:
         assert claim is not None
         return claim
 
-    def beat(self, state: str = "listening") -> Heartbeat:
+    def heartbeat(self, state: str = "listening") -> Heartbeat:
         return Heartbeat(identity=self.identity, state=state, version="0")
 
     def finish(self, claim: Claim) -> None:
@@ -113,7 +113,7 @@ class Lab:
         assert self.desk.open(claim) is not None
         for percent in (b"{}", b"[]"):
             self.bucket.replace(names.progress_object(claim.job_id), percent)
-            self.lease.beat(self.beat())
+            self.lease.renew(self.heartbeat())
         self.desk.finish(claim, make_result(claim.job_id, self.agent, claim.attempt))
         self.desk.forget_progress(claim.job_id)
 

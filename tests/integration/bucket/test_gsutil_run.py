@@ -75,8 +75,8 @@ def test_every_state_of_a_run_is_seen(bucket: GcsBucket, operator: Operator) -> 
     assert seen() == [f"jobs/pending/3-{manifest.job_id}~demo~0.json"]
 
     identity = make_identity()
-    beat = Heartbeat(identity=identity, state="listening", version="1")
-    Lease(bucket, "lab-1", identity, is_dead=lambda _: False).take(beat)
+    heartbeat = Heartbeat(identity=identity, state="listening", version="1")
+    Lease(bucket, "lab-1", identity, is_dead=lambda _: False).take(heartbeat)
     desk, claimed = claim(bucket, "lab-1")
     assert seen() == [
         "jobs/agents/lab-1.json",

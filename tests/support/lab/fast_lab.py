@@ -51,7 +51,7 @@ from segrelay.manifest import (
 from segrelay.names import JobName, parse_job_name
 from segrelay.orthanc import OrthancClient, OrthancSettings
 from segrelay.queue import SiteQueue
-from segrelay.queue.view import read_beat
+from segrelay.queue.view import read_heartbeat
 from segrelay.ulid import new_ulid
 from tests.support.buckets.gcs import BUCKET, make_bucket
 from tests.support.dicom.dicom_series import STUDY_UID, make_affine, write_series
@@ -198,11 +198,11 @@ class FastLab:
 
     def is_serving(self, agent: str) -> bool:
         """Whether this life of the agent has come so far as to look for jobs."""
-        seen = read_beat(self.bucket, agent)
+        seen = read_heartbeat(self.bucket, agent)
         return (
             seen is not None
-            and seen.beat.identity.pid == self.agents[agent].pid
-            and seen.beat.state not in ("starting", "stopped")
+            and seen.heartbeat.identity.pid == self.agents[agent].pid
+            and seen.heartbeat.state not in ("starting", "stopped")
         )
 
     def kill(self, agent: str = "lab-1") -> None:

@@ -6,7 +6,7 @@ import subprocess
 from dataclasses import dataclass, field
 from typing import IO
 
-from segrelay.queue.view import read_beat
+from segrelay.queue.view import read_heartbeat
 from tests.support.lab.fast_lab import FastLab
 from tests.support.lab.windows import Windows, address_in_windows, in_windows
 from tests.support.launcher import Launch
@@ -22,9 +22,9 @@ class WindowsLab(FastLab):
 
     def start(self, agent: str = "lab-1", launch: Launch | None = None) -> None:
         """Start an agent's next life."""
-        seen = read_beat(self.bucket, agent)
+        seen = read_heartbeat(self.bucket, agent)
         if seen is not None:
-            self.known.add(seen.beat.identity.instance)
+            self.known.add(seen.heartbeat.identity.instance)
         super().start(agent, launch)
 
     def open_process(
@@ -37,11 +37,11 @@ class WindowsLab(FastLab):
 
     def is_serving(self, agent: str) -> bool:
         """Whether this life has come so far as to look for jobs; its number is one of Windows."""
-        seen = read_beat(self.bucket, agent)
+        seen = read_heartbeat(self.bucket, agent)
         return (
             seen is not None
-            and seen.beat.identity.instance not in self.known
-            and seen.beat.state not in ("starting", "stopped")
+            and seen.heartbeat.identity.instance not in self.known
+            and seen.heartbeat.state not in ("starting", "stopped")
         )
 
     def _environment(self, agent: str) -> dict[str, str]:

@@ -25,7 +25,7 @@ from lab_side.agent.reporting.status_board import StatusBoard
 from segrelay.errors import LeaseLostError, StoreUnavailableError, TransientError
 from segrelay.profiles import Profile
 from segrelay.queue import AgentQueue, Claim, Heartbeat, Identity, Lease, QueueView, Reaper, scan
-from segrelay.queue.lease import BEAT_EVERY, UPLOAD, new_nonce
+from segrelay.queue.lease import HEARTBEAT_EVERY, UPLOAD, new_nonce
 from segrelay.queue.view import PendingJob
 from tests.support.simulator.bucket import StagedBucket
 from tests.support.simulator.clock import Clock, MachineClock
@@ -150,7 +150,7 @@ class AgentProcess:
         prefix = f"{self.machine.host}/{number}"
         self._actors = [
             add(f"{prefix} main", self._main, self._main_due),
-            add(f"{prefix} beat", self._serve(self._beat), self._beat_due),
+            add(f"{prefix} beat", self._serve(self._heartbeat), self._heartbeat_due),
             add(f"{prefix} fetch", self._serve(pipeline.fetch_one), pipeline.fetch_due),
             add(f"{prefix} infer", self._serve(pipeline.infer_one), pipeline.infer_due),
             add(f"{prefix} deliver", self._serve(pipeline.deliver_all), pipeline.deliver_due),
@@ -184,7 +184,7 @@ class AgentProcess:
             outbox=self._outbox,
             courier=courier,
             board=self._board,
-            heartbeat=cast(Any, _BeatNow(self._beat)),
+            heartbeat=cast(Any, _HeartbeatNow(self._heartbeat)),
             gpu=GpuHealth(cast(Any, worker)),
             # A pause of minutes tells nothing of the protocol.
             guard=CircuitBreaker(0, pause=lambda _order: None),
@@ -202,8 +202,8 @@ class AgentProcess:
     def _main_due(self) -> bool:
         return self._lost or self.is_draining or self._world.clock.seconds >= self._next_look
 
-    def _beat_due(self) -> bool:
-        return self._has_lease and not self._lost and self._lease.age() >= BEAT_EVERY
+    def _heartbeat_due(self) -> bool:
+        return self._has_lease and not self._lost and self._lease.age() >= HEARTBEAT_EVERY
 
     def _main(self) -> None:
         try:
@@ -218,7 +218,7 @@ class AgentProcess:
         self._end()
 
     def _begin(self) -> None:
-        previous = self._lease.take(self._board.beat())
+        previous = self._lease.take(self._board.heartbeat())
         self._has_lease = True
         keep = self.outbox_jobs()
         self._reaper.heal(scan(self._bucket), previous, keep=keep)
@@ -231,7 +231,7 @@ class AgentProcess:
             in_hand = waiting | set(self._board.jobs())
             self._pipeline.notice_waiting(waiting)
             view = scan(self._bucket)
-            self._reaper.heal(view, self._board.beat(), keep=in_hand)
+            self._reaper.heal(view, self._board.heartbeat(), keep=in_hand)
             self._reaper.reap(view)
             for info in view.misnamed:
                 self._desk.reject_misnamed(info)
@@ -258,9 +258,9 @@ class AgentProcess:
             self._world.watch.claim_unknown(job.name.next_claim.claimed_by(self.agent))
             raise
 
-    def _beat(self) -> None:
+    def _heartbeat(self) -> None:
         try:
-            self._lease.beat(self._board.beat())
+            self._lease.renew(self._board.heartbeat())
         except LeaseLostError:
             self._lost = True
         except StoreUnavailableError:
@@ -276,14 +276,14 @@ class AgentProcess:
         while not all(actor.is_parked for actor in self._actors[2:]):
             self._world.stage.pause()
         self._pipeline.stop()
-        self._say_goodbye(self._board.final_beat())
+        self._say_goodbye(self._board.final_heartbeat())
         self.crash()
 
-    def _say_goodbye(self, beat: Heartbeat) -> None:
+    def _say_goodbye(self, heartbeat: Heartbeat) -> None:
         if not self._lease.is_held():
             return
         try:
-            self._lease.beat(beat)
+            self._lease.renew(heartbeat)
         except (StoreUnavailableError, LeaseLostError):
             return
 
@@ -302,15 +302,15 @@ class AgentProcess:
         return identity.instance not in living
 
 
-class _BeatNow:
+class _HeartbeatNow:
     """The pipeline's way to the heartbeat."""
 
-    def __init__(self, beat: Callable[[], None]) -> None:
-        self._beat = beat
+    def __init__(self, heartbeat: Callable[[], None]) -> None:
+        self._heartbeat = heartbeat
 
-    def beat_now(self) -> None:
+    def heartbeat_now(self) -> None:
         """Heartbeat in the caller's thread."""
-        self._beat()
+        self._heartbeat()
 
 
 class _StagedOutbox(Outbox):

@@ -66,14 +66,14 @@ class StagedBucket:
             self._watch.gone(name)
 
     def take_over(self, name: str, metadata: Mapping[str, str], *, generation: int) -> ObjectInfo:
-        return self._beat(
+        return self._heartbeat(
             name,
             lambda: self._inner.take_over(name, metadata, generation=generation),
             took_over=True,
         )
 
     def refresh(self, name: str, metadata: Mapping[str, str], *, generation: int) -> ObjectInfo:
-        return self._beat(
+        return self._heartbeat(
             name,
             lambda: self._inner.refresh(name, metadata, generation=generation),
             took_over=False,
@@ -85,16 +85,16 @@ class StagedBucket:
         finally:
             self._watch.written(name)
 
-    def _beat(
+    def _heartbeat(
         self, name: str, operation: Callable[[], ObjectInfo], *, took_over: bool
     ) -> ObjectInfo:
-        def beat() -> ObjectInfo:
+        def heartbeat() -> ObjectInfo:
             info = operation()
             if name.startswith(names.AGENTS):
                 self._beaten(took_over)
             return info
 
-        return self._run(f"{'take_over' if took_over else 'refresh'} {name}", beat)
+        return self._run(f"{'take_over' if took_over else 'refresh'} {name}", heartbeat)
 
     def _run(
         self, what: str, operation: Callable[[], T], lost: Callable[[], None] = lambda: None

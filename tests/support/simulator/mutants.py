@@ -170,7 +170,7 @@ def _two_claims_of_one_job(patch: pytest.MonkeyPatch) -> None:
 
 def _no_reaping_of_the_dead(patch: pytest.MonkeyPatch) -> None:
     """Silence is not death: only an agent that said goodbye is reaped."""
-    patch.setattr(reaper.Reaper, "_is_over", lambda _self, beat, _updated: beat.state == "stopped")
+    patch.setattr(reaper.Reaper, "_is_over", lambda _self, last, _updated: last.state == "stopped")
 
 
 MUTANTS = [

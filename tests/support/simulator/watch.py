@@ -65,7 +65,7 @@ class Owner(Protocol):
 class Life:
     """What the watch knows of one process."""
 
-    last_beat: float
+    last_heartbeat: float
     has_been_silent: bool = False
     is_superseded: bool = False
     unknown_claims: set[str] = field(default_factory=set)
@@ -73,7 +73,7 @@ class Life:
 
     def is_known_dead(self, now: float) -> bool:
         """Whether others had a right to take it for dead."""
-        silent = now - self.last_beat > LEASE.total_seconds()
+        silent = now - self.last_heartbeat > LEASE.total_seconds()
         return self.has_been_silent or self.is_superseded or silent
 
 
@@ -147,7 +147,7 @@ class Watch:
         now = self._clock.seconds
         life = self._lives.setdefault(process, Life(now))
         life.has_been_silent |= life.is_known_dead(now)
-        life.last_beat = now
+        life.last_heartbeat = now
         if took_over:
             for other, theirs in self._lives.items():
                 theirs.is_superseded |= other is not process and other.agent == process.agent

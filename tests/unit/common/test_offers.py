@@ -19,7 +19,7 @@ SHIPPED = [load_profile(path.parent) for path in sorted(PACKAGED_PROFILES.glob("
 DEMO = next(Offer.of(profile) for profile in SHIPPED if profile.name == "demo")
 
 
-def beat_of(*offers: Offer, reason: str = "") -> Heartbeat:
+def heartbeat_of(*offers: Offer, reason: str = "") -> Heartbeat:
     return Heartbeat(
         identity=make_identity(),
         state="listening",
@@ -30,8 +30,8 @@ def beat_of(*offers: Offer, reason: str = "") -> Heartbeat:
     )
 
 
-def read_back(beat: Heartbeat) -> Heartbeat:
-    metadata = beat.to_metadata()
+def read_back(heartbeat: Heartbeat) -> Heartbeat:
+    metadata = heartbeat.to_metadata()
     assert len(metadata["beat"].encode()) <= _METADATA_LIMIT
     found = Heartbeat.from_metadata(metadata)
     assert found is not None
@@ -46,7 +46,7 @@ def test_every_profile_that_is_shipped_fits_in_full() -> None:
         profiles=tuple(offer.name for offer in offers),
         offers=offers,
     )
-    assert read_back(board.beat()).offers == offers
+    assert read_back(board.heartbeat()).offers == offers
     for profile, offer in zip(SHIPPED, offers, strict=True):
         assert tuple(item.role for item in offer.roles) == profile.roles
         assert offer.title == profile.title
@@ -58,16 +58,16 @@ def many(count: int) -> tuple[Offer, ...]:
 
 @given(count=st.integers(0, 150), reason=st.text(max_size=3000))
 def test_any_number_of_profiles_leaves_a_readable_heartbeat(count: int, reason: str) -> None:
-    beat = beat_of(*many(count), reason=reason)
-    found = read_back(beat)
-    brief = tuple(offer.without_texts() for offer in beat.offers)
-    assert found.offers in (beat.offers, brief, ())
-    assert found.profiles == beat.profiles or not found.offers
-    assert found.identity == beat.identity
+    heartbeat = heartbeat_of(*many(count), reason=reason)
+    found = read_back(heartbeat)
+    brief = tuple(offer.without_texts() for offer in heartbeat.offers)
+    assert found.offers in (heartbeat.offers, brief, ())
+    assert found.profiles == heartbeat.profiles or not found.offers
+    assert found.identity == heartbeat.identity
 
 
 def test_texts_go_first_then_roles_then_names() -> None:
-    by_count = {count: read_back(beat_of(*many(count))) for count in (1, 10, 60, 1000)}
+    by_count = {count: read_back(heartbeat_of(*many(count))) for count in (1, 10, 60, 1000)}
     assert by_count[1].offers[0].title is not None
     assert by_count[10].offers[0].title is None
     assert by_count[10].offers[0].roles[0].role == "dce-0"
@@ -77,7 +77,7 @@ def test_texts_go_first_then_roles_then_names() -> None:
 
 
 def test_offers_of_another_version_are_no_reason_to_count_an_agent_as_dead() -> None:
-    document = json.loads(beat_of(DEMO).to_metadata()["beat"])
+    document = json.loads(heartbeat_of(DEMO).to_metadata()["beat"])
     document["offers"][0]["roles"] = "all of them"
     found = Heartbeat.from_metadata({"beat": json.dumps(document)})
     assert found is not None
@@ -85,7 +85,7 @@ def test_offers_of_another_version_are_no_reason_to_count_an_agent_as_dead() -> 
 
 
 def test_what_a_newer_agent_tells_on_top_is_left_out() -> None:
-    document = json.loads(beat_of(DEMO).to_metadata()["beat"])
+    document = json.loads(heartbeat_of(DEMO).to_metadata()["beat"])
     document["offers"][0]["speed"] = 9
     found = Heartbeat.from_metadata({"beat": json.dumps(document)})
     assert found is not None
@@ -94,9 +94,9 @@ def test_what_a_newer_agent_tells_on_top_is_left_out() -> None:
 
 def test_region_and_use_travel_even_without_texts_and_an_older_agent_tells_none() -> None:
     for offers in ((DEMO,), many(10)):
-        found = read_back(beat_of(*offers)).offers[0]
+        found = read_back(heartbeat_of(*offers)).offers[0]
         assert (found.body_part, found.for_patients) == ("BREAST", False)
-    document = json.loads(beat_of(DEMO).to_metadata()["beat"])
+    document = json.loads(heartbeat_of(DEMO).to_metadata()["beat"])
     del document["offers"][0]["body_part"], document["offers"][0]["for_patients"]
     older = Heartbeat.from_metadata({"beat": json.dumps(document)})
     assert older is not None
@@ -106,11 +106,11 @@ def test_region_and_use_travel_even_without_texts_and_an_older_agent_tells_none(
 
 def test_a_rule_travels_and_one_that_says_nothing_here_is_none() -> None:
     for profile in SHIPPED:
-        told = read_back(beat_of(Offer.of(profile))).offers[0].roles
+        told = read_back(heartbeat_of(Offer.of(profile))).offers[0].roles
         for item, role in zip(profile.inputs, told, strict=True):
             assert role.recognition is not None
             assert role.recognition.rule == item.recognition
-    document = json.loads(beat_of(DEMO).to_metadata()["beat"])
+    document = json.loads(heartbeat_of(DEMO).to_metadata()["beat"])
     document["offers"][0]["roles"][0]["recognition"] = {"weighting": "DWI", "b_value": 1000}
     found = Heartbeat.from_metadata({"beat": json.dumps(document)})
     assert found is not None

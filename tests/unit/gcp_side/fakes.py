@@ -223,14 +223,14 @@ class FakeAgent:
 
     def claim(self) -> tuple[Claim, JobManifest]:
         """Claim and open the first job of the queue, with a heartbeat as every owner has."""
-        self.beat()
+        self.heartbeat()
         claim = self.desk.claim(scan(self.bucket).pending[0])
         assert claim is not None
         manifest = self.desk.open(claim)
         assert manifest is not None
         return claim, manifest
 
-    def beat(
+    def heartbeat(
         self,
         *,
         state: str = "listening",
@@ -243,7 +243,7 @@ class FakeAgent:
         jobs: tuple[HeartbeatJob, ...] = ()
         if claim is not None:
             jobs = (_in_work(claim, "inferring", 70),)
-        beat = Heartbeat(
+        heartbeat = Heartbeat(
             identity=_IDENTITY,
             state=state,
             reason=reason,
@@ -256,7 +256,7 @@ class FakeAgent:
         name = names.agent_object(self.name)
         seen = [item for item in self.bucket.list(name) if item.name == name]
         generation = self.bucket.read_heartbeat(name).generation if seen else 0
-        self.bucket.take_over(name, beat.to_metadata(), generation=generation)
+        self.bucket.take_over(name, heartbeat.to_metadata(), generation=generation)
 
     def tell(self, claim: Claim, stage: str, percent: int, **counts: int) -> None:
         """Write progress."""

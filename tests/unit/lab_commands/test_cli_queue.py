@@ -67,7 +67,7 @@ def test_the_queue_as_tables(bucket: LocalBucket, lab: Cli) -> None:
 
 def test_an_empty_queue_is_told_in_words(bucket: LocalBucket, lab: Cli) -> None:
     text = lab("queue")
-    assert "No agent has ever beaten here." in text
+    assert "No agent has ever sent a heartbeat here." in text
     assert "No job is pending." in text
 
 
@@ -102,7 +102,7 @@ def test_an_agent_of_the_same_id_goes_on(bucket: LocalBucket, lab: Cli) -> None:
     lab("queue")
     lab("cancel", job.job_id)
     lab("requeue", job.job_id, code=1)
-    agent.lease.beat(agent.beat())
+    agent.lease.renew(agent.heartbeat())
 
 
 class TestCancel:
@@ -177,7 +177,7 @@ class TestRequeue:
         Running(bucket).claim()
         assert lab("requeue", job.job_id, code=1) == ""
         assert "--force" in lab.said.err
-        assert "which still beats" in lab("requeue", job.job_id, "--force")
+        assert "which is still alive" in lab("requeue", job.job_id, "--force")
 
     def test_a_job_that_waits(self, bucket: LocalBucket, lab: Cli) -> None:
         job = submit(bucket)

@@ -66,7 +66,7 @@ def test_a_running_agent_and_its_jobs(lab: Cli, bucket: LocalBucket, home: Path)
     agent = Running(bucket)
     agent.claim()
     said = lines(lab("status"))
-    assert said[0].startswith("Agent lab-1 runs: listening, on NVIDIA H200; last beat 0 s ago")
+    assert said[0].startswith("Agent lab-1 runs: listening, on NVIDIA H200; last heartbeat 0 s ago")
     assert f"{job.job_id} 1 fetch 248/620" in said
     newer = HeartbeatJob(job_id=job.job_id, attempt=1, stage="seg", percent=90)
     bucket.replace(names.progress_object(job.job_id), newer.model_dump_json().encode())
@@ -110,8 +110,8 @@ def test_an_agent_of_another_computer_that_fell_silent(
 
 
 def light(bucket: LocalBucket, identity: Identity, state: str) -> None:
-    beat = Heartbeat(identity=identity, state=state, version="1")
-    bucket.take_over(names.agent_object("lab-1"), beat.to_metadata(), generation=0)
+    heartbeat = Heartbeat(identity=identity, state=state, version="1")
+    bucket.take_over(names.agent_object("lab-1"), heartbeat.to_metadata(), generation=0)
 
 
 def test_a_queue_that_does_not_answer_is_said_and_the_rest_is_told(
@@ -214,7 +214,7 @@ def test_looking_disturbs_no_agent(lab: Cli, bucket: LocalBucket) -> None:
     agent = Running(bucket)
     before = json.dumps([info.name for info in bucket.list(names.VERSION)])
     lab("status")
-    agent.lease.beat(agent.beat())
+    agent.lease.renew(agent.heartbeat())
     listed = [info.name for info in bucket.list(names.VERSION)]
     assert json.dumps([name for name in listed if not name.startswith(names.PROBE)]) == before
-    assert scan(bucket).agents["lab-1"].beat.identity == agent.identity
+    assert scan(bucket).agents["lab-1"].heartbeat.identity == agent.identity

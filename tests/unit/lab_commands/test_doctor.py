@@ -369,7 +369,7 @@ def test_an_agent_that_does_not_serve_is_told_of(
 ) -> None:
     bucket = LocalBucket(tmp_path / "queue")
     agent = Running(bucket)
-    agent.lease.beat(agent.beat().model_copy(update={"state": state, "reason": "a sick GPU"}))
+    agent.lease.renew(agent.heartbeat().model_copy(update={"state": state, "reason": "a sick GPU"}))
     config = LocalConfig(agent_id="lab-1", work_dir=tmp_path)
     finding = check_agent(bucket, cast(Any, config))
     assert (finding.verdict, bool(finding.remedy)) == (verdict, verdict is Verdict.WARNING)

@@ -16,28 +16,28 @@ from segrelay.bucket import ObjectInfo
 from segrelay.bucket.local import LocalBucket
 from segrelay.errors import StoreUnavailableError
 from segrelay.queue import Lease
-from segrelay.queue.lease import BEAT_EVERY, LEASE
-from segrelay.queue.view import read_beat
+from segrelay.queue.lease import HEARTBEAT_EVERY, LEASE
+from segrelay.queue.view import read_heartbeat
 from tests.support.jobs import make_identity
 
 DEADLINE = 20.0
 """Seconds until the test gives up."""
 
-BEATS = 5
+HEARTBEATS = 5
 
 
 class NoProgress(LocalBucket):
     """Refuses what is written over, and counts the beats."""
 
     refused = 0
-    beats = 0
+    heartbeats = 0
 
     def replace(self, name: str, data: bytes) -> ObjectInfo:
         self.refused += 1
         raise StoreUnavailableError("It hung.")
 
     def refresh(self, *arguments: object, **options: object) -> ObjectInfo:
-        self.beats += 1
+        self.heartbeats += 1
         return super().refresh(*arguments, **options)  # type: ignore[arg-type]
 
 
@@ -45,20 +45,20 @@ def test_progress_that_never_gets_through_costs_no_beat(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In the product's proportions: a retry waits for several looks at the board."""
-    monkeypatch.setattr(heartbeat, "BEAT_EVERY", 0.03)
+    monkeypatch.setattr(heartbeat, "HEARTBEAT_EVERY", 0.03)
     monkeypatch.setattr(heartbeat, "PROGRESS_EVERY", 0.01)
     monkeypatch.setattr(heartbeat, "RETRY_AFTER", 0.05)
     bucket = NoProgress(tmp_path)
     board = StatusBoard(identity=make_identity(), version="1", profiles=("demo",))
     board.post("job", 1, "fetch")
     lease = Lease(bucket, "lab-1", board.identity, is_dead=lambda _: False)
-    lease.take(board.beat())
+    lease.take(board.heartbeat())
     beating = Heartbeat(bucket, lease, board, on_lost=threading.Event().set)
     beating.start()
     try:
         limit = time.monotonic() + DEADLINE
-        while bucket.beats < BEATS:
-            assert time.monotonic() < limit, f"{bucket.refused} refusals, {bucket.beats} beats"
+        while bucket.heartbeats < HEARTBEATS:
+            assert time.monotonic() < limit, (bucket.refused, bucket.heartbeats)
             time.sleep(0.01)
         assert bucket.refused > 0
     finally:
@@ -82,12 +82,12 @@ def test_beats_that_fail_are_well_and_a_beat_that_hangs_is_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the watchdog of the service goes by."""
-    monkeypatch.setattr(heartbeat, "BEAT_EVERY", 0.01)
+    monkeypatch.setattr(heartbeat, "HEARTBEAT_EVERY", 0.01)
     monkeypatch.setattr(heartbeat, "PROGRESS_EVERY", 0.01)
     monkeypatch.setattr(heartbeat, "RETRY_AFTER", 0.01)
     monkeypatch.setattr(heartbeat, "LONGEST_TURN", 2.0)
     bucket = Hangs(tmp_path)
-    _, beating = start_beating(bucket)
+    _, beating = start_heartbeating(bucket)
     try:
         assert bucket.is_called.wait(DEADLINE)
         wait_until(lambda: not beating.is_well(), "the hang is noticed")
@@ -99,10 +99,10 @@ def test_beats_that_fail_are_well_and_a_beat_that_hangs_is_not(
     assert not beating.is_well()
 
 
-def start_beating(bucket: LocalBucket) -> tuple[StatusBoard, Heartbeat]:
+def start_heartbeating(bucket: LocalBucket) -> tuple[StatusBoard, Heartbeat]:
     board = StatusBoard(identity=make_identity(), version="1", profiles=("demo",))
     lease = Lease(bucket, "lab-1", board.identity, is_dead=lambda _: False)
-    lease.take(board.beat())
+    lease.take(board.heartbeat())
     beating = Heartbeat(bucket, lease, board, on_lost=threading.Event().set)
     beating.start()
     return board, beating
@@ -120,7 +120,7 @@ def test_a_new_state_is_told_before_a_beat_is_due(
 ) -> None:
     monkeypatch.setattr(heartbeat, "PROGRESS_EVERY", 0.01)
     bucket = LocalBucket(tmp_path)
-    board, beating = start_beating(bucket)
+    board, beating = start_heartbeating(bucket)
     try:
         board.set_state("paused", "Kim trains")
         beating.hurry_if_new()
@@ -130,8 +130,8 @@ def test_a_new_state_is_told_before_a_beat_is_due(
 
 
 def told_state(bucket: LocalBucket) -> str:
-    seen = read_beat(bucket, "lab-1")
-    return "" if seen is None else seen.beat.state
+    seen = read_heartbeat(bucket, "lab-1")
+    return "" if seen is None else seen.heartbeat.state
 
 
 def test_one_hung_call_fits_into_the_lease() -> None:
@@ -139,4 +139,4 @@ def test_one_hung_call_fits_into_the_lease() -> None:
     gcs = pytest.importorskip("segrelay.bucket.gcs")
     last_try = sum(gcs.REQUEST_TIMEOUT) + gcs.ANSWER_LIMIT
     longest_call = gcs.RETRY_DEADLINE + last_try
-    assert BEAT_EVERY + longest_call + RETRY_AFTER < LEASE.total_seconds()
+    assert HEARTBEAT_EVERY + longest_call + RETRY_AFTER < LEASE.total_seconds()

@@ -43,7 +43,7 @@ from segrelay.queue.overview import survey
 from segrelay.queue.reaper import FREE_LOSSES
 from segrelay.queue.records import MOST_ATTEMPTS, read_attempt, read_attempts
 from segrelay.queue.site import read_progress
-from segrelay.signed_beats import SLACK, sign_beat, time_of_beat
+from segrelay.signed_heartbeats import SLACK, sign_heartbeat, time_of_heartbeat
 from segrelay.signing import Kind, SigningKey, Trust
 from tests.support.buckets.gcs import BUCKET, make_bucket
 from tests.support.jobs import make_manifest
@@ -103,7 +103,7 @@ def sides(bare: Bucket) -> Sides:
     return Sides(bare, SigningKey.new(), (SigningKey.new(), SigningKey.new()))
 
 
-def beat_of(lease: Lease, **more: Any) -> Heartbeat:
+def heartbeat_of(lease: Lease, **more: Any) -> Heartbeat:
     return Heartbeat(identity=lease.identity, state="listening", version="1", **more)
 
 
@@ -126,7 +126,7 @@ def forge_move(bare: Bucket, source: str, destination: str) -> None:
     bare.move(source, destination, generation=bare.stat(source).generation)
 
 
-def forge_beat(bare: Bucket, agent: str, metadata: dict[str, str]) -> None:
+def forge_heartbeat(bare: Bucket, agent: str, metadata: dict[str, str]) -> None:
     name = names.agent_object(agent)
     try:
         generation = bare.read_heartbeat(name).generation
@@ -175,8 +175,8 @@ def test_moving_a_job_to_ghosts_again_and_again_ends_no_job(sides: Sides) -> Non
 def test_moving_a_job_to_an_agent_that_has_stopped_ends_no_job(sides: Sides) -> None:
     """Its last heartbeat is signed, and tells of no such claim."""
     lease, _ = sides.lease(1)
-    lease.take(beat_of(lease))
-    lease.beat(beat_of(lease).model_copy(update={"state": "stopped"}))
+    lease.take(heartbeat_of(lease))
+    lease.renew(heartbeat_of(lease).model_copy(update={"state": "stopped"}))
     job = SiteQueue(sides.site).submit(make_manifest(max_attempts=1))
     for _ in range(FREE_LOSSES + 3):
         name = scan(sides.bare).pending[0].name
@@ -195,9 +195,9 @@ def test_a_job_that_an_agent_told_of_before_it_died_counts(sides: Sides) -> None
         name = scan(sides.bare).pending[0].name
         forge_move(sides.bare, name.pending, name.next_claim.claimed_by("lab-1"))
         lease, _ = sides.lease(1)
-        lease.take(beat_of(lease))
+        lease.take(heartbeat_of(lease))
         claim = HeartbeatJob(job_id=job.job_id, attempt=name.fence + 1, stage="fetch", percent=0)
-        lease.beat(beat_of(lease, jobs=(claim,)).model_copy(update={"state": "stopped"}))
+        lease.renew(heartbeat_of(lease, jobs=(claim,)).model_copy(update={"state": "stopped"}))
         sides.reaper().reap(scan(sides.agent()))
     assert SiteQueue(sides.site).find(job).state is JobState.FAILED
 
@@ -280,7 +280,7 @@ def test_a_forged_heartbeat_keeps_no_claim(sides: Sides) -> None:
     job = SiteQueue(sides.site).submit(make_manifest())
     identity = Identity(instance=new_nonce(), host="h", pid=1, pid_started=0.0)
     forged = Heartbeat(identity=identity, state="listening", version="1", reason=LIE).to_metadata()
-    forge_beat(sides.bare, GHOST, forged)
+    forge_heartbeat(sides.bare, GHOST, forged)
     forge_move(sides.bare, job.pending, job.next_claim.claimed_by(GHOST))
     view = scan(sides.agent())
     assert view.agents == {}
@@ -293,28 +293,28 @@ def test_a_forged_heartbeat_keeps_no_claim(sides: Sides) -> None:
 
 def test_an_agents_own_heartbeat_is_believed_by_the_others(sides: Sides) -> None:
     lease, _ = sides.lease(1)
-    lease.take(beat_of(lease))
-    lease.beat(beat_of(lease, reason="why not"))
+    lease.take(heartbeat_of(lease))
+    lease.renew(heartbeat_of(lease, reason="why not"))
     seen = scan(sides.agent(0)).agents["lab-1"]
-    assert seen.beat.reason == "why not"
+    assert seen.heartbeat.reason == "why not"
     assert abs(seen.updated - scan(sides.bare).agents["lab-1"].updated) < SLACK
 
 
 def test_a_forged_heartbeat_does_not_stop_a_living_agent(sides: Sides) -> None:
     lease, _ = sides.lease(1)
-    lease.take(beat_of(lease))
+    lease.take(heartbeat_of(lease))
     forged = Heartbeat(
         identity=Identity(instance=new_nonce(), host="h", pid=1, pid_started=0.0),
         state="listening",
         version="1",
     )
-    forge_beat(sides.bare, "lab-1", forged.to_metadata())
-    lease.beat(beat_of(lease))
-    assert scan(sides.agent()).agents["lab-1"].beat.identity == lease.identity
+    forge_heartbeat(sides.bare, "lab-1", forged.to_metadata())
+    lease.renew(heartbeat_of(lease))
+    assert scan(sides.agent()).agents["lab-1"].heartbeat.identity == lease.identity
     name = names.agent_object("lab-1")
     sides.bare.delete(name, generation=_stored_generation(sides.bare, name))
-    lease.beat(beat_of(lease))
-    assert scan(sides.agent()).agents["lab-1"].beat.identity == lease.identity
+    lease.renew(heartbeat_of(lease))
+    assert scan(sides.agent()).agents["lab-1"].heartbeat.identity == lease.identity
 
 
 def _stored_generation(bare: Bucket, name: str) -> int:
@@ -323,13 +323,13 @@ def _stored_generation(bare: Bucket, name: str) -> int:
 
 def test_a_true_takeover_still_stops_the_first_process(sides: Sides) -> None:
     first, _ = sides.lease(1)
-    first.take(beat_of(first))
-    first.beat(beat_of(first).model_copy(update={"state": "stopped"}))
+    first.take(heartbeat_of(first))
+    first.renew(heartbeat_of(first).model_copy(update={"state": "stopped"}))
     second, _ = sides.lease(1)
-    second.take(beat_of(second))
+    second.take(heartbeat_of(second))
     with pytest.raises(LeaseLostError):
-        first.beat(beat_of(first))
-    second.beat(beat_of(second))
+        first.renew(heartbeat_of(first))
+    second.renew(heartbeat_of(second))
 
 
 def test_an_old_heartbeat_put_back_proves_no_life() -> None:
@@ -337,9 +337,9 @@ def test_an_old_heartbeat_put_back_proves_no_life() -> None:
     key, name = SigningKey.new(), names.agent_object("lab-1")
     trust = Trust.of(records=[key.public])
     written = datetime(2026, 5, 4, tzinfo=UTC)
-    old = sign_beat({"beat": "{}"}, name, key, written)
-    assert time_of_beat(old, name, trust) == written + SLACK
-    assert time_of_beat(old, names.agent_object("lab-2"), trust) is None
+    old = sign_heartbeat({"beat": "{}"}, name, key, written)
+    assert time_of_heartbeat(old, name, trust) == written + SLACK
+    assert time_of_heartbeat(old, names.agent_object("lab-2"), trust) is None
     assert SLACK < LEASE
 
 
@@ -347,9 +347,9 @@ def test_a_replayed_heartbeat_is_as_old_as_it_says(sides: Sides) -> None:
     job = SiteQueue(sides.site).submit(make_manifest())
     lease, _ = sides.lease(1)
     identity, name = lease.identity, names.agent_object("lab-1")
-    beat = Heartbeat(identity=identity, state="listening", version="1").to_metadata()
-    old = sign_beat(beat, name, sides.keys[1], utc_now() - 2 * LEASE)
-    forge_beat(sides.bare, "lab-1", old)
+    heartbeat = Heartbeat(identity=identity, state="listening", version="1").to_metadata()
+    old = sign_heartbeat(heartbeat, name, sides.keys[1], utc_now() - 2 * LEASE)
+    forge_heartbeat(sides.bare, "lab-1", old)
     forge_move(sides.bare, job.pending, job.next_claim.claimed_by("lab-1"))
     assert len(sides.reaper(0).reap(scan(sides.agent()))) == 1
 
@@ -371,11 +371,14 @@ def test_a_replayed_heartbeat_is_as_old_as_it_says(sides: Sides) -> None:
 def test_a_heartbeat_that_was_changed_is_not_believed(change: dict[str, str]) -> None:
     key, name = SigningKey.new(), names.agent_object("lab-1")
     trust = Trust.of(records=[key.public])
-    signed = sign_beat({"beat": "{}"}, name, key, utc_now())
-    assert time_of_beat(signed, name, trust) is not None
-    assert time_of_beat({**signed, **change}, name, trust) is None
+    signed = sign_heartbeat({"beat": "{}"}, name, key, utc_now())
+    assert time_of_heartbeat(signed, name, trust) is not None
+    assert time_of_heartbeat({**signed, **change}, name, trust) is None
     for key_name in signed:
-        assert time_of_beat({k: v for k, v in signed.items() if k != key_name}, name, trust) is None
+        assert (
+            time_of_heartbeat({k: v for k, v in signed.items() if k != key_name}, name, trust)
+            is None
+        )
 
 
 def test_without_keys_nothing_changes(bare: Bucket) -> None:
@@ -383,12 +386,12 @@ def test_without_keys_nothing_changes(bare: Bucket) -> None:
     job = SiteQueue(bucket).submit(make_manifest())
     forge_attempt(bare, job, 1)
     assert read_attempt(bucket, job.job_id, 1) is not None
-    assert not bucket.trust.of_kind(Kind.BEAT)
+    assert not bucket.trust.of_kind(Kind.HEARTBEAT)
 
 
 def test_a_heartbeat_has_room_for_its_signature(sides: Sides) -> None:
     lease, bucket = sides.lease(1)
-    full = beat_of(lease, reason="r" * 400, passed_over=("x" * 290,) * 5, device="d" * 90)
+    full = heartbeat_of(lease, reason="r" * 400, passed_over=("x" * 290,) * 5, device="d" * 90)
     lease.take(full)
     metadata = bucket.read_heartbeat(names.agent_object("lab-1")).metadata
     assert metadata is not None

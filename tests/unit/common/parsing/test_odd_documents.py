@@ -34,7 +34,7 @@ from tests.support.buckets.gcs import make_bucket
 from tests.support.jobs import make_identity, make_manifest
 from tests.support.servers.raw_server import answer, raw_server
 
-ODD_BEATS = {
+ODD_HEARTBEATS = {
     "deep": "[" * 3500,
     "nested": "[" * 1000 + "]" * 1000,
     "half a character": '{"state": "\\ud800"}',
@@ -63,7 +63,7 @@ def test_odd_heartbeats_stop_nobody_and_are_named_once(
     bucket: Bucket, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("segrelay.queue.view._named", set[str]())
-    for number, text in enumerate(ODD_BEATS.values()):
+    for number, text in enumerate(ODD_HEARTBEATS.values()):
         bucket.take_over(names.agent_object(f"odd-{number}"), {"beat": text}, generation=0)
     bucket.take_over(names.agent_object("good"), GOOD.to_metadata(), generation=0)
     SiteQueue(bucket).submit(make_manifest())
@@ -73,7 +73,7 @@ def test_odd_heartbeats_stop_nobody_and_are_named_once(
             assert set(view.agents) == {"good"}
             assert len(view.pending) == 1
     said = [record.getMessage() for record in caplog.records if "cannot be read" in record.msg]
-    assert len(said) == len(ODD_BEATS), said
+    assert len(said) == len(ODD_HEARTBEATS), said
     assert not any("[[" in line for line in said)
 
 

@@ -66,9 +66,9 @@ class Lab:
         self.reaper = Reaper(bucket, agent, now=self.lease.now, is_dead=self._is_dead)
 
     def start(self) -> Heartbeat | None:
-        return self.lease.take(self.beat())
+        return self.lease.take(self.heartbeat())
 
-    def beat(self, *jobs: HeartbeatJob, state: str = "listening") -> Heartbeat:
+    def heartbeat(self, *jobs: HeartbeatJob, state: str = "listening") -> Heartbeat:
         return Heartbeat(identity=self.identity, state=state, version="0", jobs=jobs)
 
     def claim(self) -> Claim:
@@ -269,7 +269,7 @@ def test_i5_a_dead_owners_claim_comes_back_with_its_attempt_recorded(
     site.submit(manifest)
     claim = lab.claim()
     working = HeartbeatJob(job_id=manifest.job_id, attempt=1, stage="infer", started=True)
-    lab.lease.beat(lab.beat(working))
+    lab.lease.renew(lab.heartbeat(working))
     other = Lab(bucket, "lab-2")
     other.start()
     assert other.reaper.reap(scan(bucket)) == []
@@ -289,7 +289,7 @@ def test_an_agent_stopped_while_its_seg_waits_for_orthanc_has_not_failed(
     site.submit(manifest)
     claim = lab.claim()
     waiting = HeartbeatJob(job_id=manifest.job_id, attempt=1, stage=UPLOAD, started=True)
-    lab.lease.beat(lab.beat(waiting, state=state))
+    lab.lease.renew(lab.heartbeat(waiting, state=state))
     other = Lab(bucket, "lab-2")
     other.start()
     other.clock.seconds += LEASE.total_seconds() + 1
@@ -317,7 +317,7 @@ def test_a_prefetched_neighbour_of_a_poison_job_does_not_count(
     site.submit(manifest)
     lab.claim()
     waiting = HeartbeatJob(job_id=manifest.job_id, attempt=1, stage="ready")
-    lab.lease.beat(lab.beat(waiting, state="stopped"))
+    lab.lease.renew(lab.heartbeat(waiting, state="stopped"))
     other = Lab(bucket, "lab-2")
     other.start()
     other.reaper.reap(scan(bucket))
@@ -331,11 +331,11 @@ def test_a_poison_job_stops_after_its_attempts(bucket: LocalBucket, site: SiteQu
     name = site.submit(manifest)
     for attempt in range(1, 4):
         life = Lab(bucket)
-        previous = life.lease.take(life.beat()) if attempt == 1 else _next_life(life)
+        previous = life.lease.take(life.heartbeat()) if attempt == 1 else _next_life(life)
         life.reaper.heal(scan(bucket), previous, keep=())
         life.claim()
         job = HeartbeatJob(job_id=manifest.job_id, attempt=attempt, stage="infer", started=True)
-        life.lease.beat(life.beat(job))
+        life.lease.renew(life.heartbeat(job))
     last = Lab(bucket)
     last.reaper.heal(scan(bucket), _next_life(last), keep=())
     assert site.find(name).state is JobState.FAILED
@@ -344,7 +344,7 @@ def test_a_poison_job_stops_after_its_attempts(bucket: LocalBucket, site: SiteQu
 
 def _next_life(lab: Lab) -> Heartbeat | None:
     seen = scan(lab.bucket).agents[lab.agent]
-    lab.dead.add(seen.beat.identity.instance)
+    lab.dead.add(seen.heartbeat.identity.instance)
     return lab.start()
 
 
@@ -383,18 +383,18 @@ def test_a_second_process_with_the_same_agent_id_is_refused_while_the_first_live
     with pytest.raises(LeaseLostError) as caught:
         Lab(bucket).start()
     assert caught.value.code == "agent-id-in-use"
-    lab.lease.beat(lab.beat())
+    lab.lease.renew(lab.heartbeat())
 
 
 def test_a_process_whose_id_was_taken_over_stops(bucket: LocalBucket, lab: Lab) -> None:
     _next_life(Lab(bucket))
     with pytest.raises(LeaseLostError):
-        lab.lease.beat(lab.beat())
+        lab.lease.renew(lab.heartbeat())
 
 
 def test_time_is_the_stores(bucket: LocalBucket, lab: Lab) -> None:
     before = store_now(bucket, "site")
-    lab.lease.beat(lab.beat())
+    lab.lease.renew(lab.heartbeat())
     lab.clock.seconds += 60
     assert lab.lease.now() - before >= timedelta(seconds=60)
     lab.clock.seconds += 61

@@ -48,7 +48,7 @@ class Life:
 
     def work(self) -> None:
         """Start, heal, and serve everything that waits."""
-        previous = self.lease.take(self._beat())
+        previous = self.lease.take(self._heartbeat())
         self.reaper.heal(scan(self.bucket), previous, keep=())
         for job in scan(self.bucket).pending:
             claim = self.desk.claim(job)
@@ -58,10 +58,10 @@ class Life:
             working = HeartbeatJob(
                 job_id=claim.job_id, attempt=claim.attempt, stage="infer", started=True
             )
-            self.lease.beat(self._beat(working))
+            self.lease.renew(self._heartbeat(working))
             self.desk.finish(claim, make_result(claim.job_id, attempt=claim.attempt))
 
-    def _beat(self, *jobs: HeartbeatJob) -> Heartbeat:
+    def _heartbeat(self, *jobs: HeartbeatJob) -> Heartbeat:
         return Heartbeat(identity=self.identity, state="listening", version="0", jobs=jobs)
 
     def _is_dead(self, identity: Identity) -> bool:

@@ -86,11 +86,11 @@ class Owner:
         job = HeartbeatJob(
             job_id=claim.job_id, attempt=claim.attempt, stage="infer", percent=40, started=started
         )
-        self.beat(job, state=state)
+        self.heartbeat(job, state=state)
         return claim.name
 
-    def beat(self, *jobs: HeartbeatJob, state: str = "listening", reason: str = "") -> None:
-        beat = Heartbeat(
+    def heartbeat(self, *jobs: HeartbeatJob, state: str = "listening", reason: str = "") -> None:
+        heartbeat = Heartbeat(
             identity=self.identity,
             state=state,
             reason=reason,
@@ -102,7 +102,7 @@ class Owner:
         name = names.agent_object(self.agent)
         known = scan(self.bucket).agents
         generation = self.bucket.read_heartbeat(name).generation if self.agent in known else 0
-        self.bucket.take_over(name, beat.to_metadata(), generation=generation)
+        self.bucket.take_over(name, heartbeat.to_metadata(), generation=generation)
 
 
 def desk(bucket: Bucket, *, dead: tuple[Identity, ...] = ()) -> OperatorQueue:
@@ -436,8 +436,8 @@ class TestOverview:
         owner.claim()
         urgent, foreign = submit(bucket, priority=0), submit(bucket, profile="other")
         bucket.create(f"{names.PENDING}by hand.json", b"{}")
-        owner_beat = HeartbeatJob(job_id=working.job_id, attempt=1, stage="infer", percent=40)
-        owner.beat(owner_beat, state="waiting", reason="Orthanc is away.")
+        owner_heartbeat = HeartbeatJob(job_id=working.job_id, attempt=1, stage="infer", percent=40)
+        owner.heartbeat(owner_heartbeat, state="waiting", reason="Orthanc is away.")
 
         seen = survey(bucket, "lab-1")
         (agent,) = seen.agents
@@ -483,7 +483,7 @@ class TestOverview:
         assert not seen.pending[0].served
 
     def test_a_silent_agents_lease_runs_out_by_the_stores_clock(self, bucket: Bucket) -> None:
-        Owner(bucket).beat()
+        Owner(bucket).heartbeat()
         late = survey(_Late(bucket), "lab-1")
         assert late.agents[0].lease_over
         assert late.agents[0].beat_age_seconds > 120
@@ -502,10 +502,10 @@ class TestOverview:
         owner = Owner(bucket, "lab-1")
         owner.claim()
         before = {info.name: info.generation for info in bucket.list("")}
-        beat = bucket.read_heartbeat(names.agent_object("lab-1"))
+        heartbeat = bucket.read_heartbeat(names.agent_object("lab-1"))
         survey(bucket, "lab-1")
         after = {info.name: info.generation for info in bucket.list("")}
-        assert bucket.read_heartbeat(names.agent_object("lab-1")) == beat
+        assert bucket.read_heartbeat(names.agent_object("lab-1")) == heartbeat
         assert {n: after[n] for n in before} == before
         assert set(after) - set(before) <= {f"{names.PROBE}lab-1.json"}
 

@@ -103,12 +103,12 @@ def check(schema: Any, address: str, method: str, answer: Any) -> None:
 def test_the_answers_are_as_described(
     client: APIClient, schema: Any, orthanc: FakeOrthanc, agent: FakeAgent
 ) -> None:
-    agent.beat(offers=(OFFER, OFFER.model_copy(update={"name": "demo"})))
+    agent.heartbeat(offers=(OFFER, OFFER.model_copy(update={"name": "demo"})))
     ids = {"sequence_series_ids": list(FOUR)}
     first: Any = client.post(f"{PREFIX}/series/{FOUR[0]}/segment/", ids, format="json")
     check(schema, "series/{series_id}/segment/", "post", first)
     agent.finish(agent.claim()[0], report=REPORT)
-    agent.beat(offers=(OFFER, OFFER.model_copy(update={"name": "demo"})))
+    agent.heartbeat(offers=(OFFER, OFFER.model_copy(update={"name": "demo"})))
     request_id = first.json()["request_id"]
     by_role = {"series": dict(zip(ROLES, FOUR, strict=True))}
     study: Any = client.post(f"{PREFIX}/studies/{STUDY_ID}/segment/", by_role, format="json")

@@ -242,7 +242,7 @@ class TestLab:
     def test_an_agent_with_a_job(self, client: APIClient, agent: FakeAgent) -> None:
         submit(client)
         claim, _ = agent.claim()
-        agent.beat(claim=claim, offers=(OFFER,))
+        agent.heartbeat(claim=claim, offers=(OFFER,))
         answer = get(client, "agents/")
         (shown,) = answer["agents"]
         assert 0 <= shown.pop("seconds_since_beat") < 60
@@ -269,14 +269,14 @@ class TestLab:
         assert answer["online"] == 1
 
     def test_a_paused_agent_says_why(self, client: APIClient, agent: FakeAgent) -> None:
-        agent.beat(state="paused", reason="Kim trains")
+        agent.heartbeat(state="paused", reason="Kim trains")
         (shown,) = get(client, "agents/")["agents"]
         assert (shown["online"], shown["state"], shown["reason"]) == (True, "paused", "Kim trains")
 
     def test_silence_by_the_stores_clock_is_absence(
         self, client: APIClient, agent: FakeAgent, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        agent.beat()
+        agent.heartbeat()
         now = lease.store_now
         monkeypatch.setattr(
             agents, "store_now", lambda *names: now(*names) + timedelta(seconds=121)
@@ -286,7 +286,7 @@ class TestLab:
         assert answer["last_seen"]
 
     def test_an_agent_that_stopped_is_absent(self, client: APIClient, agent: FakeAgent) -> None:
-        agent.beat(state="stopped")
+        agent.heartbeat(state="stopped")
         assert get(client, "agents/")["online"] == 0
 
     @pytest.mark.parametrize(("refresh_seconds", "look_seconds"), [(60, 0.001), (0.001, 60)])
@@ -332,9 +332,9 @@ class TestLab:
             name="demo",
             roles=tuple(OfferedRole(role=role, title=Text(en="x", ko="y")) for role in ROLES),
         )
-        FakeAgent(bucket, "lab-1").beat(offers=(OFFER,))
-        FakeAgent(bucket, "lab-2").beat(offers=(demo,))
-        FakeAgent(bucket, "lab-3").beat(
+        FakeAgent(bucket, "lab-1").heartbeat(offers=(OFFER,))
+        FakeAgent(bucket, "lab-2").heartbeat(offers=(demo,))
+        FakeAgent(bucket, "lab-3").heartbeat(
             offers=(OFFER.model_copy(update={"name": "gone"}),), state="stopped"
         )
         brain, shown = get(client, "profiles/")["profiles"]
@@ -365,7 +365,7 @@ class TestLab:
     def test_nobody_signs_a_heartbeat_so_configured_roles_stand(
         self, client: APIClient, agent: FakeAgent
     ) -> None:
-        agent.beat(offers=(OFFER.model_copy(update={"name": "demo"}),))
+        agent.heartbeat(offers=(OFFER.model_copy(update={"name": "demo"}),))
         (shown,) = get(client, "profiles/")["profiles"]
         assert [item["role"] for item in shown["roles"]] == list(ROLES)
 
@@ -375,8 +375,8 @@ class TestLab:
         """A living agent without room for texts, and a dead one that once told them."""
         other = OFFER.model_copy(update={"name": "brain-2"})
         turned = other.model_copy(update={"roles": tuple(reversed(other.roles))})
-        FakeAgent(bucket, "lab-1").beat(offers=(OFFER, turned), state="stopped")
-        FakeAgent(bucket, "lab-2").beat(offers=(OFFER.without_texts(), other.without_texts()))
+        FakeAgent(bucket, "lab-1").heartbeat(offers=(OFFER, turned), state="stopped")
+        FakeAgent(bucket, "lab-2").heartbeat(offers=(OFFER.without_texts(), other.without_texts()))
         same, changed = get(client, "profiles/")["profiles"]
         assert (same["name"], same["title"]["ko"]) == ("brain", "뇌")
         assert (changed["name"], changed["title"]["ko"]) == ("brain-2", "brain-2")
@@ -384,7 +384,7 @@ class TestLab:
 
     def test_names_without_offers(self, client: APIClient, agent: FakeAgent) -> None:
         """A heartbeat that had no room: known names stay, others cannot be asked for."""
-        agent.beat(profiles=("demo", "unheard-of"))
+        agent.heartbeat(profiles=("demo", "unheard-of"))
         assert [item["name"] for item in get(client, "profiles/")["profiles"]] == ["demo"]
 
     def test_a_queue_that_does_not_answer(
@@ -395,7 +395,7 @@ class TestLab:
         assert get(client, "profiles/")["profiles"][0]["name"] == "demo"
 
     def test_health(self, client: APIClient, agent: FakeAgent) -> None:
-        agent.beat()
+        agent.heartbeat()
         assert get(client, "health/") == {
             "success": True,
             "status": "ok",
@@ -567,7 +567,7 @@ class TestStudies:
     def test_another_profile(
         self, client: APIClient, orthanc: FakeOrthanc, agent: FakeAgent
     ) -> None:
-        agent.beat(offers=(OFFER,))
+        agent.heartbeat(offers=(OFFER,))
         answer = get(client, f"studies/{STUDY_ID}/", profile="brain")
         assert [item["role"] for item in answer["roles"]] == ["t1", "t2"]
         refusal = get(client, f"studies/{STUDY_ID}/", status=400, profile="demo")
@@ -613,7 +613,7 @@ class TestStudies:
         )
         refusal = post(client, f"studies/{STUDY_ID}/segment/", body, status=400)
         assert refusal["code"] == "profile-unknown"
-        agent.beat(offers=(offer,))
+        agent.heartbeat(offers=(offer,))
         post(client, f"studies/{STUDY_ID}/segment/", body, status=202)
         assert Job.objects.get().series_ids == (FOUR[1], FOUR[0])
 

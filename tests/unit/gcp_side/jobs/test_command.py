@@ -342,7 +342,7 @@ class TestSync:
     def test_takes_jobs_back_from_dead_agents(self, agent: FakeAgent) -> None:
         job_id = submit()
         claim, _ = agent.claim()
-        agent.beat(state="stopped", claim=claim)
+        agent.heartbeat(state="stopped", claim=claim)
         assert f"{job_id} taken back from a dead agent" in run("sync")
 
     def test_a_queue_that_is_away(self, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -268,7 +268,7 @@ class TestRest:
 
     @pytest.fixture(autouse=True)
     def offered(self, agent: FakeAgent) -> None:
-        agent.beat(offers=(DEMO,))
+        agent.heartbeat(offers=(DEMO,))
 
     @pytest.mark.parametrize("way", WAYS)
     def test_an_ordinary_study_goes_through_as_before(
@@ -366,7 +366,7 @@ class TestRest:
         path, body = WAYS["study"]
         old = post(client, path, body | {"confirm": ["body-part"]}).json()["request_id"]
         agent.desk.finish(agent.claim()[0], ended(old, ResultStatus.FAILED))
-        agent.beat(offers=(DEMO,))
+        agent.heartbeat(offers=(DEMO,))
         for confirm, code in ((["role-unsure"], 409), (["body-part"], 202)):
             answer = post(client, f"requests/{old}/retry/", {"confirm": confirm})
             assert answer.status_code == code
@@ -407,7 +407,7 @@ class TestRest:
         path, body = WAYS["study"]
         old = post(client, path, body | {"confirm": True}).json()["request_id"]
         agent.desk.finish(agent.claim()[0], ended(old, ResultStatus.FAILED))
-        agent.beat(offers=(DEMO,))
+        agent.heartbeat(offers=(DEMO,))
         answer = post(client, f"requests/{old}/retry/", {})
         assert (answer.status_code, codes(answer)) == (409, ["body-part"])
         again = post(client, f"requests/{old}/retry/", {"confirm": True})
@@ -427,7 +427,7 @@ class TestRest:
         told = client.get(f"{ROOT}/status/{job_id}/", HTTP_ACCEPT_LANGUAGE="ko").json()
         assert told["for_patients"] is False
         assert told["warnings"][0].startswith("환자에게 사용 금지")
-        agent.beat(offers=(DEMO,))
+        agent.heartbeat(offers=(DEMO,))
         (profile,) = client.get(f"{ROOT}/profiles/").json()["profiles"]
         assert (profile["body_part"], profile["for_patients"]) == ("BREAST", False)
 
@@ -437,7 +437,7 @@ class TestOtherWays:
 
     @pytest.fixture(autouse=True)
     def brain(self, agent: FakeAgent, orthanc: FakeOrthanc) -> None:
-        agent.beat(offers=(DEMO,))
+        agent.heartbeat(offers=(DEMO,))
         make_brain(orthanc)
 
     def run(self, *arguments: str) -> str:
@@ -466,7 +466,7 @@ class TestOtherWays:
     def test_the_command_that_retries(self, agent: FakeAgent) -> None:
         old = self.run("submit", "--confirm", "--series", *FOUR).strip()
         agent.desk.finish(agent.claim()[0], ended(old, ResultStatus.FAILED))
-        agent.beat(offers=(DEMO,))
+        agent.heartbeat(offers=(DEMO,))
         with pytest.raises(CommandError, match="--confirm"):
             self.run("retry", old)
         assert self.run("retry", "--confirm", old).strip() != old
@@ -476,7 +476,7 @@ class TestOtherWays:
     ) -> None:
         old = self.run("submit", "--confirm", "--series", *FOUR).strip()
         agent.desk.finish(agent.claim()[0], ended(old, ResultStatus.FAILED))
-        agent.beat(offers=(DEMO,))
+        agent.heartbeat(offers=(DEMO,))
         request = RequestFactory().post("/")
         request.user = radiologist(name="other")
         request.session = {}  # type: ignore[assignment]

@@ -146,7 +146,7 @@ class TestWarning:
 
     @pytest.mark.usefixtures("orthanc")
     def test_health_and_the_command_say_it_too(self, client: APIClient, agent: FakeAgent) -> None:
-        agent.beat()
+        agent.heartbeat()
         health = "/api/mri/segmentation/health/"
         with override("ko"):
             told = client.get(health, headers={"accept-language": "ko"}).json()
@@ -255,7 +255,7 @@ class TestTwoAtOnce:
         claim, _ = agent.claim()
         other = services.submit(services.Submission(series_ids=FOUR), orthanc=orthanc)
         agent.finish(agent.claim()[0])
-        agent.beat(state="stopped", claim=claim)
+        agent.heartbeat(state="stopped", claim=claim)
         heard: list[str] = []
 
         def hear(job: Job, **_: object) -> None:

@@ -413,7 +413,7 @@ class TestALife:
     ) -> None:
         job = submit(orthanc)
         claim, _ = agent.claim()
-        agent.beat(state="listening", claim=claim)
+        agent.heartbeat(state="listening", claim=claim)
         job = services.refresh(job)
         assert (job.stage, job.percent) == ("inferring", 70)
 
@@ -422,7 +422,7 @@ class TestALife:
     ) -> None:
         job = submit(orthanc)
         claim, _ = agent.claim()
-        agent.beat(state="stopped", claim=claim)
+        agent.heartbeat(state="stopped", claim=claim)
         report = services.sync_all()
         assert report.reaped == (job.job_id,)
         job.refresh_from_db()
@@ -434,7 +434,7 @@ class TestALife:
     ) -> None:
         submit(orthanc)
         claim, _ = agent.claim()
-        agent.beat(state="listening", claim=claim)
+        agent.heartbeat(state="listening", claim=claim)
         assert services.sync_all().reaped == ()
 
     def test_the_store_is_only_written_when_there_are_claims(

@@ -82,7 +82,7 @@ class TestWhy:
     def test_nobody_now(
         self, job: Job, agent: FakeAgent, monkeypatch: pytest.MonkeyPatch, is_silent: bool
     ) -> None:
-        agent.beat(state="listening" if is_silent else "stopped", profiles=DEMO)
+        agent.heartbeat(state="listening" if is_silent else "stopped", profiles=DEMO)
         real = lease.store_now
         if is_silent:
             monkeypatch.setattr(
@@ -95,17 +95,17 @@ class TestWhy:
 
     def test_nobody_with_the_profile(self, job: Job, bucket: Bucket) -> None:
         for one in agents(bucket):
-            one.beat(profiles=("brain", "breast"))
+            one.heartbeat(profiles=("brain", "breast"))
         assert told(job) == ("no-profile", "no agent online has the profile demo")
 
     def test_nobody_with_the_labels(self, job: Job, bucket: Bucket) -> None:
         able, other = agents(bucket)
-        other.beat(profiles=DEMO)
+        other.heartbeat(profiles=DEMO)
         # It has the labels, and another profile.
-        able.beat(profiles=("brain",))
+        able.heartbeat(profiles=("brain",))
         text = "no agent online has this profile and the labels gpu-24gb, site-a"
         assert told(job) == ("no-labels", text)
-        able.beat(profiles=DEMO, state="stopped")
+        able.heartbeat(profiles=DEMO, state="stopped")
         assert told(job) == ("no-labels", text)
 
     @pytest.mark.parametrize(
@@ -126,26 +126,26 @@ class TestWhy:
         self, job: Job, bucket: Bucket, state: str, reason: str, text: str
     ) -> None:
         able, other = agents(bucket)
-        able.beat(state=state, reason=reason, profiles=DEMO)
-        other.beat(profiles=DEMO)
+        able.heartbeat(state=state, reason=reason, profiles=DEMO)
+        other.heartbeat(profiles=DEMO)
         assert told(job) == ("not-claiming", text)
 
     def test_all_that_could_run_it_are_named(self, job: Job, bucket: Bucket) -> None:
         able, other = agents(bucket)
-        able.beat(state="paused", reason="training", profiles=DEMO)
+        able.heartbeat(state="paused", reason="training", profiles=DEMO)
         other.labels = able.labels
-        other.beat(state="draining", profiles=DEMO)
+        other.heartbeat(state="draining", profiles=DEMO)
         text = "lab-1 has paused (training); lab-2 is being stopped"
         assert told(job) == ("not-claiming", text)
 
     def test_in_line(self, job: Job, bucket: Bucket) -> None:
         able, other = agents(bucket)
-        able.beat(profiles=DEMO)
-        other.beat(profiles=DEMO)
+        able.heartbeat(profiles=DEMO)
+        other.heartbeat(profiles=DEMO)
         assert told(job) == ("in-line", "1 agent online")
         # Without room for its profiles in the heartbeat, and in a state of the future.
         other.labels = able.labels
-        other.beat(state="dreaming")
+        other.heartbeat(state="dreaming")
         assert told(job) == ("in-line", "2 agents online")
 
     def test_a_queue_that_does_not_answer(self, job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -170,7 +170,7 @@ class TestWhoIsTold:
     """REST in both languages, and the command."""
 
     def test_the_status(self, client: APIClient, job: Job, bucket: Bucket) -> None:
-        agents(bucket)[0].beat(state="paused", reason="training", profiles=DEMO)
+        agents(bucket)[0].heartbeat(state="paused", reason="training", profiles=DEMO)
         path = f"/api/mri/segmentation/status/{job.pk}/"
         answer: Any = client.get(path)
         assert answer.json()["waiting"] == {
@@ -185,7 +185,7 @@ class TestWhoIsTold:
         assert after.json()["waiting"] is None
 
     def test_show(self, job: Job, bucket: Bucket) -> None:
-        agents(bucket)[1].beat(profiles=DEMO)
+        agents(bucket)[1].heartbeat(profiles=DEMO)
         why_not = "no agent online has this profile and the labels gpu-24gb, site-a"
         out = StringIO()
         with override("ko"):
@@ -197,7 +197,7 @@ class TestWhoIsTold:
 
     def test_agents_tell_labels_and_reason(self, client: APIClient, bucket: Bucket) -> None:
         reason = "The GPU's self-test failed: no device."
-        agents(bucket)[1].beat(state="waiting", reason=reason, profiles=DEMO)
+        agents(bucket)[1].heartbeat(state="waiting", reason=reason, profiles=DEMO)
         path = "/api/mri/segmentation/agents/"
         english: Any = client.get(path)
         (shown,) = english.json()["agents"]

@@ -22,7 +22,7 @@ from datetime import UTC, datetime, timedelta
 
 from segrelay.signing import Kind, SigningKey, Trust, signed_bytes
 
-__all__ = ["NEVER", "SLACK", "StoreClock", "sign_beat", "time_of_beat"]
+__all__ = ["NEVER", "SLACK", "StoreClock", "sign_heartbeat", "time_of_heartbeat"]
 
 SLACK = timedelta(seconds=60)
 """A heartbeat may reach the store so long after the time in it: a request may be repeated."""
@@ -52,7 +52,7 @@ class StoreClock:
         return updated + timedelta(seconds=time.monotonic() - heard)
 
 
-def sign_beat(
+def sign_heartbeat(
     metadata: Mapping[str, str], name: str, key: SigningKey, at: datetime
 ) -> dict[str, str]:
     """The metadata of the heartbeat ``name`` with its signature."""
@@ -66,12 +66,12 @@ def sign_beat(
     }
 
 
-def time_of_beat(metadata: Mapping[str, str], name: str, trust: Trust) -> datetime | None:
+def time_of_heartbeat(metadata: Mapping[str, str], name: str, trust: Trust) -> datetime | None:
     """When a heartbeat was written at the latest; None where nobody trusted has signed it."""
     text, moment = metadata.get(_TEXT, ""), metadata.get(_AT, "")
     if len(moment) > _TIME_LENGTH:
         return None
-    keys = [key for key in trust.of_kind(Kind.BEAT) if key.key_id == metadata.get(_KEY)]
+    keys = [key for key in trust.of_kind(Kind.HEARTBEAT) if key.key_id == metadata.get(_KEY)]
     try:
         data, signature = _signed(name, moment, text), metadata.get(_SIGNATURE, "")
         if not any(key.has_signed(data, signature) for key in keys):
@@ -83,4 +83,4 @@ def time_of_beat(metadata: Mapping[str, str], name: str, trust: Trust) -> dateti
 
 
 def _signed(name: str, moment: str, text: str) -> bytes:
-    return signed_bytes(Kind.BEAT, name, f"{moment}\n{text}")
+    return signed_bytes(Kind.HEARTBEAT, name, f"{moment}\n{text}")
