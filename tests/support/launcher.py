@@ -35,7 +35,7 @@ SHORT_TIMES: dict[str, Any] = {
     "segrelay.orthanc.transport.RETRY_BACKOFF": 0.02,
     "segrelay.bucket.gcs.REQUEST_TIMEOUT": (1.0, 1.0),
     "segrelay.bucket.gcs.LONGEST_PAUSE": 0.1,
-    "lab_side.agent.health.heartbeat.BEAT_EVERY": HEARTBEAT_EVERY,
+    "lab_side.agent.health.heartbeat.HEARTBEAT_EVERY": HEARTBEAT_EVERY,
     "lab_side.agent.health.heartbeat.PROGRESS_EVERY": 0.1,
     "lab_side.agent.health.heartbeat.RETRY_AFTER": 0.1,
     "lab_side.agent.health.orthanc_gate.CHECK_EVERY": 0.2,
