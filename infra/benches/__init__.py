@@ -1,8 +1,8 @@
 """Benchmarks: each measures SegRelay beside the naive way and others' tools in one run.
 
 ``queue``      the job queue: claims, cycles, history, latency (:mod:`infra.benches.queue.bench`)
-``transfer``   downloads and uploads over lines (:mod:`infra.benches.transfer.bench`, ``moving``)
-``web``        frames, overlays, first image (:mod:`infra.benches.web.bench`, ``viewing``)
+``transfer``   downloads and uploads over lines (:mod:`infra.benches.transfer.bench`)
+``web``        frames, overlays, first image (:mod:`infra.benches.web.bench`)
 
 What they share:
 
@@ -18,11 +18,11 @@ What ``queue`` is made of:
 ``relay``      SegRelay's queue as a contender
 ``naive``      one JSON file a job, rewritten in place
 ``peers``      persist-queue, huey, dirq, litequeue
-``floors``     flushes alone, with no queue around them
+``lower_bounds`` flushes alone, with no queue around them
 ``worker``     a contender's process
-``crew``       the starter's side of ``worker``; blocks in turn, so that drift hits all alike
+``workers``       the starter's side of ``worker``; blocks in turn, so that drift hits all alike
 ``listener``   the agent's loop of look and claim, alone
 ``latency``    from submit to claimed, with the doorbell, by scan, over the fake cloud bucket
 ``figures``    means, percentiles, ratios
-``table``      the report for people
+``table``      the report as tables
 """

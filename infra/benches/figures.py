@@ -20,7 +20,7 @@ def claim_us(rounds: Rounds) -> float:
 
 
 def cycle_us(rounds: Rounds) -> float:
-    """Microseconds a claim with result and acknowledgement, in the same way."""
+    """Microseconds a claim with result and acknowledgement, in the same route."""
     return median(_means(rounds, lambda timing: timing.claim + timing.finish)) / 1e3
 
 

@@ -23,10 +23,10 @@ def as_expected(expected: Expected, figures: Mapping[str, float | None]) -> dict
     return {name: _holds(*expected[name], figures.get(name)) for name in expected}
 
 
-def _holds(way: str, limit: float, value: float | None) -> bool | None:
+def _holds(direction: str, limit: float, value: float | None) -> bool | None:
     if value is None:
         return None
-    return value >= limit if way == "at least" else value <= limit
+    return value >= limit if direction == "at least" else value <= limit
 
 
 def make_console() -> Console:

@@ -4,5 +4,5 @@
 ``chain``   MONAI's plain chain over a case
 ``plain``   a whole job the plain way, as a process of its own
 ``phases``  what is measured
-``table``   the report for people
+``table``   the report as tables
 """

@@ -81,7 +81,7 @@ def run_chain(
 def _before(profile: Profile, *, is_turned: bool) -> Compose:
     keys = list(profile.roles)
     with warnings.catch_warnings():
-        # MONAI makes every reader that it knows, and tells which ones it lacks.
+        # MONAI makes every reader that it knows, and warns of those that it lacks.
         warnings.simplefilter("ignore")
         load = LoadImaged(keys, reader="PydicomReader")
     axes = profile.preprocessing.orientation

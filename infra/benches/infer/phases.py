@@ -227,7 +227,7 @@ def _seg_both_ways(
 
 
 def breast_job(plan: Plan, folder: Path) -> Report:
-    """From inventory to verified SEG in a real Orthanc, warm; and the plain way."""
+    """From inventory to verified SEG in a real Orthanc, warm; and the plain route."""
     random_model(BREAST, folder / "job-models")
     profile_folder = folder / "job-models" / BREAST
     study = BreastSize("black", instances=plan.breast[0], matrix=plan.breast[1:], seed=plan.seed)

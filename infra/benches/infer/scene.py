@@ -42,7 +42,7 @@ class BreastSize(SyntheticStudy):
     spacing = (0.6641, 0.6641, 1.2)
 
     def images(self, series: int) -> Iterator[Dataset]:
-        """As the base class, with its spacing and what tells a phase."""
+        """As the base class, with its spacing and the attributes that distinguish a phase."""
         across, down, step = self.spacing
         for position, image in enumerate(super().images(series)):
             image.PixelSpacing, image.SliceThickness = [down, across], step

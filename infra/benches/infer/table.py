@@ -1,4 +1,4 @@
-"""The report of the infer bench for people."""
+"""The report of the infer bench as tables."""
 
 from __future__ import annotations
 

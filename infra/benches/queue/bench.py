@@ -8,12 +8,12 @@ a figure is the median of the rounds' means, a ratio the median of the rounds' r
 
 Flushed to the disk by SegRelay: in a finish the result's file and folder, and with them all
 that was renamed before. A claim and the move into the archive are renames that the protocol
-repeats when a power failure undoes them: they are not flushed by themselves. By the others:
+repeats when a power failure undoes them: they are not flushed on their own. By the others:
 see ``naive`` and ``peers``; the table says it in each row.
 
 On ext4, leave some minutes after many files were removed from the measured disk: a new file
 gets no inode that was freed just now, and the search past a thousand of these takes a tenth
-of a millisecond, charged to whoever makes files.
+of a millisecond, charged to the next process that makes files.
 
 ==============================  ============================================================
 ``claims_vs_naive``             naive claim time / ours, mean over a run of N jobs whose
@@ -124,7 +124,7 @@ def headlines(measured: Mapping[str, Any]) -> dict[str, Any]:
     full = [float(measured["history"][kind]["cycle_ratio_to_relay"]) for kind in peers]
     steps = measured["growth"]
     naive, ours = (sum(step[f"{kind}_claim_us"] for step in steps) for kind in ("naive", "relay"))
-    floor = rivals["floor-files"]["cycle_ratio"]
+    lower_bound = rivals["floor-files"]["cycle_ratio"]
     figures = {
         "claims_vs_naive": round(naive / ours, 1),
         "cycles_vs_best_durable_peer": None if best is None else rivals[best]["cycle_ratio"],
@@ -135,7 +135,7 @@ def headlines(measured: Mapping[str, Any]) -> dict[str, Any]:
         **figures,
         "best_durable_peer": best,
         "flush_floor_vs_best_durable_peer": (
-            None if best is None else round(rivals[best]["cycle_ratio"] / floor, 3)
+            None if best is None else round(rivals[best]["cycle_ratio"] / lower_bound, 3)
         ),
         "cycles_vs_best_durable_peer_full_history": min(full, default=None),
         "as_expected": as_expected(EXPECTED, figures),

@@ -38,7 +38,7 @@ class Listening:
         return self.idle_s if self.idling else self.active_s
 
 
-def measure_latency(address: str, how: Listening, chance: random.Random) -> list[float]:
+def measure_latency(address: str, how: Listening, rng: random.Random) -> list[float]:
     """Milliseconds of each sample."""
     listener = subprocess.Popen(
         [sys.executable, "-m", "infra.benches.queue.listener", address, str(how.samples)]
@@ -51,7 +51,7 @@ def measure_latency(address: str, how: Listening, chance: random.Random) -> list
     try:
         site = SiteQueue(open_bucket(address))
         _next_line(listener)
-        return [_one(site, listener, how, chance) for _ in range(how.samples)]
+        return [_one(site, listener, how, rng) for _ in range(how.samples)]
     finally:
         if listener.stdout is not None:
             listener.stdout.close()
@@ -59,9 +59,9 @@ def measure_latency(address: str, how: Listening, chance: random.Random) -> list
 
 
 def _one(
-    site: SiteQueue, listener: subprocess.Popen[bytes], how: Listening, chance: random.Random
+    site: SiteQueue, listener: subprocess.Popen[bytes], how: Listening, rng: random.Random
 ) -> float:
-    time.sleep(chance.uniform(0, how.spread_s))
+    time.sleep(rng.uniform(0, how.spread_s))
     manifest = make_manifest()
     start = time.monotonic_ns()
     site.submit(manifest)

@@ -20,35 +20,35 @@ from segrelay.queue import AgentQueue, scan
 from segrelay.system.command_line import HelpfulParser
 
 
-def listen(address: str, jobs: int, *, doorbell: bool, pace: PollInterval) -> None:
+def listen(address: str, jobs: int, *, doorbell: bool, interval: PollInterval) -> None:
     """Claim and finish ``jobs`` jobs; each pause is the agent's own."""
     bucket = open_bucket(address)
-    desk = AgentQueue(bucket, AGENT, now=now)
-    rang = threading.Event()
-    bell = None
+    queue = AgentQueue(bucket, AGENT, now=now)
+    changed = threading.Event()
+    watcher: Doorbell | None = None
     if doorbell and isinstance(bucket, LocalBucket):
-        bell = Doorbell(bucket.root, rang)
-        bell.supervise()
-    _tell("ready")
+        watcher = Doorbell(bucket.root, changed)
+        watcher.supervise()
+    _print("ready")
     while jobs:
-        rang.clear()
-        if bell is not None:
-            bell.supervise()
+        changed.clear()
+        if watcher is not None:
+            watcher.supervise()
         for job in scan(bucket).pending:
-            claim = desk.claim(job)
+            claim = queue.claim(job)
             if claim is not None:
-                _tell(str(time.monotonic_ns()))
-                pace.note_activity()
-                desk.finish(claim, make_result(claim.job_id))
+                _print(str(time.monotonic_ns()))
+                interval.note_activity()
+                queue.finish(claim, make_result(claim.job_id))
                 jobs -= 1
         if jobs:
-            rang.wait(pace.pause())
-    if bell is not None:
-        bell.close()
+            changed.wait(interval.pause())
+    if watcher is not None:
+        watcher.close()
 
 
-def make_pace(active: float, idle: float, *, idling: bool) -> PollInterval:
-    """The agent's pace; ``idling`` as if nothing had happened for long, whatever happens."""
+def make_interval(active: float, idle: float, *, idling: bool) -> PollInterval:
+    """The agent's poll interval; ``idling``: as if nothing had happened for long."""
     if not idling:
         return PollInterval(active=active, idle=idle)
     # Every look at this clock is later than the last activity by more than the active time.
@@ -56,7 +56,7 @@ def make_pace(active: float, idle: float, *, idling: bool) -> PollInterval:
     return PollInterval(active=active, idle=idle, monotonic=lambda: float(next(ticks)))
 
 
-def _tell(line: str) -> None:
+def _print(line: str) -> None:
     os.write(sys.stdout.fileno(), f"{line}\n".encode())
 
 
@@ -69,8 +69,8 @@ def _main() -> None:
     parser.add_argument("--doorbell", action="store_true")
     parser.add_argument("--idling", action="store_true")
     options = parser.parse_args()
-    pace = make_pace(options.active, options.idle, idling=options.idling)
-    listen(options.address, options.jobs, doorbell=options.doorbell, pace=pace)
+    interval = make_interval(options.active, options.idle, idling=options.idling)
+    listen(options.address, options.jobs, doorbell=options.doorbell, interval=interval)
 
 
 if __name__ == "__main__":

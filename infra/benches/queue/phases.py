@@ -13,9 +13,9 @@ from statistics import fmean, median
 
 from infra.benches.figures import claim_ratio, claim_us, cycle_ratio, cycle_us, percentile
 from infra.benches.queue.contender import Timing
-from infra.benches.queue.floors import FLOORS
 from infra.benches.queue.latency import Listening, measure_latency
-from infra.benches.queue.workers import Worker, crew, steady_rounds
+from infra.benches.queue.lower_bounds import LOWER_BOUNDS
+from infra.benches.queue.workers import Worker, started_workers, steady_rounds
 from infra.fake_gcs import FakeGcs
 
 GROWTH_SHARES = (0.1, 0.3, 0.5, 0.7, 0.9)
@@ -33,7 +33,7 @@ class Plan:
     block: int
     """Jobs in a block."""
     run: int
-    """Jobs in the run beside the naive way."""
+    """Jobs in the run beside the naive route."""
     history: int
     """Finished jobs in the full history."""
     backlog: int
@@ -46,7 +46,7 @@ class Plan:
     peers: tuple[str, ...]
     seed: int
 
-    def chance(self, what: str) -> random.Random:
+    def rng(self, what: str) -> random.Random:
         """The phase's own randomness: phases may be left out or run at once."""
         return random.Random(f"{self.seed} {what}")  # noqa: S311
 
@@ -54,15 +54,15 @@ class Plan:
 def side_by_side(plan: Plan, folder: Path) -> dict[str, Document]:
     """Claims and whole cycles of everybody, without history; ``cycle_ratio``: theirs to ours.
 
-    The floors take part in the same rounds: they have a cycle and no claim.
+    The lower bounds take part in the same rounds: they have a cycle and no claim.
     """
-    with crew(["relay", "naive", *plan.peers, *FLOORS], folder) as workers:
+    with started_workers(["relay", "naive", *plan.peers, *LOWER_BOUNDS], folder) as workers:
         for worker in workers.values():
             worker.steady(2)
-        timed = steady_rounds(workers, plan.rounds, plan.block, plan.chance("side by side"))
+        timed = steady_rounds(workers, plan.rounds, plan.block, plan.rng("side by side"))
     return {
         kind: {
-            "claim_us": None if kind in FLOORS else round(claim_us(rounds), 1),
+            "claim_us": None if kind in LOWER_BOUNDS else round(claim_us(rounds), 1),
             "cycle_us": round(cycle_us(rounds), 1),
             "cycle_ratio": round(cycle_ratio(rounds, timed["relay"]), 3),
         }
@@ -72,13 +72,13 @@ def side_by_side(plan: Plan, folder: Path) -> dict[str, Document]:
 
 def growth(plan: Plan, folder: Path) -> list[Document]:
     """Claims beside the naive way, along a run of N jobs whose finished ones stay."""
-    chance, found, filled = plan.chance("growth"), [], 0
-    with crew(["relay", "naive"], folder) as workers:
+    rng, found, filled = plan.rng("growth"), [], 0
+    with started_workers(["relay", "naive"], folder) as workers:
         for share in GROWTH_SHARES:
             finished = round(plan.run * share)
             for worker in workers.values():
                 worker.fill_history(finished - filled)
-            timed = steady_rounds(workers, max(1, plan.rounds // 2), plan.block // 2 or 1, chance)
+            timed = steady_rounds(workers, max(1, plan.rounds // 2), plan.block // 2 or 1, rng)
             filled = finished
             found.append(_growth_step(finished, timed))
     return found
@@ -95,14 +95,17 @@ def _growth_step(finished: int, timed: Mapping[str, list[list[Timing]]]) -> Docu
 def history(plan: Plan, folder: Path) -> dict[str, Document]:
     """Everybody with an empty and with a full history, in turn; ratios: full to empty."""
     kinds = ["relay", *plan.peers]
-    with crew(kinds, folder / "empty") as empty, crew(kinds, folder / "full") as full:
+    with (
+        started_workers(kinds, folder / "empty") as empty,
+        started_workers(kinds, folder / "full") as full,
+    ):
         for worker in full.values():
             worker.fill_history(plan.history)
         everybody = {f"{kind} 0": worker for kind, worker in empty.items()}
         everybody |= {f"{kind} 1": worker for kind, worker in full.items()}
         for worker in everybody.values():
             worker.steady(2)
-        timed = steady_rounds(everybody, plan.rounds, plan.block, plan.chance("history"))
+        timed = steady_rounds(everybody, plan.rounds, plan.block, plan.rng("history"))
     return {
         kind: {
             "claim_us_empty": round(claim_us(timed[f"{kind} 0"]), 1),
@@ -118,7 +121,7 @@ def history(plan: Plan, folder: Path) -> dict[str, Document]:
 
 def naive_history(plan: Plan, folder: Path) -> float:
     """Microseconds of a naive claim with the full history: few, they take seconds."""
-    with crew(["naive"], folder) as workers:
+    with started_workers(["naive"], folder) as workers:
         workers["naive"].fill_history(plan.history)
         return round(claim_us([workers["naive"].steady(1) for _ in range(3)]), 1)
 
@@ -126,11 +129,11 @@ def naive_history(plan: Plan, folder: Path) -> float:
 def backlog(plan: Plan, folder: Path) -> dict[str, float]:
     """Microseconds a claim when all jobs wait at the start."""
     kinds = ["relay", "relay-one-look", "naive"]
-    chance = plan.chance("backlog")
+    rng = plan.rng("backlog")
     timed: dict[str, list[list[Timing]]] = {kind: [] for kind in kinds}
     for number in range(max(1, plan.rounds // 2)):
-        with crew(kinds, folder / str(number)) as workers:
-            for kind in chance.sample(kinds, len(kinds)):
+        with started_workers(kinds, folder / str(number)) as workers:
+            for kind in rng.sample(kinds, len(kinds)):
                 timed[kind].append(workers[kind].backlog(plan.backlog))
     return {kind: round(claim_us(rounds), 1) for kind, rounds in timed.items()}
 
@@ -144,7 +147,7 @@ def doorbell_latency(plan: Plan, folder: Path) -> Document:
         idle_s=plan.active_poll_s,
         doorbell=True,
     )
-    return _summary(measure_latency(folder.as_uri(), how, plan.chance(how.label)))
+    return _summary(measure_latency(folder.as_uri(), how, plan.rng(how.label)))
 
 
 def polled_latencies(plan: Plan, folder: Path) -> dict[str, Document]:
@@ -168,7 +171,7 @@ def polled_latencies(plan: Plan, folder: Path) -> dict[str, Document]:
         }
         with ThreadPoolExecutor(len(jobs)) as pool:
             running = {
-                how.label: pool.submit(measure_latency, address, how, plan.chance(how.label))
+                how.label: pool.submit(measure_latency, address, how, plan.rng(how.label))
                 for address, how in jobs.items()
             }
             return {label: _summary(future.result()) for label, future in running.items()}

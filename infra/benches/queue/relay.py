@@ -36,7 +36,7 @@ class Relay:
     def __init__(self, address: str, *, one_look: bool = False) -> None:
         self._bucket = open_bucket(address)
         self._site = SiteQueue(self._bucket)
-        self._desk = AgentQueue(self._bucket, AGENT, now=now)
+        self._queue = AgentQueue(self._bucket, AGENT, now=now)
         self._one_look = one_look
         self._seen: list[PendingJob] = []
         self._in_hand: Claim | None = None
@@ -53,8 +53,8 @@ class Relay:
         job = self._seen.pop()
         if not self._one_look:
             self._seen.clear()
-        claim = self._desk.claim(job)
-        if claim is None or self._desk.open(claim) is None:
+        claim = self._queue.claim(job)
+        if claim is None or self._queue.open(claim) is None:
             raise RuntimeError("the job was taken by another")
         self._in_hand = claim
 
@@ -63,7 +63,7 @@ class Relay:
         if self._in_hand is None:
             raise RuntimeError("no job is in hand")
         result = self._result.model_copy(update={"job_id": self._in_hand.job_id})
-        self._desk.finish(self._in_hand, result)
+        self._queue.finish(self._in_hand, result)
         self._in_hand = None
 
     def fill_history(self, count: int) -> None:

@@ -1,4 +1,4 @@
-"""The report of the queue bench for people."""
+"""The report of the queue bench as tables."""
 
 from __future__ import annotations
 

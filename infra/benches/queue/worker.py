@@ -13,7 +13,7 @@ from typing import Any
 
 from infra.benches.answering import answer_lines
 from infra.benches.queue.contender import Contender, run_backlog, run_steady
-from infra.benches.queue.floors import FLOORS
+from infra.benches.queue.lower_bounds import LOWER_BOUNDS
 
 
 def make_contender(kind: str, place: str) -> Contender:
@@ -29,8 +29,8 @@ def make_contender(kind: str, place: str) -> Contender:
         from infra.benches.queue.naive import Naive
 
         return Naive(folder)
-    if kind in FLOORS:
-        return FLOORS[kind](folder)
+    if kind in LOWER_BOUNDS:
+        return LOWER_BOUNDS[kind](folder)
     from infra.benches.queue import peers
 
     if kind == "litequeue-full":

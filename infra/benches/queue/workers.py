@@ -9,9 +9,9 @@ from pathlib import Path
 
 from infra.benches.child import Child
 from infra.benches.queue.contender import Timing
-from infra.benches.queue.floors import FLOORS
+from infra.benches.queue.lower_bounds import LOWER_BOUNDS
 
-OWN_KINDS = ("relay", "relay-one-look", "relay-gcs", "naive", *FLOORS)
+OWN_KINDS = ("relay", "relay-one-look", "relay-gcs", "naive", *LOWER_BOUNDS)
 """Contenders that need this venv; the others live in that of the peers."""
 
 
@@ -44,7 +44,7 @@ class Worker:
 
 
 @contextlib.contextmanager
-def crew(kinds: Sequence[str], folder: Path) -> Iterator[dict[str, Worker]]:
+def started_workers(kinds: Sequence[str], folder: Path) -> Iterator[dict[str, Worker]]:
     """Workers by kind, each in its own new folder below ``folder``; ended with the block."""
     with contextlib.ExitStack() as stack:
         workers = {}
@@ -55,11 +55,11 @@ def crew(kinds: Sequence[str], folder: Path) -> Iterator[dict[str, Worker]]:
 
 
 def steady_rounds(
-    workers: Mapping[str, Worker], rounds: int, jobs: int, chance: random.Random
+    workers: Mapping[str, Worker], rounds: int, jobs: int, rng: random.Random
 ) -> dict[str, list[list[Timing]]]:
     """``rounds`` blocks of each, in a new order every round."""
     timed: dict[str, list[list[Timing]]] = {kind: [] for kind in workers}
     for _ in range(rounds):
-        for kind in chance.sample(sorted(workers), len(workers)):
+        for kind in rng.sample(sorted(workers), len(workers)):
             timed[kind].append(workers[kind].steady(jobs))
     return timed

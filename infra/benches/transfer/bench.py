@@ -1,4 +1,4 @@
-"""``infra/bench transfer``: moving the data beside the naive way and others' clients, in one run.
+"""``infra/bench transfer``: downloads and uploads beside the naive way and others' clients.
 
 A real Orthanc on this machine, and lines to it that are emulated on loopback by a process of
 its own (:mod:`infra.line`): round trip, bandwidth shared by all connections, handshake, slow
@@ -9,7 +9,7 @@ not run again.
 Download: 620 slices of 240 by 240 in four series, 72 MB that nothing compresses. The clock runs
 from before the client or session is made, so all start without a connection, to the last byte
 in the caller's hands: contents in memory for the others, parsed data sets for dicomweb-client,
-files for SegRelay, which also takes the inventory before and after. Nobody is told more than
+files for SegRelay, which also takes the inventory before and after. Nobody is given more than
 the ids. After the clock everybody's instances are compared with the stored ones: UIDs, sizes,
 pixels. *Byte limit*: all bytes at full bandwidth and two round trips (handshake, first answer).
 Orthanc does not deflate its answers: its default since 1.12.2; older ones make everybody slower
@@ -51,8 +51,8 @@ from infra.benches.command import heading, make_parser, run
 from infra.benches.machine import describe_machine, load
 from infra.benches.report import as_expected, step
 from infra.benches.transfer.phases.downloads import black, noisy
-from infra.benches.transfer.phases.floor import folder_alone
 from infra.benches.transfer.phases.line_limit import line_alone
+from infra.benches.transfer.phases.lower_bound import folder_alone
 from infra.benches.transfer.phases.sustained import sustained
 from infra.benches.transfer.phases.upload import upload
 from infra.benches.transfer.runs import Document

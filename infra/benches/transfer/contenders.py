@@ -12,17 +12,17 @@ from pathlib import Path
 
 import requests
 
-from infra.benches.transfer.tasks import Errand, Parcel, Server
+from infra.benches.transfer.tasks import DownloadTask, Server, UploadTask
 from lab_side.download import download_series
 from segrelay.orthanc import OrthancClient, OrthancSettings
 
 
-def download_naive(errand: Errand) -> Sequence[bytes]:
+def download_naive(task: DownloadTask) -> Sequence[bytes]:
     """A new connection for each instance, nothing but the address and the password given."""
-    server = errand["server"]
+    server = task["server"]
     auth = (server["user"], server["password"])
     files = []
-    for series_id in errand["series_ids"]:
+    for series_id in task["series_ids"]:
         series = requests.get(f"{server['url']}/series/{series_id}", auth=auth)  # noqa: S113
         for instance_id in series.json()["Instances"]:
             address = f"{server['url']}/instances/{instance_id}/file"
@@ -32,13 +32,13 @@ def download_naive(errand: Errand) -> Sequence[bytes]:
     return files
 
 
-def download_session(errand: Errand) -> Sequence[bytes]:
+def download_session(task: DownloadTask) -> Sequence[bytes]:
     """The same over one connection that is kept."""
-    server = errand["server"]
+    server = task["server"]
     files = []
     with requests.Session() as session:
         session.auth = (server["user"], server["password"])
-        for series_id in errand["series_ids"]:
+        for series_id in task["series_ids"]:
             series = session.get(f"{server['url']}/series/{series_id}")
             for instance_id in series.json()["Instances"]:
                 answer = session.get(f"{server['url']}/instances/{instance_id}/file")
@@ -47,15 +47,15 @@ def download_session(errand: Errand) -> Sequence[bytes]:
     return files
 
 
-def download_ours(errand: Errand, transfer: str) -> Sequence[Path]:
+def download_ours(task: DownloadTask, transfer: str) -> Sequence[Path]:
     """As the agent's first stage: to files, the inventory before and after included."""
-    client = make_client(errand["server"], transfer)
+    client = make_client(task["server"], transfer)
     try:
         found = download_series(
             client,
-            errand["series_ids"],
-            Path(errand["folder"]),
-            expected=dict.fromkeys(errand["series_ids"]),
+            task["series_ids"],
+            Path(task["folder"]),
+            expected=dict.fromkeys(task["series_ids"]),
             progress=lambda _done, _total: None,
             stop=threading.Event(),
         )
@@ -64,9 +64,9 @@ def download_ours(errand: Errand, transfer: str) -> Sequence[Path]:
     return [path for series in found.values() for path in series.files]
 
 
-def prepare_plain_upload(parcel: Parcel) -> Callable[[], object]:
+def prepare_plain_upload(task: UploadTask) -> Callable[[], object]:
     """One POST over a new connection; returns what is to be timed."""
-    server, data = parcel["server"], Path(parcel["path"]).read_bytes()
+    server, data = task["server"], Path(task["path"]).read_bytes()
 
     def upload() -> None:
         auth = (server["user"], server["password"])
@@ -76,10 +76,10 @@ def prepare_plain_upload(parcel: Parcel) -> Callable[[], object]:
     return upload
 
 
-def prepare_upload(parcel: Parcel, *, warm: bool) -> Callable[[], object]:
+def prepare_upload(task: UploadTask, *, warm: bool) -> Callable[[], object]:
     """SegRelay's upload; ``warm`` by a client that has just spoken to the server."""
-    data = Path(parcel["path"]).read_bytes()
-    client = make_client(parcel["server"])
+    data = Path(task["path"]).read_bytes()
+    client = make_client(task["server"])
     if warm:
         client.system()
 

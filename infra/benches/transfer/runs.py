@@ -11,10 +11,10 @@ from statistics import median
 import psutil
 import pydicom
 
-from infra.benches.transfer.scene import Scene, Way
+from infra.benches.transfer.scene import Route, Scene
 from infra.benches.transfer.study import StoredStudy
 from infra.benches.transfer.tasks import Found, Run
-from infra.benches.transfer.workers import Mover
+from infra.benches.transfer.workers import Worker
 
 SLOW_S = 10.0
 """A contender whose first run took longer is not run again: its runs differ by little."""
@@ -34,19 +34,19 @@ class Sample:
 
 
 def side_by_side(
-    scene: Scene, crew: Mapping[str, Mover], way: Way, study: StoredStudy, *, label: str
+    scene: Scene, workers: Mapping[str, Worker], route: Route, study: StoredStudy, *, label: str
 ) -> dict[str, list[Sample]]:
     """Downloads of each contender, in a new order every round."""
-    chance = scene.plan.chance(label)
-    samples: dict[str, list[Sample]] = {kind: [] for kind in crew}
+    rng = scene.plan.rng(label)
+    samples: dict[str, list[Sample]] = {kind: [] for kind in workers}
     for _ in range(scene.plan.rounds):
-        for kind in chance.sample(sorted(crew), len(crew)):
+        for kind in rng.sample(sorted(workers), len(workers)):
             if not samples[kind] or samples[kind][0].seconds < SLOW_S:
-                samples[kind].append(download(scene, crew[kind], way, study))
+                samples[kind].append(download(scene, workers[kind], route, study))
     return samples
 
 
-def download(scene: Scene, mover: Mover, way: Way, study: StoredStudy) -> Sample:
+def download(scene: Scene, worker: Worker, route: Route, study: StoredStudy) -> Sample:
     """One download.
 
     Raises
@@ -54,10 +54,10 @@ def download(scene: Scene, mover: Mover, way: Way, study: StoredStudy) -> Sample
     RuntimeError
         Not every instance came whole, or others came.
     """
-    before = _cpu_times(scene, way)
-    run, found = mover.download(
+    before = _cpu_times(scene, route)
+    run, found = worker.download(
         {
-            "server": way.server,
+            "server": route.server,
             "series_ids": list(study.series_ids),
             "study_uid": study.study_uid,
             "series_uids": list(study.series_uids),
@@ -66,12 +66,12 @@ def download(scene: Scene, mover: Mover, way: Way, study: StoredStudy) -> Sample
             "folder": tempfile.mkdtemp(dir=scene.folder),
         }
     )
-    sample = _sample(run, before, _cpu_times(scene, way))
-    _check(mover.kind, found, study)
+    sample = _sample(run, before, _cpu_times(scene, route))
+    _check(worker.kind, found, study)
     return sample
 
 
-def upload(scene: Scene, mover: Mover, way: Way, path: Path) -> Sample:
+def upload(scene: Scene, worker: Worker, route: Route, path: Path) -> Sample:
     """One upload; what was stored is compared, and deleted for the next one.
 
     Raises
@@ -79,15 +79,15 @@ def upload(scene: Scene, mover: Mover, way: Way, path: Path) -> Sample:
     RuntimeError
         Orthanc has other bytes, or nothing.
     """
-    before = _cpu_times(scene, way)
-    run = mover.upload({"server": way.server, "path": str(path)})
-    sample = _sample(run, before, _cpu_times(scene, way))
+    before = _cpu_times(scene, route)
+    run = worker.upload({"server": route.server, "path": str(path)})
+    sample = _sample(run, before, _cpu_times(scene, route))
     uid = pydicom.dcmread(path, specific_tags=["SOPInstanceUID"]).SOPInstanceUID
     with scene.orthanc.session() as session:
         (stored,) = session.post(f"{scene.orthanc.url}/tools/lookup", str(uid)).json()
         instance = f"{scene.orthanc.url}{stored['Path']}"
         if session.get(f"{instance}/file").content != path.read_bytes():
-            raise RuntimeError(f"{mover.kind} stored other bytes than it was given")
+            raise RuntimeError(f"{worker.kind} stored other bytes than it was given")
         session.delete(instance).raise_for_status()
     return sample
 
@@ -103,9 +103,9 @@ def figures(samples: Sequence[Sample]) -> dict[str, float]:
     }
 
 
-def _cpu_times(scene: Scene, way: Way) -> tuple[float, float]:
+def _cpu_times(scene: Scene, route: Route) -> tuple[float, float]:
     """Of Orthanc and of the line, so far."""
-    return cpu_time(scene.orthanc.pid), 0.0 if way.pid is None else cpu_time(way.pid)
+    return cpu_time(scene.orthanc.pid), 0.0 if route.pid is None else cpu_time(route.pid)
 
 
 def cpu_time(pid: int) -> float:

@@ -42,14 +42,14 @@ class Plan:
     """How long the line alone is tried at full bandwidth."""
     lines: Mapping[str, LineProfile | None] = field(default_factory=lambda: dict(LINES))
 
-    def chance(self, what: str) -> random.Random:
+    def rng(self, what: str) -> random.Random:
         """The phase's own randomness."""
         return random.Random(f"{self.seed} {what}")  # noqa: S311
 
 
 @dataclass(frozen=True, kw_only=True)
-class Way:
-    """A way to Orthanc, over a line or straight."""
+class Route:
+    """A route to Orthanc, over a line or straight."""
 
     server: Server
     profile: LineProfile | None
@@ -97,14 +97,14 @@ class Scene:
         return self._stored[kind]
 
     @contextlib.contextmanager
-    def way(self, name: str) -> Iterator[Way]:
+    def route(self, name: str) -> Iterator[Route]:
         """The line of that name, open for the block."""
         profile = self.plan.lines[name]
         if profile is None:
-            yield Way(server=self._server(self.orthanc.url), profile=None, pid=None)
+            yield Route(server=self._server(self.orthanc.url), profile=None, pid=None)
             return
         with Line(self.orthanc.url, profile, own_process=True) as line:
-            yield Way(server=self._server(line.url), profile=profile, pid=line.pid)
+            yield Route(server=self._server(line.url), profile=profile, pid=line.pid)
 
     def _server(self, url: str) -> Server:
         return {"url": url, "user": self.orthanc.user, "password": self.orthanc.password}

@@ -1,4 +1,4 @@
-"""The report of the transfer bench for people."""
+"""The report of the transfer bench as tables."""
 
 from __future__ import annotations
 

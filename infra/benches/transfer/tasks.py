@@ -1,4 +1,4 @@
-"""What a contender is told to bring, and what it says afterwards; all plain JSON values.
+"""What a contender downloads or uploads, and what it reports; all plain JSON values.
 
 This module is also imported where only the peers are installed: standard library only.
 """
@@ -16,7 +16,7 @@ class Server(TypedDict):
     password: str
 
 
-class Errand(TypedDict):
+class DownloadTask(TypedDict):
     """The series to download."""
 
     server: Server
@@ -28,7 +28,7 @@ class Errand(TypedDict):
     """A new one for those who write files."""
 
 
-class Parcel(TypedDict):
+class UploadTask(TypedDict):
     """The file to upload."""
 
     server: Server

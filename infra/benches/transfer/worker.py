@@ -1,9 +1,9 @@
 """One contender in a process of its own: ``python -m infra.benches.transfer.worker KIND``.
 
-Everything is imported before the first request. A request is an ``Errand`` or a ``Parcel`` of
-:mod:`infra.benches.transfer.tasks`, with ``"do": "download"`` or ``"upload"``; the answer
-``{"run": Run, "found": [[SOP Instance UID, Found], …]}``. What was brought is looked at after
-the clock.
+Everything is imported before the first request. A request is a ``DownloadTask`` or an
+``UploadTask`` of :mod:`infra.benches.transfer.tasks`, with ``"do": "download"`` or ``"upload"``;
+the answer is ``{"run": Run, "found": [[SOP Instance UID, Found], …]}``. What was downloaded is
+examined after the clock.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from typing import Any
 import pydicom
 
 from infra.benches.answering import answer_lines
-from infra.benches.transfer.tasks import Errand, Found, Parcel, Run
+from infra.benches.transfer.tasks import DownloadTask, Found, Run, UploadTask
 
-Download = Callable[[Errand], Sequence[Any]]
-Upload = Callable[[Parcel], Callable[[], object]]
+Download = Callable[[DownloadTask], Sequence[Any]]
+Upload = Callable[[UploadTask], Callable[[], object]]
 """Gets ready, and returns what is to be timed."""
 
 

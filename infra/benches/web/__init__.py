@@ -9,5 +9,5 @@
 ``browser``  Chromium, and when a page has drawn
 ``first``    phase: the first image
 ``wsgi``     the site as the bench serves it
-``table``    the report for people
+``table``    the report as tables
 """

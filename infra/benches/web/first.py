@@ -38,14 +38,14 @@ def first_image(scene: Scene) -> dict[str, Any]:
 
 def _size(scene: Scene, browser: Browser, size: str, script: Path | None) -> dict[str, Any]:
     study = scene.study_id(size)
-    chance = scene.plan.chance(f"first image {size}")
+    rng = scene.plan.rng(f"first image {size}")
     found: dict[str, list[float]] = {"ours": [], "niivue": []}
     with tempfile.TemporaryDirectory(dir=scene.folder) as folder:
         if script is not None:
             niivue.write_site(Path(folder), script, scene.phases(size))
         with niivue.serve(Path(folder)) as address:
             for _ in range(scene.plan.rounds):
-                for kind in chance.sample(["ours", "niivue"], 2):
+                for kind in rng.sample(["ours", "niivue"], 2):
                     if kind == "ours":
                         found[kind].append(_ours(scene, browser, study))
                     elif script is not None and max(found[kind], default=0) < SLOW_MS:

@@ -33,7 +33,7 @@ def frames(scene: Scene) -> Document:
     RuntimeError
         A contender found other voxels.
     """
-    chance = scene.plan.chance("frames")
+    rng = scene.plan.rng("frames")
     seconds: dict[str, list[float]] = {kind: [] for kind in (*OURS, *OTHERS)}
     sizes: dict[str, int] = {}
     with scene.site() as site:
@@ -41,7 +41,7 @@ def frames(scene: Scene) -> Document:
         for round_ in range(scene.plan.rounds + 1):
             seg_id = scene.store_seg("brats", "every-slice", f"frames-{round_}")
             count, voxels, merged = _truth(scene, seg_id)
-            for kind in chance.sample(["ours", *OTHERS], 1 + len(OTHERS)):
+            for kind in rng.sample(["ours", *OTHERS], 1 + len(OTHERS)):
                 if kind == "ours":
                     times = _ours(site, seg_id, merged)
                 else:

@@ -22,9 +22,9 @@ def overlay(scene: Scene) -> dict[str, Any]:
 def _sizes(scene: Scene, site: DemoServers, seg_id: str) -> dict[str, float]:
     """KiB: what the page loads (description and labels), the slices as PNGs, other forms."""
     path = f"instances/{seg_id}/overlay/"
-    told = site.get(path)
-    labels = f"instances/{seg_id}/labels/?series={told['series_id']}"
-    pngs = [f"{path}{index}.png?series={told['series_id']}" for index in told["slices"]]
+    described = site.get(path)
+    labels = f"instances/{seg_id}/labels/?series={described['series_id']}"
+    pngs = [f"{path}{index}.png?series={described['series_id']}" for index in described["slices"]]
     frames = site.get(f"instances/{seg_id}/frames/")["num_frames"]
     _, rgba = rgba_json(scene.orthanc, seg_id, _frame_count(scene, seg_id))
     sizes = {
@@ -38,7 +38,7 @@ def _sizes(scene: Scene, site: DemoServers, seg_id: str) -> dict[str, float]:
 
 
 def _size(site: DemoServers, path: str) -> int:
-    """Bytes of the answer's body on the way."""
+    """Bytes of the answer's body on the route."""
     return int(site.answer(path).headers["Content-Length"])
 
 

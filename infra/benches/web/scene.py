@@ -37,7 +37,7 @@ class Plan:
     seed: int
     shapes: Mapping[str, Shape] = field(default_factory=lambda: dict(SHAPES))
 
-    def chance(self, what: str) -> random.Random:
+    def rng(self, what: str) -> random.Random:
         """The phase's own randomness."""
         return random.Random(f"{self.seed} {what}")  # noqa: S311
 

@@ -26,7 +26,7 @@ class Phases(SyntheticStudy):
         super().__init__("phases", instances=shape[0], matrix=shape[1:], seed=seed)
 
     def images(self, series: int) -> Iterator[Dataset]:
-        """As the base class, with what tells a phase."""
+        """As the base class, with the attributes that distinguish a phase."""
         for image in super().images(series):
             image.StudyDate = image.AcquisitionDate = "20260302"
             image.StudyTime = "101000"

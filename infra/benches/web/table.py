@@ -1,4 +1,4 @@
-"""The report of the web bench for people."""
+"""The report of the web bench as tables."""
 
 from __future__ import annotations
 

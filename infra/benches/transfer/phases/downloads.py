@@ -7,26 +7,26 @@ from typing import Any
 
 from infra.benches.transfer.runs import Document, Sample, figures, side_by_side
 from infra.benches.transfer.scene import Scene
-from infra.benches.transfer.workers import Mover, movers
+from infra.benches.transfer.workers import Worker, started_workers
 
 NOISY_LINES = ("loopback", "wan10", "wan30")
 BLACK_LINES = ("wan30", "thin30")
 
 BLACK_KINDS = ("ours", "ours-pool", "ours-archive")
-"""Chosen by itself, and made to."""
+"""Chosen automatically, and made to."""
 
 
 def noisy(scene: Scene) -> Document:
     """Everybody over every line."""
-    with movers(("naive", "session", *scene.plan.peers, "ours")) as crew:
-        found = {name: _over(scene, crew, name, "noisy") for name in NOISY_LINES}
+    with started_workers(("naive", "session", *scene.plan.peers, "ours")) as workers:
+        found = {name: _over(scene, workers, name, "noisy") for name in NOISY_LINES}
     return {"downloads": found, **_noisy_headlines(found)}
 
 
 def black(scene: Scene) -> Document:
     """What the choice between pool and archives brings."""
-    with movers(BLACK_KINDS) as crew:
-        found = {name: _over(scene, crew, name, "black") for name in BLACK_LINES}
+    with started_workers(BLACK_KINDS) as workers:
+        found = {name: _over(scene, workers, name, "black") for name in BLACK_LINES}
     gains = [seconds(found[name], "ours-pool") / seconds(found[name], "ours") for name in found]
     return {"black_background": found, "sparse_vs_pool": round(min(gains), 2)}
 
@@ -36,16 +36,16 @@ def seconds(line: Mapping[str, Any], kind: str) -> float:
     return float(line["contenders"][kind]["seconds"])
 
 
-def _over(scene: Scene, crew: Mapping[str, Mover], name: str, study: str) -> dict[str, Any]:
+def _over(scene: Scene, workers: Mapping[str, Worker], name: str, study: str) -> dict[str, Any]:
     stored = scene.stored(study)
-    with scene.way(name) as way:
-        samples = side_by_side(scene, crew, way, stored, label=f"{study} {name}")
-        limit = way.limit_s(stored.size_bytes)
+    with scene.route(name) as route:
+        samples = side_by_side(scene, workers, route, stored, label=f"{study} {name}")
+        limit = route.limit_s(stored.size_bytes)
     return {
         "bytes": stored.size_bytes,
         "instances": len(stored.instances),
         "limit_s": None if limit is None else round(limit, 4),
-        "contenders": {kind: _row(samples, kind, limit) for kind in crew},
+        "contenders": {kind: _row(samples, kind, limit) for kind in workers},
     }
 
 

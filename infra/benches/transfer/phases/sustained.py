@@ -2,7 +2,7 @@
 
 A queue in a directory, Orthanc with a phantom study behind a line, the agent as a process of
 its own with the ``demo`` network on this computer's processor. First some jobs one at a time:
-each stage then runs alone, and the agent tells its seconds in the result. Then many at once:
+each stage then runs alone, and the agent reports its seconds in the result. Then many at once:
 downloads, inference and uploads overlap. The period is the time from the first result to the
 last, by the store's clock, divided by the jobs between; the first fills the stages.
 """
@@ -149,11 +149,11 @@ def sustained(scene: Scene) -> Document:
     folder = scene.folder / "sustained"
     folder.mkdir()
     study = store_phantom(scene.orthanc, folder / "study")
-    with scene.way(LINE) as way:
+    with scene.route(LINE) as route:
         server = {
-            "SEGRELAY_ORTHANC_URL": way.server["url"],
-            "SEGRELAY_ORTHANC_USER": way.server["user"],
-            "SEGRELAY_ORTHANC_PASSWORD": way.server["password"],
+            "SEGRELAY_ORTHANC_URL": route.server["url"],
+            "SEGRELAY_ORTHANC_USER": route.server["user"],
+            "SEGRELAY_ORTHANC_PASSWORD": route.server["password"],
         }
         plan = {"jobs": scene.plan.jobs, "alone": scene.plan.jobs_alone}
         one = measure(study, folder / "one-thread", server | ONE_THREAD, **plan)

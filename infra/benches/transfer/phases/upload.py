@@ -8,7 +8,7 @@ from infra.benches.transfer.runs import Document, Sample, figures
 from infra.benches.transfer.runs import upload as send
 from infra.benches.transfer.scene import Scene
 from infra.benches.transfer.seg import write_seg
-from infra.benches.transfer.workers import movers
+from infra.benches.transfer.workers import started_workers
 from segrelay.orthanc.client import GZIP_LEVEL
 
 KINDS = ("plain-post", "upload", "upload-cold")
@@ -23,12 +23,12 @@ def upload(scene: Scene) -> Document:
     """Each contender in turn, in a new order every time."""
     path = scene.folder / "seg.dcm"
     write_seg(scene.synthetic("black"), path)
-    chance = scene.plan.chance("upload")
+    rng = scene.plan.rng("upload")
     samples: dict[str, list[Sample]] = {kind: [] for kind in KINDS}
-    with movers(KINDS) as crew, scene.way(LINE) as way:
+    with started_workers(KINDS) as workers, scene.route(LINE) as route:
         for _ in range(RUNS_PER_ROUND * scene.plan.rounds):
-            for kind in chance.sample(KINDS, len(KINDS)):
-                samples[kind].append(send(scene, crew[kind], way, path))
+            for kind in rng.sample(KINDS, len(KINDS)):
+                samples[kind].append(send(scene, workers[kind], route, path))
     rows = {kind: figures(samples[kind]) for kind in KINDS}
     plain = rows["plain-post"]["seconds"]
     return {

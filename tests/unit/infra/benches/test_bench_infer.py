@@ -117,6 +117,6 @@ def test_the_report_can_be_printed(capsys: pytest.CaptureFixture[str]) -> None:
         "breast_job": {"ours_s": steps, "plain_s": steps},
     }
     print_report(report)
-    told = capsys.readouterr().out
+    text = capsys.readouterr().out
     for name in bench.EXPECTED:
-        assert name in told
+        assert name in text

@@ -23,7 +23,7 @@ from infra.benches.queue.contender import (
     run_backlog,
     run_steady,
 )
-from infra.benches.queue.floors import FLOORS, FloorCommits, FloorFiles
+from infra.benches.queue.lower_bounds import LOWER_BOUNDS, Commits, FileWrites
 from infra.benches.queue.naive import Naive
 from infra.benches.queue.phases import Plan
 from infra.benches.queue.relay import Relay, make_manifest, make_result
@@ -87,15 +87,15 @@ def test_everybody_carries_as_many_bytes_as_we_do() -> None:
     assert abs(len(make_result(new_ulid()).to_json()) - RESULT_BYTES) <= 10
 
 
-def test_the_floor_of_files_writes_what_a_finish_of_ours_writes(tmp_path: Path) -> None:
-    run_steady(FloorFiles(tmp_path / "floor"), 3)
+def test_the_lower_bound_of_files_writes_what_a_finish_of_ours_writes(tmp_path: Path) -> None:
+    run_steady(FileWrites(tmp_path / "bound"), 3)
     sizes = [path.stat().st_size for path in tmp_path.rglob("*") if path.is_file()]
     assert sizes == [RESULT_BYTES] * 3
 
 
-def test_the_floor_of_commits_ends_every_job(tmp_path: Path) -> None:
-    run_steady(FloorCommits(tmp_path / "floor"), 3)
-    with contextlib.closing(sqlite3.connect(tmp_path / "floor" / "floor.db")) as database:
+def test_the_lower_bound_of_commits_ends_every_job(tmp_path: Path) -> None:
+    run_steady(Commits(tmp_path / "bound"), 3)
+    with contextlib.closing(sqlite3.connect(tmp_path / "bound" / "commits.db")) as database:
         (jobs,) = database.execute("SELECT COUNT(*) FROM jobs WHERE state = 2").fetchone()
         results = database.execute("SELECT LENGTH(result) FROM results").fetchall()
     assert (jobs, results) == (3, [(RESULT_BYTES,)] * 3)
@@ -168,7 +168,7 @@ def test_a_tiny_run_has_every_figure(report: dict[str, Any]) -> None:
         assert report[figure] > 0
     assert report["cycles_vs_best_durable_peer"] is None
     assert report["flush_floor_vs_best_durable_peer"] is None
-    assert set(report["side_by_side"]) == {"relay", "naive", *FLOORS}
+    assert set(report["side_by_side"]) == {"relay", "naive", *LOWER_BOUNDS}
     assert [step["finished"] for step in report["growth"]] == [1, 3, 5, 7, 9]
     assert set(report["latency_ms"]) == {"doorbell", "scan", "gcs_active", "gcs_idle"}
     # Of one job: result asked for, manifest created; listing, move, manifest and result
@@ -178,7 +178,7 @@ def test_a_tiny_run_has_every_figure(report: dict[str, Any]) -> None:
     assert report["machine"]["cores"] > 0
 
 
-def test_json_is_one_object_and_the_table_tells_what_everybody_flushes(
+def test_json_is_one_object_and_the_table_says_what_everybody_flushes(
     report: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(bench, "measure", lambda plan, folder: report)
@@ -190,7 +190,7 @@ def test_json_is_one_object_and_the_table_tells_what_everybody_flushes(
     assert CONTENDERS["relay"][0] in text
     assert CONTENDERS["naive"][2] in text
     assert CONTENDERS["floor-files"][0] in text
-    assert set(CONTENDERS) == {"relay", "naive", *bench.PEERS, *FLOORS}
+    assert set(CONTENDERS) == {"relay", "naive", *bench.PEERS, *LOWER_BOUNDS}
 
 
 def test_the_filesystem_is_that_of_the_folder(tmp_path: Path) -> None:

@@ -23,12 +23,12 @@ from infra.benches.transfer.phases import sustained
 from infra.benches.transfer.phases.downloads import BLACK_KINDS
 from infra.benches.transfer.phases.upload import KINDS as UPLOAD_KINDS
 from infra.benches.transfer.runs import download, side_by_side, upload
-from infra.benches.transfer.scene import LINES, Plan, Scene, Way
+from infra.benches.transfer.scene import LINES, Plan, Route, Scene
 from infra.benches.transfer.seg import SEGMENTS, write_seg
 from infra.benches.transfer.study import SERIES, StoredStudy, SyntheticStudy
 from infra.benches.transfer.table import CONTENDERS, SUSTAINED
 from infra.benches.transfer.tasks import Server
-from infra.benches.transfer.workers import PEERS, Mover, movers
+from infra.benches.transfer.workers import PEERS, Worker, started_workers
 from infra.line import LineProfile
 from infra.packages.debian import repository_root
 from infra.phantom.anatomy import Anatomy
@@ -60,24 +60,24 @@ def study(scene: Scene) -> StoredStudy:
 
 
 @pytest.fixture
-def naive() -> Iterator[Mover]:
-    with movers(["naive"]) as crew:
-        yield crew["naive"]
+def naive() -> Iterator[Worker]:
+    with started_workers(["naive"]) as workers:
+        yield workers["naive"]
 
 
 @pytest.mark.parametrize("kind", PEERS)
 def test_every_peer_takes_part(scene: Scene, study: StoredStudy, kind: str) -> None:
     if not (repository_root() / PEERS_PYTHON).exists():
         pytest.skip("infra/bench has not installed the peers here")
-    with movers([kind]) as crew, scene.way("wan30") as way:
-        assert download(scene, crew[kind], way, study).seconds >= 2 * FAST.rtt_ms / 1e3
+    with started_workers([kind]) as workers, scene.route("wan30") as route:
+        assert download(scene, workers[kind], route, study).seconds >= 2 * FAST.rtt_ms / 1e3
 
 
-def test_whoever_brings_too_little_or_something_else_is_found_out(
-    scene: Scene, study: StoredStudy, naive: Mover
+def test_too_few_or_other_instances_are_an_error(
+    scene: Scene, study: StoredStudy, naive: Worker
 ) -> None:
-    with scene.way("loopback") as way:
-        download(scene, naive, way, study)
+    with scene.route("loopback") as route:
+        download(scene, naive, route, study)
         uid, found = next(iter(study.instances.items()))
         more = {**study.instances, "1.2.3": found}
         other = {**study.instances, uid: found._replace(pixels="0" * 64)}
@@ -88,33 +88,33 @@ def test_whoever_brings_too_little_or_something_else_is_found_out(
             (larger, "not the stored one"),
         ):
             with pytest.raises(RuntimeError, match=message):
-                download(scene, naive, way, replace(study, instances=instances))
+                download(scene, naive, route, replace(study, instances=instances))
 
 
 def test_a_slow_contender_runs_once(
-    scene: Scene, study: StoredStudy, naive: Mover, monkeypatch: pytest.MonkeyPatch
+    scene: Scene, study: StoredStudy, naive: Worker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(scene, "plan", replace(TINY, rounds=3))
-    with scene.way("loopback") as way:
+    with scene.route("loopback") as route:
         for limit, count in ((1e9, 3), (0.0, 1)):
             monkeypatch.setattr(runs, "SLOW_S", limit)
-            found = side_by_side(scene, {"naive": naive}, way, study, label="test")
+            found = side_by_side(scene, {"naive": naive}, route, study, label="test")
             assert len(found["naive"]) == count
 
 
 def test_an_upload_is_compared_and_leaves_nothing_behind(scene: Scene, tmp_path: Path) -> None:
     path = tmp_path / "seg.dcm"
     write_seg(scene.synthetic("black"), path)
-    with movers(["upload"]) as crew, scene.way("upload20") as way:
+    with started_workers(["upload"]) as workers, scene.route("upload20") as route:
         for _ in range(2):
-            upload(scene, crew["upload"], way, path)
+            upload(scene, workers["upload"], route, path)
         spoilt = bytearray(path.read_bytes())
         with scene.orthanc.session() as session:
             session.post(f"{scene.orthanc.url}/instances", bytes(spoilt)).raise_for_status()
         spoilt[-1] ^= 1
         path.write_bytes(spoilt)
         with pytest.raises(RuntimeError, match="stored other bytes"):
-            upload(scene, crew["upload"], way, path)
+            upload(scene, workers["upload"], route, path)
 
 
 def test_noise_does_not_compress_and_a_black_background_eight_times() -> None:
@@ -150,9 +150,9 @@ def test_the_seg_has_every_segment_in_every_slice_and_is_nearly_empty(tmp_path: 
 
 def test_the_byte_limit_is_full_bandwidth_and_two_round_trips() -> None:
     server: Server = {"url": "", "user": "", "password": ""}
-    way = Way(server=server, profile=LineProfile(rtt_ms=30, mbit=8), pid=None)
-    assert way.limit_s(2_000_000) == pytest.approx(2.06)
-    assert replace(way, profile=None).limit_s(1) is None
+    route = Route(server=server, profile=LineProfile(rtt_ms=30, mbit=8), pid=None)
+    assert route.limit_s(2_000_000) == pytest.approx(2.06)
+    assert replace(route, profile=None).limit_s(1) is None
 
 
 @pytest.mark.parametrize(

@@ -130,13 +130,13 @@ def test_a_tiny_run_has_every_figure(report: dict[str, Any]) -> None:
     assert report["machine"]["cores"] > 0
 
 
-def test_without_niivue_its_figure_is_null_and_the_reason_is_told(report: dict[str, Any]) -> None:
+def test_without_niivue_its_figure_is_null_and_the_reason_is_given(report: dict[str, Any]) -> None:
     assert report["first_image_vs_niivue"] is None
     assert report["as_expected"]["first_image_vs_niivue"] is None
     assert report["niivue"] == {"version": None, "reason": LEFT_OUT}
 
 
-def test_whoever_finds_something_else_is_found_out(
+def test_a_contender_that_finds_other_voxels_is_an_error(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(OTHERS, "bits", lambda *_: (1, 0))

@@ -1,4 +1,4 @@
-"""The folder alone: what it costs to write a download's files, whoever brings them.
+"""The folder alone: what it costs to write a download's files, whichever client downloads them.
 
 The others keep contents in memory; SegRelay writes files, because another process reads them.
 """

@@ -18,12 +18,12 @@ from pathlib import Path
 from infra.benches.queue.contender import JOB_BYTES, RESULT_BYTES, Contender
 
 FULL_LOG = 5_000_000
-"""Bytes; SQLite begins its log anew after 1,000 pages of 4 KiB."""
+"""Bytes; SQLite starts its log again after 1,000 pages of 4 KiB."""
 
 _JOB, _RESULT = "m" * JOB_BYTES, "r" * RESULT_BYTES
 
 
-class FloorFiles:
+class FileWrites:
     """A result as a file that lasts, by system calls alone."""
 
     def __init__(self, folder: Path) -> None:
@@ -54,12 +54,12 @@ class FloorFiles:
         """As the protocol: nothing."""
 
 
-class FloorCommits:
+class Commits:
     """A job taken, its result added, the job ended: a commit each, by plain SQL."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True)
-        self._database = sqlite3.connect(folder / "floor.db", isolation_level=None)
+        self._database = sqlite3.connect(folder / "commits.db", isolation_level=None)
         for line in (
             "PRAGMA journal_mode = WAL",
             "PRAGMA synchronous = FULL",
@@ -95,8 +95,8 @@ class FloorCommits:
         self._database.execute("PRAGMA wal_checkpoint(RESTART)")
 
 
-FLOORS: dict[str, Callable[[Path], Contender]] = {
-    "floor-files": FloorFiles,
-    "floor-commits": FloorCommits,
+LOWER_BOUNDS: dict[str, Callable[[Path], Contender]] = {
+    "floor-files": FileWrites,
+    "floor-commits": Commits,
 }
 """By the names under which they take part."""
