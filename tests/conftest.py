@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import random
-from collections.abc import Callable, Iterator
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from importlib.abc import MetaPathFinder
 
 import pytest
 from hypothesis import settings
@@ -27,6 +29,22 @@ _TOLD = "told"
 # Not the settings of an agent that is installed on this machine, in this process and in all that
 # it starts; the lookup itself is tested with the variable taken away.
 os.environ["SEGRELAY_CONFIG"] = ""
+
+
+class WithoutTransformers(MetaPathFinder):
+    """Keeps MONAI from importing transformers for a network that no profile can name.
+
+    As the worker does; that takes 5 s of every process. PEFT, in some tests, gets it.
+    """
+
+    def find_spec(self, fullname: str, path: Sequence[str] | None, target: object = None) -> None:
+        """Refuse ``transformers`` while MONAI's one user of it is being imported."""
+        user = sys.modules.get("monai.networks.nets.transchex")
+        if fullname == "transformers" and user is not None and not hasattr(user, "Transchex"):
+            raise ModuleNotFoundError(f"left out: {fullname}", name=fullname)
+
+
+sys.meta_path.insert(0, WithoutTransformers())
 
 settings.register_profile("segrelay", deadline=None, print_blob=True, max_examples=60)
 settings.load_profile("segrelay")
