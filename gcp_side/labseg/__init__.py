@@ -1,14 +1,14 @@
 """Segmentation jobs for the lab's GPU computer, as a reusable Django app.
 
-``conf``        the settings dict ``SEGRELAY``, read and checked
-``models``      the job table and its history
-``catalogue``   Orthanc's studies; ``seriesfacts``, ``recognition``: which series plays which role
-``lab``         agents and profiles, as the heartbeats tell
-``selection``   which series of Orthanc a job takes
-``services``    the only place where a job's state changes
-``outcome``     what the bucket says of a job, as columns
-``signals``     what other apps can listen to
-``segmentation``, ``slices``, ``frames``   a SEG as masks on the displayed slices
-``views``, ``admin``, ``management``       three ways in; they only call the above
-``push``, ``openapi``                      Pub/Sub's notifications; the endpoints' description
+``conf``         the settings dict ``SEGRELAY``, read and checked
+``models``       the job table and its history; ``signals``: what other apps can listen to
+``messages``     what is said to users, in their language
+``access``       who may do what, and wrong passwords; ``host``: how the host project is set up
+``dicom``        bytes of a SEG or an image as numbers
+``orthanc``      studies and series of Orthanc
+``recognition``  which series plays which role
+``viewer``       voxels and masks as the page draws them
+``jobs``         a job's life; ``jobs.rows`` is the only place where a job's state changes
+``api``, ``pages``, ``admin``, ``management``
+                 ways in, which only call the above
 """

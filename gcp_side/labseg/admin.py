@@ -1,4 +1,4 @@
-"""Jobs in Django's admin: to look at, to retry and to cancel through ``services``."""
+"""Jobs in Django's admin: to look at, to retry and to cancel through ``jobs``."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from gcp_side.labseg import admin_texts as texts
+from gcp_side.labseg import jobs
 from gcp_side.labseg.api.serializers import event_as_dict
-from gcp_side.labseg.jobs import services
 from gcp_side.labseg.messages import tell
 from gcp_side.labseg.models import Job, JobEvent, State
 from gcp_side.labseg.orthanc import client
@@ -187,12 +187,12 @@ class JobAdmin(_ReadOnly, ModelAdmin):
         return request.user.has_perm("labseg.change_job")
 
     @admin.action(description=_("Run the selected jobs again, as new ones"), permissions=["steer"])
-    def retry_jobs(self, request: HttpRequest, jobs: QuerySet[Job]) -> None:
+    def retry_jobs(self, request: HttpRequest, rows: QuerySet[Job]) -> None:
         """As ``labseg retry``, without ``--force``."""
         user = request.user if request.user.is_authenticated else None
 
         def retry(job: Job) -> tuple[int, str]:
-            again = services.retry(job.pk, orthanc=client.connect(), requested_by=user)
+            again = jobs.retry(job.pk, orthanc=client.connect(), requested_by=user)
             said = (
                 gettext("Job %(job)s is tried again as %(again)s.")
                 if again.is_new
@@ -200,14 +200,14 @@ class JobAdmin(_ReadOnly, ModelAdmin):
             )
             return messages.SUCCESS, said % {"job": job.pk, "again": again.job.pk}
 
-        self._for_each(request, jobs, retry)
+        self._for_each(request, rows, retry)
 
     @admin.action(description=_("Cancel the selected jobs"), permissions=["steer"])
-    def cancel_jobs(self, request: HttpRequest, jobs: QuerySet[Job]) -> None:
+    def cancel_jobs(self, request: HttpRequest, rows: QuerySet[Job]) -> None:
         """As ``labseg cancel``."""
 
         def cancel(job: Job) -> tuple[int, str]:
-            stands = services.cancel(job.pk)
+            stands = jobs.cancel(job.pk)
             if stands.state == State.CANCELLED:
                 return messages.SUCCESS, gettext("Job %(job)s is cancelled.") % {"job": job.pk}
             if stands.is_open:
@@ -216,16 +216,16 @@ class JobAdmin(_ReadOnly, ModelAdmin):
             state = State(stands.state).label
             return messages.WARNING, ended % {"job": job.pk, "state": state}
 
-        self._for_each(request, jobs, cancel)
+        self._for_each(request, rows, cancel)
 
     def _for_each(
         self,
         request: HttpRequest,
-        jobs: QuerySet[Job],
+        rows: QuerySet[Job],
         act: Callable[[Job], tuple[int, str]],
     ) -> None:
         """Act on one job after another; what refuses one is told and stops no other."""
-        for job in jobs.order_by("pk"):
+        for job in rows.order_by("pk"):
             try:
                 level, text = act(job)
             except SegRelayError as error:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
-from gcp_side.labseg.jobs.confirmation import Reason
 from segrelay.errors import PermanentError
+
+if TYPE_CHECKING:
+    from gcp_side.labseg.jobs.confirmation import Reason
 
 __all__ = [
     "ConfirmationNeededError",

@@ -1,4 +1,4 @@
-"""The job table and its history. Only :mod:`gcp_side.labseg.jobs.services` writes here."""
+"""The job table and its history. Only :mod:`gcp_side.labseg.jobs.rows` writes here."""
 
 from __future__ import annotations
 

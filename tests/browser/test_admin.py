@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from playwright.sync_api import Page, expect
 
-from gcp_side.labseg.jobs import services
+from gcp_side.labseg import jobs
 from segrelay.manifest import ResultStatus
 from tests.browser.conftest import Heard
 from tests.browser.steps import SCREENS, open_study, send
@@ -37,7 +37,7 @@ def test_jobs_in_both_languages(page: Page, stored: Stored, agent: FakeAgent, he
     claim = send(page, agent)
     agent.desk.finish(claim, ended(claim.job_id, ResultStatus.FAILED))
     expect(page.locator("#task .is-failure")).to_be_visible()
-    services.sync_all()
+    jobs.sync_all()
     # Django's own pages have no icon, for which the browser looks.
     heard.expected.add("404")
     for language, button in (("ko", "한국어"), ("en", "English")):

@@ -10,11 +10,11 @@ from rest_framework.exceptions import NotFound, PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from gcp_side.labseg import jobs
 from gcp_side.labseg.api.base import LabsegView, body_of
 from gcp_side.labseg.api.throttles import PushThrottle
 from gcp_side.labseg.conf import get_conf
 from gcp_side.labseg.errors import JobNotFoundError
-from gcp_side.labseg.jobs import services
 from gcp_side.labseg.jobs.pubsub import is_from_pubsub, job_of
 
 log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ class Push(LabsegView):
         job_id = job_of(body_of(request))
         if job_id is not None:
             try:
-                services.take_in(job_id)
+                jobs.take_in(job_id)
             except JobNotFoundError:
                 log.warning("job %s: has a result, and is not of this site", job_id)
         return Response(status=status.HTTP_204_NO_CONTENT)

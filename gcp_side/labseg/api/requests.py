@@ -8,12 +8,12 @@ from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from gcp_side.labseg import jobs
 from gcp_side.labseg.api.base import LabsegView, body_of, page_of, user_of
 from gcp_side.labseg.api.serializers import events_as_list, request_as_dict, waiting_as_dict
 from gcp_side.labseg.api.submit import accepted, confirm_of
 from gcp_side.labseg.api.throttles import SubmitThrottle
 from gcp_side.labseg.errors import QueryRefusedError, SubmissionRefusedError
-from gcp_side.labseg.jobs import services
 from gcp_side.labseg.jobs.waiting import why_waiting
 from gcp_side.labseg.models import Job, State
 from gcp_side.labseg.orthanc import client
@@ -26,7 +26,7 @@ class SegmentationStatus(LabsegView):
 
     def get(self, request: Request, request_id: str) -> Response:  # noqa: ARG002
         """Where the job is, and why it waits; looks into the queue at most once a second."""
-        job = services.refresh(services.find(request_id))
+        job = jobs.refresh(jobs.find(request_id))
         waiting = waiting_as_dict(why_waiting(job))
         return Response({"success": True, **request_as_dict(job), "waiting": waiting})
 
@@ -39,15 +39,15 @@ class Requests(LabsegView):
         page, size = page_of(request)
         pages = Paginator(_filtered(request), size)
         # Behind the last page there is nothing, which is no error.
-        jobs = list(pages.page(page)) if page <= pages.num_pages else []
-        services.refresh_together(jobs)
+        rows = list(pages.page(page)) if page <= pages.num_pages else []
+        jobs.refresh_together(rows)
         return Response(
             {
                 "success": True,
                 "count": pages.count,
                 "page": page,
                 "page_size": size,
-                "requests": [request_as_dict(job) for job in jobs],
+                "requests": [request_as_dict(job) for job in rows],
             }
         )
 
@@ -57,7 +57,7 @@ class RequestEvents(LabsegView):
 
     def get(self, request: Request, request_id: str) -> Response:  # noqa: ARG002
         """The history of a job, oldest first."""
-        events = events_as_list(services.find(request_id))
+        events = events_as_list(jobs.find(request_id))
         return Response({"success": True, "events": events})
 
 
@@ -73,9 +73,9 @@ class CancelRequest(LabsegView):
         """
         code: int = status.HTTP_200_OK
         try:
-            job = services.cancel(request_id)
+            job = jobs.cancel(request_id)
         except TransientError:
-            job = services.find(request_id)
+            job = jobs.find(request_id)
             if not job.is_open or job.cancel_requested_at is None:
                 raise
             code = status.HTTP_202_ACCEPTED
@@ -100,7 +100,7 @@ class RetryRequest(LabsegView):
         force = body.get("force", False)
         if not isinstance(force, bool):
             raise SubmissionRefusedError("force is neither true nor false.", code="force")
-        again = services.retry(
+        again = jobs.retry(
             request_id,
             orthanc=client.connect(),
             force=force,
@@ -112,20 +112,20 @@ class RetryRequest(LabsegView):
 
 def _filtered(request: Request) -> QuerySet[Job]:
     wanted = request.query_params
-    jobs = Job.objects.all()
+    rows = Job.objects.all()
     if state := wanted.get("state"):
         if state not in State.values:
             raise QueryRefusedError(
                 "state is not one of the states.", remedy=f"Use one of {', '.join(State.values)}."
             )
-        jobs = jobs.filter(state=state)
+        rows = rows.filter(state=state)
     if profile := wanted.get("profile"):
-        jobs = jobs.filter(profile=_plain(profile))
+        rows = rows.filter(profile=_plain(profile))
     if study := wanted.get("study"):
         if not is_orthanc_id(study):
             raise QueryRefusedError("study is not an Orthanc id.")
-        jobs = jobs.filter(orthanc_study_id=study)
-    return jobs
+        rows = rows.filter(orthanc_study_id=study)
+    return rows
 
 
 def _plain(text: str) -> str:

@@ -9,6 +9,7 @@ from django.db.models import Max
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from gcp_side.labseg import jobs
 from gcp_side.labseg.api.base import LabsegView, page_of
 from gcp_side.labseg.api.serializers import (
     recognised_as_dict,
@@ -18,7 +19,6 @@ from gcp_side.labseg.api.serializers import (
 )
 from gcp_side.labseg.conf import get_conf
 from gcp_side.labseg.errors import QueryRefusedError
-from gcp_side.labseg.jobs import services
 from gcp_side.labseg.jobs.agents import ProfileOnOffer, look_or_nobody, profiles_on_offer
 from gcp_side.labseg.jobs.checked_input import recognised_for
 from gcp_side.labseg.models import Job
@@ -71,8 +71,8 @@ class Study(LabsegView):
             raise QueryRefusedError("The study in the address is not an Orthanc id.")
         profile = _profile(request.query_params.get("profile"))
         client = orthanc.connect()
-        jobs = list(Job.objects.filter(orthanc_study_id=study_id)[:REQUESTS_SHOWN])
-        services.refresh_together(jobs)
+        rows = list(Job.objects.filter(orthanc_study_id=study_id)[:REQUESTS_SHOWN])
+        jobs.refresh_together(rows)
         # After the results: what they name was in Orthanc before them.
         entry, stored = one_study(study_id, client)
         series = stored[:SERIES_SHOWN]
@@ -80,12 +80,12 @@ class Study(LabsegView):
         return Response(
             {
                 "success": True,
-                "study": study_as_dict(entry, series, jobs[0] if jobs else None),
+                "study": study_as_dict(entry, series, rows[0] if rows else None),
                 "series": [series_as_dict(item, facts.get(item.orthanc_id)) for item in series],
                 "profile": profile.offer.name,
                 "roles": _roles(profile, series, facts),
-                "requests": [request_as_dict(job) for job in jobs],
-                "missing_reports": _missing_reports(jobs, stored),
+                "requests": [request_as_dict(job) for job in rows],
+                "missing_reports": _missing_reports(rows, stored),
             }
         )
 
@@ -112,10 +112,10 @@ def _roles(
     return [recognised_as_dict(role, item) for role, item in zip(roles, found, strict=True)]
 
 
-def _missing_reports(jobs: Sequence[Job], stored: Sequence[SeriesEntry]) -> list[str]:
+def _missing_reports(rows: Sequence[Job], stored: Sequence[SeriesEntry]) -> list[str]:
     """Orthanc ids of reports that are in none of the study's series any more."""
     there = {instance for item in stored for instance in item.instances}
-    named = [job.report_orthanc_id for job in jobs if job.report_orthanc_id]
+    named = [job.report_orthanc_id for job in rows if job.report_orthanc_id]
     return [report for report in named if report not in there]
 
 
@@ -128,5 +128,5 @@ def _latest_requests(study_ids: Sequence[str]) -> dict[str, Job]:
         .annotate(newest=Max("job_id"))
         .values_list("newest", flat=True)
     )
-    jobs = Job.objects.filter(pk__in=list(newest))
-    return {job.orthanc_study_id: job for job in jobs}
+    rows = Job.objects.filter(pk__in=list(newest))
+    return {job.orthanc_study_id: job for job in rows}

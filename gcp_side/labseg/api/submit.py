@@ -8,11 +8,11 @@ from rest_framework import status
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from gcp_side.labseg import jobs
 from gcp_side.labseg.api.base import LabsegView, body_of, user_of
 from gcp_side.labseg.api.throttles import SubmitThrottle
 from gcp_side.labseg.conf import get_conf
 from gcp_side.labseg.errors import SubmissionRefusedError
-from gcp_side.labseg.jobs import services
 from gcp_side.labseg.jobs.confirmation import REASONS, Confirm
 from gcp_side.labseg.jobs.selection import roles_of
 from gcp_side.labseg.models import Job
@@ -41,7 +41,7 @@ class RequestSegmentation(SubmitView):
             raise SubmissionRefusedError(
                 "The series in the address is not an Orthanc id.", code="series-id"
             )
-        job = services.submit(_by_series(request), orthanc=client.connect())
+        job = jobs.submit(_by_series(request), orthanc=client.connect())
         return accepted(job, series_id=series_id)
 
 
@@ -59,7 +59,7 @@ class RequestStudySegmentation(SubmitView):
                 "The study in the address is not an Orthanc id.", code="study-id"
             )
         submission = _by_role(request, study_id)
-        job = services.submit(submission, orthanc=client.connect())
+        job = jobs.submit(submission, orthanc=client.connect())
         return accepted(job, study_id=study_id)
 
 
@@ -75,14 +75,14 @@ def accepted(job: Job, **more: object) -> Response:
     return Response(body | more, status=status.HTTP_202_ACCEPTED)
 
 
-def _by_series(request: Request) -> services.Submission:
+def _by_series(request: Request) -> jobs.Submission:
     body = body_of(request)
     ids = body.get("sequence_series_ids")
     if not isinstance(ids, list) or not all(isinstance(item, str) for item in ids):
         raise SubmissionRefusedError(
             "sequence_series_ids is not a list of Orthanc series ids.", code="series-ids"
         )
-    return services.Submission(
+    return jobs.Submission(
         series_ids=tuple(ids),
         profile=_profile(body),
         labels=_labels(body),
@@ -91,7 +91,7 @@ def _by_series(request: Request) -> services.Submission:
     )
 
 
-def _by_role(request: Request, study_id: str) -> services.Submission:
+def _by_role(request: Request, study_id: str) -> jobs.Submission:
     body = body_of(request)
     conf = get_conf()
     profile = _profile(body) or conf.usual_profile
@@ -107,7 +107,7 @@ def _by_role(request: Request, study_id: str) -> services.Submission:
             code="roles",
             remedy=f"Give one series for each of: {', '.join(roles)}.",
         )
-    return services.Submission(
+    return jobs.Submission(
         series_ids=tuple(chosen[role] for role in roles),
         profile=profile,
         roles=roles,

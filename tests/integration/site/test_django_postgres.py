@@ -16,7 +16,7 @@ TESTS = [
     f"tests/unit/gcp_side/{room}/test_{name}.py"
     for room, names in (
         ("api", ("rest", "views")),
-        ("jobs", ("retry_cancel", "services", "signals")),
+        ("jobs", ("jobs", "retry_cancel", "signals")),
         ("project", ("admin",)),
     )
     for name in names

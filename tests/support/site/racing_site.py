@@ -62,26 +62,27 @@ def _wait_for_the_start() -> None:
 
 def _count_up(job_id: str, *, agent: str) -> bool:
     """Read the row, then write one more than was read; False where another was faster."""
-    from gcp_side.labseg.jobs import services
+    from gcp_side.labseg import jobs
+    from gcp_side.labseg.jobs import sync
     from segrelay.queue import HeartbeatJob, JobLocation, JobState, QueueView
 
-    job = services.find(job_id)
+    job = jobs.find(job_id)
     progress = HeartbeatJob(job_id=job_id, attempt=1, stage="fetch", done=job.done + 1, total=10**6)
     found = JobLocation(state=JobState.CLAIMED, agent=agent, attempt=1, progress=progress)
-    return services.ingest(job, found, QueueView(pending=(), claimed=(), agents={}, misnamed=()))
+    return sync.ingest(job, found, QueueView(pending=(), claimed=(), agents={}, misnamed=()))
 
 
 def _submit_and_cancel() -> None:
-    from gcp_side.labseg.jobs import services
+    from gcp_side.labseg import jobs
 
-    services.cancel(_submit())
+    jobs.cancel(_submit())
 
 
 def _submit() -> str:
-    from gcp_side.labseg.jobs import services
+    from gcp_side.labseg import jobs
     from tests.unit.gcp_side.fakes import FOUR, four_series
 
-    return services.submit(services.Submission(series_ids=FOUR), orthanc=four_series()).pk
+    return jobs.submit(jobs.Submission(series_ids=FOUR), orthanc=four_series()).pk
 
 
 def main(verb: str, *numbers: str) -> None:

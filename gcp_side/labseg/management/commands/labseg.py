@@ -28,10 +28,10 @@ from django.db import (
     close_old_connections,
 )
 
+from gcp_side.labseg import jobs
 from gcp_side.labseg.api.serializers import events_as_list, job_as_dict, waiting_as_dict
 from gcp_side.labseg.conf import get_conf
 from gcp_side.labseg.errors import JobStateError
-from gcp_side.labseg.jobs import services
 from gcp_side.labseg.jobs.freshness import as_sentence, is_kept_fresh, last_pass
 from gcp_side.labseg.jobs.waiting import why_waiting
 from gcp_side.labseg.management.console import Follower, in_full, in_words, table
@@ -133,7 +133,7 @@ class Command(BaseCommand):
             raise CommandError("Interrupted.", returncode=EXIT_INTERRUPTED) from None
 
     def _submit(self, options: dict[str, Any]) -> None:
-        submission = services.Submission(
+        submission = jobs.Submission(
             series_ids=tuple(options["series"]),
             profile=options["profile"],
             roles=None if options["roles"] is None else tuple(options["roles"]),
@@ -141,10 +141,10 @@ class Command(BaseCommand):
             labels=None if options["labels"] is None else tuple(options["labels"]),
             confirm=options["confirm"],
         )
-        self._answer(services.submit(submission, orthanc=client.connect()), options)
+        self._answer(jobs.submit(submission, orthanc=client.connect()), options)
 
     def _retry(self, options: dict[str, Any]) -> None:
-        again = services.retry(
+        again = jobs.retry(
             options["job"],
             orthanc=client.connect(),
             force=options["force"],
@@ -156,9 +156,9 @@ class Command(BaseCommand):
 
     def _cancel(self, options: dict[str, Any]) -> None:
         try:
-            job = services.cancel(options["job"])
+            job = jobs.cancel(options["job"])
         except TransientError as error:
-            job = services.find(options["job"])
+            job = jobs.find(options["job"])
             if not job.is_open or job.cancel_requested_at is None:
                 raise
             raise CommandError(
@@ -213,10 +213,10 @@ class Command(BaseCommand):
             follower.close()
 
     def _list(self, options: dict[str, Any]) -> None:
-        jobs = Job.objects.all()
+        rows = Job.objects.all()
         if options["state"]:
-            jobs = jobs.filter(state=options["state"])
-        chosen = list(jobs[: options["limit"]])
+            rows = rows.filter(state=options["state"])
+        chosen = list(rows[: options["limit"]])
         if options["json"]:
             self._print_json([job_as_dict(job) for job in chosen])
         elif chosen:
@@ -225,7 +225,7 @@ class Command(BaseCommand):
             self.stdout.write("No jobs.")
 
     def _show(self, options: dict[str, Any]) -> None:
-        job = services.refresh(services.find(options["job"]))
+        job = jobs.refresh(jobs.find(options["job"]))
         waiting = why_waiting(job)
         if options["json"]:
             more = {"waiting": waiting_as_dict(waiting), "events": events_as_list(job)}
@@ -239,7 +239,7 @@ class Command(BaseCommand):
         elif options["watch"]:
             self._watch(options["interval"], as_json=options["json"])
         else:
-            self._report(services.sync_all(), as_json=options["json"])
+            self._report(jobs.sync_all(), as_json=options["json"])
 
     def _check_sync(self) -> None:
         last = last_pass()
@@ -259,7 +259,7 @@ class Command(BaseCommand):
             while not stop.is_set():
                 close_old_connections()
                 try:
-                    report = services.sync_all()
+                    report = jobs.sync_all()
                     if report.changed or report.reaped:
                         self._report(report, as_json=as_json)
                     failures, has_worked = 0, True
@@ -284,7 +284,7 @@ class Command(BaseCommand):
     def _sync_or_warn(self) -> None:
         """One pass; a bucket or a database that does not answer is reported and survived."""
         try:
-            services.sync_all()
+            jobs.sync_all()
         except TransientError as error:
             self.stderr.write(error.message)
         except (OperationalError, InterfaceError) as error:
@@ -292,7 +292,7 @@ class Command(BaseCommand):
                 raise
             self.stderr.write(_in_one_line(error))
 
-    def _report(self, report: services.SyncReport, *, as_json: bool) -> None:
+    def _report(self, report: jobs.SyncReport, *, as_json: bool) -> None:
         if as_json:
             self._print_json(asdict(report))
             return

@@ -8,8 +8,8 @@ from django.contrib.auth.models import User
 from django.db.models.signals import pre_delete
 from django.test.utils import isolate_apps
 
+from gcp_side.labseg import jobs
 from gcp_side.labseg.access.users import watch_users
-from gcp_side.labseg.jobs import services
 from gcp_side.labseg.models import Job
 from tests.unit.gcp_side.fakes import FOUR, FakeOrthanc, radiologist
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.django_db
 
 
 def job_of(user: User, orthanc: FakeOrthanc) -> Job:
-    job = services.submit(services.Submission(series_ids=FOUR), orthanc=orthanc)
+    job = jobs.submit(jobs.Submission(series_ids=FOUR), orthanc=orthanc)
     Job.objects.filter(pk=job.pk).update(requested_by=user)
     return job
 

@@ -10,7 +10,8 @@ from pytest_django import Settings
 from pytest_django.fixtures import DjangoAssertNumQueries
 from rest_framework.test import APIClient
 
-from gcp_side.labseg.jobs import agents, services
+from gcp_side.labseg import jobs
+from gcp_side.labseg.jobs import agents, sync
 from gcp_side.labseg.models import Job, State
 from gcp_side.labseg.orthanc.client import orthanc_id
 from segrelay.bucket import Bucket
@@ -101,7 +102,7 @@ class TestRequests:
 
     def test_filters(self, client: APIClient) -> None:
         kept, gone = submit(client), submit(client)
-        services.cancel(gone)
+        jobs.cancel(gone)
 
         def found(**query: Any) -> list[str]:
             return [item["request_id"] for item in get(client, "requests/", **query)["requests"]]
@@ -145,7 +146,7 @@ class TestRequests:
         self, client: APIClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         submit(client)
-        monkeypatch.setattr(services, "scan", away)
+        monkeypatch.setattr(sync, "scan", away)
         assert get(client, "requests/")["count"] == 1
 
     def test_the_number_of_queries_does_not_grow(
@@ -155,7 +156,7 @@ class TestRequests:
         django_assert_max_num_queries: DjangoAssertNumQueries,
     ) -> None:
         for _ in range(6):
-            services.cancel(submit(client))
+            jobs.cancel(submit(client))
         client.get(f"{ROOT}/requests/")
         with django_assert_max_num_queries(4):
             get(client, "requests/")
@@ -177,17 +178,17 @@ class TestRequests:
     ) -> None:
         request_id = submit(client)
         with monkeypatch.context() as patch:
-            patch.setattr(services, "scan", away)
+            patch.setattr(sync, "scan", away)
             answer = post(client, f"requests/{request_id}/cancel/", status=202)
         assert answer["cancelled"] is False
         assert answer["cancel_requested_at"]
-        services.sync_all()
+        jobs.sync_all()
         assert Job.objects.get().state == State.CANCELLED
 
     def test_retry(self, client: APIClient) -> None:
         old = submit(client)
         assert post(client, f"requests/{old}/retry/", status=409)["code"] == "job-open"
-        services.cancel(old)
+        jobs.cancel(old)
         first = post(client, f"requests/{old}/retry/", status=202)
         again = post(client, f"requests/{old}/retry/", {"force": True}, status=202)
         assert first.keys() == {"success", "request_id", "status", "profile", "is_new", "retry_of"}

@@ -15,7 +15,8 @@ from django.db import InterfaceError, OperationalError
 from django.utils.translation import override
 from pytest_django import Settings
 
-from gcp_side.labseg.jobs import services
+from gcp_side.labseg import jobs
+from gcp_side.labseg.jobs import sync
 from gcp_side.labseg.management.commands import labseg
 from gcp_side.labseg.models import Job, State
 from gcp_side.labseg.orthanc import client as orthanc_module
@@ -130,7 +131,7 @@ def test_a_database_without_tables_is_told(monkeypatch: pytest.MonkeyPatch) -> N
     def fail(*_: object) -> None:
         raise OperationalError("no such table: labseg_job")
 
-    monkeypatch.setattr(services, "find", fail)
+    monkeypatch.setattr(jobs, "find", fail)
     error = refused("show", "01arz3ndektsv4rrffq69g5fav")
     assert error.returncode == 78
     assert "migrate" in str(error)
@@ -144,8 +145,8 @@ def test_a_database_that_is_away_is_waited_for(
     def fail(*_: object) -> None:
         raise kind('connection to server at "database" failed: refused\n\tIs it running?')
 
-    monkeypatch.setattr(services, "find", fail)
-    monkeypatch.setattr(services, "sync_all", fail)
+    monkeypatch.setattr(jobs, "find", fail)
+    monkeypatch.setattr(jobs, "sync_all", fail)
     error = refused(*verb)
     assert error.returncode == 75
     assert "migrate" not in str(error)
@@ -157,14 +158,14 @@ def test_watching_goes_on_while_the_database_is_away(monkeypatch: pytest.MonkeyP
     stop = threading.Event()
     looks: list[str] = []
 
-    def look() -> services.SyncReport:
+    def look() -> jobs.SyncReport:
         looks.append("look")
         if len(looks) < 3:
             raise OperationalError("the server closed the connection")
         stop.set()
-        return services.SyncReport(looked_at=0, changed=(), reaped=())
+        return jobs.SyncReport(looked_at=0, changed=(), reaped=())
 
-    monkeypatch.setattr(services, "sync_all", look)
+    monkeypatch.setattr(jobs, "sync_all", look)
     monkeypatch.setattr(labseg, "_stopped_by_signals", lambda: nullcontext(stop))
     errors = StringIO()
     run("sync", "--watch", "--interval", "0.001", stderr=errors)
@@ -173,10 +174,10 @@ def test_watching_goes_on_while_the_database_is_away(monkeypatch: pytest.MonkeyP
 
 
 def test_watching_ends_where_the_tables_are_missing(monkeypatch: pytest.MonkeyPatch) -> None:
-    def look() -> services.SyncReport:
+    def look() -> jobs.SyncReport:
         raise OperationalError("no such table: labseg_job")
 
-    monkeypatch.setattr(services, "sync_all", look)
+    monkeypatch.setattr(jobs, "sync_all", look)
     error = refused("sync", "--watch")
     assert error.returncode == 78
     assert "migrate" in str(error)
@@ -189,14 +190,14 @@ class TestWait:
     def moves(self, monkeypatch: pytest.MonkeyPatch) -> list[Any]:
         """What happens before each look into the queue."""
         moves: list[Any] = []
-        real = services.sync_all
+        real = jobs.sync_all
 
-        def step() -> services.SyncReport:
+        def step() -> jobs.SyncReport:
             if moves:
                 moves.pop(0)()
             return real()
 
-        monkeypatch.setattr(services, "sync_all", step)
+        monkeypatch.setattr(jobs, "sync_all", step)
         monkeypatch.setattr(labseg, "WAIT_INTERVAL", 0)
         return moves
 
@@ -349,7 +350,7 @@ class TestSync:
         def refuse(*_: object) -> None:
             raise StoreUnavailableError("away")
 
-        monkeypatch.setattr(services, "scan", refuse)
+        monkeypatch.setattr(sync, "scan", refuse)
         assert refused("sync").returncode == 75
 
 

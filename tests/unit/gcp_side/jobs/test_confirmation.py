@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rest_framework.test import APIClient
 
+from gcp_side.labseg import jobs
 from gcp_side.labseg.admin import JobAdmin
 from gcp_side.labseg.errors import ConfirmationNeededError
-from gcp_side.labseg.jobs import services
 from gcp_side.labseg.jobs.checked_input import needs_of
 from gcp_side.labseg.jobs.confirmation import NAMES, Needs, Reason, read_reasons, reasons_against
 from gcp_side.labseg.messages import tell_warning
@@ -447,7 +447,7 @@ class TestOtherWays:
 
     def test_the_service_itself(self, orthanc: FakeOrthanc) -> None:
         with pytest.raises(ConfirmationNeededError) as caught:
-            services.submit(services.Submission(series_ids=FOUR), orthanc=orthanc)
+            jobs.submit(jobs.Submission(series_ids=FOUR), orthanc=orthanc)
         assert "Body Part Examined says brain" in caught.value.message
         assert not Job.objects.exists()
 

@@ -23,8 +23,9 @@ from django.db import DataError, OperationalError, connection
 from django.utils.translation import override
 from rest_framework.test import APIClient
 
+from gcp_side.labseg import jobs
 from gcp_side.labseg.checks import check_sync
-from gcp_side.labseg.jobs import freshness, services
+from gcp_side.labseg.jobs import freshness, rows, submission, sync
 from gcp_side.labseg.models import EventKind, Job, SyncPass
 from gcp_side.labseg.signals import job_finished
 from segrelay.errors import FixConfigurationError, InferenceError, StoreUnavailableError
@@ -39,7 +40,7 @@ RACERS = 3
 
 @pytest.fixture
 def job(orthanc: FakeOrthanc) -> Job:
-    return services.submit(services.Submission(series_ids=FOUR), orthanc=orthanc)
+    return jobs.submit(jobs.Submission(series_ids=FOUR), orthanc=orthanc)
 
 
 @pytest.fixture
@@ -52,7 +53,8 @@ def three_hours_later(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             return datetime.now(UTC) + LATER
 
     with monkeypatch.context() as patch:
-        patch.setattr(services, "now", Clock.now)
+        for module in (rows, submission, sync):
+            patch.setattr(module, "now", Clock.now)
         yield
 
 
@@ -68,9 +70,9 @@ class TestEventTimes:
     ) -> None:
         claim, _ = agent.claim()
         request.getfixturevalue("three_hours_later")
-        services.sync_all()
+        jobs.sync_all()
         agent.finish(claim)
-        services.sync_all()
+        jobs.sync_all()
         seen = times(job)
         assert list(seen) == ["submitting", "pending", "claimed", "succeeded"]
         job.refresh_from_db()
@@ -83,23 +85,23 @@ class TestEventTimes:
     ) -> None:
         (file,) = Path(agent.bucket.describe().removeprefix("file://")).rglob("pending/*.json")
         os.utime(file, (0, 0))
-        services.sync_all()
+        jobs.sync_all()
         before = datetime.now(UTC) - timedelta(seconds=1)
         agent.claim()
-        services.sync_all()
+        jobs.sync_all()
         assert times(job)["claimed"] >= before
 
     @pytest.mark.usefixtures("three_hours_later")
     def test_of_an_attempt(self, orthanc: FakeOrthanc, agent: FakeAgent) -> None:
-        job = services.submit(services.Submission(series_ids=FOUR), orthanc=orthanc)
+        job = jobs.submit(jobs.Submission(series_ids=FOUR), orthanc=orthanc)
         claim, _ = agent.claim()
         agent.desk.fail_attempt(claim, InferenceError("It failed."), started=True)
-        services.sync_all()
+        jobs.sync_all()
         assert times(job)["attempt-ended"] < datetime.now(UTC) + timedelta(minutes=1)
 
     @pytest.mark.usefixtures("three_hours_later")
     def test_of_the_publication_itself(self, orthanc: FakeOrthanc) -> None:
-        job = services.submit(services.Submission(series_ids=FOUR), orthanc=orthanc)
+        job = jobs.submit(jobs.Submission(series_ids=FOUR), orthanc=orthanc)
         seen = times(job)
         assert seen[EventKind.SUBMITTING] - seen[EventKind.PENDING] > LATER / 2
 
@@ -109,7 +111,7 @@ class TestWarning:
 
     def test_check_says_so_until_something_does(self, orthanc: FakeOrthanc) -> None:
         assert check_sync() == []
-        services.submit(services.Submission(series_ids=FOUR), orthanc=orthanc)
+        jobs.submit(jobs.Submission(series_ids=FOUR), orthanc=orthanc)
         (found,) = check_sync()
         assert (found.id, found.msg.partition(".")[0]) == (
             "labseg.W005",
@@ -155,7 +157,7 @@ class TestWarning:
         with pytest.raises(CommandError) as caught:
             call_command("labseg", "sync", "--check")
         assert caught.value.returncode == 1
-        services.sync_all()
+        jobs.sync_all()
         call_command("labseg", "sync", "--check")
         told = client.get(health).json()
         assert (told["status"], told["sync"]) == ("ok", "ok")
@@ -166,9 +168,9 @@ class TestWarning:
         def away(_: object) -> None:
             raise StoreUnavailableError("The bucket is away.")
 
-        monkeypatch.setattr(services, "scan", away)
+        monkeypatch.setattr(sync, "scan", away)
         with pytest.raises(StoreUnavailableError):
-            services.sync_all()
+            jobs.sync_all()
         assert freshness.last_pass() is None
 
 
@@ -177,7 +179,7 @@ class TestWatching:
 
     def watch(self, monkeypatch: pytest.MonkeyPatch, *passes: Exception | None) -> list[float]:
         """Each pass raises one of these; a signal comes with the last. Returns the times."""
-        left, real, at = list(passes), services.sync_all, []
+        left, real, at = list(passes), jobs.sync_all, []
 
         def one_pass() -> Any:
             at.append(time.monotonic())
@@ -188,7 +190,7 @@ class TestWatching:
                 raise error
             return real()
 
-        monkeypatch.setattr(services, "sync_all", one_pass)
+        monkeypatch.setattr(jobs, "sync_all", one_pass)
         call_command("labseg", "sync", "--watch", "--interval", "0.05")
         assert left == []
         return at
@@ -253,7 +255,7 @@ class TestTwoAtOnce:
         self, job: Job, orthanc: FakeOrthanc, agent: FakeAgent
     ) -> None:
         claim, _ = agent.claim()
-        other = services.submit(services.Submission(series_ids=FOUR), orthanc=orthanc)
+        other = jobs.submit(jobs.Submission(series_ids=FOUR), orthanc=orthanc)
         agent.finish(agent.claim()[0])
         agent.heartbeat(state="stopped", claim=claim)
         heard: list[str] = []
@@ -267,7 +269,7 @@ class TestTwoAtOnce:
         def sync() -> tuple[str, ...]:
             try:
                 start.wait(60)
-                return services.sync_all().reaped
+                return jobs.sync_all().reaped
             finally:
                 connection.close()
 
@@ -279,7 +281,7 @@ class TestTwoAtOnce:
         # Each may have met the claim; what they did is done once.
         assert set(sum(reaped, ())) == {job.pk}
         assert heard == [other.pk]
-        services.sync_all()
+        jobs.sync_all()
         job.refresh_from_db()
         assert (job.state, job.attempt) == ("pending", 1)
         assert job.events.filter(kind="attempt-ended").count() == 1

@@ -19,7 +19,7 @@ from google.auth.exceptions import TransportError
 from google.oauth2 import id_token
 from pytest_django import Settings
 
-from gcp_side.labseg.jobs import services
+from gcp_side.labseg import jobs
 from gcp_side.labseg.models import Job, State
 from tests.unit.gcp_side.fakes import FOUR, FakeAgent, FakeOrthanc
 
@@ -92,7 +92,7 @@ def token(settings: Settings, monkeypatch: pytest.MonkeyPatch, key: rsa.RSAPriva
 @pytest.fixture
 def job(orthanc: FakeOrthanc, agent: FakeAgent) -> Job:
     """A job whose result is in the bucket, which the site has not seen."""
-    job = services.submit(services.Submission(series_ids=FOUR), orthanc=orthanc)
+    job = jobs.submit(jobs.Submission(series_ids=FOUR), orthanc=orthanc)
     agent.finish(agent.claim()[0])
     return job
 

@@ -13,8 +13,10 @@ from django.core.management import CommandError, call_command
 from django.db import connection
 from pytest_django import Settings
 
+from gcp_side.labseg import jobs
 from gcp_side.labseg.errors import JobNotFoundError, JobStateError, SubmissionRefusedError
-from gcp_side.labseg.jobs import services
+from gcp_side.labseg.jobs import submission, sync
+from gcp_side.labseg.jobs.queue_from_row import manifest_of
 from gcp_side.labseg.models import Job, State
 from segrelay import names
 from segrelay.bucket import Bucket
@@ -41,7 +43,7 @@ REFUSED = ManifestRejectedError("Too new.", code="schema-newer", remedy="Update 
 
 def submit(orthanc: FakeOrthanc, **changes: object) -> Job:
     values: dict[str, object] = {"series_ids": FOUR} | changes
-    job = services.submit(services.Submission(**values), orthanc=orthanc)  # type: ignore[arg-type]
+    job = jobs.submit(jobs.Submission(**values), orthanc=orthanc)  # type: ignore[arg-type]
     job.refresh_from_db()
     return job
 
@@ -75,31 +77,31 @@ def away(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
         raise StoreUnavailableError("The queue did not answer.")
 
     monkeypatch.setattr(SiteQueue, "submit", refuse)
-    monkeypatch.setattr(services, "scan", refuse)
+    monkeypatch.setattr(sync, "scan", refuse)
     return monkeypatch
 
 
 class TestCancel:
-    """``services.cancel``."""
+    """``jobs.cancel``."""
 
     def test_a_waiting_job_ends_at_once(self, bucket: Bucket, orthanc: FakeOrthanc) -> None:
-        job = services.cancel(submit(orthanc).pk)
+        job = jobs.cancel(submit(orthanc).pk)
         assert (job.state, job.agent, job.failure_code) == (State.CANCELLED, "site", "")
         assert job.finished_at is not None
         assert waiting(bucket) == []
         assert kinds(job)[-1] == "cancelled"
 
     def test_twice_is_once(self, bucket: Bucket, orthanc: FakeOrthanc) -> None:
-        job = services.cancel(submit(orthanc).pk)
+        job = jobs.cancel(submit(orthanc).pk)
         before = Job.objects.values().get()
-        assert services.cancel(job.pk).state == State.CANCELLED
+        assert jobs.cancel(job.pk).state == State.CANCELLED
         assert Job.objects.values().get() == before
         assert len(bucket.list(names.RESULTS)) == 1
 
     def test_a_claimed_job_is_never_run(self, orthanc: FakeOrthanc, agent: FakeAgent) -> None:
         job = submit(orthanc)
         claim, _ = agent.claim()
-        assert services.cancel(job.pk).state == State.CANCELLED
+        assert jobs.cancel(job.pk).state == State.CANCELLED
         assert agent.desk.open(claim) is None
 
     def test_an_agent_that_was_faster_is_what_stands(
@@ -107,7 +109,7 @@ class TestCancel:
     ) -> None:
         job = submit(orthanc)
         agent.finish(agent.claim()[0])
-        job = services.cancel(job.pk)
+        job = jobs.cancel(job.pk)
         assert (job.state, job.tumour_found) == (State.SUCCEEDED, True)
 
     def test_an_agent_that_is_slower_cannot_change_it(
@@ -115,9 +117,9 @@ class TestCancel:
     ) -> None:
         job = submit(orthanc)
         claim, _ = agent.claim()
-        services.cancel(job.pk)
+        jobs.cancel(job.pk)
         assert agent.finish(claim).status is ResultStatus.CANCELLED
-        assert services.refresh(services.find(job.pk)).state == State.CANCELLED
+        assert jobs.refresh(jobs.find(job.pk)).state == State.CANCELLED
 
     @pytest.mark.parametrize("data", [b"{", b""])
     def test_an_unreadable_result_stands(
@@ -125,12 +127,12 @@ class TestCancel:
     ) -> None:
         job = submit(orthanc)
         bucket.create(names.result_object(job.pk), data)
-        assert services.cancel(job.pk).state == State.RESULT_UNREADABLE
+        assert jobs.cancel(job.pk).state == State.RESULT_UNREADABLE
 
     def test_a_rejected_job_has_ended(self, orthanc: FakeOrthanc, agent: FakeAgent) -> None:
         job = submit(orthanc)
         agent.desk.reject(agent.claim()[0], REFUSED)
-        job = services.cancel(job.pk)
+        job = jobs.cancel(job.pk)
         assert (job.state, job.cancel_requested_at) == (State.REJECTED, None)
         assert agent.bucket.list(names.RESULTS) == []
 
@@ -139,9 +141,9 @@ class TestCancel:
     ) -> None:
         job = submit(orthanc)
         agent.desk.reject(agent.claim()[0], REFUSED)
-        services.sync_all()
+        jobs.sync_all()
         OperatorQueue(bucket, "lab-1", is_dead=lambda _: False).requeue(job.pk)
-        assert services.cancel(job.pk).state == State.CANCELLED
+        assert jobs.cancel(job.pk).state == State.CANCELLED
 
     def test_a_job_that_the_queue_has_lost_can_be_ended(
         self, bucket: Bucket, orthanc: FakeOrthanc
@@ -149,13 +151,13 @@ class TestCancel:
         job = submit(orthanc)
         (pending,) = scan(bucket).pending
         bucket.delete(pending.info.name, generation=pending.info.generation)
-        services.sync_all()
-        job = services.cancel(job.pk)
+        jobs.sync_all()
+        job = jobs.cancel(job.pk)
         assert (job.state, job.missing_since) == (State.CANCELLED, None)
 
     def test_an_unknown_job(self, bucket: Bucket) -> None:
         with pytest.raises(JobNotFoundError):
-            services.cancel(UNKNOWN)
+            jobs.cancel(UNKNOWN)
         assert bucket.list(names.RESULTS) == []
 
     def test_a_job_that_never_reached_the_queue_is_not_sent_later(
@@ -168,8 +170,8 @@ class TestCancel:
         job = submit(orthanc)
         assert job.state == State.SUBMITTING
         monkeypatch.undo()
-        assert services.cancel(job.pk).state == State.CANCELLED
-        assert services.sync_all().changed == ()
+        assert jobs.cancel(job.pk).state == State.CANCELLED
+        assert jobs.sync_all().changed == ()
         assert waiting(bucket) == []
 
     @pytest.mark.parametrize("look", ["sync", "refresh"])
@@ -178,16 +180,16 @@ class TestCancel:
     ) -> None:
         job = submit(orthanc)
         with pytest.raises(StoreUnavailableError):
-            services.cancel(job.pk)
-        job = services.refresh(services.find(job.pk))
+            jobs.cancel(job.pk)
+        job = jobs.refresh(jobs.find(job.pk))
         assert job.state == State.SUBMITTING
         assert job.cancel_requested_at is not None
         away.undo()
         if look == "sync":
-            assert services.sync_all().changed == (job.pk,)
+            assert jobs.sync_all().changed == (job.pk,)
         else:
-            services.refresh(services.find(job.pk))
-        job = services.find(job.pk)
+            jobs.refresh(jobs.find(job.pk))
+        job = jobs.find(job.pk)
         assert job.state == State.CANCELLED
         assert waiting(bucket) == []
         assert kinds(job) == ["submitting", "cancelled"]
@@ -198,10 +200,10 @@ class TestCancel:
         """The submitter had asked for a result before the cancellation wrote it."""
         job = submit(orthanc)
         away.undo()
-        services.cancel(job.pk)
+        jobs.cancel(job.pk)
         away.setattr("segrelay.queue.site.exists", lambda *_: False)
-        assert not services._publish(job, SiteQueue(bucket))
-        assert services.find(job.pk).state == State.CANCELLED
+        assert not sync.publish(job, SiteQueue(bucket))
+        assert jobs.find(job.pk).state == State.CANCELLED
         claim = agent.desk.claim(scan(bucket).pending[0])
         assert claim is not None
         assert agent.desk.open(claim) is None
@@ -224,11 +226,11 @@ def spoil(agent: FakeAgent) -> None:
 
 
 def call_off(agent: FakeAgent) -> None:
-    services.cancel(waiting(agent.bucket)[0])
+    jobs.cancel(waiting(agent.bucket)[0])
 
 
 class TestRetry:
-    """``services.retry``."""
+    """``jobs.retry``."""
 
     @pytest.mark.parametrize("end", [fail, reject, spoil, call_off])
     def test_the_same_again_under_a_new_id(
@@ -240,7 +242,7 @@ class TestRetry:
     ) -> None:
         old = submit(orthanc, profile="mine", series_ids=FOUR[:2], roles=("a", "b"), priority=2)
         end(agent)
-        again = services.retry(old.pk, orthanc=orthanc)
+        again = jobs.retry(old.pk, orthanc=orthanc)
         assert again.is_new
         new = again.job
         assert new.pk != old.pk
@@ -252,7 +254,7 @@ class TestRetry:
             ("a", FOUR[0]),
             ("b", FOUR[1]),
         ]
-        assert list(services.find(old.pk).retries.all()) == [new]
+        assert list(jobs.find(old.pk).retries.all()) == [new]
 
     @pytest.mark.parametrize("labels", [(), ("gpu-24gb", "site-a")])
     def test_the_labels_stay_whatever_is_usual_meanwhile(
@@ -265,8 +267,8 @@ class TestRetry:
         old = submit(orthanc, labels=labels)
         call_off(agent)
         settings.SEGRELAY = settings.SEGRELAY | {"DEFAULT_LABELS": {"demo": ["site-b"]}}
-        new = services.retry(old.pk, orthanc=orthanc).job
-        assert services.manifest_of(new).labels == labels
+        new = jobs.retry(old.pk, orthanc=orthanc).job
+        assert manifest_of(new).labels == labels
 
     def test_the_series_are_looked_at_anew(
         self, bucket: Bucket, orthanc: FakeOrthanc, agent: FakeAgent
@@ -274,7 +276,7 @@ class TestRetry:
         old = submit(orthanc)
         fail(agent)
         orthanc.known[series_id(1)] = series_info(1, instances=13)
-        new = services.retry(old.pk, orthanc=orthanc).job
+        new = jobs.retry(old.pk, orthanc=orthanc).job
         assert [item["expected_instances"] for item in new.series] == [12, 13, 12, 12]
 
     def test_series_that_are_gone_make_no_job(self, orthanc: FakeOrthanc, agent: FakeAgent) -> None:
@@ -282,7 +284,7 @@ class TestRetry:
         fail(agent)
         del orthanc.known[series_id(1)]
         with pytest.raises(SubmissionRefusedError):
-            services.retry(old.pk, orthanc=orthanc)
+            jobs.retry(old.pk, orthanc=orthanc)
         assert Job.objects.count() == 1
 
     @pytest.mark.parametrize("force", [False, True])
@@ -291,7 +293,7 @@ class TestRetry:
     ) -> None:
         old = submit(orthanc)
         with pytest.raises(JobStateError) as caught:
-            services.retry(old.pk, orthanc=orthanc, force=force)
+            jobs.retry(old.pk, orthanc=orthanc, force=force)
         assert caught.value.code == "job-open"
         assert f"labseg cancel {old.pk}" in caught.value.remedy
         assert waiting(bucket) == [old.pk]
@@ -301,12 +303,12 @@ class TestRetry:
     ) -> None:
         old = submit(orthanc)
         fail(agent)
-        first = services.retry(old.pk, orthanc=orthanc)
-        second = services.retry(old.pk, orthanc=orthanc)
+        first = jobs.retry(old.pk, orthanc=orthanc)
+        second = jobs.retry(old.pk, orthanc=orthanc)
         assert (second.job, second.is_new) == (first.job, False)
         fail(agent)
-        services.sync_all()
-        third = services.retry(old.pk, orthanc=orthanc)
+        jobs.sync_all()
+        third = jobs.retry(old.pk, orthanc=orthanc)
         assert third.is_new
         assert waiting(bucket) == [third.job.pk]
 
@@ -315,9 +317,9 @@ class TestRetry:
     ) -> None:
         old = submit(orthanc)
         fail(agent)
-        services.sync_all()
-        meet, jobs = threading.Barrier(2, timeout=30), []
-        real = services._new_job
+        jobs.sync_all()
+        meet, found = threading.Barrier(2, timeout=30), []
+        real = submission._new_job
 
         def together(*arguments: Any, **options: Any) -> Job:
             job = real(*arguments, **options)
@@ -326,18 +328,18 @@ class TestRetry:
 
         def again() -> None:
             try:
-                jobs.append(services.retry(old.pk, orthanc=orthanc))
+                found.append(jobs.retry(old.pk, orthanc=orthanc))
             finally:
                 connection.close()
 
-        monkeypatch.setattr(services, "_new_job", together)
+        monkeypatch.setattr(submission, "_new_job", together)
         threads = [threading.Thread(target=again) for _ in range(2)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join(timeout=60)
-        assert sorted(item.is_new for item in jobs) == [False, True]
-        assert len({item.job.pk for item in jobs}) == 1
+        assert sorted(item.is_new for item in found) == [False, True]
+        assert len({item.job.pk for item in found}) == 1
         assert Job.objects.count() == 2
 
     def test_success_is_repeated_only_by_force(
@@ -346,30 +348,30 @@ class TestRetry:
         old = submit(orthanc)
         agent.finish(agent.claim()[0])
         with pytest.raises(JobStateError) as caught:
-            services.retry(old.pk, orthanc=orthanc)
+            jobs.retry(old.pk, orthanc=orthanc)
         assert caught.value.code == "job-succeeded"
-        assert services.retry(old.pk, orthanc=orthanc, force=True).is_new
+        assert jobs.retry(old.pk, orthanc=orthanc, force=True).is_new
 
     def test_so_is_a_retry_that_succeeded(self, orthanc: FakeOrthanc, agent: FakeAgent) -> None:
         old = submit(orthanc)
         fail(agent)
-        new = services.retry(old.pk, orthanc=orthanc).job
+        new = jobs.retry(old.pk, orthanc=orthanc).job
         agent.finish(agent.claim()[0])
-        services.sync_all()
+        jobs.sync_all()
         with pytest.raises(JobStateError, match=new.pk):
-            services.retry(old.pk, orthanc=orthanc)
-        assert services.retry(old.pk, orthanc=orthanc, force=True).is_new
+            jobs.retry(old.pk, orthanc=orthanc)
+        assert jobs.retry(old.pk, orthanc=orthanc, force=True).is_new
 
     def test_an_unknown_job(self, orthanc: FakeOrthanc) -> None:
         with pytest.raises(JobNotFoundError):
-            services.retry(UNKNOWN, orthanc=orthanc)
+            jobs.retry(UNKNOWN, orthanc=orthanc)
 
     def test_a_queue_that_is_away_stores_nothing(
         self, orthanc: FakeOrthanc, agent: FakeAgent, away: pytest.MonkeyPatch
     ) -> None:
         old = submit(orthanc)
         with pytest.raises(StoreUnavailableError):
-            services.retry(old.pk, orthanc=orthanc)
+            jobs.retry(old.pk, orthanc=orthanc)
         assert Job.objects.count() == 1
 
 
@@ -380,20 +382,20 @@ class TestAJobPutBackByTheLab:
     def job(self, bucket: Bucket, orthanc: FakeOrthanc, agent: FakeAgent) -> Job:
         job = submit(orthanc)
         reject(agent)
-        services.sync_all()
-        assert services.find(job.pk).state == State.REJECTED
+        jobs.sync_all()
+        assert jobs.find(job.pk).state == State.REJECTED
         OperatorQueue(bucket, "lab-1", is_dead=lambda _: False).requeue(job.pk)
         return job
 
     @pytest.mark.parametrize("look", ["sync", "refresh"])
     def test_goes_on_without_its_old_reason(self, job: Job, agent: FakeAgent, look: str) -> None:
         if look == "sync":
-            assert services.sync_all().changed == (job.pk,)
-        job = services.refresh(services.find(job.pk))
+            assert jobs.sync_all().changed == (job.pk,)
+        job = jobs.refresh(jobs.find(job.pk))
         assert (job.state, job.attempt, job.failure_code) == (State.PENDING, 1, "")
         assert "Too new." in job.events.get(kind="attempt-ended").text
         agent.finish(agent.claim()[0])
-        services.sync_all()
+        jobs.sync_all()
         job.refresh_from_db()
         assert (job.state, job.failure_reason) == (State.SUCCEEDED, "")
         assert kinds(job) == [
@@ -410,10 +412,10 @@ class TestAJobPutBackByTheLab:
     ) -> None:
         job = submit(orthanc)
         reject(agent)
-        job = services.refresh(job)
+        job = jobs.refresh(job)
         for info in bucket.list(names.REJECTED):
             bucket.delete(info.name, generation=info.generation)
-        job = services.refresh(services.find(job.pk))
+        job = jobs.refresh(jobs.find(job.pk))
         assert (job.state, job.missing_since) == (State.REJECTED, None)
 
 

@@ -8,7 +8,9 @@ from collections.abc import Iterator
 import pytest
 from django.db import connection, transaction
 
-from gcp_side.labseg.jobs import services
+from gcp_side.labseg import jobs
+from gcp_side.labseg.jobs import sync
+from gcp_side.labseg.jobs.queue_from_row import name_of
 from gcp_side.labseg.models import Job, State
 from gcp_side.labseg.signals import job_finished
 from segrelay.bucket import Bucket
@@ -44,7 +46,7 @@ def listener() -> Iterator[Listener]:
 
 @pytest.fixture
 def job(orthanc: FakeOrthanc) -> Job:
-    job = services.submit(services.Submission(series_ids=FOUR), orthanc=orthanc)
+    job = jobs.submit(jobs.Submission(series_ids=FOUR), orthanc=orthanc)
     job.refresh_from_db()
     return job
 
@@ -53,12 +55,12 @@ def test_once_however_often_the_result_is_seen(
     job: Job, agent: FakeAgent, listener: Listener
 ) -> None:
     claim, _ = agent.claim()
-    services.sync_all()
+    jobs.sync_all()
     assert listener.heard == []
     agent.finish(claim)
     for _ in range(3):
-        services.sync_all()
-        services.refresh(services.find(job.pk))
+        jobs.sync_all()
+        jobs.refresh(jobs.find(job.pk))
     assert listener.heard == [(job.pk, "succeeded")]
     assert listener.too_early == 0
 
@@ -66,10 +68,10 @@ def test_once_however_often_the_result_is_seen(
 def test_a_cancellation_and_a_failure_are_ends_too(
     orthanc: FakeOrthanc, job: Job, bucket: Bucket, listener: Listener
 ) -> None:
-    services.cancel(job.pk)
-    other = services.submit(services.Submission(series_ids=FOUR), orthanc=orthanc)
+    jobs.cancel(job.pk)
+    other = jobs.submit(jobs.Submission(series_ids=FOUR), orthanc=orthanc)
     publish_result(bucket, ended(other.pk, ResultStatus.FAILED))
-    services.sync_all()
+    jobs.sync_all()
     assert listener.heard == [(job.pk, "cancelled"), (other.pk, "failed")]
 
 
@@ -82,11 +84,11 @@ def test_two_who_see_the_result_at_once_tell_it_once(
     changed = []
 
     def race() -> None:
-        row = services.find(job.pk)
+        row = jobs.find(job.pk)
         view = scan(agent.bucket)
-        found = SiteQueue(agent.bucket).find(services.name_of(row), view)
+        found = SiteQueue(agent.bucket).find(name_of(row), view)
         start.wait(60)
-        changed.append(services.ingest(row, found, view))
+        changed.append(sync.ingest(row, found, view))
         connection.close()
 
     threads = [threading.Thread(target=race) for _ in range(RACERS)]
@@ -105,13 +107,13 @@ def test_nothing_is_told_of_what_was_rolled_back(
 
     @transaction.atomic
     def sync_in_vain() -> None:
-        services.sync_all()
+        jobs.sync_all()
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         sync_in_vain()
     assert listener.heard == []
-    services.sync_all()
+    jobs.sync_all()
     assert listener.heard == [(job.pk, "succeeded")]
 
 
@@ -124,7 +126,7 @@ def test_a_receiver_that_fails_stops_nobody(
     job_finished.connect(fail)
     try:
         agent.finish(agent.claim()[0])
-        services.sync_all()
+        jobs.sync_all()
     finally:
         job_finished.disconnect(fail)
     assert Job.objects.get().state == State.SUCCEEDED

@@ -9,8 +9,9 @@ from django.core.checks import run_checks
 from django.core.management import call_command
 from pytest_django import Settings
 
+from gcp_side.labseg import jobs
 from gcp_side.labseg.conf import get_bucket, get_conf
-from gcp_side.labseg.jobs import services
+from gcp_side.labseg.jobs.queue_from_row import manifest_of
 from gcp_side.labseg.models import State
 from segrelay.bucket import open_bucket
 from segrelay.bucket.sealed import SealedBucket
@@ -37,12 +38,12 @@ def make_agent(key: SigningKey | None) -> FakeAgent:
 
 @pytest.mark.usefixtures("signed_settings")
 def test_a_submitted_job_is_signed(orthanc: FakeOrthanc) -> None:
-    job = services.submit(services.Submission(series_ids=FOUR), orthanc=orthanc)
+    job = jobs.submit(jobs.Submission(series_ids=FOUR), orthanc=orthanc)
     assert job.state == State.PENDING
     (info,) = get_bucket().list("v1/jobs/pending/")
     stored = open_bucket(get_conf().bucket).read(info.name, limit=100_000)
     trust = Trust.of(jobs=[SITE_KEY.public])
-    assert open_envelope(stored, Kind.JOB, trust) == services.manifest_of(job).to_json()
+    assert open_envelope(stored, Kind.JOB, trust) == manifest_of(job).to_json()
 
 
 @pytest.mark.usefixtures("signed_settings")
@@ -58,11 +59,11 @@ def test_a_submitted_job_is_signed(orthanc: FakeOrthanc) -> None:
 def test_only_a_trusted_agents_result_is_believed(
     orthanc: FakeOrthanc, key: SigningKey | None, state: State
 ) -> None:
-    job = services.submit(services.Submission(series_ids=FOUR), orthanc=orthanc)
+    job = jobs.submit(jobs.Submission(series_ids=FOUR), orthanc=orthanc)
     agent = make_agent(key)
     claim, _ = agent.claim()
     agent.finish(claim)
-    job = services.refresh(job)
+    job = jobs.refresh(job)
     assert job.state == state
     if state is State.RESULT_UNREADABLE:
         assert "sign" in job.failure_reason

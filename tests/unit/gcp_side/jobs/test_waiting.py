@@ -16,8 +16,8 @@ from django.utils.translation import override
 from rest_framework.test import APIClient
 from urllib3.exceptions import ConnectTimeoutError
 
+from gcp_side.labseg import jobs
 from gcp_side.labseg.jobs import agents as lab
-from gcp_side.labseg.jobs import services
 from gcp_side.labseg.jobs.waiting import Waiting, why_waiting
 from gcp_side.labseg.messages import tell_reason
 from gcp_side.labseg.models import Job
@@ -48,8 +48,8 @@ def english() -> Iterator[None]:
 @pytest.fixture
 def job(orthanc: FakeOrthanc) -> Job:
     """It asks for labels."""
-    asking = services.Submission(series_ids=FOUR, labels=("site-a", "gpu-24gb"))
-    job = services.submit(asking, orthanc=orthanc)
+    asking = jobs.Submission(series_ids=FOUR, labels=("site-a", "gpu-24gb"))
+    job = jobs.submit(asking, orthanc=orthanc)
     job.refresh_from_db()
     return job
 
@@ -158,12 +158,12 @@ class TestWhy:
     def test_a_job_in_work_or_at_its_end_does_not_wait(
         self, orthanc: FakeOrthanc, agent: FakeAgent
     ) -> None:
-        submitted = services.submit(services.Submission(series_ids=FOUR), orthanc=orthanc)
+        submitted = jobs.submit(jobs.Submission(series_ids=FOUR), orthanc=orthanc)
         submitted.refresh_from_db()
         claim, _ = agent.claim()
-        assert why_waiting(services.take_in(submitted.pk)) is None
+        assert why_waiting(jobs.take_in(submitted.pk)) is None
         agent.finish(claim)
-        assert why_waiting(services.take_in(submitted.pk)) is None
+        assert why_waiting(jobs.take_in(submitted.pk)) is None
 
 
 class TestWhoIsTold:
@@ -180,7 +180,7 @@ class TestWhoIsTold:
         }
         korean: Any = client.get(path, HTTP_ACCEPT_LANGUAGE="ko")
         assert korean.json()["waiting"]["text"] == "lab-1이(가) 일시 중지함 (training)"
-        services.cancel(job.pk)
+        jobs.cancel(job.pk)
         after: Any = client.get(path)
         assert after.json()["waiting"] is None
 

@@ -12,7 +12,7 @@ from django.utils.translation import gettext, override
 from pydicom.dataset import Dataset
 from rest_framework.test import APIClient
 
-from gcp_side.labseg.jobs import services
+from gcp_side.labseg import jobs
 from gcp_side.labseg.messages import MEANINGS, UNKNOWN, explain, tell, tell_warning
 from gcp_side.labseg.models import EventKind, Job, Outcome, State
 from gcp_side.labseg.recognition.evidence import CLUES, ORDERS
@@ -217,7 +217,7 @@ def is_korean(text: str) -> bool:
 
 
 def submitted(orthanc: FakeOrthanc) -> Job:
-    return services.submit(services.Submission(series_ids=FOUR), orthanc=orthanc)
+    return jobs.submit(jobs.Submission(series_ids=FOUR), orthanc=orthanc)
 
 
 class TestKoreanAnswers:
@@ -259,7 +259,7 @@ class TestKoreanAnswers:
         claim = agent.claim()[0]
         died = AttemptFailedError("The worker process ended by itself.", code="worker-died")
         agent.desk.fail_attempt(claim, died, started=False, max_attempts=3)
-        services.sync_all()
+        jobs.sync_all()
         again = agent.claim()[0]
         agent.desk.finish(again, ended(job.pk, ResultStatus.FAILED))
         told = get(client, f"status/{job.pk}/")

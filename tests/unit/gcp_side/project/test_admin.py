@@ -9,7 +9,8 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from pytest_django import Settings
 
-from gcp_side.labseg.jobs import services
+from gcp_side.labseg import jobs
+from gcp_side.labseg.jobs import sync
 from gcp_side.labseg.models import Job, JobEvent, State
 from segrelay.bucket import Bucket
 from segrelay.errors import OrthancUnavailableError, StoreUnavailableError
@@ -32,7 +33,7 @@ def admin() -> Client:
 
 @pytest.fixture
 def job(orthanc: FakeOrthanc) -> Job:
-    return services.submit(services.Submission(series_ids=FOUR), orthanc=orthanc)
+    return jobs.submit(jobs.Submission(series_ids=FOUR), orthanc=orthanc)
 
 
 def act(client: Client, action: str, *jobs: Job) -> list[str]:
@@ -50,8 +51,8 @@ def test_shows_jobs_and_their_history(admin: Client, job: Job) -> None:
 
 
 def test_shows_the_labels_that_a_job_asks_for(admin: Client, orthanc: FakeOrthanc) -> None:
-    asking = services.Submission(series_ids=FOUR, labels=("site-a",))
-    job = services.submit(asking, orthanc=orthanc)
+    asking = jobs.Submission(series_ids=FOUR, labels=("site-a",))
+    job = jobs.submit(asking, orthanc=orthanc)
     assert "site-a" in admin.get(LIST).content.decode()
     assert "site-a" in admin.get(f"{LIST}{job.pk}/change/").content.decode()
 
@@ -83,8 +84,8 @@ def test_cancel_and_retry(admin: Client, job: Job, agent: FakeAgent) -> None:
 
 
 def test_what_refuses_one_stops_no_other(admin: Client, job: Job, orthanc: FakeOrthanc) -> None:
-    other = services.submit(services.Submission(series_ids=FOUR), orthanc=orthanc)
-    services.cancel(other.pk)
+    other = jobs.submit(jobs.Submission(series_ids=FOUR), orthanc=orthanc)
+    jobs.cancel(other.pk)
     first, second = act(admin, "retry_jobs", job, other)
     assert "has not ended" in first
     assert "is tried again" in second
@@ -93,7 +94,7 @@ def test_what_refuses_one_stops_no_other(admin: Client, job: Job, orthanc: FakeO
 def test_what_is_away_is_told(
     admin: Client, job: Job, orthanc: FakeOrthanc, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    services.cancel(job.pk)
+    jobs.cancel(job.pk)
 
     def fail(_: object) -> None:
         raise OrthancUnavailableError("Orthanc did not answer.")
@@ -104,9 +105,9 @@ def test_what_is_away_is_told(
     with monkeypatch.context() as patch:
         patch.setattr(orthanc, "series", fail)
         assert "Orthanc did not answer." in act(admin, "retry_jobs", job)[0]
-    open_job = services.submit(services.Submission(series_ids=FOUR), orthanc=orthanc)
+    open_job = jobs.submit(jobs.Submission(series_ids=FOUR), orthanc=orthanc)
     with monkeypatch.context() as patch:
-        patch.setattr(services, "scan", away)
+        patch.setattr(sync, "scan", away)
         assert "The bucket is away." in act(admin, "cancel_jobs", open_job)[0]
 
 
@@ -150,7 +151,7 @@ class TestReadable:
     @pytest.fixture
     def done(self, job: Job, agent: FakeAgent) -> Job:
         agent.finish(agent.claim()[0])
-        services.sync_all()
+        jobs.sync_all()
         job.refresh_from_db()
         job.warnings = [NOT_FOR_PATIENTS, "<script>alert(1)</script>"]
         job.confirmed = [{"code": "role-unsure", "parameters": {"role": "dce-1"}}]
@@ -189,7 +190,7 @@ class TestReadable:
         self, job: Job, bucket: Bucket, admin: Client
     ) -> None:
         publish_result(bucket, ended(job.pk, ResultStatus.FAILED))
-        services.sync_all()
+        jobs.sync_all()
         assert "A slice is missing." in self.page(admin, job)
         page = self.page(admin, job, "ko")
         assert "시리즈에 빠진 슬라이스가 있습니다." in page
@@ -239,7 +240,7 @@ class TestReadable:
         queries(LIST), queries(f"{LIST}{done.pk}/change/")
         few = queries(LIST), queries(f"{LIST}{done.pk}/change/")
         for _ in range(5):
-            services.submit(services.Submission(series_ids=FOUR), orthanc=orthanc)
+            jobs.submit(jobs.Submission(series_ids=FOUR), orthanc=orthanc)
         Job.objects.exclude(pk=done.pk).update(retry_of=done)
         for attempt in range(8):
             JobEvent.objects.create(

@@ -10,9 +10,11 @@ import pytest
 from django.db import transaction
 from pytest_django import Settings
 
+from gcp_side.labseg import jobs
 from gcp_side.labseg.conf import get_bucket
 from gcp_side.labseg.errors import JobNotFoundError, SubmissionRefusedError
-from gcp_side.labseg.jobs import services
+from gcp_side.labseg.jobs import sync
+from gcp_side.labseg.jobs.queue_from_row import manifest_of
 from gcp_side.labseg.models import EventKind, Job, JobEvent, State
 from segrelay import names
 from segrelay.bucket import Bucket
@@ -44,7 +46,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 def submit(orthanc: FakeOrthanc, **changes: object) -> Job:
     values: dict[str, object] = {"series_ids": FOUR} | changes
-    job = services.submit(services.Submission(**values), orthanc=orthanc)  # type: ignore[arg-type]
+    job = jobs.submit(jobs.Submission(**values), orthanc=orthanc)  # type: ignore[arg-type]
     job.refresh_from_db()
     return job
 
@@ -175,7 +177,7 @@ class TestLabels:
         desk.hand_back(claim, caught.value, started=False, wait=timedelta(0))
         able = FakeAgent(bucket, "lab-2", labels=("gpu-24gb", "site-a"))
         able.finish(able.claim()[0])
-        services.sync_all()
+        jobs.sync_all()
         job.refresh_from_db()
         assert job.state == State.SUCCEEDED
 
@@ -195,7 +197,7 @@ class TestLabels:
         (pending,) = scan(bucket).pending
         sent = bucket.read(pending.info.name, limit=1 << 20)
         settings.SEGRELAY = settings.SEGRELAY | {"DEFAULT_LABELS": {"demo": ["site-b"]}}
-        assert services.manifest_of(services.find(job.pk)).to_json() == sent
+        assert manifest_of(jobs.find(job.pk)).to_json() == sent
 
 
 def test_a_queue_that_cannot_be_opened_stores_nothing(
@@ -212,7 +214,7 @@ def test_nothing_is_published_when_the_transaction_rolls_back(
     bucket: Bucket, orthanc: FakeOrthanc
 ) -> None:
     with transaction.atomic():
-        services.submit(services.Submission(series_ids=FOUR), orthanc=orthanc)
+        jobs.submit(jobs.Submission(series_ids=FOUR), orthanc=orthanc)
         transaction.set_rollback(True)
     assert not Job.objects.exists()
     assert bucket.list("") == []
@@ -236,11 +238,11 @@ class TestALostPublication:
         assert job.state == State.SUBMITTING
         assert manifests(bucket) == []
         broken.undo()
-        assert services.sync_all().changed == (job.job_id,)
-        assert services.sync_all().changed == ()
+        assert jobs.sync_all().changed == (job.job_id,)
+        assert jobs.sync_all().changed == ()
         job.refresh_from_db()
         assert job.state == State.PENDING
-        assert manifests(bucket) == [services.manifest_of(job)]
+        assert manifests(bucket) == [manifest_of(job)]
 
     def test_sync_leaves_a_fresh_one_to_its_submitter(
         self,
@@ -251,7 +253,7 @@ class TestALostPublication:
         settings.SEGRELAY = settings.SEGRELAY | {"PUBLISH_GRACE_SECONDS": 3600}
         job = submit(orthanc)
         broken.undo()
-        assert services.sync_all().changed == ()
+        assert jobs.sync_all().changed == ()
         job.refresh_from_db()
         assert job.state == State.SUBMITTING
         assert manifests(get_bucket()) == []
@@ -261,9 +263,9 @@ class TestALostPublication:
     ) -> None:
         job = submit(orthanc)
         broken.undo()
-        SiteQueue(bucket).submit(services.manifest_of(job))
+        SiteQueue(bucket).submit(manifest_of(job))
         agent.claim()
-        assert services.sync_all().changed == (job.job_id,)
+        assert jobs.sync_all().changed == (job.job_id,)
         job.refresh_from_db()
         assert (job.state, job.agent, job.attempt) == (State.CLAIMED, "lab-1", 1)
         assert scan(bucket).pending == ()
@@ -276,13 +278,13 @@ class TestALife:
         job = submit(orthanc)
         claim, _ = agent.claim()
         agent.tell(claim, "downloading", 40)
-        services.sync_all()
+        jobs.sync_all()
         job.refresh_from_db()
         assert (job.state, job.agent, job.attempt) == (State.CLAIMED, "lab-1", 1)
         assert (job.stage, job.percent) == ("downloading", 40)
 
         agent.finish(claim)
-        services.sync_all()
+        jobs.sync_all()
         job.refresh_from_db()
         assert (job.state, job.percent, job.stage) == (State.SUCCEEDED, 100, "")
         assert job.seg_orthanc_id == SEG_ID
@@ -304,7 +306,7 @@ class TestALife:
     def test_a_result_with_a_report(self, orthanc: FakeOrthanc, agent: FakeAgent) -> None:
         job = submit(orthanc)
         agent.finish(agent.claim()[0], report=REPORT)
-        job = services.refresh(job)
+        job = jobs.refresh(job)
         assert job.state == State.SUCCEEDED
         assert job.report_orthanc_id == REPORT.orthanc_id
         assert job.report_sop_instance_uid == "1.2.3.10.1"
@@ -316,17 +318,17 @@ class TestALife:
         for end in (False, True):
             if end:
                 agent.finish(claim)
-            services.sync_all()
+            jobs.sync_all()
             before = Job.objects.values().get(), list(JobEvent.objects.values())
-            assert services.sync_all().changed == ()
-            services.refresh(services.find(job.job_id))
+            assert jobs.sync_all().changed == ()
+            jobs.refresh(jobs.find(job.job_id))
             assert (Job.objects.values().get(), list(JobEvent.objects.values())) == before
 
     def test_failure_tells_reason_and_remedy(self, orthanc: FakeOrthanc, agent: FakeAgent) -> None:
         job = submit(orthanc)
         claim, _ = agent.claim()
         agent.desk.finish(claim, ended(job.job_id, ResultStatus.FAILED))
-        job = services.refresh(job)
+        job = jobs.refresh(job)
         assert job.state == State.FAILED
         assert job.failure_code == "missing-slice"
         assert (job.failure_reason, job.failure_remedy) == ("A slice is missing.", "Send it.")
@@ -337,7 +339,7 @@ class TestALife:
     def test_cancelled(self, bucket: Bucket, orthanc: FakeOrthanc) -> None:
         job = submit(orthanc)
         SiteQueue(bucket).cancel(job.job_id, now=NOW)
-        job = services.refresh(job)
+        job = jobs.refresh(job)
         assert (job.state, job.agent, job.failure_code) == (State.CANCELLED, "site", "")
 
     def test_a_rejection_tells_its_reason(self, orthanc: FakeOrthanc, agent: FakeAgent) -> None:
@@ -345,7 +347,7 @@ class TestALife:
         claim, _ = agent.claim()
         error = ManifestRejectedError("Too new.", code="schema-newer", remedy="Update the agent.")
         agent.desk.reject(claim, error)
-        job = services.refresh(job)
+        job = jobs.refresh(job)
         assert (job.state, job.agent) == (State.REJECTED, "lab-1")
         assert (job.failure_code, job.failure_reason) == ("schema-newer", "Too new.")
         assert job.failure_remedy == "Update the agent."
@@ -357,7 +359,7 @@ class TestALife:
         claim, _ = agent.claim()
         agent.desk.reject(claim, ManifestRejectedError("x"))
         bucket.replace(names.reason_object(claim.name.rejected), b"{")
-        job = services.refresh(job)
+        job = jobs.refresh(job)
         assert (job.state, job.failure_code) == (State.REJECTED, "rejected")
         assert job.failure_remedy
 
@@ -368,7 +370,7 @@ class TestALife:
         job = submit(orthanc)
         foreign = succeeded("01arz3ndektsv4rrffq69g5fav").to_json()
         info = bucket.create(names.result_object(job.job_id), foreign if data is None else data)
-        job = services.refresh(job)
+        job = jobs.refresh(job)
         assert (job.state, job.failure_code) == (State.RESULT_UNREADABLE, "result-unreadable")
         assert job.failure_reason
         assert job.seg_orthanc_id == ""
@@ -376,8 +378,8 @@ class TestALife:
         # An operator put the true bytes back: a look at this job finds them.
         bucket.delete(info.name, generation=info.generation)
         bucket.create(info.name, succeeded(job.job_id).to_json())
-        assert services.sync_all().looked_at == 0
-        job = services.refresh(job)
+        assert jobs.sync_all().looked_at == 0
+        job = jobs.refresh(job)
         assert (job.state, job.failure_code) == (State.SUCCEEDED, "")
         assert job.failure_reason == ""
 
@@ -387,14 +389,14 @@ class TestALife:
         job = submit(orthanc)
         claim, _ = agent.claim()
         agent.tell(claim, "inferring", 80)
-        services.sync_all()
+        jobs.sync_all()
         wait = TransientError("Orthanc is away.")
         agent.desk.hand_back(claim, wait, started=True, wait=NOW - NOW)
-        services.sync_all()
+        jobs.sync_all()
         job.refresh_from_db()
         assert (job.state, job.agent, job.stage, job.percent) == (State.PENDING, "", "", 0)
         agent.claim()
-        services.sync_all()
+        jobs.sync_all()
         job.refresh_from_db()
         assert (job.state, job.attempt, job.stage, job.percent) == (State.CLAIMED, 2, "", 0)
         assert history(job) == [
@@ -414,7 +416,7 @@ class TestALife:
         job = submit(orthanc)
         claim, _ = agent.claim()
         agent.heartbeat(state="listening", claim=claim)
-        job = services.refresh(job)
+        job = jobs.refresh(job)
         assert (job.stage, job.percent) == ("inferring", 70)
 
     def test_a_dead_agents_job_goes_back_into_the_queue(
@@ -423,7 +425,7 @@ class TestALife:
         job = submit(orthanc)
         claim, _ = agent.claim()
         agent.heartbeat(state="stopped", claim=claim)
-        report = services.sync_all()
+        report = jobs.sync_all()
         assert report.reaped == (job.job_id,)
         job.refresh_from_db()
         assert (job.state, job.attempt) == (State.PENDING, 1)
@@ -435,13 +437,13 @@ class TestALife:
         submit(orthanc)
         claim, _ = agent.claim()
         agent.heartbeat(state="listening", claim=claim)
-        assert services.sync_all().reaped == ()
+        assert jobs.sync_all().reaped == ()
 
     def test_the_store_is_only_written_when_there_are_claims(
         self, bucket: Bucket, orthanc: FakeOrthanc
     ) -> None:
         submit(orthanc)
-        services.sync_all()
+        jobs.sync_all()
         assert bucket.list(names.PROBE) == []
 
     def test_a_job_that_vanished_is_told_and_comes_back(
@@ -451,16 +453,16 @@ class TestALife:
         (pending,) = scan(bucket).pending
         data = bucket.read(pending.info.name, limit=1 << 20)
         bucket.delete(pending.info.name, generation=pending.info.generation)
-        services.sync_all()
+        jobs.sync_all()
         job.refresh_from_db()
         first = job.missing_since
         assert first is not None
         assert job.state == State.PENDING
-        services.sync_all()
+        jobs.sync_all()
         job.refresh_from_db()
         assert job.missing_since == first
         bucket.create(pending.info.name, data)
-        services.sync_all()
+        jobs.sync_all()
         job.refresh_from_db()
         assert job.missing_since is None
 
@@ -477,7 +479,7 @@ class TestIngest:
         job.refresh_from_db()
         stale = SiteQueue(bucket).find(name_of(job), scan(bucket))
         assert stale.state is JobState.PENDING
-        assert services.ingest(job, stale, scan(bucket)) is False
+        assert sync.ingest(job, stale, scan(bucket)) is False
         job.refresh_from_db()
         assert job.state == state
 
@@ -485,13 +487,13 @@ class TestIngest:
         self, bucket: Bucket, orthanc: FakeOrthanc
     ) -> None:
         job = submit(orthanc)
-        slow, fast = services.find(job.job_id), services.find(job.job_id)
+        slow, fast = jobs.find(job.job_id), jobs.find(job.job_id)
         view = scan(bucket)
         stale = JobLocation(state=JobState.CLAIMED, agent="lab-2", attempt=1)
         result = succeeded(job.job_id)
         done = JobLocation(state=JobState.SUCCEEDED, attempt=1, result=result)
-        assert services.ingest(fast, done, view) is True
-        assert services.ingest(slow, stale, view) is False
+        assert sync.ingest(fast, done, view) is True
+        assert sync.ingest(slow, stale, view) is False
         assert slow.state == State.SUCCEEDED
         job.refresh_from_db()
         assert (job.state, job.agent) == (State.SUCCEEDED, "lab-1")
@@ -502,11 +504,11 @@ def test_the_status_looks_into_the_bucket_at_most_once_a_second(
     orthanc: FakeOrthanc, agent: FakeAgent, settings: Settings
 ) -> None:
     settings.SEGRELAY = settings.SEGRELAY | {"REFRESH_SECONDS": 60}
-    job = services.refresh(submit(orthanc))
+    job = jobs.refresh(submit(orthanc))
     agent.claim()
-    assert services.refresh(services.find(job.job_id)).state == State.PENDING
+    assert jobs.refresh(jobs.find(job.job_id)).state == State.PENDING
     settings.SEGRELAY = settings.SEGRELAY | {"REFRESH_SECONDS": 0}
-    assert services.refresh(services.find(job.job_id)).state == State.CLAIMED
+    assert jobs.refresh(jobs.find(job.job_id)).state == State.CLAIMED
 
 
 def test_a_bucket_that_is_away_leaves_the_row_as_it_is(
@@ -517,21 +519,21 @@ def test_a_bucket_that_is_away_leaves_the_row_as_it_is(
     def refuse(*_: object) -> None:
         raise StoreUnavailableError("away")
 
-    monkeypatch.setattr(services, "scan", refuse)
-    assert services.refresh(job).state == State.PENDING
+    monkeypatch.setattr(sync, "scan", refuse)
+    assert jobs.refresh(job).state == State.PENDING
     with pytest.raises(StoreUnavailableError):
-        services.sync_all()
+        jobs.sync_all()
 
 
 def test_an_unknown_job_is_named_as_such() -> None:
     with pytest.raises(JobNotFoundError):
-        services.find("01arz3ndektsv4rrffq69g5fav")
+        jobs.find("01arz3ndektsv4rrffq69g5fav")
 
 
 def test_the_manifest_of_a_row_is_the_same_bytes_after_the_database(orthanc: FakeOrthanc) -> None:
-    job = services.submit(services.Submission(series_ids=FOUR), orthanc=orthanc)
-    again = services.find(job.job_id)
-    assert services.manifest_of(job).to_json() == services.manifest_of(again).to_json()
+    job = jobs.submit(jobs.Submission(series_ids=FOUR), orthanc=orthanc)
+    again = jobs.find(job.job_id)
+    assert manifest_of(job).to_json() == manifest_of(again).to_json()
 
 
 def test_states_are_those_of_the_queue_and_each_has_its_event() -> None:
