@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from gcp_side.labseg import admin_texts as texts
 from gcp_side.labseg import jobs
 from gcp_side.labseg.api.serializers import event_as_dict
-from gcp_side.labseg.messages import tell
+from gcp_side.labseg.messages import explain_stage, tell
 from gcp_side.labseg.models import Job, JobEvent, State
 from gcp_side.labseg.orthanc import client
 from segrelay.errors import SegRelayError
@@ -69,7 +69,7 @@ def _sections(job: Job | None) -> list[Any]:
     progress = ["agent", "attempt"]
     if is_open:
         at += ["cancel_requested_at", "missing_since"]
-        progress += ["stage", "percent", "done", "total"]
+        progress += ["stage_in_words", "percent", "done", "total"]
     is_failure = job is None or bool(job.failure_code)
     has_result = job is None or any(
         (job.seg_orthanc_id, job.measurements, job.confirmed, job.warnings)
@@ -119,7 +119,7 @@ class JobAdmin(_ReadOnly, ModelAdmin):
         "submitted_at",
         "profile",
         "agent",
-        "stage",
+        "stage_in_words",
         "percent",
         "labels_in_words",
         "retry_of",
@@ -176,6 +176,11 @@ class JobAdmin(_ReadOnly, ModelAdmin):
     def labels_in_words(self, job: Job) -> str:
         """As the command takes them."""
         return " ".join(job.labels) or texts.NOTHING
+
+    @admin.display(description=_("stage"), ordering="stage")
+    def stage_in_words(self, job: Job) -> str:
+        """What the agent does, as the page says it."""
+        return explain_stage(job.stage) if job.state == State.CLAIMED else texts.NOTHING
 
     @admin.display(description=_("report in Orthanc"))
     def sr(self, job: Job) -> str:

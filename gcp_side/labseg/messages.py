@@ -17,6 +17,7 @@ from gcp_side.labseg.jobs.confirmation import NAMES
 from segrelay.errors import FixConfigurationError, SegRelayError
 from segrelay.parsing.documents import SENTENCE_CHARACTERS
 from segrelay.result_notes import NOT_FOR_PATIENTS
+from segrelay.stages import Stage
 
 _ = gettext_noop
 
@@ -547,6 +548,13 @@ def tell_warning(text: str) -> str:
 def tell_reason(text: str) -> str:
     """Why an agent claims nothing, in the active language; what is not known stays as it is."""
     return text if _reads_english() else _in_other_words(text, _REASONS)
+
+
+def explain_stage(stage: str) -> str:
+    """What an agent does in a stage, in the active language; the word of one that is not known."""
+    if stage and stage not in set(Stage):
+        return gettext("working (%(stage)s)") % {"stage": stage}
+    return gettext(Stage(stage or Stage.CLAIMED).sentence)
 
 
 def _in_other_words(text: str, known: Sequence[tuple[re.Pattern[str], str]]) -> str:

@@ -29,7 +29,7 @@ from lab_side.agent.health.identity import is_dead, this_process
 from lab_side.agent.health.orthanc_gate import OrthancGate
 from lab_side.agent.models import load_models, new_worker, plan_models
 from lab_side.agent.odd_log import OddLog
-from lab_side.agent.pipeline import CLAIMED, Halt, Pipeline
+from lab_side.agent.pipeline import Halt, Pipeline
 from lab_side.agent.poll_interval import PollInterval
 from lab_side.agent.reporting.counters import Counters
 from lab_side.agent.reporting.daily import DailyLine
@@ -53,6 +53,7 @@ from segrelay.errors import (
 from segrelay.offers import Offer
 from segrelay.orthanc import OrthancClient, new_history
 from segrelay.queue import AgentQueue, Lease, QueueView, Reaper, scan, verify_store
+from segrelay.stages import Stage
 
 SETTLE = "settle"
 """The stage, in the log, of a job that another process or life has left behind."""
@@ -355,7 +356,7 @@ class Agent:
                 continue
             claim = self._desk.try_claim(job)
             if claim is not None:
-                with job_log_context(claim.job_id, claim.attempt, CLAIMED):
+                with job_log_context(claim.job_id, claim.attempt, Stage.CLAIMED):
                     log_event(logger, logging.INFO, "job claimed")
                 pipeline.accept(claim)
                 progressed = True

@@ -12,6 +12,7 @@ from lab_side.download import Progress, download_series
 from lab_side.worker.protocol import SeriesFiles
 from segrelay.errors import SeriesRefusedError
 from segrelay.orthanc import OrthancClient, SeriesInfo
+from segrelay.stages import Stage
 
 
 def fetch(
@@ -49,7 +50,7 @@ def fetch(
         )
         for item in series
     }
-    case.stage_seconds["fetch"] = time.monotonic() - began
+    case.stage_seconds[Stage.FETCH] = time.monotonic() - began
 
 
 def check_series(series: Sequence[SeriesInfo], study_id: str) -> None:

@@ -54,7 +54,7 @@ from segrelay.manifest import check_against_profile
 from segrelay.orthanc import OddAnswerError, OrthancClient
 from segrelay.profiles import Profile
 from segrelay.queue import AgentQueue, Claim
-from segrelay.queue.lease import UPLOAD
+from segrelay.stages import Stage
 from segrelay.system.durable import disk_error, is_disk_failure
 
 HAND_BACK_WAIT = timedelta(seconds=15)
@@ -71,9 +71,6 @@ MOST_IN_HAND = 2
 
 IDLE = 0.2
 """Seconds a stage waits for work before it looks whether it should end."""
-
-CLAIMED, FETCH, READ = "claimed", "fetch", "read"
-"""Stages before the worker tells its own; :data:`UPLOAD` is the last."""
 
 logger = logging.getLogger("segrelay.pipeline")
 
@@ -160,7 +157,9 @@ class Pipeline:
         """Start the stages; SEGs that wait in the outbox go out first."""
         for entry in self._outbox.entries():
             if entry.claim is not None:
-                self._board.post(entry.draft.job_id, entry.claim.attempt, UPLOAD, started=True)
+                self._board.post(
+                    entry.draft.job_id, entry.claim.attempt, Stage.UPLOAD, started=True
+                )
         self._rounds.ring()
         for thread in self._threads:
             thread.start()
@@ -176,7 +175,7 @@ class Pipeline:
 
     def has_room(self) -> bool:
         """Whether another job may be claimed: one on the GPU, one that downloads or waits."""
-        in_hand = [job for job in self._board.jobs().values() if job.stage != UPLOAD]
+        in_hand = [job for job in self._board.jobs().values() if job.stage != Stage.UPLOAD]
         return len(in_hand) < MOST_IN_HAND and not self._halted.is_set()
 
     def notice_waiting(self, jobs: Collection[str]) -> None:
@@ -191,7 +190,7 @@ class Pipeline:
     def accept(self, claim: Claim) -> None:
         """Take a claimed job in; only after :meth:`has_room`."""
         self._tally.claimed()
-        self._board.post(claim.job_id, claim.attempt, CLAIMED)
+        self._board.post(claim.job_id, claim.attempt, Stage.CLAIMED)
         self._claims.put(claim)
 
     def has_nothing_to_do(self) -> bool:
@@ -243,7 +242,7 @@ class Pipeline:
                 claim = self._ready.get_nowait().claim
                 left += [] if claim is None else [claim]
         for claim in left:
-            with job_log_context(claim.job_id, claim.attempt, CLAIMED):
+            with job_log_context(claim.job_id, claim.attempt, Stage.CLAIMED):
                 self._settle(claim, self._why_halted.error(), started=False)
 
     def _run_stage(self, stage: Callable[[], None]) -> None:
@@ -277,7 +276,7 @@ class Pipeline:
                 claim = self._claims.get(timeout=IDLE)
             except queue.Empty:
                 continue
-            with job_log_context(claim.job_id, claim.attempt, FETCH):
+            with job_log_context(claim.job_id, claim.attempt, Stage.FETCH):
                 self._survive(claim, partial(self._prepare, claim))
 
     def _prepare(self, claim: Claim) -> None:
@@ -308,7 +307,7 @@ class Pipeline:
         waiting = self._outbox.find(claim.job_id)
         if waiting is not None:
             self._outbox.reassign(waiting, claim)
-            self._board.post(claim.job_id, claim.attempt, UPLOAD, started=True)
+            self._board.post(claim.job_id, claim.attempt, Stage.UPLOAD, started=True)
             self._rounds.ring()
             return None
         profile = self._profiles[claim.name.profile]
@@ -325,17 +324,20 @@ class Pipeline:
         )
 
     def _fetch(self, case: JobContext) -> None:
-        self._board.post(case.job_id, case.attempt, FETCH)
+        self._board.post(case.job_id, case.attempt, Stage.FETCH)
         fetch(
             case,
             self._client,
-            progress=lambda done, total: self._board.count(case.job_id, FETCH, done, total),
+            progress=lambda done, total: self._board.count(case.job_id, Stage.FETCH, done, total),
             stop=self._halted,
         )
         log_event(
-            logger, logging.INFO, "series fetched", seconds=round(case.stage_seconds[FETCH], 2)
+            logger,
+            logging.INFO,
+            "series fetched",
+            seconds=round(case.stage_seconds[Stage.FETCH], 2),
         )
-        self._board.post(case.job_id, case.attempt, "ready")
+        self._board.post(case.job_id, case.attempt, Stage.READY)
 
     def _hand_over(self, case: JobContext) -> None:
         while not self._halted.is_set():
@@ -355,7 +357,7 @@ class Pipeline:
             except queue.Empty:
                 continue
             if case.claim is not None:
-                with job_log_context(case.job_id, case.attempt, READ):
+                with job_log_context(case.job_id, case.attempt, Stage.READ):
                     self._survive(case.claim, partial(self._infer, case, case.claim))
 
     def _infer(self, case: JobContext, claim: Claim) -> None:
@@ -377,7 +379,7 @@ class Pipeline:
                 progress=lambda stage, part: self._advance(case, stage, part),
             )
             self._log_inferred(entry)
-            self._board.post(case.job_id, case.attempt, UPLOAD)
+            self._board.post(case.job_id, case.attempt, Stage.UPLOAD)
             self._guard.succeeded()
             self._rounds.ring()
             self._on_room()
@@ -399,7 +401,7 @@ class Pipeline:
 
     def _begin(self, case: JobContext) -> None:
         """Tell the store that work starts: from here on a death counts as an attempt."""
-        self._board.post(case.job_id, case.attempt, READ, started=True)
+        self._board.post(case.job_id, case.attempt, Stage.READ, started=True)
         self._persist(self._heartbeat.heartbeat_now)
 
     def _advance(self, case: JobContext, stage: str, part: float) -> None:

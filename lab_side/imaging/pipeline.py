@@ -51,9 +51,10 @@ from lab_side.models.loaded import LoadedModel
 from segrelay.manifest import RegistrationRecord, SegmentMeasurement
 from segrelay.profiles import Profile
 from segrelay.result_notes import contradicting
+from segrelay.stages import Stage
 
 Progress = Callable[[str, float], None]
-"""Explanation the stage's name and its finished share, 0 to 1."""
+"""Takes the stage and its finished share, 0 to 1."""
 
 _PACKAGES = (
     "segrelay",
@@ -120,7 +121,7 @@ class _Stages:
     seconds: dict[str, float] = field(default_factory=dict)
 
     @contextmanager
-    def stage(self, name: str) -> Iterator[None]:
+    def stage(self, name: Stage) -> Iterator[None]:
         self.progress(name, 0.0)
         start = monotonic()
         yield
@@ -146,7 +147,7 @@ def segment_case(case: CaseInput, model: LoadedModel, progress: Progress) -> Cas
     """
     profile, stages = model.profile, _Stages(progress)
     origin = _origin(case, model)
-    with stages.stage("read"):
+    with stages.stage(Stage.READ):
         volumes = _read(case, profile, progress)
         reference = volumes[profile.reference_role]
         inputs = [volumes[role] for role in profile.roles]
@@ -155,14 +156,14 @@ def segment_case(case: CaseInput, model: LoadedModel, progress: Progress) -> Cas
         origin = replace(origin, is_contradicted=is_contradicted)
         rehearse_seg(reference, inputs, origin)
     placed, registrations = _register(volumes, profile, stages)
-    with stages.stage("preprocess"):
+    with stages.stage(Stage.PREPROCESS):
         grid = _grid(placed, profile)
         sampled = sample(placed, profile, grid)
         doubts = check_roles(volumes, sampled, profile)
         kept, found = _brain_alone(sampled, grid, model)
         channels = _normalised(kept, profile)
     masks = _masks(channels, grid, grid_of(reference), model, stages)
-    with stages.stage("seg"):
+    with stages.stage(Stage.SEG):
         seg = build_seg(masks, reference, inputs, origin)
         stored = write_dataset(seg, case.output)
         measurements = measure_masks(masks, reference.affine, profile.segments)
@@ -212,7 +213,7 @@ def predict(
     One mask per segment: uint8 [slices, rows, columns] on the reference role's grid.
     """
     profile, stages = model.profile, _Stages(progress)
-    with stages.stage("preprocess"):
+    with stages.stage(Stage.PREPROCESS):
         grid = _grid(volumes, profile)
         sampled, _ = _brain_alone(sample(volumes, profile, grid), grid, model)
         channels = _normalised(sampled, profile)
@@ -249,7 +250,7 @@ def _read(case: CaseInput, profile: Profile, progress: Progress) -> dict[str, Se
             expected_sop_uids=case.expected_sop_uids.get(role),
             is_own_frame=profile.missing_frame_of_reference == "own",
         )
-        progress("read", index / len(profile.roles))
+        progress(Stage.READ, index / len(profile.roles))
     check_together(volumes, is_registered=profile.preprocessing.registration != "none")
     return volumes
 
@@ -260,7 +261,7 @@ def _register(
     """The volumes where they belong, and what was done for it."""
     if profile.preprocessing.registration == "none":
         return volumes, ()
-    with stages.stage("register"):
+    with stages.stage(Stage.REGISTER):
         return place_together(volumes, profile.reference_role)
 
 
@@ -316,16 +317,16 @@ def _masks(
     model: LoadedModel,
     stages: _Stages,
 ) -> list[Mask]:
-    with stages.stage("infer"):
+    with stages.stage(Stage.INFER):
         probabilities = infer_foreground(
             model.network,
             channels,
             model.profile.inference,
             model.device,
             memory=model.memory,
-            progress=lambda share: stages.progress("infer", share),
+            progress=lambda share: stages.progress(Stage.INFER, share),
         )
-    with stages.stage("restore"):
+    with stages.stage(Stage.RESTORE):
         return _restore(probabilities, model.profile, grid, reference)
 
 

@@ -7,6 +7,7 @@ from playwright.sync_api import Page, expect
 
 from segrelay.offers import Offer
 from segrelay.profiles import load_profile
+from segrelay.stages import Stage
 from tests.browser.steps import (
     deliver,
     find,
@@ -36,7 +37,7 @@ def test_from_the_button_to_the_result(page: Page, stored: Stored, agent: FakeAg
     expect(page.locator("#task-text")).to_contain_text("no agent")
     expect(page.locator("#send")).to_be_disabled()
     claim, _ = agent.claim()
-    agent.tell(claim, "downloading", 40, done=248, total=620)
+    agent.tell(claim, Stage.FETCH, 40, done=248, total=620)
     expect(page.locator("#task-text")).to_have_text("downloading 248/620 on lab-gpu-1")
     shoot(page, "downloading-en")
     deliver(page, agent, claim, known)

@@ -14,6 +14,7 @@ from playwright.sync_api import Page, expect
 from infra.fake_gcs.messages import Answer
 from infra.servers.orthanc import OrthancServer
 from segrelay.manifest import ResultStatus
+from segrelay.stages import Stage
 from tests.browser.conftest import TIME_ZONE, Heard
 from tests.browser.steps import look_for_barriers, open_study, send, shoot, wait_loaded
 from tests.browser.studies import Stored
@@ -77,7 +78,7 @@ def test_a_failing_job_and_its_retry(page: Page, stored: Stored, agent: FakeAgen
 def test_cancelled_while_the_lab_works_on_it(page: Page, stored: Stored, agent: FakeAgent) -> None:
     open_study(page, stored)
     claim = send(page, agent)
-    agent.tell(claim, "inferring", 40)
+    agent.tell(claim, Stage.INFER, 40)
     expect(page.locator("#task-text")).to_have_text("segmenting 40 % on lab-gpu-1")
     page.locator("#cancel").click()
     expect(page.locator("#task")).to_contain_text("The request was cancelled.")

@@ -12,6 +12,7 @@ from lab_side.agent.health.identity import is_dead, this_process
 from segrelay.bucket import Bucket
 from segrelay.errors import ManifestRejectedError
 from segrelay.queue import AgentQueue, Heartbeat, HeartbeatJob, Lease, scan
+from segrelay.stages import Stage
 
 
 class Cli:
@@ -46,7 +47,7 @@ class Running:
         job = HeartbeatJob(
             job_id=claim.job_id,
             attempt=claim.attempt,
-            stage="fetch",
+            stage=Stage.FETCH,
             percent=40,
             done=248,
             total=620,

@@ -45,9 +45,6 @@ FAR_AHEAD = timedelta(days=1)
 HEARTBEAT_EVERY = 30.0
 """Seconds between heartbeats: three may be lost before the lease runs out."""
 
-UPLOAD = "upload"
-"""The stage of a job whose SEG waits on the agent's disk: its work has been done."""
-
 _METADATA_LIMIT = 7000
 """Bytes; the cloud store allows 8 KiB of metadata an object."""
 

@@ -42,6 +42,7 @@ from segrelay.queue.records import read_attempt, read_result, recorded_attempts,
 from segrelay.queue.rejections import RejectedJob, list_rejected, read_rejection
 from segrelay.queue.site import JobState, SiteQueue
 from segrelay.queue.view import ClaimedJob, PendingJob, QueueView, scan
+from segrelay.stages import Stage
 from segrelay.ulid import is_ulid
 
 __all__ = [
@@ -257,7 +258,7 @@ class OperatorQueue:
         self, claim: ClaimedJob, heartbeat: Heartbeat | None, now: datetime
     ) -> AttemptRecord:
         told = None if heartbeat is None else heartbeat.job(claim.name.job_id, claim.name.fence)
-        stage = "claimed" if told is None else told.stage
+        stage = Stage.CLAIMED if told is None else told.stage
         return AttemptRecord(
             job_id=claim.name.job_id,
             attempt=claim.name.fence,

@@ -17,6 +17,7 @@ from segrelay.queue.records import read_attempt, read_result
 from segrelay.queue.rejections import RejectedJob, list_rejected, read_rejection
 from segrelay.queue.site import JobState, read_progress
 from segrelay.queue.view import AgentHeartbeat, ClaimedJob, PendingJob, scan
+from segrelay.stages import Stage
 
 __all__ = ["QueueOverview", "survey"]
 
@@ -204,7 +205,9 @@ def _claim(
     owner_alive: bool,
 ) -> ClaimOverview:
     told = odd.read(lambda: _progress(bucket, job, agents.get(job.agent)))
-    progress = told or HeartbeatJob(job_id=job.name.job_id, attempt=job.name.fence, stage="claimed")
+    progress = told or HeartbeatJob(
+        job_id=job.name.job_id, attempt=job.name.fence, stage=Stage.CLAIMED
+    )
     return ClaimOverview(
         job_id=job.name.job_id,
         priority=job.name.priority,

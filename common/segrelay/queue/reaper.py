@@ -20,11 +20,12 @@ from segrelay.errors import ObjectRefusedError
 from segrelay.manifest import AttemptOutcome, AttemptRecord
 from segrelay.names import JobName
 from segrelay.queue.claims import archive_copy, close_attempt, read_max_attempts
-from segrelay.queue.lease import UPLOAD, Heartbeat, Identity, is_silent
+from segrelay.queue.lease import Heartbeat, Identity, is_silent
 from segrelay.queue.odd import OddObject, PassedOver
 from segrelay.queue.records import read_attempts, read_result_status
 from segrelay.queue.view import ClaimedJob, QueueView, read_heartbeat
 from segrelay.signing import Kind
+from segrelay.stages import Stage
 
 AGENT_LOST = "agent-lost"
 
@@ -135,9 +136,11 @@ class Reaper:
 
     def _loss(self, job: ClaimedJob, heartbeat: Heartbeat | None) -> AttemptRecord:
         claimed = None if heartbeat is None else heartbeat.job(job.name.job_id, job.name.fence)
-        stage = claimed.stage if claimed is not None else "claimed"
+        stage = claimed.stage if claimed is not None else Stage.CLAIMED
         # An agent that was stopped while Orthanc was away: its SEG waits, nothing has failed.
-        is_waiting = heartbeat is not None and heartbeat.state == "stopped" and stage == UPLOAD
+        is_waiting = (
+            heartbeat is not None and heartbeat.state == "stopped" and stage == Stage.UPLOAD
+        )
         counts = counts_unknown(self._bucket)
         started = counts if heartbeat is None else (claimed is not None and claimed.started)
         started = started and not is_waiting
@@ -170,7 +173,7 @@ class Reaper:
         return [
             item
             for item in records
-            if item.code == AGENT_LOST and f"stage: {UPLOAD}" not in item.reason
+            if item.code == AGENT_LOST and f"stage: {Stage.UPLOAD}" not in item.reason
         ]
 
     def _is_over(self, heartbeat: Heartbeat, updated: datetime) -> bool:

@@ -31,12 +31,7 @@ from gcp_side.labseg.recognition import Confidence, Recognised, SeriesAttributes
 from segrelay.dicom.acquisition import weighting_by_times
 from segrelay.dicom.body_regions import ATTRIBUTES, BODY_PART, contradictions
 from segrelay.profiles import Recognition, Text, Weighting
-
-
-def gettext_noop(message: str) -> str:
-    """Mark a sentence for translation; Django's own would ask for its settings at import."""
-    return message
-
+from segrelay.texts import gettext_noop
 
 _OTHER_REGION = gettext_noop(
     "{attribute} says {found}, but the profile is for {expected}: {roles}."

@@ -10,6 +10,7 @@ from django.core.management.base import OutputWrapper
 
 from gcp_side.labseg.jobs.confirmation import read_reasons
 from gcp_side.labseg.jobs.waiting import Waiting
+from gcp_side.labseg.messages import explain_stage
 from gcp_side.labseg.models import EventKind, Job, JobEvent, Outcome, State
 from segrelay.queue import how_far
 
@@ -49,7 +50,7 @@ def in_words(job: Job, waiting: Waiting | None = None) -> str:
         return f"{State(job.state).label}; to be cancelled"
     if job.state == State.CLAIMED:
         progress = how_far(job.percent, job.done, job.total)
-        return f"{job.stage or 'claimed'} {progress} on {job.agent}"
+        return f"{explain_stage(job.stage)} {progress} on {job.agent}"
     label = str(State(job.state).label)
     return label if waiting is None else f"{label}: {waiting.text}"
 

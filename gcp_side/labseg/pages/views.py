@@ -17,9 +17,11 @@ from gcp_side.labseg.access.accounts import LedToLogin, frame, login_again_addre
 from gcp_side.labseg.api.base import NO_STORE
 from gcp_side.labseg.conf import get_conf
 from gcp_side.labseg.host.addresses import api_address
+from gcp_side.labseg.messages import explain_stage
 from gcp_side.labseg.pages.rendering import render_page
 from gcp_side.labseg.pages.scripts import script_address
 from segrelay.manifest import is_orthanc_id
+from segrelay.stages import Stage
 
 
 # A project's LoginRequiredMiddleware would lead to LOGIN_URL, whether or not anything is there.
@@ -84,6 +86,9 @@ class StudyViewer(_Page):
                 | {
                     "study": study_id,
                     "ohif": get_conf().ohif_url,
+                    "stages": {
+                        stage: {"step": stage.step, "text": explain_stage(stage)} for stage in Stage
+                    },
                     # What the buttons need; the endpoints check it again.
                     "may": {
                         "add": request.user.has_perm("labseg.add_job"),

@@ -8,11 +8,7 @@ from enum import StrEnum
 
 from django.utils.translation import gettext
 
-
-def gettext_noop(message: str) -> str:
-    """Mark a sentence for translation; Django's own would ask for its settings at import."""
-    return message
-
+from segrelay.texts import gettext_noop
 
 CLUES: Mapping[str, str] = {
     "temporal-position": gettext_noop("the temporal position is {position} of {count}"),

@@ -38,8 +38,8 @@ from segrelay.manifest import (
 from segrelay.orthanc import OrthancClient, new_history
 from segrelay.parsing.validation import describe_first_error
 from segrelay.profiles import Profile
-from segrelay.queue.lease import UPLOAD
 from segrelay.result_notes import region_codes, region_notes
+from segrelay.stages import Stage
 from segrelay.ulid import new_ulid
 
 Progress = Callable[[str, float], None]
@@ -106,7 +106,7 @@ def segment_by_hand(
             manifest_by_hand(client, profile, series_ids), client, profile, confirm=confirm
         )
         told = stack.enter_context(_told(manifest, progress))
-        told("load", 0.0)
+        told(Stage.LOAD, 0.0)
         loaded = load_model(config, worker, model)
         case = JobContext(
             manifest=manifest,
@@ -120,12 +120,12 @@ def segment_by_hand(
         fetch(
             case,
             client,
-            progress=lambda done, total: told("fetch", done / max(total, 1)),
+            progress=lambda done, total: told(Stage.FETCH, done / max(total, 1)),
             stop=threading.Event(),
         )
         entry = infer(case, worker, outbox, folders, progress=told)
         folders.remove_downloads()
-        told(UPLOAD, 0.0)
+        told(Stage.UPLOAD, 0.0)
         return _deliver(Uploader(client, outbox, worker, desk=None, now=utc_now), outbox, entry)
     finally:
         stack.close()
@@ -141,7 +141,7 @@ def _told(manifest: JobManifest, progress: Progress) -> Iterator[Progress]:
         at_stage(stage)
         progress(stage, part)
 
-    with job_log_context(manifest.job_id, 1, "load"):
+    with job_log_context(manifest.job_id, 1, Stage.LOAD):
         yield tell
 
 

@@ -54,6 +54,7 @@ from segrelay.manifest import (
 from segrelay.orthanc import OrthancClient
 from segrelay.queue import AgentQueue
 from segrelay.queue.lease import new_nonce
+from segrelay.stages import Stage
 from segrelay.system.durable import disk_errors
 
 _ADOPTED_REPORT = "stored-report.dcm"
@@ -287,7 +288,7 @@ class Uploader:
         claim, draft = entry.claim, entry.draft
         if self._desk is None or claim is None:
             return None
-        stages = {**draft.provenance.stage_seconds, "upload": round(seconds, 3)}
+        stages = {**draft.provenance.stage_seconds, Stage.UPLOAD: round(seconds, 3)}
         result = ResultManifest(
             job_id=draft.job_id,
             status=ResultStatus.SUCCEEDED,

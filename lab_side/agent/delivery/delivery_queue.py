@@ -44,7 +44,7 @@ from segrelay.errors import (
     StoreUnavailableError,
 )
 from segrelay.manifest import utc_now
-from segrelay.queue.lease import UPLOAD
+from segrelay.stages import Stage
 
 RETRY = (5.0, 300.0)
 """Seconds before the first and at most before a later try to deliver a SEG."""
@@ -180,7 +180,7 @@ class DeliveryQueue:
 
     def _try(self, entry: OutboxEntry) -> SegRelayError | None:
         """Deliver one SEG; why it is still there, None when it is not."""
-        with job_log_context(entry.draft.job_id, entry.attempt, UPLOAD):
+        with job_log_context(entry.draft.job_id, entry.attempt, Stage.UPLOAD):
             error = self._deliver(entry)
         if error is None:
             job = entry.draft.job_id
@@ -229,7 +229,7 @@ class DeliveryQueue:
     def _note(self, entry: OutboxEntry, error: SegRelayError, wait: _Wait) -> None:
         seconds = max(0.0, wait.until - self._monotonic())
         self._outbox.note_failure(entry, error, utc_now() + timedelta(seconds=seconds))
-        with job_log_context(entry.draft.job_id, entry.attempt, UPLOAD):
+        with job_log_context(entry.draft.job_id, entry.attempt, Stage.UPLOAD):
             log_error(logger, logging.WARNING, "delivery postponed", error, seconds=round(seconds))
 
     def _next_wait(self, before: _Wait | None) -> _Wait:

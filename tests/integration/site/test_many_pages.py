@@ -19,6 +19,7 @@ from infra.servers.ports import free_port
 from infra.servers.processes import ProcessSet
 from infra.servers.site_and_agent import demo_environment, wait_until_ready
 from segrelay.bucket.local import LocalBucket
+from segrelay.stages import Stage
 from tests.support.dicom.stored_study import Stored, store
 from tests.support.paths import ROOT
 from tests.support.site.open_pages import API, OpenPages, Visitor, pace
@@ -97,7 +98,7 @@ def test_fifty_open_pages_do_not_starve_the_site(site: Site) -> None:
     body = {"sequence_series_ids": series, "confirm": True}
     first = newcomer.post(ask, body).json()
     claim, _ = site.agent.claim()
-    site.agent.tell(claim, "inferring", 40)
+    site.agent.tell(claim, Stage.INFER, 40)
     with OpenPages.opened(readers, first["request_id"]) as pages:
         pages.wait_for_answers(2)
         assert newcomer.get("segmentation/").status_code == 200

@@ -27,6 +27,7 @@ from lab_side.worker.protocol import (
 )
 from segrelay.errors import SeriesRefusedError
 from segrelay.manifest import SegmentMeasurement
+from segrelay.stages import Stage
 from segrelay.system.durable import write_durably
 from tests.support.lab.full_disk import WORKER_VARIABLE, FailingDisk, FullDisk
 
@@ -73,7 +74,7 @@ class FastWorker:
     ) -> SegmentReply:
         pause = float(os.environ.get(WORK_VARIABLE, STEPS * STEP_S)) / STEPS
         for step in range(STEPS):
-            progress("infer", step / STEPS)
+            progress(Stage.INFER, step / STEPS)
             time.sleep(pause)
         _check_whole(request)
         source = next(iter(request.series.values())).files[0]
@@ -87,7 +88,7 @@ class FastWorker:
             frames=1,
             measurements=_MEASURED,
             warnings=(),
-            stage_seconds={"infer": STEPS * STEP_S},
+            stage_seconds={Stage.INFER: STEPS * STEP_S},
             series_instance_uids=("1.2.3",),
             versions={},
             device="cpu",

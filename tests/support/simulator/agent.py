@@ -25,8 +25,9 @@ from lab_side.agent.reporting.status_board import StatusBoard
 from segrelay.errors import LeaseLostError, StoreUnavailableError, TransientError
 from segrelay.profiles import Profile
 from segrelay.queue import AgentQueue, Claim, Heartbeat, Identity, Lease, QueueView, Reaper, scan
-from segrelay.queue.lease import HEARTBEAT_EVERY, UPLOAD, new_nonce
+from segrelay.queue.lease import HEARTBEAT_EVERY, new_nonce
 from segrelay.queue.view import PendingJob
+from segrelay.stages import Stage as JobStage
 from tests.support.simulator.bucket import StagedBucket
 from tests.support.simulator.clock import Clock, MachineClock
 from tests.support.simulator.orthanc import MemoryOrthanc
@@ -356,7 +357,9 @@ class StagedPipeline(Pipeline):
         """SEGs that wait in the outbox go out first."""
         for entry in self._outbox.entries():
             if entry.claim is not None:
-                self._board.post(entry.draft.job_id, entry.claim.attempt, UPLOAD, started=True)
+                self._board.post(
+                    entry.draft.job_id, entry.claim.attempt, JobStage.UPLOAD, started=True
+                )
         self._rounds.ring()
         self._is_ready = True
 
@@ -402,8 +405,8 @@ class StagedPipeline(Pipeline):
             self._rounds.run()
 
     def _fetch(self, case: JobContext) -> None:
-        self._board.post(case.job_id, case.attempt, "fetch")
+        self._board.post(case.job_id, case.attempt, JobStage.FETCH)
         self._world.orthanc.check()
         if self._halted.is_set():
             raise TransientError("The agent is stopping.", code="stopping")
-        self._board.post(case.job_id, case.attempt, "ready")
+        self._board.post(case.job_id, case.attempt, JobStage.READY)

@@ -8,6 +8,7 @@ from enum import Enum
 
 from lab_side.worker.protocol import InspectReply, InspectRequest, SegmentReply, SegmentRequest
 from segrelay.errors import AttemptFailedError, InferenceError, TransientError
+from segrelay.stages import Stage as JobStage
 from tests.support.simulator.orthanc import inspect, seg_bytes, uid_of
 from tests.support.simulator.stage import Stage
 from tests.support.simulator.weather import Weather
@@ -62,7 +63,7 @@ class ModelWorker:
         self, request: SegmentRequest, progress: Callable[[str, float], None]
     ) -> SegmentReply:
         """Work on a job as its fate has it."""
-        progress("infer", 0.5)
+        progress(JobStage.INFER, 0.5)
         self._stage.pause()
         self._stage.pause()
         if self._is_killed():

@@ -12,6 +12,8 @@ from typing import Any
 
 import django
 
+from segrelay.stages import Stage
+
 JOBS = 4
 """Fewer rows than racers times changes by far: they meet all the time."""
 
@@ -67,7 +69,9 @@ def _count_up(job_id: str, *, agent: str) -> bool:
     from segrelay.queue import HeartbeatJob, JobLocation, JobState, QueueView
 
     job = jobs.find(job_id)
-    progress = HeartbeatJob(job_id=job_id, attempt=1, stage="fetch", done=job.done + 1, total=10**6)
+    progress = HeartbeatJob(
+        job_id=job_id, attempt=1, stage=Stage.FETCH, done=job.done + 1, total=10**6
+    )
     found = JobLocation(state=JobState.CLAIMED, agent=agent, attempt=1, progress=progress)
     return sync.ingest(job, found, QueueView(pending=(), claimed=(), agents={}, misnamed=()))
 

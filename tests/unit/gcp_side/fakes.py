@@ -34,6 +34,7 @@ from segrelay.orthanc import SeriesInfo
 from segrelay.profiles import Text
 from segrelay.queue import AgentQueue, Claim, Heartbeat, HeartbeatJob, Identity, scan
 from segrelay.queue.lease import new_nonce
+from segrelay.stages import Stage
 
 PATIENT_ID = "P-1"
 PATIENT_NAME = "Test^Patient"
@@ -242,7 +243,7 @@ class FakeAgent:
         """Write a heartbeat; ``claim`` is in the GPU worker, at 70 %."""
         jobs: tuple[HeartbeatJob, ...] = ()
         if claim is not None:
-            jobs = (_in_work(claim, "inferring", 70),)
+            jobs = (_in_work(claim, Stage.INFER, 70),)
         heartbeat = Heartbeat(
             identity=_IDENTITY,
             state=state,
@@ -258,7 +259,7 @@ class FakeAgent:
         generation = self.bucket.read_heartbeat(name).generation if seen else 0
         self.bucket.take_over(name, heartbeat.to_metadata(), generation=generation)
 
-    def tell(self, claim: Claim, stage: str, percent: int, **counts: int) -> None:
+    def tell(self, claim: Claim, stage: Stage, percent: int, **counts: int) -> None:
         """Write progress."""
         progress = _in_work(claim, stage, percent, **counts)
         self.bucket.replace(
@@ -276,7 +277,7 @@ class FakeAgent:
 _IDENTITY = Identity(instance="0" * 32, host="elsewhere", pid=1, pid_started=0.0)
 
 
-def _in_work(claim: Claim, stage: str, percent: int, **counts: int) -> HeartbeatJob:
+def _in_work(claim: Claim, stage: Stage, percent: int, **counts: int) -> HeartbeatJob:
     return HeartbeatJob(
         job_id=claim.job_id,
         attempt=claim.attempt,
@@ -315,7 +316,7 @@ def succeeded(job_id: str, author: str = "lab-1", *, seg_id: str = SEG_ID) -> Re
             model_sha256="1" * 64,
             device="cpu",
             versions={"torch": "2"},
-            stage_seconds={"infer": 0.5},
+            stage_seconds={Stage.INFER: 0.5},
             series_instance_uids=tuple(series_uid(number) for number in range(4)),
         ),
         warnings=("slow",),

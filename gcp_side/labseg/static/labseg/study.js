@@ -9,7 +9,7 @@ import { Viewer } from "./viewer.js";
 const { gettext } = globalThis;
 const config = JSON.parse(document.getElementById("labseg-config").textContent);
 
-const page = { study: null, profiles: [], chosen: {}, shown: null, current: null, stop: null };
+const page = { study: null, profiles: [], chosen: {}, shown: null, current: null, step: 0, stop: null };
 const viewer = new Viewer(part("panes"), { onMove: showPosition });
 const starting = patience(start);
 const looking = patience(loadViewer);
@@ -162,12 +162,8 @@ async function send() {
 
 // Progress ----------------------------------------------------------------------------
 
-const STEPS = () => [
-  ["waiting", gettext("Waiting"), []],
-  ["downloading", gettext("Download"), ["claimed", "downloading", "fetch"]],
-  ["inferring", gettext("Segmentation"), ["loading", "load", "read", "register", "preprocess", "inferring", "infer", "restore"]],
-  ["uploading", gettext("Storing the result"), ["writing", "seg", "uploading", "upload", "delivering"]],
-];
+// By the number that the site gives each stage.
+const STEPS = () => [gettext("Waiting"), gettext("Download"), gettext("Segmentation"), gettext("Storing the result")];
 
 function watch(request) {
   page.stop?.();
@@ -192,15 +188,15 @@ function sentence(state) {
   if (state.waiting?.since) return fill(gettext("waiting: no agent online since %(time)s"), { time: clock(state.waiting.since) });
   if (state.waiting) return fill(gettext("waiting: %(why)s"), { why: state.waiting.text });
   if (state.state !== "claimed") return gettext("waiting");
-  const stage = STEPS().find((one) => one[2].includes(state.stage))?.[0] ?? "";
-  const words = { downloading: gettext("downloading"), inferring: gettext("segmenting"), uploading: gettext("storing the result") };
+  // A newer agent may have stages that this site does not know.
+  const what = config.stages[state.stage || "claimed"]?.text ?? fill(gettext("working (%(stage)s)"), { stage: state.stage });
   const amount = state.total ? ` ${state.done}/${state.total}` : state.percent ? ` ${state.percent} %` : "";
-  return fill(gettext("%(what)s on %(agent)s"), { what: (words[stage] ?? (state.stage || gettext("starting"))) + amount, agent: state.agent });
+  return fill(gettext("%(what)s on %(agent)s"), { what: what + amount, agent: state.agent });
 }
 
 function drawProgress(state) {
-  const steps = STEPS();
-  const at = state.state === "claimed" ? Math.max(1, steps.findIndex((one) => one[2].includes(state.stage))) : 0;
+  page.step = state.state === "claimed" ? config.stages[state.stage]?.step ?? Math.max(1, page.step) : 0;
+  const at = page.step;
   const share = state.total ? state.done / state.total : state.percent / 100;
   const text = sentence(state);
   if (!part("task-steps")) {
@@ -213,7 +209,7 @@ function drawProgress(state) {
   if (at && share >= 0) part("task-bar").value = 100 * share;
   else part("task-bar").removeAttribute("value");
   part("task-error").textContent = "";
-  part("task-steps").replaceChildren(...steps.map(([, title], index) => element("li", { class: index < at ? "is-done" : index === at ? "is-now" : "", "aria-current": index === at ? "step" : null, text: title })));
+  part("task-steps").replaceChildren(...STEPS().map((title, index) => element("li", { class: index < at ? "is-done" : index === at ? "is-now" : "", "aria-current": index === at ? "step" : null, text: title })));
   if (config.may.change) part("cancel").disabled = Boolean(state.cancel_requested_at);
 }
 

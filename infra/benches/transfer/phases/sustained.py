@@ -31,12 +31,13 @@ from segrelay.bucket.local import LocalBucket
 from segrelay.errors import SegRelayError
 from segrelay.manifest import JobManifest, ResultManifest, SeriesInput, parse_result, utc_now
 from segrelay.queue import SiteQueue
+from segrelay.stages import Stage
 from segrelay.ulid import new_ulid
 
 PROFILE = "demo"
 ROLES = ("dce-0", "dce-1", "dce-2", "dce-3")
 
-FETCH, UPLOAD = "fetch", "upload"
+FETCH, UPLOAD = Stage.FETCH, Stage.UPLOAD
 """Stages of their own; all others are the worker's, one after the other."""
 
 LINE = "wan30"

@@ -18,6 +18,7 @@ from segrelay.errors import StoreUnavailableError
 from segrelay.queue import Lease
 from segrelay.queue.lease import HEARTBEAT_EVERY, LEASE
 from segrelay.queue.view import read_heartbeat
+from segrelay.stages import Stage
 from tests.support.jobs import make_identity
 
 DEADLINE = 20.0
@@ -50,7 +51,7 @@ def test_progress_that_never_gets_through_costs_no_beat(
     monkeypatch.setattr(heartbeat, "RETRY_AFTER", 0.05)
     bucket = NoProgress(tmp_path)
     board = StatusBoard(identity=make_identity(), version="1", profiles=("demo",))
-    board.post("job", 1, "fetch")
+    board.post("job", 1, Stage.FETCH)
     lease = Lease(bucket, "lab-1", board.identity, is_dead=lambda _: False)
     lease.take(board.heartbeat())
     beating = Heartbeat(bucket, lease, board, on_lost=threading.Event().set)

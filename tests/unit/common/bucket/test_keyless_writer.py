@@ -45,6 +45,7 @@ from segrelay.queue.records import MOST_ATTEMPTS, read_attempt, read_attempts
 from segrelay.queue.site import read_progress
 from segrelay.signed_heartbeats import SLACK, sign_heartbeat, time_of_heartbeat
 from segrelay.signing import Kind, SigningKey, Trust
+from segrelay.stages import Stage
 from tests.support.buckets.gcs import BUCKET, make_bucket
 from tests.support.jobs import make_manifest
 
@@ -196,7 +197,9 @@ def test_a_job_that_an_agent_told_of_before_it_died_counts(sides: Sides) -> None
         forge_move(sides.bare, name.pending, name.next_claim.claimed_by("lab-1"))
         lease, _ = sides.lease(1)
         lease.take(heartbeat_of(lease))
-        claim = HeartbeatJob(job_id=job.job_id, attempt=name.fence + 1, stage="fetch", percent=0)
+        claim = HeartbeatJob(
+            job_id=job.job_id, attempt=name.fence + 1, stage=Stage.FETCH, percent=0
+        )
         lease.renew(heartbeat_of(lease, jobs=(claim,)).model_copy(update={"state": "stopped"}))
         sides.reaper().reap(scan(sides.agent()))
     assert SiteQueue(sides.site).find(job).state is JobState.FAILED
@@ -267,7 +270,7 @@ def test_true_records_progress_and_reasons_are_read(sides: Sides) -> None:
     desk = AgentQueue(sides.agent(), "lab-0", now=utc_now)
     claim = desk.try_claim(scan(sides.agent()).pending[0])
     assert claim is not None
-    progress = HeartbeatJob(job_id=job.job_id, attempt=1, stage="infer", percent=40)
+    progress = HeartbeatJob(job_id=job.job_id, attempt=1, stage=Stage.INFER, percent=40)
     sides.agent().replace(names.progress_object(job.job_id), progress.model_dump_json().encode())
     assert read_progress(sides.site, job.job_id) == progress
     desk.reject(claim, ManifestRejectedError("not good", code="manifest-invalid"))

@@ -29,8 +29,9 @@ from segrelay.queue import (
     SiteQueue,
     scan,
 )
-from segrelay.queue.lease import LEASE, UPLOAD, store_now
+from segrelay.queue.lease import LEASE, store_now
 from segrelay.queue.records import read_attempt
+from segrelay.stages import Stage
 from tests.support.jobs import NOW, make_identity, make_manifest, make_result
 
 
@@ -268,7 +269,7 @@ def test_i5_a_dead_owners_claim_comes_back_with_its_attempt_recorded(
     manifest = make_manifest()
     site.submit(manifest)
     claim = lab.claim()
-    working = HeartbeatJob(job_id=manifest.job_id, attempt=1, stage="infer", started=True)
+    working = HeartbeatJob(job_id=manifest.job_id, attempt=1, stage=Stage.INFER, started=True)
     lab.lease.renew(lab.heartbeat(working))
     other = Lab(bucket, "lab-2")
     other.start()
@@ -288,7 +289,7 @@ def test_an_agent_stopped_while_its_seg_waits_for_orthanc_has_not_failed(
     manifest = make_manifest(max_attempts=2)
     site.submit(manifest)
     claim = lab.claim()
-    waiting = HeartbeatJob(job_id=manifest.job_id, attempt=1, stage=UPLOAD, started=True)
+    waiting = HeartbeatJob(job_id=manifest.job_id, attempt=1, stage=Stage.UPLOAD, started=True)
     lab.lease.renew(lab.heartbeat(waiting, state=state))
     other = Lab(bucket, "lab-2")
     other.start()
@@ -316,7 +317,7 @@ def test_a_prefetched_neighbour_of_a_poison_job_does_not_count(
     manifest = make_manifest()
     site.submit(manifest)
     lab.claim()
-    waiting = HeartbeatJob(job_id=manifest.job_id, attempt=1, stage="ready")
+    waiting = HeartbeatJob(job_id=manifest.job_id, attempt=1, stage=Stage.READY)
     lab.lease.renew(lab.heartbeat(waiting, state="stopped"))
     other = Lab(bucket, "lab-2")
     other.start()
@@ -334,7 +335,7 @@ def test_a_poison_job_stops_after_its_attempts(bucket: LocalBucket, site: SiteQu
         previous = life.lease.take(life.heartbeat()) if attempt == 1 else _next_life(life)
         life.reaper.heal(scan(bucket), previous, keep=())
         life.claim()
-        job = HeartbeatJob(job_id=manifest.job_id, attempt=attempt, stage="infer", started=True)
+        job = HeartbeatJob(job_id=manifest.job_id, attempt=attempt, stage=Stage.INFER, started=True)
         life.lease.renew(life.heartbeat(job))
     last = Lab(bucket)
     last.reaper.heal(scan(bucket), _next_life(last), keep=())

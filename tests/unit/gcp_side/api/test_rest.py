@@ -19,6 +19,7 @@ from segrelay.errors import FixConfigurationError, OrthancUnavailableError, Stor
 from segrelay.offers import Offer, OfferedRole
 from segrelay.profiles import Text
 from segrelay.queue import lease, scan
+from segrelay.stages import Stage
 from tests.unit.gcp_side.fakes import (
     FOUR,
     OFFER,
@@ -260,7 +261,7 @@ class TestLab:
             "jobs": [
                 {
                     "request_id": claim.job_id,
-                    "stage": "inferring",
+                    "stage": Stage.INFER,
                     "percent": 70,
                     "done": 0,
                     "total": 0,

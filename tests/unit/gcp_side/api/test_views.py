@@ -14,6 +14,7 @@ from gcp_side.labseg.models import Job
 from segrelay.bucket import Bucket
 from segrelay.errors import FixConfigurationError, OrthancRefusedError, OrthancUnavailableError
 from segrelay.queue import scan
+from segrelay.stages import Stage
 from tests.unit.gcp_side.fakes import (
     FOUR,
     SEG_ID,
@@ -155,15 +156,20 @@ def test_the_status_follows_the_job(
 
     assert status()["status"] == "pending"
     claim, _ = agent.claim()
-    agent.tell(claim, "fetch", 40, done=248, total=620)
-    assert {"stage": "fetch", "percent": 40, "done": 248, "total": 620}.items() <= status().items()
-    agent.tell(claim, "inferring", 30)
+    agent.tell(claim, Stage.FETCH, 40, done=248, total=620)
+    assert {
+        "stage": Stage.FETCH,
+        "percent": 40,
+        "done": 248,
+        "total": 620,
+    }.items() <= status().items()
+    agent.tell(claim, Stage.INFER, 30)
     assert {
         "success": True,
         "request_id": request_id,
         "status": "claimed",
         "finished": False,
-        "stage": "inferring",
+        "stage": Stage.INFER,
         "percent": 30,
         "done": 0,
         "total": 0,

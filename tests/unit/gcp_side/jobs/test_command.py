@@ -29,6 +29,7 @@ from segrelay.errors import (
 )
 from segrelay.manifest import ResultStatus
 from segrelay.queue import scan
+from segrelay.stages import Stage
 from tests.unit.gcp_side.fakes import FOUR, REPORT, SEG_ID, FakeAgent, ended, series_id
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.usefixtures("orthanc")]
@@ -204,8 +205,8 @@ class TestWait:
     def test_success(self, moves: list[Any], agent: FakeAgent) -> None:
         def work() -> None:
             claim, _ = agent.claim()
-            agent.tell(claim, "fetch", 40, done=248, total=620)
-            moves.append(lambda: agent.tell(claim, "inferring", 50))
+            agent.tell(claim, Stage.FETCH, 40, done=248, total=620)
+            moves.append(lambda: agent.tell(claim, Stage.INFER, 50))
             moves.append(lambda: agent.finish(claim))
 
         moves.append(work)
@@ -213,8 +214,8 @@ class TestWait:
         text = run("submit", "--series", *FOUR, "--wait", stderr=progress)
         assert [line.split(" ", 1)[1] for line in progress.getvalue().splitlines()] == [
             "waiting in the queue: no agent has ever been online",
-            "fetch 248/620 on lab-1",
-            "inferring 50 % on lab-1",
+            "downloading 248/620 on lab-1",
+            "segmenting 50 % on lab-1",
             "Tumor 1.50 ml",
         ]
         assert SEG_ID in text
@@ -227,7 +228,7 @@ class TestWait:
 
         def work() -> None:
             claim, _ = agent.claim()
-            agent.tell(claim, "inferring", 50)
+            agent.tell(claim, Stage.INFER, 50)
             moves.append(lambda: agent.finish(claim))
 
         moves.append(work)

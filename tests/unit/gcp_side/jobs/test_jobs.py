@@ -27,6 +27,7 @@ from segrelay.errors import (
 from segrelay.manifest import JobManifest, ResultStatus, parse_job_manifest
 from segrelay.names import JobName
 from segrelay.queue import JobLocation, JobState, SiteQueue, scan
+from segrelay.stages import Stage
 from tests.unit.gcp_side.fakes import (
     FOUR,
     NOW,
@@ -277,11 +278,11 @@ class TestALife:
     def test_progress_then_success(self, orthanc: FakeOrthanc, agent: FakeAgent) -> None:
         job = submit(orthanc)
         claim, _ = agent.claim()
-        agent.tell(claim, "downloading", 40)
+        agent.tell(claim, Stage.FETCH, 40)
         jobs.sync_all()
         job.refresh_from_db()
         assert (job.state, job.agent, job.attempt) == (State.CLAIMED, "lab-1", 1)
-        assert (job.stage, job.percent) == ("downloading", 40)
+        assert (job.stage, job.percent) == (Stage.FETCH, 40)
 
         agent.finish(claim)
         jobs.sync_all()
@@ -388,7 +389,7 @@ class TestALife:
     ) -> None:
         job = submit(orthanc)
         claim, _ = agent.claim()
-        agent.tell(claim, "inferring", 80)
+        agent.tell(claim, Stage.INFER, 80)
         jobs.sync_all()
         wait = TransientError("Orthanc is away.")
         agent.desk.hand_back(claim, wait, started=True, wait=NOW - NOW)
@@ -417,7 +418,7 @@ class TestALife:
         claim, _ = agent.claim()
         agent.heartbeat(state="listening", claim=claim)
         job = jobs.refresh(job)
-        assert (job.stage, job.percent) == ("inferring", 70)
+        assert (job.stage, job.percent) == (Stage.INFER, 70)
 
     def test_a_dead_agents_job_goes_back_into_the_queue(
         self, orthanc: FakeOrthanc, agent: FakeAgent

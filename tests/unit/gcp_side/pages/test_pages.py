@@ -7,11 +7,14 @@ import re
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.test import Client
 from django.urls import reverse
+from django.utils.translation import gettext, override
 from pytest_django import Settings
 
 from gcp_side.site.csp import POLICY
+from segrelay.stages import Stage
 from tests.unit.gcp_side.fakes import PATIENT_ID, PATIENT_NAME, STUDY_ID, FakeOrthanc, radiologist
 
 pytestmark = pytest.mark.django_db
@@ -97,6 +100,17 @@ def test_the_other_viewer_of_the_settings(client: Client, settings: Settings) ->
     address = "https://viewer.example/</script><b>"
     settings.SEGRELAY = settings.SEGRELAY | {"OHIF_URL": address}
     assert config_of(client)["ohif"] == address
+
+
+def test_the_page_has_a_sentence_for_each_stage_of_an_agent(client: Client) -> None:
+    for language in ("en", "ko"):
+        with override(language):
+            expected = {
+                stage: {"step": stage.step, "text": gettext(stage.sentence)} for stage in Stage
+            }
+        client.cookies[settings.LANGUAGE_COOKIE_NAME] = language
+        assert config_of(client)["stages"] == expected
+    assert expected[Stage.READY]["text"] == "GPU를 기다리는 중"
 
 
 class TestLanguages:
