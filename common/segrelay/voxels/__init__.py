@@ -8,6 +8,7 @@
 ``padding``         which voxels are outside what was imaged
 ``stored``          all of these: Pixel Data to stored values
 ``slice_geometry``  the axes, order, step and affine of a stack of slices
+``diameter``        the longest diameter of a segment
 ==================  =======================================================================
 
 The agent's own process never imports this package: there numpy need not load.

@@ -21,12 +21,12 @@ from gcp_side.labseg.dicom.segmentation import SegFrame, Segmentation, SegSegmen
 from gcp_side.labseg.errors import SegmentationUnreadableError
 from gcp_side.labseg.host.caching import cache_key
 from gcp_side.labseg.orthanc.client import Orthanc
-from gcp_side.labseg.viewer.diameter import longest_diameter_mm
 from gcp_side.labseg.viewer.frames import check_ids, reference_series_id
 from gcp_side.labseg.viewer.geometry import SeriesGeometry
 from gcp_side.labseg.viewer.single_flight import shared
 from gcp_side.labseg.viewer.slices import not_on_grid, place_frames
 from gcp_side.labseg.viewer.volumes import load_geometry
+from segrelay.voxels.diameter import longest_diameter_mm, outline_points
 
 LARGEST_NUMBER = 255
 """A label is one byte."""
@@ -189,14 +189,13 @@ def _measured(
 ) -> dict[str, Any]:
     voxels = int(np.count_nonzero(mask))
     one_ml = float(abs(np.linalg.det(affine[:3, :3]))) / 1000
-    longest = longest_diameter_mm(mask, affine)
     return {
         "number": segment.number,
         "label": segment.label,
         "colour": list(segment.colour or fallback_colour(segment.number)),
         "voxels": voxels,
         "volume_ml": round(voxels * one_ml, 6),
-        "longest_diameter_mm": None if longest is None else round(longest, 3),
+        "longest_diameter_mm": longest_diameter_mm(outline_points(mask, affine)),
     }
 
 

@@ -1,7 +1,7 @@
-"""What a segment measures: voxels, millilitres, longest diameter; in memory or in a file.
+"""Measurements of segments: voxels, millilitres, longest diameter; in memory or in a file.
 
 A stored SEG is measured from its own geometry, with pydicom alone, apart from the code that
-writes it: where Orthanc already holds the first SEG of a job, that one stands.
+writes it: where Orthanc already holds the first SEG of a job, that one is kept.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 
 from lab_side.imaging.volume.postprocess import Mask
-from lab_side.imaging.write.diameter import longest_diameter_mm
 from segrelay.errors import PermanentError
 from segrelay.manifest import SegmentMeasurement
 from segrelay.profiles import Segment
+from segrelay.voxels.diameter import longest_diameter_mm, outline_points
 
 _DAMAGE = (
     AttributeError,
@@ -74,7 +74,7 @@ def measure_masks(
         _measurement(
             (segment.number, segment.label),
             int(np.count_nonzero(mask)),
-            _row_ends(mask, affine),
+            outline_points(mask.astype(bool), affine),
             voxel_ml(affine),
         )
         for mask, segment in zip(masks, segments, strict=True)
@@ -123,21 +123,21 @@ def _measure(seg: Dataset) -> tuple[SegmentMeasurement, ...]:
     shared = seg.SharedFunctionalGroupsSequence[0]
     measures = shared.PixelMeasuresSequence[0]
     size = (int(seg.NumberOfFrames), int(seg.Rows), int(seg.Columns))
-    frames = np.asarray(seg.pixel_array, dtype=np.uint8).reshape(size)
+    frames = np.asarray(seg.pixel_array, dtype=np.bool_).reshape(size)
     voxels: Counter[int] = Counter()
-    ends: dict[int, list[NDArray[np.float64]]] = {}
+    corners: dict[int, list[NDArray[np.float64]]] = {}
     for frame, groups in zip(frames, seg.PerFrameFunctionalGroupsSequence, strict=True):
         identified = groups if "SegmentIdentificationSequence" in groups else shared
         number = int(identified.SegmentIdentificationSequence[0].ReferencedSegmentNumber)
         voxels[number] += int(np.count_nonzero(frame))
-        placed = _row_ends(frame[None], _frame_affine(groups, shared, measures))
-        ends.setdefault(number, []).append(placed)
+        placed = outline_points(frame[None], _frame_affine(groups, shared, measures))
+        corners.setdefault(number, []).append(placed)
     row, column = (float(value) for value in measures.PixelSpacing)
     one_ml = row * column * float(measures.SpacingBetweenSlices) / 1000.0
     found = [(int(item.SegmentNumber), str(item.SegmentLabel)) for item in seg.SegmentSequence]
     none = [np.empty((0, 3))]
     return tuple(
-        _measurement(item, voxels[item[0]], np.concatenate(ends.get(item[0], none)), one_ml)
+        _measurement(item, voxels[item[0]], np.concatenate(corners.get(item[0], none)), one_ml)
         for item in found
     )
 
@@ -165,26 +165,8 @@ def _unreadable() -> PermanentError:
     )
 
 
-def _row_ends(mask: NDArray[np.uint8], affine: NDArray[np.float64]) -> NDArray[np.float64]:
-    """[ends, 3] LPS millimetres of the first and the last voxel of each row of the segment.
-
-    Both ends of the longest diameter are among them: a voxel between two others of its row
-    is no corner of the segment's hull.
-    """
-    filled = mask.astype(bool)
-    slices, rows = np.nonzero(filled.any(axis=2))
-    lines = filled[slices, rows]
-    first = lines.argmax(axis=1)
-    last = lines.shape[1] - 1 - lines[:, ::-1].argmax(axis=1)
-    index = np.column_stack(
-        [np.concatenate([first, last]), np.tile(rows, 2), np.tile(slices, 2)]
-    ).astype(np.float64)
-    ends: NDArray[np.float64] = index @ affine[:3, :3].T + affine[:3, 3]
-    return ends
-
-
 def _measurement(
-    segment: tuple[int, str], voxels: int, ends: NDArray[np.float64], one_ml: float
+    segment: tuple[int, str], voxels: int, corners: NDArray[np.float64], one_ml: float
 ) -> SegmentMeasurement:
     number, label = segment
     return SegmentMeasurement(
@@ -192,5 +174,5 @@ def _measurement(
         label=label,
         voxels=voxels,
         volume_ml=round(voxels * one_ml, 4),
-        longest_diameter_mm=round(longest_diameter_mm(ends), 2) if voxels else None,
+        longest_diameter_mm=longest_diameter_mm(corners),
     )

@@ -1,4 +1,4 @@
-"""Normalisation, components, inference, diameter."""
+"""Normalisation, components, inference."""
 
 from __future__ import annotations
 
@@ -9,12 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from monai.transforms.intensity.array import NormalizeIntensity
 from numpy.typing import NDArray
-from scipy.spatial.distance import pdist
 from torch import nn
 
 from lab_side.imaging.volume.normalise import normalise
 from lab_side.imaging.volume.postprocess import clean_mask
-from lab_side.imaging.write.diameter import longest_diameter_mm
 from lab_side.models import inference
 from lab_side.models.inference import (
     WindowMemory,
@@ -27,7 +25,6 @@ from lab_side.models.inference import (
 from segrelay.errors import AttemptFailedError, InferenceError
 from segrelay.profiles import Inference, Postprocessing
 from tests.conftest import SEED
-from tests.support.dicom.dicom_series import rotation
 
 CPU = torch.device("cpu")
 
@@ -237,20 +234,6 @@ def test_no_gradients_are_kept() -> None:
             return windows
 
     infer(Asks(), np.ones((1, 8, 8, 8), np.float32), Inference(window=(8, 8, 8), overlap=0), CPU)
-
-
-@given(
-    seed=st.integers(0, 10_000),
-    count=st.integers(1, 60),
-    kind=st.sampled_from(["solid", "plane", "line", "point"]),
-)
-def test_longest_diameter_equals_the_largest_pair(seed: int, count: int, kind: str) -> None:
-    random = np.random.default_rng(seed)
-    points = random.integers(-9, 9, (count, 3)).astype(np.float64) * [0.7, 0.7, 3.0]
-    points[:, {"solid": 3, "plane": 2, "line": 1, "point": 0}[kind] :] = 4.0
-    turned = points @ rotation(20, -35, 50).T
-    expected = pdist(points).max() if count > 1 else 0.0
-    assert longest_diameter_mm(turned) == pytest.approx(expected, abs=1e-6)
 
 
 class Hungry(nn.Module):
