@@ -299,7 +299,7 @@ def _of_orthanc() -> list[Reader]:
             try:
                 return read(read_json(data, answers.LIMITS))
             except UnreadableJsonError as error:
-                answers.odd("a document", str(error))
+                answers.raise_unexpected("a document", str(error))
 
         return decoded
 

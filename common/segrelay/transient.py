@@ -1,8 +1,8 @@
-"""Momentary or final: what an error means for the job, and for the program.
+"""Transient or final: what an error means for the job, and for the program.
 
 Between a program and its servers stand proxies, login pages, firewalls and restarts. Any of
 them can answer anything for some minutes. So what a *server* says is final only where it has
-never answered rightly since the program began, or has said so for longer than the patience;
+never answered correctly since the program began, or has said so for longer than the patience;
 what is wrong with the *job* itself, or with this computer's own settings, is final at once.
 
 :data:`BY_CLASS` and :data:`BY_CODE` are the one table of that. A test compares it with the tree
@@ -40,23 +40,23 @@ __all__ = [
 ]
 
 PATIENCE = timedelta(minutes=60)
-"""For so long wrong answers of a server that has answered rightly are momentary."""
+"""How long wrong answers of a server that has answered correctly before are transient."""
 
 LONGEST_GAP = timedelta(minutes=10)
-"""Two wrong answers further apart (or half the patience, where that is more) are two troubles."""
+"""Two wrong answers further apart (or half the patience, where that is more) are two failures."""
 
 MOST_REMEMBERED = 2000
-"""Objects of which a trouble is remembered; the oldest is forgotten."""
+"""Objects whose failure is remembered; the oldest is forgotten."""
 
 
 class Finality(StrEnum):
     """What an error means."""
 
     FINAL = "final"
-    """The job, this computer's own settings, or what a person asked for: at once."""
+    """The job, this computer's own settings, or what an operator asked for: at once."""
     IF_IT_LASTS = "if-it-lasts"
     """What a server says: from the start, or for longer than the patience."""
-    MOMENTARY = "momentary"
+    TRANSIENT = "transient"
     """Never: it is tried again, and costs no attempt."""
     COUNTED = "counted"
     """It is one of the job's attempts."""
@@ -65,9 +65,9 @@ class Finality(StrEnum):
 BY_CLASS: Mapping[type[SegRelayError], Finality] = {
     FixConfigurationError: Finality.FINAL,
     PermanentError: Finality.FINAL,
-    TransientError: Finality.MOMENTARY,
+    TransientError: Finality.TRANSIENT,
     AttemptFailedError: Finality.COUNTED,
-    QueueConflictError: Finality.MOMENTARY,
+    QueueConflictError: Finality.TRANSIENT,
     LeaseLostError: Finality.FINAL,
 }
 """What an error of a class, or of one derived from it, means unless its code says otherwise."""
@@ -86,8 +86,8 @@ BY_CODE: Mapping[str, Finality] = {
     "orthanc-redirect": Finality.IF_IT_LASTS,
     "orthanc-tls": Finality.IF_IT_LASTS,
     "orthanc-tls-version": Finality.IF_IT_LASTS,
-    # A limit of a proxy's: other SEGs may be small enough, and this one waits for a person.
-    "orthanc-too-large": Finality.MOMENTARY,
+    # A limit of a proxy's: other SEGs may be small enough, and this one waits for an operator.
+    "orthanc-too-large": Finality.TRANSIENT,
     # In Orthanc's own voice, or of what it certainly holds.
     "orthanc-foreign-instance": Finality.FINAL,
     "orthanc-id": Finality.FINAL,
@@ -115,7 +115,7 @@ BY_CODE: Mapping[str, Finality] = {
 
 
 def finality_of(error: SegRelayError) -> Finality:
-    """What an error means by the table: by its code, else by the nearest of its classes."""
+    """Look an error up in the table: by its code, else by the nearest of its classes."""
     by_code = BY_CODE.get(error.code)
     if by_code is not None:
         return by_code
@@ -126,7 +126,7 @@ def finality_of(error: SegRelayError) -> Finality:
 
 
 class OwnRefusalError(FixConfigurationError):
-    """A server's refusal that is final at once, although it has answered rightly before.
+    """A server's refusal that is final at once, although it has answered correctly before.
 
     It is in the server's own words, and what it refuses has never succeeded since the program
     began: a right that an account never had does not come by waiting.
@@ -134,17 +134,17 @@ class OwnRefusalError(FixConfigurationError):
 
 
 class AnswerHistory:
-    """What one server has answered since the program began; thread-safe.
+    """Remembers what one server has answered since the program began; thread-safe.
 
     Parameters
     ----------
     away:
-        The error that a momentary trouble becomes.
+        The error that a transient failure becomes.
     refused:
-        The error that a lasting trouble with one object alone becomes, while the server answers
-        rightly about others.
+        The error that a lasting failure with one object alone becomes, while the server answers
+        correctly about others.
     patience:
-        How long a trouble may last; zero: not at all.
+        How long a failure may last; zero: not at all.
     """
 
     def __init__(
@@ -160,24 +160,24 @@ class AnswerHistory:
         self._patience = patience.total_seconds()
         self._gap = max(LONGEST_GAP.total_seconds(), self._patience / 2)
         self._monotonic = monotonic
-        self._right_at: dict[str, float] = {}
+        self._succeeded_at: dict[str, float] = {}
         """When each operation last succeeded, by the monotonic clock."""
-        self._troubles: OrderedDict[tuple[str, str], tuple[float, float]] = OrderedDict()
-        """First and last wrong answer since the last right one, by operation and object."""
+        self._failures: OrderedDict[tuple[str, str], tuple[float, float]] = OrderedDict()
+        """First and last wrong answer since the last correct one, by operation and object."""
         self._lock = threading.Lock()
 
     @property
     def has_answered(self) -> bool:
-        """Whether there ever was a right answer: until then the address may be wrong."""
-        return bool(self._right_at)
+        """Whether there ever was a correct answer: until then the address may be wrong."""
+        return bool(self._succeeded_at)
 
     def has_succeeded(self, operation: str) -> bool:
-        """Whether there was a right answer to this operation."""
-        return operation in self._right_at
+        """Return whether there was a correct answer to this operation."""
+        return operation in self._succeeded_at
 
     @contextmanager
     def judging(self, operation: str, subject: str = "") -> Iterator[None]:
-        """Note how the block ends: a right answer, or an error of the server's.
+        """Note how the block ends: with a correct answer, or an error of the server's.
 
         Raises
         ------
@@ -191,25 +191,25 @@ class AnswerHistory:
             if judged is error:
                 raise
             raise judged from error
-        self.note_right(operation, subject)
+        self.note_success(operation, subject)
 
-    def note_right(self, operation: str, subject: str = "") -> None:
-        """The server has answered rightly."""
+    def note_success(self, operation: str, subject: str = "") -> None:
+        """Note that the server has answered correctly."""
         with self._lock:
-            self._right_at[operation] = self._monotonic()
-            self._troubles.pop((operation, subject), None)
+            self._succeeded_at[operation] = self._monotonic()
+            self._failures.pop((operation, subject), None)
 
     def judge(self, error: SegRelayError, operation: str, subject: str = "") -> SegRelayError:
-        """The error as it is to be treated now; the error itself where the table calls it so."""
+        """Return the error as it is to be treated now; itself unless the table says if it lasts."""
         if finality_of(error) is not Finality.IF_IT_LASTS:
             return error
         with self._lock:
-            if not self._right_at or isinstance(error, OwnRefusalError):
+            if not self._succeeded_at or isinstance(error, OwnRefusalError):
                 if isinstance(error, TransientError):
                     return error
                 return FixConfigurationError(error.message, code=error.code, remedy=error.remedy)
-            since, now = self._note_wrong((operation, subject)), self._monotonic()
-            is_alone = bool(subject) and self._right_at.get(operation, -1.0) > since
+            since, now = self._note_failure((operation, subject)), self._monotonic()
+            is_alone = bool(subject) and self._succeeded_at.get(operation, -1.0) > since
             has_lasted = now - since >= self._patience
         if isinstance(error, TransientError) and is_alone and not has_lasted:
             # About this object, while others are answered: its job knows what to do.
@@ -226,13 +226,13 @@ class AnswerHistory:
         is_objects = is_alone or (has_subject and isinstance(error, TransientError))
         return self._refused if is_objects else FixConfigurationError
 
-    def _note_wrong(self, key: tuple[str, str]) -> float:
-        """Remember a wrong answer; since when there have been no right ones."""
+    def _note_failure(self, key: tuple[str, str]) -> float:
+        """Remember a wrong answer; returns since when there was no correct one."""
         now = self._monotonic()
-        since, last = self._troubles.pop(key, (now, now))
+        since, last = self._failures.pop(key, (now, now))
         if now - last > self._gap:
             since = now
-        self._troubles[key] = (since, now)
-        while len(self._troubles) > MOST_REMEMBERED:
-            self._troubles.popitem(last=False)
+        self._failures[key] = (since, now)
+        while len(self._failures) > MOST_REMEMBERED:
+            self._failures.popitem(last=False)
         return since

@@ -28,13 +28,13 @@ from lab_side.agent.health.heartbeat import Heartbeat
 from lab_side.agent.health.identity import is_dead, this_process
 from lab_side.agent.health.orthanc_gate import OrthancGate
 from lab_side.agent.models import load_models, new_worker, plan_models
-from lab_side.agent.odd_log import OddLog
 from lab_side.agent.pipeline import Halt, Pipeline
 from lab_side.agent.poll_interval import PollInterval
 from lab_side.agent.reporting.counters import Counters
 from lab_side.agent.reporting.daily import DailyLine
 from lab_side.agent.reporting.metrics import MetricsServer, MetricsSnapshot
 from lab_side.agent.reporting.status_board import StatusBoard
+from lab_side.agent.unusable_log import UnusableObjectLog
 from lab_side.log import job_log_context, log_error, log_event
 from lab_side.service.notify import ServiceManager, Supervisor
 from lab_side.settings.config import AgentConfig, secret_renewal
@@ -87,7 +87,7 @@ class Agent:
         self._daily = DailyLine(config.home, round(config.min_free_gb * GIGABYTE), self._tally)
         self._pending = 0
         """Jobs that waited for this agent's profiles when it last looked."""
-        self._odd_log = OddLog()
+        self._unusable_log = UnusableObjectLog()
         self._metrics: MetricsServer | None = None
         self._board = StatusBoard(
             identity=this_process(),
@@ -308,7 +308,7 @@ class Agent:
             view = scan(self._bucket)
             self._settle_debts(view, in_hand)
             progressed = self._claim(view, pipeline)
-            self._name_odd(view)
+            self._log_unusable(view)
             return progressed
         except (StoreUnavailableError, LocalDiskError) as error:
             log_error(logger, logging.WARNING, "queue not looked at", error)
@@ -325,11 +325,11 @@ class Agent:
             self._desk.reject_misnamed(info)
         self._desk.forget_moved(view)
 
-    def _name_odd(self, view: QueueView) -> None:
+    def _log_unusable(self, view: QueueView) -> None:
         """Log once what is passed over, and show it in the heartbeat."""
-        odd = (*view.odd, *self._desk.passed_over, *self._reaper.passed_over)
-        self._odd_log.update(odd)
-        self._board.set_passed_over([item.in_words for item in odd])
+        unusable = (*view.unusable, *self._desk.passed_over, *self._reaper.passed_over)
+        self._unusable_log.update(unusable)
+        self._board.set_passed_over([item.in_words for item in unusable])
 
     def _claim(self, view: QueueView, pipeline: Pipeline) -> bool:
         waiting = [job for job in view.pending if job.name.profile in self._profiles]

@@ -51,7 +51,7 @@ from segrelay.errors import (
     TransientError,
 )
 from segrelay.manifest import check_against_profile
-from segrelay.orthanc import OddAnswerError, OrthancClient
+from segrelay.orthanc import OrthancClient, UnexpectedAnswerError
 from segrelay.profiles import Profile
 from segrelay.queue import AgentQueue, Claim
 from segrelay.stages import Stage
@@ -474,7 +474,7 @@ class Pipeline:
                 # While Orthanc is away, the gate waits longer and longer for all jobs at once.
                 is_for_all = isinstance(error, OrthancUnavailableError)
                 wait = HAND_BACK_WAIT * (1 if is_for_all else 2 ** min(claim.attempt - 1, 5))
-            if isinstance(error, OddAnswerError):
+            if isinstance(error, UnexpectedAnswerError):
                 end = self._desk.hand_back_or_fail(claim, error, wait=wait)
                 outcome = Outcome.HANDED_BACK if end is None else Outcome.FAILED
             else:

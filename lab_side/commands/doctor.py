@@ -16,9 +16,9 @@ from lab_side.doctor.orthanc import examine_orthanc
 from lab_side.doctor.queue import (
     check_account,
     check_emulator,
-    check_odd,
     check_promises,
     check_reached,
+    check_unusable,
 )
 from lab_side.doctor.rights import RightsWalk
 from lab_side.settings.config import (
@@ -185,7 +185,7 @@ def examine_queue(bucket: Bucket, address: str) -> Iterator[Finding]:
     yield from walk.run()
     yield judge_clock("clock of the queue", walk.clock_offset_s, "the queue's store")
     yield check_promises(bucket)
-    yield check_odd(bucket)
+    yield check_unusable(bucket)
     if cloud is not None:
         from lab_side.doctor.settings import examine_settings
 

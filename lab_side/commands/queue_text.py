@@ -40,10 +40,10 @@ def overview(queue: QueueOverview) -> str:
     ]
     if queue.misnamed:
         parts.append(table(("MISNAMED",), ((name,) for name in queue.misnamed)))
-    odd = [*queue.odd, *_refused(queue.agents, queue.odd)]
-    if odd:
+    unusable = [*queue.odd, *_refused(queue.agents, queue.odd)]
+    if unusable:
         more = queue.odd_total - len(queue.odd)
-        parts.append(table(("PASSED OVER",), ((line,) for line in odd)))
+        parts.append(table(("PASSED OVER",), ((line,) for line in unusable)))
         parts += [f"{more} more are passed over."] if more > 0 else []
     if queue.rejected:
         parts.append(table((rejected, "CODE", "WHY"), map(_rejected, queue.rejected)))

@@ -47,21 +47,21 @@ def check_reached(bucket: Bucket) -> Finding:
     return Finding(check=check, verdict=Verdict.OK, detail=bucket.describe())
 
 
-def check_odd(bucket: Bucket) -> Finding:
+def check_unusable(bucket: Bucket) -> Finding:
     """Whether anything lies in the live queue that agents pass over."""
-    check = "odd objects"
+    check = "unusable objects"
     try:
         view = scan(bucket)
     except SegRelayError as error:
         return failed(check, error)
-    odd = [item.in_words for item in view.odd]
-    if not odd:
+    unusable = [item.in_words for item in view.unusable]
+    if not unusable:
         return Finding(check=check, verdict=Verdict.OK, detail="everything in the queue is its own")
-    more = f" and {len(odd) - _NAMED} more" if len(odd) > _NAMED else ""
+    more = f" and {len(unusable) - _NAMED} more" if len(unusable) > _NAMED else ""
     return Finding(
         check=check,
         verdict=Verdict.WARNING,
-        detail=f"agents pass over {'; '.join(odd[:_NAMED])}{more}",
+        detail=f"agents pass over {'; '.join(unusable[:_NAMED])}{more}",
         remedy="Remove what is not the queue's; correct the permissions of what is.",
     )
 

@@ -120,7 +120,7 @@ class Bucket(Protocol):
 def open_bucket(address: str, *, patience: timedelta = PATIENCE) -> Bucket:
     """The bucket at ``file:///directory`` or ``gs://bucket/prefix``, rooted there.
 
-    ``patience``: how long refusals of a cloud bucket that has answered rightly are momentary.
+    ``patience``: how long refusals of a cloud bucket that has answered before are transient.
 
     Raises
     ------

@@ -55,7 +55,7 @@ from segrelay.errors import (
     SegRelayError,
     StoreUnavailableError,
 )
-from segrelay.http.deadline_http import BoundedAdapter
+from segrelay.http.deadline_http import DeadlineAdapter
 from segrelay.http.no_netrc import ignore_netrc
 from segrelay.http.proxy_environment import (
     check_surroundings,
@@ -114,7 +114,7 @@ _RIGHTS = {
 }
 """What each operation needs. https://cloud.google.com/storage/docs/access-control/iam-json"""
 
-_log = logging.getLogger("segrelay.bucket")
+logger = logging.getLogger("segrelay.bucket")
 
 
 class GcsBucket:
@@ -135,7 +135,7 @@ class GcsBucket:
     answer_limit:
         Seconds for one answer's body.
     patience:
-        How long refusals are momentary, once the bucket has answered rightly.
+        How long refusals are transient, once the bucket has answered correctly.
     sign_in:
         Makes a client with credentials that are read again, where those in use are refused.
     """
@@ -414,7 +414,7 @@ class GcsBucket:
                 raise not_the_store() from None
             if not name or "bucket does not exist" in error.message:
                 raise self._no_bucket() from error
-            self._history.note_right(_ABSENCE)
+            self._history.note_success(_ABSENCE)
             raise ObjectNotFoundError(f"There is no object {name}.") from error
         except api.GoogleAPICallError as error:
             _close_response(error)
@@ -526,10 +526,10 @@ class GcsBucket:
         try:
             self._use(self._sign_in())
         except (FixConfigurationError, LimitReachedError) as error:
-            _log.warning("credentials not read again: %s", error.message)
+            logger.warning("credentials not read again: %s", error.message)
 
     def _use(self, client: storage.Client) -> None:
-        client._http.mount(client.api_endpoint, BoundedAdapter(self._answer_limit))
+        client._http.mount(client.api_endpoint, DeadlineAdapter(self._answer_limit))
         _keep_from_netrc(client._http)
         self._client = client
         self._bucket = client.bucket(self._bucket_name)
@@ -556,7 +556,7 @@ def open_gcs_bucket(bucket: str, prefix: str, *, patience: timedelta = PATIENCE)
         _check_emulator(emulator)
     check_surroundings(emulator or _ENDPOINT)
     if emulator is not None:
-        _log.warning("%s is set: the queue is at %s, not at Google.", _EMULATOR, emulator)
+        logger.warning("%s is set: the queue is at %s, not at Google.", _EMULATOR, emulator)
     return GcsBucket(_signed_in(), bucket, prefix, patience=patience, sign_in=_signed_in)
 
 

@@ -1,4 +1,4 @@
-"""Answers that keep coming, or fail.
+"""HTTP answers with a deadline: they keep coming, or the request fails.
 
 A read timeout only bounds the silence between two pieces: a server or proxy that sends one
 byte every few seconds holds a request for hours, be it in the headers or in the body. Here
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 else:
     _Connection = object
 
-__all__ = ["BoundedAdapter", "TooSlowError", "bounded_pools"]
+__all__ = ["DeadlineAdapter", "TooSlowError", "deadline_pools"]
 
 MOST_BYTES = 32 * 1024 * 1024
 """Of an answer that is read whole, inflated: a page of 1,000 objects with all their metadata has
@@ -41,11 +41,11 @@ _PIECE = 64 * 1024
 
 
 class TooSlowError(TimeoutError):
-    """Bytes came, each within the read timeout, and too few of them."""
+    """Raised when bytes came within the read timeout, but too few of them."""
 
 
-def bounded_pools(limit: float, slowest: float) -> dict[str, type[HTTPConnectionPool]]:
-    """Pools for ``urllib3.PoolManager.pool_classes_by_scheme`` whose answers are bounded.
+def deadline_pools(limit: float, slowest: float) -> dict[str, type[HTTPConnectionPool]]:
+    """Return pools for ``urllib3.PoolManager.pool_classes_by_scheme`` with a deadline for answers.
 
     From its first byte on, an answer must bring ``slowest`` bytes a second, taken over
     ``limit`` seconds; else :class:`TooSlowError` breaks the read, which urllib3 turns into its
@@ -53,7 +53,7 @@ def bounded_pools(limit: float, slowest: float) -> dict[str, type[HTTPConnection
     as long as it keeps moving: ``limit`` seconds bound each piece of it.
     """
 
-    class Answer(_BoundedAnswer):
+    class Answer(_DeadlineResponse):
         bounds = (limit, slowest * limit)
 
     class Plain(_PieceSender, HTTPConnection):
@@ -73,20 +73,20 @@ def bounded_pools(limit: float, slowest: float) -> dict[str, type[HTTPConnection
     return {"http": PlainPool, "https": SecurePool}
 
 
-class _BoundedAnswer(http.client.HTTPResponse):
+class _DeadlineResponse(http.client.HTTPResponse):
     bounds: ClassVar[tuple[float, float]]
     """Seconds, and the bytes that must come in them."""
 
     def __init__(self, sock: socket, *arguments: Any, **options: Any) -> None:
         super().__init__(sock, *arguments, **options)
-        self.fp = io.BufferedReader(_BoundedLine(self.fp.detach(), *self.bounds))
+        self.fp = io.BufferedReader(_DeadlineReader(self.fp.detach(), *self.bounds))
 
 
-class _BoundedLine(io.RawIOBase):
-    """What comes off the line, while enough of it comes."""
+class _DeadlineReader(io.RawIOBase):
+    """Reads from the socket while enough bytes come."""
 
-    def __init__(self, line: io.RawIOBase, limit: float, least: float) -> None:
-        self._line = line
+    def __init__(self, raw: io.RawIOBase, limit: float, least: float) -> None:
+        self._raw = raw
         self._limit = limit
         self._least = least
         # The time runs from the first byte on: how long a server thinks is not judged here.
@@ -97,7 +97,7 @@ class _BoundedLine(io.RawIOBase):
         return True
 
     def readinto(self, buffer: WriteableBuffer) -> int | None:
-        count: int | None = self._line.readinto(buffer)
+        count: int | None = self._raw.readinto(buffer)
         if count:
             self._received += count
             now = time.monotonic()
@@ -108,12 +108,12 @@ class _BoundedLine(io.RawIOBase):
         return count
 
     def close(self) -> None:
-        self._line.close()
+        self._raw.close()
         super().close()
 
 
 class _PieceSender(_Connection):
-    """A connection that sends large bodies piece by piece, and hears what ends the sending."""
+    """Sends large bodies piece by piece, and reads the answer that ends the sending early."""
 
     piece_limit: ClassVar[float]
     """Seconds."""
@@ -138,7 +138,7 @@ class _PieceSender(_Connection):
             super().send(view[start : start + _PIECE])
 
 
-class BoundedAdapter(HTTPAdapter):
+class DeadlineAdapter(HTTPAdapter):
     """Reads each answer whole before giving it out: for small answers only.
 
     One with more than :data:`MOST_BYTES` breaks off with ChunkedEncodingError.
@@ -156,7 +156,7 @@ class BoundedAdapter(HTTPAdapter):
     def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
         """As requests."""
         super().init_poolmanager(*arguments, **options)
-        self.poolmanager.pool_classes_by_scheme = bounded_pools(self._limit, math.inf)
+        self.poolmanager.pool_classes_by_scheme = deadline_pools(self._limit, math.inf)
 
     def send(self, request: PreparedRequest, *args: Any, **options: Any) -> Response:
         """As requests; raises ReadTimeout past the limit, ChunkedEncodingError when cut."""
@@ -181,7 +181,7 @@ class BoundedAdapter(HTTPAdapter):
 def _read(answer: Response, request: PreparedRequest) -> bytes:
     try:
         body = b""
-        # To the read that brings nothing: only that one tells of a body cut short.
+        # To the read that brings nothing: only that one reports a body cut short.
         while len(body) <= MOST_BYTES and (
             piece := answer.raw.read(MOST_BYTES + 1, decode_content=False)
         ):
@@ -201,7 +201,7 @@ def _inflates_within_limit(answer: Response, body: bytes) -> bool:
     """Whether what ``requests`` will make of a compressed answer is no larger than the limit."""
     if answer.raw.headers.get("Content-Encoding", "").lower() not in ("gzip", "deflate"):
         return True
-    # 32: the header tells whether it is gzip or zlib.
+    # 32: the header says whether it is gzip or zlib.
     inflater, size, data = zlib.decompressobj(wbits=32 + zlib.MAX_WBITS), 0, body
     try:
         while data and size <= MOST_BYTES:

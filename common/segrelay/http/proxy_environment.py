@@ -29,7 +29,7 @@ AUTHORITY_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 
 _SOCKS = ("socks4", "socks4a", "socks5", "socks5h")
 _TUNNEL_REFUSED = re.compile(r"Tunnel connection failed: (4[0-9]{2})")
-_MOMENTARY = ("408", "425", "429")
+_TRANSIENT = ("408", "425", "429")
 
 
 def check_surroundings(address: str, environment: Mapping[str, str] | None = None) -> None:
@@ -54,7 +54,7 @@ def check_surroundings(address: str, environment: Mapping[str, str] | None = Non
 def lasting_fault(error: BaseException, address: str) -> FixConfigurationError | None:
     """What is wrong for good behind a failed connection; None where it may pass.
 
-    A certificate that is refused after others were accepted may be a momentary trouble of what
+    A certificate that is refused after others were accepted may be a transient failure of what
     stands in between: whether it is final, the caller decides.
     """
     for cause in causes(error):
@@ -169,7 +169,7 @@ def _fault(error: BaseException, address: str) -> FixConfigurationError | None:
         return _bad_proxy(variable, "cannot be used")
     if isinstance(error, OSError):
         refused = _TUNNEL_REFUSED.search(str(error))
-        if refused and refused[1] not in _MOMENTARY:
+        if refused and refused[1] not in _TRANSIENT:
             return proxy_refused(refused[1], address)
         if "suitable TLS CA certificate bundle" in str(error):
             return _bad_authorities("REQUESTS_CA_BUNDLE", "cannot be read")

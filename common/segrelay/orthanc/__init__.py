@@ -11,17 +11,17 @@
 API: https://orthanc.uclouvain.be/api/
 """
 
-from segrelay.orthanc.answers import InstanceInfo, OddAnswerError, SeriesInfo, UploadReply
+from segrelay.orthanc.answers import InstanceInfo, SeriesInfo, UnexpectedAnswerError, UploadReply
 from segrelay.orthanc.client import OrthancClient, new_history
 from segrelay.orthanc.settings import OrthancSettings
 from segrelay.orthanc.tls import check_usable
 
 __all__ = [
     "InstanceInfo",
-    "OddAnswerError",
     "OrthancClient",
     "OrthancSettings",
     "SeriesInfo",
+    "UnexpectedAnswerError",
     "UploadReply",
     "check_usable",
     "new_history",

@@ -2,7 +2,7 @@
 
 An answer is JSON from another machine. A damaged index, a plug-in or a proxy can leave a field
 out, or put an object where a list belongs, for one series alone while all else is well. Each
-function takes decoded JSON and returns plain typed values, or raises :class:`OddAnswerError`,
+function takes decoded JSON and returns typed values, or raises :class:`UnexpectedAnswerError`,
 which names the field and nothing of its value.
 
 API: https://orthanc.uclouvain.be/api/ (``/tools/bulk-content``, ``/tools/lookup``, ``/studies``,
@@ -41,7 +41,7 @@ _FILTERED, _INDEX_FAILED = "FilteredOut", "Failure"
 not take: its database is away, mostly."""
 
 
-class OddAnswerError(TransientError):
+class UnexpectedAnswerError(TransientError):
     """Orthanc answered with JSON that is not what it answers to such a request.
 
     About one series, mostly, while others are answered well: so it does not say that Orthanc is
@@ -67,7 +67,7 @@ class SeriesInfo:
     modality: str
     description: str
     number: str
-    """Series Number, as text: it may be missing or odd."""
+    """Series Number, as text: it may be missing or malformed."""
     instances: int
 
 
@@ -98,7 +98,7 @@ class UploadReply:
 class Entry:
     """One JSON object of an answer, field by field.
 
-    Every method raises :class:`OddAnswerError` where the field is not of its kind.
+    Every method raises :class:`UnexpectedAnswerError` where the field is not of its kind.
     """
 
     fields: dict[str, Any]
@@ -114,7 +114,7 @@ class Entry:
         """A field that is an Orthanc id."""
         value = self.fields.get(name)
         if not isinstance(value, str) or not is_orthanc_id(value):
-            odd(self.what, f"{name} is no Orthanc id")
+            raise_unexpected(self.what, f"{name} is no Orthanc id")
         return value
 
     def ids_of(self, name: str) -> tuple[str, ...]:
@@ -131,7 +131,7 @@ class Entry:
         if isinstance(value, str) and len(value) < 16 and value.isascii() and value.isdigit():
             value = int(value)
         if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= LARGEST_FILE:
-            odd(self.what, f"{name} is no number of bytes")
+            raise_unexpected(self.what, f"{name} is no number of bytes")
         return value
 
     def tags(self, name: str = "MainDicomTags") -> Entry:
@@ -150,7 +150,7 @@ def entries(answer: object, what: str) -> list[Entry]:
         What each object describes, for the error.
     """
     if not isinstance(answer, list):
-        odd(what, "there is no list")
+        raise_unexpected(what, "there is no list")
     return [entry(item, what) for item in answer]
 
 
@@ -162,11 +162,11 @@ def entry(answer: object, what: str) -> Entry:
 def ids(answer: object, what: str) -> tuple[str, ...]:
     """An answer that is a list of different Orthanc ids."""
     if not isinstance(answer, list):
-        odd(what, "there is no list")
+        raise_unexpected(what, "there is no list")
     if not all(isinstance(item, str) and is_orthanc_id(item) for item in answer):
-        odd(what, "an item is no Orthanc id")
+        raise_unexpected(what, "an item is no Orthanc id")
     if len(set(answer)) != len(answer):
-        odd(what, "an id comes twice")
+        raise_unexpected(what, "an id comes twice")
     return tuple(answer)
 
 
@@ -195,9 +195,9 @@ def inventory(answer: object, series_ids: Collection[str]) -> list[InstanceInfo]
     """The instances of these series, each once."""
     found = [_instance_info(item) for item in of_kind(answer, "Instance")]
     if not {item.series_id for item in found} <= set(series_ids):
-        odd("an inventory", "an instance is of another series")
+        raise_unexpected("an inventory", "an instance is of another series")
     if len({item.orthanc_id for item in found}) != len(found):
-        odd("an inventory", "an instance comes twice")
+        raise_unexpected("an inventory", "an instance comes twice")
     return found
 
 
@@ -216,7 +216,7 @@ def upload_reply(answer: object) -> UploadReply:
             remedy="Look at Orthanc's log, and at its database; it is tried again by itself.",
         )
     if status not in ("Success", "AlreadyStored"):
-        odd("an upload", "Status is neither Success nor AlreadyStored")
+        raise_unexpected("an upload", "Status is neither Success nor AlreadyStored")
     return UploadReply(
         orthanc_id=item.orthanc_id,
         orthanc_series_id=item.id_of("ParentSeries"),
@@ -224,9 +224,9 @@ def upload_reply(answer: object) -> UploadReply:
     )
 
 
-def odd(what: str, problem: str) -> NoReturn:
-    """Raise :class:`OddAnswerError`; neither text may hold anything of the answer."""
-    raise OddAnswerError(f"Orthanc's answer is not what it should be ({what}: {problem}).")
+def raise_unexpected(what: str, problem: str) -> NoReturn:
+    """Raise :class:`UnexpectedAnswerError`; neither text may hold anything of the answer."""
+    raise UnexpectedAnswerError(f"Orthanc's answer is not what it should be ({what}: {problem}).")
 
 
 def _instance_info(item: Entry) -> InstanceInfo:
@@ -241,11 +241,11 @@ def _instance_info(item: Entry) -> InstanceInfo:
 
 def _mapping(value: object, what: str, name: str) -> dict[str, Any]:
     if not isinstance(value, dict):
-        odd(what, f"{name} is no object" if name else "there is no object")
+        raise_unexpected(what, f"{name} is no object" if name else "there is no object")
     return value
 
 
 def _text(value: object, what: str, name: str) -> str:
     if not isinstance(value, str):
-        odd(what, f"{name} is no text")
+        raise_unexpected(what, f"{name} is no text")
     return value[:TAG_CHARACTERS].replace("\0", "")

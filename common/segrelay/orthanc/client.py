@@ -19,7 +19,7 @@ from segrelay.errors import (
 from segrelay.manifest import is_orthanc_id
 from segrelay.orthanc import answers
 from segrelay.orthanc.answers import Entry, InstanceInfo, SeriesInfo, UploadReply
-from segrelay.orthanc.failures import odd_answer
+from segrelay.orthanc.failures import unexpected_answer
 from segrelay.orthanc.settings import OrthancSettings
 from segrelay.orthanc.transport import FILE_LIMIT, TEXT_LIMIT, OrthancTransport
 from segrelay.parsing.json_reader import UnreadableJsonError, read_json
@@ -105,7 +105,7 @@ class OrthancClient:
         """``GET /system``: name, version and settings of the server."""
         answer = self.transport.call_json("GET", "/system")
         if not isinstance(answer, dict) or "ApiVersion" not in answer:
-            raise odd_answer(b"{}")
+            raise unexpected_answer(b"{}")
         return answer
 
     def series(self, orthanc_id: str) -> SeriesInfo:
@@ -173,7 +173,7 @@ class OrthancClient:
 
         Raises
         ------
-        OddAnswerError
+        UnexpectedAnswerError
             It is another number than ``instances``; a series that is not there has none.
         """
         _check_id(series_id)
@@ -191,7 +191,7 @@ class OrthancClient:
             self.system()
             return
         if counted != instances:
-            answers.odd("an inventory", "its series has another number of instances")
+            answers.raise_unexpected("an inventory", "its series has another number of instances")
 
     @_judged
     def tags(self, instance_id: str) -> dict[str, Any]:
@@ -247,7 +247,7 @@ class OrthancClient:
         path = f"/instances/{orthanc_id}/attachments/dicom/md5"
         answer = self.transport.call("GET", path, limit=TEXT_LIMIT)
         if not _MD5.fullmatch(answer):
-            raise odd_answer(answer)
+            raise unexpected_answer(answer)
         return answer.decode()
 
     @contextlib.contextmanager
@@ -277,7 +277,7 @@ class OrthancClient:
             if error.code != "orthanc-not-found":
                 raise
             # Every Orthanc takes instances.
-            raise odd_answer(b"?", status=404) from None
+            raise unexpected_answer(b"?", status=404) from None
         return _upload_reply(answer)
 
     @_judged
@@ -335,5 +335,5 @@ def _decoded(answer: bytes) -> Any:
         return read_json(answer, answers.LIMITS)
     except UnreadableJsonError as error:
         if answer.lstrip()[:1] in (b"{", b"["):
-            answers.odd("an upload or a look-up", f"the document {error}")
-        raise odd_answer(answer) from None
+            answers.raise_unexpected("an upload or a look-up", f"the document {error}")
+        raise unexpected_answer(answer) from None

@@ -55,7 +55,7 @@ _NGINX_400 = {
 """Texts of its errors 495 to 497, which it sends as 400: there is no other sign."""
 
 
-def odd_answer(text: bytes, kind: str = "", status: int = 200) -> OrthancRefusedError:
+def unexpected_answer(text: bytes, kind: str = "", status: int = 200) -> OrthancRefusedError:
     """The error that an answer means which no Orthanc gives.
 
     Parameters
@@ -143,7 +143,7 @@ def refusal(status: int, text: bytes, settings: OrthancSettings, kind: str = "")
         return OrthancUnavailableError(f"Orthanc has a problem (HTTP {status}).")
     if is_orthancs_own(text):
         return OrthancRefusedError(f"Orthanc refuses the request (HTTP {status}).")
-    return odd_answer(text, kind, status)
+    return unexpected_answer(text, kind, status)
 
 
 def no_answer(error: HTTPError) -> SegRelayError:

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from urllib3 import PoolManager, ProxyManager
 
-from segrelay.http.deadline_http import bounded_pools
+from segrelay.http.deadline_http import deadline_pools
 from segrelay.orthanc.settings import OrthancSettings
 from segrelay.orthanc.tls import client_context
 
@@ -34,7 +34,7 @@ def make_pools(settings: OrthancSettings) -> PoolManager:
         )
     else:
         pools = PoolManager(**options)
-    pools.pool_classes_by_scheme = bounded_pools(settings.read_timeout, SLOWEST_BYTES_S)
+    pools.pool_classes_by_scheme = deadline_pools(settings.read_timeout, SLOWEST_BYTES_S)
     return pools
 
 

@@ -29,8 +29,8 @@ from segrelay.orthanc.failures import (
     is_page,
     is_too_slow,
     no_answer,
-    odd_answer,
     refusal,
+    unexpected_answer,
 )
 from segrelay.orthanc.pools import make_pools, request_base, request_headers
 from segrelay.orthanc.settings import OrthancSettings
@@ -141,8 +141,8 @@ class OrthancTransport:
             return read_json(content, answers.LIMITS)
         except UnreadableJsonError as error:
             if content.lstrip()[:1] in (b"{", b"["):
-                answers.odd("a document", str(error))
-            raise odd_answer(content) from None
+                answers.raise_unexpected("a document", str(error))
+            raise unexpected_answer(content) from None
 
     def call(
         self,
@@ -220,7 +220,7 @@ class OrthancTransport:
                 text = self._refusal_text(response)
                 raise refusal(response.status, text, self.settings, kind)
             if is_page(kind):
-                raise odd_answer(b"", kind)
+                raise unexpected_answer(b"", kind)
             yield response
         except HTTPError as error:
             what = "comes too slowly" if is_too_slow(error) else "broke off"
@@ -242,7 +242,7 @@ class OrthancTransport:
         response.close()
         if is_orthancs_own(text):
             raise refusal(404, text, self.settings)
-        not_orthancs = odd_answer(text, kind, 404)
+        not_orthancs = unexpected_answer(text, kind, 404)
         # Orthanc may be configured to describe no errors: then the body is empty.
         if text or not _OBJECT.match(path):
             raise not_orthancs

@@ -35,7 +35,6 @@ from segrelay.manifest import (
 )
 from segrelay.names import JobName
 from segrelay.queue.lease import new_nonce
-from segrelay.queue.odd import OddObject, PassedOver
 from segrelay.queue.records import (
     confirm_unreadable,
     failure_from_attempts,
@@ -46,6 +45,7 @@ from segrelay.queue.records import (
     read_result_status,
     write_attempt,
 )
+from segrelay.queue.unusable import PassedOver, UnusableObject
 from segrelay.queue.view import PendingJob, QueueView
 
 RETRY_PAUSE = timedelta(seconds=20)
@@ -130,8 +130,7 @@ class AgentQueue:
         """Claim the job if it may be claimed now; None as well where the store refuses its file.
 
         A job whose file cannot be moved or looked at (another account's in a sticky folder) is
-        passed over for :data:`~segrelay.queue.odd.RETRY_AFTER` seconds; :attr:`passed_over` names
-        it.
+        passed over for ten minutes; :attr:`passed_over` names it.
         """
         name = job.info.name
         if not self._passed_over.is_due(name):
@@ -145,7 +144,7 @@ class AgentQueue:
         return claim
 
     @property
-    def passed_over(self) -> tuple[OddObject, ...]:
+    def passed_over(self) -> tuple[UnusableObject, ...]:
         """Objects in ``pending/`` that the store does not let this agent move."""
         return self._passed_over.objects
 
@@ -280,7 +279,7 @@ class AgentQueue:
         """Set aside an object in ``pending/`` whose name is not a job's.
 
         It is moved before its reason is written: one that cannot be moved costs one request, and
-        the next only after :data:`~segrelay.queue.odd.RETRY_AFTER` seconds.
+        the next only after :data:`~segrelay.queue.unusable.RETRY_AFTER` seconds.
         """
         if not self._passed_over.is_due(info.name):
             return

@@ -24,7 +24,7 @@ __all__ = ["QueueOverview", "survey"]
 REJECTED_SHOWN = 20
 """Newest rejections told in full: their folder is an archive and may grow."""
 
-ODD_SHOWN = 50
+UNUSABLE_SHOWN = 50
 """Objects that are passed over and named; the others are counted."""
 
 T = TypeVar("T")
@@ -124,7 +124,7 @@ class QueueOverview(_Part):
     rejected_total: int
     odd: tuple[str, ...] = ()
     """Objects that the queue cannot use and passes over, each with the reason; at most
-    :data:`ODD_SHOWN`."""
+    :data:`UNUSABLE_SHOWN`."""
     odd_total: int = 0
 
 
@@ -137,19 +137,21 @@ def survey(bucket: Bucket, who: str) -> QueueOverview:
     """
     view = scan(bucket)
     now = store_now(bucket, who)
-    odd = _Odd()
-    for item in view.odd:
-        odd.lines.append(item.in_words)
+    unusable = _UnusableLines()
+    for item in view.unusable:
+        unusable.lines.append(item.in_words)
     agents = {name: _agent(seen, now) for name, seen in sorted(view.agents.items())}
     alive = [agent for agent in agents.values() if agent.is_alive]
     rejected = list_rejected(bucket)
     claimed = tuple(
-        _claim(bucket, job, view.agents, odd, owner_alive=job.agent in {a.agent for a in alive})
+        _claim(
+            bucket, job, view.agents, unusable, owner_alive=job.agent in {a.agent for a in alive}
+        )
         for job in view.claimed
     )
-    pending = tuple(_pending(bucket, job, now, alive, odd) for job in view.pending)
+    pending = tuple(_pending(bucket, job, now, alive, unusable) for job in view.pending)
     newest = sorted(rejected, key=_rejection_time, reverse=True)[:REJECTED_SHOWN]
-    set_aside = tuple(_rejected(bucket, job, odd) for job in newest)
+    set_aside = tuple(_rejected(bucket, job, unusable) for job in newest)
     return QueueOverview(
         queue=bucket.describe(),
         store_time=now,
@@ -159,12 +161,12 @@ def survey(bucket: Bucket, who: str) -> QueueOverview:
         misnamed=tuple(names.as_shown(info.name) for info in view.misnamed),
         rejected=set_aside,
         rejected_total=len(rejected),
-        odd=tuple(odd.lines[:ODD_SHOWN]),
-        odd_total=len(odd.lines),
+        odd=tuple(unusable.lines[:UNUSABLE_SHOWN]),
+        odd_total=len(unusable.lines),
     )
 
 
-class _Odd:
+class _UnusableLines:
     """Documents that the store refuses one by one: named, and taken for missing."""
 
     def __init__(self) -> None:
@@ -200,11 +202,11 @@ def _claim(
     bucket: Bucket,
     job: ClaimedJob,
     agents: Mapping[str, AgentHeartbeat],
-    odd: _Odd,
+    unusable: _UnusableLines,
     *,
     owner_alive: bool,
 ) -> ClaimOverview:
-    told = odd.read(lambda: _progress(bucket, job, agents.get(job.agent)))
+    told = unusable.read(lambda: _progress(bucket, job, agents.get(job.agent)))
     progress = told or HeartbeatJob(
         job_id=job.name.job_id, attempt=job.name.fence, stage=Stage.CLAIMED
     )
@@ -219,7 +221,7 @@ def _claim(
         done=progress.done,
         total=progress.total,
         owner_alive=owner_alive,
-        ended=odd.read(lambda: _ended(bucket, job.name.job_id)),
+        ended=unusable.read(lambda: _ended(bucket, job.name.job_id)),
     )
 
 
@@ -240,11 +242,15 @@ def _ended(bucket: Bucket, job_id: str) -> JobState | None:
 
 
 def _pending(
-    bucket: Bucket, job: PendingJob, now: datetime, alive: Sequence[AgentOverview], odd: _Odd
+    bucket: Bucket,
+    job: PendingJob,
+    now: datetime,
+    alive: Sequence[AgentOverview],
+    unusable: _UnusableLines,
 ) -> PendingOverview:
     last = None
     if job.name.fence:
-        last = odd.read(lambda: read_attempt(bucket, job.name.job_id, job.name.fence))
+        last = unusable.read(lambda: read_attempt(bucket, job.name.job_id, job.name.fence))
     not_before = None if last is None else last.not_before
     labels = () if last is None else last.labels
     return PendingOverview(
@@ -261,8 +267,8 @@ def _pending(
     )
 
 
-def _rejected(bucket: Bucket, job: RejectedJob, odd: _Odd) -> RejectedOverview:
-    rejection = odd.read(lambda: read_rejection(bucket, job))
+def _rejected(bucket: Bucket, job: RejectedJob, unusable: _UnusableLines) -> RejectedOverview:
+    rejection = unusable.read(lambda: read_rejection(bucket, job))
     return RejectedOverview(
         file=names.as_shown(job.info.name.removeprefix(names.REJECTED)),
         job_id=None if job.name is None else job.name.job_id,

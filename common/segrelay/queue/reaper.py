@@ -21,8 +21,8 @@ from segrelay.manifest import AttemptOutcome, AttemptRecord
 from segrelay.names import JobName
 from segrelay.queue.claims import archive_copy, close_attempt, read_max_attempts
 from segrelay.queue.lease import Heartbeat, Identity, is_silent
-from segrelay.queue.odd import OddObject, PassedOver
 from segrelay.queue.records import read_attempts, read_result_status
+from segrelay.queue.unusable import PassedOver, UnusableObject
 from segrelay.queue.view import ClaimedJob, QueueView, read_heartbeat
 from segrelay.signing import Kind
 from segrelay.stages import Stage
@@ -71,7 +71,7 @@ class Reaper:
         self._passed_over = PassedOver()
 
     @property
-    def passed_over(self) -> tuple[OddObject, ...]:
+    def passed_over(self) -> tuple[UnusableObject, ...]:
         """Claims of the dead that the store does not let this process settle."""
         return self._passed_over.objects
 

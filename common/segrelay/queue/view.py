@@ -13,12 +13,12 @@ from segrelay.errors import ObjectNotFoundError, ObjectRefusedError
 from segrelay.names import JobName, parse_job_name
 from segrelay.parsing.json_reader import UnreadableJsonError
 from segrelay.queue.lease import Heartbeat, read_heartbeat_metadata
-from segrelay.queue.odd import OddObject
+from segrelay.queue.unusable import UnusableObject
 
 MOST_NAMED = 1000
 """Agents whose heartbeats were logged as unreadable: no list of names grows without end."""
 
-_log = logging.getLogger("segrelay.queue")
+logger = logging.getLogger("segrelay.queue")
 
 _named: set[str] = set()
 
@@ -60,7 +60,7 @@ class QueueView:
     agents: Mapping[str, AgentHeartbeat]
     misnamed: tuple[ObjectInfo, ...]
     """Objects in ``pending/`` whose name is not a job's."""
-    odd: tuple[OddObject, ...] = ()
+    unusable: tuple[UnusableObject, ...] = ()
     """Everything else that is in the live queue and cannot be used: it is passed over."""
 
 
@@ -70,13 +70,13 @@ def scan(bucket: Bucket) -> QueueView:
     for info in bucket.list(names.JOBS):
         why = info.problem or found.sort_in(bucket, info)
         if why:
-            found.odd.append(OddObject(name=info.name, why=why))
+            found.unusable.append(UnusableObject(name=info.name, why=why))
     return QueueView(
         pending=tuple(sorted(found.pending, key=lambda item: item.name)),
         claimed=tuple(found.claimed),
         agents=found.agents,
         misnamed=tuple(found.misnamed),
-        odd=tuple(found.odd),
+        unusable=tuple(found.unusable),
     )
 
 
@@ -88,7 +88,7 @@ class _Found:
     claimed: list[ClaimedJob] = field(default_factory=list)
     agents: dict[str, AgentHeartbeat] = field(default_factory=dict)
     misnamed: list[ObjectInfo] = field(default_factory=list)
-    odd: list[OddObject] = field(default_factory=list)
+    unusable: list[UnusableObject] = field(default_factory=list)
 
     def sort_in(self, bucket: Bucket, info: ObjectInfo) -> str:
         """Put an object where it belongs; why it belongs nowhere, else nothing."""
@@ -151,6 +151,6 @@ def read_heartbeat(
 def _name_once(agent: str, error: UnreadableJsonError) -> None:
     if agent not in _named and len(_named) < MOST_NAMED:
         _named.add(agent)
-        _log.warning(
+        logger.warning(
             "The heartbeat of agent %.60r cannot be read and counts as none: it %s.", agent, error
         )

@@ -45,7 +45,7 @@ from gcp_side.labseg.models import GuessCount
 from gcp_side.labseg.pages.languages import page_language
 from gcp_side.labseg.pages.rendering import render_page
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 PERIOD_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
@@ -105,7 +105,7 @@ class GuardedBasicAuthentication(BasicAuthentication):
         except AuthenticationFailed:
             for counter in counters:
                 counter.add()
-            log.warning("a wrong name or password, Basic authentication")
+            logger.warning("a wrong name or password, Basic authentication")
             raise
 
 
@@ -192,7 +192,7 @@ def _count_stays(request: HttpRequest | None = None, **_: Any) -> None:
         wrong.append(counters)
         # What is left of these was counted in a transaction that was taken back.
         transaction.on_commit(lambda: wrong.remove(counters), using=router.db_for_write(GuessCount))
-        log.warning("a wrong name or password, login")
+        logger.warning("a wrong name or password, login")
 
 
 def _count_again(request: HttpRequest) -> None:

@@ -20,7 +20,7 @@ from gcp_side.labseg.messages import explain
 from gcp_side.labseg.orthanc import client
 from segrelay.errors import SegRelayError
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class Agents(LabsegView):
@@ -79,6 +79,6 @@ def _ask(question: Callable[[], None]) -> str:
     try:
         question()
     except SegRelayError as error:
-        log.warning("health: %s: %s", error.code, error.message)
+        logger.warning("health: %s: %s", error.code, error.message)
         return explain(error).message
     return "ok"

@@ -40,7 +40,7 @@ from gcp_side.labseg.errors import (
 from gcp_side.labseg.messages import explain
 from segrelay.errors import OrthancRefusedError, SegRelayError, SeriesRefusedError, TransientError
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 NO_STORE = "private, no-store"
 """Lists hold names of patients: neither a proxy nor the browser's disk keeps them, nor a project's
@@ -191,7 +191,7 @@ def _forged(detail: str) -> dict[str, Any]:
 def _refusal(error: SegRelayError) -> Response:
     code = _status_of(error)
     if code >= status.HTTP_500_INTERNAL_SERVER_ERROR:
-        log.error("%s: %s", error.code, error.message)
+        logger.error("%s: %s", error.code, error.message)
     told = explain(error)
     body: dict[str, Any] = {
         "success": False,

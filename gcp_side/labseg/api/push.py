@@ -17,7 +17,7 @@ from gcp_side.labseg.conf import get_conf
 from gcp_side.labseg.errors import JobNotFoundError
 from gcp_side.labseg.jobs.pubsub import is_from_pubsub, job_of
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
 class Push(LabsegView):
@@ -41,7 +41,7 @@ class Push(LabsegView):
             try:
                 jobs.take_in(job_id)
             except JobNotFoundError:
-                log.warning("job %s: has a result, and is not of this site", job_id)
+                logger.warning("job %s: has a result, and is not of this site", job_id)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from django.core.cache import DEFAULT_CACHE_ALIAS, caches
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 LOG_PAUSE_S = 60.0
 """Between two lines about a cache that fails: each page asks many times."""
@@ -60,7 +60,7 @@ class AidCache:
             # Each kind of cache has errors of its own.
             if time.monotonic() - self._logged_at >= LOG_PAUSE_S:
                 self._logged_at = time.monotonic()
-                log.warning("the cache %r is not used: %s", self._name, type(error).__name__)
+                logger.warning("the cache %r is not used: %s", self._name, type(error).__name__)
             return otherwise
 
 

@@ -8,7 +8,7 @@
                     which series, and what contradicts them
 ``agents``, ``waiting``
                     the lab by its heartbeats, and why a job waits
-``pubsub``, ``freshness``, ``odd_log``
+``pubsub``, ``freshness``, ``unusable_log``
                     notifications, the last pass of sync, objects that are passed over
 """
 

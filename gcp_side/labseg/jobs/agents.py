@@ -16,7 +16,7 @@ from segrelay.offers import Offer, OfferedRole
 from segrelay.queue import Heartbeat, scan
 from segrelay.queue.lease import LEASE, store_now
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 _CACHE_KEY = cache_key("agents")
 
@@ -97,7 +97,7 @@ def look_or_nobody() -> Lab:
     try:
         return look()
     except TransientError as error:
-        log.warning("the lab's heartbeats: %s", error.message)
+        logger.warning("the lab's heartbeats: %s", error.message)
         return Lab()
 
 

@@ -15,10 +15,10 @@ from gcp_side.labseg.conf import get_bucket, get_conf
 from gcp_side.labseg.host.caching import cache_key, default_cache
 from gcp_side.labseg.host.database import now
 from gcp_side.labseg.jobs.freshness import note_pass
-from gcp_side.labseg.jobs.odd_log import name_odd
 from gcp_side.labseg.jobs.queue_from_row import manifest_of, name_of
 from gcp_side.labseg.jobs.row_from_queue import columns_of
 from gcp_side.labseg.jobs.rows import find, write
+from gcp_side.labseg.jobs.unusable_log import log_unusable
 from gcp_side.labseg.models import CHANGEABLE_STATES, OPEN_STATES, Job, State
 from segrelay.bucket import Bucket
 from segrelay.errors import (
@@ -65,7 +65,7 @@ def sync_all() -> SyncReport:
     if reaped:
         view = scan(bucket)
     jobs += _put_back_by_hand(view)
-    name_odd(item.in_words for item in view.odd)
+    log_unusable(item.in_words for item in view.unusable)
     changed = [job.job_id for job in jobs if _follow_or_skip(job, bucket, view)]
     note_pass()
     return SyncReport(looked_at=len(jobs), changed=tuple(changed), reaped=reaped)
@@ -129,7 +129,7 @@ def _follow_or_skip(job: Job, bucket: Bucket, view: QueueView) -> bool:
     try:
         return _follow(job, bucket, view)
     except ObjectRefusedError as error:
-        name_odd([f"job {job.pk}: {error.message}"])
+        log_unusable([f"job {job.pk}: {error.message}"])
         return False
 
 
@@ -203,7 +203,7 @@ def _reap(bucket: Bucket, view: QueueView) -> tuple[str, ...]:
     # No agent runs as a process of this site: silence alone shows that one is dead.
     reaper = Reaper(bucket, SITE, now=lambda: now, is_dead=lambda _: False)
     reaped = tuple(job.name.job_id for job in reaper.reap(view))
-    name_odd(item.in_words for item in reaper.passed_over)
+    log_unusable(item.in_words for item in reaper.passed_over)
     return reaped
 
 

@@ -14,7 +14,7 @@ from gcp_side.labseg.messages import tell_reason
 from gcp_side.labseg.models import Job, State
 from segrelay.errors import TransientError
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 _ = gettext_noop
 
@@ -53,7 +53,7 @@ def why_waiting(job: Job) -> Waiting | None:
     try:
         return _why(job, look())
     except TransientError as error:
-        log.warning("job %s: the lab's heartbeats: %s", job.pk, error.message)
+        logger.warning("job %s: the lab's heartbeats: %s", job.pk, error.message)
         return Waiting(kind="no-queue", text=gettext("the queue does not answer"))
 
 

@@ -20,7 +20,7 @@ from segrelay.manifest import is_orthanc_id
 from segrelay.orthanc import OrthancClient, OrthancSettings, SeriesInfo, answers
 from segrelay.orthanc.answers import Entry
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 MOST_ENHANCED = 64
 """Enhanced instances whose frames' places are held."""
@@ -80,7 +80,7 @@ class SeriesEntry:
     """Orthanc's id of its study."""
     modality: str
     number: str
-    """Series Number, as text: it may be missing or odd."""
+    """Series Number, as text: it may be missing or malformed."""
     description: str
     instances: tuple[str, ...]
     """Orthanc ids, in the order of the upload."""
@@ -253,7 +253,7 @@ def connect() -> Orthanc:
 @lru_cache(maxsize=1)
 def _connect(settings: OrthancSettings) -> SiteOrthanc:
     if settings.is_exposed:
-        log.warning("Plain http to Orthanc: password and images can be read on the way.")
+        logger.warning("Plain http to Orthanc: password and images can be read on the way.")
     return SiteOrthanc(OrthancClient(settings), settings)
 
 

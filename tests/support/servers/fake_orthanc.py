@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 
 from segrelay.errors import OrthancRefusedError, OrthancUnavailableError
-from segrelay.orthanc import InstanceInfo, OddAnswerError, OrthancSettings
+from segrelay.orthanc import InstanceInfo, OrthancSettings, UnexpectedAnswerError
 from segrelay.orthanc.transport import FILE_LIMIT
 from tests.support.jobs import orthanc_id
 
@@ -92,7 +92,7 @@ class FakeOrthanc:
 
     def confirm_inventory(self, series_id: str, instances: int) -> None:
         if sum(info.series_id == series_id for info in self.files) != instances:
-            raise OddAnswerError("Another number.")
+            raise UnexpectedAnswerError("Another number.")
 
     def instance_md5(self, instance_id: str) -> str:
         return hashlib.md5(self._data(instance_id), usedforsecurity=False).hexdigest()

@@ -1,4 +1,4 @@
-"""The table of what is momentary, and the memory of a server's answers."""
+"""The table of what is transient, and the memory of a server's answers."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from segrelay.errors import (
     SeriesRefusedError,
     StoreUnavailableError,
 )
-from segrelay.orthanc import OddAnswerError
+from segrelay.orthanc import UnexpectedAnswerError
 from segrelay.transient import (
     BY_CLASS,
     BY_CODE,
@@ -67,7 +67,7 @@ def test_every_class_of_the_tree_is_in_the_table() -> None:
 
 
 def test_every_code_about_a_server_is_in_the_table() -> None:
-    """Nobody adds an error about a server without saying whether it is momentary."""
+    """Nobody adds an error about a server without saying whether it is transient."""
     source = ErrorSource([ROOT / "common", ROOT / "lab_side", ROOT / "gcp_side"])
     asked = [ROOT / place for place in ABOUT_A_SERVER]
     found = {
@@ -83,7 +83,7 @@ def test_every_code_about_a_server_is_in_the_table() -> None:
 
 
 def _may_be_final(source: ErrorSource, called: str) -> bool:
-    """Whether a call makes an error that is not momentary by its class; functions may."""
+    """Whether a call makes an error that is not transient by its class; functions may."""
     return called not in source.kinds or any(source.is_a(called, kind) for kind in FINAL_KINDS)
 
 
@@ -97,7 +97,7 @@ def test_every_code_of_the_table_is_in_the_code() -> None:
     [
         (SeriesRefusedError("No."), Finality.FINAL),
         (FixConfigurationError("No."), Finality.FINAL),
-        (StoreUnavailableError("No."), Finality.MOMENTARY),
+        (StoreUnavailableError("No."), Finality.TRANSIENT),
         (AttemptFailedError("No."), Finality.COUNTED),
         (LeaseLostError("No."), Finality.FINAL),
         (FixConfigurationError("No.", code="bucket-forbidden"), Finality.IF_IT_LASTS),
@@ -118,7 +118,7 @@ def test_a_servers_refusal_is_final_from_the_start_and_when_it_lasts(
 ) -> None:
     error = FixConfigurationError("Refused.", code=code, remedy="Look.")
     assert isinstance(history.judge(error, "system"), FixConfigurationError)
-    history.note_right("system")
+    history.note_success("system")
     first = history.judge(error, "system")
     assert isinstance(first, OrthancUnavailableError)
     assert (first.code, first.message, first.remedy) == (code, "Refused.", "Look.")
@@ -129,17 +129,17 @@ def test_a_servers_refusal_is_final_from_the_start_and_when_it_lasts(
 
 
 def test_a_right_answer_begins_the_patience_again(history: AnswerHistory, clock: Clock) -> None:
-    history.note_right("system")
+    history.note_success("system")
     for _ in range(10):
         clock.now += PATIENCE.total_seconds() - 1
         assert isinstance(history.judge(login_page(), "system"), OrthancUnavailableError)
-        history.note_right("system")
+        history.note_success("system")
 
 
 def test_two_troubles_a_night_apart_are_not_one_that_lasts(
     history: AnswerHistory, clock: Clock
 ) -> None:
-    history.note_right("system")
+    history.note_success("system")
     for _ in range(3):
         assert isinstance(history.judge(login_page(), "system"), OrthancUnavailableError)
         clock.now += 8 * 3600
@@ -149,10 +149,10 @@ def test_what_one_operation_lacks_does_not_last_shorter_for_another(
     history: AnswerHistory, clock: Clock
 ) -> None:
     """Orthanc answers for itself, and a firewall lets no image through: that lasts."""
-    history.note_right("system")
+    history.note_success("system")
     for _ in range(4):
         assert isinstance(history.judge(login_page(), "file"), OrthancUnavailableError)
-        history.note_right("system")
+        history.note_success("system")
         clock.now += PATIENCE.total_seconds() / 4
     assert isinstance(history.judge(login_page(), "file"), FixConfigurationError)
 
@@ -160,10 +160,10 @@ def test_what_one_operation_lacks_does_not_last_shorter_for_another(
 def test_a_trouble_with_one_object_ends_its_job_and_nothing_else(
     history: AnswerHistory, clock: Clock
 ) -> None:
-    history.note_right("file", "good")
+    history.note_success("file", "good")
     assert isinstance(history.judge(login_page(), "file", "bad"), OrthancUnavailableError)
     clock.now += PATIENCE.total_seconds()
-    history.note_right("file", "good")
+    history.note_success("file", "good")
     judged = history.judge(login_page(), "file", "bad")
     assert isinstance(judged, OrthancRefusedError)
     assert judged.code == "orthanc-answer"
@@ -172,11 +172,11 @@ def test_a_trouble_with_one_object_ends_its_job_and_nothing_else(
 def test_an_odd_answer_about_one_series_is_its_jobs_own(
     history: AnswerHistory, clock: Clock
 ) -> None:
-    odd = OddAnswerError("FileSize is no number of bytes.")
-    history.note_right("inventory", "good")
+    odd = UnexpectedAnswerError("FileSize is no number of bytes.")
+    history.note_success("inventory", "good")
     history.judge(odd, "inventory", "bad")
     clock.now += 1
-    history.note_right("inventory", "good")
+    history.note_success("inventory", "good")
     assert history.judge(odd, "inventory", "bad") is odd
     clock.now += PATIENCE.total_seconds()
     assert isinstance(history.judge(odd, "inventory", "bad"), OrthancRefusedError)
@@ -186,8 +186,8 @@ def test_an_odd_answer_about_everything_is_the_servers_trouble(
     history: AnswerHistory, clock: Clock
 ) -> None:
     """Another service answers in JSON: no job is to blame."""
-    odd = OddAnswerError("There is no list.")
-    history.note_right("inventory", "good")
+    odd = UnexpectedAnswerError("There is no list.")
+    history.note_success("inventory", "good")
     clock.now += 1
     for series in ("a", "b", "a"):
         judged = history.judge(odd, "inventory", series)
@@ -200,12 +200,12 @@ def test_an_odd_answer_about_everything_is_the_servers_trouble(
 
 def test_no_patience_is_none(clock: Clock) -> None:
     history = AnswerHistory(OrthancUnavailableError, patience=timedelta(0), monotonic=clock)
-    history.note_right("system")
+    history.note_success("system")
     assert isinstance(history.judge(login_page(), "system"), FixConfigurationError)
 
 
 def test_what_the_job_is_wrong_about_is_never_judged(history: AnswerHistory) -> None:
-    history.note_right("system")
+    history.note_success("system")
     error = SeriesRefusedError("There is no such series.", code="series-missing")
     assert history.judge(error, "inventory") is error
 
@@ -223,7 +223,7 @@ def test_a_block_is_judged_as_it_ends(history: AnswerHistory) -> None:
 
 
 def test_what_a_server_itself_never_allowed_is_final_at_once(history: AnswerHistory) -> None:
-    history.note_right("list")
+    history.note_success("list")
     assert history.has_succeeded("list")
     assert not history.has_succeeded("create")
     error = OwnRefusalError("No right.", code="bucket-forbidden", remedy="Give it.")

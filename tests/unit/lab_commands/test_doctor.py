@@ -171,7 +171,7 @@ def test_a_directory_is_checked_without_any_other_setting(
         "queue reached",
         "clock of the queue",
         "self-test",
-        "odd objects",
+        "unusable objects",
     ]
     assert sorted(found) == sorted([*others, *steps, "conformance"])
     assert len(steps) == 10

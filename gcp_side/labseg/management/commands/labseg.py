@@ -43,7 +43,7 @@ from segrelay.system.command_line import HelpfulParser
 from segrelay.system.console import finish_output, prepare_output
 from segrelay.system.stop_signals import stop_signals
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 EXIT_JOB_FAILED = EXIT_REFUSED = 1
 EXIT_USAGE = 2
@@ -279,7 +279,7 @@ class Command(BaseCommand):
             # Its words may quote a value.
             self.stderr.write(f"The database refuses this pass ({type(error).__name__}).")
         else:
-            log.error("A pass of sync failed; the next one tries again.", exc_info=error)
+            logger.error("A pass of sync failed; the next one tries again.", exc_info=error)
 
     def _sync_or_warn(self) -> None:
         """One pass; a bucket or a database that does not answer is reported and survived."""

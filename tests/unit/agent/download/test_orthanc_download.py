@@ -26,7 +26,7 @@ from segrelay.errors import (
     SeriesRefusedError,
     TransientError,
 )
-from segrelay.orthanc import InstanceInfo, OddAnswerError, OrthancClient
+from segrelay.orthanc import InstanceInfo, OrthancClient, UnexpectedAnswerError
 from tests.support.jobs import orthanc_id
 from tests.support.servers.fake_orthanc import NAME_IN_ARCHIVE, FakeOrthanc, part10
 
@@ -308,7 +308,7 @@ def test_a_count_that_the_series_itself_does_not_have_ends_no_job(
     fake = FakeOrthanc.with_series(5)
     whole = fake.inventory([fake.series_id])
     monkeypatch.setattr(fake, "inventory", lambda _series_ids: whole[:2])
-    with pytest.raises(OddAnswerError):
+    with pytest.raises(UnexpectedAnswerError):
         fetch(fake, tmp_path, expected=5)
     assert fake.alone == []
 

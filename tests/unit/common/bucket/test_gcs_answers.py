@@ -236,7 +236,7 @@ FORBIDDEN = "does not have storage.objects access to the Google Cloud Storage ob
 def test_a_right_that_the_account_never_had_is_final_at_once(
     proxy: FaultProxy, text: str, was_done: bool, kind: type[SegRelayError]
 ) -> None:
-    """In the store's own words; a page with the same status is momentary."""
+    """In the store's own words; a page with the same status is transient."""
     with make_client(proxy.url) as client:
         bucket = GcsBucket(client, BUCKET, "q", deadline=0.05, first_pause=FIRST_PAUSE)
         proxy.instead = lambda _request: None

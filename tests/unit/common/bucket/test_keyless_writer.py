@@ -287,8 +287,8 @@ def test_a_forged_heartbeat_keeps_no_claim(sides: Sides) -> None:
     forge_move(sides.bare, job.pending, job.next_claim.claimed_by(GHOST))
     view = scan(sides.agent())
     assert view.agents == {}
-    assert [item.name for item in view.odd] == [names.agent_object(GHOST)]
-    assert LIE not in view.odd[0].in_words
+    assert [item.name for item in view.unusable] == [names.agent_object(GHOST)]
+    assert LIE not in view.unusable[0].in_words
     assert len(sides.reaper().reap(view)) == 1
     assert SiteQueue(sides.site).find(job).state is JobState.PENDING
     assert LIE not in survey(sides.agent(), "lab-0").model_dump_json()

@@ -15,7 +15,7 @@ from segrelay.errors import (
     TransientError,
 )
 from segrelay.orthanc import OrthancClient, OrthancSettings, answers
-from segrelay.orthanc.answers import InstanceInfo, OddAnswerError
+from segrelay.orthanc.answers import InstanceInfo, UnexpectedAnswerError
 from tests.support.jobs import orthanc_id
 from tests.support.servers.raw_server import answer, raw_server
 
@@ -52,7 +52,7 @@ ODD_INSTANCES: dict[str, Any] = {
 
 @pytest.mark.parametrize("change", ODD_INSTANCES.values(), ids=ODD_INSTANCES)
 def test_an_odd_instance_is_named_without_its_value(change: dict[str, Any]) -> None:
-    with pytest.raises(OddAnswerError) as raised:
+    with pytest.raises(UnexpectedAnswerError) as raised:
         answers.inventory([INSTANCE | change], [SERIES])
     assert "passwd" not in raised.value.message
     assert raised.value.code == "orthanc-answer"
@@ -64,21 +64,21 @@ def test_an_odd_instance_is_named_without_its_value(change: dict[str, Any]) -> N
 @pytest.mark.parametrize("field", ["ID", "ParentSeries", "MainDicomTags", "FileSize"])
 def test_a_field_that_is_missing_is_odd(field: str) -> None:
     item = {name: value for name, value in INSTANCE.items() if name != field}
-    with pytest.raises(OddAnswerError, match=field):
+    with pytest.raises(UnexpectedAnswerError, match=field):
         answers.inventory([item], [SERIES])
 
 
 @pytest.mark.parametrize("answered", [None, {}, {"items": 7}, 7, "x", [None], [7], [[]]])
 def test_something_else_where_a_list_of_objects_belongs(answered: object) -> None:
-    with pytest.raises(OddAnswerError):
+    with pytest.raises(UnexpectedAnswerError):
         answers.inventory(answered, [SERIES])
     if answered != [None]:
-        with pytest.raises(OddAnswerError):
+        with pytest.raises(UnexpectedAnswerError):
             answers.ids(answered, "a search")
 
 
 def test_an_instance_that_comes_twice() -> None:
-    with pytest.raises(OddAnswerError, match="twice"):
+    with pytest.raises(UnexpectedAnswerError, match="twice"):
         answers.inventory([INSTANCE, copy.deepcopy(INSTANCE)], [SERIES])
 
 
@@ -103,7 +103,7 @@ UPLOADED = {"ID": IMAGE, "ParentSeries": SERIES, "Status": "Success"}
     "change", [{"Status": "Odd"}, {"Status": None}, {"ID": 7}, {"ParentSeries": []}]
 )
 def test_an_odd_answer_to_an_upload_costs_no_seg(change: dict[str, Any]) -> None:
-    with pytest.raises(OddAnswerError):
+    with pytest.raises(UnexpectedAnswerError):
         answers.upload_reply(UPLOADED | change)
 
 

@@ -57,7 +57,7 @@ def test_each_limit_names_the_setting_that_raises_it(error: Exception, word: str
         raise_if_limit(error)
     assert word in caught.value.remedy
     assert "disk" not in caught.value.message
-    assert finality_of(caught.value) is Finality.MOMENTARY
+    assert finality_of(caught.value) is Finality.TRANSIENT
     seen = unexpected(error)
     assert isinstance(seen, TransientError)
     assert seen.code == "limit-reached"

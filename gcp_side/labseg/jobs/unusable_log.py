@@ -15,12 +15,12 @@ MOST_NAMED = 50
 PAUSE = 3600
 """Seconds before the same line is logged again."""
 
-log = logging.getLogger(__name__)
+logger = logging.getLogger(__name__)
 
 
-def name_odd(lines: Iterable[str]) -> None:
+def log_unusable(lines: Iterable[str]) -> None:
     """Log each line, unless it was logged within the last hour."""
     for line in itertools.islice(lines, MOST_NAMED):
         digest = hashlib.sha256(line.encode(errors="replace")).hexdigest()[:16]
         if default_cache.add(cache_key("odd", digest), True, timeout=PAUSE):
-            log.warning("passed over: %s", line)
+            logger.warning("passed over: %s", line)

@@ -19,9 +19,9 @@ from segrelay.errors import ObjectRefusedError, StoreUnavailableError
 from segrelay.manifest import utc_now
 from segrelay.queue import AgentQueue, Reaper, SiteQueue, scan
 from segrelay.queue.lease import LEASE, is_silent
-from segrelay.queue.odd import REMEMBERED, RETRY_AFTER, PassedOver
 from segrelay.queue.operator import OperatorQueue
 from segrelay.queue.overview import survey
+from segrelay.queue.unusable import REMEMBERED, RETRY_AFTER, PassedOver
 from tests.support.jobs import make_manifest
 
 FAR_TIMES = [253402300810, 910692648000, 2**33, -5_000_000_000, -62_135_596_900, 0]
@@ -196,7 +196,7 @@ def test_what_does_not_belong_there_stops_nobody(
     assert len(seen.pending) == 2
     # Moved away, or named; and whatever it is called, both documents can be written.
     assert seen.odd or folder == "pending"
-    assert seen.odd_total == len(view.odd)
+    assert seen.odd_total == len(view.unusable)
     assert "\n" not in "".join(seen.odd)
     seen.model_dump_json().encode()
     operator = OperatorQueue(bucket, "lab-1", is_dead=lambda _: False)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from segrelay import names
 from segrelay.errors import SegRelayError
 
-__all__ = ["OddObject", "PassedOver"]
+__all__ = ["PassedOver", "UnusableObject"]
 
 RETRY_AFTER = 600.0
 """Seconds before an object that could not be moved is tried again."""
@@ -23,7 +23,7 @@ REMEMBERED = 1000
 
 
 @dataclass(frozen=True, kw_only=True, order=True)
-class OddObject:
+class UnusableObject:
     """An object that the queue cannot use."""
 
     name: str
@@ -73,9 +73,9 @@ class PassedOver:
             self._refusals = {k: v for k, v in self._refusals.items() if k not in gone}
 
     @property
-    def objects(self) -> tuple[OddObject, ...]:
+    def objects(self) -> tuple[UnusableObject, ...]:
         """Everything that is passed over now, by name."""
         return tuple(
-            OddObject(name=name, why=refusal.error.message)
+            UnusableObject(name=name, why=refusal.error.message)
             for name, refusal in sorted(self._refusals.items())
         )
