@@ -135,7 +135,7 @@ class Hospital:
         return self.compose("exec", "-T", "site", "python", "gcp_side/manage.py", *words)
 
     def make_administrator(self) -> None:
-        """As the README says, but without questions."""
+        """As infra/OPERATIONS.md says, but without questions."""
         self.compose(
             *("exec", "-T", "--env", f"DJANGO_SUPERUSER_PASSWORD={self.password}", "site"),
             *("python", "gcp_side/manage.py", "createsuperuser", "--noinput"),

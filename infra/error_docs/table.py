@@ -24,11 +24,34 @@ PACKAGES = ("common", "lab_side", "gcp_side")
 KINDS = {
     "FixConfigurationError": "setting",
     "TransientError": "passes",
-    "PermanentError": "final",
     "AttemptFailedError": "tried again",
+    "ManifestRejectedError": "document",
+    "SeriesRefusedError": "images",
+    "OrthancRefusedError": "Orthanc",
+    "InferenceError": "network",
+    "PermanentError": "final",
     "QueueConflictError": "conflict",
 }
-"""How the table calls a branch of the tree."""
+"""The table's word for a branch of the error tree; the nearest branch counts."""
+
+MEANINGS = {
+    "setting": "stop with 78: a setting, a right or a file of this computer is wrong; change it",
+    "passes": "try again automatically, or hand the job back; no attempt counts (exit code 75)",
+    "tried again": "count the attempt, which broke in the worker or the agent; the job is tried "
+    "again, up to `max_attempts` times",
+    "document": "move a manifest that cannot be read or believed to `rejected/`, with the reason "
+    "beside it; submit again, and with keys check both sides' keys",
+    "images": "fail the job before inference: the series do not fit the profile or cannot be "
+    "placed in space; submit the right ones",
+    "Orthanc": "fail the job: Orthanc refuses permanently; a SEG is kept in `refused`",
+    "network": "fail the job, as the network's output cannot be used, and test the GPU",
+    "final": "fail the job or refuse the command: trying again gives the same answer (exit code 1)",
+    "conflict": "look again, as another process was first or uses this agent's id (exit code 75); "
+    "give each agent an `agent_id` of its own",
+    "record": "write it into a job's history: how an attempt, or the job, has ended",
+    "finding": "print it as a line of `lab-agent doctor`",
+}
+"""What the programs do with an error of each kind, and what the user does."""
 
 _AGAIN = "Nothing: the job is tried again until its attempts are used up."
 _SET_IT = "Set it in the environment, as a systemd credential, or run lab-agent setup."
@@ -37,7 +60,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "agent-lost": ("The agent was silent for longer than its lease, or has died.", _AGAIN),
     "attempts-used-up": (
         "Every attempt at the job has failed; each reason is in its history.",
-        "Mend what the last reason names, then run it again: manage.py labseg retry …",
+        "Fix what the last reason names, then run it again: manage.py labseg retry …",
     ),
     "bucket-address": (
         "The queue's address cannot be used; the message says why.",
@@ -114,21 +137,13 @@ _HEAD = """\
 # Error codes
 
 *Made by `python -m infra.error_docs.table` from the code; a test compares. The tree of errors is in
-[`common/segrelay/errors.py`](common/segrelay/errors.py).*
+[`common/segrelay/errors.py`](../common/segrelay/errors.py).*
 
 An error has a code, a message and a remedy. They are shown by `lab-agent`, `manage.py labseg` and
 the page, and are in the log, in results and in attempt records. `…` differs from case to case.
 
 | kind | what the programs do |
 |---|---|
-| setting | stop with exit code 78; a person must change a setting |
-| passes | try again by themselves, or hand the job back; does not count (exit code 75) |
-| final | the job has failed: trying it again gives the same answer (exit code 1) |
-| tried again | this attempt counts; the job is tried again up to `max_attempts` |
-| conflict | somebody else was first: look again (exit code 75) |
-| record | an entry in a job's history: how an attempt, or the job, has ended |
-| finding | a line of `lab-agent doctor` |
-
 """
 
 
@@ -191,7 +206,8 @@ def _tells(words: str) -> bool:
 
 def text() -> str:
     """The file."""
-    lines = ["| code | kind | what happened | what to do |", "|---|---|---|---|"]
+    lines = [f"| {kind} | {meaning} |" for kind, meaning in MEANINGS.items()]
+    lines += ["", "| code | kind | what happened | what to do |", "|---|---|---|---|"]
     merged: dict[str, list[Row]] = {}
     for row in rows():
         merged.setdefault(row.code, []).append(row)

@@ -214,7 +214,7 @@ class DemoServers:
 
 
 def demo_environment(orthanc: OrthancServer, state: Path, profile: str) -> dict[str, str]:
-    """Settings of site and agent but for the queue; see the README's table of variables."""
+    """The settings of site and agent without the queue's, as environment variables."""
     return {
         "DJANGO_SETTINGS_MODULE": "gcp_side.site.settings",
         # Not the settings of an agent that is installed on this machine.

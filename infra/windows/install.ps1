@@ -26,7 +26,7 @@ Settings, secrets and work folder; only administrators and the service's account
 
 .PARAMETER Account
 Account of the service. The default is one that Windows makes for it alone, without a password. For a
-named one, Windows asks for the password; then run lab-agent setup as that account, see the README.
+named one, Windows asks for the password; then run lab-agent setup as that account, see lab_side/README.md.
 
 .PARAMETER TaskScheduler
 Start the agent by the Task Scheduler instead of as a service, as the user who runs this.

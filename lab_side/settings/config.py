@@ -450,7 +450,7 @@ def _add_secrets(values: dict[str, Any], environment: Mapping[str, str]) -> None
                 f"The configuration file contains a secret (orthanc.{key}).",
                 code="secret-in-file",
                 remedy="Remove it; give it by environment variable, systemd credential or "
-                "keyring, see the README.",
+                "keyring, see lab_side/README.md.",
             )
     environment = _with_folder(environment, values.get("credentials_dir"))
     orthanc |= _orthanc_secrets(
@@ -551,7 +551,7 @@ def _validated(
         where = "it" if file is None or file.path is None else f"it in {file.path}"
         raise FixConfigurationError(
             f"The configuration is not valid: {what}" + ("" if what.endswith("?") else "."),
-            remedy=f"Correct {where}, or by environment variable; see the README.",
+            remedy=f"Correct {where}, or by environment variable; see lab_side/README.md.",
         ) from None
 
 

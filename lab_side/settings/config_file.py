@@ -13,7 +13,7 @@ from segrelay.system.durable import write_durably
 
 TEMPLATE = """\
 # The agent's settings. No secret belongs here: password, token and keys lie elsewhere, see below.
-# Environment variables overrule this file; the README lists all settings.
+# Environment variables overrule this file; lab_side/README.md lists all settings.
 
 # The queue: gs://bucket/prefix, or file:///directory.
 bucket = {bucket}

@@ -11,8 +11,6 @@ from infra.error_docs.source import ErrorSource
 from infra.error_docs.table import FILE, PACKAGES, ROOT, WORDS, Row, rows
 from segrelay import errors
 
-_KINDS = {"setting", "passes", "final", "tried again", "conflict", "record", "finding"}
-
 
 def test_the_file_is_what_the_code_says() -> None:
     assert FILE.read_text(encoding="utf-8") == table.text(), "run: python -m infra.error_docs.table"
@@ -30,7 +28,7 @@ def test_every_code_in_the_code_has_a_row() -> None:
 @pytest.mark.parametrize("row", rows(), ids=lambda row: row.code)
 def test_every_row_tells_what_happened_and_what_to_do(row: Row) -> None:
     assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", row.code)
-    assert row.kind in _KINDS
+    assert row.kind in table.MEANINGS
     for words in (row.message, row.remedy):
         assert any(letter.isalpha() for letter in words), row
         assert "\n" not in words

@@ -1,4 +1,4 @@
-"""README and programs stay in step, in both languages."""
+"""The documents and the programs stay in step, in both languages."""
 
 from __future__ import annotations
 
@@ -23,18 +23,55 @@ from lab_side.settings.config import (
 from lab_side.settings.secrets import EVERY_SECRET
 from lab_side.settings.settings_file import CONFIG_VARIABLE
 from segrelay.orthanc import OrthancSettings
-from tests.support.lab.agent_codes import codes_by_group
 from tests.support.paths import ROOT
 
-READMES = ["README.md", "README.ko.md"]
-LANGUAGE_LINKS = set(READMES)
+SUBJECTS = {
+    "install": "README",
+    "settings": "lab_side/README",
+    "commands of the agent": "lab_side/README",
+    "exit codes": "lab_side/README",
+    "commands of the site": "gcp_side/README",
+    "invariants": "README",
+    "operation": "infra/OPERATIONS",
+}
+"""Where a subject is documented, in English and in Korean."""
+
+PAIRS = sorted(set(SUBJECTS.values()))
+LANGUAGES = (".md", ".ko.md")
+ENGLISH_ONLY = [
+    ".github/CONTRIBUTING.md",
+    ".github/SECURITY.md",
+    "common/QUEUE.md",
+    "infra/CHANGELOG.md",
+    "infra/ERRORS.md",
+    "infra/README.md",
+    "infra/benches/README.md",
+    "infra/gcs/README.md",
+]
+DOCUMENTS = [pair + language for pair in PAIRS for language in LANGUAGES] + ENGLISH_ONLY
 
 
 def read(name: str) -> str:
     return (ROOT / name).read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("name", READMES)
+def about(subject: str) -> pytest.MarkDecorator:
+    """The subject's document in each language."""
+    names = [SUBJECTS[subject] + language for language in LANGUAGES]
+    return pytest.mark.parametrize("name", names)
+
+
+def both(pair: str) -> list[str]:
+    """A document's text in English and in Korean."""
+    return [read(pair + language) for language in LANGUAGES]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_readme_fits_two_screens(language: str) -> None:
+    assert len(read("README" + language).splitlines()) <= 200
+
+
+@about("settings")
 def test_every_setting_of_the_agent_is_documented(name: str) -> None:
     text = read(name)
     secrets = [places.variable for places in EVERY_SECRET]
@@ -45,7 +82,7 @@ def test_every_setting_of_the_agent_is_documented(name: str) -> None:
         assert f"keyring set {places.service} " in text
 
 
-@pytest.mark.parametrize("name", READMES)
+@about("settings")
 def test_every_key_of_the_settings_file_is_documented(name: str) -> None:
     text = read(name)
     sections: dict[str, type[BaseModel]] = {"orthanc": OrthancSettings, "trust": TrustConfig}
@@ -58,7 +95,7 @@ def test_every_key_of_the_settings_file_is_documented(name: str) -> None:
         assert re.search(rf"^{key} = ", text, re.MULTILINE), key
 
 
-@pytest.mark.parametrize("name", READMES)
+@about("commands of the agent")
 def test_every_option_of_every_command_is_documented(name: str) -> None:
     text = read(name)
     missing = {
@@ -80,16 +117,7 @@ def options(parser: argparse.ArgumentParser, command: str) -> Iterator[tuple[str
                 yield command, option
 
 
-@pytest.mark.parametrize("name", READMES)
-def test_every_error_code_is_documented_in_its_group(name: str) -> None:
-    heading = {"README.md": "### Error codes", "README.ko.md": "### 오류 코드"}[name]
-    section = read(name).partition(f"{heading}\n")[2].partition("\n## ")[0]
-    rows = [line.split(" | ")[1] for line in section.splitlines() if line.startswith("| ")]
-    told = [set(re.findall(r"`([a-z0-9-]+)`", row)) for row in rows[1:]]
-    assert told == list(codes_by_group().values())
-
-
-@pytest.mark.parametrize("name", READMES)
+@about("exit codes")
 def test_every_exit_code_and_command_is_documented(name: str) -> None:
     text = read(name)
     codes = {value for key, value in vars(cli).items() if key.startswith("EXIT_")}
@@ -107,13 +135,23 @@ def test_every_exit_code_and_command_is_documented(name: str) -> None:
         assert f"`lab-agent {command}`" in text
 
 
-@pytest.mark.parametrize("name", READMES)
+@pytest.mark.parametrize("name", DOCUMENTS)
 def test_links_lead_somewhere(name: str) -> None:
-    for target in re.findall(r"\]\((?!http)([^)#]+)\)", read(name)):
-        assert (ROOT / target).exists(), target
+    for target, _, place in (
+        link.partition("#") for link in re.findall(r"\]\((?!http)([^)]+)\)", read(name))
+    ):
+        file = (ROOT / name).parent / target if target else ROOT / name
+        assert file.exists(), target
+        assert not place or place in anchors(file.read_text(encoding="utf-8")), (target, place)
 
 
-@pytest.mark.parametrize("name", READMES)
+def anchors(text: str) -> set[str]:
+    """What a link may name after ``#``: the headings, as GitHub writes them."""
+    headings = re.findall(r"^#+ (.*)", text, re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@about("commands of the agent")
 def test_every_documented_option_of_the_agent_exists(name: str) -> None:
     known = options_by_command()
     found = 0
@@ -127,7 +165,7 @@ def test_every_documented_option_of_the_agent_exists(name: str) -> None:
     assert found > 10
 
 
-@pytest.mark.parametrize("name", READMES)
+@about("commands of the site")
 def test_every_command_of_the_site_is_one_that_there_is(name: str) -> None:
     parser = Command().create_parser("manage.py", "labseg")
     (commands,) = (a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
@@ -136,21 +174,23 @@ def test_every_command_of_the_site_is_one_that_there_is(name: str) -> None:
     assert used - {"command"} <= set(commands.choices)
 
 
-@pytest.mark.parametrize("name", READMES)
+@pytest.mark.parametrize("name", DOCUMENTS)
 def test_files_that_are_named_are_there(name: str) -> None:
     for path in re.findall(r"`((?:infra|gcp_side|lab_side|common|tests)/[\w./-]+)", read(name)):
         if not path.startswith("infra/compose/secrets"):
             assert (ROOT / path.rstrip("./")).exists(), path
 
 
-def test_both_languages_have_the_same_sections() -> None:
-    levels = [re.findall(r"^(#+) ", read(name), re.MULTILINE) for name in READMES]
-    assert levels[0] == levels[1]
+@pytest.mark.parametrize("pair", PAIRS)
+def test_both_languages_have_the_same_sections(pair: str) -> None:
+    english, korean = (re.findall(r"^(#+) ", text, re.MULTILINE) for text in both(pair))
+    assert english == korean
 
 
-def test_both_languages_have_the_same_commands() -> None:
+@pytest.mark.parametrize("pair", PAIRS)
+def test_both_languages_have_the_same_commands(pair: str) -> None:
     """Every line that is typed, and every block of code but for its comments."""
-    blocks = [re.findall(r"^```.*?^```", read(name), re.DOTALL | re.MULTILINE) for name in READMES]
+    blocks = [re.findall(r"^```.*?^```", text, re.DOTALL | re.MULTILINE) for text in both(pair)]
     assert len(blocks[0]) == len(blocks[1])
     for english, korean in zip(*blocks, strict=True):
         typed = [
@@ -159,28 +199,32 @@ def test_both_languages_have_the_same_commands() -> None:
         assert typed[0] == typed[1]
 
 
-def test_both_languages_have_the_same_options_names_and_links() -> None:
+@pytest.mark.parametrize("pair", PAIRS)
+def test_both_languages_have_the_same_options_names_and_links(pair: str) -> None:
     """Not how often: a sentence may be built otherwise."""
     for what, pattern in (
         ("options", r"(?<![\w-])--[a-z][a-z-]+"),
         ("variables", r"SEGRELAY_[A-Z_]+"),
         ("codes of programs", r"`((?:lab-agent|labseg|gsutil|infra/\w+) [^`]*)`"),
-        ("links", r"\]\(([^)]+)\)"),
+        ("links", r"\]\(([^)#]+)"),
         ("invariants", r"\*\*(I\d)\*\*"),
     ):
         found = [
-            {" ".join(words.split()) for words in re.findall(pattern, read(name))} - LANGUAGE_LINKS
-            for name in READMES
+            {
+                " ".join(words.split()).replace(".ko.md", ".md")
+                for words in re.findall(pattern, text)
+            }
+            for text in both(pair)
         ]
         assert found[0] == found[1], (what, found[0] ^ found[1])
 
 
-def test_both_languages_have_the_same_tables() -> None:
-    rows = [
-        [line.count(" | ") for line in read(name).splitlines() if line.startswith("|")]
-        for name in READMES
-    ]
-    assert len(rows[0]) == len(rows[1])
+@pytest.mark.parametrize("pair", PAIRS)
+def test_both_languages_have_the_same_tables(pair: str) -> None:
+    english, korean = (
+        [line for line in text.splitlines() if line.startswith("|")] for text in both(pair)
+    )
+    assert len(english) == len(korean)
 
 
 def options_by_command() -> dict[str, set[str]]:

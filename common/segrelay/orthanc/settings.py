@@ -176,7 +176,7 @@ def _check_proxy(proxy: str) -> None:
         raise FixConfigurationError(
             "The proxy's address contains a user name or password.",
             code="orthanc-proxy",
-            remedy="Set proxy_user, and give the password as the README says, not in the address.",
+            remedy="Set proxy_user, and keep the password as a secret, not in the address.",
         )
 
 

@@ -31,7 +31,7 @@ SOON_S = 10.0
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Its address, ``host:port``; two workers, served as the README says."""
+    """Its address, ``host:port``; two workers, served as gcp_side/README.md says."""
     folder = tmp_path_factory.mktemp("site")
     environment = {
         "PYTHONPATH": str(ROOT),
