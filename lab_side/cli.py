@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import logging
 import os
 import signal
@@ -35,6 +34,17 @@ from lab_side.commands import (
     queue,
     service,
     status,
+)
+from lab_side.commands.console import (
+    EXIT_CONFIG,
+    EXIT_DEFECT,
+    EXIT_FAILED,
+    EXIT_NOT_NOW,
+    EXIT_OK,
+    EXIT_USAGE,
+    add_json,
+    write,
+    write_json,
 )
 from lab_side.commands.setup import command as setup
 from lab_side.completion import complete, complete_profiles
@@ -68,8 +78,6 @@ logger = logging.getLogger("segrelay.cli")
 FOR_OTHERS = ("setup", "service", "profile", "keygen")
 """Commands that root runs for the service's account: what holds a secret they close themselves.
 What the others make is for the account alone that runs them."""
-
-EXIT_OK, EXIT_FAILED, EXIT_USAGE, EXIT_DEFECT, EXIT_NOT_NOW, EXIT_CONFIG = 0, 1, 2, 70, 75, 78
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -184,7 +192,7 @@ def _parser() -> HelpfulParser:
         action="store_true",
         help="also where the series name another body region than the profile's",
     )
-    command.add_argument("--json", action="store_true", help="print the result as JSON")
+    add_json(command)
     command.set_defaults(command=_segment)
     setup.add_to(commands)
     status.add_to(commands)
@@ -301,26 +309,26 @@ def _segment(options: argparse.Namespace) -> int:
         )
     if options.json:
         document = {
-            "seg": result.seg.model_dump(),
-            "report": result.report and result.report.model_dump(),
+            "seg": result.seg,
+            "report": result.report,
             "tumour_found": result.tumour_found,
-            "measurements": [item.model_dump() for item in result.measurements],
+            "measurements": result.measurements,
             "warnings": result.warnings,
             "stage_seconds": result.stage_seconds,
             "already_stored": result.already_stored,
         }
-        _print(json.dumps(document, indent=1))
+        write_json(document)
         return EXIT_OK
-    _print(f"SEG instance: {result.seg.orthanc_id}")
+    write(f"SEG instance: {result.seg.orthanc_id}")
     if result.report is not None:
-        _print(f"SR instance:  {result.report.orthanc_id}")
-    _print(f"Tumour:       {'yes' if result.tumour_found else 'no'}")
+        write(f"SR instance:  {result.report.orthanc_id}")
+    write(f"Tumour:       {'yes' if result.tumour_found else 'no'}")
     for item in result.measurements:
-        _print(f"Volume:       {item.volume_ml:.2f} ml ({item.label}, {item.voxels} voxels)")
+        write(f"Volume:       {item.volume_ml:.2f} ml ({item.label}, {item.voxels} voxels)")
     if result.already_stored:
-        _print("Note:         Orthanc had this SEG from an earlier run; it was kept.")
+        write("Note:         Orthanc had this SEG from an earlier run; it was kept.")
     for warning in result.warnings:
-        _print(f"Warning:      {warning}")
+        write(f"Warning:      {warning}")
     return EXIT_OK
 
 
@@ -341,10 +349,6 @@ def place(error: Exception) -> str:
 
 def _report(error: SegRelayError) -> None:
     say_error(f"error: {error.message} [{error.code}]\nremedy: {error.remedy}")
-
-
-def _print(text: str) -> None:
-    sys.stdout.write(text + "\n")
 
 
 if __name__ == "__main__":

@@ -68,7 +68,7 @@ def load_model(config: AgentConfig, worker: WorkerProcess, model: ModelConfig) -
     return reply
 
 
-def load_request(config: AgentConfig, model: ModelConfig) -> LoadRequest:
+def load_request(config: ModelsConfig, model: ModelConfig) -> LoadRequest:
     """What the worker is told of a configured model."""
     return LoadRequest(
         folder=config.profile_folder(model.profile),

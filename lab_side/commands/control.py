@@ -7,24 +7,18 @@ process.
 from __future__ import annotations
 
 import argparse
-import sys
-import time
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from lab_side.agent.health import control
 from lab_side.agent.health.control import REASON_LENGTH, Drain, Pause
+from lab_side.commands.console import EXIT_NOT_NOW, EXIT_OK, is_taken, write
 from lab_side.settings.config import load_local_config
 from segrelay.manifest import utc_now
 
-OK, NOT_NOW = 0, 75
-"""Exit codes, as everywhere in ``lab-agent``: 75 where no agent has heard."""
-
 PATIENCE = 5.0
 """Seconds for a running agent to hear of an order; it looks twice a second."""
-
-_POLL = 0.05
 
 _LAST_YEAR = 8999
 """A document of the queue holds no later time."""
@@ -75,42 +69,33 @@ def _pause(options: argparse.Namespace) -> int:
     order = Pause(at=utc_now(), reason=options.reason, until=options.until)
     control.pause(_home(options), order)
     why = order.in_words()
-    _write(
+    write(
         f"Paused{f': {why}' if why else ''}. A running agent hears of it within seconds, finishes "
         "the job on the GPU and hands back the others; one that is started later waits as well.\n"
         "To go on: lab-agent resume. What it does now: lab-agent status."
     )
-    return OK
+    return EXIT_OK
 
 
 def _resume(options: argparse.Namespace) -> int:
     was_paused = control.resume(_home(options))
-    _write("Resumed." if was_paused else "It was not paused.")
-    return OK
+    write("Resumed." if was_paused else "It was not paused.")
+    return EXIT_OK
 
 
 def _drain(options: argparse.Namespace) -> int:
     order = control.order_drain(_home(options), Drain(at=utc_now(), cancel=options.cancel))
     try:
-        is_heard = _is_heard(order)
+        is_heard = is_taken(order, PATIENCE)
     finally:
         # Else the next agent that is started here soon would take it for its own.
         order.unlink(missing_ok=True)
     if not is_heard:
-        _write("No agent has heard of it: none runs with this work folder and agent id.")
-        return NOT_NOW
+        write("No agent has heard of it: none runs with this work folder and agent id.")
+        return EXIT_NOT_NOW
     doing = "hands back all it has" if options.cancel else "finishes or hands back what it has"
-    _write(f"The agent {doing}, and ends. How far it is: lab-agent status.")
-    return OK
-
-
-def _is_heard(order: Path) -> bool:
-    end = time.monotonic() + PATIENCE
-    while order.exists():
-        if time.monotonic() > end:
-            return False
-        time.sleep(_POLL)
-    return True
+    write(f"The agent {doing}, and ends. How far it is: lab-agent status.")
+    return EXIT_OK
 
 
 def _home(options: argparse.Namespace) -> Path:
@@ -142,7 +127,3 @@ def _until(text: str) -> datetime:
     if found.year >= _LAST_YEAR:
         raise argparse.ArgumentTypeError("this is no time; without --until it is until resumed")
     return found
-
-
-def _write(text: str) -> None:
-    sys.stdout.write(text + "\n")

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import json
 import os
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from lab_side.commands.console import EXIT_CONFIG, EXIT_NOT_NOW, EXIT_OK, add_json, write_json
 from lab_side.doctor.clock import judge_clock
 from lab_side.doctor.finding import Finding, Verdict, failed
 from lab_side.doctor.orthanc import examine_orthanc
@@ -41,8 +40,6 @@ if TYPE_CHECKING:
     from lab_side.conformance import RowResult
     from segrelay.bucket.gcs import GcsBucket
 
-OK, NOT_NOW, CONFIGURATION = 0, 75, 78
-"""Exit codes, as everywhere in ``lab-agent``."""
 
 UNTRIED = (
     "The table was made from Google's documentation and is untried on the real service until "
@@ -77,7 +74,7 @@ def add_to(commands: Any) -> None:
     command.add_argument(
         "--quick", action="store_true", help="do not run the models (on a GPU or CPU)"
     )
-    command.add_argument("--json", action="store_true", help="print the findings as JSON")
+    add_json(command)
     command.set_defaults(command=run)
 
 
@@ -377,21 +374,21 @@ class Report:
     def end(self) -> int:
         """Print what is left to print; returns the exit code."""
         failures = [f for f in self._findings if f.verdict is Verdict.FAILED]
-        code = OK
+        code = EXIT_OK
         if failures:
-            code = NOT_NOW if all(f.will_pass for f in failures) else CONFIGURATION
+            code = EXIT_NOT_NOW if all(f.will_pass for f in failures) else EXIT_CONFIG
         worst, conclusion, next_step = conclude(self._findings)
         self.say("")
         self._say_verdict(worst, conclusion)
         self.say(f"{'':<10}next: {next_step}")
         if self._as_json:
             document = {
-                "findings": [dataclasses.asdict(finding) for finding in self._findings],
-                "conformance": [dataclasses.asdict(row) for row in self._rows],
+                "findings": self._findings,
+                "conformance": self._rows,
                 "conformance_note": UNTRIED if self._rows else "",
                 "conclusion": conclusion,
                 "next": next_step,
                 "exit_code": code,
             }
-            sys.stdout.write(json.dumps(document, indent=1) + "\n")
+            write_json(document)
         return code

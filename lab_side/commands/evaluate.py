@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lab_side.commands.table import table
+from lab_side.commands.console import EXIT_OK, add_json, show, table
+from lab_side.commands.profile import installed, load, open_worker
 from lab_side.completion import complete_profiles
 from lab_side.evaluation.cases import find_cases
 from lab_side.evaluation.summary import Mean, mean_of
-from lab_side.settings.config import ModelConfig, ModelsConfig, load_models_config, unknown_profile
+from lab_side.settings.config import ModelsConfig, load_models_config, unknown_profile
 from segrelay.errors import SegRelayError
 
 if TYPE_CHECKING:
     from lab_side.worker.protocol import SegmentScore
 
-OK = 0
 WORST_CASE = "worst-case.png"
 
 Scores = Mapping[str, Sequence["SegmentScore"]]
@@ -56,45 +54,31 @@ def add_to(commands: Any) -> None:
         metavar="FILE",
         help=f"picture of the case with the lowest Dice (default: {WORST_CASE})",
     )
-    command.add_argument("--json", action="store_true", help="print JSON")
+    add_json(command)
     command.set_defaults(command=_evaluate)
 
 
 def _evaluate(options: argparse.Namespace) -> int:
     config = load_models_config(options.config)
     scores = _scores(config, options.profile, options.cases, options.montage.absolute())
-    if options.json:
-        _write(json.dumps(as_json(options.profile, scores, options.montage), indent=1))
-    else:
-        _write(as_text(scores, options.montage))
-    return OK
+    document = as_json(options.profile, scores, options.montage)
+    show(options, document, as_text(scores, options.montage))
+    return EXIT_OK
 
 
 def _scores(config: ModelsConfig, name: str, folder: Path, montage: Path) -> Scores:
     """Of every case; the picture is made of the worst one, in a second run of it."""
-    from lab_side.agent.models import new_worker
-    from lab_side.profile_registry import look_at_profiles
     from lab_side.progress import progress_bar
-    from lab_side.worker.protocol import EvaluateRequest, LoadRequest
+    from lab_side.worker.protocol import EvaluateRequest
 
-    item = look_at_profiles(config).get(name)
-    if item is None or item.profile is None or item.problem is not None:
-        raise (item and item.problem) or unknown_profile(name, config.profiles_dir)
+    item = installed(config, name)
+    if item.profile is None or item.problem is not None:
+        raise item.problem or unknown_profile(name, config.profiles_dir)
     cases = find_cases(folder.absolute(), item.profile.roles)
-    model = item.model or ModelConfig(profile=name)
-    worker = new_worker(config)
-    try:
-        worker.load(
-            LoadRequest(
-                folder=item.folder,
-                weights=model.weights,
-                sha256=model.sha256,
-                device=config.device,
-                cpu_engine=config.cpu_engine,
-            )
-        )
+    scores = {}
+    with open_worker(config) as worker:
+        load(config, worker, item)
         with progress_bar() as progress:
-            scores = {}
             for case in cases:
                 try:
                     request = EvaluateRequest(profile=name, case=case)
@@ -104,8 +88,6 @@ def _scores(config: ModelsConfig, name: str, folder: Path, montage: Path) -> Sco
                     raise
             worst = folder.absolute() / worst_case(scores)
             worker.evaluate(EvaluateRequest(profile=name, case=worst, montage=montage), progress)
-    finally:
-        worker.close()
     return scores
 
 
@@ -176,7 +158,3 @@ def _mean_rows(scores: Scores) -> Iterable[Sequence[str]]:
 
 def _number(value: float | None, digits: int) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
-
-
-def _write(text: str) -> None:
-    sys.stdout.write(text + "\n")

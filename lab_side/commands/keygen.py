@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import Any
 
+from lab_side.commands.console import EXIT_OK, write
 from lab_side.settings.secrets import SIGNING, keep_in_keyring
 from segrelay.errors import FixConfigurationError
 from segrelay.signing import SigningKey
-
-OK = 0
 
 
 def add_to(commands: Any) -> None:
@@ -28,18 +26,14 @@ def run(options: argparse.Namespace) -> int:
     """Make a pair; print the public half, and the secret one unless a keyring keeps it."""
     key = SigningKey.new()
     if options.keyring is None:
-        _write(f"{SIGNING.variable}={key.text}  # secret: keep it on this computer")
+        write(f"{SIGNING.variable}={key.text}  # secret: keep it on this computer")
     elif keep_in_keyring(SIGNING.service, options.keyring, key.text):
-        _write(f"The secret key is in the keyring, as {SIGNING.service} {options.keyring}.")
+        write(f"The secret key is in the keyring, as {SIGNING.service} {options.keyring}.")
     else:
         raise FixConfigurationError(
             "There is no keyring here that keeps a secret.",
             code="keyring-unusable",
             remedy="Run it without --keyring and keep the secret key yourself.",
         )
-    _write(f"public key: {key.public.text}")
-    return OK
-
-
-def _write(text: str) -> None:
-    sys.stdout.write(text + "\n")
+    write(f"public key: {key.public.text}")
+    return EXIT_OK

@@ -19,15 +19,12 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from lab_side.commands.table import printable
+from lab_side.commands.console import EXIT_NOT_NOW, EXIT_OK, printable
 from lab_side.log import as_text
 from lab_side.log_file import LogReader, time_of
 from lab_side.settings.config import load_local_config
 from segrelay.errors import FixConfigurationError
 from segrelay.system.console import has_reader
-
-OK, NOT_NOW = 0, 75
-"""Exit codes, as everywhere in ``lab-agent``: 75 where there is no line to show."""
 
 DEFAULT_LINES = 100
 
@@ -69,7 +66,7 @@ def run(options: argparse.Namespace) -> int:
     try:
         return _show(options)
     except KeyboardInterrupt:
-        return OK
+        return EXIT_OK
 
 
 def _show(options: argparse.Namespace) -> int:
@@ -86,8 +83,8 @@ def _show(options: argparse.Namespace) -> int:
             _write(wanted.of(reader.read()), as_json=options.json)
     if not lines:
         sys.stderr.write(f"No such line in {path} and the files beside it.\n")
-        return NOT_NOW
-    return OK
+        return EXIT_NOT_NOW
+    return EXIT_OK
 
 
 def _check_readable(path: Path) -> None:

@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import argparse
 import functools
-import json
-import sys
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lab_side.commands import status_text
+from lab_side.commands.console import (
+    EXIT_FAILED,
+    EXIT_NOT_NOW,
+    EXIT_OK,
+    add_json,
+    is_taken,
+    show,
+)
 from lab_side.settings.config import load_local_config
 from segrelay.errors import SegRelayError
 from segrelay.queue.operator import JobUnknownError
@@ -24,13 +29,9 @@ from segrelay.queue.operator import JobUnknownError
 if TYPE_CHECKING:
     from lab_side.agent.delivery.outbox import OutboxEntry
 
-OK, FAILED, NOT_NOW = 0, 1, 75
-"""Exit codes, as everywhere in ``lab-agent``."""
 
 PATIENCE = 3.0
 """Seconds for a running agent to hear of a wish; it looks five times a second."""
-
-_POLL = 0.05
 
 BY_HAND = """\
 Load the file into Orthanc by hand: on its page under Upload, or with
@@ -54,7 +55,7 @@ def add_to(commands: Any) -> None:
     actions = parser.add_subparsers(required=True, metavar="ACTION")
     command = actions.add_parser("list", help="show what waits and what was set aside, and why")
     command.set_defaults(command=_list)
-    _add_json(command)
+    add_json(command)
     command = actions.add_parser(
         "export",
         usage="lab-agent outbox export [-h] [--json] (JOB | --all) DIRECTORY",
@@ -65,7 +66,7 @@ def add_to(commands: Any) -> None:
     command.add_argument("--all", action="store_true", help="every SEG that is here")
     command.add_argument("words", nargs="+", metavar="JOB DIRECTORY", help="as outbox list shows")
     command.set_defaults(command=functools.partial(_export, command))
-    _add_json(command)
+    add_json(command)
     command = actions.add_parser(
         "retry",
         help="let the agent try at once to deliver what waits",
@@ -73,20 +74,16 @@ def add_to(commands: Any) -> None:
         "is not tried again: its job has failed.",
     )
     command.set_defaults(command=_retry)
-    _add_json(command)
+    add_json(command)
 
 
 def _list(options: argparse.Namespace) -> int:
     from lab_side.agent.reporting.status import look_at_segs
 
     waiting, refused = look_at_segs(load_local_config(options.config).home)
-    if options.json:
-        parts = {"waiting": waiting, "refused": refused}
-        dumped = {k: [item.model_dump(mode="json") for item in v] for k, v in parts.items()}
-        _write(json.dumps(dumped, indent=1))
-    else:
-        _write(status_text.segs(waiting, refused, is_running=None))
-    return OK
+    document = {"waiting": waiting, "refused": refused}
+    show(options, document, status_text.segs(waiting, refused, is_running=None))
+    return EXIT_OK
 
 
 def _export(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
@@ -107,8 +104,8 @@ def _export(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int
                 raise
             if not isinstance(error, SegGoneError):
                 export.failed[entry.draft.job_id] = error
-    _write(export.as_json() if options.json else export.as_text(waiting, refused))
-    return FAILED if export.failed else OK
+    show(options, export.as_document(), export.as_text(waiting, refused))
+    return EXIT_FAILED if export.failed else EXIT_OK
 
 
 def _chosen(entries: Sequence[OutboxEntry], jobs: Sequence[str]) -> Sequence[OutboxEntry]:
@@ -130,14 +127,13 @@ class _Export:
     written: dict[str, Path] = field(default_factory=dict)
     failed: dict[str, SegRelayError] = field(default_factory=dict)
 
-    def as_json(self) -> str:
-        """One object."""
+    def as_document(self) -> dict[str, Any]:
+        """Return what ``--json`` prints."""
         failed = {
             job: {"code": error.code, "message": error.message, "remedy": error.remedy}
             for job, error in self.failed.items()
         }
-        written = {job: str(path) for job, path in self.written.items()}
-        return json.dumps({"written": written, "failed": failed}, indent=1)
+        return {"written": self.written, "failed": failed}
 
     def as_text(self, waiting: Sequence[OutboxEntry], refused: Sequence[OutboxEntry]) -> str:
         """The files, and what to do with them."""
@@ -165,23 +161,10 @@ def _retry(options: argparse.Namespace) -> int:
     home = load_local_config(options.config).home
     waiting = len(read_entries(waiting_folder(home)))
     refused = len(read_entries(refused_folder(home)))
-    is_heard = waiting > 0 and _is_heard(ask_for_retry(home))
-    if options.json:
-        answer = {"waiting": waiting, "refused": refused, "heard": is_heard}
-        _write(json.dumps(answer, indent=1))
-    else:
-        _write(_retried(waiting, refused, is_heard=is_heard))
-    return OK if is_heard or not waiting else NOT_NOW
-
-
-def _is_heard(wish: Path) -> bool:
-    """Whether a running agent takes the wish up."""
-    end = time.monotonic() + PATIENCE
-    while wish.exists():
-        if time.monotonic() > end:
-            return False
-        time.sleep(_POLL)
-    return True
+    is_heard = waiting > 0 and is_taken(ask_for_retry(home), PATIENCE)
+    document = {"waiting": waiting, "refused": refused, "heard": is_heard}
+    show(options, document, _retried(waiting, refused, is_heard=is_heard))
+    return EXIT_OK if is_heard or not waiting else EXIT_NOT_NOW
 
 
 def _retried(waiting: int, refused: int, *, is_heard: bool) -> str:
@@ -197,11 +180,3 @@ def _retried(waiting: int, refused: int, *, is_heard: bool) -> str:
         f"No agent has taken it up; {waiting} waiting. Either none runs here, and it tries when it "
         f"starts (lab-agent run, or once), or it is in the middle of a delivery.{aside}"
     )
-
-
-def _add_json(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--json", action="store_true", help="print one JSON object")
-
-
-def _write(text: str) -> None:
-    sys.stdout.write(text + "\n")

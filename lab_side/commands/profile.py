@@ -6,14 +6,13 @@ They need no queue and no Orthanc. Weights are opened by a worker process alone.
 from __future__ import annotations
 
 import argparse
-import json
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lab_side.commands import profile_text
+from lab_side.commands.console import EXIT_CONFIG, EXIT_OK, add_json, show, write, write_json
 from lab_side.completion import complete_profiles
 from lab_side.profile_registry import InstalledProfile, look_at_profiles, valid_profiles
 from lab_side.settings.config import ModelConfig, ModelsConfig, load_models_config, unknown_profile
@@ -24,9 +23,6 @@ from segrelay.profiles import Network
 if TYPE_CHECKING:
     from lab_side.worker.client import WorkerProcess
     from lab_side.worker.protocol import LoadReply
-
-OK, CONFIG = 0, 78
-"""Exit codes, as everywhere in ``lab-agent``: 78 where a profile cannot be used."""
 
 
 def add_to(commands: Any) -> None:
@@ -84,48 +80,43 @@ def _add(
     actions: Any, name: str, run: Callable[[argparse.Namespace], int], what: str, **more: Any
 ) -> argparse.ArgumentParser:
     command: argparse.ArgumentParser = actions.add_parser(name, help=what, **more)
-    command.add_argument("--json", action="store_true", help="print JSON")
+    add_json(command)
     command.set_defaults(command=run)
     return command
 
 
 def _list(options: argparse.Namespace) -> int:
-    shelf = list(look_at_profiles(load_models_config(options.config)).values())
-    if options.json:
-        _write(json.dumps([profile_text.as_json(item) for item in shelf], indent=1))
-    else:
-        _write(profile_text.shelf(shelf))
-    return OK
+    items = list(look_at_profiles(load_models_config(options.config)).values())
+    show(options, [profile_text.as_json(item) for item in items], profile_text.installed(items))
+    return EXIT_OK
 
 
 def _show(options: argparse.Namespace) -> int:
-    item = _shelved(load_models_config(options.config), options.name)
+    item = installed(load_models_config(options.config), options.name)
     if item.profile is None:
         raise item.problem or FixConfigurationError("The profile cannot be read.")
-    if options.json:
-        document = {"folder": str(item.folder), "profile": item.profile.model_dump(mode="json")}
-        _write(json.dumps(document, indent=1, ensure_ascii=False))
-    else:
-        _write(f"{item.folder}\n\n{profile_text.fields(item.profile)}")
-    return OK
+    document = {"folder": item.folder, "profile": item.profile}
+    show(options, document, f"{item.folder}\n\n{profile_text.fields(item.profile)}")
+    return EXIT_OK
 
 
 def _check(options: argparse.Namespace) -> int:
     config = load_models_config(options.config)
     names = options.names or [model.profile for model in config.models]
     results: dict[str, LoadReply | SegRelayError] = {}
-    with _worker(config) as worker:
+    with open_worker(config) as worker:
         for name in names:
             try:
-                results[name] = _load(config, worker, _shelved(config, name))
+                results[name] = load(config, worker, installed(config, name))
             except SegRelayError as error:
                 results[name] = error
             if not options.json:
-                _write(profile_text.checked(name, results[name]))
+                write(profile_text.checked(name, results[name]))
     if options.json:
-        document = {name: profile_text.checked_json(result) for name, result in results.items()}
-        _write(json.dumps(document, indent=1))
-    return CONFIG if any(isinstance(item, SegRelayError) for item in results.values()) else OK
+        checked = {name: profile_text.checked_json(result) for name, result in results.items()}
+        write_json(checked)
+    has_failed = any(isinstance(item, SegRelayError) for item in results.values())
+    return EXIT_CONFIG if has_failed else EXIT_OK
 
 
 def _import(options: argparse.Namespace) -> int:
@@ -147,7 +138,7 @@ def _import(options: argparse.Namespace) -> int:
         licence=options.licence,
         citation=options.citation,
     )
-    with _worker(config) as worker:
+    with open_worker(config) as worker:
         imported = import_profile(
             options.path,
             wishes,
@@ -156,17 +147,14 @@ def _import(options: argparse.Namespace) -> int:
             worker=worker,
             device=config.device,
         )
-    if options.json:
-        document = {
-            "name": imported.profile.name,
-            "folder": str(imported.folder),
-            "found": imported.found,
-            "proof": imported.proof.model_dump(mode="json"),
-        }
-        _write(json.dumps(document, indent=1))
-    else:
-        _write(profile_text.imported(imported))
-    return OK
+    document = {
+        "name": imported.profile.name,
+        "folder": imported.folder,
+        "found": imported.found,
+        "proof": imported.proof,
+    }
+    show(options, document, profile_text.imported(imported))
+    return EXIT_OK
 
 
 def _read_network(path: Path) -> Network:
@@ -185,32 +173,26 @@ def _read_network(path: Path) -> Network:
         ) from error
 
 
-def _shelved(config: ModelsConfig, name: str) -> InstalledProfile:
-    shelf = look_at_profiles(config)
-    if name not in shelf:
+def installed(config: ModelsConfig, name: str) -> InstalledProfile:
+    """Find a profile; raises FixConfigurationError where there is none of this name."""
+    found = look_at_profiles(config)
+    if name not in found:
         raise unknown_profile(name, config.profiles_dir)
-    return shelf[name]
+    return found[name]
 
 
-def _load(config: ModelsConfig, worker: WorkerProcess, item: InstalledProfile) -> LoadReply:
-    from lab_side.worker.protocol import LoadRequest
+def load(config: ModelsConfig, worker: WorkerProcess, item: InstalledProfile) -> LoadReply:
+    """Load a profile in the worker and run its network once; raises its problem, if it has one."""
+    from lab_side.agent.models import load_request
 
     if item.problem is not None:
         raise item.problem
-    model = item.model or ModelConfig(profile=item.name)
-    return worker.load(
-        LoadRequest(
-            folder=item.folder,
-            weights=model.weights,
-            sha256=model.sha256,
-            device=config.device,
-            cpu_engine=config.cpu_engine,
-        )
-    )
+    return worker.load(load_request(config, item.model or ModelConfig(profile=item.name)))
 
 
 @contextmanager
-def _worker(config: ModelsConfig) -> Iterator[WorkerProcess]:
+def open_worker(config: ModelsConfig) -> Iterator[WorkerProcess]:
+    """Yield a worker process that ends with the block."""
     from lab_side.agent.models import new_worker
 
     worker = new_worker(config)
@@ -218,7 +200,3 @@ def _worker(config: ModelsConfig) -> Iterator[WorkerProcess]:
         yield worker
     finally:
         worker.close()
-
-
-def _write(text: str) -> None:
-    sys.stdout.write(text + "\n")

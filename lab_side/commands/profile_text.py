@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from lab_side.commands.table import printable, table
+from lab_side.commands.console import printable, table
 from segrelay.errors import SegRelayError
 from segrelay.profiles import Profile
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 _HEADING = ("NAME", "VERSION", "NETWORK", "INPUTS", "WEIGHTS", "FROM", "SERVED")
 
 
-def shelf(items: Sequence[InstalledProfile]) -> str:
+def installed(items: Sequence[InstalledProfile]) -> str:
     """A table of all profiles, and below it what is wrong with some."""
     problems = [
         f"{item.name}: {printable(item.problem.message)}\nremedy: {item.problem.remedy}"

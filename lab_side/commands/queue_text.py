@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lab_side.commands.table import span, table
+from lab_side.commands.console import span, table
 from segrelay.queue import JobState, how_far
 from segrelay.queue.operator import Cancelled, Requeued
 from segrelay.queue.overview import (

@@ -8,13 +8,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from lab_side.commands.console import EXIT_NOT_NOW, EXIT_OK, write
 from lab_side.service.backend import Backend, backend
 from lab_side.settings.config import SERVICE_NAME, load_config, load_local_config
 from lab_side.settings.settings_file import find_settings
 from segrelay.errors import FixConfigurationError
-
-OK, NOT_NOW = 0, 75
-"""Exit codes, as everywhere in ``lab-agent``: 75 where the service does not run."""
 
 
 def add_to(commands: Any) -> None:
@@ -61,41 +59,41 @@ def _install(options: argparse.Namespace) -> int:
     user = options.user or manager.default_user
     if options.show:
         sys.stdout.write(manager.register(config, path, user, os.environ).text())
-        return OK
+        return EXIT_OK
     written = manager.install(config, path, user, os.environ)
-    _write(
+    write(
         f"Written: {written}. It starts with the computer, as {user}, and reads {path}.\n"
         f"To start it now: lab-agent service start. {manager.log_hint}"
     )
-    return OK
+    return EXIT_OK
 
 
 def _start(options: argparse.Namespace) -> int:
     _installed(options).start()
-    _write("It starts; the models are loaded first. How far it is: lab-agent status")
-    return OK
+    write("It starts; the models are loaded first. How far it is: lab-agent status")
+    return EXIT_OK
 
 
 def _stop(options: argparse.Namespace) -> int:
     _installed(options).stop()
-    _write("It is stopped.")
-    return OK
+    write("It is stopped.")
+    return EXIT_OK
 
 
 def _status(options: argparse.Namespace) -> int:
     manager = _service(options)
     if not manager.is_installed():
-        _write("No service is installed.")
-        return NOT_NOW
+        write("No service is installed.")
+        return EXIT_NOT_NOW
     state = manager.state()
-    _write(f"The service is {state or 'in an unknown state'}. {manager.log_hint}")
-    return OK if state == "active" else NOT_NOW
+    write(f"The service is {state or 'in an unknown state'}. {manager.log_hint}")
+    return EXIT_OK if state == "active" else EXIT_NOT_NOW
 
 
 def _uninstall(options: argparse.Namespace) -> int:
     was_there = _service(options).uninstall()
-    _write("It is removed; settings and work folder stay." if was_there else "None is installed.")
-    return OK
+    write("It is removed; settings and work folder stay." if was_there else "None is installed.")
+    return EXIT_OK
 
 
 _ACTIONS = {"start": _start, "stop": _stop, "status": _status, "uninstall": _uninstall}
@@ -129,7 +127,3 @@ def _config_path(options: argparse.Namespace) -> Path:
             remedy="Run lab-agent setup, which writes the file, or give --config.",
         )
     return file.path.expanduser().absolute()
-
-
-def _write(text: str) -> None:
-    sys.stdout.write(text + "\n")

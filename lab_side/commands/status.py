@@ -6,10 +6,10 @@ It needs no setting of Orthanc and no password, and works whether the agent runs
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import TYPE_CHECKING, Any
 
 from lab_side.commands import status_text
+from lab_side.commands.console import EXIT_NOT_NOW, EXIT_OK, add_json, show
 from lab_side.queue_access import open_queue
 from lab_side.settings.config import LocalConfig, load_local_config
 from segrelay.errors import SegRelayError
@@ -17,25 +17,21 @@ from segrelay.errors import SegRelayError
 if TYPE_CHECKING:
     from lab_side.agent.reporting.status import AgentStatus
 
-OK, NOT_NOW = 0, 75
-"""Exit codes, as everywhere in ``lab-agent``: 75 where a SEG waits after a failed delivery."""
-
 
 def add_to(commands: Any) -> None:
     """Add the command to the parser of ``lab-agent``."""
     command = commands.add_parser(
         "status", help="show what this computer's agent does, what waits here, and why"
     )
-    command.add_argument("--json", action="store_true", help="print one JSON object")
+    add_json(command)
     command.set_defaults(command=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Look and tell; 75 if a SEG is still here after a failed delivery, else 0."""
     status = look(load_local_config(options.config))
-    text = status.model_dump_json(indent=1) if options.json else status_text.status(status)
-    sys.stdout.write(text + "\n")
-    return NOT_NOW if status.needs_a_look else OK
+    show(options, status, status_text.status(status))
+    return EXIT_NOT_NOW if status.needs_a_look else EXIT_OK
 
 
 def look(config: LocalConfig) -> AgentStatus:

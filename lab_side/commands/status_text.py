@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from lab_side.commands.table import printable, size, span, table
+from lab_side.commands.console import printable, size, span, table
 from segrelay.manifest import utc_now
 from segrelay.queue import how_far
 

@@ -39,6 +39,7 @@ class HostedAgent:
         """Serve the queue until stopped; returns the exit code of ``lab-agent run``."""
         # Only now: Windows starts the clock before, and reading all of it takes seconds.
         from lab_side import cli
+        from lab_side.commands.console import EXIT_DEFECT, EXIT_OK
         from lab_side.log import configure_logging
         from lab_side.settings.config import load_config
 
@@ -56,8 +57,8 @@ class HostedAgent:
             self._tell(
                 f"Unexpected {type(error).__name__} at {cli.place(error)}; please report this."
             )
-            return cli.EXIT_DEFECT
-        return cli.EXIT_OK
+            return EXIT_DEFECT
+        return EXIT_OK
 
     def stop(self) -> None:
         """First call: drain. Second call: cancel. From any thread, at any time."""

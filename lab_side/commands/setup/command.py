@@ -16,6 +16,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from lab_side.commands.console import EXIT_OK
 from lab_side.commands.setup.dialogue import (
     answers_of,
     ask_password,
@@ -49,8 +50,6 @@ from lab_side.settings.settings_file import CONFIG_VARIABLE, find_settings, new_
 from segrelay.errors import FixConfigurationError
 from segrelay.parsing.text_files import UnreadableTextError, decode_text
 from segrelay.system.command_line import some_text
-
-OK = 0
 
 NEXT = """\
 Next:
@@ -121,7 +120,7 @@ def run(options: argparse.Namespace) -> int:
     say(f"Written: {path}, which this account alone may read.")
     for line in (*keeper.told, *_what_follows(path, options.config is None)):
         say(line)
-    return OK
+    return EXIT_OK
 
 
 def _earlier(path: Path, *, asks: bool, force: bool) -> dict[str, Any]:

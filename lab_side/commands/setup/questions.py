@@ -38,23 +38,30 @@ def questions(
     work_dir: str,
     ca_file: Path | None,
 ) -> list[Question]:
-    """All of them, in order.
+    """Return every question of the set-up, in order.
 
     Parameters
     ----------
     earlier:
-        The settings of an earlier run; what they say is offered again.
+        The settings of an earlier run, offered again as defaults.
     work_dir:
-        Where the work folder lies unless told otherwise.
+        The default of the work folder.
     """
+    return [
+        *_server_questions(earlier, ca_file),
+        *_profile_questions(earlier, profiles_dir),
+        Question(
+            key="work_dir",
+            text="Work folder, on a local disk",
+            option="--work-dir",
+            judge=work_folder,
+            default=earlier.get("work_dir") or work_dir,
+        ),
+    ]
+
+
+def _server_questions(earlier: Mapping[str, Any], ca_file: Path | None) -> list[Question]:
     orthanc = earlier.get("orthanc", {})
-    model: Mapping[str, Any] = next(iter(earlier.get("models", [])), {})
-    known = profile_names(profiles_dir)
-
-    def needs_weights(found: Found) -> bool:
-        profile: Profile = found["profile"]
-        return profile.weights.file is None
-
     return [
         Question(
             key="bucket",
@@ -79,6 +86,18 @@ def questions(
             judge=orthanc_user,
             default=orthanc.get("user", ""),
         ),
+    ]
+
+
+def _profile_questions(earlier: Mapping[str, Any], profiles_dir: Path | None) -> list[Question]:
+    model: Mapping[str, Any] = next(iter(earlier.get("models", [])), {})
+    known = profile_names(profiles_dir)
+
+    def needs_weights(found: Found) -> bool:
+        profile: Profile = found["profile"]
+        return profile.weights.file is None
+
+    return [
         Question(
             key="profile",
             text=f"Profile ({', '.join(known)})",
@@ -93,13 +112,6 @@ def questions(
             judge=weights_file,
             default=model.get("weights"),
             applies=needs_weights,
-        ),
-        Question(
-            key="work_dir",
-            text="Work folder, on a local disk",
-            option="--work-dir",
-            judge=work_folder,
-            default=earlier.get("work_dir") or work_dir,
         ),
     ]
 

@@ -15,7 +15,7 @@ import pytest
 from filelock import FileLock, Timeout
 
 from infra.servers.orthanc import OrthancServer
-from lab_side.cli import EXIT_OK
+from lab_side.commands.console import EXIT_OK
 from segrelay.manifest import utc_now
 from segrelay.names import JobName
 from segrelay.queue.view import read_heartbeat

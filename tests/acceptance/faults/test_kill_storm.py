@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from lab_side.cli import EXIT_DEFECT
+from lab_side.commands.console import EXIT_DEFECT
 from segrelay import names
 from segrelay.names import JobName
 from tests.conftest import SEED, Tell

@@ -21,7 +21,7 @@ from infra.fake_gcs.messages import Answer, Request
 from infra.servers.orthanc import OrthancServer
 from lab_side.agent.delivery.outbox import Trouble, read_entries, refused_folder
 from lab_side.agent.reporting.status import Life
-from lab_side.cli import EXIT_CONFIG
+from lab_side.commands.console import EXIT_CONFIG
 from segrelay.manifest import AttemptOutcome, ResultManifest, ResultStatus, parse_result
 from segrelay.queue import JobState
 from segrelay.queue.view import read_heartbeat

@@ -12,7 +12,7 @@ import pytest
 from infra.fake_gcs import FakeGcs, Fault, FaultKind
 from infra.fake_gcs.faults import Faults
 from infra.servers.orthanc import OrthancServer
-from lab_side.cli import EXIT_OK
+from lab_side.commands.console import EXIT_OK
 from tests.conftest import SEED
 from tests.support.lab.fast_lab import DEADLINE, FastLab, attempts, check_once, open_fast_lab
 from tests.support.servers.fault_proxy import FaultProxy, fault_proxy

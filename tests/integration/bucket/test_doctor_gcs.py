@@ -11,6 +11,7 @@ import pytest
 
 from infra.fake_gcs import FakeGcs, FaultKind
 from lab_side import cli
+from lab_side.commands import console
 from lab_side.conformance import REFUSALS, Outcome, Probe, RowResult, open_probe
 from segrelay import names
 from tests.support.buckets.gcs import BUCKET, make_client
@@ -98,7 +99,7 @@ def test_every_row_passes_on_the_strict_fake_and_nothing_is_left(
 ) -> None:
     put_foreign_objects(fake)
     before = contents(fake)
-    assert cli.run(["doctor", "--conformance"]) == cli.EXIT_OK
+    assert cli.run(["doctor", "--conformance"]) == console.EXIT_OK
     lines = capsys.readouterr().out.splitlines()
     for row in REFUSALS:
         assert f"OK        {row.what}: expected {row.status}, got {row.status}" in lines
@@ -216,7 +217,7 @@ def test_the_doctor_says_what_is_left_behind(
 
     monkeypatch.setattr(Probe, "clean_up", leave)
     code, answer = ask(capsys, "--conformance")
-    assert code == cli.EXIT_OK
+    assert code == console.EXIT_OK
     assert found(answer)["cleaning up"] == "WARNING"
 
 
@@ -228,7 +229,7 @@ def test_a_lying_store_fails_the_self_test_and_is_not_probed_further(
         monkeypatch.setenv("SEGRELAY_BUCKET", f"gs://{BUCKET}/{PREFIX}")
         code, answer = ask(capsys, "--conformance")
         assert contents(fake) == {}
-    assert code == cli.EXIT_CONFIG
+    assert code == console.EXIT_CONFIG
     assert (found(answer)["self-test"], found(answer)["conformance"]) == ("FAILED", "NOT KNOWN")
     assert answer["conformance"] == []
 
@@ -240,7 +241,7 @@ def test_a_difference_that_the_self_test_does_not_see_fails_too(
         monkeypatch.setenv("STORAGE_EMULATOR_HOST", fake.url)
         monkeypatch.setenv("SEGRELAY_BUCKET", f"gs://{BUCKET}/{PREFIX}")
         code, answer = ask(capsys, "--conformance")
-    assert code == cli.EXIT_CONFIG
+    assert code == console.EXIT_CONFIG
     assert (found(answer)["self-test"], found(answer)["conformance"]) == ("OK", "FAILED")
     assert answer["exit_code"] == code
 
@@ -250,7 +251,7 @@ def test_settings_that_the_account_may_not_read_are_not_known(
 ) -> None:
     fake.break_next(FaultKind.STATUS, "get-bucket", status=403, times=1)
     code, answer = ask(capsys)
-    assert code == cli.EXIT_OK
+    assert code == console.EXIT_OK
     assert [c for c, verdict in found(answer).items() if verdict == "NOT KNOWN"] == [
         "configuration",
         "retention policy",
@@ -267,7 +268,7 @@ def test_a_bucket_that_is_not_there(
 ) -> None:
     monkeypatch.setenv("SEGRELAY_BUCKET", "gs://not-there/queue")
     code, answer = ask(capsys, "--conformance")
-    assert code == cli.EXIT_CONFIG
+    assert code == console.EXIT_CONFIG
     assert found(answer)["queue reached"] == "FAILED"
     assert "self-test" not in found(answer)
 
@@ -278,7 +279,7 @@ def test_a_foreign_emulator_is_refused(
     monkeypatch.setenv("STORAGE_EMULATOR_HOST", "http://somewhere.example:8080")
     monkeypatch.setenv("SEGRELAY_BUCKET", f"gs://{BUCKET}/{PREFIX}")
     code, answer = ask(capsys)
-    assert code == cli.EXIT_CONFIG
+    assert code == console.EXIT_CONFIG
     assert found(answer) == {
         "settings": "OK",
         "configuration": "NOT KNOWN",

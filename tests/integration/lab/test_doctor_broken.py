@@ -20,7 +20,7 @@ from infra.servers.certificates import Authority
 from infra.servers.orthanc import OrthancServer
 from infra.servers.ports import free_port
 from lab_side import cli
-from lab_side.commands import doctor
+from lab_side.commands import console, doctor
 from lab_side.doctor import orthanc as orthanc_checks
 from lab_side.doctor import rights
 from lab_side.doctor.orthanc import check_overwriting
@@ -163,7 +163,7 @@ def test_a_healthy_set_up_passes_and_nothing_is_left(setup: Setup) -> None:
     setup.serve()
     setup.options = ("--write",)
     code, found, said = setup.ask()
-    assert code == cli.EXIT_OK, said
+    assert code == console.EXIT_OK, said
     assert {item["verdict"] for item in found.values()} == {"OK"}, said
     assert set(found) >= {*HEALTHY, "writing to Orthanc"}
     assert LocalBucket(setup.folder / "queue").list("") == []
@@ -185,7 +185,7 @@ def test_a_real_orthanc_passes(setup: Setup, orthanc: OrthancServer) -> None:
     setup.patch.setenv("SEGRELAY_ORTHANC_PASSWORD", orthanc.password)
     setup.options = ("--write",)
     code, found, said = setup.ask()
-    assert code == cli.EXIT_OK, said
+    assert code == console.EXIT_OK, said
     assert "not overwritten" in found["writing to Orthanc"]["detail"]
     assert found["reading from Orthanc"]["detail"].startswith("a series was listed")
     assert "tells no time" in found["clock of Orthanc"]["detail"], "a server before it does"
@@ -446,7 +446,7 @@ def test_each_broken_set_up_names_cause_and_remedy(
     assert finding["detail"]
     assert finding["remedy"]
     assert remedy in finding["remedy"], finding
-    assert (exit_code == cli.EXIT_OK) is (verdict == "WARNING"), said
+    assert (exit_code == console.EXIT_OK) is (verdict == "WARNING"), said
     assert "Traceback" not in said
     assert "unexpected" not in said
     for secret in SECRETS:

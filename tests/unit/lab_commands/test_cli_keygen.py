@@ -10,6 +10,7 @@ from keyring.backend import KeyringBackend
 from keyring.backends.null import Keyring as NullKeyring
 
 from lab_side import cli
+from lab_side.commands import console
 from lab_side.settings.secrets import SIGNING, signing_key
 from segrelay.signing import Kind, SigningKey, Trust, open_envelope, seal
 from tests.support.lab.keyrings import keyring_replaced
@@ -42,7 +43,7 @@ def memory_keyring() -> Iterator[MemoryKeyring]:
 
 
 def test_the_printed_halves_belong_together(capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.run(["keygen"]) == cli.EXIT_OK
+    assert cli.run(["keygen"]) == console.EXIT_OK
     secret, public = capsys.readouterr().out.splitlines()
     key = SigningKey.from_text(secret.split()[0].removeprefix(f"{SIGNING.variable}="))
     assert public == f"public key: {key.public.text}"
@@ -53,7 +54,7 @@ def test_the_printed_halves_belong_together(capsys: pytest.CaptureFixture[str]) 
 def test_a_keyring_keeps_the_secret_half_where_the_agent_looks(
     memory_keyring: MemoryKeyring, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert cli.run(["keygen", "--keyring", "lab-1"]) == cli.EXIT_OK
+    assert cli.run(["keygen", "--keyring", "lab-1"]) == console.EXIT_OK
     printed = capsys.readouterr().out
     (secret,) = memory_keyring.kept.values()
     assert secret not in printed
@@ -67,7 +68,7 @@ def test_a_keyring_that_keeps_nothing_is_told(capsys: pytest.CaptureFixture[str]
     before = keyring.get_keyring()
     keyring.set_keyring(NullKeyring())  # type: ignore[no-untyped-call]
     try:
-        assert cli.run(["keygen", "--keyring", "lab-1"]) == cli.EXIT_CONFIG
+        assert cli.run(["keygen", "--keyring", "lab-1"]) == console.EXIT_CONFIG
     finally:
         keyring.set_keyring(before)
     printed = capsys.readouterr()

@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from lab_side import cli
-from lab_side.commands import doctor
+from lab_side.commands import console, doctor
 from lab_side.conformance import Outcome, RowResult
 from lab_side.doctor import Verdict, computer
 from lab_side.doctor.computer import check_agent
@@ -160,7 +160,7 @@ def test_a_directory_is_checked_without_any_other_setting(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("SEGRELAY_BUCKET", tmp_path.as_uri())
-    assert cli.run(["doctor", "--conformance", "--json"]) == cli.EXIT_OK
+    assert cli.run(["doctor", "--conformance", "--json"]) == console.EXIT_OK
     answer = json.loads(capsys.readouterr().out)
     found = {item["check"]: item for item in answer["findings"]}
     assert found.pop("configuration")["verdict"] == "NOT KNOWN", "no agent is configured here"
@@ -183,7 +183,7 @@ def test_a_directory_is_checked_without_any_other_setting(
 def test_without_a_queue_the_doctor_says_how_to_set_one(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert cli.run(["doctor"]) == cli.EXIT_CONFIG
+    assert cli.run(["doctor"]) == console.EXIT_CONFIG
     answer = capsys.readouterr().out
     assert "FAILED    settings: There are no settings: bucket is missing" in answer
     assert "next: Run lab-agent setup" in answer
@@ -220,7 +220,7 @@ def examine(tmp_path: Path, orthanc: str, capsys: pytest.CaptureFixture[str]) ->
 def test_the_way_to_orthanc_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with raw_server(*EXAMINED) as server:
         found = examine(tmp_path, f'url = "{server.url}"\n', capsys)
-    assert found["code"] == cli.EXIT_OK
+    assert found["code"] == console.EXIT_OK
     assert found["way to Orthanc"]["verdict"] == Verdict.OK
     assert found["way to Orthanc"]["detail"] == (
         "plain http within this machine; without user or token"
@@ -237,7 +237,7 @@ def test_plain_http_to_another_machine_is_shown(
             f'url = "http://orthanc.example.org"\nproxy = "{proxy.url}"\nallow_plain_http = true\n',
             capsys,
         )
-    assert found["code"] == cli.EXIT_OK
+    assert found["code"] == console.EXIT_OK
     assert found["way to Orthanc"]["verdict"] == Verdict.WARNING
     assert "not encrypted" in found["way to Orthanc"]["detail"]
     assert "VPN" in found["way to Orthanc"]["remedy"]
@@ -251,15 +251,20 @@ def test_plain_http_to_another_machine_is_shown(
             'url = "http://orthanc.example.org"',
             "Orthanc settings",
             "orthanc-plain-http",
-            cli.EXIT_CONFIG,
+            console.EXIT_CONFIG,
         ),
         (
             'url = "https://orthanc.example.org"\nca_file = "/nowhere/ca.pem"',
             "Orthanc answers",
             "orthanc-ca-file",
-            cli.EXIT_CONFIG,
+            console.EXIT_CONFIG,
         ),
-        ('url = "http://127.0.0.1:9"', "Orthanc answers", "orthanc-unavailable", cli.EXIT_NOT_NOW),
+        (
+            'url = "http://127.0.0.1:9"',
+            "Orthanc answers",
+            "orthanc-unavailable",
+            console.EXIT_NOT_NOW,
+        ),
     ],
 )
 def test_what_is_wrong_with_orthanc_is_a_finding(
@@ -301,7 +306,7 @@ def test_a_store_that_does_not_answer_is_worth_another_try(
 
     monkeypatch.setenv("SEGRELAY_BUCKET", tmp_path.as_uri())
     monkeypatch.setattr(doctor, "open_bucket", open_faulty)
-    assert cli.run(["doctor"]) == cli.EXIT_NOT_NOW
+    assert cli.run(["doctor"]) == console.EXIT_NOT_NOW
 
 
 def row(outcome: Outcome, got: int | None = 412) -> RowResult:
