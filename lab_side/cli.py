@@ -261,7 +261,7 @@ def open_agent(config: AgentConfig, supervisor: Supervisor | None = None) -> Age
     FixConfigurationError
         A setting is wrong.
     """
-    from lab_side.agent.agent import Agent
+    from lab_side.agent.build import build_agent
     from lab_side.queue_access import open_queue
 
     if not config.bucket:
@@ -273,7 +273,7 @@ def open_agent(config: AgentConfig, supervisor: Supervisor | None = None) -> Age
     close_home(config)
     keep_log(config)
     with end_in_the_log():
-        return Agent(config, open_queue(config), supervisor)
+        return build_agent(config, open_queue(config), supervisor)
 
 
 @contextlib.contextmanager

@@ -4,18 +4,17 @@
 
     scan ─▶ claim ─▶ fetch ─▶ infer (worker process) ─▶ outbox ─▶ deliver ─▶ result, archive
 
-``identity``   which process this is, and whether another one still lives
-``board``      what the agent is doing: feeds heartbeat and progress
-``heartbeat``  the thread that proves life
-``case``       one job's data on its way through the stages
-``fetch``      Orthanc to the job's folder
-``outbox``     SEGs on disk that Orthanc has not confirmed
-``deliver``    outbox to Orthanc, verified; then the result
-``rounds``     when waiting SEGs are delivered, and what one failure means for the others
+``build``      makes the parts and joins them
+``agent``      the loop: scan, recover, claim, pause, drain
+``claiming``   whether a job may be claimed now, and which
+``recovery``   what others and earlier lives have left in the queue
 ``pipeline``   the stages side by side
-``agent``      the loop: scan, heal, claim, drain
-``doorbell``   wakes the loop when the directory changes
-``manual``     one segmentation by hand, without a queue
-``status``     what the agent does and what waits, read from outside
-``export``     a SEG that waits, as a file for a person
+``fetch``      Orthanc to the job's folder
+``infer``      the worker's SEG into the outbox
+``attempts``   how an attempt begins, and how its end is carried out
+``dispose``    what becomes of an attempt without a SEG: a pure decision
+``delivery``   the outbox on disk, and its way to Orthanc and the result
+``health``     heartbeat, orders, Orthanc, GPU, failures in a row
+``reporting``  heartbeat's content, counters, metrics, status read from outside
+``by_hand``    one segmentation without a queue
 """

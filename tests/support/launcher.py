@@ -42,9 +42,9 @@ SHORT_TIMES: dict[str, Any] = {
     "lab_side.agent.health.orthanc_gate.PAUSES": (0.2, 1.0),
     "lab_side.agent.health.gpu.RETRY": (0.2, 1.0),
     "lab_side.agent.health.circuit_breaker.PAUSES": (timedelta(seconds=0.5), timedelta(seconds=2)),
-    "lab_side.agent.pipeline.HAND_BACK_WAIT": timedelta(seconds=0.1),
+    "lab_side.agent.dispose.HAND_BACK_WAIT": timedelta(seconds=0.1),
     "lab_side.agent.delivery.delivery_queue.RETRY": (0.1, 0.5),
-    "lab_side.agent.pipeline.STORE_RETRY": (0.1, 0.5),
+    "lab_side.agent.attempts.STORE_RETRY": (0.1, 0.5),
 }
 """Constants of the product and what they are in these tests."""
 

@@ -52,7 +52,7 @@ from segrelay.manifest import (
     SegReference,
 )
 from segrelay.orthanc import OrthancClient
-from segrelay.queue import AgentQueue
+from segrelay.queue import AgentQueue, Claim
 from segrelay.queue.lease import new_nonce
 from segrelay.stages import Stage
 from segrelay.system.durable import disk_errors
@@ -320,9 +320,7 @@ class Uploader:
         if self._desk is None or claim is None:
             return None
         result = failed_result(
-            draft.job_id,
-            draft.agent,
-            claim.attempt,
+            claim,
             error,
             now=self._now(),
             note=f" The SEG is kept on the agent's computer in refused/{draft.job_id}.",
@@ -343,21 +341,15 @@ def _names(result: ResultManifest, draft: Draft) -> bool:
 
 
 def failed_result(
-    job_id: str,
-    agent: str,
-    attempt: int,
-    error: PermanentError,
-    *,
-    now: datetime,
-    note: str = "",
+    claim: Claim, error: PermanentError, *, now: datetime, note: str = ""
 ) -> ResultManifest:
     """The result of a job that cannot succeed."""
     return ResultManifest(
-        job_id=job_id,
+        job_id=claim.job_id,
         status=ResultStatus.FAILED,
-        author=agent,
+        author=claim.agent,
         nonce=new_nonce(),
-        attempt=attempt,
+        attempt=claim.attempt,
         finished_at=now,
         failure=Failure(code=error.code, reason=error.message, remedy=error.remedy + note),
     )

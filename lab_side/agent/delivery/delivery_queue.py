@@ -32,7 +32,7 @@ from datetime import timedelta
 
 from lab_side.agent.delivery.deliver import Delivery, Uploader
 from lab_side.agent.delivery.outbox import Outbox, OutboxEntry
-from lab_side.agent.unexpected import unexpected
+from lab_side.agent.reporting.unexpected import unexpected
 from lab_side.log import job_log_context, log_error
 from segrelay.errors import (
     FixConfigurationError,

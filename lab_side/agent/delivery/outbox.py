@@ -214,6 +214,10 @@ class Outbox:
         """
         return read_entries(self._folder)
 
+    def job_ids(self) -> set[str]:
+        """The jobs whose SEG waits; raises as :meth:`entries`."""
+        return {entry.draft.job_id for entry in self.entries()}
+
     def find(self, job_id: str) -> OutboxEntry | None:
         """The entry of one job."""
         for entry in self.entries():

@@ -19,6 +19,7 @@ from segrelay.errors import (
     SegRelayError,
     StoreUnavailableError,
 )
+from segrelay.queue import Heartbeat as Beat
 from segrelay.queue import HeartbeatJob, Lease
 from segrelay.queue.lease import HEARTBEAT_EVERY
 
@@ -54,6 +55,18 @@ class Heartbeat:
         self._turned_at = time.monotonic()
         self._published: dict[str, HeartbeatJob] = {}
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
+
+    def take_over(self) -> Beat | None:
+        """Take the agent id, start the heartbeats; returns the last one of the id's previous life.
+
+        Raises
+        ------
+        LeaseLostError
+            ``agent-id-in-use``
+        """
+        previous = self._lease.take(self._board.heartbeat())
+        self.start()
+        return previous
 
     def start(self) -> None:
         """Start the heartbeats; the lease must have been taken."""

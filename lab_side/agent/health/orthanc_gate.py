@@ -113,6 +113,10 @@ class OrthancGate:
         """Ask again next time: a transfer just failed."""
         self._checked_at = None
 
+    def close(self) -> None:
+        """Close the connections to Orthanc."""
+        self._client.close()
+
     def _ask(self) -> None:
         # With the secrets that are in use now.
         settings = self._client.transport.settings

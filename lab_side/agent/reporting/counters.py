@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from segrelay.manifest import ResultManifest
+
 
 class Outcome(StrEnum):
     """How a job's stay with this agent ended."""
@@ -60,6 +62,15 @@ class Counters:
         """A job's stay has ended."""
         with self._lock:
             self._outcomes[outcome, code] += 1
+
+    def delivered(self, result: ResultManifest | None) -> None:
+        """A SEG has left the outbox, with this result; None for one by hand."""
+        if result is None:
+            return
+        code = "" if result.failure is None else result.failure.code
+        self.ended(Outcome(result.status.value), code)
+        if result.provenance is not None:
+            self.went_through(result.provenance.stage_seconds)
 
     def went_through(self, stage_seconds: Mapping[str, float]) -> None:
         """A job has been through these stages."""

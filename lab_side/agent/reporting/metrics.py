@@ -123,11 +123,16 @@ class MetricsServer:
     """Answers on the loopback address, from threads of its own; without, where it may not."""
 
     def __init__(self, port: int, figures: Callable[[], MetricsSnapshot]) -> None:
+        self._port = port
+        self._figures = figures
         self._server: ThreadingHTTPServer | None = None
+
+    def start(self) -> None:
+        """Answer from now on."""
         try:
-            self._server = _Server((ADDRESS, port), _handler(figures))
+            self._server = _Server((ADDRESS, self._port), _handler(self._figures))
         except OSError as error:
-            log_event(logger, logging.WARNING, "no metrics", port=port, why=describe(error))
+            log_event(logger, logging.WARNING, "no metrics", port=self._port, why=describe(error))
             return
         threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True).start()
         log_event(logger, logging.INFO, "metrics", url=f"http://{ADDRESS}:{self.port}/metrics")

@@ -22,6 +22,7 @@ from infra.fake_gcs import FakeGcs, Fault, FaultKind
 from infra.fake_gcs.faults import Faults
 from infra.servers.orthanc import OrthancServer
 from lab_side.agent.agent import Agent
+from lab_side.agent.build import build_agent
 from lab_side.agent.health.orthanc_gate import (
     CHECK_EVERY,
     PROBE_RETRIES,
@@ -97,7 +98,7 @@ class Scene:
         self.agent = self.make_agent()
         self.thread = threading.Thread(target=self.agent.run, name="agent")
         self.thread.start()
-        board = self.agent._board
+        board = self.agent._status
         self.lab.wait_for(lambda: board.agent.state == "listening", "the agent listens")
 
     def submit(self) -> JobName:
@@ -141,7 +142,7 @@ def open_scene(
 ) -> Iterator[Scene]:
     """A running agent that waits for jobs."""
     shorten(monkeypatch.setattr)
-    monkeypatch.setattr("lab_side.agent.agent.new_worker", lambda _config: FastWorker())
+    monkeypatch.setattr("lab_side.agent.build.new_worker", lambda _config: FastWorker())
     study = store_small_study(orthanc, folder / "study")
     with FakeGcs() as fake, clean_door(fake) as door, fault_proxy(orthanc.url) as proxy:
         site = make_bucket(door, "queue")
@@ -153,7 +154,7 @@ def open_scene(
             queue=Queue(address=f"gs://{BUCKET}/queue", bucket=site),
         )
         config = make_config(orthanc, proxy.url, folder / "work")
-        scene = Scene(lab=lab, fake=fake, proxy=proxy, make_agent=lambda: Agent(config, own))
+        scene = Scene(lab=lab, fake=fake, proxy=proxy, make_agent=lambda: build_agent(config, own))
         try:
             scene.start_next_life()
             yield scene
@@ -288,7 +289,8 @@ def test_i5_beats_go_on_while_other_calls_hang(scene: Scene) -> None:
     job = scene.submit()
     end = time.monotonic() + 2 * LEASE.total_seconds()
     while time.monotonic() < end:
-        assert scene.agent._lease.is_held(), f"no beat for {scene.agent._lease.age():.1f} s"
+        lease = scene.agent._heartbeat._lease
+        assert lease.is_held(), f"no beat for {lease.age():.1f} s"
         time.sleep(0.05)
     assert scene.fake.faults.hits > 1
     scene.clear()

@@ -1,4 +1,4 @@
-"""A simulated agent: the real pipeline, courier, outbox, lease and desk; its threads take turns.
+"""A simulated agent: the real pipeline, claiming, recovery and outbox; its threads take turns.
 
 The main loop does what the agent's does, in its order: take the agent id over, heal (the
 outbox first), scan, heal strays, reap, set misnamed objects aside, claim; at the end hand
@@ -11,20 +11,27 @@ import queue
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
+from lab_side.agent.attempts import Attempts
+from lab_side.agent.claiming import Claiming
 from lab_side.agent.delivery.deliver import Uploader
+from lab_side.agent.delivery.delivery_queue import DeliveryQueue
 from lab_side.agent.delivery.outbox import Draft, Outbox, OutboxEntry
 from lab_side.agent.folders import WorkFolders
 from lab_side.agent.health.circuit_breaker import CircuitBreaker
 from lab_side.agent.health.gpu import GpuHealth
+from lab_side.agent.health.signals import Halt, Signals
 from lab_side.agent.job_context import JobContext
-from lab_side.agent.pipeline import Halt, Pipeline
+from lab_side.agent.pipeline import Pipeline
+from lab_side.agent.recovery import Recovery
 from lab_side.agent.reporting.counters import Counters
 from lab_side.agent.reporting.status_board import StatusBoard
+from segrelay.bucket import Bucket
 from segrelay.errors import LeaseLostError, StoreUnavailableError, TransientError
 from segrelay.profiles import Profile
-from segrelay.queue import AgentQueue, Claim, Heartbeat, Identity, Lease, QueueView, Reaper, scan
+from segrelay.queue import AgentQueue, Claim, Heartbeat, Identity, Lease, Reaper
 from segrelay.queue.lease import HEARTBEAT_EVERY, new_nonce
 from segrelay.queue.view import PendingJob
 from segrelay.stages import Stage as JobStage
@@ -105,9 +112,10 @@ class AgentProcess:
         )
         # The threads of this process wait for its lock by passing the baton on.
         vars(self._lease)["_lock"] = StagedLock(world.stage)
-        self._desk = AgentQueue(bucket, machine.agent, now=self._lease.now)
-        self._reaper = Reaper(bucket, machine.agent, now=self._lease.now, is_dead=self._is_dead)
-        self._pipeline = self._build_pipeline(f"{machine.host}/{number}")
+        self._signals = Signals(StagedEvent(world.stage))
+        self._queue = _WatchedQueue(bucket, machine.agent, now=self._lease.now)
+        self._queue.watch = world.watch
+        self._pipeline = self._build_pipeline(bucket, f"{machine.host}/{number}")
         self._actors: list[Actor] = []
         self._start_actors(number)
 
@@ -165,40 +173,70 @@ class AgentProcess:
 
         return serve
 
-    def _build_pipeline(self, made_by: str) -> StagedPipeline:
-        world, machine = self._world, self.machine
+    def _build_pipeline(self, bucket: Bucket, made_by: str) -> StagedPipeline:
+        world, machine, signals, status = self._world, self.machine, self._signals, self._board
         worker = ModelWorker(
             world.stage,
             world.work_weather,
             world.fates,
             made_by=made_by,
-            is_killed=lambda: self._pipeline.is_cancelled,
+            is_killed=signals.cancelled.is_set,
             die=self._die,
         )
         client = cast(Any, world.orthanc)
-        courier = Uploader(client, self._outbox, worker, desk=self._desk, now=self._lease.now)
-        return StagedPipeline(
-            world,
-            desk=self._desk,
-            client=client,
-            worker=cast(Any, worker),
-            outbox=self._outbox,
-            courier=courier,
-            board=self._board,
-            heartbeat=cast(Any, _HeartbeatNow(self._heartbeat)),
-            gpu=GpuHealth(cast(Any, worker)),
-            # A pause of minutes tells nothing of the protocol.
-            guard=CircuitBreaker(0, pause=lambda _order: None),
-            tally=Counters(),
-            folders=WorkFolders(machine.home / made_by.replace("/", "-")),
+        counters, folders = Counters(), WorkFolders(machine.home / made_by.replace("/", "-"))
+        models: Any = SimpleNamespace(
             profiles=machine.profiles,
-            model_sha256=dict.fromkeys(machine.profiles, "0" * 64),
-            agent=machine.agent,
+            sha256=dict.fromkeys(machine.profiles, "0" * 64),
+            note_loaded=lambda: None,
+        )
+        deliveries = DeliveryQueue(
+            self._outbox,
+            Uploader(client, self._outbox, worker, desk=self._queue, now=self._lease.now),
             is_orthanc_there=lambda: not world.orthanc.is_away,
-            on_download=lambda _error: None,
-            on_room=lambda: None,
+            is_stopped=signals.cancelled.is_set,
+            on_settled=status.drop,
+            on_delivered=lambda delivery: None,
             on_fatal=lambda error: None,
         )
+        pipeline = StagedPipeline(
+            world,
+            queue=self._queue,
+            client=client,
+            gate=cast(Any, SimpleNamespace(note_download=lambda _error: None)),
+            worker=cast(Any, worker),
+            models=models,
+            gpu=GpuHealth(cast(Any, worker)),
+            # A pause of minutes tells nothing of the protocol.
+            breaker=CircuitBreaker(0, pause=lambda _order: None),
+            outbox=self._outbox,
+            deliveries=deliveries,
+            folders=folders,
+            status=status,
+            heartbeat=cast(Any, _HeartbeatNow(self._heartbeat)),
+            attempts=Attempts(
+                self._queue, status=status, counters=counters, folders=folders, signals=signals
+            ),
+            signals=signals,
+        )
+        self._claiming = Claiming(
+            self._queue,
+            readiness=cast(Any, _Readiness(self._lease)),
+            models=models,
+            status=status,
+            signals=signals,
+            accept=pipeline.accept,
+        )
+        self._recovery = Recovery(
+            bucket,
+            self._queue,
+            Reaper(bucket, machine.agent, now=self._lease.now, is_dead=self._is_dead),
+            outbox=self._outbox,
+            deliveries=deliveries,
+            folders=folders,
+            status=status,
+        )
+        return pipeline
 
     def _main_due(self) -> bool:
         return self._lost or self.is_draining or self._world.clock.seconds >= self._next_look
@@ -221,43 +259,15 @@ class AgentProcess:
     def _begin(self) -> None:
         previous = self._lease.take(self._board.heartbeat())
         self._has_lease = True
-        keep = self.outbox_jobs()
-        self._reaper.heal(scan(self._bucket), previous, keep=keep)
+        self._recovery.begin(previous)
         self._board.set_state("listening")
         self._pipeline.begin()
 
     def _look(self) -> None:
         try:
-            waiting = set(self.outbox_jobs())
-            in_hand = waiting | set(self._board.jobs())
-            self._pipeline.notice_waiting(waiting)
-            view = scan(self._bucket)
-            self._reaper.heal(view, self._board.heartbeat(), keep=in_hand)
-            self._reaper.reap(view)
-            for info in view.misnamed:
-                self._desk.reject_misnamed(info)
-            self._claim(view)
+            self._claiming.claim(self._recovery.scan())
         except StoreUnavailableError:
             return
-
-    def _claim(self, view: QueueView) -> None:
-        for job in view.pending:
-            if job.name.profile not in self.machine.profiles or not self._lease.is_held():
-                continue
-            if not self._pipeline.has_room():
-                return
-            if self._pipeline.holds(job.name.job_id):
-                continue
-            claim = self._claim_one(job) if self._desk.may_claim(job) else None
-            if claim is not None:
-                self._pipeline.accept(claim)
-
-    def _claim_one(self, job: PendingJob) -> Claim | None:
-        try:
-            return self._desk.claim(job)
-        except StoreUnavailableError:
-            self._world.watch.claim_unknown(job.name.next_claim.claimed_by(self.agent))
-            raise
 
     def _heartbeat(self) -> None:
         try:
@@ -270,7 +280,7 @@ class AgentProcess:
     def _end(self) -> None:
         """Drain unless the lease is lost; stop the stages; say goodbye."""
         self._board.set_state("draining")
-        self._pipeline.halt(Halt.STOPPED)
+        self._signals.halt(Halt.STOPPED)
         while not (self._lost or self._pipeline.is_drained()):
             self._world.stage.pause()
         self._pipeline.cancel()
@@ -301,6 +311,30 @@ class AgentProcess:
             return False
         living = {process.identity.instance for process in self.machine.living}
         return identity.instance not in living
+
+
+class _WatchedQueue(AgentQueue):
+    """The queue; whoever watches hears of claims whose answer was lost."""
+
+    watch: Watch
+
+    def claim(self, job: PendingJob) -> Claim | None:
+        try:
+            return super().claim(job)
+        except StoreUnavailableError:
+            self.watch.claim_unknown(job.name.next_claim.claimed_by(self._agent))
+            raise
+
+
+@dataclass
+class _Readiness:
+    """Disk, Orthanc and GPU are always well."""
+
+    lease: Lease
+
+    def problem(self, *, has_jobs: bool) -> str | None:
+        """Without a heartbeat nothing is claimed."""
+        return None if self.lease.is_held() else "no heartbeat"
 
 
 class _HeartbeatNow:
@@ -345,22 +379,11 @@ class StagedPipeline(Pipeline):
     def __init__(self, world: World, **parts: Any) -> None:
         super().__init__(**parts)
         self._world = world
-        self._cancelled = StagedEvent(world.stage)
         self._is_ready = False
-
-    @property
-    def is_cancelled(self) -> bool:
-        """Whether the worker was killed."""
-        return self._cancelled.is_set()
 
     def begin(self) -> None:
         """SEGs that wait in the outbox go out first."""
-        for entry in self._outbox.entries():
-            if entry.claim is not None:
-                self._board.post(
-                    entry.draft.job_id, entry.claim.attempt, JobStage.UPLOAD, started=True
-                )
-        self._rounds.ring()
+        self.show_waiting()
         self._is_ready = True
 
     def accept(self, claim: Claim) -> None:
@@ -396,17 +419,17 @@ class StagedPipeline(Pipeline):
 
     def deliver_due(self) -> bool:
         """Whether a SEG waits; a pause after a failed delivery may be over at any time."""
-        return self._is_ready and (self._rounds.wait(0) or self._rounds.is_postponed)
+        return self._is_ready and (self._deliveries.wait(0) or self._deliveries.is_postponed)
 
     def deliver_all(self) -> None:
         """Deliver what waits."""
-        self._rounds.hurry()
-        if not self._cancelled.is_set():
-            self._rounds.run()
+        self._deliveries.hurry()
+        if not self._signals.cancelled.is_set():
+            self._deliveries.run()
 
     def _fetch(self, case: JobContext) -> None:
-        self._board.post(case.job_id, case.attempt, JobStage.FETCH)
+        self._status.post(case.job_id, case.attempt, JobStage.FETCH)
         self._world.orthanc.check()
-        if self._halted.is_set():
+        if self._signals.halted.is_set():
             raise TransientError("The agent is stopping.", code="stopping")
-        self._board.post(case.job_id, case.attempt, JobStage.READY)
+        self._status.post(case.job_id, case.attempt, JobStage.READY)

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from google.cloud import storage  # type: ignore[import-untyped]
 
+from lab_side.agent.claiming import Claiming
 from lab_side.agent.delivery.deliver import Uploader, _Stored
 from lab_side.agent.delivery.outbox import OutboxEntry
-from lab_side.agent.pipeline import Pipeline
 from segrelay import names
 from segrelay.bucket import Bucket, ObjectInfo
 from segrelay.bucket.gcs import GcsBucket
@@ -165,7 +165,7 @@ def _attempts_overwritten(patch: pytest.MonkeyPatch) -> None:
 
 def _two_claims_of_one_job(patch: pytest.MonkeyPatch) -> None:
     """An agent takes the second copy of a job that it already has in hand."""
-    patch.setattr(Pipeline, "holds", lambda _self, _job_id: False)
+    patch.setattr(Claiming, "is_in_hand", lambda _self, _job_id: False)
 
 
 def _no_reaping_of_the_dead(patch: pytest.MonkeyPatch) -> None:

@@ -19,7 +19,7 @@ HEAVY = (
     "module",
     [
         "lab_side.cli",
-        "lab_side.agent.agent",
+        "lab_side.agent.build",
         "lab_side.agent.by_hand.manual",
         "lab_side.importing.run",
         "lab_side.progress",

@@ -14,6 +14,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
@@ -22,8 +23,10 @@ from hypothesis import strategies as st
 from urllib3 import HTTPConnectionPool, HTTPResponse
 
 from infra.fake_gcs.errors import ApiError
+from lab_side.agent.attempts import Attempts
 from lab_side.agent.delivery.outbox import Outbox
 from lab_side.agent.folders import WorkFolders
+from lab_side.agent.health.signals import Signals
 from lab_side.agent.pipeline import Pipeline
 from lab_side.agent.reporting.counters import Counters
 from lab_side.agent.reporting.status_board import StatusBoard
@@ -133,7 +136,7 @@ class Opener(Pipeline):
                 return False
             self._fetch(case)
         except SegRelayError as error:
-            self._settle(claim, error, started=False)
+            self._finish_attempt(claim, error)
             return False
         return True
 
@@ -151,25 +154,26 @@ class Lab:
         self.client.transport._access.pool = self.recorder
         profile = load_profile(PACKAGED_PROFILES / "demo")
         unused = cast(Any, None)
+        status = StatusBoard(identity=make_identity(), version="0", profiles=("demo",))
+        folders, signals = WorkFolders(folder / "home"), Signals()
+        models: Any = SimpleNamespace(profiles={"demo": profile}, sha256={"demo": "0" * 64})
         self.opener = Opener(
-            desk=self.desk,
+            queue=self.desk,
             client=self.client,
+            gate=unused,
             worker=unused,
+            models=models,
             gpu=unused,
-            guard=unused,
-            tally=Counters(),
+            breaker=unused,
             outbox=Outbox(folder / "home"),
-            courier=unused,
-            board=StatusBoard(identity=make_identity(), version="0", profiles=("demo",)),
+            deliveries=unused,
+            folders=folders,
+            status=status,
             heartbeat=unused,
-            folders=WorkFolders(folder / "home"),
-            profiles={"demo": profile},
-            model_sha256={"demo": "0" * 64},
-            agent="lab-1",
-            is_orthanc_there=lambda: True,
-            on_download=lambda _error: None,
-            on_room=lambda: None,
-            on_fatal=lambda _error: None,
+            attempts=Attempts(
+                self.desk, status=status, counters=Counters(), folders=folders, signals=signals
+            ),
+            signals=signals,
         )
 
     def run(self, data: bytes) -> None:

@@ -45,6 +45,7 @@ def figures() -> MetricsSnapshot:
 @pytest.fixture
 def server() -> Iterator[MetricsServer]:
     server = MetricsServer(0, figures)
+    server.start()
     yield server
     server.close()
 
@@ -80,6 +81,7 @@ def test_a_taken_port_costs_the_figures_and_nothing_else() -> None:
         other.bind((ADDRESS, 0))
         other.listen()
         server = MetricsServer(other.getsockname()[1], figures)
+        server.start()
         assert server.port == 0
         server.close()
 
@@ -89,6 +91,7 @@ def test_a_disk_that_does_not_tell_is_no_crash() -> None:
         raise LocalDiskError("The outbox cannot be listed.")
 
     server = MetricsServer(0, refuse)
+    server.start()
     answer = requests.get(f"http://{ADDRESS}:{server.port}/metrics", timeout=10)
     assert answer.status_code == 503
     server.close()

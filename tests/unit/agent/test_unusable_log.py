@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lab_side.agent.unusable_log import MOST_NAMED, UnusableObjectLog
+from lab_side.agent.reporting.unusable_log import MOST_NAMED, UnusableObjectLog
 from segrelay.queue.unusable import UnusableObject
 
 
@@ -22,7 +22,7 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     def note(_logger: logging.Logger, level: int, text: str, **more: Any) -> None:
         found.append({"level": level, "event": text, **more})
 
-    monkeypatch.setattr("lab_side.agent.unusable_log.log_event", note)
+    monkeypatch.setattr("lab_side.agent.reporting.unusable_log.log_event", note)
     return found
 
 

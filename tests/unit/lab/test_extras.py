@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lab_side.agent.agent import Agent
+from lab_side.agent.build import build_agent
 from lab_side.computer.extras import check_extras
 from lab_side.doctor import Verdict
 from lab_side.doctor.computer import check_model
@@ -70,7 +70,7 @@ def test_the_profile_is_listed_with_what_it_lacks_and_can_still_be_taken_as_an_e
 def test_the_agent_does_not_start_and_the_doctor_says_why(profiles: Path) -> None:
     config = load_config(None)
     with pytest.raises(FixConfigurationError) as said:
-        Agent(config, LocalBucket(profiles / "queue"))
+        build_agent(config, LocalBucket(profiles / "queue"))
     assert REMEDY in said.value.remedy
     finding = check_model(config, config.models[0])
     assert finding.verdict is Verdict.FAILED

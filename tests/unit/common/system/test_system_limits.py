@@ -14,7 +14,7 @@ import urllib3
 from pydantic import SecretStr
 
 from lab_side.agent.delivery.outbox import Outbox
-from lab_side.agent.unexpected import unexpected
+from lab_side.agent.reporting.unexpected import unexpected
 from lab_side.model_files import sha256_of
 from lab_side.worker.client import WorkerProcess
 from segrelay.bucket import open_bucket

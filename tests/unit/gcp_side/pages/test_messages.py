@@ -17,7 +17,7 @@ from gcp_side.labseg.messages import MEANINGS, UNKNOWN, explain, tell, tell_warn
 from gcp_side.labseg.models import EventKind, Job, Outcome, State
 from gcp_side.labseg.recognition.evidence import CLUES, ORDERS
 from infra.error_docs.source import ErrorSource
-from lab_side.agent.pipeline import Halt
+from lab_side.agent.health.signals import Halt
 from lab_side.imaging.notices import input_warnings, registration_warnings
 from lab_side.imaging.read.roles import check_roles
 from segrelay.errors import (
@@ -57,7 +57,7 @@ BY_VARIABLE = {
         *("mixed-study", "mixed-series", "mixed-patient", "mixed-matrix"),
         "mixed-frame-of-reference",
     },
-    "lab_side/agent/pipeline.py": {halt.error().code for halt in Halt},
+    "lab_side/agent/health/signals.py": {halt.error().code for halt in Halt},
     "lab_side/imaging/read/consistency.py": {"other-patient", "other-study", "frame-of-reference"},
     # These pass on the code of another error.
     **{
