@@ -51,7 +51,8 @@ from lab_side.completion import complete, complete_profiles
 from lab_side.computer.account import complete_environment
 from lab_side.log import configure_logging, log_error, log_event
 from lab_side.log_file import keep_log
-from lab_side.settings.config import AgentConfig, ModelConfig, load_config
+from lab_side.settings.config import AgentConfig, ModelConfig
+from lab_side.settings.loading import load_config
 from lab_side.settings.settings_file import WHERE_SETTINGS_ARE, find_settings
 from segrelay.errors import (
     FixConfigurationError,

@@ -12,7 +12,8 @@ import argparse
 import os
 from typing import Any
 
-from lab_side.settings.config import load_models_config
+from lab_side.settings.config import ModelsConfig
+from lab_side.settings.loading import load_part
 from segrelay.errors import SegRelayError
 
 
@@ -31,6 +32,6 @@ def complete_profiles(action: argparse.Action) -> None:
 
 def _profiles(parsed_args: argparse.Namespace, **_: Any) -> list[str]:
     try:
-        return load_models_config(getattr(parsed_args, "config", None)).profile_names()
+        return load_part(ModelsConfig, getattr(parsed_args, "config", None)).profile_names()
     except SegRelayError:
         return []

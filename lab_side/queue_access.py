@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from lab_side.settings.config import LocalConfig, QueueConfig
-from lab_side.settings.secrets import signing_key
+from lab_side.settings.secrets import secret_environment, signing_key
 from segrelay.bucket import Bucket, open_bucket
 from segrelay.bucket.sealed import SealedBucket
 from segrelay.signing import PublicKey, Trust
@@ -24,7 +24,8 @@ def open_queue(config: LocalConfig | QueueConfig) -> Bucket:
     """
     patience = config.patience if isinstance(config, LocalConfig) else PATIENCE
     bucket, trust = open_bucket(config.bucket, patience=patience), config.trust
-    key = signing_key(config.agent_id, config.secret_environment(os.environ))
+    secrets = secret_environment(os.environ, config.credentials_dir)
+    key = signing_key(config.agent_id, secrets)
     sites = [PublicKey.from_text(text) for text in trust.site_keys]
     agents = [PublicKey.from_text(text) for text in trust.agent_keys]
     agents += [key.public] if key is not None else []

@@ -31,7 +31,8 @@ from lab_side.agent.reporting.daily import DailyLine
 from lab_side.agent.reporting.metrics import MetricsServer, MetricsSnapshot
 from lab_side.agent.reporting.status_board import StatusBoard
 from lab_side.service.notify import ServiceManager, Supervisor
-from lab_side.settings.config import AgentConfig, secret_renewal
+from lab_side.settings.config import AgentConfig
+from lab_side.settings.loading import secret_renewal
 from segrelay.bucket import Bucket
 from segrelay.bucket.local import LocalBucket
 from segrelay.bucket.sealed import SealedBucket

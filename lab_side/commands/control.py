@@ -14,7 +14,8 @@ from typing import Any
 from lab_side.agent.health import control
 from lab_side.agent.health.control import REASON_LENGTH, Drain, Pause
 from lab_side.commands.console import EXIT_NOT_NOW, EXIT_OK, is_taken, write
-from lab_side.settings.config import load_local_config
+from lab_side.settings.config import LocalConfig
+from lab_side.settings.loading import load_part
 from segrelay.manifest import utc_now
 
 PATIENCE = 5.0
@@ -99,7 +100,7 @@ def _drain(options: argparse.Namespace) -> int:
 
 
 def _home(options: argparse.Namespace) -> Path:
-    return load_local_config(options.config).home
+    return load_part(LocalConfig, options.config).home
 
 
 def _reason(text: str) -> str:

@@ -20,17 +20,16 @@ from lab_side.doctor.queue import (
     check_unusable,
 )
 from lab_side.doctor.rights import RightsWalk
-from lab_side.settings.config import (
-    AgentConfig,
+from lab_side.settings.config import AgentConfig
+from lab_side.settings.loading import (
     has_agent,
     has_settings,
     load_config,
     load_orthanc_settings,
     load_queue_address,
-    misspelt_variables,
-    no_settings,
 )
 from lab_side.settings.settings_file import find_settings
+from lab_side.settings.sources import misspelt_variables, no_settings
 from segrelay.bucket import Bucket, open_bucket
 from segrelay.errors import SegRelayError
 

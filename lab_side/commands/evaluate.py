@@ -13,7 +13,8 @@ from lab_side.commands.profile import installed, load, open_worker
 from lab_side.completion import complete_profiles
 from lab_side.evaluation.cases import find_cases
 from lab_side.evaluation.summary import Mean, mean_of
-from lab_side.settings.config import ModelsConfig, load_models_config, unknown_profile
+from lab_side.settings.config import ModelsConfig, unknown_profile
+from lab_side.settings.loading import load_part
 from segrelay.errors import SegRelayError
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def add_to(commands: Any) -> None:
 
 
 def _evaluate(options: argparse.Namespace) -> int:
-    config = load_models_config(options.config)
+    config = load_part(ModelsConfig, options.config)
     scores = _scores(config, options.profile, options.cases, options.montage.absolute())
     document = as_json(options.profile, scores, options.montage)
     show(options, document, as_text(scores, options.montage))

@@ -22,7 +22,8 @@ from typing import Any
 from lab_side.commands.console import EXIT_NOT_NOW, EXIT_OK, printable
 from lab_side.log import as_text
 from lab_side.log_file import LogReader, time_of
-from lab_side.settings.config import load_local_config
+from lab_side.settings.config import LocalConfig
+from lab_side.settings.loading import load_part
 from segrelay.errors import FixConfigurationError
 from segrelay.system.console import has_reader
 
@@ -70,7 +71,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _show(options: argparse.Namespace) -> int:
-    path = load_local_config(options.config).log_path
+    path = load_part(LocalConfig, options.config).log_path
     _check_readable(path)
     wanted = _Wanted(job=options.job, since=options.since)
     reader = LogReader(path)

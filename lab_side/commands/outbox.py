@@ -22,7 +22,8 @@ from lab_side.commands.console import (
     is_taken,
     show,
 )
-from lab_side.settings.config import load_local_config
+from lab_side.settings.config import LocalConfig
+from lab_side.settings.loading import load_part
 from segrelay.errors import SegRelayError
 from segrelay.queue.operator import JobUnknownError
 
@@ -80,7 +81,7 @@ def add_to(commands: Any) -> None:
 def _list(options: argparse.Namespace) -> int:
     from lab_side.agent.reporting.status import look_at_segs
 
-    waiting, refused = look_at_segs(load_local_config(options.config).home)
+    waiting, refused = look_at_segs(load_part(LocalConfig, options.config).home)
     document = {"waiting": waiting, "refused": refused}
     show(options, document, status_text.segs(waiting, refused, is_running=None))
     return EXIT_OK
@@ -93,7 +94,7 @@ def _export(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int
     *jobs, directory = options.words
     if len(jobs) != (0 if options.all else 1):
         parser.error("give one JOB, or --all, and one DIRECTORY")
-    home = load_local_config(options.config).home
+    home = load_part(LocalConfig, options.config).home
     waiting, refused = read_entries(waiting_folder(home)), read_entries(refused_folder(home))
     export = _Export()
     for entry in _chosen([*waiting, *refused], jobs):
@@ -158,7 +159,7 @@ def _retry(options: argparse.Namespace) -> int:
         waiting_folder,
     )
 
-    home = load_local_config(options.config).home
+    home = load_part(LocalConfig, options.config).home
     waiting = len(read_entries(waiting_folder(home)))
     refused = len(read_entries(refused_folder(home)))
     is_heard = waiting > 0 and is_taken(ask_for_retry(home), PATIENCE)

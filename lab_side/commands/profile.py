@@ -15,7 +15,8 @@ from lab_side.commands import profile_text
 from lab_side.commands.console import EXIT_CONFIG, EXIT_OK, add_json, show, write, write_json
 from lab_side.completion import complete_profiles
 from lab_side.profile_registry import InstalledProfile, look_at_profiles, valid_profiles
-from lab_side.settings.config import ModelConfig, ModelsConfig, load_models_config, unknown_profile
+from lab_side.settings.config import ModelConfig, ModelsConfig, unknown_profile
+from lab_side.settings.loading import load_part
 from segrelay.errors import FixConfigurationError, SegRelayError
 from segrelay.parsing.text_files import SAVE_AS_UTF_8, UnreadableTextError, read_text
 from segrelay.profiles import Network
@@ -86,13 +87,13 @@ def _add(
 
 
 def _list(options: argparse.Namespace) -> int:
-    items = list(look_at_profiles(load_models_config(options.config)).values())
+    items = list(look_at_profiles(load_part(ModelsConfig, options.config)).values())
     show(options, [profile_text.as_json(item) for item in items], profile_text.installed(items))
     return EXIT_OK
 
 
 def _show(options: argparse.Namespace) -> int:
-    item = installed(load_models_config(options.config), options.name)
+    item = installed(load_part(ModelsConfig, options.config), options.name)
     if item.profile is None:
         raise item.problem or FixConfigurationError("The profile cannot be read.")
     document = {"folder": item.folder, "profile": item.profile}
@@ -101,7 +102,7 @@ def _show(options: argparse.Namespace) -> int:
 
 
 def _check(options: argparse.Namespace) -> int:
-    config = load_models_config(options.config)
+    config = load_part(ModelsConfig, options.config)
     names = options.names or [model.profile for model in config.models]
     results: dict[str, LoadReply | SegRelayError] = {}
     with open_worker(config) as worker:
@@ -123,7 +124,7 @@ def _import(options: argparse.Namespace) -> int:
     from lab_side.importing.draft import Wishes
     from lab_side.importing.run import import_profile
 
-    config = load_models_config(options.config)
+    config = load_part(ModelsConfig, options.config)
     if config.profiles_dir is None:
         raise FixConfigurationError(
             "There is no place for a profile of your own.",

@@ -10,7 +10,8 @@ from typing import Any
 
 from lab_side.commands.console import EXIT_NOT_NOW, EXIT_OK, write
 from lab_side.service.backend import Backend, backend
-from lab_side.settings.config import SERVICE_NAME, load_config, load_local_config
+from lab_side.settings.config import SERVICE_NAME, LocalConfig
+from lab_side.settings.loading import load_config, load_part
 from lab_side.settings.settings_file import find_settings
 from segrelay.errors import FixConfigurationError
 
@@ -102,7 +103,7 @@ _ACTIONS = {"start": _start, "stop": _stop, "status": _status, "uninstall": _uni
 def _service(options: argparse.Namespace) -> Backend:
     """The service of these settings; without settings, the one that most computers have."""
     path = find_settings(options.config).path
-    return backend(load_local_config(path).service_name if path else SERVICE_NAME)
+    return backend(load_part(LocalConfig, path).service_name if path else SERVICE_NAME)
 
 
 def _installed(options: argparse.Namespace) -> Backend:

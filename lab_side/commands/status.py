@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from lab_side.commands import status_text
 from lab_side.commands.console import EXIT_NOT_NOW, EXIT_OK, add_json, show
 from lab_side.queue_access import open_queue
-from lab_side.settings.config import LocalConfig, load_local_config
+from lab_side.settings.config import LocalConfig
+from lab_side.settings.loading import load_part
 from segrelay.errors import SegRelayError
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def add_to(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Look and tell; 75 if a SEG is still here after a failed delivery, else 0."""
-    status = look(load_local_config(options.config))
+    status = look(load_part(LocalConfig, options.config))
     show(options, status, status_text.status(status))
     return EXIT_NOT_NOW if status.needs_a_look else EXIT_OK
 

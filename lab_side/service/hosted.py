@@ -41,7 +41,7 @@ class HostedAgent:
         from lab_side import cli
         from lab_side.commands.console import EXIT_DEFECT, EXIT_OK
         from lab_side.log import configure_logging
-        from lab_side.settings.config import load_config
+        from lab_side.settings.loading import load_config
 
         configure_logging("json")
         try:

@@ -70,6 +70,11 @@ SECRET_VARIABLES = frozenset(
 """Variables that lead to secrets; the worker, which runs the models, gets none of them."""
 
 
+def secret_environment(environment: Mapping[str, str], folder: object) -> Mapping[str, str]:
+    """Add the folder of secrets that the settings name, so that every secret can be found."""
+    return environment if not folder else {**environment, FOLDER_VARIABLE: str(folder)}
+
+
 def orthanc_password(user: str, environment: Mapping[str, str]) -> str:
     """The password of ``user``; empty when no user is configured.
 

@@ -13,15 +13,10 @@ from pydantic import BaseModel
 
 from gcp_side.labseg.management.commands.labseg import Command
 from lab_side import cli
-from lab_side.settings.config import (
-    PROFILES_VARIABLE,
-    VARIABLES,
-    AgentConfig,
-    ModelConfig,
-    TrustConfig,
-)
+from lab_side.settings.config import AgentConfig, ModelConfig, TrustConfig
 from lab_side.settings.secrets import EVERY_SECRET
 from lab_side.settings.settings_file import CONFIG_VARIABLE
+from lab_side.settings.sources import PROFILES_VARIABLE, VARIABLES
 from segrelay.orthanc import OrthancSettings
 from tests.support.paths import ROOT
 

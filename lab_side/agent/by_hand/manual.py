@@ -22,7 +22,8 @@ from lab_side.agent.infer import infer
 from lab_side.agent.job_context import JobContext
 from lab_side.agent.models import load_model, new_worker
 from lab_side.log import at_stage, job_log_context
-from lab_side.settings.config import AgentConfig, ModelConfig, secret_renewal
+from lab_side.settings.config import AgentConfig, ModelConfig
+from lab_side.settings.loading import secret_renewal
 from segrelay.dicom.body_regions import regions_of, regions_of_body_part
 from segrelay.errors import FixConfigurationError, ManifestRejectedError, TransientError
 from segrelay.manifest import (

@@ -37,8 +37,8 @@ from lab_side.commands.setup.questions import (
 )
 from lab_side.completion import complete_profiles
 from lab_side.computer.account import home_folder
-from lab_side.settings.config import check_values, default_agent_id, read_settings
 from lab_side.settings.config_file import Answers, as_toml, check_free, refused, write_config
+from lab_side.settings.loading import check_values
 from lab_side.settings.secrets import (
     FOLDER_VARIABLE,
     PASSWORD,
@@ -47,6 +47,7 @@ from lab_side.settings.secrets import (
     orthanc_password,
 )
 from lab_side.settings.settings_file import CONFIG_VARIABLE, find_settings, new_settings_path
+from lab_side.settings.sources import default_agent_id, read_settings
 from segrelay.errors import FixConfigurationError
 from segrelay.parsing.text_files import UnreadableTextError, decode_text
 from segrelay.system.command_line import some_text

@@ -25,8 +25,9 @@ from lab_side.doctor import orthanc as orthanc_checks
 from lab_side.doctor import rights
 from lab_side.doctor.orthanc import check_overwriting
 from lab_side.service import systemd
-from lab_side.settings.config import SERVICE_NAME, VARIABLES
+from lab_side.settings.config import SERVICE_NAME
 from lab_side.settings.secrets import EVERY_SECRET, FOLDER_VARIABLE
+from lab_side.settings.sources import VARIABLES
 from segrelay.bucket import Bucket
 from segrelay.bucket.local import LocalBucket
 from segrelay.manifest import utc_now

@@ -10,14 +10,9 @@ import pytest
 from keyring.backend import KeyringBackend
 
 from lab_side.settings import secrets
-from lab_side.settings.config import (
-    VARIABLES,
-    AgentConfig,
-    load_config,
-    load_models_config,
-    load_orthanc_settings,
-    misspelt_variables,
-)
+from lab_side.settings.config import AgentConfig, ModelsConfig
+from lab_side.settings.loading import load_config, load_orthanc_settings, load_part
+from lab_side.settings.sources import VARIABLES, misspelt_variables
 from segrelay.errors import FixConfigurationError
 from tests.support.lab.keyrings import keyring_replaced
 
@@ -48,10 +43,10 @@ def test_the_environment_overrules_the_file(tmp_path: Path) -> None:
 def test_the_engine_of_a_cpu_is_one_that_there_is(tmp_path: Path) -> None:
     path = tmp_path / "agent.toml"
     path.write_text('cpu_engine = "openvino"')
-    assert load_models_config(path, {}).cpu_engine == "openvino"
+    assert load_part(ModelsConfig, path, {}).cpu_engine == "openvino"
     path.write_text('cpu_engine = "onnx"')
     with pytest.raises(FixConfigurationError, match="cpu_engine"):
-        load_models_config(path, {})
+        load_part(ModelsConfig, path, {})
 
 
 def test_every_variable_leads_to_a_setting() -> None:

@@ -13,7 +13,8 @@ from lab_side.computer.extras import check_extras
 from lab_side.doctor import Verdict
 from lab_side.doctor.computer import check_model
 from lab_side.profile_registry import look_at_profiles, valid_profiles
-from lab_side.settings.config import ModelConfig, ModelsConfig, load_config
+from lab_side.settings.config import ModelConfig, ModelsConfig
+from lab_side.settings.loading import load_config
 from segrelay.bucket.local import LocalBucket
 from segrelay.errors import FixConfigurationError
 from segrelay.profiles import load_profile

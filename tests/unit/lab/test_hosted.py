@@ -11,7 +11,7 @@ import pytest
 from lab_side.service.hosted import HostedAgent, Watchdog
 from lab_side.service.notify import ServiceManager
 from lab_side.service.windows import WindowsService
-from lab_side.settings.config import load_config
+from lab_side.settings.loading import load_config
 from lab_side.settings.secrets import PASSWORD, keep_in_folder
 from segrelay.errors import LeaseLostError
 

@@ -9,7 +9,8 @@ import pytest
 from keyring.backend import KeyringBackend
 
 from lab_side.settings import secrets
-from lab_side.settings.config import COMMAND_PAUSE_S, AgentConfig, load_config, secret_renewal
+from lab_side.settings.config import AgentConfig
+from lab_side.settings.loading import COMMAND_PAUSE_S, load_config, secret_renewal
 from lab_side.settings.secrets import SECRET_VARIABLES, token_from_command
 from segrelay.errors import FixConfigurationError
 from tests.support.lab.keyrings import keyring_replaced

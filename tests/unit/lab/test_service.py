@@ -17,8 +17,10 @@ import pytest
 from lab_side.service import systemd
 from lab_side.service.notify import VARIABLE, ServiceManager
 from lab_side.service.systemd import GOOGLE_KEY, Systemd
-from lab_side.settings.config import SERVICE_NAME, VARIABLES, load_config
-from lab_side.settings.secrets import EVERY_SECRET, FOLDER_VARIABLE, PASSWORD, keep_in_folder
+from lab_side.settings.config import SERVICE_NAME
+from lab_side.settings.loading import load_config
+from lab_side.settings.secrets import EVERY_SECRET, PASSWORD, keep_in_folder
+from lab_side.settings.sources import VARIABLES
 from segrelay.errors import FixConfigurationError
 from tests.support.command_line import Cli
 
@@ -144,7 +146,7 @@ def test_under_systemd_the_folder_of_secrets_is_not_looked_into(tmp_path: Path) 
     (tmp_path / "closed" / "orthanc-token").mkdir()
     config = load_config(path, {"CREDENTIALS_DIRECTORY": str(given)})
     assert config.orthanc.password.get_secret_value() == "from-systemd"
-    assert FOLDER_VARIABLE in config.secret_environment({})
+    assert config.credentials_dir == tmp_path / "closed"
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 
 from lab_side import cli
 from lab_side.settings import settings_file
-from lab_side.settings.config import load_config
+from lab_side.settings.loading import load_config
 from lab_side.settings.settings_file import find_settings, new_settings_path
 from segrelay.system.command_line import HelpfulParser
 from tests.support.command_line import Cli

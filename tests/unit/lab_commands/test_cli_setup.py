@@ -24,8 +24,9 @@ from keyring.backends import null
 
 from lab_side import cli
 from lab_side.settings import settings_file
-from lab_side.settings.config import VARIABLES, load_config
+from lab_side.settings.loading import load_config
 from lab_side.settings.secrets import EVERY_SECRET, FOLDER_VARIABLE
+from lab_side.settings.sources import VARIABLES
 from segrelay.errors import FixConfigurationError
 from tests.support.command_line import Cli
 from tests.support.lab.keyrings import keyring_replaced

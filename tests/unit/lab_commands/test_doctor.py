@@ -17,7 +17,8 @@ from lab_side.doctor.computer import check_agent
 from lab_side.doctor.orthanc import ASKED, check_way
 from lab_side.doctor.queue import EMULATOR, check_emulator
 from lab_side.doctor.settings import CHECKS, check_lifecycle
-from lab_side.settings.config import LocalConfig, ModelConfig, ModelsConfig, load_queue_address
+from lab_side.settings.config import LocalConfig, ModelConfig, ModelsConfig
+from lab_side.settings.loading import load_queue_address
 from lab_side.worker.protocol import LoadReply, LoadRequest
 from segrelay.bucket import Bucket
 from segrelay.bucket.local import LocalBucket

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gcp_side.site.environment import secret as site_secret
-from lab_side.settings.config import load_config, load_local_config
+from lab_side.settings.config import LocalConfig
+from lab_side.settings.loading import load_config, load_part
 from lab_side.settings.secrets import orthanc_password
 from segrelay.bucket.gcs import open_gcs_bucket
 from segrelay.errors import FixConfigurationError, ManifestRejectedError
@@ -83,7 +84,7 @@ def test_settings(tmp_path: Path, encoding: str) -> None:
 def test_settings_with_a_mark_are_read(tmp_path: Path) -> None:
     path = tmp_path / "agent.toml"
     path.write_bytes(SETTINGS.encode("utf-8-sig"))
-    assert load_local_config(path, {}).work_dir == Path("/srv/작업")
+    assert load_part(LocalConfig, path, {}).work_dir == Path("/srv/작업")
 
 
 @pytest.mark.parametrize("end", ["", "\n", "\r\n"])
