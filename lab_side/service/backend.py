@@ -11,10 +11,10 @@ from lab_side.settings.config import AgentConfig
 
 
 class Registration(Protocol):
-    """All that is handed to the service manager."""
+    """Everything that is handed to the service manager."""
 
     def text(self) -> str:
-        """It in words, or as the file that is written."""
+        """Return it as words, or as the file that is written."""
         ...
 
 
@@ -32,7 +32,7 @@ class Backend(Protocol):
 
     @property
     def log_hint(self) -> str:
-        """Where a person reads why the service has ended."""
+        """Where operators read why the service has ended."""
         ...
 
     def register(

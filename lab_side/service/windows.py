@@ -1,102 +1,31 @@
-"""Installing the agent as a service of Windows, and asking after it; by pywin32."""
+"""The agent as a service of Windows: installs, starts, stops and removes it; by pywin32."""
 
 from __future__ import annotations
 
 import contextlib
-import getpass
 import os
-import subprocess
-import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lab_side.service.needs import (
-    GOOGLE_VARIABLE,
-    google_key,
-    readable,
-    secret_files,
-    writable,
-)
 from lab_side.service.scm import DESCRIPTION, PRESHUTDOWN_S, display_name
+from lab_side.service.windows_registration import (
+    RESTART_AFTER_MS,
+    WindowsRegistration,
+    registration_of,
+)
+from lab_side.service.windows_rights import give_rights, need_administrator, password_of, refusals
 from lab_side.settings.config import AgentConfig
-from segrelay.errors import FixConfigurationError
-
-RESTART_AFTER_MS = (0, 60_000, 60_000)
-"""After the first, the second and every later crash."""
 
 RESET_S = 24 * 3600
 """A crash after so long without one is a first crash again."""
 
-_LAUNCHER_VARIABLE = "__PYVENV_LAUNCHER__"
-"""Tells the base interpreter which virtual environment it runs for; so does multiprocessing."""
-
 _SERVICES_KEY = r"SYSTEM\CurrentControlSet\Services"
 _POLL = 0.2
-_NO_SERVICE, _DENIED, _RUNS_ALREADY, _NOT_ACTIVE, _IS_DELETED = 1060, 5, 1056, 1062, 1072
+_NO_SERVICE, _RUNS_ALREADY, _NOT_ACTIVE, _IS_DELETED = 1060, 1056, 1062, 1072
 _UNKNOWN_LEVEL, _NEVER_STARTED = 124, 1077
-_NO_PASSWORD = ("nt service\\", "nt authority\\", "localsystem")
-_SYSTEM, _ADMINISTRATORS = "*S-1-5-18", "*S-1-5-32-544"
-"""By number: their names are translated."""
-
-_TEXT = """\
-Service {name} ({display}), which python.exe runs itself:
-  command      {command}
-  account      {account}
-  environment  {environment}
-  start        by itself, a while after Windows
-  restart      {restart} s after a crash; never after a wrong setting (exit code 78)
-  shutdown     Windows waits {preshutdown} s for the jobs in hand
-  may write    {writable}
-  may read     {readable}
-  the folder of secrets, and the settings' file, are closed to others
-
-Where services are not allowed, the Task Scheduler starts the agent with the computer instead:
-  schtasks /Create /TN {name} /SC ONSTART /RU "%USERNAME%" /RP * /TR "{task}"
-"""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ServiceOfWindows:
-    """What differs from one installation to the next."""
-
-    name: str
-    program: str
-    """The interpreter."""
-    arguments: Sequence[str]
-    account: str
-    environment: Mapping[str, str]
-    """Added to the system's."""
-    config: Path
-    writable: Sequence[Path]
-    readable: Sequence[Path]
-    secrets: Path | None
-    """Folder of the files of secrets."""
-
-    @property
-    def command(self) -> str:
-        """The command line."""
-        return subprocess.list2cmdline([self.program, *self.arguments])
-
-    def text(self) -> str:
-        """All of it, for a person."""
-        task = subprocess.list2cmdline(
-            [sys.executable, "-m", "lab_side.cli", "--config", str(self.config), "run"]
-        )
-        return _TEXT.format(
-            name=self.name,
-            display=display_name(self.name),
-            command=self.command,
-            account=self.account,
-            environment=", ".join(f"{k}={v}" for k, v in self.environment.items()) or "-",
-            restart=", ".join(str(pause // 1000) for pause in RESTART_AFTER_MS),
-            preshutdown=PRESHUTDOWN_S,
-            writable=", ".join(map(str, self.writable)),
-            readable=", ".join(map(str, self.readable)) or "-",
-            task=task.replace('"', '\\"'),
-        )
 
 
 @dataclass(frozen=True)
@@ -112,7 +41,7 @@ class WindowsService:
 
     @property
     def log_hint(self) -> str:
-        """Where a person reads why the service has ended."""
+        """Where operators read why the service has ended."""
         return "Its log: lab-agent logs; why it did not start: the Application log of Windows"
 
     @property
@@ -121,23 +50,9 @@ class WindowsService:
 
     def register(
         self, config: AgentConfig, path: Path, user: str, environment: Mapping[str, str]
-    ) -> ServiceOfWindows:
-        """The service for these settings, whose file is at ``path``."""
-        key = google_key(config, environment)
-        given = {} if key is None else {GOOGLE_VARIABLE: str(key)}
-        program, launcher = _interpreter()
-        host = ("-m", "lab_side.service.windows_host")
-        return ServiceOfWindows(
-            name=self.name,
-            program=program,
-            arguments=(*host, "--config", str(path), "--name", self.name),
-            account=user,
-            environment={**launcher, **given},
-            config=path,
-            writable=writable(config),
-            readable=(*readable(config), *(() if key is None else (key,))),
-            secrets=config.credentials_dir if secret_files(config) else None,
-        )
+    ) -> WindowsRegistration:
+        """Describe the service for these settings; changes nothing."""
+        return registration_of(self.name, config, path, user, environment)
 
     def install(
         self, config: AgentConfig, path: Path, user: str, environment: Mapping[str, str]
@@ -149,14 +64,14 @@ class WindowsService:
         FixConfigurationError
             ``service-root``, ``service-refused``, ``service-account``.
         """
-        _need_administrator()
+        need_administrator()
         service = self.register(config, path, user, environment)
-        with _refusals():
+        with refusals():
             unknown = self._write_service(service)
             self._write_environment(service.environment)
             self._add_event_source()
         # Only now: Windows knows the account of a service once there is the service.
-        _give_rights(service)
+        give_rights(service)
         return f"{self.name}, without {', '.join(unknown)}: unknown here" if unknown else self.name
 
     def uninstall(self) -> bool:
@@ -164,13 +79,13 @@ class WindowsService:
         import win32evtlogutil
         import win32service
 
-        _need_administrator()
+        need_administrator()
         if not self.is_installed():
             return False
         self.stop()
-        with _refusals(), self._open_service(win32service.SERVICE_ALL_ACCESS) as service:
+        with refusals(), self._open_service(win32service.SERVICE_ALL_ACCESS) as service:
             win32service.DeleteService(service)
-        with _refusals():
+        with refusals():
             win32evtlogutil.RemoveSourceFromRegistry(self.name)
         return True
 
@@ -209,7 +124,7 @@ class WindowsService:
         import win32service
 
         with (
-            _refusals(besides=_RUNS_ALREADY),
+            refusals(besides=_RUNS_ALREADY),
             self._open_service(win32service.SERVICE_START) as service,
         ):
             win32service.StartService(service, None)
@@ -219,16 +134,16 @@ class WindowsService:
         import win32service
 
         rights = win32service.SERVICE_STOP | win32service.SERVICE_QUERY_STATUS
-        with _refusals(besides=_NOT_ACTIVE), self._open_service(rights) as service:
+        with refusals(besides=_NOT_ACTIVE), self._open_service(rights) as service:
             win32service.ControlService(service, win32service.SERVICE_CONTROL_STOP)
         while self.state() in ("active", "deactivating"):
             time.sleep(_POLL)
 
-    def _write_service(self, service: ServiceOfWindows) -> list[str]:
+    def _write_service(self, service: WindowsRegistration) -> list[str]:
         """Returns what of it this Windows does not know."""
         import win32service
 
-        password = _password(service.account)
+        password = password_of(service.account)
         kind = (
             win32service.SERVICE_WIN32_OWN_PROCESS,
             win32service.SERVICE_AUTO_START,
@@ -291,18 +206,6 @@ class WindowsService:
             win32service.CloseServiceHandle(manager)
 
 
-def _interpreter() -> tuple[str, dict[str, str]]:
-    """The program that the service manager starts, and what it must find in its environment.
-
-    Of a virtual environment, ``python.exe`` only starts another process, and that one would be a
-    stranger to the service manager.
-    """
-    base = getattr(sys, "_base_executable", sys.executable)
-    if base == sys.executable:
-        return sys.executable, {}
-    return base, {_LAUNCHER_VARIABLE: sys.executable}
-
-
 def _configure(handle: Any) -> list[str]:
     """What ``CreateService`` has no words for; returns what this Windows does not know."""
     import pywintypes
@@ -329,90 +232,3 @@ def _configure(handle: Any) -> list[str]:
                 raise
             unknown.append(what)
     return unknown
-
-
-def _password(account: str) -> str | None:
-    """Of a named account, which must have one; typed, or a line of standard input."""
-    if account.lower().startswith(_NO_PASSWORD):
-        return None
-    is_terminal = sys.stdin is not None and sys.stdin.isatty()
-    password = (
-        getpass.getpass(f"Password of {account} (not shown): ")
-        if is_terminal
-        else (sys.stdin.readline().rstrip("\r\n") if sys.stdin is not None else "")
-    )
-    if not password:
-        raise FixConfigurationError(
-            f"There is no password for the account {account}.",
-            code="service-account",
-            remedy="Run it on a terminal, or give the password on standard input.",
-        )
-    return password
-
-
-def _give_rights(service: ServiceOfWindows) -> None:
-    """Folders for administrators and the service's account only."""
-    for folder in service.writable:
-        folder.mkdir(parents=True, exist_ok=True)
-        _close_to_others(folder, service.account, "(OI)(CI)M")
-    if service.secrets is not None:
-        _close_to_others(service.secrets, service.account, "(OI)(CI)R")
-    _close_to_others(service.config, service.account, "R")
-    for path in service.readable:
-        inherited = "(OI)(CI)RX" if path.is_dir() else "R"
-        _icacls(path, "/grant", f"{service.account}:{inherited}")
-
-
-def _close_to_others(path: Path, account: str, right: str) -> None:
-    full = "(OI)(CI)F" if path.is_dir() else "F"
-    owners = [f"{owner}:{full}" for owner in (_SYSTEM, _ADMINISTRATORS)]
-    _icacls(path, "/inheritance:r", "/grant:r", *owners, f"{account}:{right}")
-
-
-def _icacls(path: Path, *arguments: str) -> None:
-    done = subprocess.run(  # noqa: S603 (paths of the settings)
-        ["icacls", str(path), *arguments],  # noqa: S607 (of the system)
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        raise _refused(f"icacls {path}: exit code {done.returncode}")
-
-
-def _need_administrator() -> None:
-    from win32com.shell import shell
-
-    if not shell.IsUserAnAdmin():
-        raise _not_administrator()
-
-
-def _not_administrator() -> FixConfigurationError:
-    return FixConfigurationError(
-        "Only an administrator can install, remove, start or stop a service.",
-        code="service-root",
-        remedy="Run it in a terminal opened with: Run as administrator; --print shows what would "
-        "be installed.",
-    )
-
-
-def _refused(why: str) -> FixConfigurationError:
-    return FixConfigurationError(
-        f"The service manager refused ({why}).",
-        code="service-refused",
-        remedy="Look at: sc.exe query; and at the Application log of Windows.",
-    )
-
-
-@contextlib.contextmanager
-def _refusals(besides: int = 0) -> Iterator[None]:
-    """Say in the project's words what Windows refused; ``besides``: an error that is none."""
-    import pywintypes
-
-    try:
-        yield
-    except pywintypes.error as error:
-        if error.winerror == _DENIED:
-            raise _not_administrator() from None
-        if error.winerror != besides:
-            raise _refused(f"{error.funcname}: {error.strerror} ({error.winerror})") from None
