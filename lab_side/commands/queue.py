@@ -12,11 +12,11 @@ from typing import Any
 from lab_side.commands import queue_text
 from lab_side.commands.console import EXIT_FAILED, EXIT_OK, add_json, show
 from lab_side.queue_access import open_queue
+from lab_side.queue_overview import overview_of
 from lab_side.settings.config import QueueConfig
 from lab_side.settings.loading import load_part
 from segrelay.queue import JobState
 from segrelay.queue.operator import OperatorQueue
-from segrelay.queue.overview import survey
 
 
 def add_to(commands: Any) -> None:
@@ -43,7 +43,7 @@ def add_to(commands: Any) -> None:
 
 def _queue(options: argparse.Namespace) -> int:
     config = load_part(QueueConfig, options.config)
-    overview = survey(open_queue(config), config.agent_id)
+    overview = overview_of(open_queue(config), config.agent_id)
     show(options, overview, queue_text.overview(overview))
     return EXIT_OK
 

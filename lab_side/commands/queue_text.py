@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lab_side.commands.console import span, table
-from segrelay.queue import JobState, how_far
-from segrelay.queue.operator import Cancelled, Requeued
-from segrelay.queue.overview import (
+from lab_side.queue_overview import (
     AgentOverview,
     ClaimOverview,
     PendingOverview,
     QueueOverview,
     RejectedOverview,
 )
+from segrelay.queue import JobState, how_far
+from segrelay.queue.operator import Cancelled, Requeued
 
 
 def overview(queue: QueueOverview) -> str:

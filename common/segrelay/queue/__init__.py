@@ -12,15 +12,15 @@ once things have settled, and ``results/<job>`` is the only commit point. Execut
 at least once; the result is exactly one, because it is created on condition that none
 exists.
 
-``site``        what the hospital does: submit, cancel, look up
-``view``        one listing, understood
+``site``        the hospital's side: submit, cancel, locate a job
+``view``        one listing, sorted into jobs, claims and agents
 ``lease``       an agent's heartbeat and the store's clock
-``claims``      what an agent does with a job: claim, finish, archive, hand back, reject
-``selftest``    whether the store keeps its promises at all
-``reaper``      bringing back the claims of the dead
-``rejections``  what was set aside, and why
-``operator``    what a person does by hand: cancel, requeue
-``overview``    the live queue for a person to read
+``claims``      an agent's side: claim, finish, archive, hand back, reject
+``selftest``    checks the conditions of the store that all of this relies on
+``reaper``      requeues the claims of dead agents
+``rejections``  rejected manifests and their reasons
+``unusable``    objects that are passed over
+``operator``    an operator's moves: cancel, requeue
 """
 
 from segrelay.queue.claims import AgentQueue, Claim

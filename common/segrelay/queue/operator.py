@@ -1,7 +1,8 @@
-"""What a person does with a job by hand: call it off, or bring it back.
+"""An operator's moves: cancels a job, or requeues one that is stuck.
 
-Nothing here is a new kind of step. A job called off gets the result *cancelled*; a job
-brought back is moved into ``pending/`` from wherever it is stuck:
+Only the lab's commands use it; it stays beside claims and reaper because its moves are theirs, of
+the one state machine that the model test explores. A job called off gets the result *cancelled*;
+a job brought back is moved into ``pending/`` from wherever it is stuck:
 
 =================  ==============================================================
 it is …            bringing it back means

@@ -1,6 +1,7 @@
-"""Does the store keep its promises? Asked once at start, before the first claim.
+"""Checks at start, before the first claim, that the store enforces conditions.
 
-Several emulators and gateways accept conditional requests and ignore the condition. On such
+Only agents run it; it stays here because it tests what claims, lease and reaper rely on. Several
+emulators and gateways accept conditional requests and ignore the condition. On such
 a store two agents own one job and nobody notices, so the program refuses to start.
 """
 

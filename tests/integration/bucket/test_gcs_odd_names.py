@@ -8,11 +8,11 @@ from collections.abc import Iterator
 import pytest
 
 from infra.fake_gcs import FakeGcs
+from lab_side.queue_overview import overview_of
 from segrelay import names
 from segrelay.bucket.gcs import GcsBucket
 from segrelay.manifest import utc_now
 from segrelay.queue import AgentQueue, Reaper, SiteQueue, scan
-from segrelay.queue.overview import survey
 from tests.support.buckets.gcs import BUCKET, make_bucket
 from tests.support.jobs import make_manifest
 
@@ -71,7 +71,7 @@ def test_an_odd_name_is_said_once_and_costs_one_listing_a_look(fake: FakeGcs, na
         look(bucket, desk, reaper)
     asked = Counter(item["operation"] for item in fake.requests)
     assert asked == {"list": 5}
-    seen = survey(bucket, "lab-1")
+    seen = overview_of(bucket, "lab-1")
     if name in MOVABLE:
         assert (len(seen.rejected), seen.odd) == (1, ())
     elif name != "jobs/agents/notes.json":

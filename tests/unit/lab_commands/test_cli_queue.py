@@ -238,6 +238,6 @@ def test_a_queue_that_is_away(
     def refuse(*_: object) -> None:
         raise StoreUnavailableError("away")
 
-    monkeypatch.setattr(commands, "survey", refuse)
+    monkeypatch.setattr(commands, "overview_of", refuse)
     lab("queue", code=75)
     assert "store-unavailable" in lab.said.err

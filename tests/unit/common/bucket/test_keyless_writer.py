@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from infra.fake_gcs import FakeGcs
+from lab_side.queue_overview import overview_of
 from segrelay import names
 from segrelay.bucket import Bucket
 from segrelay.bucket.local import LocalBucket
@@ -39,7 +40,6 @@ from segrelay.queue import (
 )
 from segrelay.queue.lease import LEASE, new_nonce
 from segrelay.queue.operator import OperatorQueue
-from segrelay.queue.overview import survey
 from segrelay.queue.reaper import FREE_LOSSES
 from segrelay.queue.records import MOST_ATTEMPTS, read_attempt, read_attempts
 from segrelay.queue.site import read_progress
@@ -219,7 +219,7 @@ def test_a_forged_pause_keeps_no_job(sides: Sides) -> None:
     forge_attempt(sides.bare, job, 1, not_before=utc_now() + timedelta(days=300))
     desk = AgentQueue(sides.agent(), "lab-0", now=utc_now)
     assert desk.try_claim(scan(sides.agent()).pending[0]) is not None
-    assert survey(sides.agent(), "lab-0").claimed[0].job_id == job.job_id
+    assert overview_of(sides.agent(), "lab-0").claimed[0].job_id == job.job_id
 
 
 def test_a_record_in_the_place_of_a_true_one_does_not_hide_the_last_attempt(sides: Sides) -> None:
@@ -262,7 +262,7 @@ def test_forged_progress_and_reasons_are_shown_nowhere(sides: Sides) -> None:
     operator = OperatorQueue(sides.agent(), "lab-0", is_dead=lambda _: False)
     assert operator.requeue(job.job_id).changed
     assert LIE not in str(SiteQueue(sides.site).find(job).attempts)
-    assert LIE not in survey(sides.agent(), "lab-0").model_dump_json()
+    assert LIE not in overview_of(sides.agent(), "lab-0").model_dump_json()
 
 
 def test_true_records_progress_and_reasons_are_read(sides: Sides) -> None:
@@ -291,7 +291,7 @@ def test_a_forged_heartbeat_keeps_no_claim(sides: Sides) -> None:
     assert LIE not in view.unusable[0].in_words
     assert len(sides.reaper().reap(view)) == 1
     assert SiteQueue(sides.site).find(job).state is JobState.PENDING
-    assert LIE not in survey(sides.agent(), "lab-0").model_dump_json()
+    assert LIE not in overview_of(sides.agent(), "lab-0").model_dump_json()
 
 
 def test_an_agents_own_heartbeat_is_believed_by_the_others(sides: Sides) -> None:

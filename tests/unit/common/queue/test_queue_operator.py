@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from lab_side.queue_overview import REJECTED_SHOWN, overview_of
 from segrelay import names
 from segrelay.bucket import Bucket, ObjectInfo
 from segrelay.bucket.local import LocalBucket
@@ -35,7 +36,6 @@ from segrelay.queue import (
 )
 from segrelay.queue.lease import store_now
 from segrelay.queue.operator import JobEndedError, JobInWorkError, JobUnknownError, OperatorQueue
-from segrelay.queue.overview import REJECTED_SHOWN, survey
 from segrelay.queue.records import read_attempt
 from segrelay.ulid import new_ulid
 from tests.support.buckets.faulty_bucket import Fault, FaultyBucket, SimulatedCrash
@@ -161,7 +161,7 @@ class TestCancel:
         owner = Owner(bucket)
         name = owner.claim()
         assert desk(bucket).cancel(job.job_id).agent == "lab-9"
-        assert survey(bucket, "lab-1").claimed[0].ended is JobState.CANCELLED
+        assert overview_of(bucket, "lab-1").claimed[0].ended is JobState.CANCELLED
         (claimed,) = scan(bucket).claimed
         assert claimed.name == name
         late = owner.desk.result(job.job_id)
@@ -422,7 +422,7 @@ class TestOverview:
     """``queue``."""
 
     def test_an_empty_queue(self, bucket: Bucket) -> None:
-        seen = survey(bucket, "lab-1")
+        seen = overview_of(bucket, "lab-1")
         assert (seen.agents, seen.claimed, seen.pending, seen.rejected) == ((), (), (), ())
         assert seen.queue == bucket.describe()
 
@@ -439,7 +439,7 @@ class TestOverview:
         owner_heartbeat = HeartbeatJob(job_id=working.job_id, attempt=1, stage="infer", percent=40)
         owner.heartbeat(owner_heartbeat, state="waiting", reason="Orthanc is away.")
 
-        seen = survey(bucket, "lab-1")
+        seen = overview_of(bucket, "lab-1")
         (agent,) = seen.agents
         assert (agent.agent, agent.state, agent.reason) == ("lab-9", "waiting", "Orthanc is away.")
         assert (agent.device, agent.host, agent.lease_over) == ("NVIDIA H200", "elsewhere", False)
@@ -472,26 +472,26 @@ class TestOverview:
         for attempt, stage in ((1, "restore"), (7, "infer")):
             told = HeartbeatJob(job_id=job.job_id, attempt=attempt, stage="restore", percent=90)
             bucket.replace(names.progress_object(job.job_id), told.model_dump_json().encode())
-            assert survey(bucket, "lab-1").claimed[0].stage == stage
+            assert overview_of(bucket, "lab-1").claimed[0].stage == stage
 
     def test_a_silent_owner_is_told(self, bucket: Bucket) -> None:
         submit(bucket)
         Owner(bucket).claim(state="stopped")
         submit(bucket)
-        seen = survey(bucket, "lab-1")
+        seen = overview_of(bucket, "lab-1")
         assert not seen.claimed[0].owner_alive
         assert not seen.pending[0].served
 
     def test_a_silent_agents_lease_runs_out_by_the_stores_clock(self, bucket: Bucket) -> None:
         Owner(bucket).heartbeat()
-        late = survey(_Late(bucket), "lab-1")
+        late = overview_of(_Late(bucket), "lab-1")
         assert late.agents[0].lease_over
         assert late.agents[0].beat_age_seconds > 120
 
     def test_rejections_are_bounded_newest_first(self, bucket: Bucket) -> None:
         for number in range(REJECTED_SHOWN + 2):
             bucket.create(f"{names.REJECTED}copy {number}.json", b"{}")
-        seen = survey(bucket, "lab-1")
+        seen = overview_of(bucket, "lab-1")
         assert (len(seen.rejected), seen.rejected_total) == (REJECTED_SHOWN, REJECTED_SHOWN + 2)
         shown = {item.file for item in seen.rejected}
         assert shown.isdisjoint({"copy 0.json", "copy 1.json"})
@@ -503,7 +503,7 @@ class TestOverview:
         owner.claim()
         before = {info.name: info.generation for info in bucket.list("")}
         heartbeat = bucket.read_heartbeat(names.agent_object("lab-1"))
-        survey(bucket, "lab-1")
+        overview_of(bucket, "lab-1")
         after = {info.name: info.generation for info in bucket.list("")}
         assert bucket.read_heartbeat(names.agent_object("lab-1")) == heartbeat
         assert {n: after[n] for n in before} == before

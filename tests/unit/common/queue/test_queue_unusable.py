@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from lab_side.queue_overview import overview_of
 from segrelay import names
 from segrelay.bucket.local import LocalBucket
 from segrelay.errors import ObjectRefusedError, StoreUnavailableError
@@ -20,7 +21,6 @@ from segrelay.manifest import utc_now
 from segrelay.queue import AgentQueue, Reaper, SiteQueue, scan
 from segrelay.queue.lease import LEASE, is_silent
 from segrelay.queue.operator import OperatorQueue
-from segrelay.queue.overview import survey
 from segrelay.queue.unusable import REMEMBERED, RETRY_AFTER, PassedOver
 from tests.support.jobs import make_manifest
 
@@ -97,7 +97,7 @@ def test_a_file_from_another_century_stops_nobody(tmp_path: Path, seconds: int, 
         odd.write_text("x")
         os.utime(odd, (seconds, seconds))
         assert look(bucket, desk_of(bucket)) == [job.job_id]
-        assert survey(bucket, "lab-1").claimed[0].job_id == job.job_id
+        assert overview_of(bucket, "lab-1").claimed[0].job_id == job.job_id
     finally:
         subprocess.run(["rm", "-rf", root], check=True)
 
@@ -192,7 +192,7 @@ def test_what_does_not_belong_there_stops_nobody(
     desk = desk_of(bucket)
     assert look(bucket, desk) == [job.job_id, other.job_id]
     Reaper(bucket, "lab-2", now=lambda: NOW, is_dead=lambda _: False).reap(scan(bucket))
-    view, seen = scan(bucket), survey(bucket, "lab-1")
+    view, seen = scan(bucket), overview_of(bucket, "lab-1")
     assert len(seen.pending) == 2
     # Moved away, or named; and whatever it is called, both documents can be written.
     assert seen.odd or folder == "pending"
@@ -226,7 +226,7 @@ def test_a_folder_where_a_document_belongs_costs_its_own_job_alone(
     assert other.job_id in settled
     named = [item.name for item in reaper.passed_over]
     assert (job.job_id in settled) != any(job.job_id in name for name in named)
-    assert survey(bucket, "lab-1").pending
+    assert overview_of(bucket, "lab-1").pending
 
 
 def test_memory_of_what_was_passed_over_is_bounded() -> None:

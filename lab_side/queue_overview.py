@@ -1,4 +1,4 @@
-"""The live queue for a person to read: one listing, and the documents beside it."""
+"""The live queue for operators: one listing, and the documents beside it."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from segrelay.queue.site import JobState, read_progress
 from segrelay.queue.view import AgentHeartbeat, ClaimedJob, PendingJob, scan
 from segrelay.stages import Stage
 
-__all__ = ["QueueOverview", "survey"]
+__all__ = ["QueueOverview", "overview_of"]
 
 REJECTED_SHOWN = 20
-"""Newest rejections told in full: their folder is an archive and may grow."""
+"""Newest rejections shown in full: their folder is an archive and may grow."""
 
 UNUSABLE_SHOWN = 50
 """Objects that are passed over and named; the others are counted."""
@@ -35,7 +35,7 @@ class _Part(BaseModel):
 
 
 class AgentOverview(_Part):
-    """An agent, as its last heartbeat tells."""
+    """An agent, as its last heartbeat reports."""
 
     agent: str
     state: str
@@ -49,7 +49,7 @@ class AgentOverview(_Part):
     beat_age_seconds: float
     """By the store's clock."""
     lease_over: bool
-    """Whether it has been silent for so long that its claims are taken from it."""
+    """Whether it has been silent for longer than its lease: its claims are taken from it."""
 
     passed_over: tuple[str, ...] = ()
     """Objects that the store does not let it move or read, each with the reason."""
@@ -118,7 +118,7 @@ class QueueOverview(_Part):
     pending: tuple[PendingOverview, ...]
     """In the order of service."""
     misnamed: tuple[str, ...]
-    """Objects in ``pending/`` that are no jobs; the next agent to look sets them aside."""
+    """Objects in ``pending/`` that are no jobs; the next agent that scans rejects them."""
     rejected: tuple[RejectedOverview, ...]
     """The newest, at most :data:`REJECTED_SHOWN`."""
     rejected_total: int
@@ -128,8 +128,8 @@ class QueueOverview(_Part):
     odd_total: int = 0
 
 
-def survey(bucket: Bucket, who: str) -> QueueOverview:
-    """Look at the queue; nothing is written but a heartbeat object of ``who``, to learn the time.
+def overview_of(bucket: Bucket, who: str) -> QueueOverview:
+    """Read the queue; nothing is written but a heartbeat object of ``who``, to learn the time.
 
     Raises
     ------
