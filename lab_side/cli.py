@@ -151,7 +151,7 @@ def _has_working_folder() -> bool:
 
 
 def exit_code(error: SegRelayError) -> int:
-    """What an error means to whoever started the program."""
+    """Return the exit code of an error."""
     if isinstance(error, FixConfigurationError):
         return EXIT_CONFIG
     if isinstance(error, (ManifestRejectedError, JobUnknownError)):
@@ -279,7 +279,7 @@ def open_agent(config: AgentConfig, supervisor: Supervisor | None = None) -> Age
 
 @contextlib.contextmanager
 def end_in_the_log() -> Iterator[None]:
-    """Why the agent has ended, also for whoever does not see its standard error."""
+    """Log why the agent has ended: its standard error may go nowhere."""
     try:
         yield
     except SegRelayError as error:

@@ -32,7 +32,7 @@ class LogFile(RotatingFileHandler):
     """Appends to the newest file, and begins another one when that is full."""
 
     def doRollover(self) -> None:  # noqa: N802 (the base class's name)
-        """Rotate; where the system refuses (on Windows, while somebody reads), go on as before."""
+        """Rotate; where the system refuses (Windows, while it is read), go on as before."""
         try:
             super().doRollover()
         except OSError:
@@ -100,7 +100,7 @@ class LogReader:
 
 
 def time_of(line: dict[str, Any]) -> datetime | None:
-    """When a line was written; None where it does not tell."""
+    """Return when a line was written; None where it does not say."""
     with contextlib.suppress(KeyError, TypeError, ValueError):
         moment = datetime.fromisoformat(line["time"])
         return moment if moment.tzinfo else None

@@ -206,8 +206,8 @@ def _claim(
     *,
     owner_alive: bool,
 ) -> ClaimOverview:
-    told = unusable.read(lambda: _progress(bucket, job, agents.get(job.agent)))
-    progress = told or HeartbeatJob(
+    reported = unusable.read(lambda: _progress(bucket, job, agents.get(job.agent)))
+    progress = reported or HeartbeatJob(
         job_id=job.name.job_id, attempt=job.name.fence, stage=Stage.CLAIMED
     )
     return ClaimOverview(

@@ -1,7 +1,7 @@
 """The error tree, grouped by what the caller must do.
 
 SegRelayError
-├── FixConfigurationError      stop the program (exit code 78); a person must change a setting
+├── FixConfigurationError      stop the program (exit code 78); an operator must change a setting
 ├── TransientError             retry with backoff, then hand the job back: it does not count
 │   ├── StoreUnavailableError      the bucket did not answer
 │   │   └── ObjectRefusedError         it answers, and refuses this one object: pass it over
@@ -14,7 +14,7 @@ SegRelayError
 │   ├── OrthancRefusedError        Orthanc refuses this request for good (4xx, foreign bytes)
 │   └── InferenceError             the network ran and its answer cannot be used
 ├── AttemptFailedError         this attempt failed after work started: it counts, try again
-└── QueueConflictError         somebody else moved first; look again, nothing is broken
+└── QueueConflictError         another process moved first; read again, nothing is broken
     ├── ObjectNotFoundError
     ├── ObjectExistsError
     ├── PreconditionFailedError
@@ -92,11 +92,11 @@ class TransientError(SegRelayError):
     """The world is not ready: retry with backoff. Does not count as an attempt."""
 
     code = "transient"
-    remedy = "Nothing: it is retried by itself."
+    remedy = "Nothing: it is retried automatically."
 
 
 class StoreUnavailableError(TransientError):
-    """The bucket (or the directory that stands for it) did not answer."""
+    """The bucket (or the directory used as one) did not answer."""
 
     code = "store-unavailable"
 
@@ -110,7 +110,7 @@ class ObjectRefusedError(StoreUnavailableError):
     code = "object-refused"
     remedy = (
         "Look at the file's owner, permissions and flags (ls -l, lsattr), and correct or remove "
-        "it; it is tried again by itself."
+        "it; it is tried again automatically."
     )
 
 
@@ -124,7 +124,7 @@ class LocalDiskError(TransientError):
     """The local disk is full or refused a write."""
 
     code = "local-disk"
-    remedy = "Free space on the agent's work folder; the job is retried by itself."
+    remedy = "Free space on the agent's work folder; the job is retried automatically."
 
 
 class LimitReachedError(LocalDiskError):
@@ -134,7 +134,7 @@ class LimitReachedError(LocalDiskError):
     """
 
     code = "limit-reached"
-    remedy = "Raise the limit of the account or the service; it is retried by itself."
+    remedy = "Raise the limit of the account or the service; it is retried automatically."
 
 
 class PermanentError(SegRelayError):
@@ -177,10 +177,10 @@ class AttemptFailedError(SegRelayError):
 
 
 class QueueConflictError(SegRelayError):
-    """Somebody else changed the object first; look again."""
+    """Another process changed the object first; read it again."""
 
     code = "conflict"
-    remedy = "Nothing: the other side's change stands."
+    remedy = "Nothing: the other side's change remains."
 
 
 class ObjectNotFoundError(QueueConflictError):

@@ -54,7 +54,7 @@ LABELS_SCHEMA = "1.1"
 """What a document with ``labels`` says."""
 
 CONFIRMED_SCHEMA = "1.2"
-"""What a job says whose input a person confirmed although it contradicts the profile."""
+"""In a job whose input was confirmed although it contradicts the profile."""
 
 NEWEST_SCHEMA = CONFIRMED_SCHEMA
 """The newest that this program reads."""
@@ -100,7 +100,7 @@ Role = RoleName
 Label = Annotated[
     str, form(r"^[a-z0-9]+(-[a-z0-9]+)*$", "lower-case words joined by hyphens", max_length=32)
 ]
-"""What an agent is or has: ``site-a``, ``gpu-24gb``. A person gives it its meaning."""
+"""What an agent is or has: ``site-a``, ``gpu-24gb``. Operators give it its meaning."""
 
 Labels = Annotated[tuple[Label, ...], Field(max_length=16)]
 Author = Annotated[str, cut(MAX_AGENT_LENGTH)]
@@ -179,7 +179,7 @@ class JobManifest(_LabelledDocument):
     retry_of: JobId | None = None
     """The job that this one repeats."""
     confirmed: Annotated[tuple[Code, ...], Field(max_length=16)] = ()
-    """In what the input contradicts the profile, as codes; a person has confirmed it."""
+    """In what the input contradicts the profile, as codes; an operator has confirmed it."""
 
     def _later_fields(self) -> set[str]:
         return super()._later_fields() | (set() if self.confirmed else {"confirmed"})
@@ -210,14 +210,14 @@ class AttemptOutcome(StrEnum):
     FAILED = "failed"
     """The agent saw the attempt fail. Counts once work had started."""
     LOST = "lost"
-    """The owner died or fell silent; whoever noticed wrote this. Counts once started."""
+    """The owner died or fell silent; the process that noticed wrote this. Counts once started."""
 
 
 class AttemptRecord(_LabelledDocument):
     """How attempt ``attempt`` of a job ended; ``labels`` are those that the job asks for.
 
     An agent reads the last record before it claims: so that one without these labels learns it
-    once, from whoever opened the manifest before.
+    once, from the process that opened the manifest before.
     """
 
     job_id: JobId
@@ -345,7 +345,7 @@ class ResultManifest(_Document):
     author: Author
     """The agent id, or ``site`` for a cancellation from there."""
     nonce: Annotated[str, form(r"^[0-9a-f]{32}$", "32 hexadecimal digits")]
-    """Random: tells one's own write from another's when an answer was lost."""
+    """Random: distinguishes one's own write from another's when an answer was lost."""
     attempt: Attempt
     finished_at: Moment
     seg: SegReference | None = None
@@ -386,7 +386,7 @@ class ResultManifest(_Document):
 
 
 class JobDocument(_Document):
-    """Only the version of a document, to tell 'newer' from 'broken'."""
+    """Only the version of a document, to distinguish 'newer' from 'broken'."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
     schema_version: SchemaVersion

@@ -1,7 +1,7 @@
 """What an agent offers: as much of its profiles as the site needs to show and submit them.
 
 It travels in the heartbeat, which nobody signs: a site takes names and texts from it, and what
-it asks a person about, never anything that a job's outcome depends on.
+it asks a user about, never anything that a job's outcome depends on.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ Byte = Annotated[int, Field(ge=0, le=255)]
 
 
 class _Part(BaseModel):
-    # A newer agent may tell more.
+    # A newer agent may send more.
     model_config = ConfigDict(extra="ignore", frozen=True)
 
 
 class OfferedRecognition(_Part):
-    """A rule as the profile has it; one that a newer agent tells may say nothing here."""
+    """A rule as the profile has it; one that a newer agent sends may be unknown here."""
 
     weighting: Annotated[str, Field(max_length=16)] | None = None
     contrast: bool | None = None
@@ -42,16 +42,16 @@ class OfferedRole(_Part):
 
     role: RoleName
     title: Text | None = None
-    """What a person calls it; None where the heartbeat had no room."""
+    """Its title for users; None where the heartbeat had no room."""
     recognition: OfferedRecognition | None = None
     """How its series is found; None where the profile does not say, or there was no room."""
 
     @classmethod
     def of(cls, item: InputRole) -> OfferedRole:
-        """All that is told of a role."""
+        """Advertise a role."""
         rule = item.recognition
-        told = None if rule is None else OfferedRecognition(**rule.model_dump())
-        return cls(role=item.role, title=item.title, recognition=told)
+        advertised = None if rule is None else OfferedRecognition(**rule.model_dump())
+        return cls(role=item.role, title=item.title, recognition=advertised)
 
 
 class OfferedSegment(_Part):
@@ -72,15 +72,15 @@ class Offer(_Part):
     title: Text | None = None
     intended_use: Text | None = None
     body_part: BodyPart | None = None
-    """Body Part Examined that its input must show; None: an older agent does not tell."""
+    """Body Part Examined that its input must show; None: an older agent does not say."""
     for_patients: bool | None = None
-    """Whether its results may be used for a patient; None: an older agent does not tell."""
+    """Whether its results may be used for a patient; None: an older agent does not say."""
     roles: Annotated[tuple[OfferedRole, ...], Field(min_length=1, max_length=16)]
     segments: tuple[OfferedSegment, ...] = ()
 
     @classmethod
     def of(cls, profile: Profile) -> Offer:
-        """All that is told of a profile."""
+        """Advertise a profile."""
         return cls(
             name=profile.name,
             title=profile.title,

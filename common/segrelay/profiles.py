@@ -2,7 +2,7 @@
 
 A profile is a folder with a ``profile.json`` of the shape below and usually the weights
 beside it. Nothing here loads weights: the GPU worker does. ``lab_side/profiles/README.md``
-explains every field to whoever writes one.
+explains every field.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class Recognition(_Data):
     """What a series looks like that plays a role: a sequence, or a phase over time."""
 
     weighting: Weighting | None = None
-    """Of a sequence that is told by its contrast: T1, T2, FLAIR."""
+    """Of a sequence that is known by its contrast: T1, T2, FLAIR."""
     contrast: bool | None = None
     """Whether it is after contrast; None: either."""
     phase: Annotated[int, Field(ge=0)] | None = None
@@ -112,9 +112,9 @@ class InputRole(_Data):
     role: RoleName
     """Stable name used in manifests, e.g. ``dce-0`` or ``t1c``."""
     title: Text
-    """What a person calls it."""
+    """Its title for users."""
     recognition: Recognition | None = None
-    """How a series is known to be this one; None: a person chooses it, nothing is checked."""
+    """How a series is known to be this one; None: a user chooses it, nothing is checked."""
 
 
 class Network(_Data):
@@ -250,7 +250,7 @@ class Segment(_Data):
     label: Annotated[str, Field(max_length=64)]
     """Segment Label in the SEG."""
     title: Text
-    """What a person calls it."""
+    """Its title for users."""
     channel: Channel
     """Output channel of the network."""
     except_channels: tuple[Channel, ...] = ()
@@ -287,7 +287,7 @@ class Profile(_Data):
     version: Annotated[str, form(r"^\d+\.\d+\.\d+$", "three numbers, like 1.0.0")]
     """Of the profile; raise it with each change that can change a result."""
     title: Text
-    """What a person calls it."""
+    """Its title for users."""
     intended_use: Text
     """One sentence: for what, and for what not."""
     for_patients: bool = True

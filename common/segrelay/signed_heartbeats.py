@@ -25,7 +25,7 @@ from segrelay.signing import Kind, SigningKey, Trust, signed_bytes
 __all__ = ["NEVER", "SLACK", "StoreClock", "sign_heartbeat", "time_of_heartbeat"]
 
 SLACK = timedelta(seconds=60)
-"""A heartbeat may reach the store so long after the time in it: a request may be repeated."""
+"""How much later than the time in it a heartbeat may reach the store: requests are repeated."""
 
 NEVER = datetime(1970, 1, 1, tzinfo=UTC)
 """In a first heartbeat, whose writer does not know the store's time yet."""
@@ -36,16 +36,16 @@ _TIME_LENGTH = 40
 
 @dataclass
 class StoreClock:
-    """The store's time, from what it said of this process's own writes."""
+    """The store's clock, as its answers to this process's own writes show it."""
 
     _known: tuple[datetime, float] | None = field(default=None)
 
     def note(self, updated: datetime) -> None:
-        """The store has just written something at this time."""
+        """Note the time of a write that has just succeeded."""
         self._known = (updated, time.monotonic())
 
     def now(self) -> datetime | None:
-        """The store's time; None before anything was written."""
+        """Return the store's time; None before the first write."""
         if self._known is None:
             return None
         updated, heard = self._known
@@ -55,7 +55,7 @@ class StoreClock:
 def sign_heartbeat(
     metadata: Mapping[str, str], name: str, key: SigningKey, at: datetime
 ) -> dict[str, str]:
-    """The metadata of the heartbeat ``name`` with its signature."""
+    """Return the metadata of the heartbeat ``name`` with its signature."""
     moment = at.isoformat()
     data = _signed(name, moment, metadata.get(_TEXT, ""))
     return {
@@ -67,7 +67,7 @@ def sign_heartbeat(
 
 
 def time_of_heartbeat(metadata: Mapping[str, str], name: str, trust: Trust) -> datetime | None:
-    """When a heartbeat was written at the latest; None where nobody trusted has signed it."""
+    """Return when a heartbeat was written at the latest; None without a trusted signature."""
     text, moment = metadata.get(_TEXT, ""), metadata.get(_AT, "")
     if len(moment) > _TIME_LENGTH:
         return None

@@ -5,7 +5,7 @@
     {"segrelay_signed": 1, "kind": "job", "key": "3f2a…", "signature": "…", "payload": "{…}"}
 
 What is signed is the envelope's version, the kind and the payload, so that a job can never be
-shown as a result. The payload stays readable text: ``gsutil cat`` still tells what a job is.
+shown as a result. The payload stays readable text: ``gsutil cat`` still shows what a job is.
 Keys travel as text: 32 bytes in URL-safe base64.
 """
 
@@ -183,7 +183,7 @@ def seal(data: bytes, kind: Kind, key: SigningKey, *, name: str = "") -> bytes:
 
 
 def open_envelope(data: bytes, kind: Kind, trust: Trust, *, name: str = "") -> bytes:
-    """The document itself, once somebody trusted has signed it.
+    """The document itself, once its signature is trusted.
 
     A document without an envelope is returned as it is where no keys are configured for its
     kind; an envelope is then opened without a look at its signature.

@@ -73,7 +73,7 @@ BY_CLASS: Mapping[type[SegRelayError], Finality] = {
 """What an error of a class, or of one derived from it, means unless its code says otherwise."""
 
 BY_CODE: Mapping[str, Finality] = {
-    # What Orthanc says, or what stands before it.
+    # What Orthanc says, or a proxy before it.
     "orthanc-address": Finality.IF_IT_LASTS,
     "orthanc-answer": Finality.IF_IT_LASTS,
     "orthanc-certificate-authority": Finality.IF_IT_LASTS,
@@ -94,7 +94,7 @@ BY_CODE: Mapping[str, Finality] = {
     "orthanc-not-found": Finality.FINAL,
     "orthanc-refused": Finality.FINAL,
     "series-missing": Finality.FINAL,
-    # What the bucket says, or what stands before it.
+    # What the bucket says, or a proxy before it.
     "bucket-certificate": Finality.IF_IT_LASTS,
     "bucket-credentials": Finality.IF_IT_LASTS,
     "bucket-forbidden": Finality.IF_IT_LASTS,

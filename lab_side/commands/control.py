@@ -34,7 +34,7 @@ def add_to(commands: Any) -> None:
         help="let the agent claim nothing for now, and give its GPU back",
         description="Let the agent claim nothing for now. The job on the GPU is finished, the "
         "others are handed back, SEGs are still delivered, and the GPU's memory is given back. "
-        "It stands until lab-agent resume, also over a restart.",
+        "It lasts until lab-agent resume, also over a restart.",
     )
     command.add_argument(
         "--reason",
@@ -47,7 +47,7 @@ def add_to(commands: Any) -> None:
         "--until",
         type=_until,
         metavar="TIME",
-        help=f"when it goes on by itself, by this computer's clock: {UNTIL_FORMATS}",
+        help=f"when it goes on automatically, by this computer's clock: {UNTIL_FORMATS}",
     )
     command.set_defaults(command=_pause)
     command = commands.add_parser("resume", help="let a paused agent claim again")

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 UNTRIED = (
     "The table was made from Google's documentation and is untried on the real service until "
-    "a person has run it there."
+    "somebody has run it there."
 )
 
 _CONFORMANCE = "conformance"
@@ -195,7 +195,7 @@ def _conform(report: Report, bucket: Bucket, address: str) -> None:
         report.add(Finding(check=_CONFORMANCE, verdict=Verdict.OK, detail=detail))
         return
     if report.has_failed:
-        detail = "not tried: mend the failures above first"
+        detail = "not tried: fix the failures above first"
         report.add(Finding(check=_CONFORMANCE, verdict=Verdict.NOT_KNOWN, detail=detail))
         return
     from lab_side.conformance import open_probe

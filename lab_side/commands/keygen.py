@@ -1,4 +1,4 @@
-"""``lab-agent keygen``: a pair of keys, so that the other side can tell who wrote what."""
+"""``lab-agent keygen``: a pair of keys, so that the other side knows who wrote what."""
 
 from __future__ import annotations
 

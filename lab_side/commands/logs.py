@@ -63,7 +63,7 @@ def add_to(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the lines that were asked for, until whoever follows has enough; 75 if none."""
+    """Print the lines that were asked for, until the reader has enough; 75 if none."""
     try:
         return _show(options)
     except KeyboardInterrupt:
@@ -130,7 +130,7 @@ def _most(options: argparse.Namespace) -> int | None:
 def _write(lines: Iterable[dict[str, Any]], *, as_json: bool) -> None:
     for line in lines:
         sys.stdout.write((json.dumps(line) if as_json else printable(_as_text(line))) + "\n")
-    # Whoever follows waits for each line.
+    # A reader of --follow waits for each line.
     sys.stdout.flush()
 
 

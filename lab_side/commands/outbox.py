@@ -1,7 +1,7 @@
 """``lab-agent outbox list | export | retry``: the SEGs that Orthanc has not taken.
 
 They need the work folder and nothing else, and disturb no agent: ``export`` only reads, and
-``retry`` leaves a wish that a running agent looks for.
+``retry`` leaves a request that a running agent watches for.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 PATIENCE = 3.0
-"""Seconds for a running agent to hear of a wish; it looks five times a second."""
+"""Seconds for a running agent to hear of a request; it looks five times a second."""
 
 BY_HAND = """\
 Load the file into Orthanc by hand: on its page under Upload, or with
@@ -60,7 +60,7 @@ def add_to(commands: Any) -> None:
     command = actions.add_parser(
         "export",
         usage="lab-agent outbox export [-h] [--json] (JOB | --all) DIRECTORY",
-        help="copy a SEG that waits or was set aside to a file, for a person to load by hand",
+        help="copy a SEG that waits or was set aside to a file, to be loaded by hand",
         description="Copy a SEG that waits or was set aside to DIRECTORY/JOB.dcm, checked by "
         "SHA-256. Nothing is written over, and the SEG stays where it is.",
     )
@@ -175,8 +175,7 @@ def _retried(waiting: int, refused: int, *, is_heard: bool) -> str:
     if not waiting:
         return f"No SEG waits.{aside}"
     if is_heard:
-        told = "lab-agent status tells what comes of it."
-        return f"The agent tries now; {waiting} waiting. {told}{aside}"
+        return f"The agent tries now; {waiting} waiting. See lab-agent status.{aside}"
     return (
         f"No agent has taken it up; {waiting} waiting. Either none runs here, and it tries when it "
         f"starts (lab-agent run, or once), or it is in the middle of a delivery.{aside}"

@@ -37,7 +37,7 @@ def add_to(commands: Any) -> None:
         actions,
         "check",
         _check,
-        "load profiles as for a job, run each network once, and tell what is wrong",
+        "load profiles as for a job, run each network once, and report what is wrong",
     )
     complete_profiles(
         command.add_argument(
@@ -50,7 +50,7 @@ def add_to(commands: Any) -> None:
         _import,
         "make a profile of a file of weights or of a MONAI bundle",
         description="Make a profile of a checkpoint (.pth, .pt, .safetensors), a TorchScript file "
-        "or a MONAI bundle (folder or zip). It is told what the file is; nothing in it is run, a "
+        "or a MONAI bundle (folder or zip). What the file is, is shown; nothing in it is run, a "
         "bundle's configuration is read as data. The profile appears in profiles_dir once a "
         "worker process has loaded it and run its network.",
     )
@@ -60,7 +60,7 @@ def add_to(commands: Any) -> None:
         command.add_argument(
             "--like",
             metavar="PROFILE",
-            help="take inputs, segments and what the file does not tell from this profile "
+            help="take inputs, segments and what the file does not say from this profile "
             "(default: the only one with such a network)",
         )
     )
@@ -68,10 +68,10 @@ def add_to(commands: Any) -> None:
         "--network",
         type=Path,
         metavar="FILE",
-        help='JSON: {"architecture": "UNet", "arguments": {…}}, where the weights do not tell',
+        help='JSON: {"architecture": "UNet", "arguments": {…}}, where the weights do not say',
     )
     command.add_argument(
-        "--lora-alpha", type=float, help="lora_alpha of the training, where the file does not tell"
+        "--lora-alpha", type=float, help="lora_alpha of the training, where the file does not say"
     )
     command.add_argument("--licence", help="of the weights")
     command.add_argument("--citation", help="whom to cite")

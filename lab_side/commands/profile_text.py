@@ -1,4 +1,4 @@
-"""What ``lab-agent profile`` tells a person, and as JSON."""
+"""The answers of ``lab-agent profile``, as text and as JSON."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _HEADING = ("NAME", "VERSION", "NETWORK", "INPUTS", "WEIGHTS", "FROM", "SERVED")
 
 
 def installed(items: Sequence[InstalledProfile]) -> str:
-    """A table of all profiles, and below it what is wrong with some."""
+    """Format a table of all profiles, and below it what is wrong with some."""
     problems = [
         f"{item.name}: {printable(item.problem.message)}\nremedy: {item.problem.remedy}"
         for item in items
@@ -28,7 +28,7 @@ def installed(items: Sequence[InstalledProfile]) -> str:
 
 
 def as_json(item: InstalledProfile) -> dict[str, Any]:
-    """One profile of the list."""
+    """Return one profile of the list for JSON."""
     profile = item.profile
     return {
         "name": item.name,
@@ -60,7 +60,7 @@ def _weights(item: InstalledProfile) -> str:
 
 
 def fields(profile: Profile) -> str:
-    """Every field with its value, a line each."""
+    """Format every field with its value, a line each."""
     lines = list(_lines(profile.model_dump(mode="json")))
     width = max(len(name) for name, _ in lines)
     return "\n".join(f"{name.ljust(width)}  {value}".rstrip() for name, value in lines)
@@ -79,21 +79,21 @@ def _lines(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
 
 
 def checked(name: str, result: LoadReply | SegRelayError) -> str:
-    """How the check of one profile ended."""
+    """Format the result of checking one profile."""
     if isinstance(result, SegRelayError):
         return f"FAIL  {name}: {printable(result.message)} [{result.code}]\nremedy: {result.remedy}"
     return f"OK    {name}: {_proof(result)}"
 
 
 def checked_json(result: LoadReply | SegRelayError) -> dict[str, Any]:
-    """The same for programs."""
+    """Return the result of checking one profile for JSON."""
     if isinstance(result, SegRelayError):
         return {"ok": False, "code": result.code, "message": result.message}
     return {"ok": True, **result.model_dump(mode="json", exclude={"profile"})}
 
 
 def imported(result: Imported) -> str:
-    """What was found, what was proved, and what to do with it."""
+    """Format an import: what was found, the proof, and how to serve the profile."""
     lines = [printable(sentence) for sentence in result.found]
     lines += [
         f"Proof: {_proof(result.proof)}",

@@ -1,4 +1,4 @@
-"""What the queue's commands tell a person."""
+"""The answers of the queue's commands as text."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from segrelay.queue.operator import Cancelled, Requeued
 
 
 def overview(queue: QueueOverview) -> str:
-    """The whole queue as tables, one below the other."""
+    """Format the whole queue as tables, one below the other."""
     shown, total = len(queue.rejected), queue.rejected_total
     rejected = f"REJECTED ({shown} newest of {total})" if shown < total else "REJECTED"
     parts = [
@@ -51,7 +51,7 @@ def overview(queue: QueueOverview) -> str:
 
 
 def cancelled(done: Cancelled) -> str:
-    """What a cancellation did."""
+    """Format what a cancellation did."""
     if done.state is not JobState.CANCELLED:
         by = f", by {done.author}" if done.author else ""
         return f"Job {done.job_id} had ended before: {done.state.value}{by}. Nothing was changed."
@@ -64,7 +64,7 @@ def cancelled(done: Cancelled) -> str:
 
 
 def requeued(done: Requeued) -> str:
-    """What bringing a job back did."""
+    """Format what bringing a job back did."""
     if done.state is JobState.FAILED:
         return (
             f"Job {done.job_id} had no attempt left and has failed. To run it again as a new "
@@ -88,7 +88,7 @@ def requeued(done: Requeued) -> str:
 
 
 def _refused(agents: Sequence[AgentOverview], seen: Sequence[str]) -> list[str]:
-    """What agents say that the store refuses them, each object once, but for what is ``seen``."""
+    """List the objects that agents pass over, each once, but for what is ``seen``."""
     lines = {line: item.agent for item in agents for line in item.passed_over if line not in seen}
     return [f"{line} (by agent {agent})" for line, agent in lines.items()]
 

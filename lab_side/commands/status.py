@@ -29,14 +29,14 @@ def add_to(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Look and tell; 75 if a SEG is still here after a failed delivery, else 0."""
+    """Print the status; 75 if a SEG is still here after a failed delivery, else 0."""
     status = look(load_part(LocalConfig, options.config))
     show(options, status, status_text.status(status))
     return EXIT_NOT_NOW if status.needs_a_look else EXIT_OK
 
 
 def look(config: LocalConfig) -> AgentStatus:
-    """Everything that can be told; a queue that does not answer is told of, too.
+    """Read the status of this computer's agent; a queue that does not answer is part of it.
 
     Raises
     ------

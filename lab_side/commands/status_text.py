@@ -1,4 +1,4 @@
-"""What ``lab-agent status`` and ``lab-agent outbox`` tell a person."""
+"""The answers of ``lab-agent status`` and ``lab-agent outbox`` as text."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LIVES = {
 
 
 def status(found: AgentStatus) -> str:
-    """The whole status, one part below the other."""
+    """Format the whole status, one part below the other."""
     head = [_agent(found), *_pause(found.pause), _disk(found.disk)]
     parts = ["\n".join(head)]
     is_running = None if found.beat is None else found.beat.life.value == "running"
@@ -40,7 +40,7 @@ def status(found: AgentStatus) -> str:
 def segs(
     waiting: Sequence[SegStatus], refused: Sequence[SegStatus], *, is_running: bool | None
 ) -> str:
-    """What waits and what was set aside; ``is_running``: the agent, None where unknown."""
+    """Format what waits and what was set aside; ``is_running``: the agent, None if unknown."""
     now = utc_now()
     parts = [
         table(

@@ -5,7 +5,7 @@
 ``probe``   runs the table and cleans up
 
 The table was made from Google's documentation and is proved against the project's own strict
-fake. Whether the real service agrees is known only after somebody has run it there.
+fake. Whether the real service agrees is known only after it was run there.
 """
 
 from lab_side.conformance.cases import CREATION, REFUSALS, Row

@@ -58,7 +58,7 @@ class Probe:
         self._grounds = 0
         self.root = root
         self.left_behind: int | None = 0
-        """Objects that could not be deleted; None where even that cannot be told."""
+        """Objects that could not be deleted; None where even that is not known."""
 
     def run(self, rows: Sequence[Row] = REFUSALS) -> Iterator[RowResult]:
         """Try every row, each on fresh objects."""

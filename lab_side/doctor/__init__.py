@@ -1,4 +1,4 @@
-"""Checks that a person runs before trusting an installation.
+"""Checks of an installation, run before it is trusted.
 
 A check is a small function that looks at one thing, leaves nothing behind, and returns a
 :class:`~lab_side.doctor.finding.Finding`; it never raises for what it was made to find.

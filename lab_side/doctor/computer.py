@@ -92,7 +92,7 @@ def run_models(config: AgentConfig) -> Iterator[Finding]:
 
 
 def check_agent(bucket: Bucket, config: AgentConfig) -> Finding:
-    """Whether the agent runs, as its heartbeat tells."""
+    """Check whether the agent runs, by its heartbeat."""
     from lab_side.agent.health.identity import is_dead
 
     check = "agent"
@@ -117,7 +117,7 @@ def _remedy(heartbeat: HeartbeatStatus) -> str:
     if heartbeat.life is Life.RUNNING and heartbeat.state == "paused":
         return "lab-agent resume"
     if heartbeat.life is Life.RUNNING and heartbeat.state == "waiting":
-        return "It goes on by itself once that is over; lab-agent logs tells more."
+        return "It goes on automatically once that is over; lab-agent logs shows more."
     return ""
 
 

@@ -9,7 +9,7 @@ from segrelay.errors import SegRelayError, TransientError
 
 
 class Verdict(StrEnum):
-    """How it stands with what was checked."""
+    """The verdict of a check."""
 
     OK = "OK"
     WARNING = "WARNING"

@@ -24,7 +24,7 @@ from segrelay.orthanc import OrthancClient, OrthancSettings, answers
 from segrelay.orthanc.tls import client_context
 
 TIMEOUT_S, RETRIES = 15.0, 1
-"""A person waits."""
+"""For each request: an operator waits."""
 
 RENEW_DAYS = 21
 """A certificate that ends sooner is warned of."""
@@ -54,7 +54,7 @@ class Answered:
 
     system: Mapping[str, Any]
     clock_offset_s: float | None
-    """How far its clock is ahead; None where it told no time."""
+    """How far its clock is ahead; None where it reported no time."""
 
 
 def examine_orthanc(settings: OrthancSettings, *, write: bool = False) -> Iterator[Finding]:
@@ -144,15 +144,15 @@ def check_certificate(settings: OrthancSettings, now: datetime) -> Finding:
 
 def check_overwriting(system: Mapping[str, Any]) -> Finding:
     """With overwriting on, a second upload would change a SEG that a result names."""
-    told = system.get("OverwriteInstances")
-    if not isinstance(told, bool):
+    reported = system.get("OverwriteInstances")
+    if not isinstance(reported, bool):
         return Finding(
             check=_OVERWRITES,
             verdict=Verdict.NOT_KNOWN,
-            detail="this version of Orthanc does not tell",
+            detail="this version of Orthanc does not say",
             remedy="lab-agent doctor --write finds out.",
         )
-    return _overwrites() if told else _ok(_OVERWRITES, "off")
+    return _overwrites() if reported else _ok(_OVERWRITES, "off")
 
 
 def check_reading(client: OrthancClient) -> Finding:
@@ -265,7 +265,7 @@ def _fetch(client: OrthancClient, monotonic: Callable[[], float]) -> tuple[int, 
 
 
 def _offset(date: str | None, asked: datetime, answered: datetime) -> float | None:
-    """Seconds by which the server's clock is ahead; it tells whole seconds."""
+    """Seconds by which the server's clock is ahead; it reports whole seconds."""
     try:
         there = parsedate_to_datetime(date or "").timestamp()
     except (TypeError, ValueError):

@@ -27,7 +27,7 @@ class RightsWalk:
         self._root = f"{names.PROBE}{new_nonce()}-"
         self._generation = 0
         self.clock_offset_s: float | None = None
-        """How far the store's clock is ahead of this computer's; None where it did not tell."""
+        """How far the store's clock is ahead of this computer's; None where it is not known."""
 
     def run(self) -> Iterator[Finding]:
         """Every step; what needs an earlier one that failed is not known."""
@@ -97,7 +97,7 @@ def _try(check: str, step: Callable[[], object]) -> Finding:
             check=check,
             verdict=Verdict.NOT_KNOWN,
             detail=f"not tried: an earlier step did not get through ({error.code})",
-            remedy="Mend the failures above, then run it again.",
+            remedy="Fix the failures above, then run it again.",
         )
     except SegRelayError as error:
         return failed(check, error)
@@ -109,7 +109,7 @@ def _not_tried(check: str) -> Finding:
         check=check,
         verdict=Verdict.NOT_KNOWN,
         detail="not tried: nothing could be put there",
-        remedy="Mend the failures above, then run it again.",
+        remedy="Fix the failures above, then run it again.",
     )
 
 

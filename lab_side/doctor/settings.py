@@ -150,7 +150,7 @@ def _not_known(bucket: str, why: str) -> Iterator[Finding]:
             check=name,
             verdict=Verdict.NOT_KNOWN,
             detail=f"this account cannot read the bucket's settings ({why})",
-            remedy="Ask whoever administers the bucket: "
+            remedy="Ask the administrator of the bucket: "
             f"gcloud storage buckets describe gs://{bucket}",
         )
 

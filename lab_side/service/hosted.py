@@ -1,7 +1,7 @@
 """The agent without a terminal and without signals: what a service of Windows runs.
 
 Standard output and error are not there, the current folder is the system's, and the agent does not
-run in the main thread. What it says goes into its log files; why it ended is told to the host.
+run in the main thread. What it says goes into its log files; why it ended is reported to the host.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ LOOK_EVERY = 1.0
 
 
 class HostedAgent:
-    """One life of the agent; ``tell`` hears, in words for a person, why it has failed."""
+    """One run of the agent; ``report`` gets a sentence for operators why it has failed."""
 
-    def __init__(self, path: Path, supervisor: Supervisor, tell: Callable[[str], None]) -> None:
+    def __init__(self, path: Path, supervisor: Supervisor, report: Callable[[str], None]) -> None:
         self._path = path
         self._supervisor = supervisor
-        self._tell = tell
+        self._report = report
         self._lock = threading.Lock()
         self._agent: Agent | None = None
         self._stops = 0
@@ -51,10 +51,10 @@ class HostedAgent:
                 self._take(agent)
                 agent.run()
         except SegRelayError as error:
-            self._tell(f"{error.message} [{error.code}]\n{error.remedy}")
+            self._report(f"{error.message} [{error.code}]\n{error.remedy}")
             return cli.exit_code(error)
         except Exception as error:
-            self._tell(
+            self._report(
                 f"Unexpected {type(error).__name__} at {cli.place(error)}; please report this."
             )
             return EXIT_DEFECT
@@ -76,7 +76,7 @@ class HostedAgent:
 
 
 class Watchdog:
-    """Ends a host whose agent has hung: what systemd does by itself, Windows does not.
+    """Ends a host whose agent has hung: systemd does that itself, Windows does not.
 
     Parameters
     ----------

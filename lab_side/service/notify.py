@@ -1,4 +1,4 @@
-"""What the agent tells systemd: it is ready, it lives, it stops (``sd_notify(3)``)."""
+"""Messages to systemd: the agent is ready, lives, stops (``sd_notify(3)``)."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ VARIABLE = "NOTIFY_SOCKET"
 
 
 class Supervisor(Protocol):
-    """Whoever watches over a running agent."""
+    """The service manager that watches a running agent."""
 
     def ready(self) -> None:
         """The agent listens for jobs."""
         ...
 
     def alive(self, status: str) -> None:
-        """The loop turns and the heartbeat is well; ``status`` is for a person."""
+        """The loop turns and the heartbeat is well; ``status`` is for operators."""
         ...
 
     def stopping(self) -> None:
@@ -40,7 +40,7 @@ class ServiceManager:
         self._send("READY=1\nSTATUS=Listening for jobs")
 
     def alive(self, status: str) -> None:
-        """The loop turns and the heartbeat is well; ``status`` is for a person."""
+        """The loop turns and the heartbeat is well; ``status`` is for operators."""
         self._send(f"WATCHDOG=1\nSTATUS={' '.join(status.split())}")
 
     def stopping(self) -> None:

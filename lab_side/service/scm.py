@@ -5,7 +5,7 @@ Nothing is imported here: Windows gives a service half a minute until it answers
 
 from __future__ import annotations
 
-DESCRIPTION = "MRI segmentation on this computer's GPU. lab-agent status tells what it does."
+DESCRIPTION = "MRI segmentation on this computer's GPU. lab-agent status shows what it does."
 
 PRESHUTDOWN_S = 180
 """What Windows waits for the service before it shuts down."""

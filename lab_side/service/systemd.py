@@ -38,7 +38,7 @@ class Systemd:
 
     @property
     def log_hint(self) -> str:
-        """Where a person reads why the service has ended."""
+        """Where operators read why the service has ended."""
         return f"Its log: journalctl -u {self.unit}"
 
     @property

@@ -20,7 +20,7 @@ from lab_side.service.windows_rights import give_rights, need_administrator, pas
 from lab_side.settings.config import AgentConfig
 
 RESET_S = 24 * 3600
-"""A crash after so long without one is a first crash again."""
+"""A crash after this time without one is a first crash again."""
 
 _SERVICES_KEY = r"SYSTEM\CurrentControlSet\Services"
 _POLL = 0.2

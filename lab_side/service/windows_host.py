@@ -6,7 +6,7 @@ a virtual environment.
 
 A service that ends without having said that it stopped has crashed, and Windows starts it again
 after a while; one that says so is left alone. So a wrong setting is reported as a stop, with the
-exit code, and everything else that a new start may mend ends the process.
+exit code, and everything else that a new start may cure ends the process.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ CANCEL_BEFORE_S = 30.0
 """Of the time that Windows gives before it shuts down: then the job on the GPU is handed back."""
 
 LEFT_ALONE = (2, 78)
-"""Exit codes of ``lab-agent`` that a new start does not mend."""
+"""Exit codes of ``lab-agent`` that a new start does not cure."""
 
 DEFECT = 70
 """That of a defect in the agent."""
@@ -43,11 +43,11 @@ DEFECT = 70
 _SPECIFIC = 1066
 """ERROR_SERVICE_SPECIFIC_ERROR: the reason is in the service's own code."""
 
-_HANG = "The agent has hung and is started again. Its log tells what it did last."
+_HANG = "The agent has hung and is started again. Its log shows what it did last."
 
 
 class AgentService(ServiceFramework):  # type: ignore[misc]
-    """What Windows tells the service, and what the service tells Windows."""
+    """The messages of Windows to the service, and of the service to Windows."""
 
     _svc_name_ = ""
     _svc_display_name_ = ""
@@ -65,7 +65,7 @@ class AgentService(ServiceFramework):  # type: ignore[misc]
         return int(win32service.SERVICE_ACCEPT_STOP | win32service.SERVICE_ACCEPT_PRESHUTDOWN)
 
     def SvcRun(self) -> None:  # noqa: N802
-        """Called in the service's thread: run the agent, and tell how it has ended."""
+        """Called in the service's thread: run the agent, and report how it has ended."""
         self.ReportServiceStatus(win32service.SERVICE_RUNNING)
         code = self._run_agent()
         self._watchdog.close()
@@ -100,7 +100,7 @@ class AgentService(ServiceFramework):  # type: ignore[misc]
             self._begin_to_stop()
 
     def SvcInterrogate(self) -> None:  # noqa: N802
-        """Windows knows the state already: it was told each change."""
+        """Windows knows the state already: it was informed of each change."""
 
     def _begin_to_stop(self) -> None:
         self.ReportServiceStatus(win32service.SERVICE_STOP_PENDING, waitHint=HINT_MS)

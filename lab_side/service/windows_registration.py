@@ -23,7 +23,7 @@ Service {name} ({display}), which python.exe runs itself:
   command      {command}
   account      {account}
   environment  {environment}
-  start        by itself, a while after Windows
+  start        automatically, a while after Windows
   restart      {restart} s after a crash; never after a wrong setting (exit code 78)
   shutdown     Windows waits {preshutdown} s for the jobs in hand
   may write    {writable}

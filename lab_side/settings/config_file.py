@@ -30,7 +30,7 @@ device = {device}
 # No job is claimed with less free disk under work_dir.
 min_free_gb = {min_free_gb}
 
-# A stop waits so long for the job in hand, then hands it back.
+# A stop waits for that long for the job in hand, then hands it back.
 drain_minutes = {drain_minutes}
 {optional}
 [orthanc]
@@ -73,7 +73,7 @@ _ANSWERED_OF_ORTHANC = ("url", "user", "ca_file", "password", "token", "proxy_pa
 
 @dataclass(frozen=True, kw_only=True)
 class Answers:
-    """What a person has said of this computer; empty where it is not needed."""
+    """The answers of the set-up; empty where one is not needed."""
 
     bucket: str
     agent_id: str

@@ -83,7 +83,7 @@ def find_settings(
 
 
 def new_settings_path(environment: Mapping[str, str] | None = None) -> Path:
-    """Where ``lab-agent setup`` writes unless told otherwise: for root this computer's file."""
+    """Return where ``lab-agent setup`` writes by default: for root this computer's file."""
     environment = os.environ if environment is None else environment
     if environment.get(CONFIG_VARIABLE):
         return Path(environment[CONFIG_VARIABLE])

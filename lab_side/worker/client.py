@@ -312,7 +312,7 @@ class WorkerProcess:
                 f"The worker process cannot be started ({type(error).__name__}).",
                 code="worker-died",
                 remedy="Look at the memory and the limits of this computer (ulimit -a); it is "
-                "tried again by itself.",
+                "tried again automatically.",
             ) from error
 
     def _discard_unwatched(self) -> None:
@@ -392,7 +392,7 @@ class WorkerProcess:
                 "killed.",
                 code="worker-memory",
                 remedy="Close other programs on the agent's computer, or raise worker_max_gb; it "
-                "is tried again by itself.",
+                "is tried again automatically.",
             )
 
     def _death(self) -> AttemptFailedError:
@@ -413,7 +413,7 @@ class WorkerProcess:
                 "runs out.",
                 code="worker-died",
                 remedy="Look at the kernel's messages (dmesg) and at the memory limit of the "
-                "service or container; it is tried again by itself.",
+                "service or container; it is tried again automatically.",
             )
         return AttemptFailedError(
             f"The worker process ended by itself (exit code {code}).", code="worker-died"

@@ -258,7 +258,7 @@ def _out_of_memory() -> AttemptFailedError:
     return AttemptFailedError(
         "The computer ran out of memory.",
         code="out-of-memory",
-        remedy="Close other programs on the agent's computer; it is tried again by itself.",
+        remedy="Close other programs on the agent's computer; it is tried again automatically.",
     )
 
 

@@ -1,6 +1,6 @@
 """One lock for everybody who changes a directory, processes and threads alike: a locked file.
 
-The system drops the lock when its holder dies. The file is opened anew each time: threads
+The system drops the lock when its holder dies. The file is opened again each time: threads
 then exclude each other as processes do, and a forked child inherits no lock that lasts.
 """
 
@@ -53,7 +53,7 @@ def _take(path: str) -> int:
         if time.monotonic() > limit:
             raise StoreUnavailableError(
                 f"The queue directory is locked for more than {LOCK_TIMEOUT:.0f} s.",
-                remedy="Look for a hung process or share; it is retried by itself.",
+                remedy="Look for a hung process or share; it is retried automatically.",
             )
         time.sleep(LOCK_POLL)
 

@@ -1,10 +1,10 @@
 """Google Cloud Storage as bucket: every change is one request with its preconditions.
 
 The client repeats a request whose answer was lost, and then a change that it made itself
-looks like somebody else's. Three answers to that, by operation:
+looks like another writer's. Three answers to that, by operation:
 
 ``create``, ``take_over``   each call writes a random nonce beside the content; when the store
-                        says that the object exists already, the nonce tells whose it is
+                        says that the object exists already, the nonce says whose it is
 ``beat``                a PATCH keeps the generation that it asks for: repeating it is harmless
 ``move``, ``delete``    a repetition finds no source (ObjectNotFoundError): the caller looks
                         at the destination, or has nothing left to do
@@ -348,7 +348,7 @@ class GcsBucket:
                 info = self._info(blob)
         except ObjectNotFoundError:
             raise StoreUnavailableError(
-                f"The object {name} was there and is gone: whose it was cannot be told."
+                f"The object {name} was there and is gone: whose it was is not known."
             ) from None
         return info if _texts(blob.metadata).get(_WRITE_KEY) == nonce else None
 
@@ -469,7 +469,7 @@ class GcsBucket:
             return ObjectRefusedError(
                 f"The bucket does not {operation} {names.as_shown(name)}: an object hold is on it.",
                 remedy="Release the hold (gcloud storage objects update --no-event-based-hold "
-                "--no-temporary-hold); it is tried again by itself.",
+                "--no-temporary-hold); it is tried again automatically.",
             )
         if reason == _RETENTION_REASON:
             return FixConfigurationError(

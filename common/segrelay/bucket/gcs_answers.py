@@ -38,8 +38,8 @@ def not_the_store() -> StoreUnavailableError:
     """Something else answered."""
     return StoreUnavailableError(
         "There is a page, or another service's answer, where Google Cloud Storage should answer.",
-        remedy="Nothing: it is tried again by itself. If it lasts, look at what is between this "
-        "computer and the bucket (proxy, login page, firewall).",
+        remedy="Nothing: it is tried again automatically. If it lasts, look at what is between "
+        "this computer and the bucket (proxy, login page, firewall).",
     )
 
 

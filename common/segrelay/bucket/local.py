@@ -310,7 +310,7 @@ def _no_answer(error: OSError) -> StoreUnavailableError:
     if error.errno == errno.EROFS:
         return StoreUnavailableError(
             "The queue directory is on a file system that is mounted read-only.",
-            remedy="Mount it so that it can be written to; it is retried by itself.",
+            remedy="Mount it so that it can be written to; it is retried automatically.",
         )
     if error.errno in _NO_RIGHTS:
         return StoreUnavailableError(
@@ -325,7 +325,7 @@ def _disk_full() -> StoreUnavailableError:
     return StoreUnavailableError(
         "The disk of the queue directory is full.",
         code="store-full",
-        remedy="Free space on the disk of the queue directory; it is retried by itself.",
+        remedy="Free space on the disk of the queue directory; it is retried automatically.",
     )
 
 

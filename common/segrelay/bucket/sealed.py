@@ -1,7 +1,7 @@
 """A bucket that signs what it writes and checks who signed what it reads.
 
 Jobs are signed by the site, results by agents (a cancellation by the site). Attempt records,
-progress, reasons of rejections and heartbeats are signed by whoever writes them, together with
+progress, reasons of rejections and heartbeats are signed by their writer, together with
 their object's name. Where keys are configured, what nobody trusted has signed counts for nothing:
 an attempt is not counted and not quoted, a heartbeat proves no life. Who can write to the bucket
 can still move and delete objects, and so delay a job or hide it.
@@ -156,7 +156,7 @@ class SealedBucket:
 
 
 def demands_signatures(bucket: Bucket, kind: Kind) -> bool:
-    """Whether documents of a kind count only when somebody trusted has signed them."""
+    """Whether documents of a kind count only with a trusted signature."""
     return isinstance(bucket, SealedBucket) and bool(bucket.trust.of_kind(kind))
 
 

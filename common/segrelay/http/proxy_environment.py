@@ -1,6 +1,6 @@
 """What the environment says of proxies and authorities, and what no retry cures in it.
 
-``requests``, on which Google's client stands, follows these variables; a wrong one fails every
+``requests``, which Google's client uses, follows these variables; a wrong one fails every
 request alike. It is said at the start, by the variable's name and never by its value, which may
 hold a password.
 Source: https://requests.readthedocs.io/en/latest/user/advanced/#proxies and #ssl-cert-verification
@@ -55,7 +55,7 @@ def lasting_fault(error: BaseException, address: str) -> FixConfigurationError |
     """What is wrong for good behind a failed connection; None where it may pass.
 
     A certificate that is refused after others were accepted may be a transient failure of what
-    stands in between: whether it is final, the caller decides.
+    lies in between: whether it is final, the caller decides.
     """
     for cause in causes(error):
         found = _fault(cause, address)

@@ -50,8 +50,8 @@ class UnexpectedAnswerError(TransientError):
 
     code = "orthanc-answer"
     remedy = (
-        "Nothing at first: it is tried again by itself. If it lasts, look at the series in Orthanc "
-        "(POST /series/…/reconstruct rebuilds its entry), and at what is before Orthanc."
+        "Nothing at first: it is tried again automatically. If it lasts, look at the series in "
+        "Orthanc (POST /series/…/reconstruct rebuilds its entry), and at what is before Orthanc."
     )
 
 
@@ -213,7 +213,7 @@ def upload_reply(answer: object) -> UploadReply:
     if status == _INDEX_FAILED:
         raise OrthancUnavailableError(
             f"Orthanc could not store the instance ({status}).",
-            remedy="Look at Orthanc's log, and at its database; it is tried again by itself.",
+            remedy="Look at Orthanc's log, and at its database; it is tried again automatically.",
         )
     if status not in ("Success", "AlreadyStored"):
         raise_unexpected("an upload", "Status is neither Success nor AlreadyStored")

@@ -138,7 +138,7 @@ def refusal(status: int, text: bytes, settings: OrthancSettings, kind: str = "")
             return OrthancUnavailableError(
                 "Orthanc cannot write to its disk.",
                 code="orthanc-disk-full",
-                remedy="Free space on Orthanc's disk; it is retried by itself.",
+                remedy="Free space on Orthanc's disk; it is retried automatically.",
             )
         return OrthancUnavailableError(f"Orthanc has a problem (HTTP {status}).")
     if is_orthancs_own(text):

@@ -1,6 +1,6 @@
 """Documents that others wrote, as pydantic models: how they are read, and how long they may be.
 
-A document is read by :func:`read_document`, whoever wrote it. Texts that people or programs
+Every document is read by :func:`read_document`. Texts that people or programs
 write freely are cut where they are too long, on both sides, so that an agent that says much
 never makes a result unreadable; names, ids and numbers that are out of bounds are refused.
 """

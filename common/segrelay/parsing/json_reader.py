@@ -120,7 +120,7 @@ def _encoded(data: bytes | str, limits: JsonLimits) -> bytes:
 
 
 def _check_form(data: bytes) -> None:
-    """Say what a document is instead, where its first bytes tell."""
+    """Say what a document is instead, where its first bytes show it."""
     if not data or data.isspace():
         raise UnreadableJsonError("is empty")
     head = data[:64].lstrip()

@@ -107,7 +107,7 @@ def describe_first_error(
     model:
         The model, or another type, that refused the document.
     names_unknown:
-        Whether a key that is not known is called by its name; somebody else may have put
+        Whether a key that is not known is called by its name; another writer may have put
         anything there.
     whole:
         What is named where no single key is wrong.

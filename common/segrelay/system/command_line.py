@@ -78,7 +78,7 @@ class HelpfulParser(argparse.ArgumentParser):
                 return
             name = word.partition("=")[0]
             is_option = name.startswith("--") and " " not in name
-            # A beginning of a name stands for the name, as argparse allows.
+            # A beginning of a name means the name, as argparse allows.
             if is_option and not any(known.startswith(name) for known in self._long_options()):
                 yield name
 

@@ -14,7 +14,9 @@ from segrelay.system.sharing_violation import retry_sharing_violation
 from segrelay.system.system_limits import reached_limit
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
-_NOT_FULL = "Check the disk of the agent's work folder, and the rights; it is retried by itself."
+_NOT_FULL = (
+    "Check the disk of the agent's work folder, and the rights; it is retried automatically."
+)
 
 
 def write_durably(path: Path, data: bytes, *, private: bool = False) -> None:

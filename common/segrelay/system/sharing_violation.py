@@ -1,6 +1,6 @@
-"""Windows refuses for a moment what somebody else is looking at: wait a little, then try again.
+"""Sharing violations of Windows: what another program reads is tried again after a pause.
 
-A virus scanner or an indexer opens files that it was not told of; while it does, they cannot be
+A virus scanner or an indexer opens files unasked; while it does, they cannot be
 renamed or removed (WinError 5, 32, 33), and one that is just being renamed cannot be opened.
 """
 
@@ -34,6 +34,6 @@ def retry_sharing_violation(action: Callable[[], T]) -> T:
 
 def _may_pass(error: OSError) -> bool:
     code = getattr(error, "winerror", None)
-    # Who opens a file by the C library is not told which kind of refusal it was.
+    # Who opens a file by the C library does not learn which kind of refusal it was.
     is_untold = os.name == "nt" and code is None and isinstance(error, PermissionError)
     return code in _SHARING_ERRORS or is_untold

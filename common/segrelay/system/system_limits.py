@@ -38,7 +38,7 @@ class ReachedLimit:
 _OPEN_FILES = ReachedLimit(
     message="This program may open no more files and connections.",
     remedy="Raise its limit of open files: ulimit -n 4096 in the shell, LimitNOFILE=4096 in the "
-    "service's unit, --ulimit nofile=4096 of a container. It is retried by itself.",
+    "service's unit, --ulimit nofile=4096 of a container. It is retried automatically.",
 )
 _OPEN_FILES_OF_ALL = ReachedLimit(
     message="All programs of this computer together may open no more files.",
@@ -48,17 +48,17 @@ _OPEN_FILES_OF_ALL = ReachedLimit(
 _PROCESSES = ReachedLimit(
     message="This program may start no more processes and threads.",
     remedy="Raise the limit: ulimit -u in the shell, TasksMax= or LimitNPROC= in the service's "
-    "unit, --pids-limit of a container. It is retried by itself.",
+    "unit, --pids-limit of a container. It is retried automatically.",
 )
 _MEMORY = ReachedLimit(
     message="This computer gives the program no more memory.",
     remedy="Close other programs, or raise the limit: ulimit -v in the shell, MemoryMax= in the "
-    "service's unit, --memory of a container. It is retried by itself.",
+    "service's unit, --memory of a container. It is retried automatically.",
 )
 _FILE_SIZE = ReachedLimit(
     message="This program may write no larger files.",
     remedy="Raise the limit: ulimit -f in the shell, LimitFSIZE= in the service's unit; or use a "
-    "file system that takes larger files. It is retried by itself.",
+    "file system that takes larger files. It is retried automatically.",
 )
 
 _BY_NUMBER: Mapping[int, ReachedLimit] = {

@@ -259,8 +259,8 @@ class Uploader:
             # Neither can be believed: something before Orthanc may have answered.
             raise OrthancUnavailableError(
                 "What was read back is not what Orthanc says it holds.",
-                remedy="Nothing at first: it is tried again by itself. If it lasts, Orthanc's copy "
-                "of the SEG is damaged: remove it there, and it is sent again.",
+                remedy="Nothing at first: it is tried again automatically. If it lasts, Orthanc's "
+                "copy of the SEG is damaged: remove it there, and it is sent again.",
             )
         return stored
 

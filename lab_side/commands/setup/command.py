@@ -119,7 +119,7 @@ def run(options: argparse.Namespace) -> int:
         say("\nEnded. Nothing was written.")
         raise
     say(f"Written: {path}, which this account alone may read.")
-    for line in (*keeper.told, *_what_follows(path, options.config is None)):
+    for line in (*keeper.report, *_what_follows(path, options.config is None)):
         say(line)
     return EXIT_OK
 
@@ -269,7 +269,7 @@ class _Keeper:
 
     folder: Path
     where: str
-    told: tuple[str, ...] = ()
+    report: tuple[str, ...] = ()
 
     def keep(self, answers: Answers, password: SecretStr | None) -> Answers:
         """Keep it; returns the answers with the place."""
@@ -277,7 +277,9 @@ class _Keeper:
             return answers
         secret = password.get_secret_value()
         if self.where != "file" and keep_in_keyring(PASSWORD.service, answers.user, secret):
-            self.told = (f"The password is in the keyring, as {PASSWORD.service} {answers.user}.",)
+            self.report = (
+                f"The password is in the keyring, as {PASSWORD.service} {answers.user}.",
+            )
             return answers
         if self.where == "keyring":
             raise FixConfigurationError(
@@ -289,7 +291,7 @@ class _Keeper:
             path = keep_in_folder(self.folder, PASSWORD.credential, secret)
         except OSError as error:
             raise refused(self.folder, error) from None
-        self.told = (f"The password is in {path}, which this account alone may read.",)
+        self.report = (f"The password is in {path}, which this account alone may read.",)
         return replace(answers, credentials_dir=self.folder)
 
 

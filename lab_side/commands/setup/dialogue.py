@@ -17,7 +17,7 @@ Found = Mapping[str, Any]
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """One question."""
+    """One question of the set-up."""
 
     key: str
     text: str
@@ -34,21 +34,21 @@ class Question:
 
 
 def is_on_terminal() -> bool:
-    """Whether somebody is there to be asked."""
+    """Return whether standard input is a terminal."""
     return sys.stdin is not None and sys.stdin.isatty()
 
 
 def answers_of(
     questions: Sequence[Question], given: Mapping[str, str | None], *, asks: bool
 ) -> dict[str, Any]:
-    """Every answer: what is given is judged first, then the rest is asked for.
+    """Return every answer: what is given is judged first, then the rest is asked for.
 
     Parameters
     ----------
     given:
         Of options, by key; None where there is none.
     asks:
-        Whether somebody is there; without, defaults count.
+        Whether questions can be asked; else defaults count.
 
     Raises
     ------
@@ -85,7 +85,7 @@ def ask_password(user: str, *, has_stored: bool) -> str:
 
 
 def ask_user(user: str) -> str:
-    """The user once more; an empty answer keeps it.
+    """Ask for the user once more; an empty answer keeps it.
 
     Raises
     ------
@@ -99,13 +99,13 @@ def ask_user(user: str) -> str:
 
 
 def say(text: str) -> None:
-    """A line for whoever answers."""
+    """Print a line at once."""
     sys.stdout.write(text + "\n")
     sys.stdout.flush()
 
 
 def show(problem: SegRelayError) -> None:
-    """Why an answer is not taken, and what to do."""
+    """Print why an answer is not taken, and what to do."""
     say(f"  ! {problem.message}\n    {problem.remedy}")
 
 

@@ -28,7 +28,7 @@ _GPUS = {"gpu": "cuda", "nvidia": "cuda"}
 """What a device is called elsewhere."""
 
 TRIAL_SECONDS = 10.0
-"""Somebody waits for the next question."""
+"""For a server to answer: the next question waits."""
 
 
 def questions(

@@ -189,7 +189,7 @@ def test_a_real_orthanc_passes(setup: Setup, orthanc: OrthancServer) -> None:
     assert code == console.EXIT_OK, said
     assert "not overwritten" in found["writing to Orthanc"]["detail"]
     assert found["reading from Orthanc"]["detail"].startswith("a series was listed")
-    assert "tells no time" in found["clock of Orthanc"]["detail"], "a server before it does"
+    assert "reports no time" in found["clock of Orthanc"]["detail"], "a server before it does"
     query = {"Level": "Patient", "Query": {"PatientID": "SEGRELAY-DOCTOR"}}
     with orthanc.session() as session:
         assert session.post(f"{orthanc.url}/tools/find", json=query).json() == []

@@ -56,7 +56,7 @@ def lab(capsys: pytest.CaptureFixture[str]) -> Cli:
 
 def test_the_list_is_that_of_the_status(lab: Cli, waiting: OutboxEntry, refused: Path) -> None:
     text = lab("outbox", "list")
-    assert "c: No answer. Nothing: it is retried by itself." in text
+    assert "c: No answer. Nothing: it is retried automatically." in text
     assert "orthanc-refused: Too large. Raise the limit." in text
     found = lab.json("outbox", "list")
     assert [item["job_id"] for item in found["waiting"]] == ["waits"]

@@ -143,7 +143,7 @@ def test_what_waits_since_when_and_why(lab: Cli, bucket: LocalBucket, home: Path
     error = OrthancUnavailableError(
         "Orthanc cannot write to its disk.",
         code="orthanc-disk-full",
-        remedy="Free space on Orthanc's disk; it is retried by itself.",
+        remedy="Free space on Orthanc's disk; it is retried automatically.",
     )
     for _ in range(4):
         outbox.note_failure(old, error, utc_now() + timedelta(seconds=90))
@@ -152,7 +152,7 @@ def test_what_waits_since_when_and_why(lab: Cli, bucket: LocalBucket, home: Path
     assert row.startswith("old 3 h 0 kB 4 in ")
     assert row.endswith(
         "orthanc-disk-full: Orthanc cannot write to its disk. "
-        "Free space on Orthanc's disk; it is retried by itself."
+        "Free space on Orthanc's disk; it is retried automatically."
     )
     assert said.index(row) < next(n for n, line in enumerate(said) if line.startswith("new "))
     first, second = lab.json("status", code=NOT_NOW)["waiting"]
