@@ -31,18 +31,18 @@ class InstalledProfile:
         return self.folder.parent == PACKAGED_PROFILES
 
 
-def look_at_profiles(config: ModelsConfig) -> dict[str, InstalledProfile]:
+def installed_profiles(config: ModelsConfig) -> dict[str, InstalledProfile]:
     """Every profile folder by name; the lab's own go before shipped ones of the same name."""
     places = [PACKAGED_PROFILES, *([config.profiles_dir] if config.profiles_dir else [])]
     folders = {path.parent.name: path.parent for place in places for path in _files(place)}
     served = {model.profile: model for model in config.models}
-    return {name: _look(folders[name], served.get(name)) for name in sorted(folders)}
+    return {name: _installed(folders[name], served.get(name)) for name in sorted(folders)}
 
 
 def valid_profiles(config: ModelsConfig) -> Mapping[str, Profile]:
     """Those that can be read."""
-    shelf = look_at_profiles(config)
-    return {name: item.profile for name, item in shelf.items() if item.profile is not None}
+    found = installed_profiles(config)
+    return {name: item.profile for name, item in found.items() if item.profile is not None}
 
 
 def _files(place: Path) -> list[Path]:
@@ -50,7 +50,7 @@ def _files(place: Path) -> list[Path]:
     return [path for path in place.glob(f"*/{PROFILE_FILE}") if path.parent.name[0] != "."]
 
 
-def _look(folder: Path, model: ModelConfig | None) -> InstalledProfile:
+def _installed(folder: Path, model: ModelConfig | None) -> InstalledProfile:
     profile, problem = None, None
     try:
         profile = load_profile(folder, name=folder.name)

@@ -104,7 +104,7 @@ class StoreUnavailableError(TransientError):
 class ObjectRefusedError(StoreUnavailableError):
     """The store answers, but this one object cannot be read, moved or written.
 
-    Where many objects are looked at, this one is named and passed over.
+    Where many objects are read, this one is named and passed over.
     """
 
     code = "object-refused"

@@ -186,7 +186,7 @@ def open_envelope(data: bytes, kind: Kind, trust: Trust, *, name: str = "") -> b
     """The document itself, once its signature is trusted.
 
     A document without an envelope is returned as it is where no keys are configured for its
-    kind; an envelope is then opened without a look at its signature.
+    kind; an envelope is then opened without checking its signature.
 
     Raises
     ------

@@ -19,7 +19,7 @@ from lab_side.settings.loading import load_part
 from segrelay.manifest import utc_now
 
 PATIENCE = 5.0
-"""Seconds for a running agent to hear of an order; it looks twice a second."""
+"""Seconds for a running agent to see an order; it reads twice a second."""
 
 _LAST_YEAR = 8999
 """A document of the queue holds no later time."""

@@ -97,7 +97,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _check_settings(report: Report, options: argparse.Namespace) -> bool:
-    """Which file is read; False where nothing else can be looked at."""
+    """Which file is read; False where nothing else can be checked."""
     for name, meant in misspelt_variables().items():
         report.add(
             Finding(

@@ -33,7 +33,7 @@ MOST_LINES = 10**9
 """More than any log has."""
 
 POLL = 0.5
-"""Seconds between two looks for new lines."""
+"""Seconds between two reads of new lines."""
 
 SINCE_FORMATS = "30min, 2h, 3d, 17:30 (today), or 2026-03-31T17:30"
 

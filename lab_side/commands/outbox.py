@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 PATIENCE = 3.0
-"""Seconds for a running agent to hear of a request; it looks five times a second."""
+"""Seconds for a running agent to see a request; it reads five times a second."""
 
 BY_HAND = """\
 Load the file into Orthanc by hand: on its page under Upload, or with
@@ -79,9 +79,9 @@ def add_to(commands: Any) -> None:
 
 
 def _list(options: argparse.Namespace) -> int:
-    from lab_side.agent.reporting.status import look_at_segs
+    from lab_side.agent.reporting.status import seg_status
 
-    waiting, refused = look_at_segs(load_part(LocalConfig, options.config).home)
+    waiting, refused = seg_status(load_part(LocalConfig, options.config).home)
     document = {"waiting": waiting, "refused": refused}
     show(options, document, status_text.segs(waiting, refused, is_running=None))
     return EXIT_OK

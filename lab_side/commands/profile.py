@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from lab_side.commands import profile_text
 from lab_side.commands.console import EXIT_CONFIG, EXIT_OK, add_json, show, write, write_json
 from lab_side.completion import complete_profiles
-from lab_side.profile_registry import InstalledProfile, look_at_profiles, valid_profiles
+from lab_side.profile_registry import InstalledProfile, installed_profiles, valid_profiles
 from lab_side.settings.config import ModelConfig, ModelsConfig, unknown_profile
 from lab_side.settings.loading import load_part
 from segrelay.errors import FixConfigurationError, SegRelayError
@@ -87,7 +87,7 @@ def _add(
 
 
 def _list(options: argparse.Namespace) -> int:
-    items = list(look_at_profiles(load_part(ModelsConfig, options.config)).values())
+    items = list(installed_profiles(load_part(ModelsConfig, options.config)).values())
     show(options, [profile_text.as_json(item) for item in items], profile_text.installed(items))
     return EXIT_OK
 
@@ -176,7 +176,7 @@ def _read_network(path: Path) -> Network:
 
 def installed(config: ModelsConfig, name: str) -> InstalledProfile:
     """Find a profile; raises FixConfigurationError where there is none of this name."""
-    found = look_at_profiles(config)
+    found = installed_profiles(config)
     if name not in found:
         raise unknown_profile(name, config.profiles_dir)
     return found[name]

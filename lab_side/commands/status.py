@@ -30,12 +30,12 @@ def add_to(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the status; 75 if a SEG is still here after a failed delivery, else 0."""
-    status = look(load_part(LocalConfig, options.config))
+    status = agent_status(load_part(LocalConfig, options.config))
     show(options, status, status_text.status(status))
-    return EXIT_NOT_NOW if status.needs_a_look else EXIT_OK
+    return EXIT_NOT_NOW if status.needs_attention else EXIT_OK
 
 
-def look(config: LocalConfig) -> AgentStatus:
+def agent_status(config: LocalConfig) -> AgentStatus:
     """Read the status of this computer's agent; a queue that does not answer is part of it.
 
     Raises
@@ -50,17 +50,17 @@ def look(config: LocalConfig) -> AgentStatus:
     from lab_side.agent.reporting.status import (
         AgentStatus,
         QueueProblem,
-        look_at_disk,
-        look_at_segs,
-        look_for_heartbeat,
+        disk_status,
+        heartbeat_status,
+        seg_status,
     )
 
-    waiting, refused = look_at_segs(config.home)
+    waiting, refused = seg_status(config.home)
     heartbeat, problem = None, None
     try:
         if config.bucket:
             bucket = open_queue(config)
-            heartbeat = look_for_heartbeat(bucket, config.agent_id, is_dead=is_dead)
+            heartbeat = heartbeat_status(bucket, config.agent_id, is_dead=is_dead)
     except SegRelayError as error:
         problem = QueueProblem.of(error)
     return AgentStatus(
@@ -69,7 +69,7 @@ def look(config: LocalConfig) -> AgentStatus:
         queue_problem=problem,
         beat=heartbeat,
         pause=standing_pause(config.home),
-        disk=look_at_disk(config.home, round(config.min_free_gb * GIGABYTE)),
+        disk=disk_status(config.home, round(config.min_free_gb * GIGABYTE)),
         waiting=waiting,
         refused=refused,
     )

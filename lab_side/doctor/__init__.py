@@ -1,6 +1,6 @@
 """Checks of an installation, run before it is trusted.
 
-A check is a small function that looks at one thing, leaves nothing behind, and returns a
+A check is a small function that checks one thing, leaves nothing behind, and returns a
 :class:`~lab_side.doctor.finding.Finding`; it never raises for what it was made to find.
 
 ``finding``   what a check says      ``queue``   the queue: address, sign-in, honesty

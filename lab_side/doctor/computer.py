@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from lab_side.agent.folders import GIGABYTE
 from lab_side.agent.models import load_request, new_worker
-from lab_side.agent.reporting.status import HeartbeatStatus, Life, look_at_disk, look_for_heartbeat
+from lab_side.agent.reporting.status import HeartbeatStatus, Life, disk_status, heartbeat_status
 from lab_side.doctor.finding import Finding, Verdict, failed
 from lab_side.model_files import sha256_of
 from lab_side.service.backend import backend
@@ -53,7 +53,7 @@ def check_disk(config: AgentConfig) -> Finding:
             finally:
                 with contextlib.suppress(OSError):
                     probe.unlink()
-        disk = look_at_disk(config.home, round(config.min_free_gb * GIGABYTE))
+        disk = disk_status(config.home, round(config.min_free_gb * GIGABYTE))
     except SegRelayError as error:
         return failed(check, error)
     free, needed = disk.free_bytes / GIGABYTE, disk.watermark_bytes / GIGABYTE
@@ -97,7 +97,7 @@ def check_agent(bucket: Bucket, config: AgentConfig) -> Finding:
 
     check = "agent"
     try:
-        heartbeat = look_for_heartbeat(bucket, config.agent_id, is_dead=is_dead)
+        heartbeat = heartbeat_status(bucket, config.agent_id, is_dead=is_dead)
     except SegRelayError as error:
         return failed(check, error)
     if heartbeat is None:

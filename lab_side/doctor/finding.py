@@ -17,7 +17,7 @@ class Verdict(StrEnum):
     FAILED = "FAILED"
     """It does not work, or is not safe."""
     NOT_KNOWN = "NOT KNOWN"
-    """This account has no right to look."""
+    """This account has no right to check it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ class Finding:
     """One line of the doctor's answer."""
 
     check: str
-    """What was looked at, in few words."""
+    """What was checked, in few words."""
     verdict: Verdict
     detail: str
     """What was seen; never a secret."""

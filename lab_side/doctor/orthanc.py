@@ -156,7 +156,7 @@ def check_overwriting(system: Mapping[str, Any]) -> Finding:
 
 
 def check_reading(client: OrthancClient) -> Finding:
-    """Whether this user may look for series, list one and open a file of it."""
+    """Check whether this user may find series, list one and open a file of it."""
     check = "reading from Orthanc"
     try:
         series = _some_series(client)

@@ -70,9 +70,9 @@ class RightsWalk:
     def _heartbeat(self) -> None:
         name = self._name("beacon")
         asked = utc_now()
-        lit = self._bucket.take_over(name, {"beat": "1"}, generation=0)
-        self.clock_offset_s = _offset(lit.updated, asked, utc_now())
-        self._bucket.refresh(name, {"beat": "2"}, generation=lit.generation)
+        taken = self._bucket.take_over(name, {"beat": "1"}, generation=0)
+        self.clock_offset_s = _offset(taken.updated, asked, utc_now())
+        self._bucket.refresh(name, {"beat": "2"}, generation=taken.generation)
 
     def _write_progress(self) -> None:
         self._bucket.replace(self._name("progress"), _DATA)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from lab_side.agent.agent import Agent
 
 LOOK_EVERY = 1.0
-"""Seconds between two looks at the agent."""
+"""Seconds between two checks of the agent."""
 
 
 class HostedAgent:

@@ -23,7 +23,7 @@ from segrelay.system.system_limits import raise_if_limit
 
 @dataclass(frozen=True, kw_only=True)
 class SecretPlaces:
-    """Where one secret may lie, in the order in which it is looked for."""
+    """Places of one secret, in the order in which they are read."""
 
     variable: str
     """Of the environment; with ``_FILE`` after it, the name of a file that holds the secret."""

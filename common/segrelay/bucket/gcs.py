@@ -6,7 +6,7 @@ looks like another writer's. Three answers to that, by operation:
 ``create``, ``take_over``   each call writes a random nonce beside the content; when the store
                         says that the object exists already, the nonce says whose it is
 ``beat``                a PATCH keeps the generation that it asks for: repeating it is harmless
-``move``, ``delete``    a repetition finds no source (ObjectNotFoundError): the caller looks
+``move``, ``delete``    a repetition finds no source (ObjectNotFoundError): the caller reads
                         at the destination, or has nothing left to do
 
 Only ``objects.move`` renames in one step. The client's ``rename_blob`` copies and deletes,

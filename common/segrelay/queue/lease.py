@@ -248,7 +248,7 @@ class Lease:
             try:
                 info = self._bucket.read_heartbeat(name)
             except ObjectNotFoundError:
-                self._light(heartbeat, generation=0)
+                self._take_over(heartbeat, generation=0)
                 return None
             previous = Heartbeat.from_metadata(info.metadata or {})
             if previous is not None and not self._is_over(previous, info.updated):
@@ -256,7 +256,7 @@ class Lease:
                     f"Agent id {self.agent} is in use by a process on {previous.identity.host}.",
                     code="agent-id-in-use",
                 )
-            self._light(heartbeat, generation=info.generation)
+            self._take_over(heartbeat, generation=info.generation)
             return previous
 
     def renew(self, heartbeat: Heartbeat) -> None:
@@ -299,7 +299,7 @@ class Lease:
             is_old = self._store_time is not None and info.updated <= self._store_time
             if other is not None and not is_mine and not is_old:
                 return False
-        self._light(heartbeat, generation=generation)
+        self._take_over(heartbeat, generation=generation)
         return True
 
     def now(self) -> datetime:
@@ -325,7 +325,7 @@ class Lease:
             return True
         return is_silent(updated, store_now(self._bucket, self.agent))
 
-    def _light(self, heartbeat: Heartbeat, *, generation: int) -> None:
+    def _take_over(self, heartbeat: Heartbeat, *, generation: int) -> None:
         name = names.agent_object(self.agent)
         sent = self._monotonic()
         try:

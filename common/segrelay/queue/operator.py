@@ -226,9 +226,9 @@ class OperatorQueue:
         return (None, "") if result is None else (JobState(result.status.value), result.author)
 
     def _write_cancelled(self, job_id: str) -> tuple[JobState, str]:
-        desk = SiteQueue(self._bucket)
+        site = SiteQueue(self._bucket)
         try:
-            standing = desk.cancel(job_id, now=self._now(), author=self._who)
+            standing = site.cancel(job_id, now=self._now(), author=self._who)
         except ManifestRejectedError:
             return JobState.RESULT_UNREADABLE, ""
         return JobState(standing.status.value), standing.author

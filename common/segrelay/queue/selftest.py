@@ -91,7 +91,7 @@ class _Probe:
     def try_beacon(self) -> None:
         """Taking over and rewriting a heartbeat object on wrong conditions."""
         bucket = self._bucket
-        lit = bucket.take_over(self._heartbeat, {"beat": "1"}, generation=0).generation
+        generation = bucket.take_over(self._heartbeat, {"beat": "1"}, generation=0).generation
         self._refused(
             "taking over another generation of a heartbeat",
             PreconditionFailedError,
@@ -100,11 +100,11 @@ class _Probe:
         self._refused(
             "rewriting another generation of a heartbeat",
             PreconditionFailedError,
-            lambda: bucket.refresh(self._heartbeat, {"beat": "3"}, generation=lit + 1),
+            lambda: bucket.refresh(self._heartbeat, {"beat": "3"}, generation=generation + 1),
         )
-        refreshed = bucket.refresh(self._heartbeat, {"beat": "4"}, generation=lit)
+        refreshed = bucket.refresh(self._heartbeat, {"beat": "4"}, generation=generation)
         if (refreshed.generation, bucket.read_heartbeat(self._heartbeat).metadata) != (
-            lit,
+            generation,
             {"beat": "4"},
         ):
             raise self._dishonest("the loss of a heartbeat")

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lab_side.agent.reporting.counters import Counters, CountersSnapshot, Outcome
-from lab_side.agent.reporting.status import look_at_disk, look_at_segs
+from lab_side.agent.reporting.status import disk_status, seg_status
 from lab_side.agent.reporting.status_board import AgentState
 from lab_side.log import log_error, log_event
 from segrelay.errors import LocalDiskError
@@ -52,8 +52,8 @@ class DailyLine:
         self._before, self._began = now, self._began + EVERY * (seconds // EVERY)
 
     def _tell(self, state: AgentState, now: CountersSnapshot, hours: int) -> None:
-        disk = look_at_disk(self._home, self._min_free_bytes)
-        waiting, refused = look_at_segs(self._home)
+        disk = disk_status(self._home, self._min_free_bytes)
+        waiting, refused = seg_status(self._home)
         failed = sum(now.of(outcome) - self._before.of(outcome) for outcome in FAILURES)
         late = [item for item in waiting if item.trouble is not None]
         wrong = [

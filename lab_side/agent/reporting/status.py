@@ -37,9 +37,9 @@ __all__ = [
     "Life",
     "QueueProblem",
     "SegStatus",
-    "look_at_disk",
-    "look_at_segs",
-    "look_for_heartbeat",
+    "disk_status",
+    "heartbeat_status",
+    "seg_status",
 ]
 
 
@@ -136,12 +136,12 @@ class AgentStatus(_Part):
     """Oldest first."""
 
     @property
-    def needs_a_look(self) -> bool:
+    def needs_attention(self) -> bool:
         """Whether a delivery has failed and its SEG is still here."""
         return bool(self.refused) or any(item.trouble is not None for item in self.waiting)
 
 
-def look_for_heartbeat(
+def heartbeat_status(
     bucket: Bucket, agent: str, *, is_dead: Callable[[Identity], bool]
 ) -> HeartbeatStatus | None:
     """The agent's heartbeat; None where it has never sent one.
@@ -171,12 +171,12 @@ def look_for_heartbeat(
     )
 
 
-def look_at_disk(home: Path, min_free_bytes: int) -> DiskStatus:
+def disk_status(home: Path, min_free_bytes: int) -> DiskStatus:
     """The disk of the agent's folder, whether there is one or not."""
     return DiskStatus(folder=home, free_bytes=free_bytes(home), watermark_bytes=min_free_bytes)
 
 
-def look_at_segs(home: Path) -> tuple[tuple[SegStatus, ...], tuple[SegStatus, ...]]:
+def seg_status(home: Path) -> tuple[tuple[SegStatus, ...], tuple[SegStatus, ...]]:
     """The SEGs that wait, and those that were set aside.
 
     Raises

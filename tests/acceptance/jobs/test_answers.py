@@ -276,12 +276,12 @@ def test_orthancs_full_disk_fails_no_job(fast_lab: FastLab, proxy: FaultProxy) -
     assert_tells(
         waits(fast_lab), "orthanc-disk-full", "cannot write to its disk", "Free space on Orthanc"
     )
-    assert fast_lab.status().needs_a_look
+    assert fast_lab.status().needs_attention
     assert fast_lab.results() == {}
     proxy.instead = lambda _request: None
     fast_lab.wait_until_settled()
     check_once(fast_lab, [job], {})
-    assert not fast_lab.status().needs_a_look
+    assert not fast_lab.status().needs_attention
 
 
 @pytest.mark.parametrize("index_too", [False, True], ids=["files", "files and index"])

@@ -32,7 +32,7 @@ from infra.fake_gcs.http import Service
 from infra.servers.orthanc import OrthancServer
 from lab_side.agent.delivery.outbox import DRAFT_FILE, SEG_FILE, Draft
 from lab_side.agent.reporting.status import AgentStatus
-from lab_side.commands.status import look
+from lab_side.commands.status import agent_status
 from lab_side.settings.config import LocalConfig
 from segrelay import names
 from segrelay.bucket import Bucket
@@ -287,7 +287,7 @@ class FastLab:
     def status(self, agent: str = "lab-1") -> AgentStatus:
         """What ``lab-agent status`` tells on an agent's computer."""
         work = self._work_dir(agent)
-        return look(LocalConfig(bucket=self.queue.address, agent_id=agent, work_dir=work))
+        return agent_status(LocalConfig(bucket=self.queue.address, agent_id=agent, work_dir=work))
 
     def stored_segs(self) -> dict[str, str]:
         """SHA-256 of every SEG in Orthanc, by Orthanc's id."""

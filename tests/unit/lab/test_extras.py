@@ -12,7 +12,7 @@ from lab_side.agent.build import build_agent
 from lab_side.computer.extras import check_extras
 from lab_side.doctor import Verdict
 from lab_side.doctor.computer import check_model
-from lab_side.profile_registry import look_at_profiles, valid_profiles
+from lab_side.profile_registry import installed_profiles, valid_profiles
 from lab_side.settings.config import ModelConfig, ModelsConfig
 from lab_side.settings.loading import load_config
 from segrelay.bucket.local import LocalBucket
@@ -62,7 +62,7 @@ def test_the_profile_is_listed_with_what_it_lacks_and_can_still_be_taken_as_an_e
     profiles: Path,
 ) -> None:
     config = ModelsConfig(models=(ModelConfig(profile=STRIPPING),), profiles_dir=profiles)
-    shelf = look_at_profiles(config)
+    shelf = installed_profiles(config)
     assert shelf["plain"].problem is None
     assert shelf[STRIPPING].problem is not None
     assert set(valid_profiles(config)) >= {STRIPPING, "plain"}
