@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from segrelay.system.command_line import HelpfulParser
 
 NAMES = ("infer", "queue", "transfer", "web")
-"""Packages here whose ``bench`` has a ``main``."""
+"""Packages here whose ``bench`` has a ``BENCH``."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -18,7 +18,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("name", choices=NAMES, help="what to measure")
     options = parser.parse_args(arguments[:1])
     bench = importlib.import_module(f"infra.benches.{options.name}.bench")
-    code: int = bench.main(arguments[1:])
+    code: int = bench.BENCH.main(arguments[1:])
     return code
 
 

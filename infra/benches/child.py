@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from infra.packages.debian import repository_root
 from infra.servers.processes import stop_process
@@ -27,7 +28,7 @@ class Child:
     """
 
     def __init__(self, name: str, module: str, arguments: Sequence[str], *, peer: bool) -> None:
-        self._name = name
+        self.name = name
         self._process = subprocess.Popen(
             [str(_python(peer=peer)), "-m", module, *arguments],
             stdin=subprocess.PIPE,
@@ -49,7 +50,7 @@ class Child:
         self._process.stdin.flush()
         answer = self._process.stdout.readline()
         if not answer:
-            raise RuntimeError(f"the worker {self._name} ended; its message is above")
+            raise RuntimeError(f"the worker {self.name} ended; its message is above")
         return json.loads(answer)
 
     def close(self) -> None:
@@ -58,6 +59,16 @@ class Child:
             if stream is not None:
                 stream.close()
         stop_process(self._process)
+
+
+C = TypeVar("C", bound=Child)
+
+
+@contextlib.contextmanager
+def started_workers(make: Callable[[str], C], kinds: Iterable[str]) -> Iterator[dict[str, C]]:
+    """A process of each kind; ended with the block."""
+    with contextlib.ExitStack() as stack:
+        yield {kind: stack.enter_context(contextlib.closing(make(kind))) for kind in kinds}
 
 
 def _python(*, peer: bool) -> Path:

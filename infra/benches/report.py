@@ -1,14 +1,14 @@
-"""What the benches' reports have in common: headlines, tables, the machine, progress."""
+"""A bench's report for the terminal: headlines, tables, the machine, progress."""
 
 from __future__ import annotations
 
 import contextlib
 import sys
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.table import Table
 
 WIDTH = 118
@@ -29,33 +29,49 @@ def _holds(direction: str, limit: float, value: float | None) -> bool | None:
     return value >= limit if direction == "at least" else value <= limit
 
 
-def make_console() -> Console:
-    """One whose width follows the terminal."""
+def print_report(
+    report: Mapping[str, Any], also_shown: Sequence[str], tables: Iterable[RenderableType]
+) -> None:
+    """Print where and when, the headline figures, and the tables; as wide as the terminal."""
     console = Console()
     if not console.is_terminal:
         console.width = WIDTH
-    return console
+    console.print(_machine_line(report), markup=False)
+    held = {**report["as_expected"], **dict.fromkeys(also_shown)}
+    words = {True: "yes", False: "NO", None: "-"}
+    rows = {name: {"measured": str(report.get(name)), "held": words[held[name]]} for name in held}
+    console.print(figure_table("figure", {"measured": "measured", "as expected": "held"}, rows))
+    for table in tables:
+        console.print(table, markup=False)
 
 
-def make_table(first: str, *others: str, left: Collection[str] = ()) -> Table:
-    """Columns of figures, but for the first and those in ``left``."""
+def figure_table(
+    title: str,
+    columns: Mapping[str, str],
+    rows: Mapping[str, Mapping[str, Any]],
+    *,
+    left: Collection[str] = (),
+) -> Table:
+    """One line a row; a column is ``key:format`` of the row's figure, ``-`` where it is None.
+
+    Columns in ``left`` hold words.
+    """
     table = Table(title_justify="left")
-    table.add_column(first)
-    for name in others:
-        table.add_column(name, justify="left" if name in left else "right")
+    table.add_column(title)
+    for header in columns:
+        table.add_column(header, justify="left" if header in left else "right")
+    for label, row in rows.items():
+        table.add_row(label, *(_cell(row, column) for column in columns.values()))
     return table
 
 
-def headline_table(report: Mapping[str, Any]) -> Table:
-    """The figures that something is expected of."""
-    table = make_table("figure", "measured", "as expected")
-    for name, held in report["as_expected"].items():
-        table.add_row(name, str(report.get(name)), {True: "yes", False: "NO", None: "-"}[held])
-    return table
+def _cell(row: Mapping[str, Any], column: str) -> str:
+    key, _, form = column.partition(":")
+    value = row.get(key)
+    return "-" if value is None else format(value, form)
 
 
-def machine_line(report: Mapping[str, Any]) -> str:
-    """Where and when."""
+def _machine_line(report: Mapping[str, Any]) -> str:
     machine = report["machine"]
     return (
         f"{report['date']}, seed {report['seed']}: {machine['cpu']}, {machine['cores']} cores, "
@@ -66,7 +82,7 @@ def machine_line(report: Mapping[str, Any]) -> str:
 
 @contextlib.contextmanager
 def step(name: str) -> Iterator[None]:
-    """Say on stderr what runs, and how long it took."""
+    """Print on stderr what runs, and how long it took."""
     start = time.monotonic()
     sys.stderr.write(f"bench: {name} …\n")
     yield

@@ -31,82 +31,46 @@ MONAI's eager forward pass, overlap 0.25, a SEG of all frames.
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Sequence
-from functools import partial
-from pathlib import Path
-from typing import Any
-
-from infra.benches.command import heading, make_parser, run
+from infra.benches.harness import Bench, Report, Scene
 from infra.benches.infer import phases
-from infra.benches.infer.scene import Plan
-from infra.benches.infer.table import print_report
-from infra.benches.machine import describe_machine, load
-from infra.benches.report import as_expected, step
-
-PHASES = {
-    "matrix product": phases.matrix_limit,
-    "brain": phases.brain,
-    "SwinUNETR": phases.swin_network,
-    "SEG": phases.seg_file,
-    "breast job": phases.breast_job,
-}
-
-EXPECTED = {
-    "segresnet_vs_windows": ("at least", 8.0),
-    "segresnet_vs_limit": ("at most", 2.5),
-    "openvino_vs_limit": ("at most", 1.6),
-    "swinunetr_net_vs_eager": ("at least", 1.6),
-    "swinunetr_job_vs_plain": ("at least", 2.2),
-    "read_vs_pydicom": ("at most", 0.6),
-    "seg_write_vs_naive_cpu": ("at least", 2.0),
-    "seg_size_vs_naive": ("at least", 4.0),
-}
-
-QUICK_SHAPE = (24, 64, 64)
-DEFAULT_SEED = 20261124
+from infra.benches.infer.scene import InferPlan, InferScene
+from infra.benches.infer.table import tables
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Measure and print; the exit code says whether it ran, not how fast."""
-    options = _parser().parse_args(arguments)
-    plan = Plan(seed=options.seed)
-    if options.quick:
-        plan = Plan(
-            seed=options.seed,
-            brain=QUICK_SHAPE,
-            breast=QUICK_SHAPE,
-            plain_window=32,
-            net_window=64,
-        )
-    return run("infer", options, partial(measure, plan), print_report)
-
-
-def measure(plan: Plan, folder: Path) -> dict[str, Any]:
-    """Run every phase; returns the report."""
-    machine = describe_machine(folder)
-    measured: dict[str, Any] = {}
-    for name, phase in PHASES.items():
-        with step(name):
-            (folder / phase.__name__).mkdir()
-            measured |= phase(plan, folder / phase.__name__)
-    machine["load_after"] = load()
-    limit_s = measured["brain"]["box_tflop"] * 1e3 / measured["sgemm_gflops"]
+def against_limit(measured: Report) -> Report:
+    """Our network seconds to the limit, by torch and by OpenVINO."""
     brain = measured["brain"]
-    measured["segresnet_vs_limit"] = round(brain["ours_s"]["network"] / limit_s, 2)
-    measured["openvino_vs_limit"] = round(brain["openvino_network_s"] / limit_s, 2)
+    limit_s = brain["box_tflop"] * 1e3 / measured["sgemm_gflops"]
     return {
-        **heading("infer", plan.seed),
-        "plan": {"brain": plan.brain, "breast": plan.breast},
-        "machine": machine,
-        "as_expected": as_expected(EXPECTED, measured),
-        **measured,
+        "segresnet_vs_limit": round(brain["ours_s"]["network"] / limit_s, 2),
+        "openvino_vs_limit": round(brain["openvino_network_s"] / limit_s, 2),
     }
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = make_parser("infer", "From images to SEG on the CPU.", seed=DEFAULT_SEED)
-    parser.add_argument(
-        "--quick", action="store_true", help="small series and windows: not for figures"
-    )
-    return parser
+BENCH: Bench[InferPlan, InferScene] = Bench(
+    name="infer",
+    description="From images to SEG on the CPU.",
+    seed=20_261_124,
+    plan=InferPlan,
+    quick={"brain": (24, 64, 64), "breast": (24, 64, 64), "plain_window": 32, "net_window": 64},
+    scene=Scene,
+    phases={
+        "matrix product": phases.matrix_limit,
+        "brain": phases.brain,
+        "SwinUNETR": phases.swin_network,
+        "SEG": phases.seg_file,
+        "breast job": phases.breast_job,
+    },
+    summary=against_limit,
+    expected={
+        "segresnet_vs_windows": ("at least", 8.0),
+        "segresnet_vs_limit": ("at most", 2.5),
+        "openvino_vs_limit": ("at most", 1.6),
+        "swinunetr_net_vs_eager": ("at least", 1.6),
+        "swinunetr_job_vs_plain": ("at least", 2.2),
+        "read_vs_pydicom": ("at most", 0.6),
+        "seg_write_vs_naive_cpu": ("at least", 2.0),
+        "seg_size_vs_naive": ("at least", 4.0),
+    },
+    tables=tables,
+)

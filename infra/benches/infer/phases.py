@@ -13,7 +13,6 @@ from contextlib import closing
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pydicom
@@ -21,6 +20,7 @@ import torch
 from pydantic import SecretStr
 from torch.utils.flop_counter import FlopCounterMode
 
+from infra.benches.harness import Report
 from infra.benches.infer.chain import HAS_ORIENTATION, run_chain
 from infra.benches.infer.plain import naive_seg
 from infra.benches.infer.scene import (
@@ -28,11 +28,12 @@ from infra.benches.infer.scene import (
     BREAST,
     LESION,
     BreastSize,
-    Plan,
+    InferScene,
     random_model,
     write_series,
 )
-from infra.benches.transfer.study import SyntheticStudy, store_study
+from infra.benches.rounds import timed
+from infra.benches.study import SyntheticStudy, store_study
 from infra.benches.web.study import tumour, tumour_of
 from infra.packages.debian import repository_root
 from infra.servers.orthanc import OrthancServer
@@ -59,8 +60,6 @@ from segrelay.manifest import utc_now
 from segrelay.orthanc import OrthancClient, OrthancSettings
 from segrelay.profiles import load_profile
 
-Report = dict[str, Any]
-
 _MATRIX = 2048
 _SEG_ROUNDS = 3
 _SWIN_ROUNDS = 3
@@ -69,15 +68,16 @@ _HANG_S = 900.0
 _MOST_BYTES = 16 * 10**9
 
 
-def matrix_limit(_plan: Plan, _folder: Path) -> Report:
+def matrix_limit(_scene: InferScene) -> Report:
     """GFLOP/s of a matrix product in fp32: what the machine can do at best."""
     first, second = torch.rand(2, _MATRIX, _MATRIX)
     best = min(_seconds(lambda: first @ second) for _ in range(8))
     return {"sgemm_gflops": float(f"{2 * _MATRIX**3 / best / 1e9:.3g}")}
 
 
-def brain(plan: Plan, folder: Path) -> Report:
+def brain(scene: InferScene) -> Report:
     """A whole case of BraTS' size: ours, and MONAI's plain chain with the same network."""
+    plan, folder = scene.plan, scene.new_folder()
     model = random_model(BRAIN, folder / "models")
     profile = model.profile
     study = SyntheticStudy("black", instances=plan.brain[0], matrix=plan.brain[1:], seed=plan.seed)
@@ -149,8 +149,9 @@ def _reading(folder: Path) -> Report:
     }
 
 
-def swin_network(plan: Plan, folder: Path) -> Report:
+def swin_network(scene: InferScene) -> Report:
     """One window through SwinUNETR: MONAI's eager pass, and ours with the same weights."""
+    plan, folder = scene.plan, scene.new_folder()
     model = random_model(BREAST, folder / "models")
     eager = build_network(model.profile)
     eager.load_state_dict(model.network.state_dict())
@@ -178,8 +179,9 @@ def swin_network(plan: Plan, folder: Path) -> Report:
     }
 
 
-def seg_file(plan: Plan, folder: Path) -> Report:
+def seg_file(scene: InferScene) -> Report:
     """CPU seconds and bytes of a SEG of three segments; naive: every frame."""
+    plan, folder = scene.plan, scene.new_folder()
     model = random_model(BRAIN, folder / "seg-models")
     study = BreastSize("black", instances=plan.brain[0], matrix=plan.brain[1:], seed=plan.seed)
     folders = write_series(study, model.profile.roles, folder / "seg-study")
@@ -226,8 +228,9 @@ def _seg_both_ways(
     }
 
 
-def breast_job(plan: Plan, folder: Path) -> Report:
+def breast_job(scene: InferScene) -> Report:
     """From inventory to verified SEG in a real Orthanc, warm; and the plain route."""
+    plan, folder = scene.plan, scene.new_folder()
     random_model(BREAST, folder / "job-models")
     profile_folder = folder / "job-models" / BREAST
     study = BreastSize("black", instances=plan.breast[0], matrix=plan.breast[1:], seed=plan.seed)
@@ -296,15 +299,11 @@ def _plain_job(
 
 
 def _seconds(action: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    action()
-    return time.perf_counter() - start
+    return timed(action)[0]
 
 
 def _cpu_seconds(action: Callable[[], object]) -> float:
-    start = time.process_time()
-    action()
-    return time.process_time() - start
+    return timed(action, time.process_time)[0]
 
 
 def _rounded(**seconds: float) -> dict[str, float]:

@@ -8,21 +8,20 @@ from pathlib import Path
 
 from pydicom.dataset import Dataset
 
-from infra.benches.transfer.study import SERIES, SyntheticStudy
+from infra.benches.harness import Plan, Report, Scene
+from infra.benches.seg import Shape
+from infra.benches.study import SERIES, SyntheticStudy
 from infra.demos.model import prepare_profile
 from lab_side.models.loaded import LoadedModel, load_model
-
-Shape = tuple[int, int, int]
 
 BRAIN = "brats-segresnet"
 BREAST = "breast-dce-swinunetr"
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class InferPlan(Plan):
     """How much is measured."""
 
-    seed: int
     brain: Shape = (155, 240, 240)
     """Slices, rows, columns, of 1 mm: BraTS."""
     breast: Shape = (134, 256, 256)
@@ -31,6 +30,12 @@ class Plan:
     net_window: int = 128
     """Side of the one window in which SwinUNETR's forward passes are compared."""
 
+    def as_json(self) -> Report:
+        """Shapes."""
+        return {"brain": self.brain, "breast": self.breast}
+
+
+InferScene = Scene[InferPlan]
 
 LESION = tuple(ml * 1000 / (155 * 240 * 240) for ml in (51.2, 16.5, 7.2))
 """Of BraTS' grid: a lesion of 51 ml, its enhancing part with the necrosis, the necrosis alone."""

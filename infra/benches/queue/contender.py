@@ -10,13 +10,15 @@ This module is also imported where only the peers are installed: standard librar
 from __future__ import annotations
 
 import time
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 JOB_BYTES = 765
 """Characters of a job's manifest."""
 
 RESULT_BYTES = 990
 """Characters of a job's result."""
+
+JOB, RESULT = "m" * JOB_BYTES, "r" * RESULT_BYTES
 
 
 class Timing(NamedTuple):
@@ -26,24 +28,20 @@ class Timing(NamedTuple):
     finish: int
 
 
-class Contender(Protocol):
-    """One queue and its one worker."""
+class Contender:
+    """One queue and its one worker; what a queue has no step for does nothing."""
 
     def submit(self) -> None:
         """Put a job of ``JOB_BYTES`` in the queue."""
-        ...
 
     def claim(self) -> None:
         """Look for work, take the oldest job, read it."""
-        ...
 
     def finish(self) -> None:
         """Publish a result of ``RESULT_BYTES`` for the job in hand, and acknowledge the job."""
-        ...
 
     def fill_history(self, count: int) -> None:
         """Add ``count`` finished jobs as this queue would have left them; not timed."""
-        ...
 
 
 def run_steady(contender: Contender, jobs: int) -> list[Timing]:

@@ -15,15 +15,13 @@ import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
-from infra.benches.queue.contender import JOB_BYTES, RESULT_BYTES, Contender
+from infra.benches.queue.contender import JOB, RESULT, Contender
 
 FULL_LOG = 5_000_000
 """Bytes; SQLite starts its log again after 1,000 pages of 4 KiB."""
 
-_JOB, _RESULT = "m" * JOB_BYTES, "r" * RESULT_BYTES
 
-
-class FileWrites:
+class FileWrites(Contender):
     """A result as a file that lasts, by system calls alone."""
 
     def __init__(self, folder: Path) -> None:
@@ -32,17 +30,11 @@ class FileWrites:
         os.makedirs(self._results)
         self._written = 0
 
-    def submit(self) -> None:
-        """As the protocol: nothing."""
-
-    def claim(self) -> None:
-        """As the protocol: nothing."""
-
     def finish(self) -> None:
         """Write the result and flush file and folder."""
         self._written += 1
         file = os.open(self._aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-        os.write(file, _RESULT.encode())
+        os.write(file, RESULT.encode())
         os.fsync(file)
         os.close(file)
         os.rename(self._aside, f"{self._results}/{self._written}.json")
@@ -50,11 +42,8 @@ class FileWrites:
         os.fsync(folder)
         os.close(folder)
 
-    def fill_history(self, _count: int) -> None:
-        """As the protocol: nothing."""
 
-
-class Commits:
+class Commits(Contender):
     """A job taken, its result added, the job ended: a commit each, by plain SQL."""
 
     def __init__(self, folder: Path) -> None:
@@ -71,22 +60,15 @@ class Commits:
         self._job: int | None = None
 
     def submit(self) -> None:
-        """As the protocol."""
         self._job = self._database.execute(
-            "INSERT INTO jobs (state, job) VALUES (0, ?)", (_JOB,)
+            "INSERT INTO jobs (state, job) VALUES (0, ?)", (JOB,)
         ).lastrowid
-
-    def claim(self) -> None:
-        """As the protocol: nothing."""
 
     def finish(self) -> None:
         """Commit three times."""
         self._database.execute("UPDATE jobs SET state = 1 WHERE id = ?", (self._job,))
-        self._database.execute("INSERT INTO results (result) VALUES (?)", (_RESULT,))
+        self._database.execute("INSERT INTO results (result) VALUES (?)", (RESULT,))
         self._database.execute("UPDATE jobs SET state = 2 WHERE id = ?", (self._job,))
-
-    def fill_history(self, _count: int) -> None:
-        """As the protocol: nothing."""
 
     def _fill_log(self) -> None:
         # A log that still grows costs twice as much to flush: its length is flushed with it.

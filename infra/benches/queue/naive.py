@@ -12,10 +12,10 @@ import os
 from pathlib import Path
 from typing import Any
 
-from infra.benches.queue.contender import JOB_BYTES, RESULT_BYTES
+from infra.benches.queue.contender import JOB, RESULT, Contender
 
 
-class Naive:
+class Naive(Contender):
     """A folder of jobs and a folder of results."""
 
     def __init__(self, folder: Path) -> None:
@@ -26,7 +26,7 @@ class Naive:
         self._in_hand: tuple[str, dict[str, Any]] | None = None
 
     def submit(self) -> None:
-        """As the protocol; flushed, with its folder."""
+        """Flushed, with its folder."""
         with self._new_path().open("w") as file:
             json.dump(_document("waiting"), file)
             file.flush()
@@ -36,7 +36,7 @@ class Naive:
         os.close(handle)
 
     def claim(self) -> None:
-        """As the protocol; the claim is not flushed."""
+        """The claim is not flushed."""
         for path in sorted(glob.glob(f"{self._jobs}/*.json")):
             with open(path) as file:
                 job = json.load(file)
@@ -47,16 +47,16 @@ class Naive:
         raise RuntimeError("no job waits")
 
     def finish(self) -> None:
-        """As the protocol; nothing is flushed."""
+        """Nothing is flushed."""
         if self._in_hand is None:
             raise RuntimeError("no job is in hand")
         path, job = self._in_hand
-        (self._results / os.path.basename(path)).write_text("r" * RESULT_BYTES)
+        (self._results / os.path.basename(path)).write_text(RESULT)
         self._rewrite(path, job, "done")
         self._in_hand = None
 
     def fill_history(self, count: int) -> None:
-        """As the protocol: the finished jobs' files."""
+        """The finished jobs' files."""
         text = json.dumps(_document("done"))
         for _ in range(count):
             self._new_path().write_text(text)
@@ -73,4 +73,4 @@ class Naive:
 
 
 def _document(status: str) -> dict[str, str]:
-    return {"status": status, "manifest": "m" * JOB_BYTES}
+    return {"status": status, "manifest": JOB}

@@ -22,15 +22,15 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from infra.benches.queue.contender import JOB_BYTES, RESULT_BYTES
-
-_JOB, _RESULT = "m" * JOB_BYTES, "r" * RESULT_BYTES
+from infra.benches.queue.contender import JOB, RESULT, Contender
 
 
-class PersistQueue:
+class PersistQueue(Contender):
     """persist-queue's queue with acknowledgement."""
 
     def __init__(self, folder: Path) -> None:
@@ -42,22 +42,19 @@ class PersistQueue:
         self._in_hand: Any = None
 
     def submit(self) -> None:
-        """As the protocol."""
-        self._jobs.put(_JOB)
+        self._jobs.put(JOB)
 
     def claim(self) -> None:
-        """As the protocol."""
         self._in_hand = self._jobs.get(block=False, raw=True)
 
     def finish(self) -> None:
-        """As the protocol."""
-        self._results.put(_RESULT)
+        self._results.put(RESULT)
         self._jobs.ack(id=self._in_hand["pqid"])
 
     def fill_history(self, count: int) -> None:
-        """As the protocol: rows that were acknowledged."""
+        """Rows that were acknowledged."""
         with sqlite3.connect(self._folder / "data.db") as database:
-            row = (self._jobs._serializer.dumps(_JOB), time.time())
+            row = (self._jobs._serializer.dumps(JOB), time.time())
             database.executemany(
                 f"INSERT INTO {self._jobs._table_name} (data, timestamp, status)"  # noqa: S608
                 " VALUES (?, ?, 5)",
@@ -65,7 +62,7 @@ class PersistQueue:
             )
 
 
-class LiteQueue:
+class LiteQueue(Contender):
     """litequeue; ``synchronous`` is set on its connection where given."""
 
     def __init__(self, folder: Path, synchronous: str | None = None) -> None:
@@ -79,29 +76,26 @@ class LiteQueue:
         self._in_hand = ""
 
     def submit(self) -> None:
-        """As the protocol."""
-        self._jobs.put(_JOB)
+        self._jobs.put(JOB)
 
     def claim(self) -> None:
-        """As the protocol."""
         self._in_hand = self._jobs.pop().message_id
 
     def finish(self) -> None:
-        """As the protocol."""
-        self._results.put(_RESULT)
+        self._results.put(RESULT)
         self._jobs.done(self._in_hand)
 
     def fill_history(self, count: int) -> None:
-        """As the protocol: rows that are done."""
+        """Rows that are done."""
         with self._jobs.transaction():
             for _ in range(count):
-                self._jobs.done(self._jobs.put(_JOB).message_id)
+                self._jobs.done(self._jobs.put(JOB).message_id)
             self._jobs.conn.execute(
                 f"UPDATE {self._jobs.table} SET status = 2 WHERE done_time IS NOT NULL"  # noqa: S608
             )
 
 
-class Huey:
+class Huey(Contender):
     """huey's storage in SQLite, without its consumer and its pickles."""
 
     def __init__(self, folder: Path) -> None:
@@ -112,35 +106,34 @@ class Huey:
         self._finished = 0
 
     def submit(self) -> None:
-        """As the protocol."""
-        self._storage.enqueue(_JOB.encode())
+        self._storage.enqueue(JOB.encode())
 
     def claim(self) -> None:
-        """As the protocol; the job is gone from the queue from here on."""
+        """The job is gone from the queue from here on."""
         if self._storage.dequeue() is None:
             raise RuntimeError("no job waits")
 
     def finish(self) -> None:
-        """As the protocol; there is nothing to acknowledge."""
+        """There is nothing to acknowledge."""
         self._finished += 1
-        self._storage.put_data(str(self._finished), _RESULT.encode(), is_result=True)
+        self._storage.put_data(str(self._finished), RESULT.encode(), is_result=True)
 
     def fill_history(self, count: int) -> None:
-        """As the protocol: results that nobody has fetched; jobs leave nothing behind."""
+        """Results that nobody has fetched; jobs leave nothing behind."""
         with self._storage.db(commit=True) as cursor:
             first = self._finished + 1
             self._finished += count
             cursor.executemany(
                 "INSERT INTO kv (queue, key, value) VALUES (?, ?, ?)",
                 [
-                    (self._storage.name, str(number), _RESULT.encode())
+                    (self._storage.name, str(number), RESULT.encode())
                     for number in range(first, first + count)
                 ],
             )
 
 
-class Dirq:
-    """dirq's directory queue."""
+class Dirq(Contender):
+    """dirq's directory queue; finished jobs and fetched results leave nothing behind."""
 
     def __init__(self, folder: Path) -> None:
         from dirq.QueueSimple import QueueSimple  # type: ignore[import-not-found]
@@ -151,20 +144,25 @@ class Dirq:
         self._in_hand = ""
 
     def submit(self) -> None:
-        """As the protocol; not flushed."""
-        self._jobs.add(_JOB)
+        """Not flushed."""
+        self._jobs.add(JOB)
 
     def claim(self) -> None:
-        """As the protocol."""
         self._in_hand = self._jobs.first()
         if not self._jobs.lock(self._in_hand):
             raise RuntimeError("another worker holds the job")
         self._jobs.get(self._in_hand)
 
     def finish(self) -> None:
-        """As the protocol."""
-        self._results.add(_RESULT)
+        self._results.add(RESULT)
         self._jobs.remove(self._in_hand)
 
-    def fill_history(self, _count: int) -> None:
-        """As the protocol: nothing, finished jobs are removed and results are fetched."""
+
+PEERS: dict[str, Callable[[Path], Contender]] = {
+    "persist-queue": PersistQueue,
+    "litequeue": LiteQueue,
+    "litequeue-full": partial(LiteQueue, synchronous="FULL"),
+    "huey": Huey,
+    "dirq": Dirq,
+}
+"""By the names under which they take part."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from infra.benches.queue.contender import Contender
 from segrelay import names
 from segrelay.bucket import Bucket, open_bucket
 from segrelay.bucket.local import LocalBucket
@@ -30,7 +31,7 @@ from segrelay.ulid import new_ulid
 AGENT = "lab-1"
 
 
-class Relay:
+class Relay(Contender):
     """The queue at ``address``; with ``one_look`` a listing serves until it is used up."""
 
     def __init__(self, address: str, *, one_look: bool = False) -> None:
@@ -43,11 +44,9 @@ class Relay:
         self._result = make_result(new_ulid())
 
     def submit(self) -> None:
-        """As the protocol."""
         self._site.submit(make_manifest())
 
     def claim(self) -> None:
-        """As the protocol."""
         if not self._seen:
             self._seen = list(reversed(scan(self._bucket).pending))
         job = self._seen.pop()
@@ -59,7 +58,6 @@ class Relay:
         self._in_hand = claim
 
     def finish(self) -> None:
-        """As the protocol."""
         if self._in_hand is None:
             raise RuntimeError("no job is in hand")
         result = self._result.model_copy(update={"job_id": self._in_hand.job_id})
@@ -67,7 +65,7 @@ class Relay:
         self._in_hand = None
 
     def fill_history(self, count: int) -> None:
-        """As the protocol: archived manifests and results, as files, only in a directory."""
+        """Archived manifests and results, as files, only in a directory."""
         for _ in range(count):
             _archive_one(self._bucket)
 

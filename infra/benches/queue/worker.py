@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,29 +18,21 @@ from infra.benches.queue.lower_bounds import LOWER_BOUNDS
 def make_contender(kind: str, place: str) -> Contender:
     """The contender called ``kind`` at a folder, or an address for the cloud bucket."""
     folder = Path(place)
-    if kind in ("relay", "relay-one-look", "relay-gcs"):
-        # Imported where they are meant: the peers' venv has none of ours, ours none of theirs.
-        from infra.benches.queue.relay import Relay
-
-        address = place if kind == "relay-gcs" else folder.absolute().as_uri()
-        return Relay(address, one_look=kind == "relay-one-look")
+    if kind in LOWER_BOUNDS:
+        return LOWER_BOUNDS[kind](folder)
+    # Imported where they are meant: the peers' venv has none of ours, ours none of theirs.
     if kind == "naive":
         from infra.benches.queue.naive import Naive
 
         return Naive(folder)
-    if kind in LOWER_BOUNDS:
-        return LOWER_BOUNDS[kind](folder)
-    from infra.benches.queue import peers
+    if kind.startswith("relay"):
+        from infra.benches.queue.relay import Relay
 
-    if kind == "litequeue-full":
-        return peers.LiteQueue(folder, "FULL")
-    makers: dict[str, Callable[[Path], Contender]] = {
-        "persist-queue": peers.PersistQueue,
-        "litequeue": peers.LiteQueue,
-        "huey": peers.Huey,
-        "dirq": peers.Dirq,
-    }
-    return makers[kind](folder)
+        address = place if kind == "relay-gcs" else folder.absolute().as_uri()
+        return Relay(address, one_look=kind == "relay-one-look")
+    from infra.benches.queue.peers import PEERS
+
+    return PEERS[kind](folder)
 
 
 def serve(kind: str, place: str) -> None:

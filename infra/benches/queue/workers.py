@@ -1,65 +1,76 @@
-"""The contenders' processes, and blocks of jobs in turn, so that drift hits all alike."""
+"""The contenders' processes, what was timed in them, and its figures."""
 
 from __future__ import annotations
 
-import contextlib
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
+from statistics import fmean, median
 
-from infra.benches.child import Child
+from infra.benches.child import Child, started_workers
 from infra.benches.queue.contender import Timing
 from infra.benches.queue.lower_bounds import LOWER_BOUNDS
+from infra.benches.rounds import interleaved, ratio
 
 OWN_KINDS = ("relay", "relay-one-look", "relay-gcs", "naive", *LOWER_BOUNDS)
 """Contenders that need this venv; the others live in that of the peers."""
 
+Rounds = Sequence[Sequence[Timing]]
+"""The blocks of one contender, one a round."""
 
-class Worker:
+
+class Worker(Child):
     """One contender in a process of its own."""
 
     def __init__(self, kind: str, place: str) -> None:
-        self._child = Child(
-            kind, "infra.benches.queue.worker", [kind, place], peer=kind not in OWN_KINDS
-        )
+        module = "infra.benches.queue.worker"
+        super().__init__(kind, module, [kind, place], peer=kind not in OWN_KINDS)
 
     def steady(self, jobs: int) -> list[Timing]:
         """Time ``jobs`` jobs, each submitted right before its claim."""
-        return self._timed("steady", jobs)
+        return [Timing(*pair) for pair in self.ask({"do": "steady", "jobs": jobs})]
 
     def backlog(self, jobs: int) -> list[Timing]:
         """Time ``jobs`` jobs that were all submitted before the first claim."""
-        return self._timed("backlog", jobs)
+        return [Timing(*pair) for pair in self.ask({"do": "backlog", "jobs": jobs})]
 
     def fill_history(self, count: int) -> None:
         """Add finished jobs."""
-        self._child.ask({"do": "history", "jobs": count})
-
-    def close(self) -> None:
-        """End the process."""
-        self._child.close()
-
-    def _timed(self, what: str, jobs: int) -> list[Timing]:
-        return [Timing(*pair) for pair in self._child.ask({"do": what, "jobs": jobs})]
+        self.ask({"do": "history", "jobs": count})
 
 
-@contextlib.contextmanager
-def started_workers(kinds: Sequence[str], folder: Path) -> Iterator[dict[str, Worker]]:
-    """Workers by kind, each in its own new folder below ``folder``; ended with the block."""
-    with contextlib.ExitStack() as stack:
-        workers = {}
-        for kind in kinds:
-            workers[kind] = Worker(kind, str(folder / kind))
-            stack.callback(workers[kind].close)
-        yield workers
+def workers_in(folder: Path, kinds: Sequence[str]) -> AbstractContextManager[dict[str, Worker]]:
+    """Workers by kind, each in its own new folder below ``folder``."""
+    return started_workers(lambda kind: Worker(kind, str(folder / kind)), kinds)
 
 
 def steady_rounds(
     workers: Mapping[str, Worker], rounds: int, jobs: int, rng: random.Random
 ) -> dict[str, list[list[Timing]]]:
-    """``rounds`` blocks of each, in a new order every round."""
-    timed: dict[str, list[list[Timing]]] = {kind: [] for kind in workers}
-    for _ in range(rounds):
-        for kind in rng.sample(sorted(workers), len(workers)):
-            timed[kind].append(workers[kind].steady(jobs))
-    return timed
+    """``rounds`` blocks of ``jobs`` jobs of each contender."""
+    return interleaved(workers, rounds, rng, lambda kind: workers[kind].steady(jobs))
+
+
+def claim(timing: Timing) -> int:
+    """Nanoseconds of a claim."""
+    return timing.claim
+
+
+def cycle(timing: Timing) -> int:
+    """Nanoseconds of a claim with result and acknowledgement."""
+    return timing.claim + timing.finish
+
+
+def mean_us(rounds: Rounds, part: Callable[[Timing], int]) -> float:
+    """Microseconds of a part of a job: the mean of each round, the median of the rounds."""
+    return round(median(_means(rounds, part)) / 1e3, 1)
+
+
+def mean_ratio(slow: Rounds, fast: Rounds, part: Callable[[Timing], int]) -> float:
+    """How many times longer it takes in ``slow``."""
+    return round(ratio(_means(slow, part), _means(fast, part)), 3)
+
+
+def _means(rounds: Rounds, part: Callable[[Timing], int]) -> list[float]:
+    return [fmean(part(timing) for timing in block) for block in rounds]

@@ -41,96 +41,47 @@ bytes in memory to the server's answer; then the stored bytes are compared, and 
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Callable, Sequence
-from functools import partial
-from pathlib import Path
-from typing import Any
-
-from infra.benches.command import heading, make_parser, run
-from infra.benches.machine import describe_machine, load
-from infra.benches.report import as_expected, step
+from infra.benches.harness import Bench
 from infra.benches.transfer.phases.downloads import black, noisy
 from infra.benches.transfer.phases.line_limit import line_alone
 from infra.benches.transfer.phases.lower_bound import folder_alone
 from infra.benches.transfer.phases.sustained import sustained
 from infra.benches.transfer.phases.upload import upload
-from infra.benches.transfer.runs import Document
-from infra.benches.transfer.scene import Plan, Scene
-from infra.benches.transfer.table import print_report
-from infra.benches.transfer.workers import PEERS
+from infra.benches.transfer.runs import PEERS
+from infra.benches.transfer.scene import TransferPlan, TransferScene
+from infra.benches.transfer.table import tables
 
-PHASES: dict[str, Callable[[Scene], Document]] = {
-    "the line alone": line_alone,
-    "the folder alone": folder_alone,
-    "noisy images": noisy,
-    "black background": black,
-    "upload": upload,
-    "sustained run": sustained,
-}
-"""Each returns what it adds to the report: its headline figures, and the rest under one key."""
-
-EXPECTED = {
-    "wan30_vs_naive": ("at least", 30.0),
-    "wan30_vs_limit": ("at most", 1.1),
-    "wan30_vs_pyorthanc": ("at least", 6.0),
-    "wan10_vs_naive": ("at least", 20.0),
-    "loopback_vs_naive": ("at least", 3.5),
-    "sparse_vs_pool": ("at least", 1.7),
-    "upload20_vs_plain": ("at least", 5.0),
-    "server_cpu_s": ("at most", 0.3),
-    "sustained_vs_slowest_stage": ("at least", 0.9),
-}
-
-DEFAULT_SEED = 20_261_124
-
-QUICK_INSTANCES = 12
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Measure and print; the exit code says whether it ran, not how fast."""
-    options = _parser().parse_args(arguments)
-    plan = Plan(
-        rounds=1 if options.quick else options.rounds,
-        instances=QUICK_INSTANCES if options.quick else options.instances,
-        jobs=2 if options.quick else options.jobs,
-        peers=() if options.no_peers else PEERS,
-        seed=options.seed,
-    )
-    return run("transfer", options, partial(measure, plan), print_report)
-
-
-def measure(plan: Plan, folder: Path) -> dict[str, Any]:
-    """Run every phase; returns the report."""
-    machine = describe_machine(folder)
-    measured: dict[str, Any] = {}
-    with Scene(plan, folder) as scene:
-        for name, phase in PHASES.items():
-            with step(name):
-                measured |= phase(scene)
-    machine["load_after"] = load()
-    lines = {name: line and line.model_dump() for name, line in plan.lines.items()}
-    return {
-        **heading("transfer", plan.seed),
-        "plan": {"rounds": plan.rounds, "instances": plan.instances, "lines": lines},
-        "machine": machine,
-        "as_expected": as_expected(EXPECTED, measured),
-        **measured,
-    }
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = make_parser("transfer", "Downloads and uploads beside other ways.", seed=DEFAULT_SEED)
-    parser.add_argument("--rounds", type=int, default=3, help="runs of each (default: 3)")
-    parser.add_argument(
-        "--instances", type=int, default=155, help="slices in each of 4 series (default: 155)"
-    )
-    parser.add_argument(
-        "--jobs", type=int, default=20, help="jobs of the sustained run (default: 20)"
-    )
-    parser.add_argument(
-        "--quick",
-        action="store_true",
-        help=f"one round of 4 x {QUICK_INSTANCES} slices: to see it run, not for figures",
-    )
-    return parser
+BENCH = Bench(
+    name="transfer",
+    description="Downloads and uploads beside other ways.",
+    seed=20_261_124,
+    plan=TransferPlan,
+    options={
+        "rounds": (3, "runs of each"),
+        "instances": (155, "slices in each of 4 series"),
+        "jobs": (20, "jobs of the sustained run"),
+    },
+    quick={"rounds": 1, "instances": 12, "jobs": 2},
+    peers=PEERS,
+    scene=TransferScene,
+    phases={
+        "the line alone": line_alone,
+        "the folder alone": folder_alone,
+        "noisy images": noisy,
+        "black background": black,
+        "upload": upload,
+        "sustained run": sustained,
+    },
+    expected={
+        "wan30_vs_naive": ("at least", 30.0),
+        "wan30_vs_limit": ("at most", 1.1),
+        "wan30_vs_pyorthanc": ("at least", 6.0),
+        "wan10_vs_naive": ("at least", 20.0),
+        "loopback_vs_naive": ("at least", 3.5),
+        "sparse_vs_pool": ("at least", 1.7),
+        "upload20_vs_plain": ("at least", 5.0),
+        "server_cpu_s": ("at most", 0.3),
+        "sustained_vs_slowest_stage": ("at least", 0.9),
+    },
+    tables=tables,
+)

@@ -1,26 +1,39 @@
-"""One run of one contender, timed and looked at; and several of them in figures."""
+"""One run of one contender, timed and checked; and several of them in figures."""
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
 
 import psutil
 import pydicom
 
-from infra.benches.transfer.scene import Route, Scene
-from infra.benches.transfer.study import StoredStudy
-from infra.benches.transfer.tasks import Found, Run
-from infra.benches.transfer.workers import Worker
+from infra.benches.child import Child
+from infra.benches.harness import Report
+from infra.benches.study import StoredStudy
+from infra.benches.transfer.scene import Route, TransferScene
+from infra.benches.transfer.tasks import DownloadTask, Found, Run, UploadTask
 
-SLOW_S = 10.0
-"""A contender whose first run took longer is not run again: its runs differ by little."""
+PEERS = ("pyorthanc", "orthanc-api-client", "dicomweb-client")
+"""Contenders that live in the peers' venv."""
 
-Document = dict[str, object]
-"""Plain JSON values."""
+
+class Worker(Child):
+    """One contender in a process of its own."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(kind, "infra.benches.transfer.worker", [kind], peer=kind in PEERS)
+
+    def download(self, task: DownloadTask) -> tuple[Run, list[tuple[str, Found]]]:
+        """Download the series; what was found by SOP Instance UID."""
+        answer = self.ask({"do": "download", **task})
+        return Run(*answer["run"]), [(uid, Found(*found)) for uid, found in answer["found"]]
+
+    def upload(self, task: UploadTask) -> Run:
+        """Send the file."""
+        return Run(*self.ask({"do": "upload", **task})["run"])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,20 +46,7 @@ class Sample:
     line_cpu_s: float
 
 
-def side_by_side(
-    scene: Scene, workers: Mapping[str, Worker], route: Route, study: StoredStudy, *, label: str
-) -> dict[str, list[Sample]]:
-    """Downloads of each contender, in a new order every round."""
-    rng = scene.plan.rng(label)
-    samples: dict[str, list[Sample]] = {kind: [] for kind in workers}
-    for _ in range(scene.plan.rounds):
-        for kind in rng.sample(sorted(workers), len(workers)):
-            if not samples[kind] or samples[kind][0].seconds < SLOW_S:
-                samples[kind].append(download(scene, workers[kind], route, study))
-    return samples
-
-
-def download(scene: Scene, worker: Worker, route: Route, study: StoredStudy) -> Sample:
+def download(scene: TransferScene, worker: Worker, route: Route, study: StoredStudy) -> Sample:
     """One download.
 
     Raises
@@ -61,17 +61,15 @@ def download(scene: Scene, worker: Worker, route: Route, study: StoredStudy) -> 
             "series_ids": list(study.series_ids),
             "study_uid": study.study_uid,
             "series_uids": list(study.series_uids),
-            # Emptied with the scene: for half a minute ext4 is slow to make files after others
-            # were deleted, and the next run would pay for the last one's.
-            "folder": tempfile.mkdtemp(dir=scene.folder),
+            "folder": str(scene.new_folder()),
         }
     )
     sample = _sample(run, before, _cpu_times(scene, route))
-    _check(worker.kind, found, study)
+    _check(worker.name, found, study)
     return sample
 
 
-def upload(scene: Scene, worker: Worker, route: Route, path: Path) -> Sample:
+def upload(scene: TransferScene, worker: Worker, route: Route, path: Path) -> Sample:
     """One upload; what was stored is compared, and deleted for the next one.
 
     Raises
@@ -87,23 +85,20 @@ def upload(scene: Scene, worker: Worker, route: Route, path: Path) -> Sample:
         (stored,) = session.post(f"{scene.orthanc.url}/tools/lookup", str(uid)).json()
         instance = f"{scene.orthanc.url}{stored['Path']}"
         if session.get(f"{instance}/file").content != path.read_bytes():
-            raise RuntimeError(f"{worker.kind} stored other bytes than it was given")
+            raise RuntimeError(f"{worker.name} stored other bytes than it was given")
         session.delete(instance).raise_for_status()
     return sample
 
 
-def figures(samples: Sequence[Sample]) -> dict[str, float]:
+def figures(samples: Sequence[Sample]) -> Report:
     """The medians."""
-    return {
-        "seconds": round(median(one.seconds for one in samples), 4),
-        "runs": len(samples),
-        "client_cpu_s": round(median(one.client_cpu_s for one in samples), 3),
-        "server_cpu_s": round(median(one.server_cpu_s for one in samples), 3),
-        "line_cpu_s": round(median(one.line_cpu_s for one in samples), 3),
-    }
+    rows = [asdict(sample) for sample in samples]
+    medians = {name: round(median(row[name] for row in rows), 3) for name in rows[0]}
+    seconds = round(median(row["seconds"] for row in rows), 4)
+    return {**medians, "seconds": seconds, "runs": len(rows)}
 
 
-def _cpu_times(scene: Scene, route: Route) -> tuple[float, float]:
+def _cpu_times(scene: TransferScene, route: Route) -> tuple[float, float]:
     """Of Orthanc and of the line, so far."""
     return cpu_time(scene.orthanc.pid), 0.0 if route.pid is None else cpu_time(route.pid)
 

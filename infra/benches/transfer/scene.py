@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import random
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
-from types import TracebackType
 
-from infra.benches.transfer.study import StoredStudy, SyntheticStudy, store_study
+from infra.benches.harness import Plan, Report
+from infra.benches.orthanc import OrthancScene
+from infra.benches.study import SyntheticStudy
 from infra.benches.transfer.tasks import Server
 from infra.line import Line, LineProfile
-from infra.servers.orthanc import OrthancServer
 
 LINES = {
     "loopback": None,
@@ -25,15 +23,11 @@ LINES = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class TransferPlan(Plan):
     """How much of everything."""
 
-    rounds: int
-    """Runs of each contender, in a new order each round; of a slow one only the first."""
     instances: int
     """In each of the four series."""
-    peers: tuple[str, ...]
-    seed: int
     jobs: int = 20
     """Of the sustained run."""
     jobs_alone: int = 3
@@ -42,9 +36,10 @@ class Plan:
     """How long the line alone is tried at full bandwidth."""
     lines: Mapping[str, LineProfile | None] = field(default_factory=lambda: dict(LINES))
 
-    def rng(self, what: str) -> random.Random:
-        """The phase's own randomness."""
-        return random.Random(f"{self.seed} {what}")  # noqa: S311
+    def as_json(self) -> Report:
+        """Rounds, slices and lines."""
+        lines = {name: line and line.model_dump() for name, line in self.lines.items()}
+        return {"rounds": self.rounds, "instances": self.instances, "lines": lines}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,38 +58,12 @@ class Route:
         return size_bytes / self.profile.bytes_s + 2 * self.profile.rtt_ms / 1e3
 
 
-class Scene:
-    """A context manager; the studies are made and stored when they are first asked for."""
+class TransferScene(OrthancScene[TransferPlan]):
+    """Orthanc, and lines to it."""
 
-    def __init__(self, plan: Plan, folder: Path) -> None:
-        self.plan = plan
-        self.folder = folder
-        # Orthanc's default since 1.12.2; older ones deflate each answer for clients that allow it.
-        self.orthanc = OrthancServer(http_compression=False)
-        self._stored: dict[str, StoredStudy] = {}
-
-    def __enter__(self) -> Scene:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.orthanc.__enter__()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.orthanc.__exit__(kind, error, trace)
-
-    def synthetic(self, kind: str) -> SyntheticStudy:
-        """The images of a kind (see :mod:`infra.benches.transfer.study`)."""
+    def study(self, kind: str) -> SyntheticStudy:
+        """The images of a kind (see :mod:`infra.benches.study`)."""
         return SyntheticStudy(kind, instances=self.plan.instances, seed=self.plan.seed)
-
-    def stored(self, kind: str) -> StoredStudy:
-        """The same in Orthanc."""
-        if kind not in self._stored:
-            self._stored[kind] = store_study(self.orthanc, self.synthetic(kind))
-        return self._stored[kind]
 
     @contextlib.contextmanager
     def route(self, name: str) -> Iterator[Route]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator
 
-from rich.table import Table
+from rich.console import RenderableType
 
-from infra.benches.report import headline_table, machine_line, make_console, make_table
+from infra.benches.harness import Report
+from infra.benches.report import figure_table
 
 CONTENDERS = {
     "naive": "naive: one requests.get an instance",
@@ -28,102 +28,80 @@ STUDIES = {"downloads": "noisy images", "black_background": "black background"}
 SUSTAINED = {"sustained": "one worker thread", "sustained_all_threads": "all worker threads"}
 
 
-def print_report(report: Mapping[str, Any]) -> None:
-    """Print every phase that ran."""
-    console = make_console()
-    console.print(machine_line(report), markup=False)
-    console.print(headline_table(report))
+def tables(report: Report) -> Iterator[RenderableType]:
+    """One a phase and line, for the phases that ran."""
     for phase, title in STUDIES.items():
         for name, line in report.get(phase, {}).items():
-            console.print(_download_table(f"{title}, {_line(report, name)}", line))
+            yield _downloads(f"{title}, {_line(report, name)}", line)
     if "upload" in report:
-        console.print(_upload_table(report))
+        yield _uploads(report)
     for phase, threads in SUSTAINED.items():
         if phase in report:
-            console.print(_sustained_table(report[phase], threads))
+            yield _sustained(report[phase], threads)
     if "line_alone" in report:
-        console.print(_line_table(report))
+        columns = {
+            "Mbit/s": "mbit:.0f",
+            "to limit": "to_limit:.2f",
+            "connect + 1 byte, ms": "connect_and_one_byte_ms:.1f",
+            "CPU s a GB": "cpu_s_per_gb:.2f",
+        }
+        rows = {_line(report, name): row for name, row in report["line_alone"].items()}
+        yield figure_table("the line alone, one connection", columns, rows)
     if "folder_alone" in report:
         alone = report["folder_alone"]
-        console.print(
+        yield (
             f"The folder alone: {alone['files']} files are written in {alone['files_s']:.3f} s, "
             f"their bytes into one file in {alone['one_file_s']:.3f} s."
         )
 
 
-def _download_table(title: str, line: Mapping[str, Any]) -> Table:
+def _downloads(title: str, line: Report) -> RenderableType:
     size = f"{line['instances']} instances, {line['bytes'] / 1e6:.1f} MB"
     limit = "" if line["limit_s"] is None else f"; byte limit {line['limit_s']:.2f} s"
-    table = make_table(
-        f"{title}: {size}{limit}",
-        "s",
-        "runs",
-        "to ours",
-        "to limit",
-        "client CPU s",
-        "server CPU s",
-    )
-    for kind, row in line["contenders"].items():
-        table.add_row(
-            CONTENDERS[kind],
-            f"{row['seconds']:.2f}",
-            str(row["runs"]),
-            f"{row['to_ours']:.2f}",
-            "-" if row["to_limit"] is None else f"{row['to_limit']:.2f}",
-            f"{row['client_cpu_s']:.2f}",
-            f"{row['server_cpu_s']:.2f}",
-        )
-    return table
+    columns = {
+        "s": "seconds:.2f",
+        "runs": "runs",
+        "to ours": "to_ours:.2f",
+        "to limit": "to_limit:.2f",
+        "client CPU s": "client_cpu_s:.2f",
+        "server CPU s": "server_cpu_s:.2f",
+    }
+    rows = {CONTENDERS[kind]: row for kind, row in line["contenders"].items()}
+    return figure_table(f"{title}: {size}{limit}", columns, rows)
 
 
-def _upload_table(report: Mapping[str, Any]) -> Table:
+def _uploads(report: Report) -> RenderableType:
     upload = report["upload"]
     size = f"{upload['bytes'] / 1e6:.2f} MB, {upload['gzip_bytes'] / 1e3:.0f} kB deflated"
-    title = f"SEG of {size}, {_line(report, 'upload20')}"
-    table = make_table(title, "s", "runs", "plain POST to this", "client CPU s", "server CPU s")
-    for kind, row in upload["contenders"].items():
-        table.add_row(
-            CONTENDERS[kind],
-            f"{row['seconds']:.3f}",
-            str(row["runs"]),
-            f"{row['plain_to_this']:.2f}",
-            f"{row['client_cpu_s']:.3f}",
-            f"{row['server_cpu_s']:.3f}",
-        )
-    return table
+    columns = {
+        "s": "seconds:.3f",
+        "runs": "runs",
+        "plain POST to this": "plain_to_this:.2f",
+        "client CPU s": "client_cpu_s:.3f",
+        "server CPU s": "server_cpu_s:.3f",
+    }
+    rows = {CONTENDERS[kind]: row for kind, row in upload["contenders"].items()}
+    return figure_table(f"SEG of {size}, {_line(report, 'upload20')}", columns, rows)
 
 
-def _sustained_table(run: Mapping[str, Any], threads: str) -> Table:
+def _sustained(run: Report, threads: str) -> RenderableType:
     title = (
         f"{run['jobs']} jobs at once, {threads}: a result every {run['period_s']:.2f} s, "
         f"{run['vs_slowest_stage']:.2f} of what the slowest stage alone allows"
     )
-    table = make_table(title, "alone, s", "together, s")
+    rows = {}
     for name, seconds in run["stages_alone_s"].items():
         label = f"{name} (slowest)" if name == run["slowest_stage"] else name
-        table.add_row(label, f"{seconds:.2f}", f"{run['stages_together_s'][name]:.2f}")
+        together = f"{run['stages_together_s'][name]:.2f}"
+        rows[label] = {"first": f"{seconds:.2f}", "second": together}
     for who in ("agent", "worker"):
         first, second = run[f"{who}_peak_mib"]
-        table.add_row(f"{who}: peak MiB, first half and second", f"{first:.0f}", f"{second:.0f}")
-    return table
+        label = f"{who}: peak MiB, first half and second"
+        rows[label] = {"first": f"{first:.0f}", "second": f"{second:.0f}"}
+    return figure_table(title, {"alone, s": "first", "together, s": "second"}, rows)
 
 
-def _line_table(report: Mapping[str, Any]) -> Table:
-    table = make_table(
-        "the line alone, one connection", "Mbit/s", "to limit", "connect + 1 byte, ms", "CPU s a GB"
-    )
-    for name, row in report["line_alone"].items():
-        table.add_row(
-            _line(report, name),
-            f"{row['mbit']:.0f}",
-            "-" if row["to_limit"] is None else f"{row['to_limit']:.2f}",
-            f"{row['connect_and_one_byte_ms']:.1f}",
-            f"{row['cpu_s_per_gb']:.2f}",
-        )
-    return table
-
-
-def _line(report: Mapping[str, Any], name: str) -> str:
+def _line(report: Report, name: str) -> str:
     profile = report["plan"]["lines"].get(name)
     if profile is None:
         return {"loopback": "loopback, no proxy", "unlimited": "no limits"}[name]

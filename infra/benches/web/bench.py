@@ -31,74 +31,28 @@ figures say nothing of that.
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Callable, Sequence
-from functools import partial
-from pathlib import Path
-from typing import Any
-
-from infra.benches.command import heading, make_parser, run
-from infra.benches.machine import describe_machine, load
-from infra.benches.report import as_expected, step
+from infra.benches.harness import Bench
 from infra.benches.web.first import first_image
 from infra.benches.web.frames import frames
 from infra.benches.web.overlay import overlay
-from infra.benches.web.scene import SHAPES, Plan, Scene
-from infra.benches.web.table import print_report
+from infra.benches.web.scene import SHAPES, WebPlan, WebScene
+from infra.benches.web.table import tables
 
-PHASES: dict[str, Callable[[Scene], dict[str, Any]]] = {
-    "frames": frames,
-    "overlay": overlay,
-    "first image": first_image,
-}
-"""Each returns what it adds to the report: its headline figures, and the rest under a key."""
-
-EXPECTED = {
-    "frames_cold_vs_calls": ("at least", 15.0),
-    "frames_cached_ms": ("at most", 50.0),
-    "overlay_kib": ("at most", 15.0),
-    "first_image_vs_niivue": ("at least", 5.0),
-}
-
-QUICK_SHAPE = (24, 64, 64)
-
-DEFAULT_SEED = 20261124
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Measure and print; the exit code says whether it ran, not how fast."""
-    options = _parser().parse_args(arguments)
-    plan = Plan(
-        rounds=1 if options.quick else options.rounds,
-        peers=not options.no_peers,
-        seed=options.seed,
-        shapes=dict.fromkeys(SHAPES, QUICK_SHAPE) if options.quick else SHAPES,
-    )
-    return run("web", options, partial(measure, plan), print_report)
-
-
-def measure(plan: Plan, folder: Path) -> dict[str, Any]:
-    """Run every phase; returns the report."""
-    machine = describe_machine(folder)
-    measured: dict[str, Any] = {}
-    with Scene(plan, folder) as scene:
-        for name, phase in PHASES.items():
-            with step(name):
-                measured |= phase(scene)
-    machine["load_after"] = load()
-    return {
-        **heading("web", plan.seed),
-        "plan": {"rounds": plan.rounds, "shapes": dict(plan.shapes)},
-        "machine": machine,
-        "as_expected": as_expected(EXPECTED, measured),
-        **measured,
-    }
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = make_parser("web", "The page's frames, overlays and first image.", seed=DEFAULT_SEED)
-    parser.add_argument("--rounds", type=int, default=3, help="runs of each (default: 3)")
-    parser.add_argument(
-        "--quick", action="store_true", help="one round of small series: not for figures"
-    )
-    return parser
+BENCH = Bench(
+    name="web",
+    description="The page's frames, overlays and first image.",
+    seed=20_261_124,
+    plan=WebPlan,
+    options={"rounds": (3, "runs of each")},
+    quick={"rounds": 1, "shapes": dict.fromkeys(SHAPES, (24, 64, 64))},
+    peers=("niivue",),
+    scene=WebScene,
+    phases={"frames": frames, "overlay": overlay, "first image": first_image},
+    expected={
+        "frames_cold_vs_calls": ("at least", 15.0),
+        "frames_cached_ms": ("at most", 50.0),
+        "overlay_kib": ("at most", 15.0),
+        "first_image_vs_niivue": ("at least", 5.0),
+    },
+    tables=tables,
+)

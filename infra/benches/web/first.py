@@ -6,24 +6,22 @@ cached nothing. NiiVue gets a page of its own, with the volumes as files that we
 
 from __future__ import annotations
 
-import tempfile
+from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 from playwright.sync_api import Browser
 
+from infra.benches.harness import Report
+from infra.benches.rounds import interleaved
 from infra.benches.web import niivue
 from infra.benches.web.browser import WATCH_PANES, chromium, first_images_ms, fresh_context, log_in
-from infra.benches.web.scene import Scene
-
-SLOW_MS = 10_000
-"""A contender whose first run took longer is not run again: its runs differ by little."""
+from infra.benches.web.scene import WebScene
 
 LEFT_OUT = "left out by --no-peers"
 
 
-def first_image(scene: Scene) -> dict[str, Any]:
+def first_image(scene: WebScene) -> Report:
     """Both in turn, in a new order each round; the headline is the worse of the sizes."""
     script, reason = niivue.fetch() if scene.plan.peers else (None, LEFT_OUT)
     with chromium() as browser:
@@ -36,33 +34,33 @@ def first_image(scene: Scene) -> dict[str, Any]:
     }
 
 
-def _size(scene: Scene, browser: Browser, size: str, script: Path | None) -> dict[str, Any]:
-    study = scene.study_id(size)
-    rng = scene.plan.rng(f"first image {size}")
-    found: dict[str, list[float]] = {"ours": [], "niivue": []}
-    with tempfile.TemporaryDirectory(dir=scene.folder) as folder:
+def _size(scene: WebScene, browser: Browser, size: str, script: Path | None) -> Report:
+    study, folder = scene.study_id(size), scene.new_folder()
+    if script is not None:
+        niivue.write_site(folder, script, scene.study(size))
+    with niivue.serve(folder) as address:
+        contenders = {"ours": partial(_ours, scene, browser, study)}
         if script is not None:
-            niivue.write_site(Path(folder), script, scene.phases(size))
-        with niivue.serve(Path(folder)) as address:
-            for _ in range(scene.plan.rounds):
-                for kind in rng.sample(["ours", "niivue"], 2):
-                    if kind == "ours":
-                        found[kind].append(_ours(scene, browser, study))
-                    elif script is not None and max(found[kind], default=0) < SLOW_MS:
-                        found[kind].append(_niivue(browser, address))
-    ours = median(found["ours"])
-    theirs = median(found["niivue"]) if found["niivue"] else None
+            contenders["niivue"] = partial(_niivue, browser, address)
+        found = interleaved(
+            contenders,
+            scene.plan.rounds,
+            scene.plan.rng(f"first image {size}"),
+            lambda kind: contenders[kind](),
+            seconds=lambda milliseconds: milliseconds / 1000,
+        )
+    ours, theirs = median(found["ours"]), median(found.get("niivue", [0])) or None
     return {
         "shape": [4, *scene.plan.shapes[size]],
         "ours_ms": round(ours),
         "ours_runs": len(found["ours"]),
-        "niivue_ms": None if theirs is None else round(theirs),
-        "niivue_runs": len(found["niivue"]),
-        "niivue_vs_ours": None if theirs is None else round(theirs / ours, 1),
+        "niivue_ms": theirs and round(theirs),
+        "niivue_runs": len(found.get("niivue", ())),
+        "niivue_vs_ours": theirs and round(theirs / ours, 1),
     }
 
 
-def _ours(scene: Scene, browser: Browser, study: str) -> float:
+def _ours(scene: WebScene, browser: Browser, study: str) -> float:
     with scene.site() as site, fresh_context(browser) as context:
         log_in(context, site)
         address = f"{site.url}/segmentation/studies/{study}/"

@@ -3,29 +3,23 @@
 from __future__ import annotations
 
 import base64
-import time
-from collections.abc import Callable, Sequence
 from io import BytesIO
 from statistics import median
-from typing import Any, TypeVar
 
 import numpy as np
 import pydicom
 from PIL import Image
 
+from infra.benches.harness import Report
+from infra.benches.rounds import ratio, timed
 from infra.benches.web.reading import OTHERS
-from infra.benches.web.scene import Scene
+from infra.benches.web.scene import WebScene
 from infra.servers.site_and_agent import DemoServers
 
 OURS = ("ours-cold", "ours-cached")
 
-T = TypeVar("T")
 
-Document = dict[str, Any]
-"""Plain JSON values."""
-
-
-def frames(scene: Scene) -> Document:
+def frames(scene: WebScene) -> Report:
     """Each contender in turn, in a new order every round; every round has a SEG of its own.
 
     Raises
@@ -49,13 +43,26 @@ def frames(scene: Scene) -> Document:
                 if round_:
                     for name, value in times.items():
                         seconds[name].append(value)
-    return _figures(seconds, sizes, count)
+    cold = seconds["ours-cold"]
+    rows = {
+        kind: {
+            "ms": round(1000 * median(times), 1),
+            "to_ours_cold": round(ratio(times, cold), 2),
+            "answer_kib": round(sizes[kind] / 1024, 1) if sizes.get(kind) else None,
+        }
+        for kind, times in seconds.items()
+    }
+    return {
+        "frames": {"frames": count, "contenders": rows},
+        "frames_cold_vs_calls": round(ratio(seconds["calls"], cold), 1),
+        "frames_cached_ms": rows["ours-cached"]["ms"],
+    }
 
 
 def _ours(site: DemoServers, seg_id: str, merged: int) -> dict[str, float]:
     path = f"instances/{seg_id}/frames/"
-    cold, first = _timed(lambda: site.get(path))
-    cached, second = _timed(lambda: site.get(path))
+    cold, first = timed(lambda: site.get(path))
+    cached, second = timed(lambda: site.get(path))
     found = sum(_voxels(frame["mask_base64"]) for frame in first["frames"])
     if found != merged or second != first:
         raise RuntimeError(f"the site's frames have {found} voxels, not {merged}")
@@ -63,39 +70,15 @@ def _ours(site: DemoServers, seg_id: str, merged: int) -> dict[str, float]:
 
 
 def _other(
-    scene: Scene, kind: str, seg_id: str, count: int, voxels: int
+    scene: WebScene, kind: str, seg_id: str, count: int, voxels: int
 ) -> tuple[dict[str, float], int]:
-    took, (found, size) = _timed(lambda: OTHERS[kind](scene.orthanc, seg_id, count))
+    took, (found, size) = timed(lambda: OTHERS[kind](scene.orthanc, seg_id, count))
     if found not in (voxels, count):
         raise RuntimeError(f"{kind} found {found}: not {voxels} voxels in {count} frames")
     return {kind: took}, size
 
 
-def _figures(seconds: dict[str, list[float]], sizes: dict[str, int], count: int) -> Document:
-    cold = seconds["ours-cold"]
-    return {
-        "frames": {
-            "frames": count,
-            "contenders": {
-                kind: {
-                    "ms": round(1000 * median(times), 1),
-                    "to_ours_cold": round(_ratio(times, cold), 2),
-                    "answer_kib": round(sizes[kind] / 1024, 1) if sizes.get(kind) else None,
-                }
-                for kind, times in seconds.items()
-            },
-        },
-        "frames_cold_vs_calls": round(_ratio(seconds["calls"], cold), 1),
-        "frames_cached_ms": round(1000 * median(seconds["ours-cached"]), 1),
-    }
-
-
-def _ratio(slow: Sequence[float], fast: Sequence[float]) -> float:
-    """The median of the rounds' own ratios."""
-    return median(long / short for long, short in zip(slow, fast, strict=True))
-
-
-def _truth(scene: Scene, seg_id: str) -> tuple[int, int, int]:
+def _truth(scene: WebScene, seg_id: str) -> tuple[int, int, int]:
     """Frames; voxels of all of them; voxels of the slices with all segments in one."""
     with scene.orthanc.session() as session:
         data = session.get(f"{scene.orthanc.url}/instances/{seg_id}/file").content
@@ -112,9 +95,3 @@ def _truth(scene: Scene, seg_id: str) -> tuple[int, int, int]:
 def _voxels(mask_base64: str) -> int:
     with Image.open(BytesIO(base64.b64decode(mask_base64))) as image:
         return int(np.count_nonzero(np.asarray(image)))
-
-
-def _timed(do: Callable[[], T]) -> tuple[float, T]:
-    start = time.perf_counter()
-    done = do()
-    return time.perf_counter() - start, done

@@ -5,10 +5,8 @@ It is fetched once, as its npm package, into the cache folder; nothing of it is 
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import shutil
-import struct
 import subprocess
 import tarfile
 import tempfile
@@ -20,8 +18,9 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
+import SimpleITK as sitk  # noqa: N813  (the library's own abbreviation)
 
-from infra.benches.transfer.study import SERIES
+from infra.benches.study import SERIES
 from infra.benches.web.study import Phases
 from infra.packages.debian import repository_root
 
@@ -38,7 +37,6 @@ SCRIPT = "niivue.umd.js"
 FETCH_LIMIT_S = 300
 
 _MEMBER = f"package/dist/{SCRIPT}"
-_UINT16 = 512
 _GZIP_LEVEL = 1
 
 PAGE = f"""<!doctype html>
@@ -103,34 +101,13 @@ def fetch(cache: Path | None = None) -> tuple[Path | None, str]:
 
 
 def write_site(folder: Path, script: Path, phases: Phases) -> None:
-    """The page, the script, and each phase as a compressed NIfTI file."""
+    """The page, the script, and each phase as a compressed NIfTI file on 1 mm."""
     (folder / "index.html").write_text(PAGE)
     shutil.copyfile(script, folder / SCRIPT)
     for series in range(SERIES):
-        voxels = np.stack(
-            [
-                np.frombuffer(image.PixelData, "<u2").reshape(image.Rows, image.Columns)
-                for image in phases.images(series)
-            ]
-        )
-        data = _header(voxels.shape) + voxels.tobytes()
-        (folder / f"{series}.nii.gz").write_bytes(gzip.compress(data, _GZIP_LEVEL))
-
-
-def _header(shape: tuple[int, ...]) -> bytes:
-    """NIfTI-1 of a volume [slices, rows, columns] on 1 mm, its axes those of the phases."""
-    slices, rows, columns = shape
-    header = bytearray(352)
-    struct.pack_into("<i", header, 0, 348)
-    struct.pack_into("<8h", header, 40, 3, columns, rows, slices, 1, 1, 1, 1)
-    struct.pack_into("<2h", header, 70, _UINT16, 16)
-    struct.pack_into("<8f", header, 76, 1, 1, 1, 1, 0, 0, 0, 0)
-    struct.pack_into("<3f", header, 108, 352, 1, 0)
-    struct.pack_into("<2h", header, 252, 0, 1)
-    # NIfTI's axes go to the right and to the front; DICOM's to the left and to the back.
-    struct.pack_into("<12f", header, 280, -1, 0, 0, 0, 0, -1, 0, 0, 0, 0, 1, 0)
-    header[344:348] = b"n+1\0"
-    return bytes(header)
+        voxels = [image.pixel_array for image in phases.images(series)]
+        image = sitk.GetImageFromArray(np.stack(voxels))
+        sitk.WriteImage(image, str(folder / f"{series}.nii.gz"), True, _GZIP_LEVEL)
 
 
 class _Quiet(SimpleHTTPRequestHandler):

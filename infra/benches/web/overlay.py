@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from infra.benches.web.reading import rgba_json
-from infra.benches.web.scene import SEG_KINDS, Scene
+from infra.benches.web.scene import SEG_KINDS, WebScene
 from infra.servers.site_and_agent import DemoServers
 
 
-def overlay(scene: Scene) -> dict[str, Any]:
+def overlay(scene: WebScene) -> dict[str, Any]:
     """Of one lesion, and of spindles through every slice; the headline is the lesion's."""
     rows = {}
     with scene.site() as site:
@@ -19,7 +19,7 @@ def overlay(scene: Scene) -> dict[str, Any]:
     return {"overlay": rows, "overlay_kib": rows["tumour"]["page_kib"]}
 
 
-def _sizes(scene: Scene, site: DemoServers, seg_id: str) -> dict[str, float]:
+def _sizes(scene: WebScene, site: DemoServers, seg_id: str) -> dict[str, float]:
     """KiB: what the page loads (description and labels), the slices as PNGs, other forms."""
     path = f"instances/{seg_id}/overlay/"
     described = site.get(path)
@@ -42,7 +42,7 @@ def _size(site: DemoServers, path: str) -> int:
     return int(site.answer(path).headers["Content-Length"])
 
 
-def _frame_count(scene: Scene, seg_id: str) -> int:
+def _frame_count(scene: WebScene, seg_id: str) -> int:
     with scene.orthanc.session() as session:
         answer = session.get(f"{scene.orthanc.url}/instances/{seg_id}/frames")
         answer.raise_for_status()

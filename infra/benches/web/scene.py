@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import random
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 
-from infra.benches.transfer.seg import MasksOf, Shape, spindles, write_seg
-from infra.benches.transfer.study import StoredStudy, store_study
+from infra.benches.harness import Plan, Report
+from infra.benches.orthanc import OrthancScene
+from infra.benches.seg import MasksOf, Shape, spindles, write_seg
 from infra.benches.web.study import Phases, tumour
-from infra.servers.orthanc import OrthancServer
 from infra.servers.processes import ProcessSet
 from infra.servers.site_and_agent import DemoServers, Folders
 
@@ -27,53 +25,22 @@ SEG_KINDS = ("every-slice", "tumour")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class WebPlan(Plan):
     """How much of everything."""
 
-    rounds: int
-    """Runs of each contender, in a new order each round."""
-    peers: bool
-    """Whether NiiVue takes part."""
-    seed: int
     shapes: Mapping[str, Shape] = field(default_factory=lambda: dict(SHAPES))
 
-    def rng(self, what: str) -> random.Random:
-        """The phase's own randomness."""
-        return random.Random(f"{self.seed} {what}")  # noqa: S311
+    def as_json(self) -> Report:
+        """Rounds and shapes."""
+        return {"rounds": self.rounds, "shapes": dict(self.shapes)}
 
 
-class Scene:
-    """A context manager; the studies are made and stored when they are first asked for."""
+class WebScene(OrthancScene[WebPlan]):
+    """Orthanc, SEGs in it, and the site."""
 
-    def __init__(self, plan: Plan, folder: Path) -> None:
-        self.plan = plan
-        self.folder = folder
-        # Orthanc's default since 1.12.2; deflating would make every contender slower.
-        self.orthanc = OrthancServer(http_compression=False)
-        self._stored: dict[str, StoredStudy] = {}
-
-    def __enter__(self) -> Scene:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.orthanc.__enter__()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.orthanc.__exit__(kind, error, trace)
-
-    def phases(self, size: str) -> Phases:
-        """The images of a size of :attr:`Plan.shapes`."""
-        return Phases(self.plan.shapes[size], seed=self.plan.seed)
-
-    def stored(self, size: str) -> StoredStudy:
-        """The same in Orthanc."""
-        if size not in self._stored:
-            self._stored[size] = store_study(self.orthanc, self.phases(size))
-        return self._stored[size]
+    def study(self, kind: str) -> Phases:
+        """The images of a size of :attr:`WebPlan.shapes`."""
+        return Phases(self.plan.shapes[kind], seed=self.plan.seed)
 
     def study_id(self, size: str) -> str:
         """Orthanc's id of that study."""
@@ -92,7 +59,7 @@ class Scene:
             "every-slice": spindles,
             "tumour": partial(tumour, seed=self.plan.seed),
         }
-        write_seg(self.phases(size), path, job=job, masks_of=makers[kind])
+        write_seg(self.study(size), path, job=job, masks_of=makers[kind])
         with self.orthanc.session() as session:
             answer = session.post(f"{self.orthanc.url}/instances", path.read_bytes())
             answer.raise_for_status()

@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 from pydicom.dataset import Dataset
 
-from infra.benches.transfer.seg import Mask, Shape
-from infra.benches.transfer.study import SyntheticStudy
+from infra.benches.seg import Mask, Shape
+from infra.benches.study import SyntheticStudy
 from infra.phantom.lesion import random_lesion
 
 RADIUS_MM = 26.0

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator
 
-from rich.table import Table
+from rich.console import RenderableType
 
-from infra.benches.report import headline_table, machine_line, make_console, make_table
+from infra.benches.harness import Report
+from infra.benches.report import figure_table
 
 CONTENDERS = {
     "ours-cold": "SegRelay, a SEG it has not seen",
@@ -24,46 +24,34 @@ OVERLAYS = {"tumour": "one lesion", "every-slice": "something in every slice"}
 SIZES = {"brats": "BraTS", "breast": "breast"}
 
 
-def print_report(report: Mapping[str, Any]) -> None:
-    """Print every phase."""
-    console = make_console()
-    console.print(machine_line(report), markup=False)
-    console.print(headline_table(report))
-    console.print(_frames_table(report["frames"]))
-    console.print(_overlay_table(report["overlay"]))
-    console.print(_first_table(report["first_image"]))
-    if report["niivue"]["reason"]:
-        console.print(f"No NiiVue: {report['niivue']['reason']}.", markup=False)
-
-
-def _frames_table(phase: Mapping[str, Any]) -> Table:
-    title = f"masks of a SEG of {phase['frames']} frames"
-    table = make_table(title, "ms", "to ours, cold", "answer, KiB")
-    for kind, row in phase["contenders"].items():
-        size = "-" if row["answer_kib"] is None else f"{row['answer_kib']:.0f}"
-        table.add_row(CONTENDERS[kind], f"{row['ms']:.1f}", f"{row['to_ours_cold']:.2f}", size)
-    return table
-
-
-def _overlay_table(phase: Mapping[str, Any]) -> Table:
-    table = make_table(
-        "overlay of a case, KiB", "slices", "page", "labels", "PNGs", "frames", "RGBA JSON"
+def tables(report: Report) -> Iterator[RenderableType]:
+    """One a phase."""
+    frames = report["frames"]
+    yield figure_table(
+        f"masks of a SEG of {frames['frames']} frames",
+        {"ms": "ms:.1f", "to ours, cold": "to_ours_cold:.2f", "answer, KiB": "answer_kib:.0f"},
+        {CONTENDERS[kind]: row for kind, row in frames["contenders"].items()},
     )
-    for kind, row in phase.items():
-        sizes = ("page_kib", "labels_kib", "png_kib", "frames_json_kib", "rgba_json_kib")
-        table.add_row(OVERLAYS[kind], str(row["slices"]), *(f"{row[size]:.1f}" for size in sizes))
-    return table
-
-
-def _first_table(phase: Mapping[str, Any]) -> Table:
-    table = make_table("first image in four panes", "SegRelay, s", "NiiVue, s", "NiiVue to ours")
-    for size, row in phase.items():
+    columns = {
+        "slices": "slices",
+        "page": "page_kib:.1f",
+        "labels": "labels_kib:.1f",
+        "PNGs": "png_kib:.1f",
+        "frames": "frames_json_kib:.1f",
+        "RGBA JSON": "rgba_json_kib:.1f",
+    }
+    rows = {OVERLAYS[kind]: row for kind, row in report["overlay"].items()}
+    yield figure_table("overlay of a case, KiB", columns, rows)
+    rows = {}
+    for size, row in report["first_image"].items():
         shape = " x ".join(map(str, row["shape"]))
-        theirs = row["niivue_ms"]
-        table.add_row(
-            f"{SIZES[size]}: {shape}",
-            f"{row['ours_ms'] / 1000:.2f}",
-            "-" if theirs is None else f"{theirs / 1000:.2f}",
-            "-" if theirs is None else f"{row['niivue_vs_ours']:.1f}",
-        )
-    return table
+        ours, theirs = row["ours_ms"] / 1000, row["niivue_ms"] and row["niivue_ms"] / 1000
+        rows[f"{SIZES[size]}: {shape}"] = {**row, "ours_s": ours, "niivue_s": theirs}
+    columns = {
+        "SegRelay, s": "ours_s:.2f",
+        "NiiVue, s": "niivue_s:.2f",
+        "NiiVue to ours": "niivue_vs_ours:.1f",
+    }
+    yield figure_table("first image in four panes", columns, rows)
+    if report["niivue"]["reason"]:
+        yield f"No NiiVue: {report['niivue']['reason']}."

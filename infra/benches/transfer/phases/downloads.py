@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Collection, Mapping
 
-from infra.benches.transfer.runs import Document, Sample, figures, side_by_side
-from infra.benches.transfer.scene import Scene
-from infra.benches.transfer.workers import Worker, started_workers
+from infra.benches.child import started_workers
+from infra.benches.harness import Report
+from infra.benches.rounds import interleaved
+from infra.benches.transfer.runs import Sample, Worker, download, figures
+from infra.benches.transfer.scene import TransferScene
 
 NOISY_LINES = ("loopback", "wan10", "wan30")
 BLACK_LINES = ("wan30", "thin30")
@@ -16,49 +17,57 @@ BLACK_KINDS = ("ours", "ours-pool", "ours-archive")
 """Chosen automatically, and made to."""
 
 
-def noisy(scene: Scene) -> Document:
+def noisy(scene: TransferScene) -> Report:
     """Everybody over every line."""
-    with started_workers(("naive", "session", *scene.plan.peers, "ours")) as workers:
-        found = {name: _over(scene, workers, name, "noisy") for name in NOISY_LINES}
+    found = _measure(scene, ("naive", "session", *scene.plan.peers, "ours"), "noisy", NOISY_LINES)
     return {"downloads": found, **_noisy_headlines(found)}
 
 
-def black(scene: Scene) -> Document:
+def black(scene: TransferScene) -> Report:
     """What the choice between pool and archives brings."""
-    with started_workers(BLACK_KINDS) as workers:
-        found = {name: _over(scene, workers, name, "black") for name in BLACK_LINES}
-    gains = [seconds(found[name], "ours-pool") / seconds(found[name], "ours") for name in found]
+    found = _measure(scene, BLACK_KINDS, "black", BLACK_LINES)
+    rows = [line["contenders"] for line in found.values()]
+    gains = [row["ours-pool"]["seconds"] / row["ours"]["seconds"] for row in rows]
     return {"black_background": found, "sparse_vs_pool": round(min(gains), 2)}
 
 
-def seconds(line: Mapping[str, Any], kind: str) -> float:
-    """What a contender took over a line."""
-    return float(line["contenders"][kind]["seconds"])
+def _measure(
+    scene: TransferScene, kinds: Collection[str], study: str, lines: Collection[str]
+) -> Report:
+    """Rows of figures by line and contender."""
+    with started_workers(Worker, kinds) as workers:
+        return {name: _over(scene, workers, name, study) for name in lines}
 
 
-def _over(scene: Scene, workers: Mapping[str, Worker], name: str, study: str) -> dict[str, Any]:
-    stored = scene.stored(study)
+def _over(scene: TransferScene, workers: Mapping[str, Worker], name: str, study: str) -> Report:
+    stored, rng = scene.stored(study), scene.plan.rng(f"{study} {name}")
     with scene.route(name) as route:
-        samples = side_by_side(scene, workers, route, stored, label=f"{study} {name}")
+        samples = interleaved(
+            workers,
+            scene.plan.rounds,
+            rng,
+            lambda kind: download(scene, workers[kind], route, stored),
+            seconds=lambda sample: sample.seconds,
+        )
         limit = route.limit_s(stored.size_bytes)
     return {
         "bytes": stored.size_bytes,
         "instances": len(stored.instances),
         "limit_s": None if limit is None else round(limit, 4),
-        "contenders": {kind: _row(samples, kind, limit) for kind in workers},
+        "contenders": {kind: _row(one, samples["ours"], limit) for kind, one in samples.items()},
     }
 
 
-def _row(samples: Mapping[str, list[Sample]], kind: str, limit: float | None) -> Document:
-    row, ours = figures(samples[kind]), figures(samples["ours"])
+def _row(samples: list[Sample], ours: list[Sample], limit: float | None) -> Report:
+    row = figures(samples)
     return {
         **row,
-        "to_ours": round(row["seconds"] / ours["seconds"], 2),
+        "to_ours": round(row["seconds"] / figures(ours)["seconds"], 2),
         "to_limit": None if limit is None else round(row["seconds"] / limit, 3),
     }
 
 
-def _noisy_headlines(found: Mapping[str, Any]) -> Document:
+def _noisy_headlines(found: Report) -> Report:
     wan30 = found["wan30"]["contenders"]
     server = [float(line["contenders"]["ours"]["server_cpu_s"]) for line in found.values()]
     return {

@@ -14,8 +14,9 @@ import time
 from collections.abc import Iterator
 from statistics import median
 
-from infra.benches.transfer.runs import Document, cpu_time
-from infra.benches.transfer.scene import Scene
+from infra.benches.harness import Report
+from infra.benches.transfer.runs import cpu_time
+from infra.benches.transfer.scene import TransferScene
 from infra.line import Line, LineProfile
 
 UNLIMITED_BYTES_S = 250_000_000
@@ -26,7 +27,7 @@ PINGS = 20
 _BUFFER = 1 << 20
 
 
-def line_alone(scene: Scene) -> Document:
+def line_alone(scene: TransferScene) -> Report:
     """Of each line of the plan, and of one without limits."""
     with _blaster() as target:
         blast_s = scene.plan.blast_s

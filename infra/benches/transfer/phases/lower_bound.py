@@ -11,9 +11,9 @@ import time
 from pathlib import Path
 from statistics import median
 
-from infra.benches.transfer.runs import Document
-from infra.benches.transfer.scene import Scene
-from infra.benches.transfer.study import MATRIX, SERIES
+from infra.benches.harness import Report
+from infra.benches.study import MATRIX, SERIES
+from infra.benches.transfer.scene import TransferScene
 
 RUNS = 5
 
@@ -21,7 +21,7 @@ _FILE = bytes(2 * math.prod(MATRIX))
 """An instance's pixels."""
 
 
-def folder_alone(scene: Scene) -> Document:
+def folder_alone(scene: TransferScene) -> Report:
     """Seconds for as many files as a study has, and for the same bytes in one file; no flush."""
     count = SERIES * scene.plan.instances
     return {

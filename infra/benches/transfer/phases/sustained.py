@@ -18,8 +18,8 @@ from pathlib import Path
 
 import psutil
 
-from infra.benches.transfer.runs import Document
-from infra.benches.transfer.scene import Scene
+from infra.benches.harness import Report
+from infra.benches.transfer.scene import TransferScene
 from infra.packages.debian import repository_root
 from infra.phantom.case import make_case
 from infra.phantom.dicom import write_study
@@ -139,7 +139,7 @@ class Lab:
             raise SustainedError("The agent has ended." if ended else "The agent hangs.")
 
 
-def sustained(scene: Scene) -> Document:
+def sustained(scene: TransferScene) -> Report:
     """The phase: as many jobs as the plan says, over :data:`LINE`.
 
     Raises
@@ -184,7 +184,7 @@ def store_phantom(orthanc: OrthancServer, folder: Path) -> Stored:
 
 def measure(
     study: Stored, folder: Path, environment: Mapping[str, str], *, jobs: int, alone: int
-) -> Document:
+) -> Report:
     """Run ``alone`` jobs one at a time, then ``jobs`` at once.
 
     ``environment`` leads the agent to Orthanc (``SEGRELAY_ORTHANC_…``).
@@ -227,7 +227,7 @@ def figures(
     single: Sequence[ResultManifest],
     together: Mapping[str, tuple[float, ResultManifest]],
     memory: Sequence[tuple[int, float, float]],
-) -> Document:
+) -> Report:
     """What the runs say; memory as the peak of the first half and of the second."""
     stages_alone = median_stages(single)
     slowest = max(stages_alone, key=lambda name: stages_alone[name])

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import gzip
 
-from infra.benches.transfer.runs import Document, Sample, figures
+from infra.benches.child import started_workers
+from infra.benches.harness import Report
+from infra.benches.rounds import interleaved
+from infra.benches.seg import write_seg
+from infra.benches.transfer.runs import Worker, figures
 from infra.benches.transfer.runs import upload as send
-from infra.benches.transfer.scene import Scene
-from infra.benches.transfer.seg import write_seg
-from infra.benches.transfer.workers import started_workers
+from infra.benches.transfer.scene import TransferScene
 from segrelay.orthanc.client import GZIP_LEVEL
 
 KINDS = ("plain-post", "upload", "upload-cold")
@@ -19,16 +21,17 @@ RUNS_PER_ROUND = 3
 """An upload takes a second or two at most."""
 
 
-def upload(scene: Scene) -> Document:
+def upload(scene: TransferScene) -> Report:
     """Each contender in turn, in a new order every time."""
     path = scene.folder / "seg.dcm"
-    write_seg(scene.synthetic("black"), path)
-    rng = scene.plan.rng("upload")
-    samples: dict[str, list[Sample]] = {kind: [] for kind in KINDS}
-    with started_workers(KINDS) as workers, scene.route(LINE) as route:
-        for _ in range(RUNS_PER_ROUND * scene.plan.rounds):
-            for kind in rng.sample(KINDS, len(KINDS)):
-                samples[kind].append(send(scene, workers[kind], route, path))
+    write_seg(scene.study("black"), path)
+    with started_workers(Worker, KINDS) as workers, scene.route(LINE) as route:
+        samples = interleaved(
+            KINDS,
+            RUNS_PER_ROUND * scene.plan.rounds,
+            scene.plan.rng("upload"),
+            lambda kind: send(scene, workers[kind], route, path),
+        )
     rows = {kind: figures(samples[kind]) for kind in KINDS}
     plain = rows["plain-post"]["seconds"]
     return {

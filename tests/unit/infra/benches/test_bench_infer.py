@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-from infra.benches.infer import bench, phases
-from infra.benches.infer.scene import BRAIN, BreastSize, Plan, random_model, write_series
-from infra.benches.infer.table import print_report
-from infra.benches.transfer.study import SyntheticStudy
+from infra.benches.harness import Scene
+from infra.benches.infer import phases
+from infra.benches.infer.scene import BRAIN, BreastSize, InferPlan, random_model, write_series
+from infra.benches.study import SyntheticStudy
 from infra.benches.web.study import tumour_of
 from lab_side.imaging.read.series import read_series
 from lab_side.models import loaded
 from lab_side.models.loaded import LoadedModel
 
-PLAN = Plan(seed=3, brain=(12, 40, 40), breast=(12, 40, 40), plain_window=32, net_window=64)
+PLAN = InferPlan(seed=3, brain=(12, 40, 40), breast=(12, 40, 40), plain_window=32, net_window=64)
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +29,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
 
 def test_the_matrix_product_is_a_rate(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(phases, "_MATRIX", 64)
-    assert phases.matrix_limit(PLAN, Path())["sgemm_gflops"] > 0
+    assert phases.matrix_limit(Scene(PLAN, Path()))["sgemm_gflops"] > 0
 
 
 def test_a_breast_has_its_spacing(tmp_path: Path) -> None:
@@ -62,10 +61,10 @@ def test_segs_are_written_both_ways(
     tmp_path: Path, model: LoadedModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(phases, "random_model", lambda *_: model)
-    found = phases.seg_file(PLAN, tmp_path)
+    found = phases.seg_file(Scene(PLAN, tmp_path))
     ours, naive = found["seg_large"]["bytes"]
-    assert ours == (tmp_path / "ours.dcm").stat().st_size
-    assert naive == (tmp_path / "naive.dcm").stat().st_size
+    assert ours == (next(tmp_path.glob("*/ours.dcm"))).stat().st_size
+    assert naive == (next(tmp_path.glob("*/naive.dcm"))).stat().st_size
 
 
 def test_the_lesions_shells_have_their_shares() -> None:
@@ -74,49 +73,3 @@ def test_the_lesions_shells_have_their_shares() -> None:
     assert [shell.mean() for shell in shells] == pytest.approx(shares, rel=1e-3)
     for outer, inner in pairwise(shells):
         assert not (inner > outer).any()
-
-
-def test_the_report_can_be_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    steps = {"network": 1.0}
-    seg = {
-        "cpu_s": steps,
-        "bytes": (1, 2),
-        "frames": 3,
-        "lesion_voxels": 4,
-        "write_vs_naive_cpu": 5,
-        "size_vs_naive": 6,
-    }
-    report: dict[str, Any] = {
-        **dict.fromkeys(bench.EXPECTED, 2.0),
-        "as_expected": dict.fromkeys(bench.EXPECTED, True),
-        "date": "today",
-        "seed": 1,
-        "machine": {
-            "cpu": "c",
-            "cores": 2,
-            "memory_gb": 1,
-            "filesystem": "f",
-            "python": "3",
-            "load_before": 0,
-            "load_after": 0,
-        },
-        "sgemm_gflops": 100.0,
-        "brain": {
-            "ours_s": steps,
-            "plain_s": steps,
-            "openvino_network_s": 3.0,
-            "box_tflop": 1,
-            "whole_vs_plain": 9,
-        },
-        "swinunetr_s": steps,
-        "swinunetr_one_thread_cpu_s": steps,
-        "swinunetr_largest_difference": 1e-6,
-        "reading_cpu_s": steps,
-        "seg": seg,
-        "seg_large": seg,
-        "breast_job": {"ours_s": steps, "plain_s": steps},
-    }
-    print_report(report)
-    text = capsys.readouterr().out
-    for name in bench.EXPECTED:
-        assert name in text

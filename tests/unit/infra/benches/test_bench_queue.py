@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -12,8 +11,6 @@ from typing import Any
 import pytest
 
 from infra.benches.child import PEERS_PYTHON
-from infra.benches.figures import claim_ratio, claim_us, cycle_us, percentile
-from infra.benches.machine import filesystem
 from infra.benches.queue import bench
 from infra.benches.queue.contender import (
     JOB_BYTES,
@@ -25,16 +22,17 @@ from infra.benches.queue.contender import (
 )
 from infra.benches.queue.lower_bounds import LOWER_BOUNDS, Commits, FileWrites
 from infra.benches.queue.naive import Naive
-from infra.benches.queue.phases import Plan
+from infra.benches.queue.phases import QueuePlan
 from infra.benches.queue.relay import Relay, make_manifest, make_result
 from infra.benches.queue.table import CONTENDERS
-from infra.benches.queue.workers import Worker
+from infra.benches.queue.workers import Worker, claim, cycle, mean_ratio, mean_us
+from infra.benches.report import print_report
 from infra.packages.debian import repository_root
 from segrelay.bucket.local import LocalBucket
 from segrelay.queue import scan
 from segrelay.ulid import new_ulid
 
-TINY = Plan(
+TINY = QueuePlan(
     rounds=1,
     block=2,
     run=10,
@@ -127,31 +125,30 @@ def test_a_worker_that_fails_is_an_error_not_a_figure(tmp_path: Path) -> None:
 def test_figures() -> None:
     slow = [[Timing(3000, 1000)], [Timing(9000, 1000)], [Timing(5000, 5000), Timing(7000, 7000)]]
     fast = [[Timing(1000, 1000)], [Timing(1000, 1000)], [Timing(1000, 1000)]]
-    assert claim_us(slow) == 6.0
-    assert cycle_us(slow) == 10.0
-    assert claim_ratio(slow, fast) == 6.0
-    assert percentile(range(1, 101), 0.99) == 99
-    assert percentile([5.0], 0.99) == 5.0
-
-
-@pytest.mark.parametrize(
-    ("figure", "good", "bad"),
-    [
-        ("claims_vs_naive", 50.0, 49.9),
-        ("cycles_vs_best_durable_peer", 1.0, 0.99),
-        ("history_ratio", 1.1, 1.11),
-        ("local_claim_p99_ms", 50.0, 50.1),
-    ],
-)
-def test_what_is_expected_is_compared_the_right_way_round(
-    figure: str, good: float, bad: float
-) -> None:
-    assert _headlines({figure: good})["as_expected"][figure] is True
-    assert _headlines({figure: bad})["as_expected"][figure] is False
+    assert mean_us(slow, claim) == 6.0
+    assert mean_us(slow, cycle) == 10.0
+    assert mean_ratio(slow, fast, claim) == 6.0
 
 
 def test_the_best_durable_peer_is_the_fastest_that_acknowledges_and_flushes() -> None:
-    found = _headlines({})
+    found = bench.headlines(
+        {
+            "side_by_side": {
+                "relay": {"cycle_ratio": 1.0},
+                "persist-queue": {"cycle_ratio": 3.0},
+                "litequeue-full": {"cycle_ratio": 2.0},
+                "dirq": {"cycle_ratio": 0.1},
+                "floor-files": {"cycle_ratio": 0.5},
+            },
+            "growth": [{"naive_claim_us": 60.0, "relay_claim_us": 1.0}],
+            "history": {
+                "relay": {"claim_ratio": 1.0},
+                "persist-queue": {"cycle_ratio_to_relay": 9.0},
+                "litequeue-full": {"cycle_ratio_to_relay": 8.0},
+            },
+            "latency_ms": {"doorbell": {"p99_ms": 10.0}},
+        }
+    )
     assert found["best_durable_peer"] == "litequeue-full"
     assert found["cycles_vs_best_durable_peer"] == 2.0
     assert found["flush_floor_vs_best_durable_peer"] == 4.0
@@ -160,7 +157,7 @@ def test_the_best_durable_peer_is_the_fastest_that_acknowledges_and_flushes() ->
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    return bench.measure(TINY, tmp_path_factory.mktemp("bench"))
+    return bench.BENCH.measure(TINY, tmp_path_factory.mktemp("bench"))
 
 
 def test_a_tiny_run_has_every_figure(report: dict[str, Any]) -> None:
@@ -178,43 +175,13 @@ def test_a_tiny_run_has_every_figure(report: dict[str, Any]) -> None:
     assert report["machine"]["cores"] > 0
 
 
-def test_json_is_one_object_and_the_table_says_what_everybody_flushes(
-    report: dict[str, Any], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+def test_the_table_says_what_everybody_flushes(
+    report: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr(bench, "measure", lambda plan, folder: report)
-    assert bench.main(["--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == json.loads(json.dumps(report))
-    assert bench.main([]) == 0
+    print_report(report, (), bench.BENCH.tables(report))
     text = capsys.readouterr().out
     assert "claims_vs_naive" in text
     assert CONTENDERS["relay"][0] in text
     assert CONTENDERS["naive"][2] in text
     assert CONTENDERS["floor-files"][0] in text
     assert set(CONTENDERS) == {"relay", "naive", *bench.PEERS, *LOWER_BOUNDS}
-
-
-def test_the_filesystem_is_that_of_the_folder(tmp_path: Path) -> None:
-    assert " on " in filesystem(tmp_path)
-    assert filesystem(Path("/proc")).startswith("proc ")
-
-
-def _headlines(figures: dict[str, float]) -> dict[str, Any]:
-    """What a run says whose figures are these, and good otherwise."""
-    peer = figures.get("cycles_vs_best_durable_peer", 2.0)
-    measured = {
-        "side_by_side": {
-            "relay": {"cycle_ratio": 1.0},
-            "persist-queue": {"cycle_ratio": peer + 1},
-            "litequeue-full": {"cycle_ratio": peer},
-            "dirq": {"cycle_ratio": 0.1},
-            "floor-files": {"cycle_ratio": 0.5},
-        },
-        "growth": [{"naive_claim_us": figures.get("claims_vs_naive", 60.0), "relay_claim_us": 1.0}],
-        "history": {
-            "relay": {"claim_ratio": figures.get("history_ratio", 1.0)},
-            "persist-queue": {"cycle_ratio_to_relay": 9.0},
-            "litequeue-full": {"cycle_ratio_to_relay": 8.0},
-        },
-        "latency_ms": {"doorbell": {"p99_ms": figures.get("local_claim_p99_ms", 10.0)}},
-    }
-    return bench.headlines(measured)

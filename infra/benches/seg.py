@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from infra.benches.transfer.study import SyntheticStudy
+from infra.benches.study import SyntheticStudy
 from lab_side.imaging.read.series import read_series
 from lab_side.imaging.write.seg import SegOrigin, build_seg
 from lab_side.settings.config import PACKAGED_PROFILES
