@@ -25,9 +25,11 @@ from infra.demos.report import Evidence, FrameReading, Outcome
 from infra.demos.study import ChosenSeries, Study, StudySeries, choose_inputs
 from infra.demos.watch import QueueStep, QueueWatch
 from infra.gates.gate import check_seg, masks_by_dcmqi, read_grid
-from infra.gates.montage import write_montage
-from infra.gates.truth import dice, load_truth, union
+from infra.gates.truth import load_truth
 from infra.servers.site_and_agent import DemoError, DemoServers
+from lab_side.evaluation.montage import write_montage
+from lab_side.evaluation.overlap import dice
+from lab_side.imaging.read.series import read_series
 from segrelay.manifest import Provenance, SegmentMeasurement
 from segrelay.orthanc import OrthancClient
 from segrelay.profiles import Profile
@@ -153,9 +155,10 @@ class Demo:
     def _draw_and_compare(self, seg: Path, reference: tuple[Path, ...]) -> float | None:
         """Write the overlay picture; Dice, where a truth is known."""
         grid = read_grid(reference)
-        mask = union(masks_by_dcmqi(seg, grid).values(), grid)
+        mask = np.any([np.zeros(grid.shape, bool), *masks_by_dcmqi(seg, grid).values()], axis=0)
         truth = None if self.study.truth is None else load_truth(self.study.truth, grid)
-        write_montage(self.out / OVERLAY, grid, mask, truth=truth, title=self.study.title)
+        picture = self.out / OVERLAY
+        write_montage(picture, read_series(reference), mask, truth=truth, title=self.study.title)
         return None if truth is None else dice(mask, truth)
 
 

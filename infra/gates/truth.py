@@ -1,8 +1,7 @@
-"""How well a SEG agrees with the known truth of a phantom."""
+"""The known truth of a phantom."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -30,17 +29,3 @@ def load_truth(path: Path, grid: SourceGrid) -> BoolArray:
         raise ValueError("the truth is not of the series that the SEG refers to")
     ordered: BoolArray = mask[[index[uid] for uid in grid.uids]]
     return ordered
-
-
-def union(masks: Iterable[BoolArray], grid: SourceGrid) -> BoolArray:
-    """All segments as one mask, shape (slices, rows, columns)."""
-    result = np.zeros(grid.shape, bool)
-    for mask in masks:
-        result |= mask
-    return result
-
-
-def dice(first: BoolArray, second: BoolArray) -> float:
-    """Dice similarity coefficient (Dice 1945), 0..1; two empty masks agree: 1."""
-    total = int(first.sum()) + int(second.sum())
-    return 1.0 if total == 0 else 2.0 * int((first & second).sum()) / total

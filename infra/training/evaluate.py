@@ -12,7 +12,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from infra.training.cases import (
@@ -24,7 +23,9 @@ from infra.training.cases import (
     varied_case,
     volumes_of,
 )
+from lab_side.evaluation.overlap import dice
 from lab_side.imaging.pipeline import predict
+from lab_side.imaging.write.measure import voxel_ml
 from lab_side.models.loaded import LoadedModel, load_model
 from segrelay.system.command_line import HelpfulParser
 
@@ -93,11 +94,11 @@ def score(seed: int, model: LoadedModel, *, has_lesion: bool) -> CaseScore:
     """Segment the varied case of one seed."""
     case = varied_case(seed, has_lesion=has_lesion)
     (mask,) = predict(volumes_of(case, model.profile), model)
-    voxel_ml = abs(float(np.linalg.det(case.affine[:3, :3]))) / 1000
+    one_ml = voxel_ml(case.affine)
     return CaseScore(
         seed=seed,
-        truth_ml=round(float(case.truth.sum()) * voxel_ml, 3),
-        found_ml=round(float(mask.sum()) * voxel_ml, 3),
+        truth_ml=round(int(case.truth.sum()) * one_ml, 3),
+        found_ml=round(int(mask.sum()) * one_ml, 3),
         dice=round(dice(mask, case.truth), 4) if has_lesion else None,
     )
 
@@ -108,12 +109,6 @@ def evaluate_validation() -> Report:
         [seed for seed in VALIDATION_SEEDS if not is_healthy(seed)],
         [seed for seed in VALIDATION_SEEDS if is_healthy(seed)],
     )
-
-
-def dice(first: npt.NDArray[np.uint8], second: npt.NDArray[np.uint8]) -> float:
-    """Dice's coefficient of two masks of one shape; 1.0 when both are empty."""
-    total = int(first.sum()) + int(second.sum())
-    return 2 * int((first & second).sum()) / total if total else 1.0
 
 
 def main() -> None:

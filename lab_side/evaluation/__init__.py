@@ -3,6 +3,7 @@
 ``cases``    folders of cases; imports nothing heavy
 ``summary``  means with their intervals; imports nothing heavy
 ``reading``  a case as volumes and its truth on the reference series' grid
+``overlap``  Dice of two masks
 ``scores``   Dice, HD95 and volumes of one case
 ``montage``  a picture of one case
 

@@ -1,99 +1,134 @@
-"""A picture of one case: slices of the reference series, found red, truth green."""
+"""A picture of a case: slices of the reference series, the result in red, the truth in green."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
 from pathlib import Path
-from typing import Literal
+from typing import Any
 
 import numpy as np
-import SimpleITK as sitk  # noqa: N813  (the library's own abbreviation)
 from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
 from lab_side.imaging.volume.grid import VolumeLike
-from lab_side.imaging.volume.postprocess import Mask
 from segrelay.errors import LocalDiskError
 
-TILES = 12
-COLUMNS = 4
+FOUND_COLOUR = (255, 64, 64)
+TRUTH_COLOUR = (64, 220, 96)
+
 TILE_WIDTH = 320
 """Pixels; the height follows from the true proportions of the slice."""
 
-FOUND = (255, 64, 64)
-TRUTH = (64, 220, 96)
-WINDOW_PERCENTILES = (1.0, 99.5)
-LINE_WIDTH = 2
-
-Tile = NDArray[np.uint8]
-"""[rows, columns, 3] RGB."""
+_TILES = 12
+_COLUMNS = 4
+_LINE_WIDTH = 2
+_WINDOW_PERCENTILES = (1.0, 99.5)
+_HEADER_HEIGHT = 30
+_BACKGROUND = (16, 16, 16)
+_TEXT_COLOUR = (235, 235, 235)
 
 
 def write_montage(
-    path: Path, reference: VolumeLike, found: Sequence[Mask], truth: Sequence[Mask]
+    path: Path,
+    reference: VolumeLike,
+    found: NDArray[np.bool_],
+    *,
+    truth: NDArray[np.bool_] | None = None,
+    title: str = "",
 ) -> None:
-    """Write up to twelve slices as a PNG; all segments of each side as one outline.
+    """Write up to twelve slices side by side as a PNG.
+
+    Parameters
+    ----------
+    found, truth:
+        All segments as one mask, [slices, rows, columns]; no truth: none is known.
+    title:
+        First words of the caption.
 
     Raises
     ------
     LocalDiskError
         The disk refused the write.
     """
-    ours, right = (np.any(np.stack(list(masks)), axis=0) for masks in (found, truth))
-    low, high = (float(np.percentile(reference.voxels, share)) for share in WINDOW_PERCENTILES)
-    size = _size(reference)
-    tiles = []
-    for number in choose_slices(ours | right):
-        tile = _grey(reference.voxels[number], (low, high), size)
-        _outline(tile, right[number], TRUTH)
-        _outline(tile, ours[number], FOUND)
-        tiles.append(tile)
-    while len(tiles) % COLUMNS:
-        tiles.append(np.zeros_like(tiles[0]))
-    rows = [np.hstack(tiles[start : start + COLUMNS]) for start in range(0, len(tiles), COLUMNS)]
+    window = np.percentile(reference.voxels, _WINDOW_PERCENTILES)
+    size = tile_size(reference)
+    tiles = {}
+    for number in choose_slices(found if truth is None else found | truth):
+        tile = grey_tile(reference.voxels[number], (float(window[0]), float(window[1])), size)
+        if truth is not None:
+            draw_outline(tile, truth[number], TRUTH_COLOUR)
+        draw_outline(tile, found[number], FOUND_COLOUR)
+        tiles[f"slice {number + 1} of {len(reference.voxels)}"] = tile
     try:
-        sitk.WriteImage(sitk.GetImageFromArray(np.vstack(rows), isVector=True), str(path))
-    except RuntimeError:
+        _sheet(tiles, caption(title, found, truth)).save(path)
+    except (OSError, ValueError):
         raise LocalDiskError(
             "The picture cannot be written.", remedy="Give another file with --montage."
         ) from None
 
 
-def choose_slices(mask: NDArray[np.bool_]) -> list[int]:
-    """Those of the mask, or all where it is empty; evenly spread, at most TILES."""
-    slices = np.flatnonzero(mask.any(axis=(1, 2)))
-    if not len(slices):
-        slices = np.arange(len(mask))
-    picks = np.linspace(0, len(slices) - 1, min(TILES, len(slices))).round().astype(int)
-    return [int(slices[index]) for index in picks]
+def choose_slices(mask: NDArray[np.bool_], limit: int = _TILES) -> list[int]:
+    """Indices of the mask's slices, or of all where it is empty.
+
+    At most ``limit``, evenly spread, first and last included.
+    """
+    candidates = np.flatnonzero(mask.any(axis=(1, 2)))
+    if candidates.size == 0:
+        candidates = np.arange(mask.shape[0])
+    picks = np.linspace(0, candidates.size - 1, min(limit, candidates.size)).round().astype(int)
+    return [int(index) for index in candidates[picks]]
 
 
-def _size(reference: VolumeLike) -> tuple[int, int]:
-    """Rows and columns of a tile in pixels."""
+def caption(title: str, found: NDArray[np.bool_], truth: NDArray[np.bool_] | None) -> str:
+    """What the picture shows, in one line."""
+    words = ["red: segmentation" if found.any() else "nothing segmented"]
+    if truth is not None:
+        words.append("green: truth" if truth.any() else "truth: empty")
+    return " | ".join([title, *words] if title else words)
+
+
+def tile_size(reference: VolumeLike) -> tuple[int, int]:
+    """(width, height) of one tile in pixels, in the true proportions of the slice."""
     across, down = np.linalg.norm(np.asarray(reference.affine)[:3, :2], axis=0)
     _, rows, columns = reference.voxels.shape
-    return max(1, round(TILE_WIDTH * rows * down / (columns * across))), TILE_WIDTH
+    return TILE_WIDTH, max(1, round(TILE_WIDTH * rows * down / (columns * across)))
 
 
-def _grey(pixels: NDArray[np.float32], window: tuple[float, float], size: tuple[int, int]) -> Tile:
+def grey_tile(
+    pixels: NDArray[np.float32], window: tuple[float, float], size: tuple[int, int]
+) -> Image.Image:
+    """One slice as an RGB image of ``size`` (width, height), ``window`` (low, high) as 0..255."""
     low, high = window
-    scaled = np.clip((pixels.astype(np.float64) - low) / max(high - low, 1e-6), 0, 1) * 255
-    grey = _resized(scaled, size, order=1).astype(np.uint8)
-    return np.repeat(grey[..., None], 3, axis=2)
+    scaled = np.clip((pixels - low) / max(high - low, 1e-6), 0, 1) * 255
+    grey = Image.fromarray(scaled.astype(np.uint8))
+    return grey.resize(size, Image.Resampling.BILINEAR).convert("RGB")
 
 
-def _outline(tile: Tile, mask: NDArray[np.bool_], colour: tuple[int, int, int]) -> None:
-    inside = _resized(mask.astype(np.float64), tile.shape[:2], order=0) > 0
-    tile[inside & ~ndimage.binary_erosion(inside, iterations=LINE_WIDTH)] = colour
+def draw_outline(tile: Image.Image, mask: NDArray[Any], colour: tuple[int, int, int]) -> None:
+    """Colour the inner rim of ``mask`` (rows, columns), scaled to the tile, in place."""
+    scaled = Image.fromarray(mask.astype(np.uint8) * 255).resize(
+        tile.size, Image.Resampling.NEAREST
+    )
+    inside = np.asarray(scaled) > 0
+    rim = inside & ~ndimage.binary_erosion(inside, iterations=_LINE_WIDTH, border_value=0)
+    tile.paste(colour, mask=Image.fromarray(rim.astype(np.uint8) * 255))
 
 
-def _resized(
-    pixels: NDArray[np.float64], size: Sequence[int], *, order: Literal[0, 1]
-) -> NDArray[np.float64]:
-    """Nearest (0) or linear (1)."""
-    places = [
-        (np.arange(wanted) + 0.5) * given / wanted - 0.5
-        for wanted, given in zip(size, pixels.shape, strict=True)
-    ]
-    grid = np.array(np.meshgrid(*places, indexing="ij"))
-    return ndimage.map_coordinates(pixels, grid, order=order, mode="nearest")
+def _sheet(tiles: dict[str, Image.Image], header: str) -> Image.Image:
+    """Tiles by label, in rows of four."""
+    width, height = next(iter(tiles.values())).size
+    columns = min(_COLUMNS, len(tiles))
+    rows = math.ceil(len(tiles) / columns)
+    sheet = Image.new("RGB", (columns * width, rows * height + _HEADER_HEIGHT), _BACKGROUND)
+    draw = ImageDraw.Draw(sheet)
+    draw.text((8, 7), header, fill=_TEXT_COLOUR, font=ImageFont.load_default(15))
+    small = ImageFont.load_default(13)
+    for number, (label, tile) in enumerate(tiles.items()):
+        left = number % columns * width
+        top = number // columns * height + _HEADER_HEIGHT
+        sheet.paste(tile, (left, top))
+        draw.text(
+            (left + 6, top + 4), label, fill=_TEXT_COLOUR, font=small, stroke_width=1, stroke_fill=0
+        )
+    return sheet

@@ -13,6 +13,7 @@ from monai.metrics.hausdorff_distance import compute_hausdorff_distance
 from numpy.typing import NDArray
 
 from lab_side.evaluation.montage import write_montage
+from lab_side.evaluation.overlap import dice
 from lab_side.evaluation.reading import read_truth, read_volumes
 from lab_side.imaging.pipeline import Progress, predict
 from lab_side.imaging.volume.postprocess import Mask
@@ -41,7 +42,8 @@ def evaluate_case(
     truth = read_truth(case, profile, reference)
     found = predict(volumes, model, progress)
     if montage is not None:
-        write_montage(montage, reference, found, truth)
+        segmented, right = (np.any(masks, axis=0) for masks in (found, truth))
+        write_montage(montage, reference, segmented, truth=right, title=case.name)
     return compare(found, truth, profile.segments, np.asarray(reference.affine, np.float64))
 
 
@@ -65,12 +67,6 @@ def compare(
         )
         for mask, right, segment in zip(found, truth, segments, strict=True)
     )
-
-
-def dice(found: Mask, truth: Mask) -> float:
-    """Dice similarity coefficient; two empty masks agree: 1."""
-    total = int(found.sum()) + int(truth.sum())
-    return 2 * int((found & truth).sum()) / total if total else 1.0
 
 
 def hd95_mm(found: Mask, truth: Mask, spacing: Sequence[float]) -> float | None:

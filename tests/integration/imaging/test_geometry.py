@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from torch import nn
 
-from infra.gates.truth import dice
+from lab_side.evaluation.overlap import dice
 from lab_side.imaging.pipeline import CaseInput, segment_case
 from lab_side.imaging.volume.grid import Grid, reorient
 from segrelay.errors import SeriesRefusedError

@@ -13,11 +13,11 @@ from scipy import ndimage
 
 from infra.benches.infer.chain import run_chain
 from infra.gates.gate import masks_by_dcmqi, read_grid
-from infra.gates.truth import dice
 from infra.phantom.anatomy import Anatomy
 from infra.phantom.case import make_case, scanner_grid
 from infra.phantom.dicom import write_study
 from infra.phantom.grid import ORIENTATIONS, RAS, Grid
+from lab_side.evaluation.overlap import dice
 from lab_side.imaging.pipeline import CaseInput, segment_case
 from lab_side.models.loaded import LoadedModel, load_model
 from lab_side.settings.config import PACKAGED_PROFILES

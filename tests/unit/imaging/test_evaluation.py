@@ -13,8 +13,8 @@ from scipy.ndimage import distance_transform_edt
 
 from lab_side.commands.evaluate import as_json, as_text, means_of, worst_case
 from lab_side.evaluation.cases import find_cases
-from lab_side.evaluation.montage import choose_slices
-from lab_side.evaluation.scores import compare, dice, evaluate_case, hd95_mm
+from lab_side.evaluation.overlap import dice
+from lab_side.evaluation.scores import compare, evaluate_case, hd95_mm
 from lab_side.evaluation.summary import mean_of
 from lab_side.worker.protocol import SegmentScore
 from segrelay.errors import FixConfigurationError, SeriesRefusedError
@@ -244,10 +244,3 @@ def test_the_report_for_people_and_for_programs() -> None:
     document = as_json("demo", scores, Path("worst.png"))
     assert document["worst_case"] == "two"
     assert document["means"]["Tumor"]["dice"]["count"] == 3
-
-
-def test_slices_of_the_picture_are_spread_over_the_mask() -> None:
-    mask = np.zeros((60, 4, 4), bool)
-    assert len(choose_slices(mask)) == 12
-    mask[10:14] = True
-    assert choose_slices(mask) == [10, 11, 12, 13]

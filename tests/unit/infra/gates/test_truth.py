@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from infra.gates.gate import BoolArray, read_grid
-from infra.gates.truth import dice, load_truth, union
+from infra.gates.truth import load_truth
+from lab_side.evaluation.overlap import dice
 from tests.support.dicom.seg_study import SHAPE, SegStudy, write_seg_study
 
 MASKS = hnp.arrays(np.bool_, (2, 3, 4))
@@ -62,11 +63,3 @@ def test_the_truth_of_another_series_is_refused(tmp_path: Path) -> None:
     )
     with pytest.raises(ValueError, match="not of the series"):
         load_truth(tmp_path / "truth.npz", grid)
-
-
-def test_the_union_has_the_voxels_of_all_segments(tmp_path: Path) -> None:
-    study = write_seg_study(tmp_path)
-    grid = read_grid(study.sources)
-    other = np.roll(study.mask, 3, axis=1)
-    np.testing.assert_array_equal(union([study.mask, other], grid), study.mask | other)
-    assert not union([], grid).any()
