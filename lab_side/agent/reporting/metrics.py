@@ -1,7 +1,6 @@
-"""MetricsSnapshot for Prometheus, on this computer alone: ``http://127.0.0.1:PORT/metrics``.
+"""Metrics for Prometheus, on this computer alone: ``http://127.0.0.1:PORT/metrics``.
 
-The text format is a few lines (``https://prometheus.io/docs/instrumenting/exposition_formats/``),
-so that no library is needed. No figure tells of a job, let alone of a patient.
+No figure is about a job, let alone a patient.
 """
 
 from __future__ import annotations
@@ -12,21 +11,28 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING, Any
 
 from lab_side.agent.reporting.counters import CountersSnapshot
 from lab_side.log import log_event
 from segrelay.errors import SegRelayError
 from segrelay.system.durable import describe
 
+if TYPE_CHECKING:
+    from prometheus_client import Metric
+
 ADDRESS = "127.0.0.1"
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+_Row = tuple[str, str, tuple[str, ...], Mapping[Any, float]]
+"""Name, help, labels, and numbers by the labels' values."""
 
 logger = logging.getLogger("segrelay.metrics")
 
 
 @dataclass(frozen=True, kw_only=True)
 class MetricsSnapshot:
-    """All that is told at one moment."""
+    """Everything that is reported at one moment."""
 
     agent: str
     state: str
@@ -42,81 +48,60 @@ class MetricsSnapshot:
     worker_bytes: int = 0
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Metric:
-    name: str
-    kind: str
-    help: str
-    values: Mapping[tuple[tuple[str, str], ...], float] = field(default_factory=dict)
-    """By labels."""
+class _Collector:
+    """Metrics of one moment, as ``prometheus_client.registry.Collector`` gives them."""
 
-    def lines(self) -> Iterator[str]:
-        yield f"# HELP {self.name} {self.help}"
-        yield f"# TYPE {self.name} {self.kind}"
-        for labels, value in self.values.items():
-            told = ",".join(f'{key}="{_escaped(text)}"' for key, text in labels)
-            yield f"{self.name}{{{told}}} {value}" if told else f"{self.name} {value}"
+    def __init__(self, figures: MetricsSnapshot) -> None:
+        self._figures = figures
 
+    def collect(self) -> Iterator[Metric]:
+        """Every metric with its samples."""
+        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
-def exposition(figures: MetricsSnapshot) -> str:
-    """The figures in Prometheus' text format."""
-    lines = [line for metric in _metrics(figures) for line in metric.lines()]
-    return "\n".join(lines) + "\n"
+        for name, text, labels, samples in _metrics(self._figures):
+            family = CounterMetricFamily if name.endswith("_total") else GaugeMetricFamily
+            metric = family(name, text, labels=labels)
+            for values, number in samples.items():
+                metric.add_metric(values, number)
+            yield metric
 
 
-def _metrics(figures: MetricsSnapshot) -> Iterator[_Metric]:
+def _metrics(figures: MetricsSnapshot) -> Iterator[_Row]:
     counts = figures.counts
-    yield _gauge(
-        "segrelay_agent_info",
-        "What the agent does now; always 1.",
-        {(("agent", figures.agent), ("state", figures.state)): 1},
-    )
-    yield _counter("segrelay_claims_total", "Jobs claimed.", {(): counts.claims})
-    yield _counter(
-        "segrelay_jobs_total",
-        "How jobs ended here, and the code of the reason where they did not succeed.",
-        {
-            (("outcome", outcome.value), ("code", code)): count
-            for (outcome, code), count in counts.outcomes.items()
-        },
-    )
-    yield _counter(
-        "segrelay_stage_seconds_total",
-        "Time of the jobs that succeeded, by stage.",
-        {(("stage", stage),): seconds for stage, seconds in counts.stage_seconds.items()},
-    )
-    yield _counter(
-        "segrelay_stage_jobs_total",
-        "Jobs that went through a stage.",
-        {(("stage", stage),): count for stage, count in counts.stage_jobs.items()},
-    )
+    state = {(figures.agent, figures.state): 1}
+    ended = {(outcome.value, code): n for (outcome, code), n in counts.outcomes.items()}
+    seconds = {(stage,): value for stage, value in counts.stage_seconds.items()}
+    passed = {(stage,): value for stage, value in counts.stage_jobs.items()}
+    why = "How jobs ended here, and the code of the reason where they did not succeed."
+    what = "Time of the jobs that succeeded, by stage."
+    yield "segrelay_agent_info", "What the agent does now; always 1.", ("agent", "state"), state
+    yield "segrelay_claims_total", "Jobs claimed.", (), {(): counts.claims}
+    yield "segrelay_jobs_total", why, ("outcome", "code"), ended
+    yield "segrelay_stage_seconds_total", what, ("stage",), seconds
+    yield "segrelay_stage_jobs_total", "Jobs that went through a stage.", ("stage",), passed
     for name, text, value in (
-        ("segrelay_queue_jobs", "Jobs that wait for a profile of this agent.", figures.pending),
-        ("segrelay_jobs_in_hand", "Jobs that this agent has claimed.", figures.in_hand),
-        ("segrelay_outbox_segs", "SEGs that wait for Orthanc.", figures.outbox),
-        ("segrelay_set_aside_segs", "SEGs that Orthanc refused.", figures.set_aside),
-        ("segrelay_disk_free_bytes", "Free under the work folder.", figures.free_bytes),
-        ("segrelay_gpu_well", "Whether the last self-test passed.", int(figures.gpu_is_well)),
+        ("queue_jobs", "Jobs that wait for a profile of this agent.", figures.pending),
+        ("jobs_in_hand", "Jobs that this agent has claimed.", figures.in_hand),
+        ("outbox_segs", "SEGs that wait for Orthanc.", figures.outbox),
+        ("set_aside_segs", "SEGs that Orthanc refused.", figures.set_aside),
+        ("disk_free_bytes", "Free under the work folder.", figures.free_bytes),
+        ("gpu_well", "Whether the last self-test passed.", int(figures.gpu_is_well)),
         (
-            "segrelay_gpu_memory_peak_bytes",
+            "gpu_memory_peak_bytes",
             "GPU memory that the last job took at most.",
             figures.gpu_peak_bytes,
         ),
-        ("segrelay_worker_memory_bytes", "Main memory of the worker.", figures.worker_bytes),
+        ("worker_memory_bytes", "Main memory of the worker.", figures.worker_bytes),
     ):
-        yield _gauge(name, text, {(): value})
+        yield f"segrelay_{name}", text, (), {(): value}
 
 
-def _gauge(name: str, text: str, values: Mapping[tuple[tuple[str, str], ...], float]) -> _Metric:
-    return _Metric(name=name, kind="gauge", help=text, values=values)
+def exposition(figures: MetricsSnapshot) -> bytes:
+    """The figures in Prometheus' text format 0.0.4."""
+    # Imported where metrics are asked for: an agent without them starts sooner.
+    from prometheus_client import generate_latest
 
-
-def _counter(name: str, text: str, values: Mapping[tuple[tuple[str, str], ...], float]) -> _Metric:
-    return _Metric(name=name, kind="counter", help=text, values=values)
-
-
-def _escaped(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return generate_latest(_Collector(figures))
 
 
 class MetricsServer:
@@ -164,9 +149,9 @@ def _handler(figures: Callable[[], MetricsSnapshot]) -> type[BaseHTTPRequestHand
                 self.send_error(404)
                 return
             try:
-                body = exposition(figures()).encode()
+                body = exposition(figures())
             except SegRelayError:
-                # The disk does not tell what waits; the log says why.
+                # The outbox cannot be listed; the log says why.
                 self.send_error(503)
                 return
             self.send_response(200)

@@ -1,4 +1,4 @@
-"""The figures for Prometheus: their form, where they are told, and what a taken port costs."""
+"""The figures for Prometheus: their form, where they are served, and what a taken port costs."""
 
 from __future__ import annotations
 
@@ -51,25 +51,25 @@ def server() -> Iterator[MetricsServer]:
 
 
 def test_every_line_has_prometheus_form_and_no_figure_loses_digits() -> None:
-    lines = exposition(figures()).splitlines()
+    lines = exposition(figures()).decode().splitlines()
     samples = [line for line in lines if not line.startswith("#")]
     assert all(SAMPLE.fullmatch(line) for line in samples), samples
-    assert "segrelay_claims_total 3" in samples
-    assert 'segrelay_jobs_total{outcome="succeeded",code=""} 1' in samples
-    assert 'segrelay_jobs_total{outcome="failed",code="missing-slice"} 1' in samples
+    assert "segrelay_claims_total 3.0" in samples
+    assert 'segrelay_jobs_total{code="",outcome="succeeded"} 1.0' in samples
+    assert 'segrelay_jobs_total{code="missing-slice",outcome="failed"} 1.0' in samples
     assert 'segrelay_stage_seconds_total{stage="infer"} 3.25' in samples
-    assert 'segrelay_stage_jobs_total{stage="fetch"} 2' in samples
-    assert "segrelay_disk_free_bytes 123456789012" in samples
-    assert "segrelay_gpu_well 0" in samples
-    assert r'segrelay_agent_info{agent="lab\"1\\",state="listening"} 1' in samples
+    assert 'segrelay_stage_jobs_total{stage="fetch"} 2.0' in samples
+    assert "segrelay_disk_free_bytes 1.23456789012e+11" in samples
+    assert "segrelay_gpu_well 0.0" in samples
+    assert r'segrelay_agent_info{agent="lab\"1\\",state="listening"} 1.0' in samples
     named = {re.match("[a-z_]+", line)[0] for line in samples}  # type: ignore[index]
     assert named == {line.split()[2] for line in lines if line.startswith("# TYPE")}
 
 
-def test_they_are_told_on_the_loopback_address_alone(server: MetricsServer) -> None:
+def test_they_are_served_on_the_loopback_address_alone(server: MetricsServer) -> None:
     url = f"http://{ADDRESS}:{server.port}"
     answer = requests.get(f"{url}/metrics", timeout=10)
-    assert (answer.status_code, answer.text) == (200, exposition(figures()))
+    assert (answer.status_code, answer.content) == (200, exposition(figures()))
     assert answer.headers["Content-Type"] == CONTENT_TYPE
     assert requests.get(f"{url}/", timeout=10).status_code == 404
     assert requests.post(f"{url}/metrics", timeout=10).status_code == 501
@@ -86,7 +86,7 @@ def test_a_taken_port_costs_the_figures_and_nothing_else() -> None:
         server.close()
 
 
-def test_a_disk_that_does_not_tell_is_no_crash() -> None:
+def test_an_outbox_that_cannot_be_listed_is_no_crash() -> None:
     def refuse() -> MetricsSnapshot:
         raise LocalDiskError("The outbox cannot be listed.")
 
