@@ -8,7 +8,7 @@ metageneration, moves objects in one step, and breaks on order (see ``faults``).
 ``objects``        one object and its JSON         ``listing``        pages, prefixes, globs
 ``uploads``        simple, multipart, resumable    ``api``            the operations
 ``routes``         which request is which          ``faults``         what goes wrong on order
-``http``, ``tls``  sockets                         ``server``         all of it together
+``http``           sockets                         ``server``         all of it together
 """
 
 from infra.fake_gcs.faults import Fault, FaultKind

@@ -13,8 +13,7 @@ from infra.fake_gcs.api import Api
 from infra.fake_gcs.faults import Fault, FaultKind, Faults
 from infra.fake_gcs.http import HttpServer, Service
 from infra.fake_gcs.store import Store
-from infra.fake_gcs.tls import server_context
-from infra.servers.certificates import self_signed
+from infra.servers.certificates import Authority
 
 __all__ = ["FakeGcs"]
 
@@ -56,6 +55,7 @@ class FakeGcs:
         self._tls_port = tls_port
         self._tls = tls
         self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._certificate: Path | None = None
         self._servers: list[HttpServer] = []
         self._threads: list[threading.Thread] = []
 
@@ -63,7 +63,9 @@ class FakeGcs:
         self._serve(HttpServer(self._service, self._port))
         if self._tls:
             self._folder = tempfile.TemporaryDirectory(prefix="segrelay-fake-gcs-")
-            context = server_context(self_signed(Path(self._folder.name)))
+            authority = Authority(Path(self._folder.name))
+            self._certificate = authority.certificate
+            context = authority.issue("fake").server_context()
             self._serve(HttpServer(self._service, self._tls_port, context))
         return self
 
@@ -96,9 +98,9 @@ class FakeGcs:
     @property
     def certificate(self) -> Path:
         """The certificate to trust, PEM."""
-        if self._folder is None:
+        if self._certificate is None:
             raise RuntimeError("start the fake with tls=True first")
-        return Path(self._folder.name) / "cert.pem"
+        return self._certificate
 
     @property
     def requests(self) -> list[dict[str, Any]]:

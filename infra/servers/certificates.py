@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
+from datetime import datetime
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+import trustme
 
-__all__ = ["LOOPBACK", "Authority", "Identity", "self_signed"]
+__all__ = ["LOOPBACK", "Authority", "Identity"]
 
 LOOPBACK = ("localhost", "127.0.0.1")
-VALID_FOR = timedelta(days=30)
-_CLOCKS_DIFFER = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,9 +22,15 @@ class Identity:
     certificate: Path
     key: Path
 
+    def server_context(self) -> ssl.SSLContext:
+        """A server's side of TLS."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.certificate, self.key)
+        return context
+
 
 class Authority:
-    """Signs certificates; its own is ``identity.certificate``, for those who trust it.
+    """Signs certificates; its own is the file ``certificate``, for those who trust it.
 
     Parameters
     ----------
@@ -41,15 +42,9 @@ class Authority:
 
     def __init__(self, folder: Path, name: str = "authority") -> None:
         self._folder = folder
-        self._name = _named(name)
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        certificate = _builder(self._name, self._name, self._key, start=_now(), end=_later())
-        self.identity = _write(
-            folder,
-            name,
-            _as_authority(certificate, self._key).sign(self._key, hashes.SHA256()),
-            self._key,
-        )
+        self._authority = trustme.CA(organization_name=name)
+        self.certificate = folder / f"{name}-cert.pem"
+        self._authority.cert_pem.write_to_path(self.certificate)
 
     def issue(
         self,
@@ -59,88 +54,14 @@ class Authority:
         start: datetime | None = None,
         end: datetime | None = None,
     ) -> Identity:
-        """A certificate for ``hosts`` (names and addresses), valid from five minutes ago on."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        certificate = _builder(
-            _named(name), self._name, key, start=start or _now(), end=end or _later()
-        ).add_extension(_alternatives(hosts), critical=False)
-        signer = x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
-        certificate = certificate.add_extension(signer, critical=False)
-        return _write(self._folder, name, certificate.sign(self._key, hashes.SHA256()), key)
-
-
-def self_signed(folder: Path) -> Identity:
-    """``cert.pem`` and ``key.pem`` for loopback: a server that is its own authority."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = _named(LOOPBACK[0])
-    certificate = _as_authority(_builder(name, name, key, start=_now(), end=_later()), key)
-    certificate = certificate.add_extension(_alternatives(LOOPBACK), critical=False)
-    return _write(folder, "", certificate.sign(key, hashes.SHA256()), key)
-
-
-def _builder(
-    subject: x509.Name,
-    issuer: x509.Name,
-    key: ec.EllipticCurvePrivateKey,
-    *,
-    start: datetime,
-    end: datetime,
-) -> x509.CertificateBuilder:
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(start)
-        .not_valid_after(end)
-    )
-
-
-def _as_authority(
-    certificate: x509.CertificateBuilder, key: ec.EllipticCurvePrivateKey
-) -> x509.CertificateBuilder:
-    identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
-    return certificate.add_extension(
-        x509.BasicConstraints(ca=True, path_length=0), critical=True
-    ).add_extension(identifier, critical=False)
-
-
-def _alternatives(hosts: Sequence[str]) -> x509.SubjectAlternativeName:
-    return x509.SubjectAlternativeName([_alternative(host) for host in hosts])
-
-
-def _alternative(host: str) -> x509.GeneralName:
-    try:
-        return x509.IPAddress(ip_address(host))
-    except ValueError:
-        return x509.DNSName(host)
-
-
-def _named(name: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-
-
-def _now() -> datetime:
-    return datetime.now(UTC) - _CLOCKS_DIFFER
-
-
-def _later() -> datetime:
-    return datetime.now(UTC) + VALID_FOR
-
-
-def _write(
-    folder: Path, name: str, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey
-) -> Identity:
-    stem = f"{name}-" if name else ""
-    written = Identity(certificate=folder / f"{stem}cert.pem", key=folder / f"{stem}key.pem")
-    written.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    written.key.touch(mode=0o600)
-    written.key.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
+        """A certificate for ``hosts`` (names and addresses)."""
+        issued = self._authority.issue_cert(
+            *hosts, common_name=name, not_before=start, not_after=end
         )
-    )
-    return written
+        written = Identity(
+            certificate=self._folder / f"{name}-cert.pem", key=self._folder / f"{name}-key.pem"
+        )
+        issued.cert_chain_pems[0].write_to_path(written.certificate)
+        written.key.touch(mode=0o600)
+        issued.private_key_pem.write_to_path(written.key)
+        return written

@@ -66,7 +66,7 @@ def hospital(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hospital]:
         (secrets / name).write_bytes(path.read_bytes())
     ports = {name: free_port() for name in ("tls", "plain", "alive", "site")}
     with OrthancServer() as orthanc:
-        environment = _environment(folder, secrets, authority.identity.certificate, ports["tls"])
+        environment = _environment(folder, secrets, authority.certificate, ports["tls"])
         _set_orthanc(secrets, environment, orthanc)
         prepare = compose.load()["services"]["migrate"]["command"]
         assert prepare[0] == "python"
@@ -99,7 +99,7 @@ def hospital(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hospital]:
                 url=f"https://localhost:{ports['tls']}",
                 plain=f"http://localhost:{ports['plain']}",
                 site=site,
-                authority=authority.identity.certificate,
+                authority=authority.certificate,
                 folder=folder,
                 environment=environment,
                 orthanc=orthanc,

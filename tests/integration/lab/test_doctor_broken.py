@@ -15,7 +15,6 @@ import pytest
 from keyring.backends import null
 
 from infra.fake_gcs import FakeGcs
-from infra.fake_gcs.tls import server_context
 from infra.servers.certificates import Authority
 from infra.servers.orthanc import OrthancServer
 from infra.servers.ports import free_port
@@ -82,8 +81,8 @@ class Setup:
         context = None
         if tls:
             authority = Authority(self.folder, "authority")
-            self.settings.setdefault("orthanc.ca_file", str(authority.identity.certificate))
-            context = server_context(authority.issue("server", **tls))
+            self.settings.setdefault("orthanc.ca_file", str(authority.certificate))
+            context = authority.issue("server", **tls).server_context()
         self.settings["orthanc.url"] = self.stack.enter_context(serving(self.server, context))
 
     def guard(self, *missing: str) -> None:
@@ -244,7 +243,7 @@ def certificate_that_ends_soon(setup: Setup) -> None:
 
 def unknown_authority(setup: Setup) -> None:
     stranger = Authority(setup.folder, "stranger")
-    setup.settings["orthanc.ca_file"] = str(stranger.identity.certificate)
+    setup.settings["orthanc.ca_file"] = str(stranger.certificate)
     setup.serve(hosts=("localhost", "127.0.0.1"))
 
 

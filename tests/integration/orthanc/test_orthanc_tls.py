@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import contextlib
 import random
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -14,9 +15,8 @@ from ssl import CERT_REQUIRED, TLSVersion
 import pytest
 
 from infra.fake_gcs.messages import Answer, Request
-from infra.fake_gcs.tls import server_context
 from infra.line import FaultKind, Line, LineFault
-from infra.servers.certificates import Authority, Identity, self_signed
+from infra.servers.certificates import Authority, Identity
 from infra.servers.nginx import NginxOptions, NginxServer
 from infra.servers.orthanc import OrthancServer
 from infra.servers.ports import free_port
@@ -78,7 +78,7 @@ def connect(server: OrthancServer, authority: Authority) -> Iterator[Connect]:
                 "url": url,
                 "user": server.user,
                 "password": server.password,
-                "ca_file": authority.identity.certificate,
+                "ca_file": authority.certificate,
                 "read_timeout": 20,
                 **changes,
             }
@@ -157,7 +157,7 @@ def test_a_bad_certificate_is_named_at_once(
 def test_an_unknown_authority_is_named(
     nginx: NginxServer, stranger: Authority, connect: Connect, waits: list[object]
 ) -> None:
-    for trusted in (None, stranger.identity.certificate):
+    for trusted in (None, stranger.certificate):
         error = refused(connect(nginx.url, ca_file=trusted))
         assert error.code == "orthanc-certificate-authority"
         assert "ca_file" in error.remedy
@@ -167,7 +167,16 @@ def test_an_unknown_authority_is_named(
 def test_a_server_may_be_its_own_authority(
     server: OrthancServer, connect: Connect, tmp_path: Path
 ) -> None:
-    identity = self_signed(tmp_path)
+    identity = Identity(certificate=tmp_path / "cert.pem", key=tmp_path / "key.pem")
+    subprocess.run(
+        [
+            *("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30"),
+            *("-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"),
+            *("-keyout", identity.key, "-out", identity.certificate),
+        ],
+        check=True,
+        capture_output=True,
+    )
     with NginxServer(server.url, identity) as nginx:
         assert refused(connect(nginx.url, ca_file=None)).code == "orthanc-certificate-authority"
         connect(nginx.url, ca_file=identity.certificate).system()
@@ -219,7 +228,7 @@ def test_a_body_that_breaks_within_tls_is_asked_for_again(
 @pytest.fixture(scope="module")
 def strict(server: OrthancServer, authority: Authority) -> Iterator[NginxServer]:
     """One that asks for client certificates."""
-    options = NginxOptions(client_authority=authority.identity.certificate)
+    options = NginxOptions(client_authority=authority.certificate)
     with NginxServer(server.url, authority.issue("strict"), options) as nginx:
         yield nginx
 
@@ -262,10 +271,10 @@ class Nobody:
 @contextlib.contextmanager
 def alerting_server(authority: Authority, identity: Identity, version: TLSVersion) -> Iterator[str]:
     """A server that refuses clients by a TLS alert, as most but nginx do."""
-    context = server_context(identity)
+    context = identity.server_context()
     context.maximum_version = version
     context.verify_mode = CERT_REQUIRED
-    context.load_verify_locations(authority.identity.certificate)
+    context.load_verify_locations(authority.certificate)
     with serving(Nobody(), context) as url:
         yield url
 
@@ -394,7 +403,7 @@ def test_the_environment_changes_nothing(
         monkeypatch.setenv("NETRC", str(netrc))
         monkeypatch.setenv("HOME", str(tmp_path))
         for name in ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
-            monkeypatch.setenv(name, str(authority.identity.certificate))
+            monkeypatch.setenv(name, str(authority.certificate))
         monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "keys"))
         connect(nginx.url).system()
         assert refused(connect(nginx.url, ca_file=None)).code == "orthanc-certificate-authority"

@@ -13,7 +13,7 @@ from google.cloud import storage  # type: ignore[import-untyped]
 from google.oauth2.credentials import Credentials
 
 from infra.fake_gcs import FakeGcs
-from infra.servers.certificates import self_signed
+from infra.servers.certificates import Authority
 from segrelay.bucket import open_bucket
 from segrelay.bucket.gcs import GcsBucket
 from segrelay.errors import FixConfigurationError, StoreUnavailableError
@@ -116,7 +116,7 @@ def test_a_file_of_authorities_that_is_none_is_said_by_its_variable(
 def test_a_file_with_a_certificate_is_no_fault(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(self_signed(tmp_path).certificate))
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(Authority(tmp_path).certificate))
     check_surroundings(HTTPS)
 
 

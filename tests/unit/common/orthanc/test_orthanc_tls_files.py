@@ -41,7 +41,7 @@ def problem(**fields: object) -> FixConfigurationError:
 
 
 def test_tls_is_new_and_everything_is_checked(authority: Authority) -> None:
-    for ca_file in (None, authority.identity.certificate):
+    for ca_file in (None, authority.certificate):
         context = client_context(OrthancSettings(url=URL, ca_file=ca_file))
         assert context.minimum_version is ssl.TLSVersion.TLSv1_2
         assert context.verify_mode is ssl.CERT_REQUIRED
