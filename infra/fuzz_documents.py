@@ -96,55 +96,55 @@ class Counters:
         return not self.others and self.longest_s <= LONGEST_S and self.peak_bytes <= MOST_BYTES
 
 
-def odd_document(valid: object, chance: random.Random) -> bytes:
+def odd_document(valid: object, rng: random.Random) -> bytes:
     """One document: mostly the valid one with one to three mutations."""
-    if chance.random() < 0.02:
-        return chance.choice(_RAW)
+    if rng.random() < 0.02:
+        return rng.choice(_RAW)
     document = json.loads(json.dumps(valid))
-    for _ in range(chance.randint(0, 3)):
-        document = _mutated(document, chance)
-    data = json.dumps(document, ensure_ascii=chance.random() < 0.8).encode(errors="surrogatepass")
-    return _spoilt(data, chance) if chance.random() < 0.3 else data
+    for _ in range(rng.randint(0, 3)):
+        document = _mutated(document, rng)
+    data = json.dumps(document, ensure_ascii=rng.random() < 0.8).encode(errors="surrogatepass")
+    return _spoilt(data, rng) if rng.random() < 0.3 else data
 
 
-def _mutated(document: Any, chance: random.Random) -> Any:
+def _mutated(document: Any, rng: random.Random) -> Any:
     """With one value, somewhere, that is another, missing, doubled, or wrapped very deep."""
-    if not isinstance(document, dict | list) or not document or chance.random() < 0.15:
-        return _value(document, chance)
+    if not isinstance(document, dict | list) or not document or rng.random() < 0.15:
+        return _value(document, rng)
     places = list(document) if isinstance(document, dict) else list(range(len(document)))
-    place = chance.choice(places)
-    kind = chance.randrange(6)
+    place = rng.choice(places)
+    kind = rng.randrange(6)
     if kind == 0:
         del document[place]
     elif kind == 1 and isinstance(document, dict):
-        document[chance.choice(_TEXTS)] = deepcopy(chance.choice(_SCALARS))
+        document[rng.choice(_TEXTS)] = deepcopy(rng.choice(_SCALARS))
     elif kind == 2 and isinstance(document, list):
-        document += [document[place]] * chance.choice((1, 20, 500))
+        document += [document[place]] * rng.choice((1, 20, 500))
     else:
-        document[place] = _mutated(document[place], chance)
+        document[place] = _mutated(document[place], rng)
     return document
 
 
-def _value(before: Any, chance: random.Random) -> Any:
-    if chance.random() < 0.2:
-        for _ in range(chance.choice((1, 5, 20, 200))):
-            before = [before] if chance.random() < 0.5 else {"a": before}
+def _value(before: Any, rng: random.Random) -> Any:
+    if rng.random() < 0.2:
+        for _ in range(rng.choice((1, 5, 20, 200))):
+            before = [before] if rng.random() < 0.5 else {"a": before}
         return before
-    if isinstance(before, str) and chance.random() < 0.3:
-        return before + chance.choice(_TEXTS)
-    return deepcopy(chance.choice(_SCALARS))
+    if isinstance(before, str) and rng.random() < 0.3:
+        return before + rng.choice(_TEXTS)
+    return deepcopy(rng.choice(_SCALARS))
 
 
-def _spoilt(data: bytes, chance: random.Random) -> bytes:
+def _spoilt(data: bytes, rng: random.Random) -> bytes:
     """Cut, doubled, with other bytes, or with a number that no writer of Python's makes."""
-    place = chance.randrange(len(data) + 1)
-    return chance.choice(
+    place = rng.randrange(len(data) + 1)
+    return rng.choice(
         (
             data[:place],
             data + data,
-            data[:place] + bytes([chance.randrange(256)]) + data[place + 1 :],
+            data[:place] + bytes([rng.randrange(256)]) + data[place + 1 :],
             data.replace(b"{", b'{"job_id": 1, "job_id": 2, ', 1),
-            data.replace(b"1", b"1" * chance.choice((25, 400, 5000)), 1),
+            data.replace(b"1", b"1" * rng.choice((25, 400, 5000)), 1),
             data.replace(b": 1", b": NaN", 1),
             data.replace(b": 1", b": -1e999", 1),
             b"\xef\xbb\xbf" + data,
@@ -155,10 +155,10 @@ def _spoilt(data: bytes, chance: random.Random) -> bytes:
 
 def fuzz(reader: Reader, documents: int, seed: int = 0) -> Counters:
     """Give a reader so many documents; the same seed makes the same ones."""
-    chance = random.Random(f"{reader.name}/{seed}")  # noqa: S311
+    rng = random.Random(f"{reader.name}/{seed}")  # noqa: S311
     tally = Counters()
     for number in range(documents):
-        data = odd_document(reader.valid, chance)
+        data = odd_document(reader.valid, rng)
         measures = number % 50 == 0
         if measures:
             tracemalloc.start()

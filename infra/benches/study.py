@@ -49,7 +49,7 @@ class StoredStudy:
 
     @property
     def size_bytes(self) -> int:
-        """Of all its files."""
+        """Sum of its files."""
         return sum(found.size or 0 for found in self.instances.values())
 
 

@@ -1,4 +1,4 @@
-"""The images that the compose file names: those that are here, else stand-ins from Debian."""
+"""The images that the compose file names: those already here, else stand-ins from Debian."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def needed(document: dict[str, Any]) -> list[str]:
 
 
 def provide(engine: Engine, names: Iterable[str]) -> dict[str, str]:
-    """Have each image on the engine; tells for each what it is, in words.
+    """Have each image on the engine; returns what each is, in words.
 
     Raises
     ------

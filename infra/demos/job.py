@@ -137,7 +137,7 @@ def _print_listing(listing: Listing, steps: tuple[QueueStep, ...], console: Cons
 
 
 def _stay(demo: Demo, console: Console) -> NoReturn:
-    """Leave all running until Ctrl-C, or until a server ends by itself."""
+    """Leave all running until Ctrl-C, or until a server ends unasked."""
     servers, orthanc = demo.servers, demo.client.transport.settings
     password = orthanc.password
     running = RunningDemo(

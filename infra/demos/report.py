@@ -45,7 +45,7 @@ class Outcome:
 
     @property
     def voxels(self) -> int:
-        """Of all segments together."""
+        """Sum of the segments."""
         return sum(item.voxels for item in self.measurements)
 
 

@@ -127,7 +127,7 @@ class Demo:
     def _segment(self, orthanc_ids: list[str]) -> tuple[Outcome, float]:
         """Submit through the site, follow, and read the result as the site has it."""
         start = time.monotonic()
-        # Whoever runs the demo has chosen study and profile; what contradicts is in its warnings.
+        # The user of the demo has chosen study and profile; what contradicts is in its warnings.
         arguments = ["--profile", self.profile.name, "--confirm", "--series", *orthanc_ids]
         job_id = self.servers.labseg("submit", *arguments)["job_id"]
         follow(self.servers, job_id, self.console)

@@ -1,6 +1,6 @@
 """Which names a job's objects had while it ran, and when, by the store's clock.
 
-The name is the state: whoever lists the queue often enough sees the job move.
+The name is the state: frequent listings of the queue show the job move.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ class Kind:
     name: str
     code: str
     remedy: str
-    told: str
+    summary: str
     """The first paragraph of its docstring."""
     bases: tuple[str, ...]
     """Its own name and those of all classes that it is derived from, the nearest first."""
@@ -80,7 +80,7 @@ def _kinds(trees: Iterable[ast.Module]) -> dict[str, Kind]:
             name=_BASE,
             code=SegRelayError.code,
             remedy=SegRelayError.remedy,
-            told="",
+            summary="",
             bases=(_BASE,),
         )
     }
@@ -108,7 +108,7 @@ def _kind(node: ast.ClassDef, parent: Kind) -> Kind:
         name=node.name,
         code=own.get("code", parent.code),
         remedy=own.get("remedy", parent.remedy),
-        told=(ast.get_docstring(node) or "").split("\n\n")[0].replace("\n", " "),
+        summary=(ast.get_docstring(node) or "").split("\n\n")[0].replace("\n", " "),
         bases=(node.name, *parent.bases),
     )
 

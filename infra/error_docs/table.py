@@ -3,7 +3,7 @@
     python -m infra.error_docs.table            write it
     python -m infra.error_docs.table --check    end with 1 where it is not what would be written
 
-The words are those that a person sees; what differs from case to case is shown as ``…``.
+The words are those that users see; what differs from case to case is shown as ``…``.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
         "A setting is missing or wrong; it is named.",
         "Correct the setting and start again.",
     ),
-    "failed": ("The job has failed, for the reason that is told.", "As the message says."),
+    "failed": ("The job has failed, for the reason that is given.", "As the message says."),
     "gpu-sick": ("The GPU's self-test has failed.", ""),
     "header-value": (
         "A needed value in the headers is missing or in a wrong form; the attribute is named.",
@@ -111,7 +111,7 @@ WORDS: Mapping[str, tuple[str, str]] = {
     "orthanc-proxy-password-missing": ("There is no password for the proxy's user.", _SET_IT),
     "pixel-depth": ("", "Send the series as integers of 8, 16 or 32 bits a voxel."),
     "rejected": ("The manifest was moved to rejected/; the reason lies beside it.", "Look at it."),
-    "role-mismatch": ("The images do not look like what their roles say; each doubt is told.", ""),
+    "role-mismatch": ("The images do not look like what their roles say; each doubt is named.", ""),
     "profile-invalid": ("The profile is not as it must be; what is wrong is named.", ""),
     "secret-file-unreadable": ("The file of a secret cannot be read, or is not UTF-8.", ""),
     "series-not-shown": (
@@ -163,11 +163,11 @@ def rows() -> list[Row]:
     found = {row for given in source.given for row in _rows_of(given, source)}
     used = {row.code for row in found}
     found |= {
-        Row(code=kind.code, kind=_branch(kind), message=kind.told, remedy=kind.remedy)
+        Row(code=kind.code, kind=_branch(kind), message=kind.summary, remedy=kind.remedy)
         for kind in source.kinds.values()
         if kind.code not in used and _branch(kind)
     }
-    return sorted(_said(row) for row in found if row.code)
+    return sorted(_completed(row) for row in found if row.code)
 
 
 def _branch(kind: Kind) -> str:
@@ -190,17 +190,17 @@ def _rows_of(given: Given, source: ErrorSource) -> Iterator[Row]:
         yield Row(code=code, kind=name, message=message, remedy=remedy)
 
 
-def _said(row: Row) -> Row:
+def _completed(row: Row) -> Row:
     """With the words of :data:`WORDS`, where the place itself has none."""
     message, remedy = WORDS.get(row.code, ("", ""))
     return replace(
         row,
-        message=row.message if _tells(row.message) else message or row.message,
-        remedy=row.remedy if _tells(row.remedy) else remedy or row.remedy,
+        message=row.message if _has_words(row.message) else message or row.message,
+        remedy=row.remedy if _has_words(row.remedy) else remedy or row.remedy,
     )
 
 
-def _tells(words: str) -> bool:
+def _has_words(words: str) -> bool:
     return any(letter.isalpha() for letter in words)
 
 

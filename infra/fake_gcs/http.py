@@ -35,7 +35,7 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 class Responder(Protocol):
-    """Whoever answers the requests of a server."""
+    """Answers the requests of a server."""
 
     def answer(self, request: Request) -> tuple[Answer | None, Fault | None]:
         """The answer, None where the client gets none, and the fault that sending it meets."""

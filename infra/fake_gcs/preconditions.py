@@ -1,6 +1,6 @@
 """Conditions on generation and metageneration, checked as the documentation says.
 
-A generation of 0 stands for "no live object". A condition that something does *not* match
+A generation of 0 means "no live object". A condition that something does *not* match
 needs a live object. Reads whose not-match condition fails answer 304, everything else 412.
 Source: https://cloud.google.com/storage/docs/request-preconditions
 """

@@ -61,7 +61,7 @@ class Check:
 
 @dataclass(frozen=True)
 class GateReport:
-    """The outcome of all checks, in the order of the module's table."""
+    """The outcome of every check, in the order of the module's table."""
 
     checks: tuple[Check, ...]
 
@@ -86,7 +86,7 @@ class SourceGrid:
     paths: tuple[Path, ...]
     """The file of each slice: of an enhanced instance, the same for all its frames."""
     datasets: tuple[Dataset, ...]
-    """By slice, without pixel data; what a frame's functional groups say stands at the top."""
+    """By slice, without pixel data; a frame's functional groups are merged into the top level."""
     keys: tuple[ImageKey, ...]
     """By slice: how references name it."""
     image: sitk.Image
@@ -383,7 +383,7 @@ def _frame_references(seg: Dataset, group: Dataset) -> list[ImageKey]:
 def _macro(seg: Dataset, group: Dataset, keyword: str) -> Sequence[Dataset]:
     """A functional group macro of one frame: its own, or the one that all frames share.
 
-    What is equal in all frames may stand in either place (PS3.3 C.7.6.16.1.1): a SEG of one
+    What is equal in all frames may be in either place (PS3.3 C.7.6.16.1.1): a SEG of one
     segment usually shares its Segment Identification.
     """
     shared = seg.SharedFunctionalGroupsSequence[0]

@@ -1,9 +1,9 @@
-"""A line on loopback: what stands between client and server in a network, in one process.
+"""A line on loopback: what lies between client and server in a network, in one process.
 
 ``profile``   what a line is like, and the faults that can be ordered
-``timeline``  things that happen at a time, in order
+``timeline``  actions planned for a time, in order
 ``window``    how much a TCP sender may have under way
-``strikes``   the faults that are still open
+``faults``    the faults that are still open
 ``flow``      what one end of a connection says to the other
 ``link``      one direction of the line, shared by its connections
 ``proxy``     the sockets: a TCP proxy on loopback

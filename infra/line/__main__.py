@@ -62,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def main() -> int:
-    """Carry connections until told to end."""
+    """Carry connections until the input closes or a signal comes."""
     parser = _parser()
     options = parser.parse_args()
     try:

@@ -7,9 +7,9 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
+from infra.line.faults import OpenFaults
 from infra.line.link import Link
 from infra.line.profile import Direction, FaultKind, LineFault, LineProfile
-from infra.line.strikes import Strikes
 from infra.line.timeline import Timeline
 from infra.line.window import SEGMENT, Window
 
@@ -36,7 +36,7 @@ class End(Protocol):
         ...
 
     def finish(self) -> None:
-        """Tell it that nothing more comes."""
+        """End of the data: nothing more comes."""
         ...
 
 
@@ -63,14 +63,14 @@ class Flow:
         line: LineProfile,
         timeline: Timeline,
         link: Link,
-        strikes: Strikes,
+        faults: OpenFaults,
         opened: float,
         on_break: Callable[[FaultKind], None],
         on_over: Callable[[], None],
     ) -> None:
         self._direction, self._number = direction, number
         self._line, self._timeline = line, timeline
-        self._link, self._strikes = link, strikes
+        self._link, self._faults = link, faults
         self._on_break, self._on_over = on_break, on_over
         self._chance = random.Random(f"{line.seed} {number} {direction}")  # noqa: S311
         self._window = Window(2 * line.one_way_s)
@@ -131,14 +131,14 @@ class Flow:
         self._queued = False
         if not self._may_send(now):
             return None
-        while (fault := self._strikes.due(self._number, self._direction)) is not None:
+        while (fault := self._faults.due(self._number, self._direction)) is not None:
             self._strike(fault)
             if self._silent:
                 return None
         if self._drip is not None:
             most = min(most, max(1, int(self._drip * DRIP_S)))
         count = min(most, len(self._pieces[0]), self._window.room(now))
-        count = self._strikes.spare(self._number, self._direction, count)
+        count = self._faults.spare(self._number, self._direction, count)
         data = self._pieces[0][:count]
         self._pieces[0] = self._pieces[0][count:]
         if not self._pieces[0]:
@@ -149,7 +149,7 @@ class Flow:
     def sent(self, data: memoryview, now: float, departed: float) -> None:
         """As :class:`~infra.line.link.Sender`."""
         count = len(data)
-        self._strikes.passed(self._number, self._direction, count)
+        self._faults.passed(self._number, self._direction, count)
         self._window.sent(count, departed)
         arrival = self._arrival(departed)
         self._timeline.at(arrival, lambda _when: self._deliver(data))

@@ -1,4 +1,4 @@
-"""One direction of a line: its bandwidth, shared by the flows of all connections in turn."""
+"""One direction of a line: its bandwidth, which the connections' flows use in turn."""
 
 from __future__ import annotations
 

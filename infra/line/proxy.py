@@ -15,10 +15,10 @@ import struct
 from collections.abc import Callable, Sequence
 from typing import Any, cast
 
+from infra.line.faults import OpenFaults
 from infra.line.flow import Flow
 from infra.line.link import Link
 from infra.line.profile import Direction, FaultKind, LineFault, LineProfile, LineStats
-from infra.line.strikes import Strikes
 from infra.line.timeline import Timeline
 
 LOOPBACK = "127.0.0.1"
@@ -44,7 +44,7 @@ class Proxy:
             "up": Link(self.timeline, line.bytes_s),
             "down": Link(self.timeline, line.bytes_s),
         }
-        self.strikes = Strikes(faults)
+        self.faults = OpenFaults(faults)
         self._target = target
         self._connections: set[_Connection] = set()
         self._count = 0
@@ -75,9 +75,9 @@ class Proxy:
     def obey(self, command: dict[str, Any]) -> dict[str, Any]:
         """Do what a line of JSON says; see :mod:`infra.line.host`."""
         if command["do"] == "order":
-            self.strikes.add(LineFault.model_validate(command["fault"]))
+            self.faults.add(LineFault.model_validate(command["fault"]))
         elif command["do"] == "clear":
-            self.strikes.clear()
+            self.faults.clear()
         return self._stats().model_dump()
 
     def catch_up(self) -> float:
@@ -122,7 +122,7 @@ class Proxy:
         return LineStats(
             connections=self._count,
             open=len(self._connections),
-            hits=self.strikes.hits,
+            hits=self.faults.hits,
             bytes_up=carried["up"],
             bytes_down=carried["down"],
         )
@@ -146,7 +146,7 @@ class _Connection:
                 line=proxy.line,
                 timeline=proxy.timeline,
                 link=proxy.links[direction],
-                strikes=proxy.strikes,
+                faults=proxy.faults,
                 opened=when,
                 on_break=self._break,
                 on_over=self._over,
@@ -274,7 +274,7 @@ class _End(asyncio.Protocol):
 
     def finish(self) -> None:
         if self._transport is not None and not self._transport.is_closing():
-            # A reset that came just now is told only in the loop's next turn.
+            # A reset that came just now is reported only in the loop's next turn.
             with contextlib.suppress(OSError):
                 self._transport.write_eof()
 

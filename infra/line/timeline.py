@@ -1,4 +1,4 @@
-"""Things that happen at a time, in order; whoever owns it says how late it is."""
+"""Actions planned for a time, run in order; the owner says how late it is."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Action = Callable[[float], None]
 class Timeline:
     """A heap of planned actions. Times are seconds of any one clock.
 
-    Each action is told its own time, not that of the call: a line whose program was late
+    Each action gets its own time, not that of the call: a line whose program was late
     still carries as much as it would have in time.
     """
 

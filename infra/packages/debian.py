@@ -1,7 +1,7 @@
 """Programs from the distribution's packages, without installing them.
 
 Orthanc, its DICOMweb plugin and dicom3tools are unpacked under ``.cache/debian/``: no root, no
-service that starts by itself, nothing left on the machine. Programs that are installed already
+service that starts automatically, nothing left on the machine. Programs that are installed already
 are used as they are. Only the standard library is needed, so it runs before the venv is full.
 nginx is fetched when somebody first asks for it.
 

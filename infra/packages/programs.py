@@ -2,7 +2,7 @@
 
     python3 -m infra.packages.programs chromium gettext …     get what is missing, or say how
 
-Root on Debian or Ubuntu gets them from apt; others are told the command. Only the standard library
+Root on Debian or Ubuntu gets them from apt; others see the command. Only the standard library
 is needed: it runs first, so that nobody waits for minutes to learn what is missing. Exit code 78
 where something stays missing.
 """

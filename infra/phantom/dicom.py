@@ -57,7 +57,7 @@ def write_study(
     """Write a case below ``folder``: ``dicom/*.dcm`` and ``truth.npz``.
 
     File names are random and files of all series are written in a shuffled order, so neither
-    tells anything about place or phase. Both depend on the case's seed alone.
+    says anything about place or phase. Both depend on the case's seed alone.
     """
     target = folder / "dicom"
     target.mkdir(parents=True, exist_ok=True)

@@ -19,7 +19,7 @@ _handed_out: set[int] = set()
 def free_port() -> int:
     """A TCP port that is free now and was not handed out before by this process.
 
-    Another program may still take it before it is used, so whoever starts a server on it
+    Another program may still take it before it is used, so the caller that starts a server on it
     must check that its own child answers there.
 
     Raises

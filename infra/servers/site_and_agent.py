@@ -170,7 +170,7 @@ class DemoServers:
         return result.stdout
 
     def check_alive(self) -> None:
-        """Raise DemoError where a server has ended by itself, with its last words."""
+        """Raise DemoError where a server has ended unasked, with the end of its log."""
         for child in self._processes.dead():
             raise DemoError(
                 f"The {child.name} ended with exit code {child.process.returncode}: "

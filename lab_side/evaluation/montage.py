@@ -69,7 +69,7 @@ def write_montage(
 
 
 def choose_slices(mask: NDArray[np.bool_], limit: int = _TILES) -> list[int]:
-    """Indices of the mask's slices, or of all where it is empty.
+    """Indices of the mask's slices, or every index where it is empty.
 
     At most ``limit``, evenly spread, first and last included.
     """

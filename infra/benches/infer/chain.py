@@ -38,7 +38,7 @@ class ChainResult:
 
     @property
     def total_s(self) -> float:
-        """Of all parts."""
+        """Sum of the parts."""
         return self.prepare_s + self.network_s + self.restore_s
 
 

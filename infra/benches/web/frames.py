@@ -79,7 +79,7 @@ def _other(
 
 
 def _truth(scene: WebScene, seg_id: str) -> tuple[int, int, int]:
-    """Frames; voxels of all of them; voxels of the slices with all segments in one."""
+    """Number of frames; voxels in them; voxels of the union of the segments."""
     with scene.orthanc.session() as session:
         data = session.get(f"{scene.orthanc.url}/instances/{seg_id}/file").content
     seg = pydicom.dcmread(BytesIO(data))

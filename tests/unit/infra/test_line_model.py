@@ -7,6 +7,7 @@ from itertools import pairwise
 
 import pytest
 
+from infra.line.faults import OpenFaults
 from infra.line.flow import READ_AHEAD, Flow
 from infra.line.link import Link
 from infra.line.profile import (
@@ -16,7 +17,6 @@ from infra.line.profile import (
     LineProfile,
     parse_target,
 )
-from infra.line.strikes import Strikes
 from infra.line.timeline import Timeline
 from infra.line.window import INITIAL_WINDOW, LARGEST_WINDOW, SEGMENT, Window
 from segrelay.errors import FixConfigurationError
@@ -34,7 +34,7 @@ class Wire:
         self.profile = profile
         self.timeline = Timeline()
         self.link = Link(self.timeline, profile.bytes_s)
-        self.strikes = Strikes(faults)
+        self.faults = OpenFaults(faults)
         self.now = 0.0
         self.flows: list[Flow] = []
         self.ends: list[Ear] = []
@@ -47,7 +47,7 @@ class Wire:
             line=self.profile,
             timeline=self.timeline,
             link=self.link,
-            strikes=self.strikes,
+            faults=self.faults,
             opened=at,
             on_break=ear.broken.append,
             on_over=lambda: None,
@@ -262,7 +262,7 @@ def test_a_break_comes_after_exactly_so_many_bytes(kind: FaultKind, after: int) 
     flow.feed(bytes(30_000), 1.0)
     wire.run()
     assert (ear.total, ear.broken) == (after, [kind])
-    assert wire.strikes.hits == 1
+    assert wire.faults.hits == 1
 
 
 def test_after_a_cut_the_rest_is_dropped_and_the_end_is_told() -> None:
@@ -322,7 +322,7 @@ def test_a_fault_strikes_so_many_connections_once_each_in_its_own_direction() ->
     wire.run()
     assert ear.total == 10
     assert [heard.total for _, heard in down] == [5, 5, 10, 10]
-    assert wire.strikes.hits == 2
+    assert wire.faults.hits == 2
 
 
 def test_bytes_are_counted_from_the_order_on() -> None:
@@ -330,15 +330,15 @@ def test_bytes_are_counted_from_the_order_on() -> None:
     flow, ear = wire.open()
     flow.feed(bytes(1000), 0.0)
     wire.run(1.0)
-    wire.strikes.add(LineFault(kind=FaultKind.STALL, after=30, times=None))
+    wire.faults.add(LineFault(kind=FaultKind.STALL, after=30, times=None))
     flow.feed(bytes(1000), 1.0)
     wire.run(2.0)
     assert ear.total == 1030
-    wire.strikes.clear()
+    wire.faults.clear()
     other, heard = wire.open()
     other.feed(bytes(1000), 2.0)
     wire.run()
-    assert (heard.total, wire.strikes.hits) == (1000, 1)
+    assert (heard.total, wire.faults.hits) == (1000, 1)
 
 
 @pytest.mark.parametrize(

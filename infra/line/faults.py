@@ -25,7 +25,7 @@ class _Order:
         return self.fault.after - self.passed.get(connection, 0)
 
 
-class Strikes:
+class OpenFaults:
     """The orders of one line."""
 
     def __init__(self, faults: Sequence[LineFault] = ()) -> None:
