@@ -12,6 +12,7 @@ import pytest
 from pydantic import BaseModel
 
 from gcp_side.labseg.management.commands.labseg import Command
+from infra.demos import picture
 from lab_side import cli
 from lab_side.settings.config import AgentConfig, ModelConfig, TrustConfig
 from lab_side.settings.secrets import EVERY_SECRET
@@ -64,6 +65,10 @@ def both(pair: str) -> list[str]:
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_readme_fits_two_screens(language: str) -> None:
     assert len(read("README" + language).splitlines()) <= 200
+
+
+def test_the_picture_is_small() -> None:
+    assert picture.FILE.stat().st_size <= picture.MAX_BYTES
 
 
 @about("settings")
