@@ -1,4 +1,8 @@
-"""An empty Django project gets the app by the steps of the README, and works."""
+"""Django projects get the app from the installed wheel, by the steps of the README.
+
+One is empty; the other has apps called ``common``, ``utils`` and ``core``, a user model and a
+``base.html`` of its own, and a prefix before every address.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,6 +19,7 @@ from segrelay.bucket import open_bucket
 from tests.support.dicom.stored_study import store
 from tests.support.paths import ROOT
 from tests.support.servers.orthanc import orthanc  # noqa: F401
+from tests.support.site.installed_wheel import Installed, install_wheel
 from tests.unit.gcp_side.fakes import FakeAgent
 
 HEADINGS = {
@@ -56,6 +60,64 @@ print(json.dumps({"health": health["status"], "status": status["status"],
 """
 
 
+CROWDED = {
+    "common/__init__.py": "",
+    "utils/__init__.py": "",
+    "core/__init__.py": "",
+    "core/models.py": """
+from django.contrib.auth.models import AbstractUser
+from django.db import models
+
+class Doctor(AbstractUser):
+    ward = models.CharField(max_length=20, default="3b")
+""",
+    "templates/base.html": "{% block content %}{% endblock %}The hospital's own.",
+    "more_settings.py": """
+INSTALLED_APPS += ["common", "utils", "core"]
+AUTH_USER_MODEL = "core.Doctor"
+TEMPLATES[0]["DIRS"] = [BASE_DIR / "templates"]
+SEGRELAY["ORTHANC_URL"] = "http://127.0.0.1:9"
+SEGRELAY["BUCKET"] = (BASE_DIR / "queue").as_uri()
+""",
+    "more_urls.py": """
+urlpatterns = [path("radiology/", include(urlpatterns))]
+""",
+    "use.py": """
+import json, os, sys
+import common, core, utils
+import django
+os.environ["DJANGO_SETTINGS_MODULE"] = "hospital.settings"
+django.setup()
+from django.contrib.auth import get_user_model
+from django.core.management import call_command
+from django.test import Client
+import gcp_side, segrelay
+call_command("check", fail_level="WARNING")
+call_command("migrate", run_syncdb=True, verbosity=0)
+user = get_user_model().objects.create_superuser("doctor", "d@example.org", "a-password")
+client = Client(headers={"host": "localhost"})
+login = client.get("/radiology/segmentation/login/")
+client.force_login(user)
+page = client.get("/radiology/segmentation/")
+profiles = client.get("/radiology/api/mri/segmentation/profiles/")
+jobs = client.get("/radiology/api/mri/segmentation/requests/")
+print(json.dumps({
+    "answers": [item.status_code for item in (login, page, profiles, jobs)],
+    "pages": b"labseg/" in page.content and b"hospital's own" not in login.content + page.content,
+    "profiles": [item["name"] for item in profiles.json()["profiles"]],
+    "jobs": jobs.json()["count"],
+    "where": [module.__file__ for module in (segrelay, gcp_side, common)],
+}))
+""",
+}
+"""Files of a project that has much of its own already."""
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    return install_wheel(tmp_path_factory.mktemp("wheel"))
+
+
 def steps(name: str) -> dict[str, str]:
     """The section's Python, by the file that its first line names."""
     text = (ROOT / name).read_text(encoding="utf-8")
@@ -65,14 +127,12 @@ def steps(name: str) -> dict[str, str]:
     return dict(blocks)
 
 
-def run(folder: Path, *arguments: str, code: str | None = None) -> str:
+def run(python: Path, folder: Path, *arguments: str, code: str | None = None) -> str:
     done = subprocess.run(
-        [sys.executable, *arguments],
+        [python, *arguments],
         cwd=folder,
-        # The path stands for the installation.
         env={
             "PATH": os.environ["PATH"],
-            "PYTHONPATH": str(ROOT),
             "PYTHONWARNINGS": "error::DeprecationWarning:gcp_side",
             "ORTHANC_PASSWORD": os.environ.get("ORTHANC_PASSWORD", "unused"),
         },
@@ -85,9 +145,9 @@ def run(folder: Path, *arguments: str, code: str | None = None) -> str:
     return done.stdout
 
 
-def new_project(folder: Path) -> Path:
+def new_project(python: Path, folder: Path) -> Path:
     """A project as Django makes it."""
-    run(folder, "-m", "django", "startproject", "hospital", str(folder))
+    run(python, folder, "-m", "django", "startproject", "hospital", str(folder))
     return folder / "hospital"
 
 
@@ -99,12 +159,14 @@ def append(file: Path, imports: str, text: str) -> None:
 def test_the_steps_of_the_readme_make_a_working_site(
     tmp_path: Path,
     orthanc: OrthancServer,  # noqa: F811
+    installed: Installed,
     monkeypatch: pytest.MonkeyPatch,
     readme: str,
 ) -> None:
+    python = installed.python
     monkeypatch.setenv("ORTHANC_PASSWORD", orthanc.password)
     store(orthanc, tmp_path / "study")
-    project = new_project(tmp_path)
+    project = new_project(python, tmp_path)
     queue = tmp_path / "queue"
     settings = steps(readme)["settings.py"]
     for example, ours in (
@@ -117,14 +179,46 @@ def test_the_steps_of_the_readme_make_a_working_site(
     append(project / "settings.py", "import os", settings)
     append(project / "urls.py", "from django.urls import include, path", steps(readme)["urls.py"])
 
-    assert "no issues" in run(tmp_path, "manage.py", "check")
-    run(tmp_path, "manage.py", "migrate", "--verbosity", "0")
-    run(tmp_path, "manage.py", "makemigrations", "--check", "--dry-run")
-    used = json.loads(run(tmp_path, "manage.py", "shell", "--verbosity", "0", code=USE_THE_SITE))
+    assert "no issues" in run(python, tmp_path, "manage.py", "check")
+    run(python, tmp_path, "manage.py", "migrate", "--verbosity", "0")
+    run(python, tmp_path, "manage.py", "makemigrations", "--check", "--dry-run")
+    used = json.loads(
+        run(python, tmp_path, "manage.py", "shell", "--verbosity", "0", code=USE_THE_SITE)
+    )
     assert (used["health"], used["status"]) == ("ok", "pending")
 
     agent = FakeAgent(open_bucket(queue.as_uri()))
     agent.finish(agent.claim()[0])
-    run(tmp_path, "manage.py", "labseg", "sync")
-    shown = json.loads(run(tmp_path, "manage.py", "labseg", "show", used["request_id"], "--json"))
+    run(python, tmp_path, "manage.py", "labseg", "sync")
+    shown = json.loads(
+        run(python, tmp_path, "manage.py", "labseg", "show", used["request_id"], "--json")
+    )
     assert shown["state"] == "succeeded"
+
+
+def test_the_wheel_has_three_names_and_no_common(installed: Installed) -> None:
+    assert installed.top_level == {"segrelay", "lab_side", "gcp_side"}
+
+
+def test_a_project_with_apps_of_the_usual_names_gets_the_app(
+    tmp_path: Path, installed: Installed
+) -> None:
+    project = new_project(installed.python, tmp_path)
+    for name, text in CROWDED.items():
+        file = tmp_path / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text, encoding="utf-8")
+    readme = steps("README.md")
+    append(
+        project / "settings.py", "import os", readme["settings.py"] + CROWDED["more_settings.py"]
+    )
+    urls = readme["urls.py"] + CROWDED["more_urls.py"]
+    append(project / "urls.py", "from django.urls import include, path", urls)
+
+    used = json.loads(run(installed.python, tmp_path, "use.py").splitlines()[-1])
+    assert used["answers"] == [200] * 4
+    assert used["pages"]
+    assert (used["profiles"], used["jobs"]) == (["demo"], 0)
+    *ours, theirs = (Path(file) for file in used["where"])
+    assert not any(file.is_relative_to(ROOT) for file in ours)
+    assert theirs.is_relative_to(tmp_path)
