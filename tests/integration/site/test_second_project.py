@@ -155,20 +155,18 @@ def append(file: Path, imports: str, text: str) -> None:
     file.write_text(f"{imports}\n{file.read_text(encoding='utf-8')}\n{text}", encoding="utf-8")
 
 
-@pytest.mark.parametrize("readme", HEADINGS)
 def test_the_steps_of_the_readme_make_a_working_site(
     tmp_path: Path,
     orthanc: OrthancServer,  # noqa: F811
     installed: Installed,
     monkeypatch: pytest.MonkeyPatch,
-    readme: str,
 ) -> None:
     python = installed.python
     monkeypatch.setenv("ORTHANC_PASSWORD", orthanc.password)
     store(orthanc, tmp_path / "study")
     project = new_project(python, tmp_path)
     queue = tmp_path / "queue"
-    settings = steps(readme)["settings.py"]
+    settings, urls = steps("README.md").values()
     for example, ours in (
         ("file:///srv/segrelay/queue", queue.as_uri()),
         ("https://orthanc.example.org", orthanc.url),
@@ -177,7 +175,7 @@ def test_the_steps_of_the_readme_make_a_working_site(
         assert example in settings
         settings = settings.replace(example, ours)
     append(project / "settings.py", "import os", settings)
-    append(project / "urls.py", "from django.urls import include, path", steps(readme)["urls.py"])
+    append(project / "urls.py", "from django.urls import include, path", urls)
 
     assert "no issues" in run(python, tmp_path, "manage.py", "check")
     run(python, tmp_path, "manage.py", "migrate", "--verbosity", "0")
@@ -194,6 +192,14 @@ def test_the_steps_of_the_readme_make_a_working_site(
         run(python, tmp_path, "manage.py", "labseg", "show", used["request_id"], "--json")
     )
     assert shown["state"] == "succeeded"
+
+
+def test_both_languages_have_the_same_steps() -> None:
+    english, korean = (
+        {file: re.sub(r"#.*", "", code) for file, code in steps(readme).items()}
+        for readme in HEADINGS
+    )
+    assert english == korean
 
 
 def test_the_wheel_has_three_names_and_no_common(installed: Installed) -> None:
