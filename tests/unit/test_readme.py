@@ -67,6 +67,18 @@ def test_the_readme_fits_two_screens(language: str) -> None:
     assert len(read("README" + language).splitlines()) <= 200
 
 
+@pytest.mark.parametrize(("walk", "files"), [(0, 25), (1, 25), (2, 8)])
+def test_a_walk_names_few_files_and_what_is_in_them(walk: int, files: int) -> None:
+    """At most half of the files that each took before the code was sorted into rooms."""
+    text = read(".github/CONTRIBUTING.md").partition("## Three walks")[2]
+    lines = re.findall(r"^\d+\. .*", text, re.MULTILINE)[10 * walk : 10 * walk + 10]
+    named = re.findall(r"`([\w/.]+\.(?:py|js|po))`(?: `(\w+)`)?", "\n".join(lines))
+    assert len(lines) == 10
+    assert 5 <= len({file for file, _ in named}) <= files
+    for file, name in named:
+        assert not name or re.search(rf"^(class|def) {name}\b", read(file), re.MULTILINE), name
+
+
 def test_the_picture_is_small() -> None:
     assert picture.FILE.stat().st_size <= picture.MAX_BYTES
 
