@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lab_side.download.archive import fetch_archive
-from lab_side.download.part10 import HEAD_BYTES, has_preamble
+from lab_side.download.part10 import HEAD_BYTES
+from segrelay.dicom.elements import has_preamble
 from segrelay.errors import LocalDiskError, OrthancUnavailableError, SeriesRefusedError
 from segrelay.orthanc.answers import InstanceInfo
 from segrelay.orthanc.client import OrthancClient

@@ -11,8 +11,6 @@ everything else is left to pydicom, which knows what is odd and what is wrong.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from struct import Struct
-from struct import error as struct_error
 from typing import NamedTuple, cast
 
 from pydicom.dataelem import DataElement, RawDataElement, empty_value_for_VR
@@ -22,30 +20,25 @@ from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from lab_side.imaging.read.character_set import CharacterSet, find_character_set
 from lab_side.imaging.read.header_forms import CODED, is_text, settle_forms, texts_within
+from segrelay.dicom.elements import (
+    DATASET_START,
+    UNDEFINED,
+    CutOffError,
+    NotPlainError,
+    elements,
+    file_meta,
+    has_preamble,
+    is_explicit,
+)
 
-_PREFIX_END = 132
 _TRANSFER_SYNTAX = 0x00020010
 _CHARACTER_SET = 0x00080005
 _PIXEL_DATA = 0x7FE00010
-_ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
-_UNDEFINED = 0xFFFFFFFF
-
-_SHORT = frozenset(b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split())
-"""Value representations with a length of 16 bits; the others have one of 32."""
-_LONG = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
 
 _SYNTAXES = {
     str(uid).encode(): uid.is_implicit_VR
     for uid in (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
 }
-
-_explicit = Struct("<HH2sH").unpack_from
-_implicit = Struct("<HHL").unpack_from
-_length = Struct("<L").unpack_from
-
-
-class _NotPlainError(Exception):
-    """The file is one for pydicom."""
 
 
 class _Place(NamedTuple):
@@ -86,7 +79,7 @@ class ElementReader:
         try:
             syntax, start = _transfer_syntax(data)
             places = _walk(data, start, self._wanted, is_implicit=_SYNTAXES[syntax])
-        except (_NotPlainError, struct_error, RecursionError):
+        except (NotPlainError, CutOffError):
             return None
         return self._decode(data, places, syntax)
 
@@ -104,15 +97,15 @@ class ElementReader:
         if is_first:
             self._first_form = form
         is_alike = form == self._first_form
-        elements: dict[BaseTag, DataElement | RawDataElement] = {}
+        by_tag: dict[BaseTag, DataElement | RawDataElement] = {}
         for number, place in places.items():
             value, tag = _value(data, place), self._wanted[number]
             known = self._first.get(number) if is_alike else None
             if known is not None and (known.vr, known.value) == (place.vr, value):
-                elements[tag] = known.element
+                by_tag[tag] = known.element
             else:
-                elements[tag] = _raw(tag, place, value, is_implicit=_SYNTAXES[syntax])
-        dataset = _dataset(elements, syntax, characters)
+                by_tag[tag] = _raw(tag, place, value, is_implicit=_SYNTAXES[syntax])
+        dataset = _dataset(by_tag, syntax, characters)
         if is_first:
             self._keep(data, places, dataset)
         return dataset
@@ -143,96 +136,40 @@ def _raw(tag: BaseTag, place: _Place, value: bytes, *, is_implicit: bool) -> Raw
 
 
 def _dataset(
-    elements: dict[BaseTag, DataElement | RawDataElement], syntax: bytes, characters: CharacterSet
+    by_tag: dict[BaseTag, DataElement | RawDataElement], syntax: bytes, characters: CharacterSet
 ) -> Dataset:
-    dataset = Dataset(elements)
+    dataset = Dataset(by_tag)
     dataset.file_meta = FileMetaDataset()
     dataset.file_meta.TransferSyntaxUID = UID(syntax.decode("ascii"))
     dataset.set_original_encoding(_SYNTAXES[syntax], True)
     # Those that the first file has as well were settled there.
-    new = [tag for tag, element in elements.items() if isinstance(element, RawDataElement)]
+    new = [tag for tag, element in by_tag.items() if isinstance(element, RawDataElement)]
     settle_forms(dataset, characters, new)
     return dataset
 
 
 def _transfer_syntax(data: bytes) -> tuple[bytes, int]:
     """The transfer syntax, and where the dataset begins behind the File Meta Information."""
-    if data[128:_PREFIX_END] != b"DICM":
-        raise _NotPlainError
-    at, syntax = _PREFIX_END, b""
-    while data[at : at + 2] == b"\x02\x00":
-        number, _, at, length = _explicit_head(data, at)
-        if length == _UNDEFINED:
-            raise _NotPlainError
-        if number == _TRANSFER_SYNTAX:
-            syntax = data[at : at + length].rstrip(b"\0 ")
-        at += length
-    if syntax not in _SYNTAXES or _is_explicit(data, at) is _SYNTAXES[syntax]:
-        raise _NotPlainError
+    if not has_preamble(data):
+        raise NotPlainError
+    at, syntax = DATASET_START, b""
+    for tag, _, start, length in file_meta(data):
+        at = start + length
+        if tag == _TRANSFER_SYNTAX:
+            syntax = data[start:at].rstrip(b"\0 ")
+    if syntax not in _SYNTAXES or is_explicit(data, at) is _SYNTAXES[syntax]:
+        raise NotPlainError
     return syntax, at
 
 
-def _is_explicit(data: bytes, at: int) -> bool:
-    vr = data[at + 4 : at + 6]
-    return vr in _SHORT or vr in _LONG
-
-
 def _walk(
-    data: bytes, at: int, wanted: dict[int, BaseTag], *, is_implicit: bool
+    data: bytes, start: int, wanted: dict[int, BaseTag], *, is_implicit: bool
 ) -> dict[int, _Place]:
-    """Where the wanted elements lie; the dataset goes from ``at`` to the end of the file."""
-    head = _implicit_head if is_implicit else _explicit_head
+    """Where the wanted elements lie; the dataset goes from ``start`` to the end of the file."""
     found: dict[int, _Place] = {}
-    end = len(data)
-    while at < end:
-        number, vr, at, length = head(data, at)
-        if length == _UNDEFINED:
-            if number in wanted:
-                raise _NotPlainError
-            at = _behind_sequence(data, at, vr, is_implicit=is_implicit)
-            continue
-        if number in wanted:
-            found[number] = _Place(vr, at, length)
-        at += length
-    if at > end:
-        raise _NotPlainError
+    for tag, vr, at, length in elements(data, start, len(data), is_implicit=is_implicit):
+        if tag in wanted:
+            if length == UNDEFINED:
+                raise NotPlainError
+            found[tag] = _Place(vr, at, length)
     return found
-
-
-def _explicit_head(data: bytes, at: int) -> tuple[int, bytes | None, int, int]:
-    """Tag, value representation, where the value begins, and its length."""
-    group, element, vr, length = _explicit(data, at)
-    if vr in _SHORT:
-        return group << 16 | element, vr, at + 8, length
-    if vr not in _LONG:
-        raise _NotPlainError
-    return group << 16 | element, vr, at + 12, _length(data, at + 8)[0]
-
-
-def _implicit_head(data: bytes, at: int) -> tuple[int, bytes | None, int, int]:
-    group, element, length = _implicit(data, at)
-    return group << 16 | element, None, at + 8, length
-
-
-def _behind_sequence(data: bytes, at: int, vr: bytes | None, *, is_implicit: bool) -> int:
-    """Past the delimiter of a sequence of undefined length, whose first item is at ``at``."""
-    if vr not in (None, b"SQ"):
-        raise _NotPlainError
-    head = _implicit_head if is_implicit else _explicit_head
-    while True:
-        number, _, at, length = _implicit_head(data, at)
-        if number == _SEQUENCE_END:
-            return at
-        if number != _ITEM:
-            raise _NotPlainError
-        if length != _UNDEFINED:
-            at += length
-            continue
-        while _implicit_head(data, at)[0] != _ITEM_END:
-            _, inner, at, length = head(data, at)
-            at = (
-                _behind_sequence(data, at, inner, is_implicit=is_implicit)
-                if length == _UNDEFINED
-                else at + length
-            )
-        at += 8
