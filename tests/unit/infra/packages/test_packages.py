@@ -30,6 +30,7 @@ WINDOWS = {
 PARTS = {
     "google-cloud-storage": {"google-api-core", "google-auth"},
     "django": {"asgiref"},
+    "pydantic": {"pydantic-core"},
 }
 """What a package's makers publish as a package of its own, and its users import."""
 
@@ -39,6 +40,7 @@ UNIMPORTED = {
     "nibabel": "MONAI's Orientationd calls it, beside which the bench measures",
     "pytest-xdist": "infra/test runs pytest with -n",
     "ruff": "a program",
+    "import-linter": "its program lint-imports is run",
     "mypy": "a program",
     "django-stubs": "read by mypy",
     "djangorestframework-stubs": "read by mypy",
