@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from segrelay.errors import SegRelayError
@@ -54,7 +55,7 @@ class ErrorSource:
             for place in places
             for path in ([place] if place.is_file() else place.rglob("*.py"))
         )
-        trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in paths}
+        trees = {path: _tree(path) for path in paths}
         self.kinds = _kinds(trees.values())
         shared = {name: text for tree in trees.values() for name, text in _constants(tree)}
         self.given = [
@@ -71,6 +72,11 @@ class ErrorSource:
     def is_a(self, name: str, base: str) -> bool:
         """Whether an error class is ``base`` or derived from it."""
         return name in self.kinds and base in self.kinds[name].bases
+
+
+@cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 def _kinds(trees: Iterable[ast.Module]) -> dict[str, Kind]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 
 from infra.error_docs.source import ErrorSource, Given, Kind
 from infra.packages.debian import repository_root
@@ -157,6 +158,7 @@ class Row:
     remedy: str
 
 
+@cache
 def rows() -> list[Row]:
     """Every code with its words, sorted; one row where several places say the same."""
     source = ErrorSource(ROOT / package for package in PACKAGES)
