@@ -47,6 +47,7 @@ class WithoutTransformers(MetaPathFinder):
 sys.meta_path.insert(0, WithoutTransformers())
 
 settings.register_profile("segrelay", deadline=None, print_blob=True, max_examples=60)
+settings.register_profile("long", settings.get_profile("segrelay"), max_examples=500)
 settings.load_profile("segrelay")
 
 

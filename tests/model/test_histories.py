@@ -19,12 +19,12 @@ from tests.conftest import SEED, SEED_VARIABLE
 from tests.support.simulator.history import History
 
 NUMBER_VARIABLE = "SEGRELAY_HISTORY"
-BATCH = 200
+BATCH = 100
 
-IN_DIRECTORY, IN_CLOUD = 1600, 400
+IN_DIRECTORY, IN_CLOUD = 300, 60
 """Histories of every run."""
 
-LONG = 2000
+LONG = 4000
 """More of each with ``--long``."""
 
 

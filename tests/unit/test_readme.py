@@ -130,6 +130,7 @@ def options(parser: argparse.ArgumentParser, command: str) -> Iterator[tuple[str
 
 
 @about("exit codes")
+@pytest.mark.process
 def test_every_exit_code_and_command_is_documented(name: str) -> None:
     text = read(name)
     codes = {value for key, value in vars(cli).items() if key.startswith("EXIT_")}

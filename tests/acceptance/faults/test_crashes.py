@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import psutil
+import pytest
 
 from segrelay.manifest import AttemptOutcome
 from segrelay.names import JobName
@@ -46,6 +47,7 @@ def test_kill_in_the_middle_of_a_job(lab: Lab) -> None:
     assert (lost.outcome, lost.counts) == (AttemptOutcome.LOST, True)
 
 
+@pytest.mark.long
 def test_kill_between_seg_on_disk_and_result_with_orthanc_away(lab: Lab) -> None:
     name = lab.submit(profile="slow")
     agent = lab.start_agent()
@@ -64,6 +66,7 @@ def test_kill_between_seg_on_disk_and_result_with_orthanc_away(lab: Lab) -> None
     assert not lab.has_event("SEG written"), "the second life inferred again"
 
 
+@pytest.mark.long
 def test_kill_after_the_upload_and_before_the_result(lab: Lab) -> None:
     """The SEG is in Orthanc already: it is recognised, not stored twice."""
     name = lab.submit(profile="slow")

@@ -32,6 +32,7 @@ from tests.support.lab.full_disk import FULL_EVENT, FullDisk
 from tests.support.lab.small_disk import fill
 from tests.support.lab.small_disk import small_disk as small_disk
 from tests.support.launcher import LEASE, Launch
+from tests.support.repetition import over
 from tests.support.servers.orthanc import orthanc as orthanc
 
 MOST_WRITES = 400
@@ -45,6 +46,7 @@ A_WHILE = 40
 """Writes that fail in a row: longer than any single step of the agent."""
 
 
+@over("directory")
 @pytest.mark.parametrize("length", [1, A_WHILE], ids=["once", "for a while"])
 @pytest.mark.parametrize("step", [SAMPLE_STEP, pytest.param(1, marks=pytest.mark.long)])
 def test_i1_i2_i3_i4_at_every_write_of_the_agent(
@@ -57,6 +59,7 @@ def test_i1_i2_i3_i4_at_every_write_of_the_agent(
     tell(report)
 
 
+@over("gcs")
 @pytest.mark.parametrize("length", [1, A_WHILE], ids=["once", "for a while"])
 def test_i1_i2_i3_at_every_write_of_the_worker(fast_lab: FastLab, tell: Tell, length: int) -> None:
     disk = FullDisk(folder=disk_of(fast_lab), first=1, length=length)

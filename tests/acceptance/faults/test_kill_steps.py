@@ -13,11 +13,13 @@ from segrelay.ulid import new_ulid
 from tests.conftest import Tell
 from tests.support.lab.fast_lab import DEADLINE, FastLab, attempts, check_once, events
 from tests.support.launcher import FIRST_SAFE_STEP, STEPS, Launch
+from tests.support.repetition import over
 from tests.support.servers.orthanc import orthanc as orthanc
 
 MOST_CHANGES = 400
 
 
+@over("directory")
 def test_i1_i2_i3_i4_a_kill_at_every_step_of_the_write_order(fast_lab: FastLab) -> None:
     jobs: dict[str, JobName] = {}
     for step in STEPS:

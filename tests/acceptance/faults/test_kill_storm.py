@@ -20,10 +20,11 @@ from segrelay.names import JobName
 from tests.conftest import SEED, Tell
 from tests.support.lab.fast_lab import DEADLINE, POLL_SECONDS, FastLab, attempts, check_once
 from tests.support.launcher import LEASE, Launch
+from tests.support.repetition import over
 from tests.support.servers.orthanc import orthanc as orthanc
 
 AGENTS = ("lab-1", "lab-2")
-KILLS, KILLS_LONG = 20, 100
+KILLS, KILLS_LONG = 5, 100
 """Of agents, over each kind of queue."""
 
 AT_WORK = 0.8
@@ -35,7 +36,7 @@ LONGEST_LIFE_S, LONGEST_JOB_S = 2.0, 0.8
 MOST_WAITING = 4
 """Jobs that are published and not ended: more than the agents hold."""
 
-ABSENCE_EVERY = 10
+ABSENCE_EVERY = 5
 """So often a killed agent stays dead until the other must have taken its jobs."""
 
 SLACK_S = 10.0
@@ -143,6 +144,7 @@ class Storm:
         )
 
 
+@over("gcs")
 @pytest.mark.parametrize("kills", [KILLS, pytest.param(KILLS_LONG, marks=pytest.mark.long)])
 def test_i1_i2_i3_i5_kills_at_random_moments(fast_lab: FastLab, tell: Tell, kills: int) -> None:
     storm = Storm(fast_lab, random.Random(f"{SEED} {fast_lab.queue.address[:2]} {kills}"))

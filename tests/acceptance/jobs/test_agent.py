@@ -6,6 +6,8 @@ import hashlib
 import json
 import signal
 
+import pytest
+
 from segrelay import names
 from segrelay.manifest import ResultManifest
 from segrelay.names import JobName
@@ -62,6 +64,7 @@ def test_i2_i6_a_job_goes_the_whole_way_and_bad_ones_do_not_stop_the_agent(lab: 
     assert_lines_about_jobs_are_whole(lab, good)
 
 
+@pytest.mark.long
 def test_sigterm_finishes_the_job_on_the_gpu_and_hands_back_the_next(lab: Lab) -> None:
     first, second, third = lab.submit(), lab.submit(), lab.submit()
     agent = lab.start_agent()
@@ -77,6 +80,7 @@ def test_sigterm_finishes_the_job_on_the_gpu_and_hands_back_the_next(lab: Lab) -
     assert len(lab.stored_segs()) == 3
 
 
+@pytest.mark.long
 def test_a_second_stop_cancels_and_the_job_comes_back_unharmed(lab: Lab) -> None:
     name = lab.submit(profile="slow", max_attempts=1)
     agent = lab.start_agent()
@@ -97,6 +101,7 @@ def _is_inferring(lab: Lab, name: JobName) -> bool:
     return progress is not None and progress.stage == "infer"
 
 
+@pytest.mark.long
 def test_a_cancelled_job_is_not_run(lab: Lab) -> None:
     name = lab.submit()
     lab.bucket.create(

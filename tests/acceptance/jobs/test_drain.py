@@ -21,8 +21,9 @@ from segrelay.queue.view import read_heartbeat
 from tests.conftest import SEED, Tell
 from tests.support.lab.fast_lab import FastLab, attempts, check_once, events
 from tests.support.launcher import Launch
+from tests.support.repetition import over
 
-DRAINS, DRAINS_LONG = 10, 50
+DRAINS, DRAINS_LONG = 3, 50
 """Over each kind of queue."""
 
 LIMIT_S = 60.0
@@ -82,6 +83,7 @@ class Drains:
         return len(found)
 
 
+@over("gcs")
 @pytest.mark.parametrize("drains", [DRAINS, pytest.param(DRAINS_LONG, marks=pytest.mark.long)])
 def test_a_stop_at_any_moment_finishes_or_hands_back(
     fast_lab: FastLab, tell: Tell, drains: int
@@ -96,6 +98,7 @@ def test_a_stop_at_any_moment_finishes_or_hands_back(
     tell(f"{len(lives.jobs)} jobs; {told}; the longest drain took {lives.longest_s:.1f} s")
 
 
+@over("directory")
 def test_a_drain_that_reaches_its_limit_hands_the_job_back(fast_lab: FastLab) -> None:
     fast_lab.drain_minutes = 0.01
     job = start_endless_job(fast_lab)
@@ -106,6 +109,7 @@ def test_a_drain_that_reaches_its_limit_hands_the_job_back(fast_lab: FastLab) ->
     assert cancelling["why"] == "the limit is reached"
 
 
+@over("gcs")
 def test_a_second_signal_cancels(fast_lab: FastLab) -> None:
     job = start_endless_job(fast_lab)
     by_signal(fast_lab)
@@ -115,6 +119,7 @@ def test_a_second_signal_cancels(fast_lab: FastLab) -> None:
     assert is_handed_back(fast_lab, job, "stopping")
 
 
+@over("directory")
 def test_drain_twice_drains_and_drain_cancel_cancels(fast_lab: FastLab) -> None:
     job = start_endless_job(fast_lab)
     by_command(fast_lab)
@@ -125,6 +130,7 @@ def test_drain_twice_drains_and_drain_cancel_cancels(fast_lab: FastLab) -> None:
     assert is_handed_back(fast_lab, job, "stopping")
 
 
+@over("directory")
 def test_a_pause_finishes_the_job_on_the_gpu_and_hands_back_the_next(fast_lab: FastLab) -> None:
     """It stands over a restart, is seen from outside, and ends with resume."""
     first = fast_lab.submit()
@@ -154,6 +160,7 @@ def test_a_pause_finishes_the_job_on_the_gpu_and_hands_back_the_next(fast_lab: F
     assert state_of_agent(fast_lab) == "listening"
 
 
+@over("directory")
 def test_orders_that_cannot_be_read_do_not_stop_the_agent(fast_lab: FastLab) -> None:
     fast_lab.start()
     fast_lab.wait_for(lambda: fast_lab.is_serving("lab-1"), "the agent serves")

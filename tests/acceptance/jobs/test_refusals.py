@@ -88,6 +88,7 @@ def test_a_checkpoint_with_code_is_refused_and_does_not_run(lab: Lab, tmp_path: 
     assert not sentinel.exists()
 
 
+@pytest.mark.long
 def test_a_checkpoint_of_another_network_is_refused(lab: Lab, tmp_path: Path) -> None:
     weights = tmp_path / "other.pth"
     torch.save({"conv.weight": torch.zeros(3, 3)}, weights)

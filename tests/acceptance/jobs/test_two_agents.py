@@ -14,6 +14,7 @@ from segrelay.manifest import parse_result
 from segrelay.queue import JobState, SiteQueue
 from tests.support.lab.fast_lab import DEADLINE, FastLab, attempts, check_once, events
 from tests.support.launcher import Launch
+from tests.support.repetition import over
 
 JOBS = 6
 
@@ -29,6 +30,7 @@ def two(fast_lab: FastLab) -> FastLab:
     return fast_lab
 
 
+@over("gcs")
 def test_two_agents_share_one_queue_and_end_in_order(two: FastLab) -> None:
     jobs = [two.submit() for _ in range(JOBS)]
     for agent in ("lab-1", "lab-2"):
@@ -47,6 +49,7 @@ def test_two_agents_share_one_queue_and_end_in_order(two: FastLab) -> None:
     assert parse_result(two.results()[last.job_id]).author == "lab-2"
 
 
+@over("directory")
 def test_a_job_with_labels_is_run_by_an_agent_that_has_them(two: FastLab) -> None:
     """The other one opens it once at most, which counts nothing, and there is no ping-pong."""
     two.start("lab-1")
@@ -72,6 +75,7 @@ def test_a_job_with_labels_is_run_by_an_agent_that_has_them(two: FastLab) -> Non
     assert "labelled site-a, gpu-8gb" in two.command("status")
 
 
+@over("directory")
 def test_figures_are_scraped_from_a_real_agent(fast_lab: FastLab) -> None:
     port = free_port()
     fast_lab.settings["lab-1"] = f"metrics_port = {port}"

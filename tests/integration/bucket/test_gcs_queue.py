@@ -30,13 +30,14 @@ from tests.support.buckets.faulty_bucket import Fault
 from tests.support.buckets.gcs import BUCKET, fresh_bucket
 from tests.support.jobs import NOW, make_manifest, make_result
 from tests.support.races import race_in_cloud
+from tests.support.repetition import at_length, one_of
 from tests.unit.common.queue import test_queue as transitions
 from tests.unit.common.queue import test_queue_crashes as crashes
 
-CLAIMERS = 8
-JOBS = 1000
+FEW, MANY = (3, 60), (8, 1000)
+"""Processes, and the jobs that all of them want."""
 
-HISTORIES = 15
+HISTORIES, HISTORIES_LONG = 3, 50
 """Random histories; each is a few hundred requests."""
 
 MOST_REQUESTS = 80
@@ -112,7 +113,7 @@ def test_i1_i3_whatever_operation_breaks_the_job_ends_once(
     crashes.run_with_faults(tmp_path, fault, way, submitted=submitted, repeat=repeat)
 
 
-@pytest.mark.parametrize("kind", LOUD_FAULTS)
+@pytest.mark.parametrize("kind", one_of(LOUD_FAULTS, FaultKind.DROP_AFTER))
 @pytest.mark.parametrize(
     ("way", "submitted", "repeat"), WAYS, ids=lambda v: getattr(v, "__name__", "")
 )
@@ -164,20 +165,25 @@ def test_a_lost_claim_is_not_taken_for_a_won_one(fake: FakeGcs, bucket: GcsBucke
     assert AgentQueue(bucket, "lab-2", now=lambda: NOW).claim(job) is None
 
 
-def test_many_processes_one_winner_each(fake: FakeGcs, bucket: GcsBucket) -> None:
-    submitted = [make_manifest() for _ in range(JOBS)]
+@pytest.mark.parametrize(("claimers", "jobs"), [FEW, pytest.param(*MANY, marks=pytest.mark.long)])
+def test_many_processes_one_winner_each(
+    fake: FakeGcs, bucket: GcsBucket, claimers: int, jobs: int
+) -> None:
+    submitted = [make_manifest() for _ in range(jobs)]
     for manifest in submitted:
         SiteQueue(bucket).submit(manifest)
-    tasks = [(fake.url, bucket.prefix, number, CLAIMERS) for number in range(CLAIMERS)]
-    with multiprocessing.get_context("spawn").Pool(CLAIMERS) as pool:
+    tasks = [(fake.url, bucket.prefix, number, claimers) for number in range(claimers)]
+    with multiprocessing.get_context("spawn").Pool(claimers) as pool:
         wins = pool.starmap(race_in_cloud, tasks, chunksize=1)
     claimed = [job_id for won in wins for job_id in won]
     assert sorted(claimed) == sorted(manifest.job_id for manifest in submitted)
     view = scan(bucket)
-    assert (len(view.pending), len(view.claimed)) == (0, JOBS)
+    assert (len(view.pending), len(view.claimed)) == (0, jobs)
 
 
-@pytest.mark.parametrize("number", range(HISTORIES))
+@pytest.mark.parametrize(
+    "number", [*range(HISTORIES), *at_length(*range(HISTORIES, HISTORIES_LONG))]
+)
 def test_i1_i3_random_histories(fake: FakeGcs, number: int) -> None:
     """Several jobs and lives; any request may break, several times, and any answer be lost."""
     chance = random.Random(f"{SEED}/{number}")

@@ -14,11 +14,12 @@ from lab_side.models.networks import build_network
 from lab_side.settings.config import PACKAGED_PROFILES
 from segrelay.profiles import load_profile
 from tests.support.networks.lora import adapt
+from tests.support.repetition import at_length
 
 FOLDER = PACKAGED_PROFILES / "breast-dce-swinunetr"
 
 
-@pytest.mark.parametrize("wrapper", ["model_state_dict", "ema_state_dict"])
+@pytest.mark.parametrize("wrapper", ["model_state_dict", *at_length("ema_state_dict")])
 def test_a_full_size_peft_checkpoint_gives_the_unmerged_forward_pass(
     tmp_path: Path, wrapper: str
 ) -> None:

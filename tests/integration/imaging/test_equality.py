@@ -61,8 +61,15 @@ def assert_equal(model: LoadedModel, reference: nn.Module, channels: int) -> Non
     assert np.abs(soft - torch.sigmoid(expected)[0].numpy()).max() <= LARGEST_DIFFERENCE
 
 
-@pytest.mark.parametrize("wrapper", [None, "model_state_dict"])
-@pytest.mark.parametrize("trained_whole", [None, ["out.conv.conv"]])
+@pytest.mark.parametrize(
+    ("wrapper", "trained_whole"),
+    [
+        (None, ["out.conv.conv"]),
+        ("model_state_dict", None),
+        pytest.param(None, None, marks=pytest.mark.long),
+        pytest.param("model_state_dict", ["out.conv.conv"], marks=pytest.mark.long),
+    ],
+)
 def test_a_peft_checkpoint_of_a_swin_unetr(
     tmp_path: Path, wrapper: str | None, trained_whole: list[str] | None
 ) -> None:

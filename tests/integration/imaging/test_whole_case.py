@@ -22,6 +22,7 @@ from lab_side.imaging.pipeline import CaseInput, segment_case
 from lab_side.models.loaded import LoadedModel, load_model
 from lab_side.settings.config import PACKAGED_PROFILES
 from tests.support.dicom.imaging_cases import image_of
+from tests.support.repetition import at_length
 
 SEED = 3_000_045
 DIRECTIONS = {**ORIENTATIONS, "as the network": RAS}
@@ -66,7 +67,9 @@ def largest_part(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return kept
 
 
-@pytest.mark.parametrize("orientation", sorted(DIRECTIONS))
+@pytest.mark.parametrize(
+    "orientation", ["axial", "sagittal", *at_length("coronal", "as the network")]
+)
 def test_the_mask_is_that_of_monais_own_chain(
     tmp_path: Path, model: LoadedModel, orientation: str
 ) -> None:

@@ -77,7 +77,7 @@ FAULTS = {
 }
 LINES = ("gcs", "orthanc")
 
-SAMPLE, SAMPLE_OF_OUTAGES = 40, 6
+SAMPLE, SAMPLE_OF_OUTAGES = 2 * len(FAULTS), 2
 """Pairs of line, fault and call that a short run tries; a long run tries all."""
 
 

@@ -27,16 +27,17 @@ TALKATIVE = ("--access-logformat", '"%(r)s" "%(f)s" "%({authorization}i)s"')
 """As many servers log: the whole request line, the referrer, and a header."""
 
 
-@pytest.fixture
-def environment(tmp_path: Path) -> dict[str, str]:
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """A site with its tables and one user; its queue and its Orthanc are away."""
+    folder = tmp_path_factory.mktemp("site")
     values = {
         "PYTHONPATH": str(ROOT),
         "DJANGO_SETTINGS_MODULE": "gcp_side.site.settings",
         "SEGRELAY_DEBUG": "1",
-        "SEGRELAY_DATABASE": str(tmp_path / "site.sqlite3"),
+        "SEGRELAY_DATABASE": str(folder / "site.sqlite3"),
         "SEGRELAY_SYNC": "0",
-        "SEGRELAY_BUCKET": (tmp_path / "queue").as_uri(),
+        "SEGRELAY_BUCKET": (folder / "queue").as_uri(),
         "SEGRELAY_ORTHANC_URL": "http://127.0.0.1:9",
         "DJANGO_SUPERUSER_PASSWORD": PASSWORD,
     }

@@ -18,7 +18,7 @@ from tests.support.servers.postgres import find_programs, private_postgres
 from tests.support.site.racing_site import OWN_JOBS
 
 PROCESSES = 4
-CHANGES = 150
+CHANGES = 30
 LIMIT_S = 300
 
 

@@ -22,6 +22,7 @@ from segrelay.bucket.local import LocalBucket
 from segrelay.stages import Stage
 from tests.support.dicom.stored_study import Stored, store
 from tests.support.paths import ROOT
+from tests.support.repetition import at_length
 from tests.support.site.open_pages import API, OpenPages, Visitor, pace
 from tests.unit.gcp_side.fakes import FakeAgent
 
@@ -43,7 +44,7 @@ class Site:
     stored: Stored
 
 
-@pytest.fixture(params=sorted(COMMANDS))
+@pytest.fixture(params=["gunicorn", *at_length("runserver")])
 def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
     with OrthancServer() as orthanc, ProcessSet() as processes:
         queue = tmp_path / "queue"

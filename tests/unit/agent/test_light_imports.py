@@ -25,6 +25,7 @@ HEAVY = (
         "lab_side.progress",
     ],
 )
+@pytest.mark.process
 def test_the_light_process_imports_nothing_heavy(module: str) -> None:
     code = f"import {module}, sys; print([m for m in {HEAVY!r} if m in sys.modules])"
     ended = subprocess.run(
@@ -33,6 +34,7 @@ def test_the_light_process_imports_nothing_heavy(module: str) -> None:
     assert ended.stdout.strip() == "[]"
 
 
+@pytest.mark.process
 def test_common_but_for_the_room_of_voxels_imports_neither_django_nor_numpy() -> None:
     modules = [
         ".".join(path.relative_to(ROOT / "common").with_suffix("").parts)

@@ -45,8 +45,8 @@ from tests.support.simulator.clock import Clock
 from tests.support.simulator.stores import CloudStore
 from tests.support.simulator.weather import Weather
 
-EXAMPLES = 500
-"""Of each of the four kinds of manifest: 2,000 in all and more."""
+EXAMPLES = settings().max_examples
+"""Of each of the four kinds of manifest; with ``--long`` many more."""
 
 FIELDS = 10
 """So many manifests at least come of one example of :func:`check_replaced`."""

@@ -35,6 +35,7 @@ def agent(home: Path, *words: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("verbose", [False, True])
+@pytest.mark.process
 def test_each_try_of_a_repeated_request_is_shown_with_verbose_alone(
     tmp_path: Path, verbose: bool
 ) -> None:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from pydicom.datadict import dictionary_VR
 
 from lab_side.imaging.read.instance import (
@@ -54,6 +55,7 @@ for folder in sys.argv[1:]:
 """
 
 
+@pytest.mark.process
 def test_no_value_of_any_attribute_is_quoted_by_the_process(tmp_path: Path) -> None:
     folders = []
     for number, value in enumerate(ODD.values()):

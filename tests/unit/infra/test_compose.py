@@ -137,6 +137,7 @@ def test_no_environment_holds_a_secret(document: dict[str, Any]) -> None:
                 assert value.startswith(compose.SECRETS), name
 
 
+@pytest.mark.process
 def test_every_secret_file_is_granted_to_who_reads_it_and_made_by_the_script(
     document: dict[str, Any], secrets: Path
 ) -> None:
@@ -172,6 +173,7 @@ def test_mounted_files_are_there(document: dict[str, Any]) -> None:
                 assert source in document["volumes"]
 
 
+@pytest.mark.process
 def test_the_secrets_fit_together_and_are_kept(secrets: Path) -> None:
     assert stat.S_IMODE(secrets.stat().st_mode) == 0o700
     before = {path.name: path.read_text() for path in secrets.iterdir()}
@@ -190,6 +192,7 @@ def test_the_secrets_fit_together_and_are_kept(secrets: Path) -> None:
 
 
 @pytest.mark.parametrize("host", ["", "-h", "a b", "$(id)"])
+@pytest.mark.process
 def test_a_name_that_is_none_makes_nothing(tmp_path: Path, host: str) -> None:
     done = subprocess.run([MAKE_SECRETS, host, tmp_path / "s"], capture_output=True, check=False)
     assert done.returncode == 2
@@ -205,6 +208,7 @@ def site_environment(document: dict[str, Any], secrets: Path) -> dict[str, str]:
     }
 
 
+@pytest.mark.process
 def test_the_site_has_nothing_to_say_against_these_settings(
     document: dict[str, Any], secrets: Path
 ) -> None:
@@ -234,6 +238,7 @@ def test_orthanc_keeps_what_it_has(document: dict[str, Any]) -> None:
     assert "orthanc-users.json" in document["services"]["orthanc"]["secrets"]
 
 
+@pytest.mark.process
 def test_nginx_takes_its_configuration(tmp_path: Path, secrets: Path) -> None:
     names = {
         "$site site:8000": "$site 127.0.0.1:1",

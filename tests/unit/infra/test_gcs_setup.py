@@ -56,6 +56,7 @@ def apply(folder: Path, *options: str, **environment: str) -> list[list[str]]:
     return [shlex.split(line) for line in log.read_text().splitlines()]
 
 
+@pytest.mark.process
 def test_it_is_valid_bash() -> None:
     subprocess.run(["bash", "-n", SCRIPT], check=True)
 
@@ -65,6 +66,7 @@ def test_shellcheck_finds_nothing() -> None:
     subprocess.run(["shellcheck", SCRIPT], check=True)
 
 
+@pytest.mark.process
 def test_without_apply_it_prints_and_never_calls_gcloud(tmp_path: Path) -> None:
     (tmp_path / "gcloud").write_text("#!/bin/sh\ntouch $0.called\n")
     (tmp_path / "gcloud").chmod(0o755)
@@ -76,6 +78,7 @@ def test_without_apply_it_prints_and_never_calls_gcloud(tmp_path: Path) -> None:
     assert "doctor --conformance" in done.stdout
 
 
+@pytest.mark.process
 def test_the_printed_commands_parse_and_name_files_that_exist(tmp_path: Path) -> None:
     commands = commands_of(set_up(*NEEDED, "--files", str(tmp_path)).stdout)
     assert {command[0] for command in commands} == {"gcloud"}
@@ -91,6 +94,7 @@ def test_the_printed_commands_parse_and_name_files_that_exist(tmp_path: Path) ->
     assert {file.name for file in named} == {file.name for file in tmp_path.iterdir()}
 
 
+@pytest.mark.process
 def test_every_role_is_created_before_it_is_bound_and_every_binding_has_its_condition(
     tmp_path: Path,
 ) -> None:
@@ -106,6 +110,7 @@ def test_every_role_is_created_before_it_is_bound_and_every_binding_has_its_cond
         assert set(json.loads(condition.read_text())) == {"title", "description", "expression"}
 
 
+@pytest.mark.process
 def test_the_bucket_is_closed_and_keeps_nothing(tmp_path: Path) -> None:
     commands = commands_of(set_up(*NEEDED, "--files", str(tmp_path)).stdout)
     create = next(c for c in commands if c[1:4] == ["storage", "buckets", "create"])
@@ -117,6 +122,7 @@ def test_the_bucket_is_closed_and_keeps_nothing(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("prefix", "root"), [("queue", "queue/"), ("", ""), ("a/b", "a/b/")])
+@pytest.mark.process
 def test_the_lifecycle_is_what_the_doctor_asks_for(tmp_path: Path, prefix: str, root: str) -> None:
     assert set_up(*NEEDED, "--prefix", prefix, "--files", str(tmp_path)).returncode == 0
     lifecycle = json.loads((tmp_path / "lifecycle.json").read_text())
@@ -125,6 +131,7 @@ def test_the_lifecycle_is_what_the_doctor_asks_for(tmp_path: Path, prefix: str, 
     assert f"{root}v1/jobs/.probe/" in prefixes
 
 
+@pytest.mark.process
 def test_listing_the_bucket_is_another_condition(tmp_path: Path) -> None:
     done = set_up(*NEEDED, "--listing", "bucket", "--files", str(tmp_path))
     assert "agent-list-bucket.json" in done.stdout
@@ -133,6 +140,7 @@ def test_listing_the_bucket_is_another_condition(tmp_path: Path) -> None:
     assert expression == 'resource.name == "projects/_/buckets/my-bucket"'
 
 
+@pytest.mark.process
 def test_apply_does_what_was_printed(tmp_path: Path) -> None:
     files = ("--files", str(tmp_path / "files"))
     printed = [command[1:] for command in commands_of(set_up(*NEEDED, *files).stdout)]
@@ -140,6 +148,7 @@ def test_apply_does_what_was_printed(tmp_path: Path) -> None:
     assert [call for call in called if "describe" not in call] == printed
 
 
+@pytest.mark.process
 def test_what_exists_is_kept_and_brought_up_to_date(tmp_path: Path) -> None:
     called = apply(tmp_path, DESCRIBE_EXIT="0")
     assert not any("create" in call for call in called)
@@ -166,6 +175,7 @@ def test_what_exists_is_kept_and_brought_up_to_date(tmp_path: Path) -> None:
     ],
     ids=" ".join,
 )
+@pytest.mark.process
 def test_what_makes_no_sense_is_refused(tmp_path: Path, options: tuple[str, ...]) -> None:
     done = set_up("--files", str(tmp_path / "files"), *options)
     assert (done.returncode, done.stdout) == (2, "")
@@ -173,6 +183,7 @@ def test_what_makes_no_sense_is_refused(tmp_path: Path, options: tuple[str, ...]
     assert not (tmp_path / "files").exists()
 
 
+@pytest.mark.process
 def test_the_help_says_what_is_untried() -> None:
     done = set_up("--help")
     assert done.returncode == 0

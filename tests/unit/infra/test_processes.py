@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import psutil
+import pytest
 
 from infra.servers.processes import ProcessSet, stop_process
 
@@ -57,6 +58,7 @@ def is_gone(pid: int) -> bool:
         return True
 
 
+@pytest.mark.process
 def test_leaving_the_block_ends_every_child(tmp_path: Path) -> None:
     with ProcessSet() as processes:
         children = [
@@ -67,6 +69,7 @@ def test_leaving_the_block_ends_every_child(tmp_path: Path) -> None:
     assert all(child.process.poll() is not None for child in [*children, sleeper])
 
 
+@pytest.mark.process
 def test_a_child_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
     with ProcessSet() as processes:
         child = processes.start("stubborn", [sys.executable, "-c", STUBBORN], log=tmp_path / "log")
@@ -75,6 +78,7 @@ def test_a_child_that_ignores_sigterm_is_killed(tmp_path: Path) -> None:
     assert child.process.returncode == -signal.SIGKILL
 
 
+@pytest.mark.process
 def test_a_grandchild_in_a_session_of_its_own_is_killed(tmp_path: Path) -> None:
     with ProcessSet() as processes:
         child = processes.start(
@@ -86,6 +90,7 @@ def test_a_grandchild_in_a_session_of_its_own_is_killed(tmp_path: Path) -> None:
     assert is_gone(grandchild)
 
 
+@pytest.mark.process
 def test_a_child_that_ended_by_itself_is_reported_with_its_last_words(tmp_path: Path) -> None:
     with ProcessSet() as processes:
         command = [sys.executable, "-c", "print('bad setting'); raise SystemExit(3)"]
@@ -95,6 +100,7 @@ def test_a_child_that_ended_by_itself_is_reported_with_its_last_words(tmp_path: 
         assert child.log_tail() == "bad setting"
 
 
+@pytest.mark.process
 def test_secrets_reach_a_child_by_its_environment(tmp_path: Path) -> None:
     with ProcessSet() as processes:
         command = [sys.executable, "-c", "import os; print(os.environ['WORD'])"]
@@ -105,6 +111,7 @@ def test_secrets_reach_a_child_by_its_environment(tmp_path: Path) -> None:
     assert child.log_tail() == "open sesame"
 
 
+@pytest.mark.process
 def test_sigterm_and_ctrl_c_of_the_starter_end_its_children(tmp_path: Path) -> None:
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         starter = subprocess.Popen(

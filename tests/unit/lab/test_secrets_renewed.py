@@ -88,6 +88,7 @@ class Ring(KeyringBackend):
         self.held[service, username] = password
 
 
+@pytest.mark.process
 def test_the_keyring_is_asked_again() -> None:
     ring = Ring()
     with keyring_replaced(ring):
@@ -115,6 +116,7 @@ def with_command(tmp_path: Path, command: object) -> AgentConfig:
     return load_config(file, MINIMUM)
 
 
+@pytest.mark.process
 def test_a_command_prints_the_token_and_is_not_run_for_every_refusal(tmp_path: Path) -> None:
     token, clock = tmp_path / "token", [0.0]
     token.write_text("one\n")
@@ -140,6 +142,7 @@ def test_a_command_is_a_list_of_words(tmp_path: Path, command: object) -> None:
         load_config(file, MINIMUM)
 
 
+@pytest.mark.process
 def test_a_command_and_a_user_are_two_credentials(tmp_path: Path) -> None:
     file = tmp_path / "agent.toml"
     command = f'["{sys.executable}", "-c", "print(1)"]'
@@ -149,6 +152,7 @@ def test_a_command_and_a_user_are_two_credentials(tmp_path: Path) -> None:
     assert caught.value.code == "orthanc-two-credentials"
 
 
+@pytest.mark.process
 def test_no_shell_sees_the_command(tmp_path: Path) -> None:
     code = "import sys; print(sys.argv[1])"
     told = token_from_command([sys.executable, "-c", code, f"$(touch {tmp_path}/x);`id`"])
@@ -164,6 +168,7 @@ def test_no_shell_sees_the_command(tmp_path: Path) -> None:
         ("import time; print('s3cret', flush=True); time.sleep(60)", "took longer than"),
     ],
 )
+@pytest.mark.process
 def test_a_command_that_fails_is_named_and_its_output_is_not(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
@@ -180,11 +185,13 @@ def test_a_command_that_fails_is_named_and_its_output_is_not(
     assert "s3cret" not in shown
 
 
+@pytest.mark.process
 def test_a_program_that_is_not_there_is_named() -> None:
     with pytest.raises(FixConfigurationError, match=r"cannot be run \(FileNotFoundError\)"):
         token_from_command(["/nonexistent/program"])
 
 
+@pytest.mark.process
 def test_the_error_output_of_a_command_is_nobodys(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

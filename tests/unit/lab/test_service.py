@@ -79,6 +79,7 @@ def unit_file(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 @needs_systemd
+@pytest.mark.process
 def test_systemd_has_nothing_to_say_against_the_unit(unit_file: Path) -> None:
     """Its exit code is 0 for a misspelt key: what counts is that it is silent."""
     done = analyze("verify", str(unit_file))
@@ -88,6 +89,7 @@ def test_systemd_has_nothing_to_say_against_the_unit(unit_file: Path) -> None:
 
 
 @needs_systemd
+@pytest.mark.process
 def test_the_unit_is_confined_and_the_gpu_is_not(unit_file: Path) -> None:
     done = analyze("security", "--offline=true", str(unit_file))
     found = re.search(r"exposure level for \S+: ([\d.]+)", done.stdout)
@@ -166,6 +168,7 @@ def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return log
 
 
+@pytest.mark.process
 def test_install_start_status_stop_uninstall(
     tmp_path: Path, calls: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -197,6 +200,7 @@ def test_install_start_status_stop_uninstall(
     assert "hunter2" not in lab.said.out + lab.said.err
 
 
+@pytest.mark.process
 def test_each_agent_of_a_computer_is_a_service_of_its_own(
     tmp_path: Path, calls: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -253,6 +257,7 @@ def test_what_stands_in_the_way_is_said(
     assert "service-no-systemd" in lab.said.err
 
 
+@pytest.mark.process
 def test_the_managers_words_are_passed_on(calls: Path) -> None:
     with pytest.raises(FixConfigurationError) as caught:
         Systemd(SERVICE_NAME).call("fail")

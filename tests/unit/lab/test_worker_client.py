@@ -42,6 +42,7 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StandIn:
     return use
 
 
+@pytest.mark.process
 def test_progress_then_the_answer(stand_in: StandIn) -> None:
     worker = stand_in(
         "say(id=n, event='progress', stage='read', fraction=0.5)\n"
@@ -64,6 +65,7 @@ def test_an_unknown_kind_of_error_is_a_failed_attempt(kind: str) -> None:
     assert type(error_from_line(line)) is AttemptFailedError
 
 
+@pytest.mark.process
 def test_a_worker_that_dies_is_a_failed_attempt_and_the_next_call_starts_another(
     stand_in: StandIn,
 ) -> None:
@@ -75,6 +77,7 @@ def test_a_worker_that_dies_is_a_failed_attempt_and_the_next_call_starts_another
     worker.close()
 
 
+@pytest.mark.process
 def test_a_worker_that_hangs_is_killed(stand_in: StandIn) -> None:
     worker = stand_in("time.sleep(600)")
     worker._hang_seconds = 0.3
@@ -84,6 +87,7 @@ def test_a_worker_that_hangs_is_killed(stand_in: StandIn) -> None:
     worker.close()
 
 
+@pytest.mark.process
 def test_a_worker_killed_on_purpose_says_so(stand_in: StandIn) -> None:
     worker = stand_in("say(id=n, event='progress', stage='x', fraction=0)\ntime.sleep(600)")
     worker._hang_seconds = 60
@@ -96,6 +100,7 @@ def test_a_worker_killed_on_purpose_says_so(stand_in: StandIn) -> None:
     worker.close()
 
 
+@pytest.mark.process
 def test_models_are_loaded_again_after_a_death(stand_in: StandIn, tmp_path: Path) -> None:
     log = tmp_path / "ops"
     worker = stand_in(
@@ -112,6 +117,7 @@ def test_models_are_loaded_again_after_a_death(stand_in: StandIn, tmp_path: Path
 
 
 @pytest.mark.parametrize("changed", ["weights", "profile.json"])
+@pytest.mark.process
 def test_a_model_that_was_changed_meanwhile_is_not_served_silently(
     stand_in: StandIn, tmp_path: Path, changed: str
 ) -> None:
@@ -137,6 +143,7 @@ def test_a_model_that_was_changed_meanwhile_is_not_served_silently(
     worker.close()
 
 
+@pytest.mark.process
 def test_a_released_worker_gives_all_back_and_is_made_ready_again(
     stand_in: StandIn, tmp_path: Path
 ) -> None:
@@ -169,6 +176,7 @@ LOADED = (
 )
 
 
+@pytest.mark.process
 def test_a_renewed_worker_is_another_process_with_the_same_models(
     stand_in: StandIn, tmp_path: Path
 ) -> None:
@@ -183,6 +191,7 @@ def test_a_renewed_worker_is_another_process_with_the_same_models(
 
 
 @pytest.mark.parametrize("code", client.BREAKING)
+@pytest.mark.process
 def test_after_an_error_that_may_have_broken_it_the_worker_is_another_one(
     stand_in: StandIn, code: str
 ) -> None:
@@ -195,6 +204,7 @@ def test_after_an_error_that_may_have_broken_it_the_worker_is_another_one(
     assert worker.pid is None
 
 
+@pytest.mark.process
 def test_a_worker_that_takes_too_much_memory_is_killed(
     stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -213,6 +223,7 @@ def test_a_worker_that_takes_too_much_memory_is_killed(
     assert worker.pid is None
 
 
+@pytest.mark.process
 def test_a_worker_that_holds_much_memory_is_started_anew_between_two_calls(
     stand_in: StandIn,
 ) -> None:
@@ -227,6 +238,7 @@ def test_a_worker_that_holds_much_memory_is_started_anew_between_two_calls(
     assert worker.pid is None
 
 
+@pytest.mark.process
 def test_the_worker_does_not_get_the_password(
     stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -87,6 +87,7 @@ def test_progress_of_an_earlier_attempt_is_not_shown(lab: Cli, bucket: LocalBuck
 @pytest.mark.parametrize(
     ("state", "said"), [("stopped", "is stopped"), ("listening", "its process has ended")]
 )
+@pytest.mark.process
 def test_an_agent_that_does_not_run(
     lab: Cli, bucket: LocalBucket, home: Path, state: str, said: str
 ) -> None:

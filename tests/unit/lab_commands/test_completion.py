@@ -44,6 +44,7 @@ def home(tmp_path: Path) -> Path:
         ("lab-agent profile ", {"list", "show", "check", "import"}, {"doctor"}),
     ],
 )
+@pytest.mark.process
 def test_bash_offers(home: Path, line: str, offered: set[str], not_offered: set[str]) -> None:
     environment = {key: value for key, value in os.environ.items() if "SEGRELAY" not in key}
     environment |= {"HOME": str(home), "PATH": f"{PROGRAMS}:{os.environ['PATH']}"}

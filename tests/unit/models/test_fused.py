@@ -12,6 +12,7 @@ from lab_side.models import fused
 from lab_side.models.fused import FusedWindowAttention, fuse_attention
 from lab_side.models.networks import construct
 from segrelay.profiles import Network
+from tests.support.repetition import at_length
 
 NETWORK = Network(
     architecture="SwinUNETR",
@@ -19,7 +20,7 @@ NETWORK = Network(
 )
 
 
-@pytest.mark.parametrize("shape", [(32, 32, 64), (64, 32, 32)])
+@pytest.mark.parametrize("shape", [(32, 32, 64), *at_length((64, 32, 32))])
 def test_the_logits_are_those_of_monai(
     monkeypatch: pytest.MonkeyPatch, shape: tuple[int, int, int]
 ) -> None:

@@ -21,9 +21,9 @@ SEGRESNET: dict[str, Any] = {"in_channels": 4, "out_channels": 3, "init_filters"
 @pytest.mark.parametrize(
     ("architecture", "arguments"),
     [
-        ("SwinUNETR", SWIN),
+        pytest.param("SwinUNETR", SWIN, marks=pytest.mark.long),
         ("SwinUNETR", {**SWIN, "depths": [2, 4, 2, 2], "num_heads": [2, 4, 4, 8]}),
-        ("SwinUNETR", {**SWIN, "window_size": 5}),
+        pytest.param("SwinUNETR", {**SWIN, "window_size": 5}, marks=pytest.mark.long),
         ("SwinUNETR", {**SWIN, "use_v2": True, "norm_name": "batch"}),
         ("SegResNet", SEGRESNET),
         ("SegResNet", {**SEGRESNET, "blocks_down": [1, 2], "blocks_up": [2]}),

@@ -138,6 +138,7 @@ def test_a_checkpoint_with_code_is_refused_and_not_run(
     assert not sentinel.exists()
 
 
+@pytest.mark.process
 def test_the_bomb_of_these_tests_would_go_off(tmp_path: Path) -> None:
     path = save(tmp_path / "bad.pth", Bomb(tmp_path / "executed"))
     torch.load(path, weights_only=False)

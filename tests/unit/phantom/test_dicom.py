@@ -40,10 +40,12 @@ def sorted_along_normal(series: list[Dataset]) -> list[Dataset]:
     return sorted(series, key=lambda item: float(normal @ np.array(item.ImagePositionPatient)))
 
 
-@pytest.fixture(params=sorted(DIRECTIONS))
-def written(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Case, StudyFiles]:
+@pytest.fixture(scope="module", params=sorted(DIRECTIONS))
+def written(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Case, StudyFiles]:
     case = small_case(DIRECTIONS[request.param])
-    return case, write_study(case, tmp_path)
+    return case, write_study(case, tmp_path_factory.mktemp("study"))
 
 
 def test_four_series_of_one_study_and_frame_of_reference(

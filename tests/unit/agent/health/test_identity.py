@@ -31,6 +31,7 @@ def test_this_process_lives() -> None:
     assert not is_dead(this_process())
 
 
+@pytest.mark.process
 def test_a_process_that_ended_is_dead() -> None:
     child = subprocess.Popen([sys.executable, "-c", ""])
     child.wait()
@@ -47,6 +48,7 @@ def test_another_hosts_process_is_never_judged() -> None:
     assert not is_dead(this_process().model_copy(update={"host": "elsewhere", "pid": 2**22}))
 
 
+@pytest.mark.process
 def test_a_process_that_nobody_has_buried_is_dead() -> None:
     """In a container without an init, a killed agent stays in the table of processes."""
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
@@ -144,6 +146,7 @@ _SHOW = (
 )
 
 
+@pytest.mark.process
 def test_two_containers_of_one_host_name_do_not_judge_each_other() -> None:
     ours = this_process()
     theirs = Identity.model_validate_json(_elsewhere(_SHOW, "--mount-proc"))
@@ -158,6 +161,7 @@ def test_two_containers_of_one_host_name_do_not_judge_each_other() -> None:
     assert _elsewhere(judge, "--mount-proc").strip() == "False"
 
 
+@pytest.mark.process
 def test_a_proc_of_another_namespace_tells_nothing() -> None:
     theirs = Identity.model_validate_json(_elsewhere(_SHOW))
     assert (theirs.boot, theirs.pid_namespace, theirs.start_ticks) == ("", "", None)

@@ -56,6 +56,7 @@ def test_threads_of_one_process_exclude_each_other(lock: str) -> None:
     assert most == 1
 
 
+@pytest.mark.process
 def test_a_holder_that_is_killed_holds_nothing(lock: str, monkeypatch: pytest.MonkeyPatch) -> None:
     context = multiprocessing.get_context("spawn")
     hears, told = context.Pipe(duplex=False)

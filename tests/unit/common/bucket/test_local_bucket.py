@@ -146,6 +146,7 @@ def test_a_temporary_file_of_a_killed_process_is_swept_when_old(tmp_path: Path) 
     assert bucket.list("") == []
 
 
+@pytest.mark.process
 def test_many_processes_one_winner_each(tmp_path: Path) -> None:
     bucket = LocalBucket(tmp_path)
     for number in range(JOBS):

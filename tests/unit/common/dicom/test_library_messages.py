@@ -72,12 +72,14 @@ def run(before: str, after: str) -> str:
 
 
 @pytest.mark.parametrize("name", SAID)
+@pytest.mark.process
 def test_what_a_library_says_has_a_kind_and_a_place_alone(name: str) -> None:
     said = run(*SAID[name])
     assert SECRET not in said
     assert "is withheld" in said or " < " in said, "something is said"
 
 
+@pytest.mark.process
 def test_what_others_say_stays_as_it_is() -> None:
     said = run(
         "logging.basicConfig()",

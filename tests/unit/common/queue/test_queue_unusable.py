@@ -87,6 +87,7 @@ def look(bucket: LocalBucket, desk: AgentQueue) -> list[str]:
 
 @pytest.mark.parametrize("seconds", FAR_TIMES)
 @pytest.mark.parametrize("place", ["pending/note.txt", "note.txt", "claimed/lab-9/x", "agents/x"])
+@pytest.mark.process
 def test_a_file_from_another_century_stops_nobody(tmp_path: Path, seconds: int, place: str) -> None:
     root = far_filesystem(tmp_path) / f"segrelay-far-{os.getpid()}-{seconds}-{place[:2]}"
     try:
@@ -120,6 +121,7 @@ def test_a_beat_from_the_far_future_is_no_beat() -> None:
     assert is_silent(NOW - LEASE - timedelta(seconds=1), NOW)
 
 
+@pytest.mark.process
 def test_a_file_that_cannot_be_moved_is_named_and_the_job_beside_it_is_served(
     bucket: LocalBucket, locked_note: Path
 ) -> None:
@@ -132,6 +134,7 @@ def test_a_file_that_cannot_be_moved_is_named_and_the_job_beside_it_is_served(
     assert bucket.list(names.REJECTED) == []
 
 
+@pytest.mark.process
 def test_what_can_be_moved_again_is_moved_after_the_pause(
     bucket: LocalBucket, locked_note: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

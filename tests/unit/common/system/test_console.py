@@ -55,6 +55,7 @@ needs_bash = pytest.mark.skipif(os.name != "posix", reason="a POSIX shell")
         ('"$@" >/dev/null 2>/dev/full; echo $?', 0),
     ],
 )
+@pytest.mark.process
 def test_a_command_goes_on_without_a_reader_and_keeps_its_exit_code(
     tmp_path: Path, line: str, code: int, unbuffered: str
 ) -> None:
@@ -68,6 +69,7 @@ def test_a_command_goes_on_without_a_reader_and_keeps_its_exit_code(
 
 @needs_bash
 @pytest.mark.parametrize(("code", "seen"), [(0, 75), (1, 1)])
+@pytest.mark.process
 def test_what_a_full_disk_did_not_take_is_said(tmp_path: Path, code: int, seen: int) -> None:
     done = tmp_path / "done"
     ended, said = run(done, '"$@" >/dev/full; echo $?', code=code)
@@ -81,6 +83,7 @@ def test_what_a_full_disk_did_not_take_is_said(tmp_path: Path, code: int, seen: 
 
 @needs_bash
 @pytest.mark.parametrize("codec", ["ascii", "ascii:strict", "cp437", "cp949", "cp1252", "latin-1"])
+@pytest.mark.process
 def test_a_letter_that_the_code_page_lacks_is_its_code(tmp_path: Path, codec: str) -> None:
     out = tmp_path / "out"
     ended, said = run(
@@ -94,6 +97,7 @@ def test_a_letter_that_the_code_page_lacks_is_its_code(tmp_path: Path, codec: st
 
 
 @needs_bash
+@pytest.mark.process
 def test_a_file_that_is_opened_later_never_replaces_a_closed_stream(tmp_path: Path) -> None:
     program = (
         "from segrelay.system.console import prepare_output; prepare_output(); import os;"

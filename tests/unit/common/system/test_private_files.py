@@ -39,6 +39,7 @@ def modes(folder: Path) -> set[tuple[bool, int]]:
     return {(path.is_dir(), mode(path)) for path in folder.rglob("*")}
 
 
+@pytest.mark.process
 def test_what_is_made_within_is_for_this_account_alone(umask: int, tmp_path: Path) -> None:
     with private_files():
         (tmp_path / "a" / "b").mkdir(parents=True)

@@ -171,6 +171,7 @@ def test_refusals_are_as_described(client: APIClient, schema: Any) -> None:
     check(schema, "agents/", "get", APIClient().get(f"{PREFIX}/agents/"))
 
 
+@pytest.mark.process
 def test_the_app_works_without_the_package_that_describes_it() -> None:
     """It is optional: nothing but the description needs it."""
     code = (

@@ -308,6 +308,7 @@ def wait_for(is_so: Callable[[], Any]) -> Any:
 class TestBesideTheSite:
     """The process that gunicorn starts."""
 
+    @pytest.mark.process
     def test_is_started_again_and_ends_at_a_signal(self) -> None:
         with subprocess.Popen([sys.executable, "-c", BESIDE], cwd=ROOT) as beside:
             (first,) = wait_for(psutil.Process(beside.pid).children)
@@ -316,6 +317,7 @@ class TestBesideTheSite:
             beside.terminate()
             assert beside.wait(60) == 0
 
+    @pytest.mark.process
     def test_ends_with_the_site(self) -> None:
         site = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {BESIDE!r}])"
         with subprocess.Popen([sys.executable, "-c", site], cwd=ROOT) as parent:

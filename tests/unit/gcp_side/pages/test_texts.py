@@ -40,6 +40,7 @@ def texts(content: str) -> dict[tuple[str, str], str]:
 
 
 @pytest.mark.parametrize("domain", ["django", "djangojs"])
+@pytest.mark.process
 def test_every_text_is_translated(
     domain: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -62,6 +63,7 @@ def test_every_text_is_translated(
 
 
 @pytest.mark.parametrize("domain", ["django", "djangojs"])
+@pytest.mark.process
 def test_the_compiled_texts_are_those_of_the_source(domain: str, tmp_path: Path) -> None:
     made = tmp_path / "made.mo"
     subprocess.run(["msgfmt", "--check", "-o", made, messages(domain)], check=True)

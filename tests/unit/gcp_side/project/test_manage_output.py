@@ -19,6 +19,7 @@ from tests.support.paths import ROOT
         ('"$@" labseg --help | true; exit ${PIPESTATUS[0]}', 0, ""),
     ],
 )
+@pytest.mark.process
 def test_the_command_ends_with_a_code_and_a_line(line: str, code: int, said: str) -> None:
     ended = subprocess.run(
         ["bash", "-c", line, "bash", sys.executable, str(ROOT / "gcp_side" / "manage.py")],

@@ -291,12 +291,14 @@ def manage(
     )
 
 
+@pytest.mark.process
 def test_a_deployment_has_no_warning(tmp_path: Path) -> None:
     done = manage(tmp_path, "check", "--deploy", "--fail-level", "WARNING")
     assert (done.returncode, done.stderr) == (0, "")
     assert "no issues" in done.stdout
 
 
+@pytest.mark.process
 def test_an_orthanc_without_password_is_warned_of(tmp_path: Path) -> None:
     done = manage(
         tmp_path, "check", "--deploy", "--fail-level", "WARNING", SEGRELAY_ORTHANC_USER=None
@@ -305,6 +307,7 @@ def test_an_orthanc_without_password_is_warned_of(tmp_path: Path) -> None:
     assert "labseg.W001" in done.stderr
 
 
+@pytest.mark.process
 def test_plain_http_to_another_machine_is_warned_of(tmp_path: Path) -> None:
     plain = {"SEGRELAY_ORTHANC_URL": "http://orthanc.example.org"}
     assert "ORTHANC_ALLOW_PLAIN_HTTP" in manage(tmp_path, "check", **plain).stderr
@@ -314,6 +317,7 @@ def test_plain_http_to_another_machine_is_warned_of(tmp_path: Path) -> None:
     assert "labseg.W009" in done.stderr
 
 
+@pytest.mark.process
 def test_a_token_or_a_certificate_is_enough_for_orthanc(tmp_path: Path) -> None:
     arguments = ("check", "--deploy", "--fail-level", "WARNING")
     token = {"SEGRELAY_ORTHANC_TOKEN": PASSWORD, "SEGRELAY_ORTHANC_USER": None}
@@ -329,6 +333,7 @@ def test_a_token_or_a_certificate_is_enough_for_orthanc(tmp_path: Path) -> None:
         ("SEGRELAY_ORTHANC_PASSWORD_FILE", "/nowhere/at/all"),
     ],
 )
+@pytest.mark.process
 def test_a_missing_variable_is_one_line(tmp_path: Path, name: str, value: str | None) -> None:
     done = manage(tmp_path, "check", **{name: value})
     assert done.returncode == 78
@@ -336,6 +341,7 @@ def test_a_missing_variable_is_one_line(tmp_path: Path, name: str, value: str | 
     assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.process
 def test_the_command_as_a_program(tmp_path: Path) -> None:
     assert manage(tmp_path, "migrate", "--verbosity", "0").returncode == 0
     done = manage(tmp_path, "labseg", "list", "--json")
@@ -350,6 +356,7 @@ def test_the_command_as_a_program(tmp_path: Path) -> None:
     assert "exit codes:" in done.stdout
 
 
+@pytest.mark.process
 def test_watching_ends_at_a_signal(tmp_path: Path) -> None:
     manage(tmp_path, "migrate", "--verbosity", "0")
     arguments = [sys.executable, str(MANAGE), "labseg", "sync", "--watch", "--interval", "600"]

@@ -59,6 +59,7 @@ def end(process: subprocess.Popen[str]) -> tuple[int, str, str]:
     return process.returncode, out, error
 
 
+@pytest.mark.process
 def test_several_at_once_make_the_tables_once(address: str, tmp_path: Path) -> None:
     ends = [end(process) for process in [start(address, tmp_path) for _ in range(2)]]
     assert [code for code, _, _ in ends] == [0, 0], ends
@@ -70,6 +71,7 @@ def test_several_at_once_make_the_tables_once(address: str, tmp_path: Path) -> N
     assert all(folder.stat().st_mode & 0o070 == 0o070 for folder in folders)
 
 
+@pytest.mark.process
 def test_a_database_that_is_away_is_waited_for_and_named(tmp_path: Path) -> None:
     began = time.monotonic()
     address = f"postgresql://site:hunter2@127.0.0.1:{free_port()}/segrelay"
@@ -88,6 +90,7 @@ def test_a_database_that_is_away_is_waited_for_and_named(tmp_path: Path) -> None
         ("/nonexistent/folder/site.sqlite3", 75, "unable to open"),
     ],
 )
+@pytest.mark.process
 def test_a_wrong_address_is_one_line_and_not_waited_for(
     tmp_path: Path, address: str, code: int, word: str
 ) -> None:

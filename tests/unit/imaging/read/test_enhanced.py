@@ -381,6 +381,7 @@ def mixed(folder: Path, *, instances: int = 1) -> tuple[SeriesVolume, SeriesVolu
 
 @pytest.mark.parametrize("instances", [1, 3])
 @pytest.mark.parametrize("segments", [1, 2])
+@pytest.mark.process
 def test_i8_the_mask_of_an_enhanced_series_is_found_by_dcmqi(
     tmp_path: Path, instances: int, segments: int
 ) -> None:

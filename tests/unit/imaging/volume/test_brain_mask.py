@@ -20,6 +20,7 @@ from segrelay.errors import FixConfigurationError, SeriesRefusedError
 from segrelay.profiles import SkullStrip
 from tests.conftest import SEED
 from tests.support.dicom.dicom_series import centres, make_affine, rotation
+from tests.support.repetition import at_length
 
 ORIENTATIONS = [
     "".join(pair[sign] for pair, sign in zip(order, signs, strict=True))
@@ -128,7 +129,7 @@ def finder() -> BrainFinder:
     return BrainFinder(torch.device("cpu"))
 
 
-@pytest.mark.parametrize("orientation", ["LPS", "SAR"])
+@pytest.mark.parametrize("orientation", ["SAR", *at_length("LPS")])
 def test_deepbet_finds_the_brain_of_a_head(finder: BrainFinder, orientation: str) -> None:
     tilted = make_affine("axial", spacing=(2.5, 2.5, 5.0), tilt=rotation(9, 6, 12))
     grid = network_grid(Grid(shape=(90, 100, 44), affine=tilted), orientation, (2.5, 2.5, 2.5))

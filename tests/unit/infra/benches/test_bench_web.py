@@ -61,6 +61,7 @@ def test_its_page_is_served_on_loopback(tmp_path: Path) -> None:
     assert niivue.PAGE.count("<canvas>") == 4
 
 
+@pytest.mark.process
 def test_why_there_is_no_niivue_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "which", lambda name: None)
     assert niivue.fetch(tmp_path) == (None, "npm is not installed")
@@ -119,6 +120,7 @@ def test_without_niivue_its_figure_is_null_and_the_reason_is_given(report: dict[
     assert report["niivue"] == {"version": None, "reason": LEFT_OUT}
 
 
+@pytest.mark.process
 def test_a_contender_that_finds_other_voxels_is_an_error(
     scene: WebScene, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -56,6 +56,7 @@ def unpacked(version: str, folder: Path) -> None:
     loader.chmod(0o755)
 
 
+@pytest.mark.process
 def test_it_is_started_by_its_own_loader_with_its_own_libraries(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -73,6 +74,7 @@ def test_it_is_started_by_its_own_loader_with_its_own_libraries(
     assert f"{configuration} {pid}" == f"a b.json {process.pid}\n"
 
 
+@pytest.mark.process
 def test_another_version_than_the_release_should_have_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -46,6 +46,7 @@ def test_what_is_missing_is_named_with_the_command_that_installs_it(
 
 
 @pytest.mark.parametrize("comes", [True, False])
+@pytest.mark.process
 def test_root_gets_it_from_apt(
     bare: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], comes: bool
 ) -> None:
@@ -98,6 +99,7 @@ def nothing_installed(tmp_path: Path) -> str:
     return str(tmp_path)
 
 
+@pytest.mark.process
 def test_a_slip_in_the_demos_options_is_told_before_anything_is_installed(
     nothing_installed: str,
 ) -> None:
@@ -109,6 +111,7 @@ def test_a_slip_in_the_demos_options_is_told_before_anything_is_installed(
     assert "--send STUDY" in result.stdout
 
 
+@pytest.mark.process
 def test_a_bench_that_there_is_not_is_told_before_anything_is_installed(
     nothing_installed: str,
 ) -> None:

@@ -44,6 +44,7 @@ def interpreter(path: Path, version: str) -> Path:
     return path
 
 
+@pytest.mark.process
 def test_a_python_that_is_not_there_is_named_with_the_remedy() -> None:
     result = run_setup(PYTHON="/nowhere/python")
     assert result.returncode == 78
@@ -57,6 +58,7 @@ def next_version(version: str) -> str:
 
 
 @pytest.mark.parametrize("version", ["2.7", "3.1", "3.10", next_version(PROMISED[-1]), "4.0"])
+@pytest.mark.process
 def test_a_python_too_old_or_too_new_is_refused_with_those_that_fit(
     tmp_path: Path, version: str
 ) -> None:
@@ -67,6 +69,7 @@ def test_a_python_too_old_or_too_new_is_refused_with_those_that_fit(
     assert f"PYTHON=python{PROMISED[-1]} infra/setup" in remedy
 
 
+@pytest.mark.process
 def test_what_is_no_python_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "python"
     path.write_text("#!/bin/sh\nexit 1\n")
@@ -108,6 +111,7 @@ def chosen_by(project: Path, programs: Path) -> str:
 
 
 @pytest.mark.parametrize("version", PROMISED)
+@pytest.mark.process
 def test_an_older_python3_gives_way_to_one_that_fits(
     project: Path, programs: Path, version: str
 ) -> None:
@@ -116,6 +120,7 @@ def test_an_older_python3_gives_way_to_one_that_fits(
 
 
 @pytest.mark.parametrize("version", ["3.10", *PROMISED])
+@pytest.mark.process
 def test_an_environment_keeps_the_python_that_it_was_made_with(
     project: Path, programs: Path, version: str
 ) -> None:
