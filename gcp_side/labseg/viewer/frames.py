@@ -1,6 +1,6 @@
 """The frames of a SEG as masks on the slices of a series, in displayed order.
 
-One request fetches the SEG, one the positions of the series' slices and one the header of
+One request fetches the SEG, one the positions of the series' slices and one the tags of
 a slice. The answer is kept in Django's cache: a stored SEG never changes under its id.
 """
 
@@ -10,13 +10,10 @@ import base64
 import struct
 import zlib
 from collections.abc import Sequence
-from io import BytesIO
 from typing import Any
 
 import numpy as np
-import pydicom
 from numpy.typing import NDArray
-from pydicom.errors import InvalidDicomError
 
 from gcp_side.labseg.dicom.segmentation import SegFrame, Segmentation, read_segmentation
 from gcp_side.labseg.errors import SegmentationUnreadableError
@@ -25,8 +22,8 @@ from gcp_side.labseg.orthanc.client import Orthanc, orthanc_id
 from gcp_side.labseg.viewer.single_flight import shared
 from gcp_side.labseg.viewer.slices import (
     DisplayedSlices,
+    PlacedFrame,
     displayed_order,
-    not_on_grid,
     place_frames,
     refused_as,
 )
@@ -65,11 +62,25 @@ def load_frames(
     check_ids(instance_id, series_id)
 
     def make() -> Frames:
-        seg = read_segmentation(orthanc.instance_file(instance_id))
-        return _frames(seg, series_id or reference_series_id(seg), segment, orthanc)
+        seg, target = read_on_series(instance_id, series_id, orthanc)
+        places = orthanc.places(target)
+        with refused_as(SegmentationUnreadableError):
+            slices = displayed_order(places)
+        matrix = _matrix_of(slices, orthanc)
+        return _as_masks(place_frames(seg, slices, matrix, segment=segment))
 
     key = cache_key("frames", instance_id, series_id or "", segment or "")
     return shared(key, make, size=lambda frames: sum(len(one["mask_base64"]) for one in frames))
+
+
+def read_on_series(
+    instance_id: str, series_id: str | None, orthanc: Orthanc
+) -> tuple[Segmentation, str]:
+    """A SEG, and Orthanc's id of the series to show it on; raises as :func:`load_frames`."""
+    seg = read_segmentation(orthanc.instance_file(instance_id))
+    if series_id is None:
+        series_id = orthanc_id(seg.patient_id, seg.study_uid, reference_series(seg))
+    return seg, series_id
 
 
 def check_ids(*given: str | None) -> None:
@@ -113,42 +124,22 @@ def reference_series(seg: Segmentation) -> str:
     )
 
 
-def reference_series_id(seg: Segmentation) -> str:
-    """Orthanc's id of :func:`reference_series`."""
-    return orthanc_id(seg.patient_id, seg.study_uid, reference_series(seg))
+def _matrix_of(slices: DisplayedSlices, orthanc: Orthanc) -> tuple[int, int]:
+    """Rows and columns by the tags of a slice, whatever its pixels are; 0 where it has none."""
+    tags = orthanc.tags(slices.instances[0].orthanc_id)
+    try:
+        return int(tags["Rows"]), int(tags["Columns"])
+    except (KeyError, TypeError, ValueError):
+        return 0, 0
 
 
-def _frames(seg: Segmentation, series_id: str, segment: int | None, orthanc: Orthanc) -> Frames:
-    places = orthanc.places(series_id)
-    with refused_as(SegmentationUnreadableError):
-        slices = displayed_order(places)
-    _check_matrix(seg, slices, orthanc)
-    chosen = [frame for frame in seg.frames if segment in (None, frame.segment)]
-    if not chosen:
-        raise SegmentationUnreadableError(
-            "The segmentation has no frame of this segment.",
-            code="no-such-segment",
-            remedy="Leave ?segment= out to see all.",
-        )
+def _as_masks(placed: Sequence[PlacedFrame]) -> Frames:
     by_slice: dict[int, list[SegFrame]] = {}
-    for index, frame in zip(place_frames(chosen, slices), chosen, strict=True):
+    for index, frame in placed:
         by_slice.setdefault(index, []).append(frame)
     return [
         {"index": index, "mask_base64": _png(_union(by_slice[index]))} for index in sorted(by_slice)
     ]
-
-
-def _check_matrix(seg: Segmentation, slices: DisplayedSlices, orthanc: Orthanc) -> None:
-    """A mask of another matrix than its slice would be shown in the wrong place."""
-    ((_, data),) = orthanc.image_files([slices.instances[0].orthanc_id])
-    try:
-        header = pydicom.dcmread(
-            BytesIO(data), stop_before_pixels=True, specific_tags=["Rows", "Columns"]
-        )
-    except InvalidDicomError:
-        raise not_on_grid() from None
-    if (header.get("Rows"), header.get("Columns")) != (seg.rows, seg.columns):
-        raise not_on_grid()
 
 
 def _union(frames: Sequence[SegFrame]) -> NDArray[np.bool_]:

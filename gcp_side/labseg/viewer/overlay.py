@@ -17,14 +17,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from gcp_side.labseg.dicom.colour import fallback_colour
-from gcp_side.labseg.dicom.segmentation import SegFrame, Segmentation, SegSegment, read_segmentation
+from gcp_side.labseg.dicom.segmentation import Segmentation, SegSegment
 from gcp_side.labseg.errors import SegmentationUnreadableError
 from gcp_side.labseg.host.caching import cache_key
 from gcp_side.labseg.orthanc.client import Orthanc
-from gcp_side.labseg.viewer.frames import check_ids, reference_series_id
+from gcp_side.labseg.viewer.frames import check_ids, read_on_series
 from gcp_side.labseg.viewer.geometry import SeriesGeometry
 from gcp_side.labseg.viewer.single_flight import shared
-from gcp_side.labseg.viewer.slices import not_on_grid, place_frames
+from gcp_side.labseg.viewer.slices import PlacedFrame, place_frames
 from gcp_side.labseg.viewer.volumes import load_geometry
 from segrelay.voxels.diameter import longest_diameter_mm, outline_points
 
@@ -100,8 +100,7 @@ def load_overlay(instance_id: str, *, series_id: str | None, orthanc: Orthanc) -
     check_ids(instance_id, series_id)
 
     def make() -> Overlay:
-        seg = read_segmentation(orthanc.instance_file(instance_id))
-        target = series_id or reference_series_id(seg)
+        seg, target = read_on_series(instance_id, series_id, orthanc)
         return make_overlay(seg, target, load_geometry(target, orthanc))
 
     key = cache_key("overlay", instance_id, series_id or "")
@@ -110,11 +109,9 @@ def load_overlay(instance_id: str, *, series_id: str | None, orthanc: Orthanc) -
 
 def make_overlay(seg: Segmentation, series_id: str, geometry: SeriesGeometry) -> Overlay:
     """Lay a SEG over a series; raises as :func:`load_overlay`."""
-    if (seg.rows, seg.columns) != geometry.shape[1:]:
-        raise not_on_grid()
-    indices = place_frames(seg.frames, geometry.slices)
+    frames = place_frames(seg, geometry.slices, geometry.shape[1:])
     described = _described(seg)
-    box, placed = _box_of(zip(indices, seg.frames, strict=True))
+    box, placed = _box_of(frames)
     labels = np.zeros([stop - start for start, stop in box], np.uint8)
     segments, largest = [], _Largest()
     # Rising numbers: where segments overlap, the highest is seen.
@@ -135,9 +132,6 @@ def make_overlay(seg: Segmentation, series_id: str, geometry: SeriesGeometry) ->
     )
 
 
-PlacedFrames = list[tuple[int, SegFrame]]
-
-
 def _described(seg: Segmentation) -> dict[int, SegSegment]:
     """Every segment by number, also one that only a frame names."""
     described = {frame.segment: SegSegment(frame.segment, "", None) for frame in seg.frames}
@@ -150,9 +144,9 @@ def _described(seg: Segmentation) -> dict[int, SegSegment]:
     return described
 
 
-def _box_of(placed: Iterable[tuple[int, SegFrame]]) -> tuple[Box, dict[int, PlacedFrames]]:
+def _box_of(placed: Iterable[PlacedFrame]) -> tuple[Box, dict[int, list[PlacedFrame]]]:
     """The box around all masks, and the frames with a voxel by segment."""
-    kept: dict[int, PlacedFrames] = {}
+    kept: dict[int, list[PlacedFrame]] = {}
     indices: list[int] = []
     sides: list[tuple[int, int, int, int]] = []
     for index, frame in placed:
@@ -172,7 +166,7 @@ def _box_of(placed: Iterable[tuple[int, SegFrame]]) -> tuple[Box, dict[int, Plac
     ), kept
 
 
-def _mask(placed: PlacedFrames, box: Box) -> tuple[int, NDArray[np.bool_]]:
+def _mask(placed: list[PlacedFrame], box: Box) -> tuple[int, NDArray[np.bool_]]:
     """The first slice of one segment, and its mask from there to its last slice in the box."""
     _, rows, columns = box
     indices = [index for index, _ in placed]

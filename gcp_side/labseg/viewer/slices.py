@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gcp_side.labseg.dicom.segmentation import SegFrame
+from gcp_side.labseg.dicom.segmentation import SegFrame, Segmentation
 from gcp_side.labseg.errors import SegmentationUnreadableError, SeriesNotShownError
 from gcp_side.labseg.orthanc.client import SlicePlace
 from segrelay.errors import SeriesRefusedError
@@ -25,6 +25,9 @@ SAME_PLACE_OF_STEP = 0.1
 
 SINGLE_SLICE_STEP_MM = 1.0
 """Taken as the step of a series with a single slice."""
+
+PlacedFrame = tuple[int, SegFrame]
+"""A frame with the displayed index of its slice."""
 
 REMEDIES = {
     "duplicate-slice": "It may hold several phases: split it, or remove the duplicate.",
@@ -91,14 +94,37 @@ def displayed_order(places: Sequence[SlicePlace]) -> DisplayedSlices:
     )
 
 
-def place_frames(frames: Sequence[SegFrame], slices: DisplayedSlices) -> list[int]:
-    """The displayed index of each frame: by its source image, else by its position.
+def place_frames(
+    seg: Segmentation,
+    slices: DisplayedSlices,
+    matrix: tuple[int, int],
+    *,
+    segment: int | None = None,
+) -> list[PlacedFrame]:
+    """The frames with the displayed index of each: by its source image, else by its position.
+
+    Parameters
+    ----------
+    matrix:
+        Rows and columns of the series.
+    segment:
+        Segment Number; the frames of all segments unless given.
 
     Raises
     ------
     SegmentationUnreadableError
-        ``not-on-grid``: a frame lies on no slice of the series, or is turned against it.
+        ``not-on-grid``: the SEG has another matrix, or a frame lies on no slice of the series or
+        is turned against it. ``no-such-segment``: it has no frame of this segment.
     """
+    if (seg.rows, seg.columns) != matrix:
+        raise not_on_grid()
+    frames = [frame for frame in seg.frames if segment in (None, frame.segment)]
+    if segment is not None and not frames:
+        raise SegmentationUnreadableError(
+            "The segmentation has no frame of this segment.",
+            code="no-such-segment",
+            remedy="Leave ?segment= out to see all.",
+        )
     index_of = {(item.sop_instance_uid, item.frame): n for n, item in enumerate(slices.instances)}
     placed = []
     for frame in frames:
@@ -110,7 +136,7 @@ def place_frames(frames: Sequence[SegFrame], slices: DisplayedSlices) -> list[in
         placed.append(index)
     if not (_as_turned(frames, slices) and _as_placed(frames, placed, slices)):
         raise not_on_grid()
-    return placed
+    return list(zip(placed, frames, strict=True))
 
 
 def not_on_grid() -> SegmentationUnreadableError:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from django.contrib.auth.models import Permission, User
 from numpy.typing import NDArray
+from pydicom import dcmread
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.pixels.utils import pack_bits
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, SegmentationStorage
@@ -147,9 +148,12 @@ class FakeOrthanc:
 
     def tags(self, instance_id: str) -> dict[str, Any]:
         self.calls.append("tags")
-        if instance_id not in self.tags_of:
+        if instance_id in self.tags_of:
+            return self.tags_of[instance_id]
+        if instance_id not in self.files:
             raise OrthancRefusedError("Not there.", code="orthanc-not-found")
-        return self.tags_of[instance_id]
+        header = dcmread(BytesIO(self.files[instance_id]), stop_before_pixels=True)
+        return {name: str(header.get(name, "")) for name in ("Rows", "Columns")}
 
     def ping(self) -> None:
         self.calls.append("ping")
