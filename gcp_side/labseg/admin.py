@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 
 from gcp_side.labseg import admin_texts as texts
 from gcp_side.labseg import jobs
-from gcp_side.labseg.api.serializers import event_as_dict
+from gcp_side.labseg.api.serializers import EventSerializer
 from gcp_side.labseg.messages import explain_stage, tell
 from gcp_side.labseg.models import Job, JobEvent, State
 from gcp_side.labseg.orthanc import client
@@ -58,7 +58,7 @@ class JobEventInline(_ReadOnly, TabularInline):
     @admin.display(description=_("what was said"))
     def told(self, event: JobEvent) -> str:
         """In the reader's language, then the lab's own words."""
-        line = event_as_dict(event, event.job)
+        line = EventSerializer(event).data
         return " ".join(filter(None, (line["text"], line["detail"]))) or texts.NOTHING
 
 

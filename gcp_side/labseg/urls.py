@@ -6,8 +6,9 @@ from django.apps import apps
 from django.urls import URLPattern, URLResolver, include, path
 
 from gcp_side.labseg.api.agents import Agents, Health, Profiles
-from gcp_side.labseg.api.frames import SegmentationFrames
+from gcp_side.labseg.api.base import LabsegView
 from gcp_side.labseg.api.images import (
+    SegmentationFrames,
     SegmentationLabels,
     SegmentationOverlay,
     SegmentationOverlaySlice,
@@ -69,9 +70,9 @@ _segmentation: list[URLPattern | URLResolver] = [
 ]
 
 if apps.is_installed("drf_spectacular"):
-    from gcp_side.labseg.api.schema import OpenApiSchema, describe
+    from gcp_side.labseg.api.schema import LabsegSchema, OpenApiSchema
 
-    describe()
+    LabsegView.schema = LabsegSchema()
     _segmentation.append(path("schema/", OpenApiSchema.as_view(), name="schema"))
 
 urlpatterns = [path("segmentation/", include(_segmentation))]

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from datetime import UTC
-from typing import Any
 
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from gcp_side import __version__
+from gcp_side.labseg.api.answers import AgentsAnswer, HealthAnswer, ProfilesAnswer
 from gcp_side.labseg.api.base import LabsegView
-from gcp_side.labseg.api.serializers import agent_as_dict, offer_as_dict, time_as_text
 from gcp_side.labseg.conf import get_conf
 from gcp_side.labseg.jobs.agents import Lab, look, look_or_nobody, profiles_on_offer
 from gcp_side.labseg.jobs.freshness import as_sentence, is_kept_fresh, last_pass
@@ -26,30 +24,30 @@ logger = logging.getLogger(__name__)
 class Agents(LabsegView):
     """``GET …/agents/``."""
 
+    answer = AgentsAnswer
+
     def get(self, request: Request) -> Response:  # noqa: ARG002
         """Every agent that ever sent a heartbeat here, by name."""
         lab = look()
-        return Response(
-            {
-                "success": True,
-                "agents": [agent_as_dict(agent) for agent in lab.agents],
-                "online": len(lab.online),
-                "last_seen": time_as_text(lab.last_seen),
-            }
-        )
+        found = {"agents": lab.agents, "online": len(lab.online), "last_seen": lab.last_seen}
+        return Response(self.answer(found).data)
 
 
 class Profiles(LabsegView):
     """``GET …/profiles/``."""
 
+    answer = ProfilesAnswer
+
     def get(self, request: Request) -> Response:  # noqa: ARG002
         """What living agents offer; what is configured while none lives."""
         offers = profiles_on_offer(look_or_nobody(), get_conf())
-        return Response({"success": True, "profiles": [offer_as_dict(item) for item in offers]})
+        return Response(self.answer({"profiles": offers}).data)
 
 
 class Health(LabsegView):
     """``GET …/health/``."""
+
+    answer = HealthAnswer
 
     def get(self, request: Request) -> Response:  # noqa: ARG002
         """Whether queue and Orthanc answer; ``degraded`` where one does not.
@@ -63,15 +61,16 @@ class Health(LabsegView):
             lab = look()
 
         checks = {"queue": _ask(ask_queue), "orthanc": _ask(lambda: client.connect().ping())}
-        answer: dict[str, Any] = {"success": True, "status": "ok", **checks}
-        if set(checks.values()) != {"ok"}:
-            answer["status"] = "degraded"
         last = last_pass()
-        answer |= {
+        found = {
+            "status": "ok" if set(checks.values()) == {"ok"} else "degraded",
+            **checks,
             "sync": "ok" if is_kept_fresh(last) else as_sentence(last),
-            "last_sync": None if last is None else time_as_text(last.astimezone(UTC)),
+            "last_sync": last,
+            "agents_online": len(lab.online),
+            "version": __version__,
         }
-        return Response(answer | {"agents_online": len(lab.online), "version": __version__})
+        return Response(self.answer(found).data)
 
 
 def _ask(question: Callable[[], None]) -> str:

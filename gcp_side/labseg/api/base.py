@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from django.contrib.auth.models import User
@@ -18,14 +18,16 @@ from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.schemas.inspectors import ViewInspector
+from rest_framework.serializers import Serializer
 from rest_framework.settings import APISettings
 from rest_framework.throttling import BaseThrottle
 from rest_framework.versioning import BaseVersioning
 from rest_framework.views import APIView
 
+from gcp_side.labseg.api.answers import RefusalSerializer
+from gcp_side.labseg.api.bodies import Body
 from gcp_side.labseg.api.framework import OWN_SETTINGS, OwnJSONRenderer, OwnNegotiation
 from gcp_side.labseg.api.parsers import ShallowJSONParser, check_size
-from gcp_side.labseg.api.serializers import reasons_as_list
 from gcp_side.labseg.api.throttles import ReadThrottle
 from gcp_side.labseg.conf import authentication_classes
 from gcp_side.labseg.errors import (
@@ -56,6 +58,11 @@ FORGED = "csrf-refused"
 PAGE_SIZE = 50
 LARGEST_PAGE = 200
 LARGEST_PAGE_NUMBER = 10**6
+PAGING = {
+    "page": "from 1",
+    "page_size": f"{PAGE_SIZE} unless given, at most {LARGEST_PAGE}",
+}
+"""What :func:`page_of` reads."""
 
 _NOT_FOUND_CODES = ("orthanc-not-found", "series-missing", "no-such-slice")
 _BAD_REQUESTS = (
@@ -82,7 +89,19 @@ class LabsegView(APIView):
 
     needs: ClassVar[str] = "labseg.view_job"
     """The permission of Django's that a caller must have."""
-    # In no description but where ``openapi`` gives one.
+    answer: ClassVar[type[Serializer[Any]]]
+    """What it answers with, where that is JSON."""
+    media_type: ClassVar[str | None] = None
+    """Of an answer that is not JSON."""
+    status_code: ClassVar[int] = status.HTTP_200_OK
+    body: ClassVar[type[Body] | None] = None
+    query: ClassVar[Mapping[str, str]] = {}
+    """Parameters of the address, each with its description."""
+    numbers: ClassVar[frozenset[str]] = frozenset({"page", "page_size", "segment"})
+    """Those of them that are whole numbers."""
+    headers_out: ClassVar[Mapping[str, str]] = {}
+    """Of the answer, each with its description."""
+    # In no description but where ``drf_spectacular`` is installed.
     schema: ViewInspector | None = None
     permission_classes: Sequence[type[BasePermission]] = (IsAuthenticated, HasJobPermission)
     throttle_classes: Sequence[type[BaseThrottle]] = (ReadThrottle,)
@@ -129,7 +148,7 @@ class LabsegView(APIView):
             return _refusal(exc)
         response = super().handle_exception(exc)
         if isinstance(response.data, dict) and "detail" in response.data:
-            response.data = {"success": False, "error": str(response.data["detail"])}
+            response.data = RefusalSerializer({"error": response.data["detail"]}).data
         if isinstance(exc, NotAuthenticated) and isinstance(response.data, dict):
             # The page tells a session that has ended from a permission that is missing.
             response.data["code"] = NOT_LOGGED_IN
@@ -137,11 +156,6 @@ class LabsegView(APIView):
             # The user may well do this: it is the project's settings that say otherwise.
             response.data = _forged(str(exc.detail))
         return response
-
-
-def body_of(request: Request) -> dict[str, Any]:
-    """The object that was sent; empty where something else was."""
-    return request.data if isinstance(request.data, dict) else {}
 
 
 def user_of(request: Request) -> User | None:
@@ -176,8 +190,7 @@ def _whole(request: Request, name: str, default: int, largest: int) -> int:
 
 
 def _forged(detail: str) -> dict[str, Any]:
-    return {
-        "success": False,
+    refusal = {
         "error": gettext("The site did not take this for a request of its own pages (CSRF)."),
         "code": FORGED,
         "remedy": gettext(
@@ -186,6 +199,7 @@ def _forged(detail: str) -> dict[str, Any]:
         ),
         "detail": detail,
     }
+    return RefusalSerializer(refusal).data
 
 
 def _refusal(error: SegRelayError) -> Response:
@@ -194,15 +208,14 @@ def _refusal(error: SegRelayError) -> Response:
         logger.error("%s: %s", error.code, error.message)
     told = explain(error)
     body: dict[str, Any] = {
-        "success": False,
         "error": told.message,
         "code": error.code,
         "remedy": told.remedy,
         "detail": told.detail,
     }
     if isinstance(error, ConfirmationNeededError):
-        body["reasons"] = reasons_as_list(error.reasons)
-    return Response(body, status=code)
+        body["reasons"] = error.reasons
+    return Response(RefusalSerializer(body).data, status=code)
 
 
 def _status_of(error: SegRelayError) -> int:

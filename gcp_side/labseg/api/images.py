@@ -10,6 +10,7 @@ import gzip
 import struct
 from collections.abc import AsyncIterator, Iterator
 from io import BytesIO
+from typing import ClassVar
 
 from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIRequest
@@ -19,10 +20,13 @@ from django.utils.http import quote_etag, urlencode
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from gcp_side.labseg.api.answers import FramesAnswer, GeometryAnswer, OverlayAnswer
 from gcp_side.labseg.api.base import LabsegView
 from gcp_side.labseg.api.framework import AnyAccept
+from gcp_side.labseg.errors import SegmentationUnreadableError
 from gcp_side.labseg.host.addresses import api_address
 from gcp_side.labseg.orthanc import client
+from gcp_side.labseg.viewer.frames import load_frames
 from gcp_side.labseg.viewer.overlay import Overlay, load_overlay
 from gcp_side.labseg.viewer.volumes import DeflatedVoxels, load_geometry, load_slice, load_volume
 
@@ -30,6 +34,14 @@ CACHE_CONTROL = "private, no-cache"
 """Only in the browser, and never used without asking whether it is still right."""
 
 OCTETS = "application/octet-stream"
+
+ON_SERIES = {"series": "Orthanc id of a series on the same grid; the SEG's own unless given"}
+ETAG = {"ETag": "changes with the bytes; may be sent back in If-None-Match"}
+VOXELS = {
+    "X-Shape": "sizes, separated by commas",
+    "X-Dtype": "uint16 or int16, or float32 where slices differ in scale; little-endian",
+    **ETAG,
+}
 
 PIECE_BYTES = 256 * 1024
 """Of an answer that is inflated while it is sent."""
@@ -41,74 +53,66 @@ _GZIP_SIZE = struct.Struct("<L")
 class SeriesGeometryView(LabsegView):
     """``GET …/series/<series_id>/geometry/``."""
 
+    answer = GeometryAnswer
+
     def get(self, request: Request, series_id: str) -> Response:  # noqa: ARG002
-        """Shape, place, and what the values mean."""
+        """Where the voxels of a series lie, and what their values mean."""
         geometry = load_geometry(series_id, client.connect())
-        centre, width = geometry.window
-        return Response(
-            {
-                "success": True,
-                "series_id": series_id,
-                "shape": list(geometry.shape),
-                "affine": geometry.affine.ravel().tolist(),
-                "dtype": geometry.dtype.name,
-                "window": {"center": centre, "width": width},
-                "slope": geometry.slope,
-                "intercept": geometry.intercept,
-                "instances": geometry.instances,
-            }
-        )
+        more = {"series_id": series_id, "instances": geometry.instances}
+        return Response(self.answer({**vars(geometry), **more}).data)
 
 
 class SeriesVolumeView(LabsegView):
     """``GET …/series/<series_id>/volume/``."""
 
+    media_type = OCTETS
+    headers_out: ClassVar = VOXELS
     content_negotiation_class = AnyAccept
 
     def get(self, request: Request, series_id: str) -> HttpResponseBase:
-        """All voxels, [slices, rows, columns] in displayed order."""
+        """All voxels, [slices, rows, columns] in displayed order; deflated where the client can."""
         return _voxels(request, load_volume(series_id, client.connect()))
 
 
 class SeriesSliceView(LabsegView):
     """``GET …/series/<series_id>/slices/<index>/``."""
 
+    media_type = OCTETS
+    headers_out: ClassVar = VOXELS
     content_negotiation_class = AnyAccept
 
     def get(self, request: Request, series_id: str, index: int) -> HttpResponseBase:
-        """One slice, [rows, columns]."""
+        """The voxels of one slice, [rows, columns], in the same form."""
         return _voxels(request, load_slice(series_id, index, client.connect()))
 
 
 class SegmentationOverlay(LabsegView):
     """``GET …/instances/<seg_instance_id>/overlay/[?series=<id>]``."""
 
+    answer = OverlayAnswer
+    query: ClassVar = ON_SERIES
+
     def get(self, request: Request, seg_instance_id: str) -> Response:
         """Segments, their measures and where they lie; the labels have an address of their own."""
         overlay = _overlay(request, seg_instance_id)
         labels = api_address("labels", seg_instance_id)
-        return Response(
-            {
-                "success": True,
-                "series_id": overlay.series_id,
-                "shape": list(overlay.shape),
-                "affine": overlay.affine.ravel().tolist(),
-                "box": [list(side) for side in overlay.box],
-                "segments": list(overlay.segments),
-                "slices": list(overlay.slices),
-                "centre": None if overlay.centre is None else list(overlay.centre),
-                "labels_url": f"{labels}?{urlencode({'series': overlay.series_id})}",
-            }
-        )
+        labels_url = f"{labels}?{urlencode({'series': overlay.series_id})}"
+        return Response(self.answer({**vars(overlay), "labels_url": labels_url}).data)
 
 
 class SegmentationLabels(LabsegView):
     """``GET …/instances/<seg_instance_id>/labels/[?series=<id>]``."""
 
+    media_type = OCTETS
+    headers_out: ClassVar = ETAG
+    query: ClassVar = ON_SERIES
     content_negotiation_class = AnyAccept
 
     def get(self, request: Request, seg_instance_id: str) -> HttpResponseBase:
-        """One byte a voxel of the overlay's box: the segment's number."""
+        """The segment's number of each voxel of the overlay's box, one byte each.
+
+        0 is none; where segments overlap, it is the highest number.
+        """
         overlay = _overlay(request, seg_instance_id)
         return _octets(request, overlay.labels_gzip, tag=f"{seg_instance_id}-{overlay.series_id}")
 
@@ -116,14 +120,33 @@ class SegmentationLabels(LabsegView):
 class SegmentationOverlaySlice(LabsegView):
     """``GET …/instances/<seg_instance_id>/overlay/<index>.png[?series=<id>]``."""
 
+    media_type = "image/png"
+    query: ClassVar = ON_SERIES
     content_negotiation_class = AnyAccept
 
     def get(self, request: Request, seg_instance_id: str, index: int) -> HttpResponseBase:
-        """A displayed slice as a palette PNG."""
+        """One slice as a palette PNG: an index is a segment's number, 0 is transparent."""
         overlay = _overlay(request, seg_instance_id)
-        answer = HttpResponse(overlay.png(index), content_type="image/png")
+        answer = HttpResponse(overlay.png(index), content_type=self.media_type)
         answer["Cache-Control"] = CACHE_CONTROL
         return answer
+
+
+class SegmentationFrames(LabsegView):
+    """``GET …/instances/<seg_instance_id>/frames/[?series=<id>][&segment=<number>]``."""
+
+    answer = FramesAnswer
+    query: ClassVar = ON_SERIES | {"segment": "Segment Number"}
+
+    def get(self, request: Request, seg_instance_id: str) -> Response:
+        """The masks, by slice in the displayed order of the series."""
+        frames = load_frames(
+            seg_instance_id,
+            series_id=request.query_params.get("series"),
+            segment=_segment(request.query_params.get("segment")),
+            orthanc=client.connect(),
+        )
+        return Response(self.answer({"num_frames": len(frames), "frames": frames}).data)
 
 
 def _overlay(request: Request, seg_instance_id: str) -> Overlay:
@@ -182,3 +205,11 @@ def _inflated_pieces(gzipped: bytes) -> Iterator[bytes]:
 async def _one_by_one(pieces: Iterator[bytes]) -> AsyncIterator[bytes]:
     while piece := await sync_to_async(lambda: next(pieces, b""))():
         yield piece
+
+
+def _segment(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not text.isascii() or not text.isdigit() or not 1 <= len(text) <= 5:
+        raise SegmentationUnreadableError("segment is not a number.", code="no-such-segment")
+    return int(text)

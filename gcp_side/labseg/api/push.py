@@ -11,7 +11,8 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from gcp_side.labseg import jobs
-from gcp_side.labseg.api.base import LabsegView, body_of
+from gcp_side.labseg.api.base import LabsegView
+from gcp_side.labseg.api.bodies import Body, body_of
 from gcp_side.labseg.api.throttles import PushThrottle
 from gcp_side.labseg.conf import get_conf
 from gcp_side.labseg.errors import JobNotFoundError
@@ -25,6 +26,8 @@ class Push(LabsegView):
 
     permission_classes = ()
     throttle_classes = (PushThrottle,)
+    status_code = status.HTTP_204_NO_CONTENT
+    body = Body
 
     def get_authenticators(self) -> list[BaseAuthentication]:
         """None: the token is no user's."""
@@ -42,7 +45,7 @@ class Push(LabsegView):
                 jobs.take_in(job_id)
             except JobNotFoundError:
                 logger.warning("job %s: has a result, and is not of this site", job_id)
-        return Response(status=status.HTTP_204_NO_CONTENT)
+        return Response(status=self.status_code)
 
 
 def _check_sender(request: Request) -> None:

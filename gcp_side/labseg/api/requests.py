@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from rest_framework import status
@@ -9,12 +11,18 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from gcp_side.labseg import jobs
-from gcp_side.labseg.api.base import LabsegView, body_of, page_of, user_of
-from gcp_side.labseg.api.serializers import events_as_list, request_as_dict, waiting_as_dict
-from gcp_side.labseg.api.submit import accepted, confirm_of
+from gcp_side.labseg.api.answers import (
+    CancelSerializer,
+    EventsAnswer,
+    RequestsPage,
+    RetryAccepted,
+    StatusSerializer,
+)
+from gcp_side.labseg.api.base import PAGING, LabsegView, page_of, user_of
+from gcp_side.labseg.api.bodies import Retry
+from gcp_side.labseg.api.submit import accepted
 from gcp_side.labseg.api.throttles import SubmitThrottle
-from gcp_side.labseg.errors import QueryRefusedError, SubmissionRefusedError
-from gcp_side.labseg.jobs.waiting import why_waiting
+from gcp_side.labseg.errors import QueryRefusedError
 from gcp_side.labseg.models import Job, State
 from gcp_side.labseg.orthanc import client
 from segrelay.errors import TransientError
@@ -24,15 +32,24 @@ from segrelay.manifest import is_orthanc_id
 class SegmentationStatus(LabsegView):
     """``GET …/status/<request_id>/``."""
 
+    answer = StatusSerializer
+
     def get(self, request: Request, request_id: str) -> Response:  # noqa: ARG002
         """Where the job is, and why it waits; looks into the queue at most once a second."""
         job = jobs.refresh(jobs.find(request_id))
-        waiting = waiting_as_dict(why_waiting(job))
-        return Response({"success": True, **request_as_dict(job), "waiting": waiting})
+        return Response(self.answer(job).data)
 
 
 class Requests(LabsegView):
     """``GET …/requests/[?state=][&profile=][&study=][&page=][&page_size=]``."""
+
+    answer = RequestsPage
+    query: ClassVar = {
+        "state": ", ".join(State.values),
+        "profile": "name of a profile",
+        "study": "Orthanc id of a study",
+        **PAGING,
+    }
 
     def get(self, request: Request) -> Response:
         """Jobs, newest first; open ones are looked up in the queue at most once a second."""
@@ -41,29 +58,24 @@ class Requests(LabsegView):
         # Behind the last page there is nothing, which is no error.
         rows = list(pages.page(page)) if page <= pages.num_pages else []
         jobs.refresh_together(rows)
-        return Response(
-            {
-                "success": True,
-                "count": pages.count,
-                "page": page,
-                "page_size": size,
-                "requests": [request_as_dict(job) for job in rows],
-            }
-        )
+        found = {"count": pages.count, "page": page, "page_size": size, "requests": rows}
+        return Response(self.answer(found).data)
 
 
 class RequestEvents(LabsegView):
     """``GET …/requests/<request_id>/events/``."""
 
+    answer = EventsAnswer
+
     def get(self, request: Request, request_id: str) -> Response:  # noqa: ARG002
         """The history of a job, oldest first."""
-        events = events_as_list(jobs.find(request_id))
-        return Response({"success": True, "events": events})
+        return Response(self.answer(jobs.find(request_id)).data)
 
 
 class CancelRequest(LabsegView):
     """``POST …/requests/<request_id>/cancel/``."""
 
+    answer = CancelSerializer
     needs = "labseg.change_job"
 
     def post(self, request: Request, request_id: str) -> Response:  # noqa: ARG002
@@ -71,7 +83,7 @@ class CancelRequest(LabsegView):
 
         202 where the queue does not answer: the wish is stored and carried out later.
         """
-        code: int = status.HTTP_200_OK
+        code = self.status_code
         try:
             job = jobs.cancel(request_id)
         except TransientError:
@@ -79,35 +91,27 @@ class CancelRequest(LabsegView):
             if not job.is_open or job.cancel_requested_at is None:
                 raise
             code = status.HTTP_202_ACCEPTED
-        cancelled = job.state == State.CANCELLED
-        return Response(
-            {"success": True, "cancelled": cancelled, **request_as_dict(job)}, status=code
-        )
+        return Response(self.answer(job).data, status=code)
 
 
 class RetryRequest(LabsegView):
-    """``POST …/requests/<request_id>/retry/``.
+    """``POST …/requests/<request_id>/retry/``."""
 
-    Body, optionally: ``{"force": true, "confirm": true}``.
-    """
-
+    answer = RetryAccepted
+    status_code = status.HTTP_202_ACCEPTED
+    body = Retry
     needs = "labseg.change_job"
     throttle_classes = (SubmitThrottle,)
 
     def post(self, request: Request, request_id: str) -> Response:
         """Try an ended job again as a new one."""
-        body = body_of(request)
-        force = body.get("force", False)
-        if not isinstance(force, bool):
-            raise SubmissionRefusedError("force is neither true nor false.", code="force")
         again = jobs.retry(
             request_id,
             orthanc=client.connect(),
-            force=force,
             requested_by=user_of(request),
-            confirm=confirm_of(body),
+            **self.body.of(request),
         )
-        return accepted(again.job, is_new=again.is_new, retry_of=request_id)
+        return accepted(self.answer, again.job, is_new=again.is_new, retry_of=request_id)
 
 
 def _filtered(request: Request) -> QuerySet[Job]:

@@ -1,239 +1,351 @@
-"""Jobs, studies, agents and profiles as plain data, ready for JSON."""
+"""Jobs, studies, agents and profiles as answers show them; the command prints the same."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
-from gcp_side.labseg.jobs.agents import LabAgent, ProfileOnOffer
-from gcp_side.labseg.jobs.confirmation import Reason, read_reasons
-from gcp_side.labseg.jobs.waiting import Waiting
+from rest_framework import serializers
+from rest_framework.serializers import BooleanField, CharField, IntegerField, ListField
+
+from gcp_side.labseg.jobs.confirmation import REASONS, read_reasons
+from gcp_side.labseg.jobs.waiting import why_waiting
 from gcp_side.labseg.messages import Explanation, tell, tell_reason, tell_warning
 from gcp_side.labseg.models import EventKind, Job, JobEvent, Outcome, State
-from gcp_side.labseg.orthanc.client import SeriesEntry, StudyEntry
-from gcp_side.labseg.recognition import Recognised, SeriesAttributes, plane_of
-from segrelay.offers import OfferedRole
+from gcp_side.labseg.orthanc.client import StudyEntry
+from gcp_side.labseg.recognition import Confidence, plane_of
 from segrelay.profiles import Text
 from segrelay.result_notes import DOUBTS, NOT_FOR_PATIENTS
 
-
-def reasons_as_list(reasons: Iterable[Reason]) -> list[dict[str, Any]]:
-    """What speaks against series, with its sentence in the active language."""
-    return [
-        {**reason.as_dict(), "text": reason.text, "contradicts": reason.code not in DOUBTS}
-        for reason in reasons
-    ]
+AnyField = serializers.Field[Any, Any, Any, Any]
+Shape = serializers.Serializer[Any]
 
 
-def job_as_dict(job: Job) -> dict[str, Any]:
-    """One job, ready for JSON."""
-    return {
-        "job_id": job.job_id,
-        "profile": job.profile,
-        "priority": job.priority,
-        "labels": job.labels,
-        "state": str(job.state),
-        "finished": not job.is_open,
-        "agent": job.agent,
-        "attempt": job.attempt,
-        "stage": job.stage,
-        "percent": job.percent,
-        "done": job.done,
-        "total": job.total,
-        "cancel_requested_at": time_as_text(job.cancel_requested_at),
-        "missing_since": time_as_text(job.missing_since),
-        "orthanc_study_id": job.orthanc_study_id,
-        "study_instance_uid": job.study_instance_uid,
-        "series": job.series,
-        "seg_instance_id": job.seg_orthanc_id or None,
-        "seg_sop_instance_uid": job.seg_sop_instance_uid or None,
-        "seg_series_instance_uid": job.seg_series_instance_uid or None,
-        "report_instance_id": job.report_orthanc_id or None,
-        "report_sop_instance_uid": job.report_sop_instance_uid or None,
-        "report_series_instance_uid": job.report_series_instance_uid or None,
-        "tumour_found": job.tumour_found,
-        "segments": job.measurements,
-        "confirmed": reasons_as_list(read_reasons(job.confirmed)),
-        "confirmed_by": job.confirmed_by,
-        "for_patients": NOT_FOR_PATIENTS not in job.warnings,
-        "warnings": [tell_warning(text) for text in job.warnings],
-        "provenance": job.provenance,
-        "failure": failure_as_dict(job),
-        "retry_of": job.retry_of_id,
-        "submitted_at": time_as_text(job.submitted_at),
-        "updated_at": time_as_text(job.updated_at),
-        "finished_at": time_as_text(job.finished_at),
-    }
+class Computed(AnyField):
+    """What a function makes of the whole object, in the form of ``child``; null for None."""
+
+    def __init__(self, child: Any, function: Callable[[Any], Any]) -> None:
+        super().__init__(source="*", read_only=True, help_text=child.help_text)
+        self.child = child
+        self.function = function
+
+    def to_representation(self, value: Any) -> Any:
+        """The value for JSON."""
+        made = self.function(value)
+        return None if made is None else self.child.to_representation(made)
 
 
-def request_as_dict(job: Job) -> dict[str, Any]:
-    """One job, as the REST answers show it."""
-    failure = failure_as_dict(job)
-    return {
-        "request_id": job.job_id,
-        "status": str(job.state),
-        "status_text": str(State(job.state).label),
-        "error": None if failure is None else failure["reason"],
-        **job_as_dict(job),
-    }
+class TimeField(serializers.DateTimeField):
+    """ISO 8601 in UTC, to the second."""
+
+    def to_representation(self, value: datetime) -> str:
+        """The text of a time with a zone."""
+        return value.astimezone(UTC).isoformat(timespec="seconds")
 
 
-def events_as_list(job: Job) -> list[dict[str, Any]]:
-    """The job's history, oldest first, ready for JSON."""
-    return [event_as_dict(event, job) for event in job.events.all()]
+class IdField(CharField):
+    """An id; null where the column is empty."""
+
+    def __init__(self, source: str | None = None) -> None:
+        super().__init__(source=source, allow_null=True)
+
+    def to_representation(self, value: str) -> Any:
+        """The id or None."""
+        return value or None
 
 
-def event_as_dict(event: JobEvent, job: Job) -> dict[str, Any]:
-    """One line of a job's history, in the active language, ready for JSON."""
-    told = tell(event.code, event.text, "") if event.code else Explanation(event.text, "", "")
-    if event.kind == EventKind.CONFIRMED:
-        told = Explanation(" ".join(reason.text for reason in read_reasons(job.confirmed)), "", "")
-    outcome = f"{Outcome(event.outcome).label}: " if event.outcome else ""
-    return {
-        "at": time_as_text(event.at),
-        "kind": event.kind,
-        "attempt": event.attempt,
-        "agent": event.agent,
-        "text": outcome + told.message,
-        "detail": told.detail,
-    }
+def state_field(source: str | None = None) -> serializers.ChoiceField:
+    """Where a job is."""
+    return serializers.ChoiceField(choices=State.values, source=source)
 
 
-def failure_as_dict(job: Job) -> dict[str, str] | None:
-    """Code, reason and remedy in the active language, a detail in English; None for no failure."""
+class ReasonSerializer(Shape):
+    """What contradicts the choice of series, with its sentence in the active language."""
+
+    code = serializers.ChoiceField(choices=list(REASONS))
+    parameters = serializers.DictField(child=CharField())
+    text = CharField()
+    contradicts = Computed(
+        BooleanField(help_text="false: the series only may be the wrong ones"),
+        lambda reason: reason.code not in DOUBTS,
+    )
+
+
+class InputSeriesSerializer(Shape):
+    """One series of a job."""
+
+    role = CharField()
+    orthanc_id = CharField()
+    series_instance_uid = CharField()
+    expected_instances = IntegerField(allow_null=True)
+
+
+class MeasuredSegmentSerializer(Shape):
+    """One segment of a result."""
+
+    number = IntegerField()
+    label = CharField()  # type: ignore[assignment]
+    voxels = IntegerField()
+    volume_ml = serializers.FloatField()
+    longest_diameter_mm = serializers.FloatField(allow_null=True)
+
+
+class FailureSerializer(Shape):
+    """Why a job failed: reason and remedy in the active language, a detail in English."""
+
+    code = CharField()
+    reason = CharField(source="told.message")
+    remedy = CharField(source="told.remedy")
+    detail = CharField(source="told.detail")
+
+
+def failure_of(job: Job) -> dict[str, Any] | None:
+    """Why a job failed; None where it did not."""
     if not job.failure_code:
         return None
     told = tell(job.failure_code, job.failure_reason, job.failure_remedy)
-    return {
-        "code": job.failure_code,
-        "reason": told.message,
-        "remedy": told.remedy,
-        "detail": told.detail,
-    }
+    return {"code": job.failure_code, "told": told}
 
 
-def waiting_as_dict(waiting: Waiting | None) -> dict[str, str | None] | None:
-    """Why a job waits; None where it does not."""
-    if waiting is None:
-        return None
-    return {
-        "kind": waiting.kind,
-        "text": waiting.text,
-        "since": time_as_text(waiting.since),
-    }
+def _error_of(job: Job) -> str | None:
+    failure = failure_of(job)
+    return None if failure is None else failure["told"].message
 
 
-def time_as_text(value: datetime | None) -> str | None:
-    """ISO 8601 in UTC, to the second."""
-    return None if value is None else value.astimezone(UTC).isoformat(timespec="seconds")
+class JobSerializer(Shape):
+    """One job, as the command prints it."""
+
+    job_id = CharField()
+    profile = CharField()
+    priority = IntegerField()
+    labels = ListField(child=CharField())
+    state = state_field()
+    finished = Computed(BooleanField(), lambda job: not job.is_open)
+    agent = CharField()
+    attempt = IntegerField()
+    stage = CharField()
+    percent = IntegerField()
+    done = IntegerField()
+    total = IntegerField()
+    cancel_requested_at = TimeField(allow_null=True)
+    missing_since = TimeField(allow_null=True)
+    orthanc_study_id = CharField()
+    study_instance_uid = CharField()
+    series = InputSeriesSerializer(many=True)
+    seg_instance_id = IdField("seg_orthanc_id")
+    seg_sop_instance_uid = IdField()
+    seg_series_instance_uid = IdField()
+    report_instance_id = IdField("report_orthanc_id")
+    report_sop_instance_uid = IdField()
+    report_series_instance_uid = IdField()
+    tumour_found = BooleanField(allow_null=True)
+    segments = MeasuredSegmentSerializer(source="measurements", many=True)
+    confirmed = Computed(ReasonSerializer(many=True), lambda job: read_reasons(job.confirmed))
+    confirmed_by = CharField()
+    for_patients = Computed(BooleanField(), lambda job: NOT_FOR_PATIENTS not in job.warnings)
+    warnings = Computed(
+        ListField(child=CharField()), lambda job: [tell_warning(text) for text in job.warnings]
+    )
+    provenance = serializers.DictField(allow_null=True)
+    failure = Computed(FailureSerializer(allow_null=True), failure_of)
+    retry_of = CharField(source="retry_of_id", allow_null=True)
+    submitted_at = TimeField()
+    updated_at = TimeField()
+    finished_at = TimeField(allow_null=True)
 
 
-def study_as_dict(
-    entry: StudyEntry, series: Sequence[SeriesEntry], latest: Job | None
-) -> dict[str, Any]:
-    """One study with its latest request."""
-    return {
-        "study_id": entry.orthanc_id,
-        "study_instance_uid": entry.study_instance_uid,
-        "patient_name": entry.patient_name,
-        "patient_id": entry.patient_id,
-        "date": _date(entry.date),
-        "description": entry.description,
-        "modalities": sorted({item.modality for item in series if item.modality}),
-        "series": len(series),
-        "latest_request": None if latest is None else request_as_dict(latest),
-    }
+class RequestSerializer(JobSerializer):
+    """One job, as the REST answers show it."""
+
+    request_id = CharField(source="job_id")
+    status = state_field("state")
+    status_text = CharField(source="get_state_display")
+    error = Computed(CharField(allow_null=True), _error_of)
 
 
-def series_as_dict(item: SeriesEntry, facts: SeriesAttributes | None) -> dict[str, Any]:
-    """One series; its geometry where it was read. A frame of an enhanced instance is an image."""
-    return {
-        "series_id": item.orthanc_id,
-        "number": item.number,
-        "description": item.description,
-        "modality": item.modality,
-        "instances": len(item.instances),
-        "images": len(item.instances) if facts is None else facts.instances,
-        "orientation": None if facts is None else plane_of(facts.orientation),
-        "rows": None if facts is None else facts.rows,
-        "columns": None if facts is None else facts.columns,
-    }
+def _explained(event: JobEvent) -> Explanation:
+    if event.kind == EventKind.CONFIRMED:
+        reasons = read_reasons(event.job.confirmed)
+        return Explanation(" ".join(reason.text for reason in reasons), "", "")
+    return tell(event.code, event.text, "") if event.code else Explanation(event.text, "", "")
 
 
-def recognised_as_dict(role: OfferedRole, found: Recognised) -> dict[str, Any]:
-    """The series that was recognised for a role, with the evidence."""
-    return {
-        "role": role.role,
-        "title": _texts(role.title, role.role),
-        "series_id": found.series_id,
-        "confidence": found.confidence.value,
-        "evidence": found.sentence,
-        "clues": [{"code": item.code, "parameters": dict(item.parameters)} for item in found.clues],
-    }
+def _event_text(event: JobEvent) -> str:
+    outcome = f"{Outcome(event.outcome).label}: " if event.outcome else ""
+    return outcome + _explained(event).message
 
 
-def agent_as_dict(agent: LabAgent) -> dict[str, Any]:
-    """One agent, as its last heartbeat tells."""
-    heartbeat = agent.heartbeat
-    return {
-        "name": agent.name,
-        "online": agent.is_online,
-        "state": heartbeat.state,
-        "reason": tell_reason(heartbeat.reason),
-        "device": heartbeat.device,
-        "version": heartbeat.version,
-        "profiles": list(heartbeat.profiles),
-        "labels": list(heartbeat.labels),
-        "last_beat": time_as_text(agent.last_heartbeat),
-        "seconds_since_beat": round(agent.silent.total_seconds(), 1),
-        "jobs": [
-            {
-                "request_id": job.job_id,
-                "stage": job.stage,
-                "percent": job.percent,
-                "done": job.done,
-                "total": job.total,
-            }
-            for job in heartbeat.jobs
-        ],
-    }
+class EventSerializer(Shape):
+    """One line of a job's history, in the active language."""
+
+    at = TimeField()
+    kind = CharField()
+    attempt = IntegerField()
+    agent = CharField()
+    text = Computed(CharField(), _event_text)
+    detail = Computed(CharField(), lambda event: _explained(event).detail)
 
 
-def offer_as_dict(item: ProfileOnOffer) -> dict[str, Any]:
-    """One profile on offer; names stand for texts that nobody told."""
-    offer = item.offer
-    return {
-        "name": offer.name,
-        "title": _texts(offer.title, offer.name),
-        "intended_use": _texts(offer.intended_use, ""),
-        "body_part": offer.body_part,
-        "for_patients": offer.for_patients is not False,
-        "roles": [
-            {"role": role.role, "title": _texts(role.title, role.role)} for role in offer.roles
-        ],
-        "segments": [
-            {
-                "number": segment.number,
-                "label": segment.label,
-                "title": _texts(segment.title, segment.label),
-                "colour": list(segment.colour),
-            }
-            for segment in offer.segments
-        ],
-        "online": item.is_online,
-        "default": item.is_default,
-    }
+class WaitingSerializer(Shape):
+    """Why a job waits."""
+
+    kind = serializers.ChoiceField(
+        choices=["no-queue", "no-agent", "no-profile", "no-labels", "not-claiming", "in-line"]
+    )
+    text = CharField()
+    since = TimeField(allow_null=True)
 
 
-def _texts(text: Text | None, otherwise: str) -> dict[str, str]:
-    """In both languages of the product."""
-    return {"en": otherwise, "ko": otherwise} if text is None else text.model_dump()
+class JobDetailSerializer(JobSerializer):
+    """One job with its history, as the command prints it."""
+
+    waiting = Computed(WaitingSerializer(allow_null=True), why_waiting)
+    events = EventSerializer(many=True)
 
 
-def _date(text: str) -> str | None:
+def _date_of(entry: StudyEntry) -> str | None:
     """``YYYYMMDD`` as ISO 8601; None where it is no date."""
     try:
-        return datetime.strptime(text, "%Y%m%d").date().isoformat()
+        return datetime.strptime(entry.date, "%Y%m%d").date().isoformat()
     except ValueError:
         return None
+
+
+class StudySerializer(Shape):
+    """One study: its ``entry`` of Orthanc, its ``series`` and its ``latest`` job or None."""
+
+    study_id = CharField(source="entry.orthanc_id")
+    study_instance_uid = CharField(source="entry.study_instance_uid")
+    patient_name = CharField(source="entry.patient_name")
+    patient_id = CharField(source="entry.patient_id")
+    date = Computed(CharField(allow_null=True), lambda study: _date_of(study["entry"]))
+    description = CharField(source="entry.description")
+    modalities = Computed(
+        ListField(child=CharField()),
+        lambda study: sorted({item.modality for item in study["series"] if item.modality}),
+    )
+    series = Computed(IntegerField(), lambda study: len(study["series"]))
+    latest_request = RequestSerializer(source="latest", allow_null=True)
+
+
+class SeriesSerializer(Shape):
+    """One series: its ``entry`` of Orthanc, and its ``attributes`` or None where none was read."""
+
+    series_id = CharField(source="entry.orthanc_id")
+    number = CharField(source="entry.number")
+    description = CharField(source="entry.description")
+    modality = CharField(source="entry.modality")
+    instances = Computed(IntegerField(), lambda series: len(series["entry"].instances))
+    images = Computed(
+        IntegerField(help_text="a frame of an enhanced instance is an image"),
+        lambda series: (
+            series["attributes"].instances
+            if series["attributes"]
+            else len(series["entry"].instances)
+        ),
+    )
+    orientation = Computed(
+        serializers.ChoiceField(
+            choices=["axial", "sagittal", "coronal", "oblique"], allow_null=True
+        ),
+        lambda series: series["attributes"] and plane_of(series["attributes"].orientation),
+    )
+    rows = IntegerField(source="attributes.rows", allow_null=True)
+    columns = IntegerField(source="attributes.columns", allow_null=True)
+
+
+class TextsSerializer(Shape):
+    """A text in both languages of the product."""
+
+    en = CharField()
+    ko = CharField()
+
+
+def _title(name: str) -> Computed:
+    """What users call something; its name where no agent has reported a text."""
+    return Computed(TextsSerializer(), lambda item: _texts(item.title, getattr(item, name)))
+
+
+def _texts(text: Text | None, otherwise: str) -> Any:
+    return {"en": otherwise, "ko": otherwise} if text is None else text
+
+
+class EvidenceSerializer(Shape):
+    """Why a series was recognised, or why it is not certain."""
+
+    code = CharField()
+    parameters = serializers.DictField()
+
+
+class RoleSerializer(Shape):
+    """One input of a profile."""
+
+    role = CharField()
+    title = _title("role")
+
+
+class RecognisedRoleSerializer(Shape):
+    """An ``offered`` role, and the series that was ``found`` for it."""
+
+    role = CharField(source="offered.role")
+    title = Computed(
+        TextsSerializer(), lambda both: _texts(both["offered"].title, both["offered"].role)
+    )
+    series_id = CharField(source="found.series_id", allow_null=True)
+    confidence = serializers.ChoiceField(
+        source="found.confidence", choices=[item.value for item in Confidence]
+    )
+    evidence = CharField(source="found.sentence")
+    clues = EvidenceSerializer(source="found.clues", many=True)
+
+
+class SegmentSerializer(Shape):
+    """One segment of a profile's answer."""
+
+    number = IntegerField()
+    label = CharField()  # type: ignore[assignment]
+    title = _title("label")
+    colour = ListField(child=IntegerField())
+
+
+class ProfileSerializer(Shape):
+    """One profile on offer."""
+
+    name = CharField(source="offer.name")
+    title = Computed(TextsSerializer(), lambda item: _texts(item.offer.title, item.offer.name))
+    intended_use = Computed(TextsSerializer(), lambda item: _texts(item.offer.intended_use, ""))
+    body_part = CharField(source="offer.body_part", allow_null=True)
+    for_patients = Computed(BooleanField(), lambda item: item.offer.for_patients is not False)
+    roles = RoleSerializer(source="offer.roles", many=True)
+    segments = SegmentSerializer(source="offer.segments", many=True)
+    online = BooleanField(source="is_online")
+    default = BooleanField(source="is_default")
+
+
+class AgentJobSerializer(Shape):
+    """One job in an agent's heartbeat."""
+
+    request_id = CharField(source="job_id")
+    stage = CharField()
+    percent = IntegerField()
+    done = IntegerField()
+    total = IntegerField()
+
+
+class AgentSerializer(Shape):
+    """One agent, as its last heartbeat shows it."""
+
+    name = CharField()
+    online = BooleanField(source="is_online")
+    state = CharField(source="heartbeat.state")
+    reason = Computed(CharField(), lambda agent: tell_reason(agent.heartbeat.reason))
+    device = CharField(source="heartbeat.device")
+    version = CharField(source="heartbeat.version")
+    profiles = ListField(source="heartbeat.profiles", child=CharField())
+    labels = ListField(source="heartbeat.labels", child=CharField())
+    last_beat = TimeField(source="last_heartbeat")
+    seconds_since_beat = Computed(
+        serializers.FloatField(), lambda agent: round(agent.silent.total_seconds(), 1)
+    )
+    jobs = AgentJobSerializer(source="heartbeat.jobs", many=True)

@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from django.db.models import Max
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from gcp_side.labseg import jobs
-from gcp_side.labseg.api.base import LabsegView, page_of
-from gcp_side.labseg.api.serializers import (
-    recognised_as_dict,
-    request_as_dict,
-    series_as_dict,
-    study_as_dict,
-)
+from gcp_side.labseg.api.answers import StudiesPage, StudyAnswer
+from gcp_side.labseg.api.base import PAGING, LabsegView, page_of
 from gcp_side.labseg.conf import get_conf
 from gcp_side.labseg.errors import QueryRefusedError
 from gcp_side.labseg.jobs.agents import ProfileOnOffer, look_or_nobody, profiles_on_offer
 from gcp_side.labseg.jobs.checked_input import recognised_for
 from gcp_side.labseg.models import Job
 from gcp_side.labseg.orthanc import client as orthanc
-from gcp_side.labseg.orthanc.client import SeriesEntry
+from gcp_side.labseg.orthanc.client import SeriesEntry, StudyEntry
 from gcp_side.labseg.orthanc.studies import SERIES_SHOWN, Catalogue, one_study
 from gcp_side.labseg.recognition import SeriesAttributes
 from gcp_side.labseg.recognition.series_attributes import read_facts
@@ -40,30 +35,28 @@ _catalogue = Catalogue()
 class Studies(LabsegView):
     """``GET …/studies/[?q=][&page=][&page_size=]``."""
 
+    answer = StudiesPage
+    query: ClassVar = {"q": "words of name, id, date or description", **PAGING}
+
     def get(self, request: Request) -> Response:
         """The studies in Orthanc, newest first, each with its latest request."""
         number, size = page_of(request)
         text = request.query_params.get("q", "")[:SEARCH_LIMIT]
         found = _catalogue.page(orthanc.connect(), text=text, number=number, size=size)
         latest = _latest_requests([entry.orthanc_id for entry in found.studies])
-        return Response(
-            {
-                "success": True,
-                "count": found.count,
-                "page": number,
-                "page_size": size,
-                "studies": [
-                    study_as_dict(
-                        entry, found.series[entry.orthanc_id], latest.get(entry.orthanc_id)
-                    )
-                    for entry in found.studies
-                ],
-            }
-        )
+        studies = [
+            _study(entry, found.series[entry.orthanc_id], latest.get(entry.orthanc_id))
+            for entry in found.studies
+        ]
+        listed = {"count": found.count, "page": number, "page_size": size, "studies": studies}
+        return Response(self.answer(listed).data)
 
 
 class Study(LabsegView):
     """``GET …/studies/<study_id>/[?profile=<name>]``."""
+
+    answer = StudyAnswer
+    query: ClassVar = {"profile": "the usual one unless given"}
 
     def get(self, request: Request, study_id: str) -> Response:
         """A study, its series, the recognised roles of a profile, and its requests."""
@@ -77,17 +70,23 @@ class Study(LabsegView):
         entry, stored = one_study(study_id, client)
         series = stored[:SERIES_SHOWN]
         facts = read_facts(series, client)
-        return Response(
+        found = self.answer(
             {
-                "success": True,
-                "study": study_as_dict(entry, series, rows[0] if rows else None),
-                "series": [series_as_dict(item, facts.get(item.orthanc_id)) for item in series],
+                "study": _study(entry, series, rows[0] if rows else None),
+                "series": [
+                    {"entry": item, "attributes": facts.get(item.orthanc_id)} for item in series
+                ],
                 "profile": profile.offer.name,
                 "roles": _roles(profile, series, facts),
-                "requests": [request_as_dict(job) for job in rows],
+                "requests": rows,
                 "missing_reports": _missing_reports(rows, stored),
             }
         )
+        return Response(found.data)
+
+
+def _study(entry: StudyEntry, series: Sequence[SeriesEntry], latest: Job | None) -> dict[str, Any]:
+    return {"entry": entry, "series": series, "latest": latest}
 
 
 def _profile(name: str | None) -> ProfileOnOffer:
@@ -109,7 +108,7 @@ def _roles(
     known = [facts[item.orthanc_id] for item in series if item.orthanc_id in facts]
     roles = profile.offer.roles
     found = recognised_for(profile.offer, known)
-    return [recognised_as_dict(role, item) for role, item in zip(roles, found, strict=True)]
+    return [{"offered": role, "found": item} for role, item in zip(roles, found, strict=True)]
 
 
 def _missing_reports(rows: Sequence[Job], stored: Sequence[SeriesEntry]) -> list[str]:

@@ -89,7 +89,7 @@ def bomb() -> Callable[[], tuple[int, int]]:
     """A SEG of a kilobyte that declares 40,000 by 40,000."""
     import numpy as np
 
-    from gcp_side.labseg.api.frames import SegmentationFrames
+    from gcp_side.labseg.api.images import SegmentationFrames
     from gcp_side.labseg.orthanc import client as orthanc_module
     from tests.unit.gcp_side.fakes import (
         SEG_ID,

@@ -29,7 +29,7 @@ from django.db import (
 )
 
 from gcp_side.labseg import jobs
-from gcp_side.labseg.api.serializers import events_as_list, job_as_dict, waiting_as_dict
+from gcp_side.labseg.api.serializers import JobDetailSerializer, JobSerializer
 from gcp_side.labseg.conf import get_conf
 from gcp_side.labseg.errors import JobStateError
 from gcp_side.labseg.jobs.freshness import as_sentence, is_kept_fresh, last_pass
@@ -167,7 +167,7 @@ class Command(BaseCommand):
                 returncode=EXIT_TRY_AGAIN,
             ) from None
         if options["json"]:
-            self._print_json(job_as_dict(job))
+            self._print_json(JobSerializer(job).data)
         elif job.state == State.CANCELLED:
             self.stdout.write(f"{job.pk} cancelled")
         if job.state != State.CANCELLED:
@@ -187,7 +187,7 @@ class Command(BaseCommand):
         if options["wait"]:
             self._wait_for(job, quiet=options["json"])
         if options["json"]:
-            self._print_json(job_as_dict(job))
+            self._print_json(JobSerializer(job).data)
         elif options["wait"]:
             self.stdout.write(in_full(job))
         else:
@@ -218,7 +218,7 @@ class Command(BaseCommand):
             rows = rows.filter(state=options["state"])
         chosen = list(rows[: options["limit"]])
         if options["json"]:
-            self._print_json([job_as_dict(job) for job in chosen])
+            self._print_json(JobSerializer(chosen, many=True).data)
         elif chosen:
             self.stdout.write(table(chosen))
         else:
@@ -226,12 +226,10 @@ class Command(BaseCommand):
 
     def _show(self, options: dict[str, Any]) -> None:
         job = jobs.refresh(jobs.find(options["job"]))
-        waiting = why_waiting(job)
         if options["json"]:
-            more = {"waiting": waiting_as_dict(waiting), "events": events_as_list(job)}
-            self._print_json(job_as_dict(job) | more)
+            self._print_json(JobDetailSerializer(job).data)
         else:
-            self.stdout.write(in_full(job, waiting))
+            self.stdout.write(in_full(job, why_waiting(job)))
 
     def _sync(self, options: dict[str, Any]) -> None:
         if options["check"]:
