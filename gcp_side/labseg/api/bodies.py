@@ -10,25 +10,6 @@ from rest_framework.request import Request
 from gcp_side.labseg.errors import SubmissionRefusedError
 from gcp_side.labseg.jobs.confirmation import REASONS, Confirm
 
-REFUSALS = {
-    "profile": ("profile is not a name.", "profile-unknown", None),
-    "priority": ("priority is not a number from 0 to 9.", "priority", None),
-    "labels": ("labels is not a list of texts.", "request-invalid", None),
-    "force": ("force is neither true nor false.", "force", None),
-    "confirm": (
-        "confirm is neither true, false nor a list of codes of reasons.",
-        "confirm",
-        f"Give true, or a list of codes out of: {', '.join(REASONS)}.",
-    ),
-    "sequence_series_ids": (
-        "sequence_series_ids is not a list of Orthanc series ids.",
-        "series-ids",
-        None,
-    ),
-    "series": ("series is not an object of roles and Orthanc series ids.", "series-ids", None),
-}
-"""By field: message, code and remedy where it is missing or wrong."""
-
 
 class StrictField(serializers.Field[Any, Any, Any, Any]):
     """A JSON value of exactly this type: the framework's own fields would convert others."""
@@ -84,9 +65,31 @@ class Body(serializers.Serializer[Any]):
         """
         body = cls(data=body_of(request))
         if not body.is_valid():
-            message, code, remedy = REFUSALS[next(iter(body.errors))]
-            raise SubmissionRefusedError(message, code=code, remedy=remedy)
+            raise _refusals()[next(iter(body.errors))]
         return dict(body.validated_data)
+
+
+def _refusals() -> dict[str, SubmissionRefusedError]:
+    """By field: how it is refused where it is missing or wrong."""
+    return {
+        "sequence_series_ids": SubmissionRefusedError(
+            "sequence_series_ids is not a list of Orthanc series ids.", code="series-ids"
+        ),
+        "series": SubmissionRefusedError(
+            "series is not an object of roles and Orthanc series ids.", code="series-ids"
+        ),
+        "profile": SubmissionRefusedError("profile is not a name.", code="profile-unknown"),
+        "priority": SubmissionRefusedError(
+            "priority is not a number from 0 to 9.", code="priority"
+        ),
+        "labels": SubmissionRefusedError("labels is not a list of texts.", code="request-invalid"),
+        "force": SubmissionRefusedError("force is neither true nor false.", code="force"),
+        "confirm": SubmissionRefusedError(
+            "confirm is neither true, false nor a list of codes of reasons.",
+            code="confirm",
+            remedy=f"Give true, or a list of codes out of: {', '.join(REASONS)}.",
+        ),
+    }
 
 
 def body_of(request: Request) -> dict[str, Any]:
