@@ -26,7 +26,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from gcp_side.labseg.recognition.attributes import facts_of
+from gcp_side.labseg.recognition.attributes import attributes_of
 from lab_side.agent.delivery.outbox import DRAFT_FILE, TROUBLE_FILE, read_entries
 from lab_side.agent.health import control
 from segrelay import names
@@ -313,7 +313,7 @@ def _of_orthanc() -> list[Reader]:
             read=answer(lambda document: answers.inventory(document, [ORTHANC])),
         ),
         Reader(name="Orthanc: series", valid=[SERIES], read=answer(series)),
-        Reader(name="Orthanc: tags", valid=TAGS, read=answer(_facts)),
+        Reader(name="Orthanc: tags", valid=TAGS, read=answer(_attributes)),
         Reader(name="Orthanc: upload", valid=UPLOAD, read=answer(answers.upload_reply)),
         Reader(
             name="Orthanc: list of ids",
@@ -323,9 +323,9 @@ def _of_orthanc() -> list[Reader]:
     ]
 
 
-def _facts(document: Any) -> object:
+def _attributes(document: Any) -> object:
     tags = answers.entry(document, "tags").fields
-    return facts_of(ORTHANC, description="", number=1, instances=1, tags=tags)
+    return attributes_of(ORTHANC, description="", number=1, instances=1, tags=tags)
 
 
 INSTANCE: dict[str, Any] = {

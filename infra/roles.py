@@ -48,7 +48,8 @@ class Judged:
 def judge(study: RoleSet) -> list[Judged]:
     """The roles of a study, each compared with the right series."""
     return [
-        _judged(answer, study.right[answer.role]) for answer in recognise(study.asked, study.facts)
+        _judged(answer, study.right[answer.role])
+        for answer in recognise(study.asked, study.attributes)
     ]
 
 

@@ -15,7 +15,13 @@ from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.multival import MultiValue
 
-from gcp_side.labseg.recognition import CLUES, Confidence, SeriesAttributes, facts_of, recognise
+from gcp_side.labseg.recognition import (
+    SENTENCES,
+    Confidence,
+    SeriesAttributes,
+    attributes_of,
+    recognise,
+)
 from infra.phantom.case import make_case
 from infra.phantom.dicom import write_study
 from segrelay.errors import FixConfigurationError
@@ -67,7 +73,7 @@ class StudySeries:
     description: str
     files: tuple[Path, ...]
     """In no particular order."""
-    facts: SeriesAttributes
+    attributes: SeriesAttributes
     """What the site's rules look at; its id is the Series Instance UID."""
 
 
@@ -155,10 +161,10 @@ def choose_inputs(study: Study, inputs: Sequence[InputRole]) -> dict[str, Chosen
     """
     by_uid = {series.series_instance_uid: series for series in study.series}
     rules = {item.role: item.recognition for item in inputs if item.recognition is not None}
-    facts = [series.facts for series in study.series]
+    attributes = [series.attributes for series in study.series]
     chosen = {}
-    for found in recognise([item.role for item in inputs], facts, rules):
-        why = "; ".join(CLUES[clue.code].format(**clue.parameters) for clue in found.clues)
+    for found in recognise([item.role for item in inputs], attributes, rules):
+        why = "; ".join(SENTENCES[item.code].format(**item.parameters) for item in found.evidence)
         if found.series_id is None:
             raise FixConfigurationError(
                 f"No series of the study fits the role {found.role}: {why}.",
@@ -187,7 +193,7 @@ def _series(uid: str, members: Sequence[tuple[Path, Dataset]]) -> StudySeries:
         number=None if number is None else int(number),
         description=str(header.get("SeriesDescription", "")),
         files=tuple(path for path, _ in members),
-        facts=facts_of(
+        attributes=attributes_of(
             uid,
             description=str(header.get("SeriesDescription", "")),
             number=None if number is None else int(number),

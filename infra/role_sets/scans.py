@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from gcp_side.labseg.recognition import SeriesAttributes, facts_of
+from gcp_side.labseg.recognition import SeriesAttributes, attributes_of
 
 PHASES = ("dce-0", "dce-1", "dce-2", "dce-3")
 BRAIN = ("t1", "t1c", "t2", "flair")
@@ -47,10 +47,10 @@ class RoleSet:
         return self.roles or tuple(self.right)
 
     @property
-    def facts(self) -> list[SeriesAttributes]:
+    def attributes(self) -> list[SeriesAttributes]:
         """The series as the site reads them; their ids are their places, as text."""
         return [
-            facts_of(
+            attributes_of(
                 f"{place:03}",
                 description=one.description,
                 number=one.number,

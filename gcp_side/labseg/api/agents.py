@@ -12,7 +12,7 @@ from gcp_side import __version__
 from gcp_side.labseg.api.answers import AgentsAnswer, HealthAnswer, ProfilesAnswer
 from gcp_side.labseg.api.base import LabsegView
 from gcp_side.labseg.conf import get_conf
-from gcp_side.labseg.jobs.agents import Lab, look, look_or_nobody, profiles_on_offer
+from gcp_side.labseg.jobs.agents import Lab, profiles_on_offer, snapshot, snapshot_or_empty
 from gcp_side.labseg.jobs.freshness import as_sentence, is_kept_fresh, last_pass
 from gcp_side.labseg.messages import explain
 from gcp_side.labseg.orthanc import client
@@ -28,7 +28,7 @@ class Agents(LabsegView):
 
     def get(self, request: Request) -> Response:  # noqa: ARG002
         """Every agent that ever sent a heartbeat here, by name."""
-        lab = look()
+        lab = snapshot()
         found = {"agents": lab.agents, "online": len(lab.online), "last_seen": lab.last_seen}
         return Response(self.answer(found).data)
 
@@ -40,7 +40,7 @@ class Profiles(LabsegView):
 
     def get(self, request: Request) -> Response:  # noqa: ARG002
         """What living agents offer; what is configured while none lives."""
-        offers = profiles_on_offer(look_or_nobody(), get_conf())
+        offers = profiles_on_offer(snapshot_or_empty(), get_conf())
         return Response(self.answer({"profiles": offers}).data)
 
 
@@ -58,7 +58,7 @@ class Health(LabsegView):
 
         def ask_queue() -> None:
             nonlocal lab
-            lab = look()
+            lab = snapshot()
 
         checks = {"queue": _ask(ask_queue), "orthanc": _ask(lambda: client.connect().ping())}
         last = last_pass()

@@ -297,7 +297,7 @@ class RecognisedRoleSerializer(Shape):
         source="found.confidence", choices=[item.value for item in Confidence]
     )
     evidence = CharField(source="found.sentence")
-    clues = EvidenceSerializer(source="found.clues", many=True)
+    clues = EvidenceSerializer(source="found.evidence", many=True)
 
 
 class SegmentSerializer(Shape):

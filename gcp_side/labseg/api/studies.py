@@ -14,14 +14,14 @@ from gcp_side.labseg.api.answers import StudiesPage, StudyAnswer
 from gcp_side.labseg.api.base import PAGING, LabsegView, page_of
 from gcp_side.labseg.conf import get_conf
 from gcp_side.labseg.errors import QueryRefusedError
-from gcp_side.labseg.jobs.agents import ProfileOnOffer, look_or_nobody, profiles_on_offer
+from gcp_side.labseg.jobs.agents import ProfileOnOffer, profiles_on_offer, snapshot_or_empty
 from gcp_side.labseg.jobs.checked_input import recognised_for
 from gcp_side.labseg.models import Job
 from gcp_side.labseg.orthanc import client as orthanc
 from gcp_side.labseg.orthanc.client import SeriesEntry, StudyEntry
 from gcp_side.labseg.orthanc.studies import SERIES_SHOWN, Catalogue, one_study
 from gcp_side.labseg.recognition import SeriesAttributes
-from gcp_side.labseg.recognition.series_attributes import read_facts
+from gcp_side.labseg.recognition.series_attributes import read_attributes
 from segrelay.manifest import is_orthanc_id
 
 REQUESTS_SHOWN = 50
@@ -69,15 +69,16 @@ class Study(LabsegView):
         # After the results: what they name was in Orthanc before them.
         entry, stored = one_study(study_id, client)
         series = stored[:SERIES_SHOWN]
-        facts = read_facts(series, client)
+        attributes = read_attributes(series, client)
         found = self.answer(
             {
                 "study": _study(entry, series, rows[0] if rows else None),
                 "series": [
-                    {"entry": item, "attributes": facts.get(item.orthanc_id)} for item in series
+                    {"entry": item, "attributes": attributes.get(item.orthanc_id)}
+                    for item in series
                 ],
                 "profile": profile.offer.name,
-                "roles": _roles(profile, series, facts),
+                "roles": _roles(profile, series, attributes),
                 "requests": rows,
                 "missing_reports": _missing_reports(rows, stored),
             }
@@ -91,7 +92,7 @@ def _study(entry: StudyEntry, series: Sequence[SeriesEntry], latest: Job | None)
 
 def _profile(name: str | None) -> ProfileOnOffer:
     """The profile of this name, the usual one unless given."""
-    offers = profiles_on_offer(look_or_nobody(), get_conf())
+    offers = profiles_on_offer(snapshot_or_empty(), get_conf())
     for item in offers:
         if item.offer.name == name or (name is None and item.is_default):
             return item
@@ -103,9 +104,9 @@ def _profile(name: str | None) -> ProfileOnOffer:
 
 
 def _roles(
-    profile: ProfileOnOffer, series: Sequence[SeriesEntry], facts: dict[str, SeriesAttributes]
+    profile: ProfileOnOffer, series: Sequence[SeriesEntry], attributes: dict[str, SeriesAttributes]
 ) -> list[dict[str, Any]]:
-    known = [facts[item.orthanc_id] for item in series if item.orthanc_id in facts]
+    known = [attributes[item.orthanc_id] for item in series if item.orthanc_id in attributes]
     roles = profile.offer.roles
     found = recognised_for(profile.offer, known)
     return [{"offered": role, "found": item} for role, item in zip(roles, found, strict=True)]

@@ -20,13 +20,13 @@ logger = logging.getLogger(__name__)
 
 _CACHE_KEY = cache_key("agents")
 
-LOOK_SECONDS = 4.0
-"""Between two looks at the heartbeats, which come every half minute: less often than at jobs."""
+SNAPSHOT_SECONDS = 4.0
+"""Between two readings of the heartbeats, which come every half minute: less often than of jobs."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LabAgent:
-    """An agent, as its last heartbeat tells."""
+    """An agent, as its last heartbeat shows it."""
 
     name: str
     heartbeat: Heartbeat
@@ -73,8 +73,8 @@ class ProfileOnOffer:
     is_default: bool
 
 
-def look() -> Lab:
-    """The lab now, or as another call saw it at most :data:`LOOK_SECONDS` ago.
+def snapshot() -> Lab:
+    """The lab now, or as another call saw it at most :data:`SNAPSHOT_SECONDS` ago.
 
     With ``REFRESH_SECONDS`` above that it is as old as those allow, and with 0 always new.
 
@@ -86,16 +86,16 @@ def look() -> Lab:
     pause = get_conf().refresh_seconds
     seen: Lab | None = default_cache.get(_CACHE_KEY) if pause else None
     if seen is None:
-        seen = _look()
+        seen = _read_heartbeats()
         if pause:
-            default_cache.set(_CACHE_KEY, seen, timeout=max(pause, LOOK_SECONDS))
+            default_cache.set(_CACHE_KEY, seen, timeout=max(pause, SNAPSHOT_SECONDS))
     return seen
 
 
-def look_or_nobody() -> Lab:
-    """As :func:`look`; nobody where the queue does not answer: submitting goes on without."""
+def snapshot_or_empty() -> Lab:
+    """As :func:`snapshot`; empty where the queue does not answer: submitting goes on without."""
     try:
-        return look()
+        return snapshot()
     except TransientError as error:
         logger.warning("the lab's heartbeats: %s", error.message)
         return Lab()
@@ -108,14 +108,14 @@ def profiles_on_offer(lab: Lab, conf: Conf) -> tuple[ProfileOnOffer, ...]:
     from any heartbeat, a dead agent's too.
     """
     living = {name for agent in lab.online for name in agent.heartbeat.profiles}
-    told = _best_told(lab)
+    reported = _best_reported(lab)
     chosen = [
         offer
         for name in sorted(living) or conf.profiles
-        if (offer := _offer(name, told.get(name), conf)) is not None
+        if (offer := _offer(name, reported.get(name), conf)) is not None
     ]
-    # Heartbeats without room may tell names alone; then the settings are all there is.
-    chosen = chosen or [_configured(name, told.get(name), conf) for name in conf.profiles]
+    # Heartbeats without room may report names alone; then the settings are all there is.
+    chosen = chosen or [_configured(name, reported.get(name), conf) for name in conf.profiles]
     names = [offer.name for offer in chosen]
     usual = conf.usual_profile if conf.usual_profile in names else names[0]
     return tuple(
@@ -125,11 +125,11 @@ def profiles_on_offer(lab: Lab, conf: Conf) -> tuple[ProfileOnOffer, ...]:
 
 
 def offer_for(profile: str, roles: Sequence[str], lab: Lab, conf: Conf) -> Offer:
-    """What is known of a profile, for these roles; no more than names where nobody told it."""
-    told = _offer(profile, _best_told(lab).get(profile), conf)
-    by_role = {} if told is None else {item.role: item for item in told.roles}
+    """What is known of a profile, for these roles: names alone where no agent has reported it."""
+    reported = _offer(profile, _best_reported(lab).get(profile), conf)
+    by_role = {} if reported is None else {item.role: item for item in reported.roles}
     wanted = tuple(by_role.get(role, OfferedRole(role=role)) for role in roles)
-    known = Offer(name=profile, roles=wanted) if told is None else told
+    known = Offer(name=profile, roles=wanted) if reported is None else reported
     return known.model_copy(update={"roles": wanted})
 
 
@@ -142,7 +142,7 @@ def offered_roles(profile: str, lab: Lab) -> tuple[str, ...] | None:
     return None
 
 
-def _look() -> Lab:
+def _read_heartbeats() -> Lab:
     bucket = get_bucket()
     heartbeats = scan(bucket).agents
     if not heartbeats:
@@ -162,17 +162,17 @@ def _look() -> Lab:
     )
 
 
-def _best_told(lab: Lab) -> dict[str, Offer]:
-    """One offer of each name: a living agent's if there is one, else the last that was told.
+def _best_reported(lab: Lab) -> dict[str, Offer]:
+    """One offer of each name: a living agent's if there is one, else the last that was reported.
 
     One without texts gives way to one with texts and the same roles.
     """
-    told: dict[str, Offer] = {}
+    reported: dict[str, Offer] = {}
     for offer in _offers(lab.online) + _offers(lab.agents):
-        known = told.setdefault(offer.name, offer)
+        known = reported.setdefault(offer.name, offer)
         if known.title is None and offer.title is not None and _roles(known) == _roles(offer):
-            told[offer.name] = offer
-    return told
+            reported[offer.name] = offer
+    return reported
 
 
 def _roles(offer: Offer) -> tuple[str, ...]:
@@ -183,22 +183,22 @@ def _offers(agents: Iterable[LabAgent]) -> list[Offer]:
     return [offer for agent in agents for offer in agent.heartbeat.offers]
 
 
-def _offer(name: str, told: Offer | None, conf: Conf) -> Offer | None:
-    return _configured(name, told, conf) if name in conf.profiles else told
+def _offer(name: str, reported: Offer | None, conf: Conf) -> Offer | None:
+    return _configured(name, reported, conf) if name in conf.profiles else reported
 
 
-def _configured(name: str, told: Offer | None, conf: Conf) -> Offer:
-    by_role = {} if told is None else {item.role: item for item in told.roles}
+def _configured(name: str, reported: Offer | None, conf: Conf) -> Offer:
+    by_role = {} if reported is None else {item.role: item for item in reported.roles}
     roles = tuple(
         _configured_role(role, by_role.get(role, OfferedRole(role=role)))
         for role in conf.profiles[name]
     )
-    known = Offer(name=name, roles=roles) if told is None else told
+    known = Offer(name=name, roles=roles) if reported is None else reported
     return known.model_copy(update={"roles": roles})
 
 
-def _configured_role(role: str, told: OfferedRole) -> OfferedRole:
+def _configured_role(role: str, reported: OfferedRole) -> OfferedRole:
     """A name that says what it means is not reinterpreted by what nobody signed."""
     if usual_rule(role) is None:
-        return told
-    return told.model_copy(update={"recognition": None})
+        return reported
+    return reported.model_copy(update={"recognition": None})

@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from gcp_side.labseg.conf import get_conf
-from gcp_side.labseg.jobs.agents import look_or_nobody, offer_for
+from gcp_side.labseg.jobs.agents import offer_for, snapshot_or_empty
 from gcp_side.labseg.jobs.confirmation import Needs, Reason, reasons_against
 from gcp_side.labseg.jobs.selection import Selection
 from gcp_side.labseg.orthanc.client import Orthanc
 from gcp_side.labseg.orthanc.studies import SERIES_SHOWN, in_order
 from gcp_side.labseg.recognition import Recognised, Rules, SeriesAttributes, recognise, usual_rule
-from gcp_side.labseg.recognition.series_attributes import read_facts
+from gcp_side.labseg.recognition.series_attributes import read_attributes
 from segrelay.dicom.body_regions import regions_in, regions_of_body_part
 from segrelay.offers import Offer
 
@@ -27,15 +27,15 @@ def reasons_for(profile: str, selection: Selection, orthanc: Orthanc) -> tuple[R
     OrthancUnavailableError, OrthancRefusedError, FixConfigurationError
         The series cannot be read.
     """
-    offer = offer_for(profile, selection.roles, look_or_nobody(), get_conf())
+    offer = offer_for(profile, selection.roles, snapshot_or_empty(), get_conf())
     stored = in_order(orthanc.series_of([selection.study_id]))
-    facts = read_facts(stored[:SERIES_SHOWN], orthanc)
+    attributes = read_attributes(stored[:SERIES_SHOWN], orthanc)
     wanted = dict(zip(selection.roles, (info.orthanc_id for info in selection.series), strict=True))
     # A study may hold more series than are read for recognition.
-    left = [item for item in stored if item.orthanc_id in set(wanted.values()) - facts.keys()]
-    read = facts | read_facts(left, orthanc)
+    left = [item for item in stored if item.orthanc_id in set(wanted.values()) - attributes.keys()]
+    read = attributes | read_attributes(left, orthanc)
     chosen = {role: read[series] for role, series in wanted.items() if series in read}
-    return reasons_against(needs_of(offer), chosen, recognised_for(offer, facts.values()))
+    return reasons_against(needs_of(offer), chosen, recognised_for(offer, attributes.values()))
 
 
 def needs_of(offer: Offer) -> Needs:

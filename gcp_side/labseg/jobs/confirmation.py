@@ -206,8 +206,8 @@ _Doubts = Iterator[tuple[str, str, dict[str, str]]]
 
 
 def _other_regions(needs: Needs, chosen: Mapping[str, SeriesAttributes]) -> _Doubts:
-    for role, facts in chosen.items():
-        for item in contradictions(dict(facts.regions), needs.regions):
+    for role, attributes in chosen.items():
+        for item in contradictions(dict(attributes.regions), needs.regions):
             code = "body-part" if item.keyword == BODY_PART else "description-region"
             yield (
                 code,
@@ -217,23 +217,26 @@ def _other_regions(needs: Needs, chosen: Mapping[str, SeriesAttributes]) -> _Dou
 
 
 def _other_weightings(needs: Needs, chosen: Mapping[str, SeriesAttributes]) -> _Doubts:
-    for role, facts in chosen.items():
+    for role, attributes in chosen.items():
         rule = needs.rules.get(role)
         if rule is None:
             continue
         # The phases of a dynamic study are T1-weighted.
         expected = rule.weighting or "T1"
         for other in _OTHERS[expected]:
-            if _looks_like(facts, other):
+            if _looks_like(attributes, other):
                 yield "weighting", role, {"found": other, "expected": expected}
 
 
-def _looks_like(facts: SeriesAttributes, weighting: Weighting) -> bool:
+def _looks_like(attributes: SeriesAttributes, weighting: Weighting) -> bool:
     """By its times alone, or by a recognition that is sure."""
-    if weighting_by_times(facts.echo_ms, facts.repetition_ms, facts.inversion_ms) == weighting:
+    if (
+        weighting_by_times(attributes.echo_ms, attributes.repetition_ms, attributes.inversion_ms)
+        == weighting
+    ):
         return True
     rule = Recognition(weighting=weighting)
-    return recognise(["alone"], [facts], {"alone": rule})[0].confidence in _SURE
+    return recognise(["alone"], [attributes], {"alone": rule})[0].confidence in _SURE
 
 
 def _other_series(
@@ -251,7 +254,9 @@ def _other_series(
 
 
 def _sides(chosen: Mapping[str, SeriesAttributes]) -> _Doubts:
-    sides = {role: facts.laterality for role, facts in chosen.items() if facts.laterality}
+    sides = {
+        role: attributes.laterality for role, attributes in chosen.items() if attributes.laterality
+    }
     if len(set(sides.values())) > 1:
         for role in sides:
             yield "laterality", role, {}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from gcp_side.labseg.conf import Conf
 from gcp_side.labseg.errors import SubmissionRefusedError
-from gcp_side.labseg.jobs.agents import look, offered_roles
+from gcp_side.labseg.jobs.agents import offered_roles, snapshot
 from gcp_side.labseg.orthanc.client import Orthanc
 from segrelay.errors import SeriesRefusedError
 from segrelay.manifest import is_orthanc_id
@@ -49,7 +49,7 @@ def roles_of(profile: str, conf: Conf, given: Sequence[str] | None) -> tuple[str
         return tuple(given)
     if profile in conf.profiles:
         return conf.profiles[profile]
-    roles = offered_roles(profile, look())
+    roles = offered_roles(profile, snapshot())
     if roles is None:
         raise SubmissionRefusedError(
             f"The profile {profile!r} is not configured here, and no agent online offers it"

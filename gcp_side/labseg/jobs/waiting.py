@@ -9,7 +9,7 @@ from datetime import datetime
 
 from django.utils.translation import gettext, gettext_noop, ngettext
 
-from gcp_side.labseg.jobs.agents import Lab, LabAgent, look
+from gcp_side.labseg.jobs.agents import Lab, LabAgent, snapshot
 from gcp_side.labseg.messages import tell_reason
 from gcp_side.labseg.models import Job, State
 from segrelay.errors import TransientError
@@ -41,7 +41,7 @@ class Waiting:
 
 
 def why_waiting(job: Job) -> Waiting | None:
-    """Why a job waits, as the lab's heartbeats tell; None where it does not wait.
+    """Why a job waits, as the lab's heartbeats show; None where it does not wait.
 
     Raises
     ------
@@ -51,7 +51,7 @@ def why_waiting(job: Job) -> Waiting | None:
     if job.state not in (State.SUBMITTING, State.PENDING):
         return None
     try:
-        return _why(job, look())
+        return _why(job, snapshot())
     except TransientError as error:
         logger.warning("job %s: the lab's heartbeats: %s", job.pk, error.message)
         return Waiting(kind="no-queue", text=gettext("the queue does not answer"))

@@ -1,7 +1,7 @@
 """Which series of a study plays which role, with the evidence for it. Pure: nothing is asked.
 
-``facts``    what is known of a series
-``clues``    one piece of evidence: a code, its parameters, and the sentence they make
+``attributes``  what is known of a series
+``evidence``    one piece of evidence: a code, its parameters, and the sentence they make
 ``words``    what descriptions say; ``contrast_words``: before or after contrast
 ``dynamic``  the phases of a DCE study: ``phase_groups``, ``phase_order``, ``phase_doubts``
 ``brain``    sequences by their ``weighting`` and ``contrast``
@@ -12,18 +12,18 @@ change, what contradicts, and what is left over and looks like a phase, makes th
 ``guess`` that says so.
 """
 
-from gcp_side.labseg.recognition.attributes import SeriesAttributes, facts_of, plane_of
-from gcp_side.labseg.recognition.evidence import CLUES, Confidence, Evidence, Recognised
+from gcp_side.labseg.recognition.attributes import SeriesAttributes, attributes_of, plane_of
+from gcp_side.labseg.recognition.evidence import SENTENCES, Confidence, Evidence, Recognised
 from gcp_side.labseg.recognition.roles import Rules, recognise, usual_rule
 
 __all__ = [
-    "CLUES",
+    "SENTENCES",
     "Confidence",
     "Evidence",
     "Recognised",
     "Rules",
     "SeriesAttributes",
-    "facts_of",
+    "attributes_of",
     "plane_of",
     "recognise",
     "usual_rule",

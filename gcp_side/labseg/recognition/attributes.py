@@ -65,7 +65,7 @@ class SeriesAttributes:
     """``L`` or ``R`` where it shows one side of a paired organ; else empty."""
 
 
-def facts_of(
+def attributes_of(
     series_id: str,
     *,
     description: str,

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from gcp_side.labseg.recognition.attributes import SeriesAttributes
 from gcp_side.labseg.recognition.contrast import contrast_of
-from gcp_side.labseg.recognition.evidence import Confidence, Recognised, clue
+from gcp_side.labseg.recognition.evidence import Confidence, Evidence, Recognised
 from gcp_side.labseg.recognition.weighting import WeightingReading, kind_of, read_weighting
 from segrelay.profiles import Weighting
 
@@ -29,14 +29,14 @@ def recognise_sequence(
     # What may be before or after contrast is taken only where nothing else fits.
     chosen = known or unclear
     if not chosen:
-        why = clue("none-fits", kind=kind_of(weighting, contrast))
-        return Recognised(role=role, series_id=None, confidence=Confidence.NONE, clues=(why,))
+        why = Evidence.of("none-fits", kind=kind_of(weighting, contrast))
+        return Recognised(role=role, series_id=None, confidence=Confidence.NONE, evidence=(why,))
     best = _choose(chosen)
     return Recognised(
         role=role,
         series_id=best.series.series_id,
         confidence=best.confidence,
-        clues=best.clues,
+        evidence=best.evidence,
     )
 
 
@@ -64,7 +64,7 @@ def _with_contrast(
             replace(
                 reading,
                 contrast=said.is_after,
-                clues=(*reading.clues, *said.clues),
+                evidence=(*reading.evidence, *said.evidence),
                 confidence=confidence,
             )
         )
@@ -84,8 +84,8 @@ def _choose(readings: Sequence[WeightingReading]) -> WeightingReading:
     if len(readings) == 1:
         return chosen
     why = (
-        clue("several", count=len(readings))
+        Evidence.of("several", count=len(readings))
         if len(largest) == 1
-        else clue("several-equal", count=len(largest))
+        else Evidence.of("several-equal", count=len(largest))
     )
-    return replace(chosen, confidence=Confidence.GUESS, clues=(*chosen.clues, why))
+    return replace(chosen, confidence=Confidence.GUESS, evidence=(*chosen.evidence, why))

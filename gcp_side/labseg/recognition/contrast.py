@@ -17,7 +17,7 @@ from gcp_side.labseg.recognition.contrast_words import (
     ContrastWord,
     read_contrast,
 )
-from gcp_side.labseg.recognition.evidence import Confidence, Evidence, clue
+from gcp_side.labseg.recognition.evidence import Confidence, Evidence
 from gcp_side.labseg.recognition.weighting import WeightingReading
 
 
@@ -26,7 +26,7 @@ class Contrast:
     """Whether contrast was given before the series, and how sure that is."""
 
     is_after: bool | None
-    clues: tuple[Evidence, ...]
+    evidence: tuple[Evidence, ...]
     confidence: Confidence
 
 
@@ -90,16 +90,16 @@ def contrast_of(
         all=series,
     )
     said = study.word(item)
-    agent = clue("agent") if item.agent else clue("no-agent")
+    agent = Evidence.of("agent") if item.agent else Evidence.of("no-agent")
     if said is ContrastWord.BOTH:
-        return Contrast(None, (clue("both-words"), agent), Confidence.GUESS)
+        return Contrast(None, (Evidence.of("both-words"), agent), Confidence.GUESS)
     if said in (ContrastWord.AFTER, ContrastWord.BEFORE):
         read = _said_after if said is ContrastWord.AFTER else _said_before
         found = read(study, agent)
         if not _reading(item).is_doubtful:
             return found
-        why = clue("unknown-words", words=_unknown_after(item))
-        return replace(found, clues=(*found.clues, why), confidence=Confidence.GUESS)
+        why = Evidence.of("unknown-words", words=_unknown_after(item))
+        return replace(found, evidence=(*found.evidence, why), confidence=Confidence.GUESS)
     return _unsaid_with_agent(study) if item.agent else _unsaid(study)
 
 
@@ -109,62 +109,62 @@ def _unknown_after(item: SeriesAttributes) -> str:
 
 
 def _said_after(study: _Study, agent: Evidence) -> Contrast:
-    clues = (clue("contrast-in-description"), agent)
+    evidence = (Evidence.of("contrast-in-description"), agent)
     against = [
         one
         for one in study.t1
         if study.word(one) is not ContrastWord.AFTER and one.agent and not study.item.agent
     ]
     if against:
-        return Contrast(True, (*clues, clue("agent-elsewhere")), Confidence.GUESS)
+        return Contrast(True, (*evidence, Evidence.of("agent-elsewhere")), Confidence.GUESS)
     is_sure = bool(study.item.agent) and not study.is_agent_everywhere
-    return Contrast(True, clues, Confidence.CERTAIN if is_sure else Confidence.LIKELY)
+    return Contrast(True, evidence, Confidence.CERTAIN if is_sure else Confidence.LIKELY)
 
 
 def _said_before(study: _Study, agent: Evidence) -> Contrast:
-    clues = (clue("before-in-description"), agent)
+    evidence = (Evidence.of("before-in-description"), agent)
     if _is_late(study.item, study.after):
-        return Contrast(False, (*clues, clue("later-than-contrast")), Confidence.GUESS)
-    return Contrast(False, clues, Confidence.LIKELY if study.item.agent else Confidence.CERTAIN)
+        return Contrast(False, (*evidence, Evidence.of("later-than-contrast")), Confidence.GUESS)
+    return Contrast(False, evidence, Confidence.LIKELY if study.item.agent else Confidence.CERTAIN)
 
 
 def _unsaid_with_agent(study: _Study) -> Contrast:
     """The agent's name alone."""
     if study.is_agent_everywhere and study.after:
-        clues = (clue("agent-everywhere"), *_opposite(study.after))
+        evidence = (Evidence.of("agent-everywhere"), *_opposite(study.after))
         if _is_early(study.item, study.after) and not _unknown_words(study):
-            return Contrast(False, clues, Confidence.LIKELY)
-        return Contrast(None, clues, Confidence.GUESS)
+            return Contrast(False, evidence, Confidence.LIKELY)
+        return Contrast(None, evidence, Confidence.GUESS)
     has_opposite = any(not one.agent for one in study.t1)
     is_contradicted = any(not one.agent for one in study.after)
     if has_opposite and not is_contradicted:
-        return Contrast(True, (clue("agent"),), Confidence.LIKELY)
-    return Contrast(None, (clue("agent"), clue("contrast-unclear")), Confidence.GUESS)
+        return Contrast(True, (Evidence.of("agent"),), Confidence.LIKELY)
+    return Contrast(None, (Evidence.of("agent"), Evidence.of("contrast-unclear")), Confidence.GUESS)
 
 
 def _unsaid(study: _Study) -> Contrast:
     """Neither a word nor an agent: before contrast if another one is after it."""
     after = study.after or [one for one in study.t1 if one.agent]
-    clues = (clue("no-agent"), *_opposite(after))
+    evidence = (Evidence.of("no-agent"), *_opposite(after))
     unknown = _unknown_words(study)
     if unknown:
-        why = clue("unknown-words", words=" ".join(unknown))
-        return Contrast(None if not after else False, (*clues, why), Confidence.GUESS)
+        why = Evidence.of("unknown-words", words=" ".join(unknown))
+        return Contrast(None if not after else False, (*evidence, why), Confidence.GUESS)
     if not after:
         if _has_sign_of_contrast(study):
-            return Contrast(None, (*clues, clue("contrast-unclear")), Confidence.GUESS)
-        return Contrast(False, clues, Confidence.LIKELY)
+            return Contrast(None, (*evidence, Evidence.of("contrast-unclear")), Confidence.GUESS)
+        return Contrast(False, evidence, Confidence.LIKELY)
     if _is_late(study.item, after):
-        return Contrast(False, (*clues, clue("later-than-contrast")), Confidence.GUESS)
+        return Contrast(False, (*evidence, Evidence.of("later-than-contrast")), Confidence.GUESS)
     is_sure = any(one.agent for one in after)
-    return Contrast(False, clues, Confidence.CERTAIN if is_sure else Confidence.LIKELY)
+    return Contrast(False, evidence, Confidence.CERTAIN if is_sure else Confidence.LIKELY)
 
 
 def _opposite(after: Sequence[SeriesAttributes]) -> tuple[Evidence, ...]:
     if not after:
         return ()
     first = min(after, key=lambda one: one.series_id)
-    return (clue("opposite", description=first.description),)
+    return (Evidence.of("opposite", description=first.description),)
 
 
 def _unknown_words(study: _Study) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gcp_side.labseg.recognition.attributes import SeriesAttributes
-from gcp_side.labseg.recognition.evidence import Confidence, Evidence, Recognised, clue
+from gcp_side.labseg.recognition.evidence import Confidence, Evidence, Recognised
 from gcp_side.labseg.recognition.phase_doubts import (
     Phases,
     first_phase,
@@ -29,14 +29,14 @@ def recognise_phases(roles: Sequence[str], series: Sequence[SeriesAttributes]) -
     candidates = phase_candidates(series)
     groups = phase_groups(candidates)
     if not groups:
-        return [_no_series(role, clue("no-phases")) for role in roles]
+        return [_no_series(role, Evidence.of("no-phases")) for role in roles]
     ordered = order_of(groups[0].series)
     start = first_phase(ordered)
     count = min(len(roles), len(ordered.series) - start)
     phases = Phases(group=groups[0], ordered=ordered, start=start, count=count)
     doubts = phase_doubts(phases, groups, candidates)
     if count < len(roles):
-        doubts.append(clue("too-few-phases", count=len(ordered.series)))
+        doubts.append(Evidence.of("too-few-phases", count=len(ordered.series)))
     remarks = _remarks(phases)
     confidence = _confidence(phases, doubts, remarks)
     return [
@@ -44,10 +44,10 @@ def recognise_phases(roles: Sequence[str], series: Sequence[SeriesAttributes]) -
             role=role,
             series_id=ordered.series[start + place].series_id,
             confidence=confidence,
-            clues=(*ordered.clues[start + place], *remarks, *doubts),
+            evidence=(*ordered.evidence[start + place], *remarks, *doubts),
         )
         if place < count
-        else _no_series(role, clue("too-few-phases", count=len(ordered.series)))
+        else _no_series(role, Evidence.of("too-few-phases", count=len(ordered.series)))
         for place, role in enumerate(roles)
     ]
 
@@ -56,9 +56,9 @@ def _remarks(phases: Phases) -> list[Evidence]:
     """What keeps the answer from being certain, and makes no guess of it."""
     remarks = []
     if has_several_frames(phases):
-        remarks.append(clue("several-frames"))
+        remarks.append(Evidence.of("several-frames"))
     if phases.group.dixon:
-        remarks.append(clue("dixon", image=phases.group.dixon))
+        remarks.append(Evidence.of("dixon", image=phases.group.dixon))
     return remarks
 
 
@@ -72,4 +72,4 @@ def _confidence(
 
 
 def _no_series(role: str, why: Evidence) -> Recognised:
-    return Recognised(role=role, series_id=None, confidence=Confidence.NONE, clues=(why,))
+    return Recognised(role=role, series_id=None, confidence=Confidence.NONE, evidence=(why,))

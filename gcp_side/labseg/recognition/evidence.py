@@ -10,7 +10,7 @@ from django.utils.translation import gettext
 
 from segrelay.texts import gettext_noop
 
-CLUES: Mapping[str, str] = {
+SENTENCES: Mapping[str, str] = {
     "temporal-position": gettext_noop("the temporal position is {position} of {count}"),
     "acquired": gettext_noop("it was acquired at {time}, number {position} of {count}"),
     "triggered": gettext_noop("its trigger time is {time} ms, number {position} of {count}"),
@@ -88,11 +88,11 @@ class Confidence(StrEnum):
     """How sure a recognition is."""
 
     CERTAIN = "certain"
-    """Independent clues agree, or the scanner's clock says it and nothing speaks against it."""
+    """Independent pieces agree, or the scanner's clock says it and nothing contradicts."""
     LIKELY = "likely"
-    """One clue says it, and none speaks against it."""
+    """One piece of evidence says it, and none contradicts."""
     GUESS = "guess"
-    """Another series fits as well, or clues disagree: somebody must look."""
+    """Another series fits as well, or pieces of evidence disagree: a user must check."""
     NONE = "none"
     """No series fits."""
 
@@ -102,8 +102,13 @@ class Evidence:
     """One piece of evidence."""
 
     code: str
-    """A key of :data:`CLUES`."""
+    """A key of :data:`SENTENCES`."""
     parameters: Mapping[str, str | int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, code: str, **parameters: str | int) -> Evidence:
+        """A piece of evidence with these parameters."""
+        return cls(code=code, parameters=parameters)
 
     @property
     def text(self) -> str:
@@ -112,7 +117,7 @@ class Evidence:
             key: gettext(str(value)) if key in ("other", "image") else value
             for key, value in self.parameters.items()
         }
-        return gettext(CLUES[self.code]).format(**names)
+        return gettext(SENTENCES[self.code]).format(**names)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,16 +127,11 @@ class Recognised:
     role: str
     series_id: str | None
     confidence: Confidence
-    clues: tuple[Evidence, ...]
+    evidence: tuple[Evidence, ...]
     """At least one."""
 
     @property
     def sentence(self) -> str:
-        """All clues as one sentence in the active language."""
-        text = "; ".join(clue.text for clue in self.clues)
+        """The evidence as one sentence in the active language."""
+        text = "; ".join(piece.text for piece in self.evidence)
         return f"{text[:1].upper()}{text[1:]}."
-
-
-def clue(code: str, **parameters: str | int) -> Evidence:
-    """A piece of evidence."""
-    return Evidence(code=code, parameters=parameters)

@@ -1,4 +1,4 @@
-"""What makes the phases of a group a guess, whatever their order: each doubt is one clue."""
+"""What makes the phases of a group a guess, whatever their order: one piece of evidence each."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from itertools import pairwise
 from gcp_side.labseg.recognition import words
 from gcp_side.labseg.recognition.attributes import SeriesAttributes, plane_of
 from gcp_side.labseg.recognition.contrast_words import ContrastWord, read_contrast
-from gcp_side.labseg.recognition.evidence import Evidence, clue
+from gcp_side.labseg.recognition.evidence import Evidence
 from gcp_side.labseg.recognition.phase_groups import PhaseGroup, dixon_of, is_fast
 from gcp_side.labseg.recognition.phase_order import Ordered, phase_number
 
@@ -88,7 +88,7 @@ def _rivals(phases: Phases, groups: Sequence[PhaseGroup]) -> Iterator[Evidence]:
         is_sibling = best.dixon and group.dixon and best.dixon != group.dixon
         is_weaker = group.is_derived > best.is_derived or group.is_named < best.is_named
         if len(group.series) >= phases.count and not is_sibling and not is_weaker:
-            yield clue("more-groups", count=len(group.series))
+            yield Evidence.of("more-groups", count=len(group.series))
             return
 
 
@@ -103,7 +103,7 @@ def _repeats(phases: Phases) -> Iterator[Evidence]:
         is_counting = number is not None and (len(counted) > 1 or number == 0)
         is_again = is_counting and number in seen
         if is_again or words.is_repeated(words.plain(item.description)):
-            yield clue("repeated", description=item.description)
+            yield Evidence.of("repeated", description=item.description)
             return
         if number is not None:
             seen[number] = item
@@ -118,7 +118,7 @@ def _same_times(phases: Phases) -> Iterator[Evidence]:
         known = [one for one in value if one is not None]
         if 1 < len(set(known)) < len(known):
             most = max(known.count(one) for one in known)
-            yield clue("same-time", count=most)
+            yield Evidence.of("same-time", count=most)
             return
 
 
@@ -136,7 +136,7 @@ def _gaps_in_counts(phases: Phases) -> Iterator[Evidence]:
         # Without a number of its own the first is the one before number 1.
         usual = {0, 1} if counts[0] is not None else {0}
         if len(first) > 1 or not first <= usual:
-            yield clue("gap", counts=", ".join(str(count) for _, count in known))
+            yield Evidence.of("gap", counts=", ".join(str(count) for _, count in known))
             return
 
 
@@ -149,7 +149,7 @@ def _uncounted(phases: Phases) -> Iterator[Evidence]:
     for place in range(counted[0], phases.start + phases.count):
         item = phases.ordered.series[place]
         if counts[place] is None:
-            yield clue("not-counted", description=item.description)
+            yield Evidence.of("not-counted", description=item.description)
             return
 
 
@@ -165,13 +165,13 @@ def _breaks_in_time(phases: Phases) -> Iterator[Evidence]:
     if not times:
         return
     if times[-1] - times[0] > LONGEST_DYNAMIC:
-        yield clue("break", time=f"{times[-1]:%Y-%m-%d %H:%M:%S}")
+        yield Evidence.of("break", time=f"{times[-1]:%Y-%m-%d %H:%M:%S}")
         return
     # The first interval holds the injection.
     pauses = [(later - earlier, later) for earlier, later in pairwise(times)][1:]
     for (pause, moment), (following, _) in pairwise(pauses):
         if pause > LONGER_PAUSE * following > timedelta():
-            yield clue("break", time=f"{moment:%H:%M:%S}")
+            yield Evidence.of("break", time=f"{moment:%H:%M:%S}")
             return
 
 
@@ -196,7 +196,7 @@ def _no_phase_before(phases: Phases) -> Iterator[Evidence]:
     is_named = is_after and (reading.is_explicit or is_counted)
     is_pass = words.is_after_a_mask(words.plain(first.description))
     if is_alone or has_agent_alone or is_unclear or is_named or is_pass:
-        yield clue("no-before", description=first.description)
+        yield Evidence.of("no-before", description=first.description)
 
 
 def _frames(phases: Phases) -> Iterator[Evidence]:
@@ -208,7 +208,7 @@ def _frames(phases: Phases) -> Iterator[Evidence]:
     if is_each_its_own or not has_several_frames(phases):
         return
     if phase_number(phases.taken[0]) != 0:
-        yield clue("frames-and-no-name")
+        yield Evidence.of("frames-and-no-name")
 
 
 def has_several_frames(phases: Phases) -> bool:
@@ -219,14 +219,14 @@ def has_several_frames(phases: Phases) -> bool:
 def _kinds(phases: Phases, groups: Sequence[PhaseGroup]) -> Iterator[Evidence]:
     group = phases.group
     if group.is_derived:
-        yield clue("derived")
+        yield Evidence.of("derived")
     if not group.is_named and not all(is_fast(item) for item in group.series):
-        yield clue("not-named")
+        yield Evidence.of("not-named")
     siblings = [one for one in groups[1:] if one.dixon and one.dixon != group.dixon]
     if group.dixon and (
         group.dixon != "water" or any(len(one.series) != len(group.series) for one in siblings)
     ):
-        yield clue("dixon-unclear")
+        yield Evidence.of("dixon-unclear")
 
 
 def _left_over(phases: Phases, candidates: Sequence[SeriesAttributes]) -> Iterator[Evidence]:
@@ -241,7 +241,7 @@ def _left_over(phases: Phases, candidates: Sequence[SeriesAttributes]) -> Iterat
         and not _is_aborted(item, phases)
     ]
     for item in sorted(looks, key=lambda one: one.series_id)[:1]:
-        yield clue("left-over", description=item.description, images=item.instances)
+        yield Evidence.of("left-over", description=item.description, images=item.instances)
 
 
 def _is_near(item: SeriesAttributes, phases: Phases) -> bool:

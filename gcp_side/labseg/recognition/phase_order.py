@@ -11,7 +11,7 @@ from itertools import pairwise
 from gcp_side.labseg.recognition import words
 from gcp_side.labseg.recognition.attributes import NO_DATE, SeriesAttributes
 from gcp_side.labseg.recognition.contrast_words import ContrastWord, read_contrast
-from gcp_side.labseg.recognition.evidence import ORDERS, Confidence, Evidence, clue
+from gcp_side.labseg.recognition.evidence import ORDERS, Confidence, Evidence
 from segrelay.dicom.acquisition import after_midnight
 
 Value = int | float | datetime
@@ -38,8 +38,8 @@ class Ordered:
 
     series: tuple[SeriesAttributes, ...]
     used: str
-    """What they are sorted by, a key of :data:`clues.ORDERS`; empty where nothing sorts them."""
-    clues: tuple[tuple[Evidence, ...], ...]
+    """What they are sorted by, a key of :data:`evidence.ORDERS`; empty where nothing sorts them."""
+    evidence: tuple[tuple[Evidence, ...], ...]
     """For each series, why it is in its place."""
     confidence: Confidence
     acquired: tuple[datetime | None, ...]
@@ -47,9 +47,9 @@ class Ordered:
 
 
 def order_of(group: Sequence[SeriesAttributes]) -> Ordered:
-    """Sort by the first clue that distinguishes all phases; see what the others say.
+    """Sort by the first piece that distinguishes all phases; see what the others say.
 
-    A clue that distinguishes only some of them sorts nothing, but can disagree.
+    A piece that distinguishes only some of them sorts nothing, but can disagree.
     """
     clocks = _Clocks(group)
     values = {code: {item.series_id: clocks.value(code, item) for item in group} for code in ORDERS}
@@ -60,19 +60,19 @@ def order_of(group: Sequence[SeriesAttributes]) -> Ordered:
     }
     if not complete:
         series = tuple(sorted(group, key=lambda item: item.series_id))
-        why = clue("no-order", count=len(group))
+        why = Evidence.of("no-order", count=len(group))
         none = (None,) * len(series)
         return Ordered(series, "", ((why,),) * len(series), Confidence.GUESS, none)
     used, sorted_series = next(iter(complete.items()))
     others = [code for code in ORDERS if code != used]
     opposing = [code for code in others if not _is_rising(values[code], sorted_series)]
     agreeing = [code for code in others if code in complete and code not in opposing]
-    extra = [clue("agrees", other=ORDERS[code]) for code in agreeing[:1]]
-    extra += [clue("disagrees", other=ORDERS[code]) for code in opposing]
+    extra = [Evidence.of("agrees", other=ORDERS[code]) for code in agreeing[:1]]
+    extra += [Evidence.of("disagrees", other=ORDERS[code]) for code in opposing]
     return Ordered(
         tuple(sorted_series),
         used,
-        tuple((_position_clue(used, sorted_series, n), *extra) for n in range(len(group))),
+        tuple((_position_evidence(used, sorted_series, n), *extra) for n in range(len(group))),
         _confidence(used, opposing),
         tuple(values["acquired"][item.series_id] for item in sorted_series),  # type: ignore[misc]
     )
@@ -137,7 +137,7 @@ def _confidence(used: str, opposing: Sequence[str]) -> Confidence:
     return Confidence.CERTAIN if used in CLOCKS else Confidence.LIKELY
 
 
-def _position_clue(code: str, series: Sequence[SeriesAttributes], index: int) -> Evidence:
+def _position_evidence(code: str, series: Sequence[SeriesAttributes], index: int) -> Evidence:
     item, where = series[index], {"position": index + 1, "count": len(series)}
     parameters: dict[str, dict[str, str | int]] = {
         "temporal-position": {},
@@ -147,7 +147,7 @@ def _position_clue(code: str, series: Sequence[SeriesAttributes], index: int) ->
         "series-number": {"number": item.number or 0},
         DESCRIBED: {"description": item.description},
     }
-    return clue(code, **parameters[code], **where)
+    return Evidence.of(code, **parameters[code], **where)
 
 
 def _clock(moment: datetime | None) -> str:

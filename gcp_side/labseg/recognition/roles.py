@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from gcp_side.labseg.recognition.attributes import SeriesAttributes
 from gcp_side.labseg.recognition.brain import recognise_sequence
 from gcp_side.labseg.recognition.dynamic import recognise_phases
-from gcp_side.labseg.recognition.evidence import Confidence, Recognised, clue
+from gcp_side.labseg.recognition.evidence import Confidence, Evidence, Recognised
 from segrelay.profiles import Recognition
 
 Rules = Mapping[str, Recognition]
@@ -74,4 +74,6 @@ def _unknown(role: str) -> Recognised:
 
 
 def _without(role: str, code: str) -> Recognised:
-    return Recognised(role=role, series_id=None, confidence=Confidence.NONE, clues=(clue(code),))
+    return Recognised(
+        role=role, series_id=None, confidence=Confidence.NONE, evidence=(Evidence.of(code),)
+    )

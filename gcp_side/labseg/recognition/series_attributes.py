@@ -1,4 +1,4 @@
-"""The facts of a study's MR series, read once: the files of a series never change."""
+"""The attributes of a study's MR series, read once: the files of a series never change."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from gcp_side.labseg.conf import get_conf
 from gcp_side.labseg.host.caching import aid_cache, cache_key
 from gcp_side.labseg.orthanc.client import Orthanc, SeriesEntry
 from gcp_side.labseg.orthanc.studies import series_number
-from gcp_side.labseg.recognition import SeriesAttributes, facts_of
+from gcp_side.labseg.recognition import SeriesAttributes, attributes_of
 from segrelay.dicom.companions import is_companion
 from segrelay.errors import OrthancRefusedError
 
@@ -20,7 +20,7 @@ INSTANCES_READ = 4
 """Of a series, until one is an image."""
 
 
-def read_facts(series: Sequence[SeriesEntry], orthanc: Orthanc) -> dict[str, SeriesAttributes]:
+def read_attributes(series: Sequence[SeriesEntry], orthanc: Orthanc) -> dict[str, SeriesAttributes]:
     """By Orthanc id of the series: the first :data:`SERIES_READ` MR series that have images.
 
     Raises
@@ -28,37 +28,37 @@ def read_facts(series: Sequence[SeriesEntry], orthanc: Orthanc) -> dict[str, Ser
     OrthancUnavailableError, FixConfigurationError
     """
     usable = [item for item in series if item.modality == "MR" and item.instances]
-    facts = {}
+    attributes = {}
     for item in usable[:SERIES_READ]:
-        found = _facts(item, orthanc)
+        found = _attributes(item, orthanc)
         if found is not None:
-            facts[item.orthanc_id] = found
-    return facts
+            attributes[item.orthanc_id] = found
+    return attributes
 
 
-def _facts(item: SeriesEntry, orthanc: Orthanc) -> SeriesAttributes | None:
+def _attributes(item: SeriesEntry, orthanc: Orthanc) -> SeriesAttributes | None:
     """None where the series was deleted meanwhile."""
     conf = get_conf()
     cache = aid_cache(conf.cache)
     # A series that still arrives has another number of instances.
     key = cache_key("series", item.orthanc_id, len(item.instances))
-    facts: SeriesAttributes | None = cache.get(key)
-    if facts is None:
+    attributes: SeriesAttributes | None = cache.get(key)
+    if attributes is None:
         try:
             tags = _tags_of_image(item, orthanc)
         except OrthancRefusedError as error:
             if error.code == "orthanc-not-found":
                 return None
             raise
-        facts = facts_of(
+        attributes = attributes_of(
             item.orthanc_id,
             description=item.description,
             number=series_number(item),
             instances=len(item.instances),
             tags=tags,
         )
-        cache.set(key, facts, timeout=conf.frames_cache_seconds)
-    return facts
+        cache.set(key, attributes, timeout=conf.frames_cache_seconds)
+    return attributes
 
 
 def _tags_of_image(item: SeriesEntry, orthanc: Orthanc) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from gcp_side.labseg.recognition import words
 from gcp_side.labseg.recognition.attributes import SeriesAttributes
 from gcp_side.labseg.recognition.contrast_words import read_contrast
-from gcp_side.labseg.recognition.evidence import Confidence, Evidence, clue
+from gcp_side.labseg.recognition.evidence import Confidence, Evidence
 from segrelay.dicom.acquisition import (
     FLUID_INVERSION_MS,
     LONG_ECHO_MS,
@@ -27,11 +27,11 @@ SHORTEST_T2_ECHO_MS = 50.0
 
 @dataclass(frozen=True)
 class WeightingReading:
-    """What one series is, as far as its own clues go."""
+    """What one series is, by its own evidence alone."""
 
     series: SeriesAttributes
     weighting: Weighting
-    clues: tuple[Evidence, ...]
+    evidence: tuple[Evidence, ...]
     confidence: Confidence
     contrast: bool | None = None
     """Whether it is after contrast, where that is known."""
@@ -52,23 +52,23 @@ def read_weighting(item: SeriesAttributes) -> WeightingReading | None:
     timed = _timed(item, text)
     if named is None:
         return None if is_ambiguous else _by_times(item, text, timed)
-    clues = [clue("description", description=item.description, kind=named)]
+    evidence = [Evidence.of("description", description=item.description, kind=named)]
     if named == "FLAIR" and is_ambiguous:
-        return _inverted(item, timed, clues)
+        return _inverted(item, timed, evidence)
     if timed is not None and timed != named and not _may_hide_inversion(item, text, named, timed):
-        clues.append(clue("timing-disagrees", timing=_timing(item), kind=timed))
-        return WeightingReading(item, named, tuple(clues), Confidence.GUESS)
+        evidence.append(Evidence.of("timing-disagrees", timing=_timing(item), kind=timed))
+        return WeightingReading(item, named, tuple(evidence), Confidence.GUESS)
     if is_ambiguous or _contradicts(item, text, named):
-        clues.append(clue("ambiguous", timing=_timing(item) or "—"))
-        return WeightingReading(item, named, tuple(clues), Confidence.GUESS)
+        evidence.append(Evidence.of("ambiguous", timing=_timing(item) or "—"))
+        return WeightingReading(item, named, tuple(evidence), Confidence.GUESS)
     foreign = words.other_region(text)
     if foreign:
-        clues.append(clue("unknown-words", words=foreign))
-        return WeightingReading(item, named, tuple(clues), Confidence.GUESS)
+        evidence.append(Evidence.of("unknown-words", words=foreign))
+        return WeightingReading(item, named, tuple(evidence), Confidence.GUESS)
     if timed != named:
-        return WeightingReading(item, named, tuple(clues), Confidence.LIKELY)
-    clues.append(clue("timing", timing=_timing(item), kind=timed))
-    return WeightingReading(item, named, tuple(clues), Confidence.CERTAIN)
+        return WeightingReading(item, named, tuple(evidence), Confidence.LIKELY)
+    evidence.append(Evidence.of("timing", timing=_timing(item), kind=timed))
+    return WeightingReading(item, named, tuple(evidence), Confidence.CERTAIN)
 
 
 def kind_of(weighting: str, contrast: bool | None) -> str:
@@ -105,25 +105,25 @@ def _by_times(item: SeriesAttributes, text: str, timed: Timing | None) -> Weight
     """Without a word for the weighting; words that are in no list here make it a guess."""
     if timed not in ("T1", "T2", "FLAIR"):
         return None
-    clues = [clue("timing", timing=_timing(item), kind=timed)]
+    evidence = [Evidence.of("timing", timing=_timing(item), kind=timed)]
     unknown = [word for word in read_contrast(text).rest if not words.is_neutral(word)]
     if not unknown:
-        return WeightingReading(item, timed, tuple(clues), Confidence.LIKELY)
-    clues.append(clue("unknown-words", words=" ".join(unknown)))
-    return WeightingReading(item, timed, tuple(clues), Confidence.GUESS)
+        return WeightingReading(item, timed, tuple(evidence), Confidence.LIKELY)
+    evidence.append(Evidence.of("unknown-words", words=" ".join(unknown)))
+    return WeightingReading(item, timed, tuple(evidence), Confidence.GUESS)
 
 
 def _inverted(
-    item: SeriesAttributes, timed: Timing | None, clues: list[Evidence]
+    item: SeriesAttributes, timed: Timing | None, evidence: list[Evidence]
 ) -> WeightingReading | None:
     """``TIRM`` and ``IR``: a FLAIR or a STIR."""
     if timed == "STIR" or (item.inversion_ms and timed != "FLAIR"):
         return None
     if timed == "FLAIR":
-        clues.append(clue("timing", timing=_timing(item), kind=timed))
-        return WeightingReading(item, "FLAIR", tuple(clues), Confidence.LIKELY)
-    clues.append(clue("ambiguous", timing=_timing(item) or "—"))
-    return WeightingReading(item, "FLAIR", tuple(clues), Confidence.GUESS)
+        evidence.append(Evidence.of("timing", timing=_timing(item), kind=timed))
+        return WeightingReading(item, "FLAIR", tuple(evidence), Confidence.LIKELY)
+    evidence.append(Evidence.of("ambiguous", timing=_timing(item) or "—"))
+    return WeightingReading(item, "FLAIR", tuple(evidence), Confidence.GUESS)
 
 
 def _may_hide_inversion(item: SeriesAttributes, text: str, named: Weighting, timed: Timing) -> bool:

@@ -26,7 +26,7 @@ def test_right_answers_do_not_become_guesses() -> None:
 
 
 def test_what_is_unsure_says_why() -> None:
-    """More than the clues of a sure answer: at least one that begins with a doubt."""
+    """More than the evidence of a sure answer: at least one that begins with a doubt."""
     for study in ROLE_SETS:
         for one in judge(study):
             if one.verdict == "unsure" and one.found is not None:

@@ -301,7 +301,7 @@ class TestLab:
         look_seconds: float,
     ) -> None:
         settings.SEGRELAY = settings.SEGRELAY | {"REFRESH_SECONDS": refresh_seconds}
-        monkeypatch.setattr(agents, "LOOK_SECONDS", look_seconds)
+        monkeypatch.setattr(agents, "SNAPSHOT_SECONDS", look_seconds)
         looks: list[Bucket] = []
 
         def count(bucket: Bucket) -> Any:

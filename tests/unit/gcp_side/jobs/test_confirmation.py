@@ -23,7 +23,7 @@ from gcp_side.labseg.jobs.checked_input import needs_of
 from gcp_side.labseg.jobs.confirmation import NAMES, Needs, Reason, read_reasons, reasons_against
 from gcp_side.labseg.messages import tell_warning
 from gcp_side.labseg.models import Job
-from gcp_side.labseg.recognition import SeriesAttributes, facts_of, recognise
+from gcp_side.labseg.recognition import SeriesAttributes, attributes_of, recognise
 from segrelay.bucket import Bucket
 from segrelay.dicom.body_regions import ATTRIBUTES, REGIONS
 from segrelay.manifest import ResultStatus, parse_job_manifest
@@ -98,7 +98,7 @@ class TestReasons:
             "RepetitionTime": "5.2",
             "AcquisitionDateTime": f"2026050403{15 + number}00",
         }
-        return facts_of(
+        return attributes_of(
             series_id(number),
             description=f"dyn {number}",
             number=number,

@@ -21,7 +21,7 @@ from gcp_side.labseg.jobs import agents as lab
 from gcp_side.labseg.jobs.waiting import Waiting, why_waiting
 from gcp_side.labseg.messages import tell_reason
 from gcp_side.labseg.models import Job
-from lab_side.agent import agent as agent_module
+from lab_side.agent import claiming
 from lab_side.agent.health.circuit_breaker import CircuitBreaker
 from lab_side.agent.health.control import Pause
 from lab_side.agent.health.gpu import GpuHealth
@@ -89,7 +89,7 @@ class TestWhy:
                 lab, "store_now", lambda *names: real(*names) + timedelta(seconds=121)
             )
         waiting = why(job)
-        assert waiting.since == lab.look().last_seen is not None
+        assert waiting.since == lab.snapshot().last_seen is not None
         assert waiting.kind == "no-agent"
         assert waiting.text == f"no agent online since {waiting.since:%Y-%m-%d %H:%M} UTC"
 
@@ -232,7 +232,7 @@ def reasons_of_the_lab() -> list[str]:
 
 def test_every_reason_of_the_lab_is_told_in_korean() -> None:
     reasons = reasons_of_the_lab()
-    assert reasons[-1].partition(" GB ")[2] in inspect.getsource(agent_module)
+    assert reasons[-1].partition(" GB ")[2] in inspect.getsource(claiming)
     assert all(tell_reason(text) == text for text in reasons)
     with override("ko"):
         assert [text for text in reasons if not HANGUL.search(tell_reason(text))] == []

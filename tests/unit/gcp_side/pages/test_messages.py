@@ -15,7 +15,7 @@ from rest_framework.test import APIClient
 from gcp_side.labseg import jobs
 from gcp_side.labseg.messages import MEANINGS, UNKNOWN, explain, tell, tell_warning
 from gcp_side.labseg.models import EventKind, Job, Outcome, State
-from gcp_side.labseg.recognition.evidence import CLUES, ORDERS
+from gcp_side.labseg.recognition.evidence import ORDERS, SENTENCES
 from infra.error_docs.source import ErrorSource
 from lab_side.agent.health.signals import Halt
 from lab_side.imaging.notices import input_warnings, registration_warnings
@@ -105,7 +105,7 @@ def test_every_code_that_users_meet_has_a_meaning_and_no_other_has() -> None:
 
 def test_every_meaning_has_korean_words() -> None:
     sentences = {text for pair in (*MEANINGS.values(), UNKNOWN) for text in pair}
-    words = sentences | set(CLUES.values()) | set(ORDERS.values())
+    words = sentences | set(SENTENCES.values()) | set(ORDERS.values())
     with override("ko"):
         assert [text for text in words if not HANGUL.search(gettext(text))] == []
         for kind in (State, EventKind, Outcome):

@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gcp_side.labseg.recognition import (
-    CLUES,
+    SENTENCES,
     Confidence,
     Recognised,
     SeriesAttributes,
-    facts_of,
+    attributes_of,
     plane_of,
     recognise,
     usual_rule,
@@ -74,7 +74,7 @@ RIGHT = {role: f"phase-{number}" for number, role in enumerate(PHASES)}
         (lambda n: {"description": f"DCE-MRI Sequence {n + 1}"}, "likely"),
     ],
 )
-def test_one_clue_is_enough_for_the_order(told: object, confidence: str) -> None:
+def test_one_piece_of_evidence_is_enough_for_the_order(told: object, confidence: str) -> None:
     """Any of them; a scanner's clock makes it certain. Midnight is no border."""
     series = [phase(number, **told(number)) for number in (2, 0, 3, 1)]  # type: ignore[operator]
     found = recognise(PHASES, series)
@@ -82,7 +82,7 @@ def test_one_clue_is_enough_for_the_order(told: object, confidence: str) -> None
     assert confidences(found) == {confidence}
 
 
-def test_clues_that_disagree_make_a_guess_that_says_so() -> None:
+def test_evidence_that_disagrees_makes_a_guess_that_says_so() -> None:
     series = [
         phase(n, acquired=START + timedelta(minutes=n), number=9 - n, description="dyn")
         for n in range(4)
@@ -112,7 +112,7 @@ def test_a_phase_before_contrast_that_is_not_the_first_makes_a_guess() -> None:
 def test_nothing_that_tells_the_order_makes_a_guess() -> None:
     found = recognise(PHASES, [phase(number) for number in range(4)])
     assert confidences(found) == {"guess"}
-    assert {item.clues[0].code for item in found} == {"no-order"}
+    assert {item.evidence[0].code for item in found} == {"no-order"}
 
 
 def test_equal_times_are_no_order() -> None:
@@ -136,7 +136,7 @@ def test_two_acquisitions_make_a_guess() -> None:
     second = [phase(n, series_id=f"again-{n}", number=20 + n, rows=512) for n in range(4)]
     found = recognise(PHASES, first + second)
     assert confidences(found) == {"guess"}
-    assert {item.clues[-1].code for item in found} == {"more-groups"}
+    assert {item.evidence[-1].code for item in found} == {"more-groups"}
 
 
 def test_what_is_no_phase_is_left_out() -> None:
@@ -232,13 +232,13 @@ def test_a_description_against_the_agent_is_not_certain() -> None:
     ids=str,
 )
 def test_no_agent_in_words_or_amounts_is_none(tags: dict[str, str]) -> None:
-    assert facts_of("x", description="", number=1, instances=1, tags=tags).agent == ""
+    assert attributes_of("x", description="", number=1, instances=1, tags=tags).agent == ""
 
 
 @pytest.mark.parametrize("agent", ["Gadovist", "NOVAPAQUE", "10 ml Dotarem", "Nonionic"])
 def test_an_agent_whose_name_begins_like_a_word_for_none(agent: str) -> None:
     tags = {"ContrastBolusAgent": agent, "ContrastBolusVolume": "7.5"}
-    assert facts_of("x", description="", number=1, instances=1, tags=tags).agent == agent
+    assert attributes_of("x", description="", number=1, instances=1, tags=tags).agent == agent
 
 
 def test_where_contrast_does_not_matter_nothing_said_of_it_is_a_doubt() -> None:
@@ -253,7 +253,7 @@ def test_of_several_the_largest_is_guessed() -> None:
     assert (found.series_id, found.confidence) == ("T2 big", Confidence.GUESS)
     (tie,) = recognise(("t2",), [replace(item, instances=9) for item in series])
     assert tie.confidence is Confidence.GUESS
-    assert tie.clues[-1].code == "several-equal"
+    assert tie.evidence[-1].code == "several-equal"
 
 
 def test_a_role_without_a_rule() -> None:
@@ -327,8 +327,8 @@ def test_rules_that_hold_for_every_study(
     assert set(used) <= {item.series_id for item in study}
     for item in found:
         assert (item.series_id is None) == (item.confidence is Confidence.NONE)
-        assert item.clues
-        assert {clue.code for clue in item.clues} <= CLUES.keys()
+        assert item.evidence
+        assert {piece.code for piece in item.evidence} <= SENTENCES.keys()
         assert item.sentence.endswith(".")
         assert "{" not in item.sentence
     shuffled = study[:]
@@ -385,8 +385,8 @@ TAGS = {
 
 
 def test_tags_are_read_and_what_cannot_be_read_is_left_out() -> None:
-    facts = facts_of("x", description="d" * 500, number=3, instances=9, tags=TAGS)
-    assert facts == SeriesAttributes(
+    attributes = attributes_of("x", description="d" * 500, number=3, instances=9, tags=TAGS)
+    assert attributes == SeriesAttributes(
         series_id="x",
         description="d" * 120,
         number=3,
@@ -420,8 +420,8 @@ def test_of_an_enhanced_image_the_first_frame_speaks() -> None:
         "PerFrameFunctionalGroupsSequence": frames,
         "ContrastBolusAgentSequence": [{"CodeMeaning": "Gadoterate"}],
     }
-    facts = facts_of("x", description="", number=1, instances=3, tags=tags)
-    assert facts == SeriesAttributes(
+    attributes = attributes_of("x", description="", number=1, instances=3, tags=tags)
+    assert attributes == SeriesAttributes(
         series_id="x",
         number=1,
         instances=6,
@@ -432,7 +432,7 @@ def test_of_an_enhanced_image_the_first_frame_speaks() -> None:
         agent="Gadoterate",
     )
     junk = {**tags, "PerFrameFunctionalGroupsSequence": "x", "NumberOfFrames": "many"}
-    assert facts_of("x", description="", number=1, instances=3, tags=junk).instances == 3
+    assert attributes_of("x", description="", number=1, instances=3, tags=junk).instances == 3
 
 
 @given(
@@ -443,5 +443,5 @@ def test_of_an_enhanced_image_the_first_frame_speaks() -> None:
 )
 def test_no_file_breaks_the_reading(tags: dict[str, object]) -> None:
     recognise(
-        (*PHASES, *BRAIN), [facts_of("x", description="", number=None, instances=1, tags=tags)]
+        (*PHASES, *BRAIN), [attributes_of("x", description="", number=None, instances=1, tags=tags)]
     )
