@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 EXIT_CONFIGURATION = 78
-"""``EX_CONFIG`` of sysexits.h: a person must change a setting; do not start again."""
+"""``EX_CONFIG`` of sysexits.h: an operator must change a setting; do not start again."""
 
 
 def main() -> None:

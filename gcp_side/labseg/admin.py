@@ -43,7 +43,7 @@ class JobEventInline(_ReadOnly, TabularInline):
     """A job's history."""
 
     model = JobEvent
-    fields = ("at", "kind", "attempt", "agent", "told")
+    fields = ("at", "kind", "attempt", "agent", "explained")
     readonly_fields = fields
     extra = 0
 
@@ -52,11 +52,11 @@ class JobEventInline(_ReadOnly, TabularInline):
         return request.user.has_perm("labseg.view_job")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[JobEvent]:
-        """With the job, whose confirmations a line may tell."""
+        """With the job, whose confirmations a line may show."""
         return super().get_queryset(request).select_related("job")
 
     @admin.display(description=_("what was said"))
-    def told(self, event: JobEvent) -> str:
+    def explained(self, event: JobEvent) -> str:
         """In the reader's language, then the lab's own words."""
         line = EventSerializer(event).data
         return " ".join(filter(None, (line["text"], line["detail"]))) or texts.NOTHING
@@ -84,7 +84,9 @@ def _sections(job: Job | None) -> list[Any]:
         (_("Times"), at, True),
         (_("Request"), request, True),
     ]
-    shown: list[Any] = [(title, {"fields": names}) for title, names, is_told in sections if is_told]
+    shown: list[Any] = [
+        (title, {"fields": names}) for title, names, is_shown in sections if is_shown
+    ]
     return [*shown, _IDENTIFIERS]
 
 
@@ -168,7 +170,7 @@ class JobAdmin(_ReadOnly, ModelAdmin):
         address = texts.study_page(job)
         if not address:
             return texts.NOTHING
-        # Many links of one name are told apart by the job's id.
+        # Many links of one name are distinguished by the job's id.
         label = gettext("Page of the study, job %(job)s") % {"job": job.pk}
         return format_html('<a href="{}" aria-label="{}">{}</a>', address, label, gettext("Open"))
 
@@ -212,13 +214,13 @@ class JobAdmin(_ReadOnly, ModelAdmin):
         """As ``labseg cancel``."""
 
         def cancel(job: Job) -> tuple[int, str]:
-            stands = jobs.cancel(job.pk)
-            if stands.state == State.CANCELLED:
+            job = jobs.cancel(job.pk)
+            if job.state == State.CANCELLED:
                 return messages.SUCCESS, gettext("Job %(job)s is cancelled.") % {"job": job.pk}
-            if stands.is_open:
+            if job.is_open:
                 return messages.INFO, gettext("Job %(job)s will be cancelled.") % {"job": job.pk}
             ended = gettext("Job %(job)s had ended before: %(state)s.")
-            state = State(stands.state).label
+            state = State(job.state).label
             return messages.WARNING, ended % {"job": job.pk, "state": state}
 
         self._for_each(request, rows, cancel)
@@ -229,12 +231,14 @@ class JobAdmin(_ReadOnly, ModelAdmin):
         rows: QuerySet[Job],
         act: Callable[[Job], tuple[int, str]],
     ) -> None:
-        """Act on one job after another; what refuses one is told and stops no other."""
+        """Act on one job after another; a refusal of one is reported and stops no other."""
         for job in rows.order_by("pk"):
             try:
                 level, text = act(job)
             except SegRelayError as error:
-                told = tell(error.code, error.message, error.remedy)
+                explained = tell(error.code, error.message, error.remedy)
                 level = messages.ERROR
-                text = f"{job.pk}: {told.message} {told.remedy} {told.detail}".rstrip()
+                text = (
+                    f"{job.pk}: {explained.message} {explained.remedy} {explained.detail}".rstrip()
+                )
             self.message_user(request, text, level)

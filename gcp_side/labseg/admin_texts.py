@@ -92,7 +92,7 @@ def notices(job: Job) -> SafeString | str:
 
 @admin.display(description=_("confirmed contradictions"))
 def confirmed(job: Job) -> SafeString | str:
-    """What a person has confirmed, and who."""
+    """What a user has confirmed, and who."""
     reasons = _listed(reason.text for reason in read_reasons(job.confirmed))
     return format_html("{}{}", job.confirmed_by, reasons) if job.confirmed else NOTHING
 
@@ -102,10 +102,10 @@ def failure(job: Job) -> SafeString | str:
     """What went wrong and what to do; the lab's own words in English below them."""
     if not job.failure_code:
         return NOTHING
-    told = tell(job.failure_code, job.failure_reason, job.failure_remedy)
-    lines = [line for line in (told.message, told.remedy) if line]
-    if told.detail:
-        lines.append(format_html('<span lang="en">{}</span>', told.detail))
+    explained = tell(job.failure_code, job.failure_reason, job.failure_remedy)
+    lines = [line for line in (explained.message, explained.remedy) if line]
+    if explained.detail:
+        lines.append(format_html('<span lang="en">{}</span>', explained.detail))
     lines.append(format_html("<code>{}</code>", job.failure_code))
     return format_html_join("", "{}<br>", ((line,) for line in lines))
 

@@ -150,7 +150,7 @@ def check_orthanc_credentials(
     app_configs: Sequence[AppConfig] | None,  # noqa: ARG001
     **kwargs: Any,  # noqa: ARG001
 ) -> list[CheckMessage]:
-    """labseg.W001: images lie open to whoever reaches Orthanc."""
+    """labseg.W001: images are open to every caller that reaches Orthanc."""
     conf = _usable_conf()
     if conf is None or conf.orthanc_user or conf.orthanc_token or conf.orthanc_client_cert:
         return []

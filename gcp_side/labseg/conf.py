@@ -251,7 +251,7 @@ class Conf(BaseModel):
     """Wrong passwords of one account from one address: Basic authentication, and every way in that
     ``guessing.GuessGuard`` is set before."""
     guess_address_rate: Rate = "100/h"
-    """Of all accounts from one address. Behind a proxy, tell the REST framework so
+    """Tries for all accounts together from one address. Behind a proxy, set it in the REST framework
     (``NUM_PROXIES``), or all have the proxy's address."""
     push_audience: str = ""
     """Audience of the tokens that Pub/Sub sends; empty turns the push endpoint off."""

@@ -28,10 +28,10 @@ class State(models.TextChoices):
 
 
 OPEN_STATES = (State.SUBMITTING, State.PENDING, State.CLAIMED)
-"""The job goes on by itself."""
+"""The job goes on without anyone."""
 
 CHANGEABLE_STATES = (*OPEN_STATES, State.REJECTED, State.RESULT_UNREADABLE)
-"""A later look into the bucket may change the state: all others are final. An operator may put
+"""A later reading of the bucket may change the state: all others are final. An operator may put
 a rejected job back, or the true bytes of a result."""
 
 FINAL_STATES = (State.SUCCEEDED, State.FAILED, State.CANCELLED)
@@ -75,7 +75,7 @@ class Job(models.Model):
         _("state"), max_length=20, choices=State.choices, default=State.SUBMITTING, db_index=True
     )
     revision = models.PositiveIntegerField(_("writes"), default=0)
-    """Counts the writes: whoever read an older one changes nothing."""
+    """Counts the writes: a caller that read an older one changes nothing."""
 
     orthanc_study_id = models.CharField(_("study in Orthanc"), max_length=44, db_index=True)
     study_instance_uid = models.CharField(_("Study Instance UID"), max_length=64)
@@ -105,7 +105,7 @@ class Job(models.Model):
     """How often it was claimed."""
     stage = models.CharField(_("stage"), max_length=64, blank=True)
     percent = models.PositiveSmallIntegerField(_("percent of the stage"), default=0)
-    """0..100 of the stage, as the agent tells it."""
+    """0..100 of the stage, as the agent reports it."""
     done = models.PositiveIntegerField(_("images done"), default=0)
     total = models.PositiveIntegerField(_("images in all"), default=0)
     """Instances, in a stage that counts them (the download); 0 in any other."""
@@ -160,7 +160,7 @@ class Job(models.Model):
 
     @property
     def is_open(self) -> bool:
-        """Whether the job goes on by itself."""
+        """Whether the job has not ended."""
         return self.state in OPEN_STATES
 
     @property
@@ -171,7 +171,7 @@ class Job(models.Model):
 
 
 class JobEvent(models.Model):
-    """One line of a job's history; the same thing is never told twice."""
+    """One line of a job's history; the same thing is never recorded twice."""
 
     job = models.ForeignKey(
         Job, on_delete=models.CASCADE, related_name="events", verbose_name=_("job")
@@ -180,12 +180,12 @@ class JobEvent(models.Model):
     attempt = models.PositiveIntegerField(_("attempt"))
     at = UtcTimeField(_("time"))
     """When it happened, by the queue's clock, however late this site looked; by this site's clock
-    for what happens here (submitted, confirmed) and where the queue tells no time."""
+    for what happens here (submitted, confirmed) and where the queue has no time."""
     agent = models.CharField(_("agent"), max_length=40, blank=True)
     outcome = models.CharField(_("outcome"), max_length=20, choices=Outcome.choices, blank=True)
     """Of the attempt that ended; empty for any other event."""
     code = models.CharField(_("error code"), max_length=64, blank=True)
-    """Of the error; empty where none is told."""
+    """Of the error; empty where there is none."""
     text = models.TextField(_("in its own words"), blank=True)
     """The error's own words."""
 

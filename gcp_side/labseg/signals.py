@@ -6,7 +6,7 @@
     from gcp_side.labseg.signals import job_finished
 
     @receiver(job_finished)
-    def tell_the_radiologist(sender, job, **kwargs):
+    def notify_the_radiologist(sender, job, **kwargs):
         if job.state == "succeeded":
             ...
 """
@@ -23,5 +23,5 @@ job, after the commit, by whichever process wrote the end: a page's status reque
 sync`` or the push endpoint. An exception of a receiver is logged and stops nobody. A process
 that is killed between the commit and the signal sends none: what must never be missed belongs
 into a query for jobs that have ended. ``rejected`` and ``result-unreadable`` are no ends, an
-operator can mend them.
+operator can fix them.
 """

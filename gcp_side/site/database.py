@@ -15,7 +15,7 @@ SQLITE_OPTIONS = {
 }
 
 CONNECTION_SECONDS = 60
-"""A connection to PostgreSQL is used again for so long."""
+"""Seconds that a connection to PostgreSQL is used again."""
 
 
 def database(address: str) -> dict[str, Any]:

@@ -31,10 +31,10 @@ MOST_ARRIVING = 500
 """Connections of a worker whose request is not whole."""
 
 ARRIVING_BYTES = 64 * 1024 * 1024
-"""Of all of them together."""
+"""Bytes of all of them together."""
 
 STOPPING_SECONDS = 2.0
-"""The same, for a worker that is told to end."""
+"""The same, for a worker that has to end."""
 
 _PIECE = 64 * 1024
 _END_OF_HEAD = b"\r\n\r\n"

@@ -50,7 +50,7 @@ logger = logging.getLogger(__name__)
 PERIOD_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 IPV6_NETWORK = 64
-"""Bits of an IPv6 address that name a network; whoever has one has all its addresses."""
+"""Bits of an IPv6 address that name a network; its owner has all its addresses."""
 
 _OPEN_TRIES = "_labseg_open_tries"
 """Attribute of a request: tries that are counted, and not yet known to be wrong."""
@@ -165,12 +165,12 @@ class GuessGuardMiddleware:
         return answer
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        """A page for people, with ``Retry-After`` (RFC 9110 10.2.3)."""
+        """A page for browsers, with ``Retry-After`` (RFC 9110 10.2.3)."""
         if not isinstance(exception, TooManyGuessesError):
             return None
-        told = {"sentence": exception.sentence}
+        shown = {"sentence": exception.sentence}
         with override(page_language()):
-            answer = render_page(request, "labseg/too_many_guesses.html", told, status=429)
+            answer = render_page(request, "labseg/too_many_guesses.html", shown, status=429)
         answer["Retry-After"] = str(exception.seconds)
         answer["Cache-Control"] = "no-store"
         return answer

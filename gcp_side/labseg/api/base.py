@@ -85,7 +85,7 @@ class HasJobPermission(BasePermission):
 
 
 class LabsegView(APIView):
-    """The base of all endpoints."""
+    """Base of the endpoints: permissions, throttling, errors and what is described."""
 
     needs: ClassVar[str] = "labseg.view_job"
     """The permission of Django's that a caller must have."""
@@ -150,7 +150,7 @@ class LabsegView(APIView):
         if isinstance(response.data, dict) and "detail" in response.data:
             response.data = RefusalSerializer({"error": response.data["detail"]}).data
         if isinstance(exc, NotAuthenticated) and isinstance(response.data, dict):
-            # The page tells a session that has ended from a permission that is missing.
+            # The page distinguishes a session that has ended from a missing permission.
             response.data["code"] = NOT_LOGGED_IN
         if isinstance(exc, PermissionDenied) and str(exc.detail).startswith("CSRF Failed"):
             # The user may well do this: it is the project's settings that say otherwise.
@@ -206,12 +206,12 @@ def _refusal(error: SegRelayError) -> Response:
     code = _status_of(error)
     if code >= status.HTTP_500_INTERNAL_SERVER_ERROR:
         logger.error("%s: %s", error.code, error.message)
-    told = explain(error)
+    explained = explain(error)
     body: dict[str, Any] = {
-        "error": told.message,
+        "error": explained.message,
         "code": error.code,
-        "remedy": told.remedy,
-        "detail": told.detail,
+        "remedy": explained.remedy,
+        "detail": explained.detail,
     }
     if isinstance(error, ConfirmationNeededError):
         body["reasons"] = error.reasons

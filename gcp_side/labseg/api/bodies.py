@@ -26,7 +26,7 @@ class StrictField(serializers.Field[Any, Any, Any, Any]):
 
 
 class ConfirmField(serializers.Field[Any, Any, Any, Any]):
-    """What a person has confirmed."""
+    """What a user has confirmed."""
 
     def to_internal_value(self, data: Any) -> Confirm:
         """Everything, nothing, or the codes."""

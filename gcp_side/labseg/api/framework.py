@@ -1,7 +1,7 @@
 """The REST framework as this app uses it, whatever defaults a project gives its own endpoints.
 
 Nothing here is read from the project's ``REST_FRAMEWORK`` but ``NUM_PROXIES``, which says what
-stands before the site.
+is in front of the site.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ class Push(LabsegView):
         return []
 
     def post(self, request: Request) -> Response:
-        """Take in the result that the message tells of.
+        """Ingest the result that the message names.
 
         204 also for what is not ours: Pub/Sub sends everything again that is refused.
         """

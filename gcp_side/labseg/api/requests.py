@@ -79,7 +79,7 @@ class CancelRequest(LabsegView):
     needs = "labseg.change_job"
 
     def post(self, request: Request, request_id: str) -> Response:  # noqa: ARG002
-        """Call a job off; the answer is what stands: the cancellation, or an earlier end.
+        """Cancel a job; the answer shows what holds: the cancellation, or an earlier end.
 
         202 where the queue does not answer: the wish is stored and carried out later.
         """

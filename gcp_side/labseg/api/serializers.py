@@ -95,22 +95,22 @@ class FailureSerializer(Shape):
     """Why a job failed: reason and remedy in the active language, a detail in English."""
 
     code = CharField()
-    reason = CharField(source="told.message")
-    remedy = CharField(source="told.remedy")
-    detail = CharField(source="told.detail")
+    reason = CharField(source="explained.message")
+    remedy = CharField(source="explained.remedy")
+    detail = CharField(source="explained.detail")
 
 
 def failure_of(job: Job) -> dict[str, Any] | None:
     """Why a job failed; None where it did not."""
     if not job.failure_code:
         return None
-    told = tell(job.failure_code, job.failure_reason, job.failure_remedy)
-    return {"code": job.failure_code, "told": told}
+    explained = tell(job.failure_code, job.failure_reason, job.failure_remedy)
+    return {"code": job.failure_code, "explained": explained}
 
 
 def _error_of(job: Job) -> str | None:
     failure = failure_of(job)
-    return None if failure is None else failure["told"].message
+    return None if failure is None else failure["explained"].message
 
 
 class JobSerializer(Shape):

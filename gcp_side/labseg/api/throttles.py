@@ -12,9 +12,9 @@ from gcp_side.labseg.host.caching import default_cache
 
 
 def address_of(request: HttpRequest | Request) -> str:
-    """The address of whoever asks, as far as it can be believed.
+    """The address of the caller, as far as it can be believed.
 
-    The framework takes all of ``X-Forwarded-For`` unless told how many proxies there are, and
+    The framework takes all of ``X-Forwarded-For`` unless it knows how many proxies there are, and
     everybody can write that header.
     """
     forwarded = request.META.get("HTTP_X_FORWARDED_FOR")

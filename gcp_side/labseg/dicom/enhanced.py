@@ -1,4 +1,4 @@
-"""Enhanced multi-frame images: what a classic image says at its top stands in functional groups.
+"""Enhanced multi-frame images: what a classic image says at its top is in functional groups.
 
 A functional group is one frame's own, or shared by all frames of the instance (PS3.3 C.7.6.16.1).
 """

@@ -151,7 +151,7 @@ def read_segmentation(data: bytes) -> Segmentation:
         raise
     except Exception as error:
         # Bytes can be wrong in every way, and the library's message could quote them: only the
-        # kind is told.
+        # kind is reported.
         raise SegmentationUnreadableError(
             f"The segmentation cannot be read ({type(error).__name__}).",
             code="segmentation-broken",

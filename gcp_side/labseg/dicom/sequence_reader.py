@@ -2,7 +2,7 @@
 
 A SEG has a group of nested sequences for each frame. Turning all of them into data sets takes
 pydicom most of a second in a large SEG; here only what is wanted is looked at, in the bytes as
-they lie in the file (PS3.5 7.1, 7.5). Where a sequence does not tell its length beforehand, or
+they lie in the file (PS3.5 7.1, 7.5). Where a sequence has no defined length, or
 the bytes are big-endian, pydicom reads it: with the same answer, only later.
 """
 

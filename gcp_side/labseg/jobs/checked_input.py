@@ -1,4 +1,4 @@
-"""What speaks against a selection of series, by what Orthanc and the lab's heartbeats tell.
+"""What speaks against a selection of series, by what Orthanc and the lab's heartbeats report.
 
 The study is read as the page shows it: a request is asked about what its sender could see.
 """
@@ -44,10 +44,10 @@ def needs_of(offer: Offer) -> Needs:
     A name that says its region is not reinterpreted by a heartbeat, which nobody signs.
     """
     named = regions_in(offer.name)
-    told = _rules(offer)
+    reported = _rules(offer)
     return Needs(
         regions=named or regions_of_body_part(offer.body_part or ""),
-        rules={item.role: told.get(item.role) or usual_rule(item.role) for item in offer.roles},
+        rules={item.role: reported.get(item.role) or usual_rule(item.role) for item in offer.roles},
         titles={item.role: item.title for item in offer.roles},
     )
 
@@ -58,7 +58,7 @@ def recognised_for(offer: Offer, series: Iterable[SeriesAttributes]) -> list[Rec
 
 
 def _rules(offer: Offer) -> Rules:
-    """As the profile tells them; roles without one are recognised by their names."""
+    """As the profile has them; roles without one are recognised by their names."""
     return {
         item.role: rule
         for item in offer.roles

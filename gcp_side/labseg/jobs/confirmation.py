@@ -95,7 +95,7 @@ NAMES: tuple[str, ...] = (
 """Attributes and regions of :mod:`segrelay.dicom.body_regions`, for translation."""
 
 Confirm = bool | frozenset[str]
-"""A person's yes: to whatever there is, or to the codes of the reasons that were shown."""
+"""A user's yes: to everything, or to the codes of the reasons that were shown."""
 
 _SURE = (Confidence.CERTAIN, Confidence.LIKELY)
 _OTHERS: Mapping[Weighting, tuple[Weighting, ...]] = {
@@ -116,7 +116,7 @@ class Reason:
     """``roles``, separated by commas, and ``of`` how many; for some codes ``attribute``, a keyword,
     and ``found`` and ``expected``: regions or weightings."""
     titles: Mapping[str, Text | None] = field(default_factory=dict, repr=False)
-    """What a person calls the roles; their names stand for those that are missing."""
+    """What users call the roles; their names are used where one is missing."""
 
     @property
     def text(self) -> str:
@@ -145,7 +145,7 @@ class Needs:
     regions: tuple[str, ...]
     """Names of body regions; empty: unknown."""
     rules: Mapping[str, Recognition | None]
-    """By role, in channel order; None: a person chooses its series, nothing is checked."""
+    """By role, in channel order; None: a user chooses its series, nothing is checked."""
     titles: Mapping[str, Text | None] = field(default_factory=dict)
 
 

@@ -1,8 +1,8 @@
 """Notifications of new objects in the bucket, pushed by Pub/Sub instead of being polled for.
 
-Cloud Storage tells a topic of every new object, and a push subscription hands that to the
-site with a token of a service account. A notification is only a hint to look: what is true is
-read from the bucket, as always.
+Cloud Storage notifies a topic of every new object, and a push subscription hands that to the
+site with a token of a service account. A notification is only a hint: what is true is read from the
+bucket, as always.
 
 https://cloud.google.com/pubsub/docs/authenticate-push-subscriptions
 """
@@ -49,7 +49,7 @@ def is_from_pubsub(token: str, *, audience: str, service_account: str) -> bool:
     except TransportError:
         raise PushKeysUnavailableError("Google's public keys cannot be fetched.") from None
     except (GoogleAuthError, ValueError) as error:
-        # The library's message quotes the token's claims: only the kind is told.
+        # The library's message quotes the token's claims: only the kind is logged.
         logger.warning("push refused: the token is not valid (%s)", type(error).__name__)
         return False
     if claims.get("email_verified") is True and claims.get("email") == service_account:
@@ -65,7 +65,7 @@ def _session() -> Session:
 
 
 def job_of(envelope: dict[str, Any]) -> str | None:
-    """The job whose result a push tells of; None where it tells of anything else."""
+    """The job whose result a push names; None where it names anything else."""
     message = envelope.get("message")
     attributes = message.get("attributes") if isinstance(message, dict) else None
     if not isinstance(attributes, dict) or attributes.get("eventType") != "OBJECT_FINALIZE":

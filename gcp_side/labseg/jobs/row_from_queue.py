@@ -18,7 +18,7 @@ _REASON_UNREADABLE = Failure(
 
 
 def columns_of(job_id: str, found: JobLocation, view: QueueView) -> dict[str, Any]:
-    """The columns that a job in these whereabouts has; their state is not UNKNOWN."""
+    """The columns of a job at this location; their state is not UNKNOWN."""
     columns: dict[str, Any] = {
         "state": found.state.value,
         "agent": found.agent or "",
@@ -66,8 +66,8 @@ def _from_heartbeat(job_id: str, found: JobLocation, view: QueueView) -> Heartbe
 
 
 def _from_rejection(rejection: Rejection | None) -> dict[str, Any]:
-    # Whoever asked for a cancellation is told that it came too late: if the lab puts the job
-    # back, it shall run.
+    # The user learns that the cancellation came too late: if the lab puts the job back, it
+    # shall run.
     columns: dict[str, Any] = {"cancel_requested_at": None}
     if rejection is None:
         return columns | _failure(_REASON_UNREADABLE)

@@ -1,7 +1,7 @@
 """The only writer of the job table and its history.
 
-A change is a compare-and-set on the row's revision: whoever read an older row changes nothing,
-so it may be repeated, and run in several processes at once, without harm.
+A change is a compare-and-set on the row's revision: a caller that read an older row changes
+nothing, so it may be repeated, and run in several processes at once, without harm.
 """
 
 from __future__ import annotations

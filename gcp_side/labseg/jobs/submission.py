@@ -53,7 +53,7 @@ class Submission:
     """Orthanc id of the study that all series must belong to; any one study unless given."""
     requested_by: User | None = None
     confirm: Confirm = False
-    """Codes of ``jobs.confirmation.REASONS`` that a person has seen and accepts."""
+    """Codes of ``jobs.confirmation.REASONS`` that a user has seen and accepts."""
 
 
 def submit(submission: Submission, *, orthanc: Orthanc) -> Job:
@@ -188,9 +188,9 @@ def retry(
     """
     old = read_through(find(job_id))
     _check_may_retry(old, force=force)
-    standing = _open_retry(old)
-    if standing is not None:
-        return Retried(job=standing, is_new=False)
+    known = _open_retry(old)
+    if known is not None:
+        return Retried(job=known, is_new=False)
     submission = Submission(
         series_ids=old.series_ids,
         profile=old.profile,
@@ -205,10 +205,10 @@ def retry(
     with transaction.atomic(using=database()):
         # Two retries at once: the second one waits here for the first.
         Job.objects.select_for_update().get(pk=old.pk)
-        standing = _open_retry(old)
-        if standing is None:
+        known = _open_retry(old)
+        if known is None:
             _store(job)
-    return Retried(job=standing or job, is_new=standing is None)
+    return Retried(job=known or job, is_new=known is None)
 
 
 def _check_may_retry(old: Job, *, force: bool) -> None:
@@ -236,9 +236,9 @@ def _open_retry(old: Job) -> Job | None:
 
 
 def cancel(job_id: str) -> Job:
-    """Call a job off; the row returned says what stands, the cancellation or an earlier end.
+    """Cancel a job; the row returned shows what holds, the cancellation or an earlier end.
 
-    The wish is stored first: where the bucket does not answer, a later look into it (by
+    The wish is stored first: where the bucket does not answer, a later reading of it (by
     :func:`sync_all` or :func:`refresh`) carries it out before anything else.
 
     Raises

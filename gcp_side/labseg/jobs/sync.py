@@ -191,7 +191,7 @@ def publish(job: Job, queue: SiteQueue) -> bool:
     try:
         queue.submit(manifest_of(job))
     except ObjectExistsError:
-        # Written by another version of this site: that one stands.
+        # Written by another version of this site: that one remains.
         logger.info("job %s: is in the queue already", job.pk)
     return write(job, {"state": State.PENDING}, (), at=queue.submitted_at)
 

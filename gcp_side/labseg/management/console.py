@@ -1,4 +1,4 @@
-"""Text for people: tables, one job in full, and a line that follows a job."""
+"""Text for the console: tables, one job in full, and a line that follows a job."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def in_words(job: Job, waiting: Waiting | None = None) -> str:
 
 
 def in_full(job: Job, waiting: Waiting | None = None) -> str:
-    """Everything about a job that a person may want to know."""
+    """Everything that is known about a job."""
     lines = [
         ("job", job.job_id),
         ("state", f"{job.state}: {State(job.state).label}"),

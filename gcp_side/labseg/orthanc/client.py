@@ -26,7 +26,7 @@ MOST_ENHANCED = 64
 """Enhanced instances whose frames' places are held."""
 
 MOST_COMPANIONS = 16
-"""Objects without images in a series of images, each asked for by itself."""
+"""Objects without images in a series of images, each asked for separately."""
 
 LARGEST_SEG_BYTES = 128 * 1024 * 1024
 """Twice the largest that is shown: its bits, and what it says of ten thousand frames."""
@@ -49,7 +49,7 @@ class SlicePlace:
     orientation: tuple[float, ...] | None
     """Image Orientation (Patient): 6 direction cosines, of a row, then of a column."""
     file_uuid: str = ""
-    """Another one when the instance was replaced; empty where Orthanc does not tell."""
+    """Another one when the instance was replaced; empty where Orthanc has none."""
     frame: int | None = None
     """Which frame of the instance it is, from 1; None: an instance of a single image."""
     wrong: str = ""

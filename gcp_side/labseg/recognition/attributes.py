@@ -27,7 +27,7 @@ TEXT_LIMIT = 120
 
 @dataclass(frozen=True, kw_only=True)
 class SeriesAttributes:
-    """One MR series; None where the files do not tell."""
+    """One MR series; None where the files do not say."""
 
     series_id: str
     description: str = ""
@@ -117,7 +117,7 @@ def attributes_of(
 
 
 def plane_of(orientation: tuple[float, ...] | None) -> Plane | None:
-    """The body plane that slices of this orientation lie in; None where it is not told."""
+    """The body plane that slices of this orientation lie in; None where it is not known."""
     if orientation is None:
         return None
     (a, b, c), (d, e, f) = orientation[:3], orientation[3:]

@@ -1,7 +1,7 @@
 """Brain sequences: T1, T1 after contrast, T2, FLAIR.
 
 ``weighting``  what a single series is; ``contrast``  whether it is after contrast, which only
-the study as a whole can tell.
+the study as a whole can show.
 """
 
 from __future__ import annotations

@@ -168,7 +168,7 @@ def _opposite(after: Sequence[SeriesAttributes]) -> tuple[Evidence, ...]:
 
 
 def _unknown_words(study: _Study) -> list[str]:
-    """Words that may tell of contrast in a language that is not known here.
+    """Words that may mean contrast in a language that is not known here.
 
     Those of the technique do not, nor do words that other kinds of series, or those after
     contrast, have too.

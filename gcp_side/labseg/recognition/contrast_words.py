@@ -37,7 +37,7 @@ class ContrastReading:
     """One phrase names both, as in *with and without contrast*."""
     is_doubtful: bool
     """*Pre* or *post* precedes a word that is in no list here, and may be said of that word; or
-    such a word stands beside an agent that nothing else says was given, as *refused* may."""
+    such a word is beside an agent that nothing else says was given, as *refused* may."""
     names_operation: bool
     """*Pre* or *post* is said of an operation, a treatment or a date."""
 

@@ -168,4 +168,4 @@ _ORDERS: Mapping[str, Order] = {
 }
 
 CLOCKS = ("temporal-position", "acquired", "triggered", "content")
-"""What the scanner measures; a number or a name is given by people and programs."""
+"""What the scanner measures; a number or a name is given by users and programs."""

@@ -1,6 +1,6 @@
 """The roles of a profile, each recognised by its rule.
 
-A profile says the rule of each role. Where none is told, the usual names of roles say it.
+A profile says the rule of each role. Where it has none, the usual names of roles say it.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _PHASE = re.compile(r"dce-(\d{1,2})")
 
 
 def usual_rule(role: str) -> Recognition | None:
-    """What the name of a role says by itself; None where it says nothing."""
+    """What the name of a role alone says; None where it says nothing."""
     phase = _PHASE.fullmatch(role)
     return USUAL_NAMES.get(role) if phase is None else Recognition(phase=int(phase[1]))
 
@@ -46,11 +46,11 @@ def recognise(
 
     The order of ``series`` changes nothing: it is that of the upload.
     """
-    told = {role: (rules or {}).get(role) or usual_rule(role) for role in roles}
-    phases = {role: rule.phase for role, rule in told.items() if rule and rule.phase is not None}
+    given = {role: (rules or {}).get(role) or usual_rule(role) for role in roles}
+    phases = {role: rule.phase for role, rule in given.items() if rule and rule.phase is not None}
     by_time = sorted(phases, key=lambda role: phases[role])
     found = {item.role: item for item in recognise_phases(by_time, series)} if phases else {}
-    for role, rule in told.items():
+    for role, rule in given.items():
         if rule is not None and rule.weighting is not None:
             found[role] = recognise_sequence(role, rule.weighting, rule.contrast, series)
     return _each_once([found.get(role, _unknown(role)) for role in roles])

@@ -101,7 +101,7 @@ def check_ids(*given: str | None) -> None:
 
 
 def reference_series(seg: Segmentation) -> str:
-    """UID of the series that the frames lie on, as far as the SEG tells.
+    """UID of the series that the frames lie on, as far as the SEG names one.
 
     It is the series with the most source images; a SEG made from several series names
     them all.

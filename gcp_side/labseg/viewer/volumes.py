@@ -113,7 +113,7 @@ def _volume(geometry: SeriesGeometry, tag: str, orthanc: Orthanc) -> DeflatedVox
 def in_series_units(image: SliceImage, geometry: SeriesGeometry) -> NDArray[Any]:
     """The voxels of a slice, so that the series' own slope and intercept hold for them.
 
-    Some scanners scale every slice by itself (PS3.3 C.11.1.1.2), or write some slices signed and
+    Some scanners scale every slice separately (PS3.3 C.11.1.1.2), or write some slices signed and
     others not.
 
     Returns
