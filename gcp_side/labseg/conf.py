@@ -249,10 +249,10 @@ class Conf(BaseModel):
     pages need ``SessionAuthentication`` among them, which checks for CSRF."""
     guess_rate: Rate = "10/h"
     """Wrong passwords of one account from one address: Basic authentication, and every way in that
-    ``guessing.GuessGuard`` is set before."""
+    ``access.brute_force.GuessGuard`` is set before."""
     guess_address_rate: Rate = "100/h"
-    """Tries for all accounts together from one address. Behind a proxy, set it in the REST framework
-    (``NUM_PROXIES``), or all have the proxy's address."""
+    """For all accounts together, from one address. Behind a proxy, set ``NUM_PROXIES`` of the REST
+    framework, or all callers have the proxy's address."""
     push_audience: str = ""
     """Audience of the tokens that Pub/Sub sends; empty turns the push endpoint off."""
     push_service_account: str = ""

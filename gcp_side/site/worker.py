@@ -31,7 +31,7 @@ MOST_ARRIVING = 500
 """Connections of a worker whose request is not whole."""
 
 ARRIVING_BYTES = 64 * 1024 * 1024
-"""Bytes of all of them together."""
+"""Bytes that all of them together may hold."""
 
 STOPPING_SECONDS = 2.0
 """The same, for a worker that has to end."""
