@@ -13,13 +13,10 @@ import sys
 import threading
 import time
 
+from segrelay import retry
 from segrelay.system.stop_signals import stop_signals
 
 COMMAND = (sys.executable, "-m", "django", "labseg", "sync", "--watch")
-
-FIRST_PAUSE = 1.0
-LONGEST_PAUSE = 60.0
-"""Seconds before a command that has ended is started again; doubled each time."""
 
 LONG_RUN = 60.0
 """Seconds; one that ran for longer had started well."""
@@ -40,7 +37,7 @@ def main() -> int:
     def goes_on(seconds: float) -> bool:
         return not stop.wait(seconds) and os.getppid() == parent
 
-    pause = FIRST_PAUSE
+    quick_ends = 0
     while not stop.is_set():
         started = time.monotonic()
         command = subprocess.Popen(COMMAND, stdin=subprocess.DEVNULL)  # noqa: S603 (a constant)
@@ -49,7 +46,8 @@ def main() -> int:
                 _end(command)
                 return 0
         has_run_long = time.monotonic() - started > LONG_RUN
-        pause = FIRST_PAUSE if has_run_long else min(LONGEST_PAUSE, pause * 2)
+        quick_ends = 0 if has_run_long else quick_ends + 1
+        pause = retry.SYNC_PROCESS.pause(quick_ends)
         sys.stderr.write(f"labseg sync ended ({command.returncode}); again in {pause:g} s.\n")
         until = time.monotonic() + pause
         while time.monotonic() < until:

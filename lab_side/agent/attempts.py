@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import shutil
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from lab_side.agent.health.signals import Signals
 from lab_side.agent.reporting.counters import Counters, Outcome
 from lab_side.agent.reporting.status_board import StatusBoard
 from lab_side.log import log_error
+from segrelay import retry
 from segrelay.errors import (
     FixConfigurationError,
     ManifestRejectedError,
@@ -23,9 +25,6 @@ from segrelay.errors import (
 )
 from segrelay.queue import AgentQueue, Claim
 from segrelay.stages import Stage
-
-STORE_RETRY = (1.0, 30.0)
-"""Seconds between tries to tell the store how a job ended."""
 
 logger = logging.getLogger("segrelay.pipeline")
 
@@ -69,15 +68,13 @@ class Attempts:
 
     def persist(self, action: Callable[[], None]) -> None:
         """Repeat until the store has heard of it, or the stages must end now."""
-        pause, most = STORE_RETRY
-        while True:
+        for tries in itertools.count():
             try:
                 action()
             except StoreUnavailableError as error:
                 log_error(logger, logging.WARNING, "store did not answer", error)
-                if self._signals.cancelled.wait(pause):
+                if self._signals.cancelled.wait(retry.STORE_WRITE.pause(tries)):
                     return
-                pause = min(most, pause * 2)
             except ObjectNotFoundError:
                 # The claim is gone: another process took this agent for dead.
                 return

@@ -20,6 +20,7 @@ from datetime import timedelta
 from enum import Enum
 
 from lab_side.agent.health.signals import Halt
+from segrelay import retry
 from segrelay.errors import (
     AttemptFailedError,
     FixConfigurationError,
@@ -32,9 +33,6 @@ from segrelay.errors import (
     TransientError,
 )
 from segrelay.orthanc import UnexpectedAnswerError
-
-HAND_BACK_WAIT = timedelta(seconds=15)
-"""Before another claim of a job handed back for a transient reason; doubles, up to 2^5."""
 
 _NO_WAIT = (*(halt.error().code for halt in Halt), "labels")
 """Another agent may have the job at once."""
@@ -132,4 +130,4 @@ def _wait(error: SegRelayError, attempt: int) -> timedelta:
         return timedelta(0)
     # While Orthanc is away, the gate waits longer and longer for all jobs at once.
     is_for_all = isinstance(error, OrthancUnavailableError)
-    return HAND_BACK_WAIT * (1 if is_for_all else 2 ** min(attempt - 1, 5))
+    return timedelta(seconds=retry.HANDED_BACK.pause(0 if is_for_all else attempt - 1))

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from functools import partial
 from queue import Empty, Full, Queue
 
-from lab_side.agent.attempts import STORE_RETRY, Attempts
+from lab_side.agent.attempts import Attempts
 from lab_side.agent.delivery.delivery_queue import DeliveryQueue
 from lab_side.agent.delivery.outbox import Outbox, OutboxEntry
 from lab_side.agent.dispose import decide
@@ -35,6 +35,7 @@ from lab_side.agent.reporting.status_board import StatusBoard
 from lab_side.agent.reporting.unexpected import unexpected
 from lab_side.log import at_stage, job_log_context, log_event
 from lab_side.worker.client import WorkerProcess
+from segrelay import retry
 from segrelay.errors import LimitReachedError, OrthancUnavailableError, SegRelayError
 from segrelay.manifest import check_against_profile
 from segrelay.orthanc import OrthancClient
@@ -176,7 +177,7 @@ class Pipeline:
                 if not isinstance(died, LimitReachedError):
                     self._signals.fail(died)
                     return
-                self._signals.cancelled.wait(STORE_RETRY[0])
+                self._signals.cancelled.wait(retry.STORE_WRITE.pause())
 
     def _survive(self, claim: Claim, work: Callable[[], None]) -> None:
         """Work on one job; a bug that it brings to light costs this job an attempt, no other."""

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from lab_side.download.files import InstanceFiles
 from lab_side.download.inventory import Inventory
 from lab_side.download.transfer_mode import Estimate
+from segrelay import retry
 from segrelay.errors import (
     FixConfigurationError,
     OrthancRefusedError,
@@ -27,10 +28,6 @@ from segrelay.errors import (
 )
 from segrelay.orthanc.answers import InstanceInfo
 from segrelay.orthanc.settings import OrthancSettings
-
-MOST_TRIES = 3
-"""How often one instance is asked for, and for each connection how many answers in a row may
-break; the transport repeats each request besides."""
 
 MOST_SILENCE = 2.0
 """Read time-outs without a byte on any connection: the transport would try far longer."""
@@ -239,8 +236,8 @@ class DownloadPool:
             self._tries.update(left)
             self._broken_in_a_row += 1
             if (
-                self._broken_in_a_row >= MOST_TRIES * self._settings.connections
-                or max(self._tries[item] for item in left) >= MOST_TRIES
+                self._broken_in_a_row >= retry.INSTANCE_TRIES * self._settings.connections
+                or max(self._tries[item] for item in left) >= retry.INSTANCE_TRIES
             ):
                 self._end(error)
 

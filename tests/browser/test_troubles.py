@@ -14,6 +14,7 @@ from playwright.sync_api import Page, expect
 from infra.fake_gcs.messages import Answer
 from infra.servers.orthanc import OrthancServer
 from segrelay.manifest import ResultStatus
+from segrelay.retry import RetryPolicy
 from segrelay.stages import Stage
 from tests.browser.conftest import TIME_ZONE, Heard
 from tests.browser.steps import look_for_barriers, open_study, send, shoot, wait_loaded
@@ -27,7 +28,7 @@ pytestmark = pytest.mark.django_db(transaction=True)
 @pytest.fixture
 def before_orthanc(orthanc: OrthancServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultProxy]:
     """What lies between the site and Orthanc."""
-    monkeypatch.setattr("segrelay.orthanc.transport.RETRY_BACKOFF", 0.01)
+    monkeypatch.setattr("segrelay.retry.ORTHANC_REQUEST", RetryPolicy(first=0.01))
     with fault_proxy(orthanc.url) as proxy:
         yield proxy
 

@@ -22,6 +22,7 @@ from pydantic import BaseModel, ConfigDict
 
 from lab_side import cli
 from segrelay.bucket import gcs
+from segrelay.retry import RetryPolicy
 from tests.support.lab.fast_worker import BREAKDOWN_VARIABLE, WORK_VARIABLE
 from tests.support.lab.full_disk import WORKER_VARIABLE, FailingDisk, FullDisk
 
@@ -30,21 +31,21 @@ HEARTBEAT_EVERY = 0.5
 
 SHORT_TIMES: dict[str, Any] = {
     "segrelay.queue.lease.LEASE": LEASE,
-    "segrelay.queue.claims.RETRY_PAUSE": timedelta(seconds=0.1),
-    "segrelay.queue.reaper.LOSS_PAUSE": timedelta(seconds=0.1),
-    "segrelay.orthanc.transport.RETRY_BACKOFF": 0.02,
+    "segrelay.retry.FAILED_ATTEMPT": RetryPolicy(first=0.1, doublings=6),
+    "segrelay.retry.LOST_CLAIM": RetryPolicy(first=0.1, doublings=5),
+    "segrelay.retry.ORTHANC_REQUEST": RetryPolicy(first=0.02),
+    "segrelay.retry.STORE_REQUEST": RetryPolicy(first=0.5, longest=0.1, deadline=30),
     "segrelay.bucket.gcs.REQUEST_TIMEOUT": (1.0, 1.0),
-    "segrelay.bucket.gcs.LONGEST_PAUSE": 0.1,
     "lab_side.agent.health.heartbeat.HEARTBEAT_EVERY": HEARTBEAT_EVERY,
     "lab_side.agent.health.heartbeat.PROGRESS_EVERY": 0.1,
-    "lab_side.agent.health.heartbeat.RETRY_AFTER": 0.1,
+    "segrelay.retry.HEARTBEAT": RetryPolicy(first=0.1, longest=0.1),
     "lab_side.agent.health.orthanc_gate.CHECK_EVERY": 0.2,
-    "lab_side.agent.health.orthanc_gate.PAUSES": (0.2, 1.0),
-    "lab_side.agent.health.gpu.RETRY": (0.2, 1.0),
-    "lab_side.agent.health.circuit_breaker.PAUSES": (timedelta(seconds=0.5), timedelta(seconds=2)),
-    "lab_side.agent.dispose.HAND_BACK_WAIT": timedelta(seconds=0.1),
-    "lab_side.agent.delivery.delivery_queue.RETRY": (0.1, 0.5),
-    "lab_side.agent.attempts.STORE_RETRY": (0.1, 0.5),
+    "segrelay.retry.DOWNLOAD": RetryPolicy(first=0.2, longest=1.0),
+    "segrelay.retry.GPU_TEST": RetryPolicy(first=0.2, longest=1.0),
+    "segrelay.retry.FAILURES_IN_A_ROW": RetryPolicy(first=0.5, longest=2.0),
+    "segrelay.retry.HANDED_BACK": RetryPolicy(first=0.1, doublings=5),
+    "segrelay.retry.DELIVERY": RetryPolicy(first=0.1, longest=0.5, jitter=0.2),
+    "segrelay.retry.STORE_WRITE": RetryPolicy(first=0.1, longest=0.5),
 }
 """Constants of the product and what they are in these tests."""
 
@@ -131,8 +132,8 @@ def main() -> None:
         os.environ[WORK_VARIABLE] = str(launch.work_s)
     if launch.guard_minutes is not None:
         _replace(
-            "lab_side.agent.health.circuit_breaker.PAUSES",
-            (timedelta(minutes=launch.guard_minutes),) * 2,
+            "segrelay.retry.FAILURES_IN_A_ROW",
+            RetryPolicy(first=launch.guard_minutes * 60, doublings=0),
         )
     if launch.breakdown is not None:
         os.environ[BREAKDOWN_VARIABLE] = str(launch.breakdown)

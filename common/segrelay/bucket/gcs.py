@@ -42,7 +42,7 @@ from google.cloud.storage.exceptions import (  # type: ignore[import-untyped]
     InvalidResponse,
 )
 
-from segrelay import names
+from segrelay import names, retry
 from segrelay.bucket import ObjectInfo
 from segrelay.bucket.gcs_answers import check_content, check_page, is_stores_own, not_the_store
 from segrelay.errors import (
@@ -72,12 +72,6 @@ REQUEST_TIMEOUT = (5.0, 15.0)
 
 ANSWER_LIMIT = 25.0
 """Seconds for an answer's body, however small the pieces in which it comes."""
-
-RETRY_DEADLINE = 30.0
-"""Seconds after which no request is repeated any more; a heartbeat must fit into the lease."""
-
-LONGEST_PAUSE = 8.0
-"""Seconds between two tries at most; each pause is random between 0 and its limit."""
 
 SIGN_IN_PAUSE = 10.0
 """Seconds between two readings of the credentials."""
@@ -149,8 +143,8 @@ class GcsBucket:
         bucket: str,
         prefix: str,
         *,
-        deadline: float = RETRY_DEADLINE,
-        first_pause: float = 0.5,
+        deadline: float = retry.STORE_REQUEST.deadline,
+        first_pause: float = retry.STORE_REQUEST.first,
         answer_limit: float = ANSWER_LIMIT,
         patience: timedelta = PATIENCE,
         sign_in: Callable[[], storage.Client] | None = None,
@@ -165,14 +159,14 @@ class GcsBucket:
         self._use(client)
         self._address = f"gs://{bucket}/{prefix}".rstrip("/")
         self._root = f"{prefix}/" if prefix else ""
-        retry = Retry(
+        repeats = Retry(
             predicate=self._is_worth_repeating,
             initial=first_pause,
-            maximum=LONGEST_PAUSE,
+            maximum=retry.STORE_REQUEST.longest,
             timeout=deadline,
             on_error=_close_response,
         )
-        self._patience: dict[str, Any] = {"timeout": REQUEST_TIMEOUT, "retry": retry}
+        self._patience: dict[str, Any] = {"timeout": REQUEST_TIMEOUT, "retry": repeats}
         self._history = AnswerHistory(StoreUnavailableError, patience=patience)
         self._beacon_keys: dict[str, frozenset[str]] = {}
 

@@ -21,6 +21,7 @@ from typing import Any
 from urllib3 import BaseHTTPResponse, Retry, Timeout
 from urllib3.exceptions import HTTPError
 
+from segrelay import retry
 from segrelay.errors import FixConfigurationError, OrthancUnavailableError, SegRelayError
 from segrelay.orthanc import answers
 from segrelay.orthanc.failures import (
@@ -35,15 +36,6 @@ from segrelay.orthanc.failures import (
 from segrelay.orthanc.pools import make_pools, request_base, request_headers
 from segrelay.orthanc.settings import OrthancSettings
 from segrelay.parsing.json_reader import UnreadableJsonError, read_json
-
-RETRY_BACKOFF = 0.3
-"""Seconds before the second repeat; doubles each time, plus up to as much jitter."""
-
-LONGEST_RETRY_AFTER = 60
-"""Seconds for which a server may put a repeat off with ``Retry-After``."""
-
-BODY_TRIES = 3
-"""The retries of urllib3 end with the headers: what breaks later is tried again here."""
 
 TEXT_LIMIT = 64 * 1024
 """Bytes of an answer that is a line or a small object."""
@@ -111,8 +103,8 @@ class OrthancTransport:
         )
         self._retries = _Retry(
             total=self.settings.retries,
-            backoff_factor=RETRY_BACKOFF,
-            backoff_jitter=RETRY_BACKOFF,
+            backoff_factor=retry.ORTHANC_REQUEST.first,
+            backoff_jitter=retry.ORTHANC_REQUEST.first,
             status_forcelist=RETRY_STATUS,
             allowed_methods=("GET", "POST", "PUT", "DELETE"),
             raise_on_status=False,
@@ -160,7 +152,7 @@ class OrthancTransport:
         OrthancUnavailableError
             The answer is longer than ``limit`` bytes, unpacked.
         """
-        for _ in range(BODY_TRIES - 1):
+        for _ in range(retry.ORTHANC_BODY_TRIES - 1):
             try:
                 return self._call_once(method, path, data, headers, limit)
             except CutShortError:
@@ -351,4 +343,4 @@ class _Retry(Retry):
     def get_retry_after(self, response: BaseHTTPResponse) -> float | None:
         """As urllib3, which would wait for hours."""
         wait = super().get_retry_after(response)
-        return None if wait is None else min(wait, LONGEST_RETRY_AFTER)
+        return None if wait is None else min(wait, retry.LONGEST_RETRY_AFTER)

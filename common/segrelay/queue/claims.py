@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from segrelay import names
+from segrelay import names, retry
 from segrelay.bucket import Bucket, ObjectInfo
 from segrelay.errors import (
     ManifestRejectedError,
@@ -47,9 +47,6 @@ from segrelay.queue.records import (
 )
 from segrelay.queue.unusable import PassedOver, UnusableObject
 from segrelay.queue.view import PendingJob, QueueView
-
-RETRY_PAUSE = timedelta(seconds=20)
-"""Before the second attempt; doubles with every further one."""
 
 FREE_REPEATS = 6
 """Attempts in a row that end with one trouble of the job's own before it counts: with the pauses
@@ -263,7 +260,7 @@ class AgentQueue:
             reason=error.message,
             started=started,
             recorded_at=now,
-            not_before=now + RETRY_PAUSE * 2 ** min(claim.attempt - 1, 6),
+            not_before=now + timedelta(seconds=retry.FAILED_ATTEMPT.pause(claim.attempt - 1)),
         )
         return close_attempt(self._bucket, claim.name, claim.object_name, record, max_attempts)
 
@@ -279,7 +276,7 @@ class AgentQueue:
         """Set aside an object in ``pending/`` whose name is not a job's.
 
         It is moved before its reason is written: one that cannot be moved costs one request, and
-        the next only after :data:`~segrelay.queue.unusable.RETRY_AFTER` seconds.
+        the next only after the pause of ``retry.UNUSABLE_OBJECT``.
         """
         if not self._passed_over.is_due(info.name):
             return

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from segrelay import names
+from segrelay import names, retry
 from segrelay.bucket import Bucket
 from segrelay.bucket.sealed import demands_signatures
 from segrelay.errors import ObjectRefusedError
@@ -38,9 +38,6 @@ FREE_LOSSES = 5
 LOSSES_AT_ONCE = 3
 """So many losses of a job give it back at once. Later ones wait, each job for another time: two
 that were lost together are not claimed together again, and so the one that kills is found."""
-
-LOSS_PAUSE = timedelta(seconds=5)
-"""Of the first loss that waits; doubles, up to 2^5."""
 
 
 def counts_unknown(bucket: Bucket) -> bool:
@@ -185,5 +182,4 @@ class Reaper:
 def _pause_after(name: JobName, losses: int) -> timedelta:
     """The pause of a job that was lost so often; the same for whoever asks."""
     share = zlib.crc32(name.file_name.encode()) / 2**32
-    doublings = min(losses - LOSSES_AT_ONCE, 5)
-    return LOSS_PAUSE * float((0.5 + share) * 2**doublings)
+    return timedelta(seconds=retry.LOST_CLAIM.pause(losses - LOSSES_AT_ONCE) * (0.5 + share))

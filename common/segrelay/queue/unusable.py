@@ -10,13 +10,10 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
-from segrelay import names
+from segrelay import names, retry
 from segrelay.errors import SegRelayError
 
 __all__ = ["PassedOver", "UnusableObject"]
-
-RETRY_AFTER = 600.0
-"""Seconds before an object that could not be moved is tried again."""
 
 REMEMBERED = 1000
 """Objects; what comes after them is passed over without a try."""
@@ -59,7 +56,7 @@ class PassedOver:
     def note(self, name: str, error: SegRelayError) -> bool:
         """Remember a refusal; whether it is the first one of this object."""
         is_first = name not in self._refusals
-        self._refusals[name] = _Refusal(error, self._monotonic() + RETRY_AFTER)
+        self._refusals[name] = _Refusal(error, self._monotonic() + retry.UNUSABLE_OBJECT.pause())
         return is_first
 
     def forget(self, name: str) -> None:

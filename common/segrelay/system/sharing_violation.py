@@ -11,9 +11,7 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-RETRIES = 25
-PAUSE = 0.1
-"""Seconds between two tries."""
+from segrelay import retry
 
 _SHARING_ERRORS = (5, 32, 33)
 
@@ -22,13 +20,13 @@ T = TypeVar("T")
 
 def retry_sharing_violation(action: Callable[[], T]) -> T:
     """Do it, waiting out a sharing violation of Windows; raises what it raises in the end."""
-    for _ in range(RETRIES):
+    for _ in range(retry.SHARING_VIOLATION.tries):
         try:
             return action()
         except OSError as error:
             if not _may_pass(error):
                 raise
-            time.sleep(PAUSE)
+            time.sleep(retry.SHARING_VIOLATION.pause())
     return action()
 
 

@@ -23,7 +23,6 @@ at once when a new SEG comes (those that wait by themselves not), or when a pers
 from __future__ import annotations
 
 import logging
-import random
 import threading
 import time
 from collections.abc import Callable, Collection
@@ -34,6 +33,7 @@ from lab_side.agent.delivery.deliver import Delivery, Uploader
 from lab_side.agent.delivery.outbox import Outbox, OutboxEntry
 from lab_side.agent.reporting.unexpected import unexpected
 from lab_side.log import job_log_context, log_error
+from segrelay import retry
 from segrelay.errors import (
     FixConfigurationError,
     LocalDiskError,
@@ -45,11 +45,6 @@ from segrelay.errors import (
 )
 from segrelay.manifest import utc_now
 from segrelay.stages import Stage
-
-RETRY = (5.0, 300.0)
-"""Seconds before the first and at most before a later try to deliver a SEG."""
-
-_MOST_DOUBLINGS = 10
 
 logger = logging.getLogger("segrelay.rounds")
 
@@ -234,9 +229,7 @@ class DeliveryQueue:
 
     def _next_wait(self, before: _Wait | None) -> _Wait:
         tries = 0 if before is None else before.tries
-        first, most = RETRY
-        seconds = min(most, first * 2 ** min(tries, _MOST_DOUBLINGS)) * random.uniform(0.8, 1.2)  # noqa: S311
-        return _Wait(tries + 1, self._monotonic() + seconds)
+        return _Wait(tries + 1, self._monotonic() + retry.DELIVERY.pause(tries))
 
     def _is_over(self, wait: _Wait | None) -> bool:
         return wait is None or self._monotonic() >= wait.until

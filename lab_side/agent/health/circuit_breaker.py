@@ -15,11 +15,9 @@ from datetime import timedelta
 
 from lab_side.agent.health.control import Pause
 from lab_side.log import log_error
+from segrelay import retry
 from segrelay.errors import LocalDiskError, SegRelayError
 from segrelay.manifest import utc_now
-
-PAUSES = (timedelta(minutes=5), timedelta(hours=2))
-"""The first pause, and the longest."""
 
 logger = logging.getLogger("segrelay.guard")
 
@@ -50,10 +48,9 @@ class CircuitBreaker:
         self._failed.add(job_id)
         if not self._limit or (len(self._failed) < self._limit and not self._trips):
             return
-        first, most = PAUSES
         now = utc_now()
         why = f"{len(self._failed)} different jobs in a row failed here, the last with {error.code}"
-        until = now + min(most, first * 2 ** min(self._trips, 10))
+        until = now + timedelta(seconds=retry.FAILURES_IN_A_ROW.pause(self._trips))
         self._trips += 1
         try:
             self._pause(Pause(at=now, reason=why, until=until.astimezone()))

@@ -19,10 +19,8 @@ from collections.abc import Callable
 
 from lab_side.log import log_error, log_event
 from lab_side.worker.client import WorkerProcess
+from segrelay import retry
 from segrelay.errors import LimitReachedError, SegRelayError, TransientError
-
-RETRY = (30.0, 900.0)
-"""Seconds before the second self-test, and at most before a later one."""
 
 logger = logging.getLogger("segrelay.gpu")
 
@@ -36,7 +34,8 @@ class GpuHealth:
         self._worker = worker
         self._monotonic = monotonic
         self._problem: TransientError | None = None
-        self._pause = 0.0
+        self._failures = 0
+        """Self-tests in a row."""
         self._due = 0.0
 
     @property
@@ -59,7 +58,7 @@ class GpuHealth:
         else:
             seconds = round(self._monotonic() - began, 1)
             log_event(logger, logging.INFO, "self-test passed", seconds=seconds)
-            self._problem, self._pause = None, 0.0
+            self._problem, self._failures = None, 0
 
     def look_after(self) -> None:
         """Test again, if the GPU is sick and it is time to."""
@@ -84,14 +83,14 @@ class GpuHealth:
 
     def fall_sick(self, error: SegRelayError) -> None:
         """A test has failed, or the first load: claim nothing until a later one passes."""
-        first, most = RETRY
-        self._pause = min(most, max(first, self._pause * 2))
-        self._due = self._monotonic() + self._pause
+        pause = retry.GPU_TEST.pause(self._failures)
+        self._failures += 1
+        self._due = self._monotonic() + pause
         if isinstance(error, LimitReachedError):
             self._problem = error
         else:
             self._problem = _sick(f"The GPU's self-test failed: {error.message}")
-        log_error(logger, logging.ERROR, "self-test failed", error, again_in=round(self._pause))
+        log_error(logger, logging.ERROR, "self-test failed", error, again_in=round(pause))
 
 
 def _sick(message: str) -> TransientError:

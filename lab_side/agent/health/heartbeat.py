@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from lab_side.agent.reporting.status_board import StatusBoard
 from lab_side.log import log_error, log_event
-from segrelay import names
+from segrelay import names, retry
 from segrelay.bucket import Bucket
 from segrelay.errors import (
     FixConfigurationError,
@@ -28,9 +28,6 @@ PROGRESS_EVERY = 1.0
 
 LONGEST_TURN = 120.0
 """Seconds; one heartbeat and one progress that both hang to their end take less."""
-
-RETRY_AFTER = 5.0
-"""Seconds before a heartbeat, or progress, that failed is tried again."""
 
 _NOT_NOW = (StoreUnavailableError, FixConfigurationError)
 """A store that refuses for longer than the patience ends the agent's loop, not this thread."""
@@ -150,4 +147,4 @@ class Heartbeat:
 def _retry_at(what: str, error: SegRelayError) -> float:
     """Log a failure; when to try again, by the monotonic clock."""
     log_error(logger, logging.WARNING, what, error)
-    return time.monotonic() + RETRY_AFTER
+    return time.monotonic() + retry.HEARTBEAT.pause()

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 
 from lab_side.log import log_error, log_event
+from segrelay import retry
 from segrelay.errors import OrthancUnavailableError, TransientError
 from segrelay.orthanc import OrthancClient
 
@@ -21,11 +22,6 @@ CHECK_EVERY = 20.0
 
 PROBE_TIMEOUT, PROBE_RETRIES = 15.0, 1
 """Seconds, and repeats: the agent's loop waits, and must reap within the lease all the same."""
-
-PAUSES = (5.0, 120.0)
-"""Seconds without a claim after a download that failed: the first time, and at most."""
-
-_MOST_DOUBLINGS = 10
 
 logger = logging.getLogger("segrelay.gate")
 
@@ -103,8 +99,7 @@ class OrthancGate:
         if error is None:
             self._failures, self._closed = 0, None
             return
-        first, most = PAUSES
-        pause = min(most, first * 2 ** min(self._failures, _MOST_DOUBLINGS))
+        pause = retry.DOWNLOAD.pause(self._failures)
         self._failures += 1
         self._closed = (self._monotonic() + pause, error)
         self.doubt()

@@ -15,6 +15,7 @@ from infra.servers.orthanc import OrthancServer
 from lab_side.download import download_series
 from segrelay.errors import SegRelayError, TransientError
 from segrelay.orthanc import OrthancClient, OrthancSettings
+from segrelay.retry import RetryPolicy
 from tests.support.lab.lab import StoredStudy, store_phantom
 from tests.support.servers.fault_proxy import FaultProxy, fault_proxy
 from tests.support.servers.orthanc import orthanc as orthanc
@@ -68,7 +69,7 @@ def whole(orthanc: OrthancServer, study: StoredStudy) -> dict[str, bytes]:
 
 @pytest.fixture
 def line(orthanc: OrthancServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[FaultProxy]:
-    monkeypatch.setattr("segrelay.orthanc.transport.RETRY_BACKOFF", 0.02)
+    monkeypatch.setattr("segrelay.retry.ORTHANC_REQUEST", RetryPolicy(first=0.02))
     with fault_proxy(orthanc.url) as proxy:
         yield proxy
         proxy.faults.clear()

@@ -6,9 +6,9 @@ from datetime import timedelta
 
 import pytest
 
-from lab_side.agent.dispose import HAND_BACK_WAIT, Action, decide
+from lab_side.agent.dispose import Action, decide
 from lab_side.agent.health.signals import Halt
-from segrelay import errors
+from segrelay import errors, retry
 from segrelay.errors import (
     AttemptFailedError,
     FixConfigurationError,
@@ -24,6 +24,7 @@ from segrelay.errors import (
 from segrelay.orthanc import UnexpectedAnswerError
 
 AT_ONCE = timedelta(0)
+PAUSE = timedelta(seconds=retry.HANDED_BACK.first)
 HAND_BACK = Action.HAND_BACK
 STOPPED, LABELS = Halt.STOPPED.error(), TransientError("x", code="labels")
 SICK, KILLED = (TransientError("x", code=code) for code in ("gpu-sick", "worker-stopped"))
@@ -37,11 +38,11 @@ SICK, KILLED = (TransientError("x", code=code) for code in ("gpu-sick", "worker-
         (SeriesRefusedError("x"), 1, Action.FAIL_JOB, AT_ONCE),
         (InferenceError("x"), 1, Action.FAIL_JOB, AT_ONCE),
         (AttemptFailedError("x"), 1, Action.FAIL_ATTEMPT, AT_ONCE),
-        (UnexpectedAnswerError("x"), 1, Action.HAND_BACK_OR_FAIL, HAND_BACK_WAIT),
-        (OrthancUnavailableError("x"), 5, HAND_BACK, HAND_BACK_WAIT),
-        (LocalDiskError("x"), 1, HAND_BACK, HAND_BACK_WAIT),
-        (LocalDiskError("x"), 3, HAND_BACK, HAND_BACK_WAIT * 4),
-        (SICK, 99, HAND_BACK, HAND_BACK_WAIT * 32),
+        (UnexpectedAnswerError("x"), 1, Action.HAND_BACK_OR_FAIL, PAUSE),
+        (OrthancUnavailableError("x"), 5, HAND_BACK, PAUSE),
+        (LocalDiskError("x"), 1, HAND_BACK, PAUSE),
+        (LocalDiskError("x"), 3, HAND_BACK, PAUSE * 4),
+        (SICK, 99, HAND_BACK, PAUSE * 32),
         (STOPPED, 3, HAND_BACK, AT_ONCE),
         (Halt.PAUSED.error(), 3, HAND_BACK, AT_ONCE),
         (LABELS, 3, HAND_BACK, AT_ONCE),

@@ -11,12 +11,13 @@ import pytest
 
 from lab_side.agent.health.signals import Signals
 from lab_side.agent.pipeline import Pipeline
+from segrelay import retry
 from segrelay.errors import AttemptFailedError, SegRelayError
 
 
 def run_stage(monkeypatch: pytest.MonkeyPatch, errors: list[Exception]) -> SegRelayError | None:
     """Run a stage that raises these one after the other, then ends; returns what was fatal."""
-    monkeypatch.setattr("lab_side.agent.pipeline.STORE_RETRY", (0.0, 0.0))
+    monkeypatch.setattr(retry, "STORE_WRITE", retry.RetryPolicy(first=0))
     signals = Signals()
 
     def stage() -> None:

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 import pytest
 
-from lab_side.agent.delivery.delivery_queue import RETRY, DeliveryQueue
+from lab_side.agent.delivery.delivery_queue import DeliveryQueue
 from lab_side.agent.delivery.outbox import TROUBLE_FILE, Outbox, OutboxEntry
 from segrelay.errors import (
     AttemptFailedError,
@@ -23,6 +23,7 @@ from segrelay.errors import (
     StoreUnavailableError,
     TransientError,
 )
+from segrelay.retry import DELIVERY
 from tests.support.jobs import NOW
 from tests.support.waiting import make_entry
 
@@ -124,7 +125,7 @@ def test_what_one_seg_meets_alone_keeps_no_other(scene: Scene, error: SegRelayEr
     assert scene.run() == ["d"], "the first waits by itself"
     scene.failing.clear()
     assert scene.run_next() == ["a"]
-    assert scene.seconds <= RETRY[0] * LONGEST_JITTER + 0.5
+    assert scene.seconds <= DELIVERY.first * LONGEST_JITTER + 0.5
     assert not scene.rounds.is_postponed
 
 
@@ -183,9 +184,12 @@ def test_the_pause_doubles_up_to_its_limit(scene: Scene) -> None:
         before = scene.seconds
         scene.run_next()
         pauses.append(scene.seconds - before)
-    assert pauses[0] <= RETRY[0] * LONGEST_JITTER + 0.5
+    assert pauses[0] <= DELIVERY.first * LONGEST_JITTER + 0.5
     assert pauses[1] > pauses[0]
-    assert all(0.8 * RETRY[1] <= pause <= LONGEST_JITTER * RETRY[1] + 0.5 for pause in pauses[-2:])
+    assert all(
+        0.8 * DELIVERY.longest <= pause <= LONGEST_JITTER * DELIVERY.longest + 0.5
+        for pause in pauses[-2:]
+    )
 
 
 def test_a_seg_that_orthanc_never_takes_does_not_block_those_behind_it(scene: Scene) -> None:
@@ -223,7 +227,7 @@ def test_a_new_seg_in_the_middle_of_a_pause_starts_a_round_and_does_not_lengthen
         scene.run()
     scene.failing.clear()
     scene.run_next()
-    assert scene.seconds <= RETRY[0] * LONGEST_JITTER + 0.5
+    assert scene.seconds <= DELIVERY.first * LONGEST_JITTER + 0.5
 
 
 def test_a_wrong_password_ends_the_agent_and_is_written_down(scene: Scene) -> None:

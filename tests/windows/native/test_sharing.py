@@ -25,8 +25,8 @@ from lab_side.agent.health.control import (
 from segrelay.bucket.local import LocalBucket
 from segrelay.errors import StoreUnavailableError
 from segrelay.manifest import utc_now
+from segrelay.retry import SHARING_VIOLATION
 from segrelay.system.durable import write_durably
-from segrelay.system.sharing_violation import PAUSE, RETRIES
 
 HOLD_S = 0.6
 """As long as a virus scanner may look at a file."""
@@ -105,7 +105,7 @@ def test_the_waiting_has_an_end_and_nothing_is_lost(bucket: LocalBucket) -> None
     began = time.monotonic()
     with held(bucket.root / "a" / "one"), pytest.raises(StoreUnavailableError):
         bucket.move("a/one", "b/one", generation=info.generation)
-    assert time.monotonic() - began >= RETRIES * PAUSE * 0.9
+    assert time.monotonic() - began >= SHARING_VIOLATION.tries * SHARING_VIOLATION.first * 0.9
     assert [item.name for item in bucket.list("")] == ["a/one"]
 
 

@@ -7,7 +7,7 @@ from typing import Any, cast
 
 import pytest
 
-from lab_side.agent.health.gpu import RETRY, GpuHealth
+from lab_side.agent.health.gpu import GpuHealth
 from segrelay.errors import (
     AttemptFailedError,
     FixConfigurationError,
@@ -15,6 +15,7 @@ from segrelay.errors import (
     SegRelayError,
     TransientError,
 )
+from segrelay.retry import GPU_TEST
 
 FAILED = AttemptFailedError("The worker ended.", code="worker-died")
 
@@ -75,7 +76,7 @@ def test_a_sick_gpu_is_tested_again_after_pauses_that_double(error: SegRelayErro
     worker = Worker(error=error)
     worker.gpu.doubt(FAILED)
     worker.gpu.examine()
-    first, most = RETRY
+    first, most = GPU_TEST.first, GPU_TEST.longest
     pauses = []
     for _ in range(8):
         tests, began = len(worker.calls), worker.seconds

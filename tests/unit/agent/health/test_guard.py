@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from lab_side.agent.health.circuit_breaker import PAUSES, CircuitBreaker
+from datetime import timedelta
+
+from lab_side.agent.health.circuit_breaker import CircuitBreaker
 from lab_side.agent.health.control import REASON_LENGTH, Pause
 from segrelay.errors import AttemptFailedError, LocalDiskError
 from segrelay.manifest import utc_now
+from segrelay.retry import FAILURES_IN_A_ROW
 
 FAILED = AttemptFailedError("The worker ended.", code="worker-died")
 LONGEST_CODE = AttemptFailedError("m", code="c" * 64)
@@ -33,7 +36,7 @@ def test_different_jobs_in_a_row_pause_the_agent() -> None:
     (pause,) = ordered.pauses
     assert pause.reason == "3 different jobs in a row failed here, the last with worker-died"
     assert pause.until is not None
-    assert pause.until - pause.at == PAUSES[0]
+    assert pause.until - pause.at == timedelta(seconds=FAILURES_IN_A_ROW.first)
     assert not pause.is_over(utc_now())
 
 
@@ -45,7 +48,8 @@ def test_until_a_job_succeeds_each_failure_pauses_for_twice_as_long() -> None:
     ordered = Ordered(2)
     ordered.fail(*"abcdefghijkl")
     lengths = [pause.until - pause.at for pause in ordered.pauses if pause.until is not None]
-    first, most = PAUSES
+    policy = FAILURES_IN_A_ROW
+    first, most = timedelta(seconds=policy.first), timedelta(seconds=policy.longest)
     assert lengths[:3] == [first, 2 * first, 4 * first]
     assert lengths[-1] == most
     ordered.guard.succeeded()

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from lab_side.agent.health import heartbeat
-from lab_side.agent.health.heartbeat import RETRY_AFTER, Heartbeat
+from lab_side.agent.health.heartbeat import Heartbeat
 from lab_side.agent.reporting.status_board import StatusBoard
+from segrelay import retry
 from segrelay.bucket import ObjectInfo
 from segrelay.bucket.local import LocalBucket
 from segrelay.errors import StoreUnavailableError
@@ -48,7 +49,7 @@ def test_progress_that_never_gets_through_costs_no_beat(
     """In the product's proportions: a retry waits for several looks at the board."""
     monkeypatch.setattr(heartbeat, "HEARTBEAT_EVERY", 0.03)
     monkeypatch.setattr(heartbeat, "PROGRESS_EVERY", 0.01)
-    monkeypatch.setattr(heartbeat, "RETRY_AFTER", 0.05)
+    monkeypatch.setattr(retry, "HEARTBEAT", retry.RetryPolicy(first=0.05))
     bucket = NoProgress(tmp_path)
     board = StatusBoard(identity=make_identity(), version="1", profiles=("demo",))
     board.post("job", 1, Stage.FETCH)
@@ -85,7 +86,7 @@ def test_beats_that_fail_are_well_and_a_beat_that_hangs_is_not(
     """What the watchdog of the service goes by."""
     monkeypatch.setattr(heartbeat, "HEARTBEAT_EVERY", 0.01)
     monkeypatch.setattr(heartbeat, "PROGRESS_EVERY", 0.01)
-    monkeypatch.setattr(heartbeat, "RETRY_AFTER", 0.01)
+    monkeypatch.setattr(retry, "HEARTBEAT", retry.RetryPolicy(first=0.01))
     monkeypatch.setattr(heartbeat, "LONGEST_TURN", 2.0)
     bucket = Hangs(tmp_path)
     _, beating = start_heartbeating(bucket)
@@ -139,5 +140,5 @@ def test_one_hung_call_fits_into_the_lease() -> None:
     """A beat that is due, right behind a progress that hangs to its end, is not too late."""
     gcs = pytest.importorskip("segrelay.bucket.gcs")
     last_try = sum(gcs.REQUEST_TIMEOUT) + gcs.ANSWER_LIMIT
-    longest_call = gcs.RETRY_DEADLINE + last_try
-    assert HEARTBEAT_EVERY + longest_call + RETRY_AFTER < LEASE.total_seconds()
+    longest_call = retry.STORE_REQUEST.deadline + last_try
+    assert HEARTBEAT_EVERY + longest_call + retry.HEARTBEAT.pause() < LEASE.total_seconds()

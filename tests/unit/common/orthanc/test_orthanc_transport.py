@@ -12,10 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from segrelay import retry
 from segrelay.errors import FixConfigurationError, OrthancRefusedError, OrthancUnavailableError
 from segrelay.orthanc import OrthancSettings
-from segrelay.orthanc import transport as product
-from segrelay.orthanc.transport import LONGEST_RETRY_AFTER, CutShortError, OrthancTransport
+from segrelay.orthanc.transport import CutShortError, OrthancTransport
 from tests.support.servers.raw_server import Script, answer, raw_server
 
 BODY = bytes(range(256)) * 1000
@@ -26,7 +26,7 @@ LARGE = bytes(8_000_000)
 
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(product, "RETRY_BACKOFF", 0.001)
+    monkeypatch.setattr(retry, "ORTHANC_REQUEST", retry.RetryPolicy(first=0.001))
 
 
 def connect(url: str, **changes: object) -> OrthancTransport:
@@ -111,7 +111,7 @@ def test_a_body_cut_short_is_an_error(cut: Script) -> None:
             list(transport.pieces(response))
         with pytest.raises(CutShortError):
             transport.call("GET", "/x")
-        assert len(server.requests) == 1 + product.BODY_TRIES
+        assert len(server.requests) == 1 + retry.ORTHANC_BODY_TRIES
         transport.close()
 
 
@@ -197,7 +197,7 @@ def test_what_will_not_pass_is_not_tried_again(status: int) -> None:
         transport.close()
 
 
-@pytest.mark.parametrize(("asked", "waited"), [(2, 2), (86_400, LONGEST_RETRY_AFTER)])
+@pytest.mark.parametrize(("asked", "waited"), [(2, 2), (86_400, retry.LONGEST_RETRY_AFTER)])
 def test_a_server_says_when_to_come_back(
     monkeypatch: pytest.MonkeyPatch, asked: int, waited: int
 ) -> None:

@@ -96,9 +96,7 @@ def test_the_claims_of_an_agent_without_a_readable_heartbeat_come_back(bucket: B
         b'{"items": null, "nextPageToken": {}}',
     ],
 )
-def test_a_list_that_is_none_ends_no_process(body: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("RETRY_DEADLINE",):
-        monkeypatch.setattr(f"segrelay.bucket.gcs.{name}", 0.2)
+def test_a_list_that_is_none_ends_no_process(body: bytes) -> None:
     headers = "Content-Type: application/json\r\n"
     with raw_server(answer(body, headers=headers)) as server:
         found = make_bucket(server.url, "queue", deadline=0.2, answer_limit=1.0)

@@ -14,14 +14,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lab_side.queue_overview import overview_of
-from segrelay import names
+from segrelay import names, retry
 from segrelay.bucket.local import LocalBucket
 from segrelay.errors import ObjectRefusedError, StoreUnavailableError
 from segrelay.manifest import utc_now
 from segrelay.queue import AgentQueue, Reaper, SiteQueue, scan
 from segrelay.queue.lease import LEASE, is_silent
 from segrelay.queue.operator import OperatorQueue
-from segrelay.queue.unusable import REMEMBERED, RETRY_AFTER, PassedOver
+from segrelay.queue.unusable import REMEMBERED, PassedOver
 from tests.support.jobs import make_manifest
 
 FAR_TIMES = [253402300810, 910692648000, 2**33, -5_000_000_000, -62_135_596_900, 0]
@@ -145,7 +145,7 @@ def test_what_can_be_moved_again_is_moved_after_the_pause(
     subprocess.run(["chattr", "-i", locked_note], check=True)
     look(bucket, desk)
     assert locked_note.exists()
-    clock[0] = RETRY_AFTER
+    clock[0] = retry.UNUSABLE_OBJECT.pause()
     look(bucket, desk)
     assert not locked_note.exists()
     assert desk.passed_over == ()

@@ -6,13 +6,15 @@ from collections.abc import Callable
 
 import pytest
 
-from segrelay.system import sharing_violation
-from segrelay.system.sharing_violation import RETRIES, retry_sharing_violation
+from segrelay import retry
+from segrelay.system.sharing_violation import retry_sharing_violation
+
+RETRIES = retry.SHARING_VIOLATION.tries
 
 
 @pytest.fixture(autouse=True)
 def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sharing_violation, "PAUSE", 0.0)
+    monkeypatch.setattr(retry, "SHARING_VIOLATION", retry.RetryPolicy(first=0, tries=RETRIES))
 
 
 class _RefusedError(PermissionError):

@@ -292,7 +292,8 @@ BESIDE = """
 import sys
 from gcp_side.site import sync
 sync.COMMAND = (sys.executable, "-c", "import time; time.sleep(600)")
-sync.FIRST_PAUSE, sync._LOOK_EVERY = 0.05, 0.05
+sync.retry.SYNC_PROCESS = sync.retry.RetryPolicy(first=0.05, longest=60)
+sync._LOOK_EVERY = 0.05
 raise SystemExit(sync.main())
 """
 
