@@ -12,7 +12,7 @@ from segrelay import names
 from segrelay.bucket import Bucket
 from segrelay.errors import ManifestRejectedError, ObjectRefusedError
 from segrelay.manifest import AttemptRecord
-from segrelay.queue.lease import HeartbeatJob, is_silent, store_now
+from segrelay.queue.lease import HeartbeatJob, Life, is_silent, store_now
 from segrelay.queue.records import read_attempt, read_result
 from segrelay.queue.rejections import RejectedJob, list_rejected, read_rejection
 from segrelay.queue.site import JobState, read_progress
@@ -53,11 +53,6 @@ class AgentOverview(_Part):
 
     passed_over: tuple[str, ...] = ()
     """Objects that the store does not let it move or read, each with the reason."""
-
-    @property
-    def is_alive(self) -> bool:
-        """Whether it may be expected to work."""
-        return not self.lease_over and self.state != "stopped"
 
 
 class ClaimOverview(_Part):
@@ -141,7 +136,11 @@ def overview_of(bucket: Bucket, who: str) -> QueueOverview:
     for item in view.unusable:
         unusable.lines.append(item.in_words)
     agents = {name: _agent(seen, now) for name, seen in sorted(view.agents.items())}
-    alive = [agent for agent in agents.values() if agent.is_alive]
+    alive = [
+        agents[name]
+        for name, seen in view.agents.items()
+        if seen.heartbeat.life(seen.updated, lambda: now) is Life.RUNNING
+    ]
     rejected = list_rejected(bucket)
     claimed = tuple(
         _claim(

@@ -35,6 +35,7 @@ from segrelay.errors import (
     StoreUnavailableError,
     TransientError,
 )
+from segrelay.queue import AgentState
 
 logger = logging.getLogger("segrelay.agent")
 
@@ -113,7 +114,7 @@ class Agent:
     @property
     def leaves_jobs(self) -> bool:
         """Whether jobs wait for this agent that something keeps it from claiming."""
-        return self._claiming.waiting > 0 and self._status.agent.state == "waiting"
+        return self._claiming.waiting > 0 and self._status.agent.state is AgentState.WAITING
 
     @property
     def is_paused(self) -> bool:
@@ -158,7 +159,7 @@ class Agent:
         if not self._signals.is_paused:
             log_event(logger, logging.INFO, "paused", why=pause.in_words())
         self._signals.is_paused = True
-        self._status.set_state("paused", pause.in_words())
+        self._status.set_state(AgentState.PAUSED, pause.in_words())
         self._heartbeat.hurry_if_new()
         self._signals.halt(Halt.PAUSED)
         if self._pipeline.is_drained():
@@ -169,11 +170,11 @@ class Agent:
         try:
             self._models.make_sure()
         except TransientError as error:
-            self._status.set_state("waiting", error.message)
+            self._status.set_state(AgentState.WAITING, error.message)
         else:
             log_event(logger, logging.INFO, "resumed")
             self._signals.is_paused = False
-            self._status.set_state("listening")
+            self._status.set_state(AgentState.LISTENING)
             self._poll_interval.note_activity()
             self._signals.halted.clear()
         self._heartbeat.hurry_if_new()
@@ -210,7 +211,7 @@ class Agent:
 
         A second stop, a fatal error or the limit ends it; then what is left is handed back.
         """
-        self._status.set_state("draining")
+        self._status.set_state(AgentState.DRAINING)
         self._heartbeat.hurry_if_new()
         self._supervisor.stopping()
         log_event(logger, logging.INFO, "draining", minutes=self._config.drain_minutes)

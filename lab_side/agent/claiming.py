@@ -21,7 +21,7 @@ from lab_side.agent.models import ServedModels
 from lab_side.agent.reporting.status_board import StatusBoard
 from lab_side.log import job_log_context, log_event
 from segrelay.errors import FixConfigurationError, LocalDiskError, SegRelayError
-from segrelay.queue import AgentQueue, Claim, Lease, QueueView
+from segrelay.queue import AgentQueue, AgentState, Claim, Lease, QueueView
 from segrelay.stages import Stage
 
 MOST_IN_HAND = 2
@@ -149,5 +149,6 @@ class Claiming:
         if problem is not None and problem != self._status.agent.reason:
             # Once: what keeps it from claiming may last for days.
             log_event(logger, logging.WARNING, "not claiming", why=problem)
-        self._status.set_state("listening" if problem is None else "waiting", problem or "")
+        state = AgentState.LISTENING if problem is None else AgentState.WAITING
+        self._status.set_state(state, problem or "")
         return problem is None

@@ -16,6 +16,7 @@ from lab_side.worker.client import WorkerProcess
 from lab_side.worker.protocol import LoadReply, LoadRequest
 from segrelay.errors import FixConfigurationError, SegRelayError
 from segrelay.profiles import Profile
+from segrelay.queue import AgentState
 
 logger = logging.getLogger("segrelay.models")
 
@@ -62,9 +63,9 @@ class ServedModels:
             self._gpu.fall_sick(error)
         problem = self._gpu.problem
         if problem is None:
-            self._status.set_state("listening")
+            self._status.set_state(AgentState.LISTENING)
         else:
-            self._status.set_state("waiting", problem.message)
+            self._status.set_state(AgentState.WAITING, problem.message)
         self.note_loaded()
 
     def note_loaded(self) -> None:

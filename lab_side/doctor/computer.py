@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from lab_side.agent.folders import GIGABYTE
 from lab_side.agent.models import load_request, new_worker
-from lab_side.agent.reporting.status import HeartbeatStatus, Life, disk_status, heartbeat_status
+from lab_side.agent.reporting.status import HeartbeatStatus, disk_status, heartbeat_status
 from lab_side.doctor.finding import Finding, Verdict, failed
 from lab_side.model_files import sha256_of
 from lab_side.service.backend import backend
@@ -17,6 +17,7 @@ from lab_side.worker.client import WorkerProcess
 from segrelay.bucket import Bucket
 from segrelay.errors import SegRelayError
 from segrelay.profiles import Profile
+from segrelay.queue import AgentState, Life
 from segrelay.system.durable import disk_errors, write_durably
 
 _PROBE_FILE = ".doctor"
@@ -114,9 +115,9 @@ def _remedy(heartbeat: HeartbeatStatus) -> str:
     """What to do about an agent that does not serve; empty where it does, or was stopped."""
     if heartbeat.life in (Life.DEAD, Life.SILENT):
         return "Start it, or restart it: lab-agent run. Its log says why it ended."
-    if heartbeat.life is Life.RUNNING and heartbeat.state == "paused":
+    if heartbeat.life is Life.RUNNING and heartbeat.state == AgentState.PAUSED:
         return "lab-agent resume"
-    if heartbeat.life is Life.RUNNING and heartbeat.state == "waiting":
+    if heartbeat.life is Life.RUNNING and heartbeat.state == AgentState.WAITING:
         return "It goes on automatically once that is over; lab-agent logs shows more."
     return ""
 

@@ -24,7 +24,7 @@ exists.
 """
 
 from segrelay.queue.claims import AgentQueue, Claim
-from segrelay.queue.lease import Heartbeat, HeartbeatJob, Identity, Lease, how_far
+from segrelay.queue.lease import AgentState, Heartbeat, HeartbeatJob, Identity, Lease, Life, how_far
 from segrelay.queue.reaper import Reaper
 from segrelay.queue.selftest import verify_store
 from segrelay.queue.site import JobLocation, JobState, SiteQueue
@@ -32,6 +32,7 @@ from segrelay.queue.view import QueueView, scan
 
 __all__ = [
     "AgentQueue",
+    "AgentState",
     "Claim",
     "Heartbeat",
     "HeartbeatJob",
@@ -39,6 +40,7 @@ __all__ = [
     "JobLocation",
     "JobState",
     "Lease",
+    "Life",
     "QueueView",
     "Reaper",
     "SiteQueue",

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Annotated
 
 from pydantic import (
@@ -56,6 +57,30 @@ MOST_NAMED = 2000
 
 LARGEST_PID = 2**31 - 1
 """Beyond it no system looks for a process."""
+
+
+class AgentState(StrEnum):
+    """What an agent does; the value is the word on the wire."""
+
+    STARTING = "starting"
+    LISTENING = "listening"
+    WAITING = "waiting"
+    """Something keeps it from claiming."""
+    PAUSED = "paused"
+    DRAINING = "draining"
+    STOPPED = "stopped"
+
+
+class Life(StrEnum):
+    """Whether an agent runs."""
+
+    RUNNING = "running"
+    STOPPED = "stopped"
+    """It said so itself."""
+    DEAD = "dead"
+    """Its process is gone and said nothing."""
+    SILENT = "silent"
+    """It has sent no heartbeat for longer than its lease; its claims are taken from it."""
 
 
 class Identity(BaseModel):
@@ -110,7 +135,7 @@ class Heartbeat(BaseModel):
 
     identity: Identity
     state: ShortText
-    """``starting``, ``listening``, ``waiting``, ``paused``, ``draining`` or ``stopped``."""
+    """An :class:`AgentState`, or a word of a newer version."""
     reason: Sentence = ""
     """Why, when it does not listen."""
     version: ShortText
@@ -156,6 +181,28 @@ class Heartbeat(BaseModel):
             return read_heartbeat_metadata(metadata)
         except UnreadableJsonError:
             return None
+
+    def life(
+        self,
+        updated: datetime,
+        now: Callable[[], datetime],
+        is_dead: Callable[[Identity], bool] = lambda _: False,
+    ) -> Life:
+        """Whether its agent lives: the one rule.
+
+        Parameters
+        ----------
+        updated, now:
+            When the heartbeat was sent, and the time, by the store's clock; ``now`` is only asked
+            where it matters.
+        is_dead:
+            Whether a process has certainly ended; the site cannot know.
+        """
+        if self.state == AgentState.STOPPED:
+            return Life.STOPPED
+        if is_dead(self.identity):
+            return Life.DEAD
+        return Life.SILENT if is_silent(updated, now()) else Life.RUNNING
 
     def job(self, job_id: str, attempt: int) -> HeartbeatJob | None:
         """What the heartbeat says of one claim."""
@@ -251,7 +298,7 @@ class Lease:
                 self._take_over(heartbeat, generation=0)
                 return None
             previous = Heartbeat.from_metadata(info.metadata or {})
-            if previous is not None and not self._is_over(previous, info.updated):
+            if previous is not None and self._lives(previous, info.updated):
                 raise LeaseLostError(
                     f"Agent id {self.agent} is in use by a process on {previous.identity.host}.",
                     code="agent-id-in-use",
@@ -320,10 +367,9 @@ class Lease:
         """Whether others must still believe that this process lives."""
         return self._store_time is not None and self.age() < LEASE.total_seconds()
 
-    def _is_over(self, previous: Heartbeat, updated: datetime) -> bool:
-        if previous.state == "stopped" or self._is_dead(previous.identity):
-            return True
-        return is_silent(updated, store_now(self._bucket, self.agent))
+    def _lives(self, previous: Heartbeat, updated: datetime) -> bool:
+        life = previous.life(updated, lambda: store_now(self._bucket, self.agent), self._is_dead)
+        return life is Life.RUNNING
 
     def _take_over(self, heartbeat: Heartbeat, *, generation: int) -> None:
         name = names.agent_object(self.agent)

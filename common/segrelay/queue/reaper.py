@@ -20,7 +20,7 @@ from segrelay.errors import ObjectRefusedError
 from segrelay.manifest import AttemptOutcome, AttemptRecord
 from segrelay.names import JobName
 from segrelay.queue.claims import archive_copy, close_attempt, read_max_attempts
-from segrelay.queue.lease import Heartbeat, Identity, is_silent
+from segrelay.queue.lease import AgentState, Heartbeat, Identity, Life
 from segrelay.queue.records import read_attempts, read_result_status
 from segrelay.queue.unusable import PassedOver, UnusableObject
 from segrelay.queue.view import ClaimedJob, QueueView, read_heartbeat
@@ -136,7 +136,9 @@ class Reaper:
         stage = claimed.stage if claimed is not None else Stage.CLAIMED
         # An agent that was stopped while Orthanc was away: its SEG waits, nothing has failed.
         is_waiting = (
-            heartbeat is not None and heartbeat.state == "stopped" and stage == Stage.UPLOAD
+            heartbeat is not None
+            and heartbeat.state == AgentState.STOPPED
+            and stage == Stage.UPLOAD
         )
         counts = counts_unknown(self._bucket)
         started = counts if heartbeat is None else (claimed is not None and claimed.started)
@@ -174,9 +176,7 @@ class Reaper:
         ]
 
     def _is_over(self, heartbeat: Heartbeat, updated: datetime) -> bool:
-        if heartbeat.state == "stopped" or self._is_dead(heartbeat.identity):
-            return True
-        return is_silent(updated, self._now())
+        return heartbeat.life(updated, self._now, self._is_dead) is not Life.RUNNING
 
 
 def _pause_after(name: JobName, losses: int) -> timedelta:

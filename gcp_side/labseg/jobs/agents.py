@@ -13,8 +13,8 @@ from gcp_side.labseg.recognition import usual_rule
 from segrelay.errors import TransientError
 from segrelay.names import SITE
 from segrelay.offers import Offer, OfferedRole
-from segrelay.queue import Heartbeat, scan
-from segrelay.queue.lease import LEASE, store_now
+from segrelay.queue import Heartbeat, Life, scan
+from segrelay.queue.lease import store_now
 
 logger = logging.getLogger(__name__)
 
@@ -34,11 +34,8 @@ class LabAgent:
     """The store's clock."""
     silent: timedelta
     """Since then, by the store's clock."""
-
-    @property
-    def is_online(self) -> bool:
-        """Whether it may be expected to work."""
-        return self.silent <= LEASE and self.heartbeat.state != "stopped"
+    is_online: bool
+    """Whether it may be expected to work."""
 
     def may_have(self, profile: str) -> bool:
         """Whether it has the profile; a heartbeat without room for the names rules none out."""
@@ -156,6 +153,7 @@ def _read_heartbeats() -> Lab:
                 last_heartbeat=seen.updated,
                 # A heartbeat during the listing may be younger than the time asked for after it.
                 silent=max(timedelta(0), now - seen.updated),
+                is_online=seen.heartbeat.life(seen.updated, lambda: now) is Life.RUNNING,
             )
             for name, seen in sorted(heartbeats.items())
         )

@@ -13,16 +13,17 @@ from gcp_side.labseg.jobs.agents import Lab, LabAgent, snapshot
 from gcp_side.labseg.messages import tell_reason
 from gcp_side.labseg.models import Job, State
 from segrelay.errors import TransientError
+from segrelay.queue import AgentState
 
 logger = logging.getLogger(__name__)
 
 _ = gettext_noop
 
-_NOT_CLAIMING = {
-    "starting": _("%(agent)s is starting"),
-    "waiting": _("%(agent)s claims nothing for now"),
-    "paused": _("%(agent)s has paused"),
-    "draining": _("%(agent)s is being stopped"),
+_NOT_CLAIMING: dict[str, str] = {
+    AgentState.STARTING: _("%(agent)s is starting"),
+    AgentState.WAITING: _("%(agent)s claims nothing for now"),
+    AgentState.PAUSED: _("%(agent)s has paused"),
+    AgentState.DRAINING: _("%(agent)s is being stopped"),
 }
 """By the state of an agent's heartbeat; in any other it takes jobs."""
 

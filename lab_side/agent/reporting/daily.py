@@ -9,9 +9,10 @@ from pathlib import Path
 
 from lab_side.agent.reporting.counters import Counters, CountersSnapshot, Outcome
 from lab_side.agent.reporting.status import disk_status, seg_status
-from lab_side.agent.reporting.status_board import AgentState
+from lab_side.agent.reporting.status_board import StateReport
 from lab_side.log import log_error, log_event
 from segrelay.errors import LocalDiskError
+from segrelay.queue import AgentState
 
 EVERY = 24 * 3600.0
 """Seconds."""
@@ -39,7 +40,7 @@ class DailyLine:
         self._before = tally.counts()
         self._began = monotonic()
 
-    def tell_if_due(self, state: AgentState) -> None:
+    def tell_if_due(self, state: StateReport) -> None:
         """Write it, if a day is over."""
         seconds = self._monotonic() - self._began
         if seconds < EVERY:
@@ -51,7 +52,7 @@ class DailyLine:
             log_error(logger, logging.WARNING, "not all is well", error)
         self._before, self._began = now, self._began + EVERY * (seconds // EVERY)
 
-    def _tell(self, state: AgentState, now: CountersSnapshot, hours: int) -> None:
+    def _tell(self, state: StateReport, now: CountersSnapshot, hours: int) -> None:
         disk = disk_status(self._home, self._min_free_bytes)
         waiting, refused = seg_status(self._home)
         failed = sum(now.of(outcome) - self._before.of(outcome) for outcome in FAILURES)
@@ -63,7 +64,7 @@ class DailyLine:
                 (f"{len(late)} SEGs wait after a failed delivery", bool(late)),
                 (f"{len(refused)} SEGs are set aside", bool(refused)),
                 ("the disk is nearly full", disk.is_low),
-                (f"{state.state}: {state.reason}", state.state != "listening"),
+                (f"{state.state}: {state.reason}", state.state is not AgentState.LISTENING),
             )
             if is_so
         ]

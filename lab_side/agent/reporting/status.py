@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable
 from datetime import datetime
-from enum import StrEnum
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
@@ -26,15 +25,14 @@ from lab_side.agent.health.control import Pause
 from segrelay.bucket import Bucket
 from segrelay.errors import ObjectRefusedError, SegRelayError
 from segrelay.queue import Identity
-from segrelay.queue.lease import HeartbeatJob, is_silent, store_now
+from segrelay.queue.lease import HeartbeatJob, Life, store_now
 from segrelay.queue.site import read_progress
-from segrelay.queue.view import AgentHeartbeat, read_heartbeat
+from segrelay.queue.view import read_heartbeat
 
 __all__ = [
     "AgentStatus",
     "DiskStatus",
     "HeartbeatStatus",
-    "Life",
     "QueueProblem",
     "SegStatus",
     "disk_status",
@@ -45,18 +43,6 @@ __all__ = [
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True)
-
-
-class Life(StrEnum):
-    """Whether the agent runs."""
-
-    RUNNING = "running"
-    STOPPED = "stopped"
-    """It said so itself."""
-    DEAD = "dead"
-    """Its process is gone and said nothing."""
-    SILENT = "silent"
-    """It has sent no heartbeat for longer than its lease; its claims are taken from it."""
 
 
 class HeartbeatStatus(_Part):
@@ -158,7 +144,7 @@ def heartbeat_status(
     now = store_now(bucket, agent)
     age = max(0.0, (now - seen.updated).total_seconds())
     return HeartbeatStatus(
-        life=_life(seen, now, is_dead),
+        life=heartbeat.life(seen.updated, lambda: now, is_dead),
         state=heartbeat.state,
         reason=heartbeat.reason,
         device=heartbeat.device,
@@ -189,14 +175,6 @@ def seg_status(home: Path) -> tuple[tuple[SegStatus, ...], tuple[SegStatus, ...]
         _seg(entry, entry.refusal or entry.trouble) for entry in read_entries(refused_folder(home))
     ]
     return tuple(waiting), tuple(refused)
-
-
-def _life(seen: AgentHeartbeat, now: datetime, is_dead: Callable[[Identity], bool]) -> Life:
-    if seen.heartbeat.state == "stopped":
-        return Life.STOPPED
-    if is_dead(seen.heartbeat.identity):
-        return Life.DEAD
-    return Life.SILENT if is_silent(seen.updated, now) else Life.RUNNING
 
 
 def _newest(bucket: Bucket, job: HeartbeatJob) -> HeartbeatJob:

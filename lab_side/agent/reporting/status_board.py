@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from segrelay.offers import Offer
-from segrelay.queue import Heartbeat, HeartbeatJob, Identity
+from segrelay.queue import AgentState, Heartbeat, HeartbeatJob, Identity
 
 _PASSED_OVER = 5
 _PASSED_OVER_LENGTH = 300
@@ -15,10 +15,10 @@ _PASSED_OVER_LENGTH = 300
 
 
 @dataclass(frozen=True, kw_only=True)
-class AgentState:
+class StateReport:
     """What the agent says of itself."""
 
-    state: str = "starting"
+    state: AgentState = AgentState.STARTING
     reason: str = ""
     device: str = ""
 
@@ -33,19 +33,19 @@ class StatusBoard:
     labels: tuple[str, ...] = ()
     offers: tuple[Offer, ...] = ()
     """What the site is told of them."""
-    _agent: AgentState = field(default_factory=AgentState)
+    _agent: StateReport = field(default_factory=StateReport)
     _passed_over: tuple[str, ...] = ()
     _jobs: dict[str, HeartbeatJob] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def set_state(self, state: str, reason: str = "", *, device: str | None = None) -> None:
+    def set_state(self, state: AgentState, reason: str = "", *, device: str | None = None) -> None:
         """Say what the agent is doing, and why when it is not listening."""
         with self._lock:
             device = self._agent.device if device is None else device
-            self._agent = AgentState(state=state, reason=reason, device=device)
+            self._agent = StateReport(state=state, reason=reason, device=device)
 
     @property
-    def agent(self) -> AgentState:
+    def agent(self) -> StateReport:
         """What was last said."""
         with self._lock:
             return self._agent
@@ -110,4 +110,4 @@ class StatusBoard:
 
     def final_heartbeat(self) -> Heartbeat:
         """The last heartbeat of an agent that stops."""
-        return self.heartbeat().model_copy(update={"state": "stopped"})
+        return self.heartbeat().model_copy(update={"state": AgentState.STOPPED})

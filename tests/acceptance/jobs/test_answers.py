@@ -20,10 +20,9 @@ import pytest
 from infra.fake_gcs.messages import Answer, Request
 from infra.servers.orthanc import OrthancServer
 from lab_side.agent.delivery.outbox import Trouble, read_entries, refused_folder
-from lab_side.agent.reporting.status import Life
 from lab_side.commands.console import EXIT_CONFIG
 from segrelay.manifest import AttemptOutcome, ResultManifest, ResultStatus, parse_result
-from segrelay.queue import JobState
+from segrelay.queue import JobState, Life
 from segrelay.queue.view import read_heartbeat
 from segrelay.ulid import new_ulid
 from tests.support.lab.fast_lab import DEADLINE, FastLab, attempts, check_once, open_fast_lab

@@ -31,7 +31,7 @@ from lab_side.agent.reporting.status_board import StatusBoard
 from segrelay.bucket import Bucket
 from segrelay.errors import LeaseLostError, StoreUnavailableError, TransientError
 from segrelay.profiles import Profile
-from segrelay.queue import AgentQueue, Claim, Heartbeat, Identity, Lease, Reaper
+from segrelay.queue import AgentQueue, AgentState, Claim, Heartbeat, Identity, Lease, Reaper
 from segrelay.queue.lease import HEARTBEAT_EVERY, new_nonce
 from segrelay.queue.view import PendingJob
 from segrelay.stages import Stage as JobStage
@@ -260,7 +260,7 @@ class AgentProcess:
         previous = self._lease.take(self._board.heartbeat())
         self._has_lease = True
         self._recovery.begin(previous)
-        self._board.set_state("listening")
+        self._board.set_state(AgentState.LISTENING)
         self._pipeline.begin()
 
     def _look(self) -> None:
@@ -279,7 +279,7 @@ class AgentProcess:
 
     def _end(self) -> None:
         """Drain unless the lease is lost; stop the stages; say goodbye."""
-        self._board.set_state("draining")
+        self._board.set_state(AgentState.DRAINING)
         self._signals.halt(Halt.STOPPED)
         while not (self._lost or self._pipeline.is_drained()):
             self._world.stage.pause()

@@ -13,14 +13,15 @@ import pytest
 from lab_side.agent.delivery.outbox import Outbox
 from lab_side.agent.reporting.counters import Counters, Outcome
 from lab_side.agent.reporting.daily import EVERY, DailyLine
-from lab_side.agent.reporting.status_board import AgentState
+from lab_side.agent.reporting.status_board import StateReport
 from lab_side.log import configure_logging
 from lab_side.log_file import LogReader, keep_log
 from lab_side.settings.config import LocalConfig
 from segrelay.errors import OrthancUnavailableError
+from segrelay.queue import AgentState
 from tests.support.waiting import make_entry
 
-WELL = AgentState(state="listening", device="cuda:0 GPU")
+WELL = StateReport(state=AgentState.LISTENING, device="cuda:0 GPU")
 
 
 class Day:
@@ -35,7 +36,7 @@ class Day:
         )
         self._reader = LogReader(config.log_path)
 
-    def tell(self, seconds: float, state: AgentState = WELL) -> list[dict[str, Any]]:
+    def tell(self, seconds: float, state: StateReport = WELL) -> list[dict[str, Any]]:
         """What it says after so many more seconds."""
         self.seconds += seconds
         self._line.tell_if_due(state)
@@ -88,7 +89,9 @@ def test_it_tells_what_is_not_well(config: LocalConfig, tmp_path: Path) -> None:
     day.tally.ended(Outcome.ATTEMPT_FAILED, "worker-died")
     entry = make_entry(day.outbox, tmp_path / "made")
     day.outbox.note_failure(entry, OrthancUnavailableError("It did not answer."), None)
-    (line,) = day.tell(EVERY, AgentState(state="waiting", reason="Orthanc did not answer."))
+    (line,) = day.tell(
+        EVERY, StateReport(state=AgentState.WAITING, reason="Orthanc did not answer.")
+    )
     assert (line["level"], line["event"]) == ("warning", "not all is well")
     assert line["why"] == (
         "2 failures; 1 SEGs wait after a failed delivery; the disk is nearly full; "

@@ -16,7 +16,7 @@ from segrelay import retry
 from segrelay.bucket import ObjectInfo
 from segrelay.bucket.local import LocalBucket
 from segrelay.errors import StoreUnavailableError
-from segrelay.queue import Lease
+from segrelay.queue import AgentState, Lease
 from segrelay.queue.lease import HEARTBEAT_EVERY, LEASE
 from segrelay.queue.view import read_heartbeat
 from segrelay.stages import Stage
@@ -124,7 +124,7 @@ def test_a_new_state_is_told_before_a_beat_is_due(
     bucket = LocalBucket(tmp_path)
     board, beating = start_heartbeating(bucket)
     try:
-        board.set_state("paused", "Kim trains")
+        board.set_state(AgentState.PAUSED, "Kim trains")
         beating.hurry_if_new()
         wait_until(lambda: told_state(bucket) == "paused", "the pause is told")
     finally:
