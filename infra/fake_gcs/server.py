@@ -6,7 +6,6 @@ import tempfile
 import threading
 from collections.abc import Collection
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from infra.fake_gcs.api import Api
@@ -69,12 +68,7 @@ class FakeGcs:
             self._serve(HttpServer(self._service, self._tls_port, context))
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for server in self._servers:
             server.shutdown()
             server.server_close()

@@ -15,7 +15,6 @@ import sys
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
-from types import TracebackType
 from typing import Any, Protocol
 
 from infra.line.profile import LineFault, LineProfile, LineStats, parse_target
@@ -67,12 +66,7 @@ class Line:
         self._host = kind(self._target, self.profile, self._faults)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._running.close()
         self._host = None
 

@@ -5,29 +5,20 @@ Rootless, with its files in a folder of its own; what it writes of errors is in 
 
 from __future__ import annotations
 
-import os
-import shutil
 import socket
-import subprocess
-import tempfile
-import time
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from urllib.parse import urlsplit
 
 from infra.packages.debian import nginx_program
 from infra.servers.certificates import Identity
 from infra.servers.ports import free_port
-from infra.servers.processes import stop_process
+from infra.servers.processes import LoopbackServer
 from segrelay.errors import FixConfigurationError
 
 START_LIMIT_S = 30.0
 """nginx answers within a tenth of a second; more means that the machine is overloaded."""
 
-STOP_GRACE_S = 5.0
-
-_POLL_S = 0.02
 _TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 
 
@@ -47,7 +38,7 @@ class NginxOptions:
     ciphers: str = "DEFAULT"
 
 
-class NginxServer:
+class NginxServer(LoopbackServer):
     """One nginx process; a context manager that starts it and throws its files away.
 
     Parameters
@@ -61,12 +52,11 @@ class NginxServer:
     def __init__(
         self, target: str, identity: Identity, options: NginxOptions | None = None
     ) -> None:
+        super().__init__("nginx")
         self._target = target
         self._identity = identity
         self._options = options or NginxOptions()
         self._port, self._plain_port = free_port(), free_port()
-        self._folder = Path(tempfile.mkdtemp(prefix="segrelay-nginx-"))
-        self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
@@ -84,47 +74,27 @@ class NginxServer:
         path = self._folder / "error.log"
         return path.read_text(errors="replace") if path.exists() else ""
 
-    def __enter__(self) -> NginxServer:
-        try:
-            self._start()
-        except BaseException:
-            self._discard()
-            raise
-        return self
+    def start(self) -> None:
+        """Start and wait until it serves.
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._discard()
-
-    def _start(self) -> None:
+        Raises
+        ------
+        FixConfigurationError
+            It ended, or did not answer in time.
+        """
         program, environment = nginx_program()
         configuration = self._folder / "nginx.conf"
         # It holds the login at Orthanc.
         configuration.touch(mode=0o600)
         configuration.write_text(self._configuration())
         log = str(self._folder / "error.log")
-        self._process = subprocess.Popen(
-            [str(program), "-p", str(self._folder), "-c", str(configuration), "-e", log],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env={**os.environ, **environment},
-            start_new_session=True,
-        )
-        deadline = time.monotonic() + START_LIMIT_S
-        while not self._answers():
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                lines = self.log.strip().splitlines() or ["no output"]
-                raise FixConfigurationError(
-                    f"nginx did not start: {lines[-1]}",
-                    code="nginx-did-not-start",
-                    remedy="On an overloaded machine, or where a port was taken, try again.",
-                )
-            time.sleep(_POLL_S)
+        command = [str(program), "-p", str(self._folder), "-c", str(configuration), "-e", log]
+        if not self._launch(command, environment, self._answers, START_LIMIT_S):
+            raise FixConfigurationError(
+                f"nginx did not start: {self._last_line('error.log')}",
+                code="nginx-did-not-start",
+                remedy="On an overloaded machine, or where a port was taken, try again.",
+            )
 
     def _answers(self) -> bool:
         """Whether ours serves: it does so only once it has all its ports."""
@@ -136,11 +106,6 @@ class NginxServer:
                 return bool(line.recv(1))
             except OSError:
                 return False
-
-    def _discard(self) -> None:
-        if self._process is not None:
-            stop_process(self._process, grace_s=STOP_GRACE_S)
-        shutil.rmtree(self._folder, ignore_errors=True)
 
     def _configuration(self) -> str:
         behind = urlsplit(self._target)

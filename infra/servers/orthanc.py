@@ -10,31 +10,22 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import shutil
-import subprocess
-import tempfile
-import time
 from pathlib import Path
-from types import TracebackType
 
 import requests
 
 from infra.packages.debian import debian_programs
 from infra.servers.ports import free_port
-from infra.servers.processes import stop_process
+from infra.servers.processes import LoopbackServer
 from segrelay.errors import FixConfigurationError
 
 START_LIMIT_S = 30.0
 """Orthanc answers within half a second; more means that the machine is overloaded."""
 
-STOP_GRACE_S = 10.0
-"""Orthanc needs 2 to 4 seconds to close its index after SIGTERM."""
-
 _PORT_TRIES = 3
-_POLL_S = 0.05
 
 
-class OrthancServer:
+class OrthancServer(LoopbackServer):
     """One Orthanc process; a context manager that starts it and throws its storage away.
 
     Parameters
@@ -46,14 +37,13 @@ class OrthancServer:
     """
 
     def __init__(self, *, http_compression: bool = False, http_threads: int = 50) -> None:
+        super().__init__("orthanc")
         self.name = f"segrelay-{secrets.token_hex(8)}"
         self.user = "lab"
         self.password = secrets.token_urlsafe(18)
         self._port: int | None = None
         self._http_compression = http_compression
         self._http_threads = http_threads
-        self._folder = Path(tempfile.mkdtemp(prefix="segrelay-orthanc-"))
-        self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
@@ -67,11 +57,6 @@ class OrthancServer:
         if self._port is None:
             raise RuntimeError("start Orthanc before asking for its address")
         return f"http://127.0.0.1:{self._port}"
-
-    @property
-    def running(self) -> bool:
-        """Whether our process is alive."""
-        return self._process is not None and self._process.poll() is None
 
     @property
     def pid(self) -> int:
@@ -93,22 +78,6 @@ class OrthancServer:
         session.auth = (self.user, self.password)
         return session
 
-    def __enter__(self) -> OrthancServer:
-        try:
-            self.start()
-        except BaseException:
-            self._discard()
-            raise
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._discard()
-
     def start(self) -> None:
         """Start and wait until our own process answers.
 
@@ -124,53 +93,26 @@ class OrthancServer:
         tries = 1 if self._port is not None else _PORT_TRIES
         for attempt in range(1, tries + 1):
             port = self._port if self._port is not None else free_port()
-            if self._launch(port):
+            if self._launch_on(port):
                 self._port = port
                 return
             if attempt == tries:
-                raise self._start_error()
+                raise FixConfigurationError(
+                    f"Orthanc did not start: {self._last_line()}",
+                    code="orthanc-did-not-start",
+                    remedy="Run `python -m infra.packages.debian` to check its libraries; on an "
+                    "overloaded machine try again.",
+                )
 
-    def stop(self) -> None:
-        """Close it properly; what it stored is kept for the next :meth:`start`."""
-        if self._process is not None:
-            stop_process(self._process, grace_s=STOP_GRACE_S)
-            self._process = None
-
-    def kill(self) -> None:
-        """SIGKILL, as a power cut would; acknowledged instances are kept."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-
-    def _discard(self) -> None:
-        self.kill()
-        shutil.rmtree(self._folder, ignore_errors=True)
-
-    def _launch(self, port: int) -> bool:
+    def _launch_on(self, port: int) -> bool:
         """Start on ``port``; False where the process ended, say because the port is taken."""
         programs = debian_programs()
         configuration = self._write_configuration(port, programs.dicomweb_plugin)
-        with self._log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [str(programs.orthanc), str(configuration)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, **programs.environment},
-                start_new_session=True,
-            )
-        return self._wait_until_ours_answers(port)
-
-    def _wait_until_ours_answers(self, port: int) -> bool:
-        deadline = time.monotonic() + START_LIMIT_S
+        command = [str(programs.orthanc), str(configuration)]
         with self.session() as session:
-            while self.running and time.monotonic() < deadline:
-                if self._answers(session, port):
-                    return True
-                time.sleep(_POLL_S)
-        self.kill()
-        return False
+            return self._launch(
+                command, programs.environment, lambda: self._answers(session, port), START_LIMIT_S
+            )
 
     def _answers(self, session: requests.Session, port: int) -> bool:
         """Whether the server on ``port`` is ours: another Orthanc has another name."""
@@ -205,16 +147,3 @@ class OrthancServer:
         with os.fdopen(descriptor, "w") as handle:
             json.dump(settings, handle)
         return path
-
-    @property
-    def _log(self) -> Path:
-        return self._folder / "orthanc.log"
-
-    def _start_error(self) -> FixConfigurationError:
-        lines = self._log.read_text(errors="replace").strip().splitlines() or ["no output"]
-        return FixConfigurationError(
-            f"Orthanc did not start: {lines[-1]}",
-            code="orthanc-did-not-start",
-            remedy="Run `python -m infra.packages.debian` to check its libraries; on an overloaded "
-            "machine try again.",
-        )

@@ -9,13 +9,17 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType, TracebackType
+from types import FrameType
+from typing import Self
 
 import psutil
 
@@ -23,6 +27,9 @@ GRACE_S = 10.0
 """From SIGTERM to SIGKILL, in seconds."""
 
 LOG_TAIL_LINES = 15
+
+POLL_S = 0.03
+"""Between two looks whether a server that was started answers."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +56,7 @@ class ProcessSet:
     def __enter__(self) -> ProcessSet:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop_all()
         atexit.unregister(self.stop_all)
 
@@ -94,6 +96,80 @@ class ProcessSet:
         """End every child, the last started first; safe to call again."""
         while self._children:
             stop_process(self._children.pop().process)
+
+
+class LoopbackServer:
+    """One server process with a folder of its own; a context manager that ends it and its files.
+
+    What the program prints is in ``output.log`` of the folder.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix=f"segrelay-{name}-"))
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        try:
+            self.start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    @property
+    def running(self) -> bool:
+        """Whether our process is alive."""
+        return self._process is not None and self._process.poll() is None
+
+    def start(self) -> None:
+        """Start and wait until our own process answers."""
+        raise NotImplementedError
+
+    def stop(self, grace_s: float = GRACE_S) -> None:
+        """Close it properly; its files are kept for the next :meth:`start`."""
+        if self._process is not None:
+            stop_process(self._process, grace_s=grace_s)
+            self._process = None
+
+    def kill(self) -> None:
+        """SIGKILL, as a power cut would."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def _launch(
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        answers: Callable[[], bool],
+        limit_s: float,
+    ) -> bool:
+        """Start ``command``; False where it ended, or did not answer in time."""
+        with (self._folder / "output.log").open("ab") as output:
+            self._process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **environment},
+                start_new_session=True,
+            )
+        deadline = time.monotonic() + limit_s
+        while self.running and time.monotonic() < deadline:
+            if answers():
+                return True
+            time.sleep(POLL_S)
+        self.kill()
+        return False
+
+    def _last_line(self, log: str = "output.log") -> str:
+        lines = (self._folder / log).read_text(errors="replace").strip().splitlines()
+        return lines[-1] if lines else "no output"
 
 
 def stop_process(process: subprocess.Popen[bytes], *, grace_s: float = GRACE_S) -> None:

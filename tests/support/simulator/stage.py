@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from types import TracebackType
 
 from tests.support.buckets.faulty_bucket import SimulatedCrash
 
@@ -140,12 +139,7 @@ class StagedLock:
             self._stage.pause()
         self._is_held = True
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._is_held = False
 
 
