@@ -5,6 +5,7 @@ The site's flushes are in it. The submits come at random moments of the listener
 
 from __future__ import annotations
 
+import json
 import random
 import subprocess
 import sys
@@ -40,11 +41,15 @@ class Listening:
 
 def measure_latency(address: str, how: Listening, rng: random.Random) -> list[float]:
     """Milliseconds of each sample."""
+    arguments = {
+        "active": how.active_s,
+        "idle": how.idle_s,
+        "doorbell": how.doorbell,
+        "idling": how.idling,
+    }
+    module, count = "infra.benches.queue.listener", str(how.samples)
     listener = subprocess.Popen(
-        [sys.executable, "-m", "infra.benches.queue.listener", address, str(how.samples)]
-        + ["--active", str(how.active_s), "--idle", str(how.idle_s)]
-        + ["--doorbell"] * how.doorbell
-        + ["--idling"] * how.idling,
+        [sys.executable, "-m", module, address, count, json.dumps(arguments)],
         stdout=subprocess.PIPE,
         cwd=repository_root(),
     )

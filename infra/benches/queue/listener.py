@@ -1,11 +1,12 @@
 """The agent's loop of look and claim, alone: no Orthanc, no model, no heartbeat.
 
-``python -m infra.benches.queue.listener ADDRESS JOBS --active S --idle S [--doorbell] [--idling]``
+``python -m infra.benches.queue.listener ADDRESS JOBS ARGUMENTS``, those of :func:`listen` as JSON,
 prints a line with the monotonic nanoseconds of each claim, right after it was won.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import threading
@@ -17,11 +18,13 @@ from lab_side.agent.poll_interval import ACTIVE_FOR, PollInterval
 from segrelay.bucket import open_bucket
 from segrelay.bucket.local import LocalBucket
 from segrelay.queue import AgentQueue, scan
-from segrelay.system.command_line import HelpfulParser
 
 
-def listen(address: str, jobs: int, *, doorbell: bool, interval: PollInterval) -> None:
+def listen(
+    address: str, jobs: int, *, active: float, idle: float, doorbell: bool, idling: bool
+) -> None:
     """Claim and finish ``jobs`` jobs; each pause is the agent's own."""
+    interval = make_interval(active, idle, idling=idling)
     bucket = open_bucket(address)
     queue = AgentQueue(bucket, AGENT, now=now)
     changed = threading.Event()
@@ -60,18 +63,6 @@ def _print(line: str) -> None:
     os.write(sys.stdout.fileno(), f"{line}\n".encode())
 
 
-def _main() -> None:
-    parser = HelpfulParser(prog="python -m infra.benches.queue.listener", description=__doc__)
-    parser.add_argument("address")
-    parser.add_argument("jobs", type=int)
-    parser.add_argument("--active", type=float, required=True)
-    parser.add_argument("--idle", type=float, required=True)
-    parser.add_argument("--doorbell", action="store_true")
-    parser.add_argument("--idling", action="store_true")
-    options = parser.parse_args()
-    interval = make_interval(options.active, options.idle, idling=options.idling)
-    listen(options.address, options.jobs, doorbell=options.doorbell, interval=interval)
-
-
 if __name__ == "__main__":
-    _main()
+    place, count, how = sys.argv[1:]
+    listen(place, int(count), **json.loads(how))
