@@ -146,14 +146,13 @@ def segment_case(case: CaseInput, model: LoadedModel, progress: Progress) -> Cas
         A file cannot be read or written.
     """
     profile, stages = model.profile, _Stages(progress)
-    origin = _origin(case, model)
     with stages.stage(Stage.READ):
         volumes = _read(case, profile, progress)
         reference = volumes[profile.reference_role]
         inputs = [volumes[role] for role in profile.roles]
         contradictions = check_regions(volumes, profile, case.confirmed)
         is_contradicted = bool(contradictions or contradicting(case.confirmed))
-        origin = replace(origin, is_contradicted=is_contradicted)
+        origin = replace(_origin(case, model), is_contradicted=is_contradicted)
         rehearse_seg(reference, inputs, origin)
     placed, registrations = _register(volumes, profile, stages)
     with stages.stage(Stage.PREPROCESS):
@@ -167,9 +166,8 @@ def segment_case(case: CaseInput, model: LoadedModel, progress: Progress) -> Cas
         seg = build_seg(masks, reference, inputs, origin)
         stored = write_dataset(seg, case.output)
         measurements = measure_masks(masks, reference.affine, profile.segments)
-        report = None
-        if case.report_output is not None:
-            report = write_report(seg, measurements, case.report_output)
+        output = case.report_output
+        report = None if output is None else write_report(seg, measurements, output)
     return CaseOutput(
         sop_instance_uid=str(seg.SOPInstanceUID),
         series_instance_uid=str(seg.SeriesInstanceUID),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
 
-from lab_side.imaging.read.enhanced import check_one_volume, slices_of
+from lab_side.imaging.read.enhanced import Slice, check_one_volume, slices_of
 from lab_side.imaging.read.geometry import place_slices
 from lab_side.imaging.read.header_forms import text_read_as
 from lab_side.imaging.read.instance import (
@@ -113,6 +113,15 @@ def read_series(
     has_own_frame = _settle_frame_of_reference(headers, is_own_frame=is_own_frame)
     check_one_volume(slices)
     _check_alike(headers)
+    volume = _placed(instances, slices, has_own_frame=has_own_frame)
+    return replace(volume, companions=len(found) - len(instances))
+
+
+def _placed(
+    instances: Sequence[Dataset], slices: Sequence[Slice], *, has_own_frame: bool
+) -> SeriesVolume:
+    """Make the volume of a series' slices, in the order of their places."""
+    headers = [item.header for item in slices]
     stack = place_slices(
         np.array([header.ImagePositionPatient for header in headers], dtype=np.float64),
         np.array([header.ImageOrientationPatient for header in headers], dtype=np.float64),
@@ -134,7 +143,6 @@ def read_series(
         frame_of_reference_uid=str(first.FrameOfReferenceUID),
         patient_id=str(first.get("PatientID") or ""),
         left_out=left_out,
-        companions=len(found) - len(instances),
         has_own_frame=has_own_frame,
         text_read_as=next((name for name in map(text_read_as, instances) if name), ""),
     )
