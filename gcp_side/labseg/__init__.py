@@ -11,4 +11,8 @@
 ``jobs``         a job's life; ``jobs.rows`` is the only place where a job's state changes
 ``api``, ``pages``, ``admin``, ``management``
                  ways in, which only call the above
+
+What a process keeps in memory: settings, bucket and Orthanc's client (``conf``, ``orthanc.client``,
+renewed when settings change), the newest studies (``api.studies``), voxels, geometries and locks
+(``viewer.volumes``, ``viewer.single_flight``). All else is in the database or Django's caches.
 """

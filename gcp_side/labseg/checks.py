@@ -125,7 +125,7 @@ def _may_ask_database() -> bool:
 
 
 @register(Tags.security)
-def check_guess_guard(
+def check_login_guard(
     app_configs: Sequence[AppConfig] | None = None,  # noqa: ARG001
     **kwargs: Any,  # noqa: ARG001
 ) -> list[CheckMessage]:

@@ -42,7 +42,7 @@ from django.views.generic import TemplateView
 
 from gcp_side.labseg.access.brute_force import (
     GuessGuard,
-    TooManyGuessesError,
+    TooManyAttemptsError,
     take_back_right_passwords,
 )
 from gcp_side.labseg.host.addresses import page_address
@@ -172,7 +172,7 @@ class LoginForm(AuthenticationForm):
 
         Raises
         ------
-        TooManyGuessesError
+        TooManyAttemptsError
         """
         name = self.cleaned_data.get("username")
         is_tried = name and self.cleaned_data.get("password")
@@ -200,7 +200,7 @@ class LoginPage(PageTemplate, auth_views.LoginView):
         """Log in; 429 with ``Retry-After`` beyond the rate of wrong passwords."""
         try:
             return super().post(request, *args, **kwargs)
-        except TooManyGuessesError as error:
+        except TooManyAttemptsError as error:
             return self._wait(error)
         finally:
             take_back_right_passwords(request)
@@ -227,7 +227,7 @@ class LoginPage(PageTemplate, auth_views.LoginView):
         context = super(auth_views.LoginView, self).get_context_data(**kwargs)
         return context | frame(self.request) | {"next": self.get_redirect_url()}
 
-    def _wait(self, error: TooManyGuessesError) -> HttpResponse:
+    def _wait(self, error: TooManyAttemptsError) -> HttpResponse:
         name = self.request.POST.get("username", "")
         form = self.form_class(self.request, initial={"username": name})
         context = self.get_context_data(form=form, trouble=error.sentence)

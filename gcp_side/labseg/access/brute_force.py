@@ -61,7 +61,7 @@ _WRONG_TRIES = "_labseg_wrong_tries"
 _counted_already: ContextVar[bool] = ContextVar("labseg_counted_already", default=False)
 
 
-class TooManyGuessesError(Throttled):
+class TooManyAttemptsError(Throttled):
     """There were too many wrong passwords."""
 
     def __init__(self, seconds: int) -> None:
@@ -89,12 +89,12 @@ class GuardedBasicAuthentication(BasicAuthentication):
 
         Raises
         ------
-        TooManyGuessesError
+        TooManyAttemptsError
         AuthenticationFailed
         """
         counters = _counters(userid, "" if request is None else address_of(request))
         if wait := max(counter.wait for counter in counters):
-            raise TooManyGuessesError(wait)
+            raise TooManyAttemptsError(wait)
         try:
             if "\0" in userid:
                 # PostgreSQL looks no such name up: it answers with an error.
@@ -128,7 +128,7 @@ class GuessGuard(ModelBackend):
 
         Raises
         ------
-        TooManyGuessesError
+        TooManyAttemptsError
         """
         if request is None or _counted_already.get():
             return
@@ -166,7 +166,7 @@ class GuessGuardMiddleware:
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """A page for browsers, with ``Retry-After`` (RFC 9110 10.2.3)."""
-        if not isinstance(exception, TooManyGuessesError):
+        if not isinstance(exception, TooManyAttemptsError):
             return None
         shown = {"sentence": exception.sentence}
         with override(page_language()):
@@ -266,12 +266,12 @@ _Counters = Sequence[_Counter]
 
 
 def _take(counters: _Counters) -> None:
-    """Count a try; raises TooManyGuessesError, with nothing counted, beyond the rate."""
+    """Count a try; raises TooManyAttemptsError, with nothing counted, beyond the rate."""
     over = [counter for counter in counters if counter.add() > counter.limit]
     if over:
         for counter in counters:
             counter.take_back()
-        raise TooManyGuessesError(max(counter.until_over for counter in over))
+        raise TooManyAttemptsError(max(counter.until_over for counter in over))
 
 
 def _open_tries(request: HttpRequest | Request) -> list[_Counters]:

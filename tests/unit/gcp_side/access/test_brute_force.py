@@ -20,7 +20,7 @@ from rest_framework.authentication import BasicAuthentication
 from rest_framework.settings import api_settings
 
 from gcp_side.labseg.access import brute_force
-from gcp_side.labseg.checks import check_guess_guard
+from gcp_side.labseg.checks import check_login_guard
 from gcp_side.labseg.models import GuessCount
 from tests.unit.gcp_side.fakes import radiologist
 
@@ -321,11 +321,11 @@ def test_a_request_that_takes_back_what_it_wrote_counts_all_the_same(
 
 
 def test_a_guard_without_its_middleware_is_named(settings: Settings) -> None:
-    assert check_guess_guard() == []
+    assert check_login_guard() == []
     settings.MIDDLEWARE = [name for name in settings.MIDDLEWARE if "GuessGuard" not in name]
-    assert [item.id for item in check_guess_guard()] == ["labseg.W003"]
+    assert [item.id for item in check_login_guard()] == ["labseg.W003"]
     settings.AUTHENTICATION_BACKENDS = ["django.contrib.auth.backends.ModelBackend"]
-    assert check_guess_guard() == []
+    assert check_login_guard() == []
     settings.AUTHENTICATION_BACKENDS = [
         "django.contrib.auth.backends.ModelBackend",
         "gcp_side.labseg.access.brute_force.GuessGuard",
@@ -334,7 +334,7 @@ def test_a_guard_without_its_middleware_is_named(settings: Settings) -> None:
         *settings.MIDDLEWARE,
         "gcp_side.labseg.access.brute_force.GuessGuardMiddleware",
     ]
-    assert [item.id for item in check_guess_guard()] == ["labseg.W003"]
+    assert [item.id for item in check_login_guard()] == ["labseg.W003"]
 
 
 def test_programs_are_not_counted() -> None:
@@ -347,5 +347,5 @@ def test_an_asynchronous_way_in_is_counted_as_well() -> None:
     request = RequestFactory().post("/", REMOTE_ADDR=HOME)
     for _ in range(3):
         assert authenticate(request, username="radiologist", password="wrong") is None
-    with pytest.raises(brute_force.TooManyGuessesError):
+    with pytest.raises(brute_force.TooManyAttemptsError):
         async_to_sync(aauthenticate)(request, username="radiologist", password=RIGHT)
