@@ -116,7 +116,7 @@ class LabsegView(APIView):
     def as_view(cls, **initkwargs: Any) -> Any:
         """In no transaction of the request (``ATOMIC_REQUESTS``), whichever database has one.
 
-        The services have transactions of their own; one around the whole request would be open
+        The jobs have transactions of their own; one around the whole request would be open
         while Orthanc and the queue are asked, and take back what a refusal leaves behind.
         """
         view = super().as_view(**initkwargs)
