@@ -8,7 +8,7 @@ program that writes it rounds it in its own way).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date, datetime, timedelta
 from typing import Literal
 
@@ -37,6 +37,15 @@ MAYBE_INVERTED_MS = 6000.0
 """Repetition time from which an inversion fits in, whether it is named or not."""
 
 HALF_A_DAY = timedelta(hours=12)
+
+NO_DATE = date(2000, 1, 1)
+"""The day of times whose date is absent."""
+
+_MINUTES = len("YYYYMMDDHHMM")
+"""A time of day that gives no minutes sorts nothing."""
+
+_OFFSET = re.compile(r"[+-]")
+"""From UTC, at the end of a DT: the images of one scan share it."""
 
 _NO_AGENT = re.compile(
     r"(?:n|no|non|none|not|nil|n/?a|null|false|without|w/?o|ohne|sans|sin|kein|nein|plain|nativ|native"
@@ -143,6 +152,39 @@ def weighting_by_times(
     if echo_ms < LONG_ECHO_MS or repetition < LONG_REPETITION_MS or might_be_inverted:
         return None
     return "T2"
+
+
+def acquired_at(text: Callable[[str], str]) -> datetime | None:
+    """When an image was acquired: Acquisition DateTime, else Acquisition Date and Time.
+
+    Parameters
+    ----------
+    text:
+        From a keyword to the value as DICOM writes it (PS3.5 6.2: DA, DT, TM); empty where absent.
+    """
+    both = _OFFSET.split(text("AcquisitionDateTime"))[0]
+    return _moment(both) or moment_of(text("AcquisitionDate"), text("AcquisitionTime"))
+
+
+def moment_of(day: str, time: str) -> datetime | None:
+    """Join a DA and a TM: without a date on :data:`NO_DATE`; None where there is no time."""
+    return _moment((day.strip("\0 ") or f"{NO_DATE:%Y%m%d}") + time.strip("\0 "))
+
+
+def _moment(text: str) -> datetime | None:
+    whole, _, fraction = text.strip("\0 ").partition(".")
+    if len(whole) < _MINUTES:
+        return None
+    try:
+        moment = datetime.strptime(whole[:14].ljust(14, "0"), "%Y%m%d%H%M%S")
+        return moment.replace(microsecond=int(fraction[:6].ljust(6, "0")))
+    except ValueError:
+        return None
+
+
+def are_comparable(moments: Iterable[datetime]) -> bool:
+    """Whether these can be sorted: all have a date, or none has."""
+    return len({moment.date() == NO_DATE for moment in moments}) < 2
 
 
 def after_midnight(moments: Sequence[datetime]) -> frozenset[datetime]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import datetime
+from functools import partial
 from typing import Any, Literal
 
 from gcp_side.labseg.dicom.enhanced import as_classic
-from segrelay.dicom.acquisition import named_agent
+from segrelay.dicom.acquisition import acquired_at, moment_of, named_agent
 from segrelay.dicom.body_regions import regions_of
 from segrelay.dicom.values import Number, WrongFormError, read_numbers
 
@@ -17,9 +18,6 @@ Plane = Literal["axial", "sagittal", "coronal", "oblique"]
 
 STRAIGHT_COSINE = math.cos(math.radians(30))
 """A normal within 30 degrees of a body axis is called by that plane: head scans are tilted."""
-
-NO_DATE = date(2000, 1, 1)
-"""The day of times whose date is absent."""
 
 TEXT_LIMIT = 120
 """Characters of a description that are looked at and shown."""
@@ -96,13 +94,9 @@ def attributes_of(
         frame_of_reference=_text(tags, "FrameOfReferenceUID"),
         derived=image_type[:1] == ("DERIVED",),
         temporal_position=_whole(tags, "TemporalPositionIdentifier"),
-        acquired=_moment(
-            _text(tags, "AcquisitionDateTime"),
-            _text(tags, "AcquisitionDate"),
-            _text(tags, "AcquisitionTime"),
-        ),
+        acquired=acquired_at(partial(_text, tags)),
         trigger_ms=_number(_text(tags, "TriggerTime")),
-        content=_moment("", _text(tags, "ContentDate"), _text(tags, "ContentTime")),
+        content=moment_of(_text(tags, "ContentDate"), _text(tags, "ContentTime")),
         echo_ms=_number(_text(tags, "EchoTime")),
         repetition_ms=_number(_text(tags, "RepetitionTime")),
         inversion_ms=_number(_text(tags, "InversionTime")),
@@ -159,17 +153,4 @@ def _numbers(text: str, *, count: int) -> tuple[float, ...] | None:
     try:
         return read_numbers(text, Number("", "DS", count)) or None
     except WrongFormError:
-        return None
-
-
-def _moment(both: str, day: str, time: str) -> datetime | None:
-    """A DICOM date and time; times without a date are on one and the same day."""
-    stamp = both.partition("+")[0].partition("-")[0] or (day or f"{NO_DATE:%Y%m%d}") + time
-    if len(stamp) < len("YYYYMMDDHHMM"):
-        return None
-    whole, _, fraction = stamp.partition(".")
-    try:
-        moment = datetime.strptime(whole[:14].ljust(14, "0"), "%Y%m%d%H%M%S")
-        return moment + timedelta(seconds=float(f"0.{fraction}") if fraction else 0)
-    except (OverflowError, ValueError):
         return None

@@ -9,10 +9,10 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 
 from gcp_side.labseg.recognition import words
-from gcp_side.labseg.recognition.attributes import NO_DATE, SeriesAttributes
+from gcp_side.labseg.recognition.attributes import SeriesAttributes
 from gcp_side.labseg.recognition.contrast_words import ContrastWord, read_contrast
 from gcp_side.labseg.recognition.evidence import ORDERS, Confidence, Evidence
-from segrelay.dicom.acquisition import after_midnight
+from segrelay.dicom.acquisition import after_midnight, are_comparable
 
 Value = int | float | datetime
 Order = Callable[[SeriesAttributes], Value | None]
@@ -102,7 +102,7 @@ class _Clocks:
             code: [one for item in group if (one := time(item)) is not None]
             for code, time in _TIMES.items()
         }
-        self._unusable = {code for code, known in moments.items() if _is_partly_dated(known)}
+        self._unusable = {code for code, known in moments.items() if not are_comparable(known)}
         self._after_midnight = {code: after_midnight(known) for code, known in moments.items()}
 
     def value(self, code: str, item: SeriesAttributes) -> Value | None:
@@ -112,12 +112,6 @@ class _Clocks:
         if isinstance(value, datetime) and value in self._after_midnight[code]:
             return value + timedelta(days=1)
         return value
-
-
-def _is_partly_dated(moments: Sequence[datetime]) -> bool:
-    """Whether some of them have no date: they cannot be compared with the others."""
-    undated = [moment.date() == NO_DATE for moment in moments]
-    return any(undated) and not all(undated)
 
 
 def _distinguishes(values: Mapping[str, Value | None]) -> bool:

@@ -8,9 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any
 
-from segrelay.dicom.acquisition import after_midnight, named_agent, weighting_by_times
+from segrelay.dicom.acquisition import (
+    acquired_at,
+    after_midnight,
+    are_comparable,
+    named_agent,
+    weighting_by_times,
+)
 from segrelay.dicom.values import numbers_of
 from segrelay.profiles import Profile, Recognition
 
@@ -48,7 +55,10 @@ def _sorted_phases(
         values = {role: read(tags[role]) for role in roles}
         known = [value for value in values.values() if value is not None]
         if len(roles) > 1 and len(known) == len(roles) == len(set(known)):
-            late = after_midnight(known) if isinstance(known[0], datetime) else frozenset()
+            times = [value for value in known if isinstance(value, datetime)]
+            if not are_comparable(times):
+                continue
+            late = after_midnight(times) if times else frozenset()
             yield name, sorted(roles, key=lambda role: (values[role] in late, values[role]))
 
 
@@ -89,12 +99,7 @@ def _position(tags: Tags) -> float | None:
 
 
 def _acquired(tags: Tags) -> datetime | None:
-    day, time = (_text(tags, f"Acquisition{part}") for part in ("Date", "Time"))
-    both = _text(tags, "AcquisitionDateTime") or f"{day}{time}"
-    try:
-        return datetime.strptime(both[:14], "%Y%m%d%H%M%S")
-    except ValueError:
-        return None
+    return acquired_at(partial(_text, tags))
 
 
 _CLOCKS: tuple[tuple[str, Callable[[Tags], Any]], ...] = (

@@ -31,7 +31,9 @@ from segrelay.dicom.acquisition import (
     LONG_ECHO_MS,
     SHORT_ECHO_MS,
     T1_INVERSION_MS,
+    acquired_at,
     after_midnight,
+    are_comparable,
     dixon_image,
     is_computed,
     named_agent,
@@ -195,8 +197,10 @@ def _order_by_time(rules: Rules, headers: Mapping[str, Dataset]) -> Iterator[str
 
 
 def _known(moments: Sequence[float | datetime | None]) -> list[float]:
-    """Those that are known, as numbers; a scan over midnight goes on."""
+    """Those that are known and comparable, as numbers; a scan over midnight goes on."""
     times = [value for value in moments if isinstance(value, datetime)]
+    if not are_comparable(times):
+        return []
     late = after_midnight(times) if times else frozenset()
     return [
         (value + timedelta(days=value in late)).timestamp()
@@ -271,26 +275,13 @@ def _number(header: Dataset, keyword: str) -> float | None:
         return None
 
 
-def _clock(*keywords: str) -> Callable[[Dataset], datetime | None]:
-    """Of date and time as DICOM writes them; None where one is missing or has another form."""
-
-    def read(header: Dataset) -> datetime | None:
-        values = [str(header.get(keyword) or "") for keyword in keywords]
-        whole, _, fraction = "".join(values).partition(".")
-        try:
-            moment = datetime.strptime(whole[:14], "%Y%m%d%H%M%S")
-        except ValueError:
-            return None
-        digits = fraction[:6]
-        return moment.replace(microsecond=int(digits.ljust(6, "0"))) if digits.isdigit() else moment
-
-    return read
+def _acquired(header: Dataset) -> datetime | None:
+    return acquired_at(lambda keyword: str(header.get(keyword) or ""))
 
 
 _MOMENTS: Sequence[tuple[str, Callable[[Dataset], float | datetime | None]]] = (
     ("temporal position", lambda header: _number(header, "TemporalPositionIdentifier")),
-    ("acquisition time", _clock("AcquisitionDateTime")),
-    ("acquisition time", _clock("AcquisitionDate", "AcquisitionTime")),
+    ("acquisition time", _acquired),
     ("trigger time", lambda header: _number(header, "TriggerTime")),
 )
 """What a scanner measures; series numbers and descriptions are for the site's recognition."""

@@ -9,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segrelay.dicom.acquisition import (
+    acquired_at,
     after_midnight,
     all_same,
+    are_comparable,
     dixon_image,
     is_computed,
     is_same,
@@ -115,3 +117,32 @@ def test_a_scan_over_midnight_goes_on(start: datetime, gaps: list[int]) -> None:
     written = [datetime.combine(start.date(), moment.time()) for moment in times]
     late = after_midnight(written)
     assert [moment + timedelta(days=moment in late) for moment in written] == times
+
+
+@pytest.mark.parametrize(
+    ("both", "day", "time", "moment"),
+    [
+        ("", "20260504", "235959.25", datetime(2026, 5, 4, 23, 59, 59, 250_000)),
+        ("", "20260504", "1015", datetime(2026, 5, 4, 10, 15)),
+        ("", "", "101530.123456 ", datetime(2000, 1, 1, 10, 15, 30, 123_456)),
+        ("20260505000001.5+0900", "20260504", "120000", datetime(2026, 5, 5, 0, 0, 1, 500_000)),
+        ("202605050000-0500", "", "", datetime(2026, 5, 5)),
+        ("later", "20260504", "101530\0", datetime(2026, 5, 4, 10, 15, 30)),
+        ("20260504", "20260504", "10", None),
+        ("", "20260504", "noon", None),
+        ("", "20260504", "101530.x", None),
+        ("", "20260231", "101530", None),
+    ],
+)
+def test_when_an_image_was_acquired(
+    both: str, day: str, time: str, moment: datetime | None
+) -> None:
+    values = {"AcquisitionDateTime": both, "AcquisitionDate": day, "AcquisitionTime": time}
+    assert acquired_at(values.__getitem__) == moment
+
+
+def test_times_with_and_without_a_date_sort_nothing() -> None:
+    with_date, without = datetime(2026, 5, 4, 10), datetime(2000, 1, 1, 11)
+    assert are_comparable([with_date, with_date])
+    assert are_comparable([without, without])
+    assert not are_comparable([with_date, without])
