@@ -139,7 +139,7 @@ class Agent:
         signals = self._signals
         while signals.fatal is None and not signals.draining.is_set():
             self._feed_watchdog()
-            self._daily.tell_if_due(self._status.agent)
+            self._daily.write_if_due(self._status.agent)
             signals.wake.clear()
             self._heed_pause()
             claimable = self._scan()
@@ -160,7 +160,7 @@ class Agent:
             log_event(logger, logging.INFO, "paused", why=pause.in_words())
         self._signals.is_paused = True
         self._status.set_state(AgentState.PAUSED, pause.in_words())
-        self._heartbeat.hurry_if_new()
+        self._heartbeat.send_soon_if_new()
         self._signals.halt(Halt.PAUSED)
         if self._pipeline.is_drained():
             self._models.release()
@@ -177,7 +177,7 @@ class Agent:
             self._status.set_state(AgentState.LISTENING)
             self._poll_interval.note_activity()
             self._signals.halted.clear()
-        self._heartbeat.hurry_if_new()
+        self._heartbeat.send_soon_if_new()
 
     def _scan(self) -> bool:
         """Scan once, recover what is owed, claim what fits; whether to scan again at once."""
@@ -191,7 +191,7 @@ class Agent:
             self._recovery.show_passed_over(view)
             return progressed
         except (StoreUnavailableError, LocalDiskError) as error:
-            log_error(logger, logging.WARNING, "queue not looked at", error)
+            log_error(logger, logging.WARNING, "queue scan failed", error)
             return False
 
     def _feed_watchdog(self) -> None:
@@ -212,7 +212,7 @@ class Agent:
         A second stop, a fatal error or the limit ends it; then what is left is handed back.
         """
         self._status.set_state(AgentState.DRAINING)
-        self._heartbeat.hurry_if_new()
+        self._heartbeat.send_soon_if_new()
         self._supervisor.stopping()
         log_event(logger, logging.INFO, "draining", minutes=self._config.drain_minutes)
         limit = time.monotonic() + self._config.drain_minutes * 60

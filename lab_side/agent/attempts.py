@@ -50,7 +50,7 @@ class Attempts:
     def begin(self, claim: Claim) -> None:
         """Count a claimed job, and show it in the heartbeat."""
         self._counters.claimed()
-        self._status.post(claim.job_id, claim.attempt, Stage.CLAIMED)
+        self._status.set_stage(claim.job_id, claim.attempt, Stage.CLAIMED)
 
     def finish(self, claim: Claim, decision: Decision) -> None:
         """End a job's stay with this agent as decided."""
@@ -62,7 +62,7 @@ class Attempts:
 
     def forget(self, claim: Claim) -> None:
         """Make room for another job."""
-        self._status.drop(claim.job_id)
+        self._status.remove(claim.job_id)
         self._signals.wake.set()
         shutil.rmtree(self._folders.of(claim.job_id, claim.attempt), ignore_errors=True)
 
@@ -72,7 +72,7 @@ class Attempts:
             try:
                 action()
             except StoreUnavailableError as error:
-                log_error(logger, logging.WARNING, "store did not answer", error)
+                log_error(logger, logging.WARNING, "store not reached", error)
                 if self._signals.cancelled.wait(retry.STORE_WRITE.pause(tries)):
                     return
             except ObjectNotFoundError:
@@ -91,7 +91,7 @@ class Attempts:
         except ObjectRefusedError as refusal:
             # This job's own file is in the way, and other jobs wait for this stage; the claim
             # is tried again with those of a previous life.
-            log_error(logger, logging.WARNING, "job not put away", refusal)
+            log_error(logger, logging.WARNING, "job not moved", refusal)
             return
         if outcome is not None:
             self._counters.ended(outcome, decision.error.code)

@@ -159,10 +159,10 @@ class _Parts:
     def deliveries(self) -> DeliveryQueue:
         return DeliveryQueue(
             self.outbox,
-            Uploader(self.client, self.outbox, self.worker, desk=self.queue, now=self.lease.now),
+            Uploader(self.client, self.outbox, self.worker, queue=self.queue, now=self.lease.now),
             is_orthanc_there=self.readiness.is_orthanc_there,
             is_stopped=self.signals.cancelled.is_set,
-            on_settled=self.status.drop,
+            on_removed=self.status.remove,
             on_delivered=lambda delivery: self.counters.delivered(delivery.result),
             on_fatal=self.signals.fail,
         )

@@ -148,7 +148,7 @@ class Claiming:
         self._models.note_loaded()
         if problem is not None and problem != self._status.agent.reason:
             # Once: what keeps it from claiming may last for days.
-            log_event(logger, logging.WARNING, "not claiming", why=problem)
+            log_event(logger, logging.WARNING, "claiming suspended", why=problem)
         state = AgentState.LISTENING if problem is None else AgentState.WAITING
         self._status.set_state(state, problem or "")
         return problem is None

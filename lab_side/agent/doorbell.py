@@ -100,7 +100,7 @@ class Doorbell(FileSystemEventHandler):
                 observer.unschedule_all()
             # Without a bell the loop polls: nothing is lost, it only takes longer.
             if not self._is_missed:
-                log_event(logger, logging.WARNING, "no directory events", why=_why(error))
+                log_event(logger, logging.WARNING, "directory events not received", why=_why(error))
             self._is_missed = True
             return
         self._observer, self._is_missed = observer, False

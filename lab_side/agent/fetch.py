@@ -16,13 +16,13 @@ from segrelay.stages import Stage
 
 
 def fetch(
-    case: JobContext,
+    job: JobContext,
     client: OrthancClient,
     *,
     progress: Progress,
     stop: threading.Event,
 ) -> None:
-    """Download the case's series and fill ``case.series``.
+    """Download the job's series and fill ``job.series``.
 
     Raises
     ------
@@ -32,25 +32,25 @@ def fetch(
         Orthanc or the disk is not ready.
     """
     began = time.monotonic()
-    series = case.manifest.series
+    series = job.manifest.series
     ids = [item.orthanc_id for item in series]
-    check_series(client.series_list(ids), case.manifest.orthanc_study_id)
+    check_series(client.series_list(ids), job.manifest.orthanc_study_id)
     downloaded = download_series(
         client,
         ids,
-        case.folder / SERIES_FOLDER,
+        job.folder / SERIES_FOLDER,
         expected={item.orthanc_id: item.expected_instances for item in series},
         progress=progress,
         stop=stop,
     )
-    case.series = {
+    job.series = {
         item.role: SeriesFiles(
             files=downloaded[item.orthanc_id].files,
             sop_instance_uids=downloaded[item.orthanc_id].sop_instance_uids,
         )
         for item in series
     }
-    case.stage_seconds[Stage.FETCH] = time.monotonic() - began
+    job.stage_seconds[Stage.FETCH] = time.monotonic() - began
 
 
 def check_series(series: Sequence[SeriesInfo], study_id: str) -> None:

@@ -14,14 +14,14 @@ from segrelay.manifest import Provenance, utc_now
 
 
 def infer(
-    case: JobContext,
+    job: JobContext,
     worker: WorkerProcess,
     outbox: Outbox,
     folders: WorkFolders,
     *,
     progress: Callable[[str, float], None],
 ) -> OutboxEntry:
-    """Segment a fetched case; its SEG is on disk and in the outbox when this returns.
+    """Segment a fetched job; its SEG is on disk and in the outbox when this returns.
 
     Raises
     ------
@@ -29,28 +29,28 @@ def infer(
     """
     reply = worker.segment(
         SegmentRequest(
-            profile=case.profile.name,
-            job_key=case.job_key,
-            series=case.series,
-            created_at=case.manifest.submitted_at,
-            output=case.folder / SEG_FILE,
-            report_output=case.folder / REPORT_FILE,
-            confirmed=case.manifest.confirmed,
+            profile=job.profile.name,
+            job_key=job.job_key,
+            series=job.series,
+            created_at=job.manifest.submitted_at,
+            output=job.folder / SEG_FILE,
+            report_output=job.folder / REPORT_FILE,
+            confirmed=job.manifest.confirmed,
         ),
         progress,
     )
     # The folder becomes the outbox entry: the downloads must not go with it.
-    folders.set_downloads_aside(case.job_id, case.attempt)
-    return outbox.add(case.folder, _draft(case, reply))
+    folders.set_downloads_aside(job.job_id, job.attempt)
+    return outbox.add(job.folder, _draft(job, reply))
 
 
-def _draft(case: JobContext, reply: SegmentReply) -> Draft:
-    stages = {**case.stage_seconds, **reply.stage_seconds}
+def _draft(job: JobContext, reply: SegmentReply) -> Draft:
+    stages = {**job.stage_seconds, **reply.stage_seconds}
     return Draft(
-        job_id=case.job_id,
-        claim=None if case.claim is None else case.claim.name.file_name,
-        agent=case.agent,
-        job_key=case.job_key,
+        job_id=job.job_id,
+        claim=None if job.claim is None else job.claim.name.file_name,
+        agent=job.agent,
+        job_key=job.job_key,
         sop_instance_uid=reply.sop_instance_uid,
         series_instance_uid=reply.series_instance_uid,
         sha256=reply.sha256,
@@ -58,15 +58,15 @@ def _draft(case: JobContext, reply: SegmentReply) -> Draft:
         frames=reply.frames,
         measurements=reply.measurements,
         provenance=Provenance(
-            profile=case.profile.name,
-            profile_version=case.profile.version,
-            model_sha256=case.model_sha256,
+            profile=job.profile.name,
+            profile_version=job.profile.version,
+            model_sha256=job.model_sha256,
             device=reply.device,
             versions={"segrelay": __version__, **reply.versions},
             stage_seconds={name: round(seconds, 3) for name, seconds in stages.items()},
             series_instance_uids=reply.series_instance_uids,
             registrations=reply.registrations,
-            flips=case.profile.inference.flips,
+            flips=job.profile.inference.flips,
         ),
         warnings=reply.warnings,
         report=reply.report,

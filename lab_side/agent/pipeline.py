@@ -106,10 +106,10 @@ class Pipeline:
         """Show the jobs whose SEG waits in the heartbeat, and have them delivered."""
         for entry in self._outbox.entries():
             if entry.claim is not None:
-                self._status.post(
+                self._status.set_stage(
                     entry.draft.job_id, entry.claim.attempt, Stage.UPLOAD, started=True
                 )
-        self._deliveries.ring()
+        self._deliveries.wake()
 
     def accept(self, claim: Claim) -> None:
         """Take a claimed job in; only while there is room for it."""
@@ -144,7 +144,7 @@ class Pipeline:
         """End the threads; what waits in the outbox stays there, its claim too."""
         self._signals.halt(Halt.STOPPED)
         self._signals.cancelled.set()
-        self._deliveries.ring()
+        self._deliveries.wake()
         for thread in self._threads:
             if thread.is_alive():
                 thread.join(timeout=JOIN_TIMEOUT)
@@ -198,11 +198,11 @@ class Pipeline:
     def _prepare(self, claim: Claim) -> None:
         """Open and fetch one job, and hand it to the next stage."""
         try:
-            case = self._open(claim)
-            if case is not None:
-                self._fetch(case)
+            job = self._open(claim)
+            if job is not None:
+                self._fetch(job)
                 self._gate.note_download(None)
-                self._hand_over(case)
+                self._hand_over(job)
         except SegRelayError as error:
             if isinstance(error, OrthancUnavailableError):
                 self._gate.note_download(error)
@@ -222,8 +222,8 @@ class Pipeline:
         waiting = self._outbox.find(claim.job_id)
         if waiting is not None:
             self._outbox.reassign(waiting, claim)
-            self._status.post(claim.job_id, claim.attempt, Stage.UPLOAD, started=True)
-            self._deliveries.ring()
+            self._status.set_stage(claim.job_id, claim.attempt, Stage.UPLOAD, started=True)
+            self._deliveries.wake()
             return None
         profile = self._models.profiles[claim.name.profile]
         check_against_profile(manifest, profile)
@@ -238,26 +238,26 @@ class Pipeline:
             job_key=claim.job_id,
         )
 
-    def _fetch(self, case: JobContext) -> None:
-        self._status.post(case.job_id, case.attempt, Stage.FETCH)
+    def _fetch(self, job: JobContext) -> None:
+        self._status.set_stage(job.job_id, job.attempt, Stage.FETCH)
         fetch(
-            case,
+            job,
             self._client,
-            progress=lambda done, total: self._status.count(case.job_id, Stage.FETCH, done, total),
+            progress=lambda done, total: self._status.count(job.job_id, Stage.FETCH, done, total),
             stop=self._signals.halted,
         )
         log_event(
             logger,
             logging.INFO,
             "series fetched",
-            seconds=round(case.stage_seconds[Stage.FETCH], 2),
+            seconds=round(job.stage_seconds[Stage.FETCH], 2),
         )
-        self._status.post(case.job_id, case.attempt, Stage.READY)
+        self._status.set_stage(job.job_id, job.attempt, Stage.READY)
 
-    def _hand_over(self, case: JobContext) -> None:
+    def _hand_over(self, job: JobContext) -> None:
         while not self._signals.halted.is_set():
             try:
-                self._ready.put(case, timeout=IDLE)
+                self._ready.put(job, timeout=IDLE)
             except Full:
                 continue
             return
@@ -268,14 +268,14 @@ class Pipeline:
             if not self._signals.halted.is_set():
                 self._gpu.look_after()
             try:
-                case = self._ready.get(timeout=IDLE)
+                job = self._ready.get(timeout=IDLE)
             except Empty:
                 continue
-            if case.claim is not None:
-                with job_log_context(case.job_id, case.attempt, Stage.READ):
-                    self._survive(case.claim, partial(self._infer, case, case.claim))
+            if job.claim is not None:
+                with job_log_context(job.job_id, job.attempt, Stage.READ):
+                    self._survive(job.claim, partial(self._infer, job, job.claim))
 
-    def _infer(self, case: JobContext, claim: Claim) -> None:
+    def _infer(self, job: JobContext, claim: Claim) -> None:
         started = False
         try:
             if self._signals.halted.is_set():
@@ -284,32 +284,32 @@ class Pipeline:
             if self._queue.open(claim) is None:
                 self._attempts.forget(claim)
                 return
-            self._begin(case)
+            self._begin(job)
             started = True
             entry = infer(
-                case,
+                job,
                 self._worker,
                 self._outbox,
                 self._folders,
-                progress=lambda stage, part: self._advance(case, stage, part),
+                progress=lambda stage, part: self._advance(job, stage, part),
             )
             self._log_inferred(entry)
-            self._status.post(case.job_id, case.attempt, Stage.UPLOAD)
+            self._status.set_stage(job.job_id, job.attempt, Stage.UPLOAD)
             self._breaker.succeeded()
-            self._deliveries.ring()
+            self._deliveries.wake()
             self._signals.wake.set()
         except SegRelayError as error:
-            limit = case.manifest.max_attempts
+            limit = job.manifest.max_attempts
             self._finish_attempt(claim, error, started=started, max_attempts=limit)
 
-    def _begin(self, case: JobContext) -> None:
+    def _begin(self, job: JobContext) -> None:
         """Tell the store that work starts: from here on a death counts as an attempt."""
-        self._status.post(case.job_id, case.attempt, Stage.READ, started=True)
+        self._status.set_stage(job.job_id, job.attempt, Stage.READ, started=True)
         self._attempts.persist(self._heartbeat.heartbeat_now)
 
-    def _advance(self, case: JobContext, stage: str, part: float) -> None:
+    def _advance(self, job: JobContext, stage: str, part: float) -> None:
         at_stage(stage)
-        self._status.advance(case.job_id, stage, part)
+        self._status.advance(job.job_id, stage, part)
 
     def _log_inferred(self, entry: OutboxEntry) -> None:
         seconds = sum(entry.draft.provenance.stage_seconds.values())

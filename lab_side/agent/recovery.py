@@ -13,7 +13,7 @@ from lab_side.log import job_log_context, log_event
 from segrelay.bucket import Bucket
 from segrelay.queue import AgentQueue, Heartbeat, QueueView, Reaper, scan, verify_store
 
-RECOVER = "settle"
+RECOVER = "recover"
 """The stage, in the log, of a job that another process or life has left behind."""
 
 logger = logging.getLogger("segrelay.agent")
@@ -52,9 +52,9 @@ class Recovery:
         """Recover what a previous life of this agent left; ``previous`` is its last heartbeat."""
         self._folders.sweep()
         keep = self._outbox.job_ids()
-        for job in self._reaper.heal(scan(self._bucket), previous, keep=keep):
+        for job in self._reaper.recover_own_claims(scan(self._bucket), previous, keep=keep):
             with job_log_context(job.name.job_id, job.name.fence, RECOVER):
-                log_event(logger, logging.INFO, "own claim of a previous life settled")
+                log_event(logger, logging.INFO, "own claim recovered")
 
     def scan(self) -> QueueView:
         """List the queue, and recover what is in nobody's hands.
@@ -66,7 +66,7 @@ class Recovery:
         # Before the listing: what a stage finishes while it is made is no orphan.
         waiting, in_hand = self._outbox.job_ids(), set(self._status.jobs())
         # What another process put into the outbox: a segmentation by hand, mostly.
-        self._deliveries.notice(waiting - in_hand)
+        self._deliveries.wake_for(waiting - in_hand)
         view = scan(self._bucket)
         self._recover(view, waiting | in_hand)
         return view
@@ -78,12 +78,12 @@ class Recovery:
         self._status.set_passed_over([item.in_words for item in unusable])
 
     def _recover(self, view: QueueView, in_hand: set[str]) -> None:
-        for job in self._reaper.heal(view, self._status.heartbeat(), keep=in_hand):
+        for job in self._reaper.recover_own_claims(view, self._status.heartbeat(), keep=in_hand):
             with job_log_context(job.name.job_id, job.name.fence, RECOVER):
-                log_event(logger, logging.WARNING, "stray claim settled")
+                log_event(logger, logging.WARNING, "orphaned claim recovered")
         for job in self._reaper.reap(view):
             with job_log_context(job.name.job_id, job.name.fence, RECOVER):
-                log_event(logger, logging.WARNING, "lost job returned", owner=job.agent)
+                log_event(logger, logging.WARNING, "lost job recovered", owner=job.agent)
         for info in view.misnamed:
             self._queue.reject_misnamed(info)
         self._queue.forget_moved(view)

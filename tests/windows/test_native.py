@@ -26,7 +26,7 @@ UNIT_TESTS = (
     "tests/unit/agent/health/test_heartbeat.py",
     "tests/unit/lab/test_log.py",
     "tests/unit/agent/test_outbox.py",
-    "tests/unit/agent/test_rounds.py",
+    "tests/unit/agent/test_delivery_queue.py",
     "tests/unit/lab/test_worker_client.py",
 )
 """Of what touches names, locks, files, processes and clocks, and needs no numpy."""

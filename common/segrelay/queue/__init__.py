@@ -8,7 +8,7 @@
                    └── hand back, reap ────┘ └── reject ──▶ rejected
 
 The name is the state: a job that has been published is in exactly one of these folders
-once things have settled, and ``results/<job>`` is the only commit point. Execution is
+once all moves are done, and ``results/<job>`` is the only commit point. Execution is
 at least once; the result is exactly one, because it is created on condition that none
 exists.
 

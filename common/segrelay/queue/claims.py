@@ -215,7 +215,7 @@ class AgentQueue:
             not_before=now + wait if wait else None,
         )
         write_attempt(self._bucket, record)
-        settle(self._bucket, claim.object_name, claim.name.pending)
+        move_or_drop_duplicate(self._bucket, claim.object_name, claim.name.pending)
 
     def hand_back_or_fail(
         self, claim: Claim, error: SegRelayError, *, wait: timedelta
@@ -270,7 +270,9 @@ class AgentQueue:
         result = read_result_status(self._bucket, claim.job_id)
         if result is not None:
             # Called off meanwhile: its doubled submit, if it had one, lies in the archive.
-            settle(self._bucket, claim.name.rejected, archive_name(claim.name, result))
+            move_or_drop_duplicate(
+                self._bucket, claim.name.rejected, archive_name(claim.name, result)
+            )
 
     def reject_misnamed(self, info: ObjectInfo) -> None:
         """Set aside an object in ``pending/`` whose name is not a job's.
@@ -290,7 +292,7 @@ class AgentQueue:
             if not wins_move(self._bucket, info, target):
                 # Gone, or its name was set aside before: then this one is deleted.
                 self._bucket.stat(target)
-                settle(self._bucket, info.name, target)
+                move_or_drop_duplicate(self._bucket, info.name, target)
             self._write_reason(target, error)
         except (ObjectRefusedError, ObjectNotFoundError) as refusal:
             self._passed_over.note(info.name, refusal)
@@ -312,7 +314,7 @@ class AgentQueue:
 
     def _reject(self, source: str, target: str, error: ManifestRejectedError) -> None:
         self._write_reason(target, error)
-        settle(self._bucket, source, target)
+        move_or_drop_duplicate(self._bucket, source, target)
 
     def _write_reason(self, target: str, error: ManifestRejectedError) -> None:
         rejection = Rejection(
@@ -358,7 +360,7 @@ def close_attempt(
         # Something that is not believed lies in its place: this attempt was made all the same.
         records.append(standing)
     if sum(item.counts for item in records) < max_attempts:
-        settle(bucket, object_name, name.pending)
+        move_or_drop_duplicate(bucket, object_name, name.pending)
         return None
     result = publish_result(
         bucket,
@@ -383,7 +385,7 @@ def archive_copy(bucket: Bucket, source: str, name: JobName, status: ResultStatu
     one place.
     """
     if not exists(bucket, name.rejected):
-        settle(bucket, source, archive_name(name, status))
+        move_or_drop_duplicate(bucket, source, archive_name(name, status))
         return
     try:
         _delete_duplicate(bucket, source, bucket.stat(source))
@@ -412,7 +414,7 @@ def wins_move(bucket: Bucket, source: ObjectInfo, destination: str) -> bool:
     return True
 
 
-def settle(bucket: Bucket, source: str, destination: str) -> None:
+def move_or_drop_duplicate(bucket: Bucket, source: str, destination: str) -> None:
     """Move an object to where it belongs; a second copy of it is deleted instead."""
     try:
         info = bucket.stat(source)

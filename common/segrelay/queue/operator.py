@@ -36,7 +36,7 @@ from segrelay.errors import (
 )
 from segrelay.manifest import AttemptOutcome, AttemptRecord, Rejection, ResultStatus
 from segrelay.names import JobName
-from segrelay.queue.claims import archive_copy, settle, wins_move
+from segrelay.queue.claims import archive_copy, move_or_drop_duplicate, wins_move
 from segrelay.queue.lease import Heartbeat, Identity, store_now
 from segrelay.queue.reaper import Reaper, counts_unknown
 from segrelay.queue.records import read_attempt, read_result, recorded_attempts, write_attempt
@@ -245,7 +245,7 @@ class OperatorQueue:
             if not force:
                 raise _in_work(claim, heartbeat)
             write_attempt(self._bucket, self._taken(claim, heartbeat, now))
-            reaper.settle_lost(claim, heartbeat)
+            reaper.recover_claim(claim, heartbeat)
         return Requeued(
             job_id=place.claimed[0].name.job_id,
             was=JobState.CLAIMED,
@@ -276,7 +276,7 @@ class OperatorQueue:
 
     def _hurry(self, job: PendingJob) -> Requeued:
         """End the wait of a job that was handed back or has failed a moment ago."""
-        self._forget_leftover_reason(job)
+        self._forget_old_reason(job)
         done = Requeued(
             job_id=job.name.job_id, was=JobState.PENDING, state=JobState.PENDING, changed=False
         )
@@ -305,7 +305,9 @@ class OperatorQueue:
     def _put_back(self, name: JobName, rejected: RejectedJob) -> Requeued:
         record = self._rejected_attempt(name, read_rejection(self._bucket, rejected))
         write_attempt(self._bucket, record)
-        settle(self._bucket, rejected.info.name, replace(name, fence=record.attempt).pending)
+        move_or_drop_duplicate(
+            self._bucket, rejected.info.name, replace(name, fence=record.attempt).pending
+        )
         if rejected.reason is not None:
             self._forget(rejected.reason)
         return Requeued(
@@ -340,7 +342,7 @@ class OperatorQueue:
         """The greatest claim number of which a record exists; 0 for none."""
         return max(recorded_attempts(self._bucket, job_id), default=0)
 
-    def _forget_leftover_reason(self, job: PendingJob) -> None:
+    def _forget_old_reason(self, job: PendingJob) -> None:
         """Finish a command that broke off right after it had put this job back."""
         try:
             reason = self._bucket.stat(names.reason_object(job.name.rejected))

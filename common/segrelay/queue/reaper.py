@@ -51,7 +51,7 @@ def counts_unknown(bucket: Bucket) -> bool:
 
 
 class Reaper:
-    """Settles claims whose owner will not."""
+    """Recovers claims whose owner will not end them."""
 
     def __init__(
         self,
@@ -69,13 +69,13 @@ class Reaper:
 
     @property
     def passed_over(self) -> tuple[UnusableObject, ...]:
-        """Claims of the dead that the store does not let this process settle."""
+        """Claims of the dead that the store does not let this process recover."""
         return self._passed_over.objects
 
     def reap(self, view: QueueView) -> list[ClaimedJob]:
-        """Settle the claims of every dead owner but this one; returns what was settled."""
+        """Recover the claims of every dead owner but this one; returns what was recovered."""
         self._passed_over.keep([item.info.name for item in view.claimed])
-        settled = []
+        recovered = []
         for agent in sorted({item.agent for item in view.claimed} - {self._who}):
             try:
                 seen = read_heartbeat(self._bucket, agent)
@@ -86,38 +86,38 @@ class Reaper:
             if seen is not None and not self._is_over(seen.heartbeat, seen.updated):
                 continue
             for job in (item for item in view.claimed if item.agent == agent):
-                if self._try_settle(job, heartbeat):
-                    settled.append(job)
-        return settled
+                if self._try_recover(job, heartbeat):
+                    recovered.append(job)
+        return recovered
 
-    def heal(
+    def recover_own_claims(
         self, view: QueueView, previous: Heartbeat | None, *, keep: Collection[str]
     ) -> list[ClaimedJob]:
-        """Settle this agent's own claims of a previous life, at its start.
+        """Recover this agent's own claims of a previous life.
 
         ``keep`` are the jobs whose SEG waits in the outbox: they keep their claim.
         """
-        leftovers = [
+        own = [
             item
             for item in view.claimed
             if item.agent == self._who and item.name.job_id not in keep
         ]
-        return [job for job in leftovers if self._try_settle(job, previous)]
+        return [job for job in own if self._try_recover(job, previous)]
 
-    def _try_settle(self, job: ClaimedJob, heartbeat: Heartbeat | None) -> bool:
-        """Settle a lost claim; False where the store refuses one of its files, for now."""
+    def _try_recover(self, job: ClaimedJob, heartbeat: Heartbeat | None) -> bool:
+        """Recover a lost claim; False where the store refuses one of its files, for now."""
         name = job.info.name
         if not self._passed_over.is_due(name):
             return False
         try:
-            self.settle_lost(job, heartbeat)
+            self.recover_claim(job, heartbeat)
         except ObjectRefusedError as error:
             self._passed_over.note(name, error)
             return False
         self._passed_over.forget(name)
         return True
 
-    def settle_lost(self, job: ClaimedJob, heartbeat: Heartbeat | None) -> None:
+    def recover_claim(self, job: ClaimedJob, heartbeat: Heartbeat | None) -> None:
         """Archive the claim if the job has a result, else record the loss and return it."""
         status = read_result_status(self._bucket, job.name.job_id)
         if status is not None:

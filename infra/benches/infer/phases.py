@@ -274,7 +274,7 @@ def _our_job(
         fetch(case, client, progress=lambda *_: None, stop=threading.Event())
         entry = infer(case, worker, outbox, folders, progress=lambda *_: None)
         made = time.perf_counter()
-        Uploader(client, outbox, worker, desk=None, now=utc_now).deliver(entry)
+        Uploader(client, outbox, worker, queue=None, now=utc_now).deliver(entry)
         stages = entry.draft.provenance.stage_seconds
         delivered = time.perf_counter() - made
         return {**stages, "deliver": delivered, "rest": made - start - sum(stages.values())}

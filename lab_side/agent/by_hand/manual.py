@@ -109,7 +109,7 @@ def segment_by_hand(
         told = stack.enter_context(_told(manifest, progress))
         told(Stage.LOAD, 0.0)
         loaded = load_model(config, worker, model)
-        case = JobContext(
+        job = JobContext(
             manifest=manifest,
             profile=profile,
             model_sha256=loaded.model_sha256,
@@ -119,15 +119,15 @@ def segment_by_hand(
             job_key=f"by-hand-{__version__}",
         )
         fetch(
-            case,
+            job,
             client,
             progress=lambda done, total: told(Stage.FETCH, done / max(total, 1)),
             stop=threading.Event(),
         )
-        entry = infer(case, worker, outbox, folders, progress=told)
+        entry = infer(job, worker, outbox, folders, progress=told)
         folders.remove_downloads()
         told(Stage.UPLOAD, 0.0)
-        return _deliver(Uploader(client, outbox, worker, desk=None, now=utc_now), outbox, entry)
+        return _deliver(Uploader(client, outbox, worker, queue=None, now=utc_now), outbox, entry)
     finally:
         stack.close()
         worker.close()
@@ -250,10 +250,10 @@ def check_weights(config: AgentConfig, model: ModelConfig, profile: Profile) -> 
     )
 
 
-def _deliver(courier: Uploader, outbox: Outbox, entry: OutboxEntry) -> ManualResult:
+def _deliver(uploader: Uploader, outbox: Outbox, entry: OutboxEntry) -> ManualResult:
     try:
         with entry.lock():
-            delivery = courier.deliver(entry)
+            delivery = uploader.deliver(entry)
     except (TransientError, FixConfigurationError) as error:
         outbox.note_failure(entry, error, None)
         raise type(error)(

@@ -112,13 +112,13 @@ class Uploader:
         outbox: Outbox,
         inspector: Inspector,
         *,
-        desk: AgentQueue | None,
+        queue: AgentQueue | None,
         now: Callable[[], datetime],
     ) -> None:
         self._client = client
         self._outbox = outbox
         self._inspector = inspector
-        self._desk = desk
+        self._queue = queue
         self._now = now
 
     def deliver(self, entry: OutboxEntry) -> Delivery:
@@ -165,15 +165,15 @@ class Uploader:
     def _step_back(self, entry: OutboxEntry) -> bool:
         """Clear up when the job has ended without this delivery; whether it had."""
         draft, claim = entry.draft, entry.claim
-        if self._desk is None or claim is None:
+        if self._queue is None or claim is None:
             return False
-        result = self._desk.result(draft.job_id)
+        result = self._queue.result(draft.job_id)
         if result is None:
             return False
         if not _names(result, draft):
             self._withdraw(draft)
-        self._desk.archive(claim, result.status)
-        self._desk.forget_progress(draft.job_id)
+        self._queue.archive(claim, result.status)
+        self._queue.forget_progress(draft.job_id)
         self._outbox.remove(entry)
         log_event(logger, logging.INFO, "job had a result already")
         return True
@@ -286,7 +286,7 @@ class Uploader:
         self, entry: OutboxEntry, stored: _Stored, reported: _Reported, seconds: float
     ) -> ResultManifest | None:
         claim, draft = entry.claim, entry.draft
-        if self._desk is None or claim is None:
+        if self._queue is None or claim is None:
             return None
         stages = {**draft.provenance.stage_seconds, Stage.UPLOAD: round(seconds, 3)}
         result = ResultManifest(
@@ -302,8 +302,8 @@ class Uploader:
             provenance=draft.provenance.model_copy(update={"stage_seconds": stages}),
             warnings=(*draft.warnings, *reported.warnings),
         )
-        standing = self._desk.finish(claim, result)
-        self._desk.forget_progress(draft.job_id)
+        standing = self._queue.finish(claim, result)
+        self._queue.forget_progress(draft.job_id)
         return standing
 
     def _give_up(self, entry: OutboxEntry, refusal: Trouble) -> Delivery:
@@ -311,13 +311,13 @@ class Uploader:
         error = PermanentError(refusal.message, code=refusal.code, remedy=refusal.remedy)
         standing = self._publish_failure(entry, error)
         self._outbox.set_aside(entry)
-        if self._desk is None or entry.claim is None:
+        if self._queue is None or entry.claim is None:
             raise error
         return Delivery(result=standing, seg=None)
 
     def _publish_failure(self, entry: OutboxEntry, error: PermanentError) -> ResultManifest | None:
         claim, draft = entry.claim, entry.draft
-        if self._desk is None or claim is None:
+        if self._queue is None or claim is None:
             return None
         result = failed_result(
             claim,
@@ -326,12 +326,12 @@ class Uploader:
             note=f" The SEG is kept on the agent's computer in refused/{draft.job_id}.",
         )
         try:
-            standing = self._desk.finish(claim, result)
+            standing = self._queue.finish(claim, result)
         except ManifestRejectedError:
             # The job has a result and nobody can read it: for the queue it has failed.
-            self._desk.archive(claim, ResultStatus.FAILED)
+            self._queue.archive(claim, ResultStatus.FAILED)
             return None
-        self._desk.forget_progress(draft.job_id)
+        self._queue.forget_progress(draft.job_id)
         return standing
 
 

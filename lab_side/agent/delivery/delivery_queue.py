@@ -67,7 +67,7 @@ class DeliveryQueue:
         Ask Orthanc a plain question: whether it answers now.
     is_stopped:
         Whether the round must end.
-    on_settled:
+    on_removed:
         Explanation the job of every SEG that has left the outbox.
     on_delivered:
         Explanation what became of every SEG that this process has brought to its end.
@@ -78,44 +78,44 @@ class DeliveryQueue:
     def __init__(
         self,
         outbox: Outbox,
-        courier: Uploader,
+        uploader: Uploader,
         *,
         is_orthanc_there: Callable[[], bool],
         is_stopped: Callable[[], bool],
-        on_settled: Callable[[str], None],
+        on_removed: Callable[[str], None],
         on_delivered: Callable[[Delivery], None],
         on_fatal: Callable[[SegRelayError], None],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._outbox = outbox
-        self._courier = courier
+        self._uploader = uploader
         self._is_orthanc_there = is_orthanc_there
         self._is_stopped = is_stopped
-        self._on_settled = on_settled
+        self._on_removed = on_removed
         self._on_delivered = on_delivered
         self._on_fatal = on_fatal
         self._monotonic = monotonic
-        self._bell = threading.Event()
+        self._woken = threading.Event()
         self._is_running = False
         self._pause: _Wait | None = None
         """Of all."""
         self._own: dict[str, _Wait] = {}
         """Of SEGs that wait by themselves, by job; never changed in place: other threads read."""
 
-    def ring(self) -> None:
+    def wake(self) -> None:
         """There is something to deliver."""
-        self._bell.set()
+        self._woken.set()
 
-    def notice(self, jobs: Collection[str]) -> None:
+    def wake_for(self, jobs: Collection[str]) -> None:
         """Another process may have put SEGs of these jobs into the outbox."""
         if set(jobs) - set(self._own) and self._pause is None:
-            self._bell.set()
+            self._woken.set()
 
     def wait(self, seconds: float) -> bool:
         """Wait so long at most for a ring; whether a round is due."""
-        return self._bell.wait(seconds) or self._is_wait_over() or self._is_hurried()
+        return self._woken.wait(seconds) or self._is_wait_over() or self._has_retry_request()
 
-    def hurry(self) -> None:
+    def retry_now(self) -> None:
         """Forget every pause."""
         self._pause, self._own = None, {}
 
@@ -127,7 +127,7 @@ class DeliveryQueue:
     @property
     def has_tried_all(self) -> bool:
         """Whether nothing waits, or only what could not be delivered just now."""
-        if self._bell.is_set() or self._is_running:
+        if self._woken.is_set() or self._is_running:
             return False
         jobs = {entry.draft.job_id for entry in self._outbox.entries()}
         return self._pause is not None or jobs <= set(self._own)
@@ -135,8 +135,8 @@ class DeliveryQueue:
     def run(self) -> None:
         """One round."""
         self._is_running = True
-        self._bell.clear()
-        self._outbox.take_retry_wish()
+        self._woken.clear()
+        self._outbox.take_retry_request()
         try:
             self._pause_all(self._try_all())
         except FixConfigurationError as error:
@@ -180,13 +180,13 @@ class DeliveryQueue:
         if error is None:
             job = entry.draft.job_id
             self._own = {other: wait for other, wait in self._own.items() if other != job}
-            self._on_settled(job)
+            self._on_removed(job)
         return error
 
     def _deliver(self, entry: OutboxEntry) -> SegRelayError | None:
         try:
             with entry.lock():
-                self._on_delivered(self._courier.deliver(entry))
+                self._on_delivered(self._uploader.deliver(entry))
         except FixConfigurationError as error:
             self._outbox.note_failure(entry, error, None)
             raise
@@ -239,10 +239,10 @@ class DeliveryQueue:
             return self._is_over(self._pause)
         return any(self._is_over(wait) for wait in self._own.values())
 
-    def _is_hurried(self) -> bool:
-        if not self.is_postponed or not self._outbox.take_retry_wish():
+    def _has_retry_request(self) -> bool:
+        if not self.is_postponed or not self._outbox.take_retry_request():
             return False
-        self.hurry()
+        self.retry_now()
         return True
 
 

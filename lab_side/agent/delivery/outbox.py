@@ -10,7 +10,7 @@ order is SEG to disk (fsync), folder renamed into the outbox (fsync), then the u
                  trouble.json          why the last delivery failed; losing it loses nothing
                  refusal.json          flushed: Orthanc never takes it, the job is to fail
     refused/<job>/…                    the same folder, once the job has failed
-    outbox/.retry                      a person's wish: try now
+    outbox/.retry                      a person's request: try now
 """
 
 from __future__ import annotations
@@ -288,7 +288,7 @@ class Outbox:
             retry_sharing_violation(lambda: entry.folder.rename(target))
         entry.remove_lock()
 
-    def take_retry_wish(self) -> bool:
+    def take_retry_request(self) -> bool:
         """Whether a person has asked to try now, since this was last called."""
         try:
             (self._folder / _RETRY).unlink()
@@ -388,10 +388,10 @@ def ask_for_retry(home: Path) -> Path:
     LocalDiskError
         The disk refused.
     """
-    wish = waiting_folder(home) / _RETRY
-    with disk_errors("The outbox refused a wish"):
-        wish.touch()
-    return wish
+    request = waiting_folder(home) / _RETRY
+    with disk_errors("The outbox refused a request"):
+        request.touch()
+    return request
 
 
 def _trouble(error: SegRelayError, *, tries: int, next_at: datetime | None = None) -> Trouble:

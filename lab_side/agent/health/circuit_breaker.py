@@ -55,4 +55,4 @@ class CircuitBreaker:
         try:
             self._pause(Pause(at=now, reason=why, until=until.astimezone()))
         except LocalDiskError as refused:
-            log_error(logger, logging.ERROR, "cannot pause", refused)
+            log_error(logger, logging.ERROR, "pause not ordered", refused)

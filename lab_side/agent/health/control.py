@@ -31,8 +31,8 @@ from segrelay.system.durable import describe, disk_errors, write_durably
 from segrelay.system.sharing_violation import retry_sharing_violation
 from segrelay.system.system_limits import raise_if_limit
 
-LOOK_EVERY = 0.5
-"""Seconds between two looks of a running agent."""
+POLL_EVERY = 0.5
+"""Seconds between two readings by a running agent."""
 
 ORDER_LIFE = timedelta(seconds=30)
 """An older order to drain was meant for an agent that has ended meanwhile."""
@@ -160,7 +160,7 @@ class ControlWatch:
         # Made by the agent's own account, which must be able to take files away.
         with contextlib.suppress(OSError):
             (self._home / PAUSE_FILE).parent.mkdir(parents=True, exist_ok=True)
-        self._look()
+        self._poll()
         self._thread.start()
 
     def is_alive(self) -> bool:
@@ -174,12 +174,12 @@ class ControlWatch:
             self._thread.join()
 
     def _run(self) -> None:
-        while not self._stop.wait(LOOK_EVERY):
+        while not self._stop.wait(POLL_EVERY):
             # No more files can be opened: what was ordered before holds.
             with contextlib.suppress(LimitReachedError):
-                self._look()
+                self._poll()
 
-    def _look(self) -> None:
+    def _poll(self) -> None:
         found = self._read(self._home / PAUSE_FILE, Pause)
         if found is not None and found.is_over(utc_now()):
             found = None
@@ -201,14 +201,20 @@ class ControlWatch:
             # Taken back in this moment.
             return None
         except OSError as error:
-            log_event(logger, logging.WARNING, "order stays", file=path.name, why=describe(error))
+            log_event(
+                logger,
+                logging.WARNING,
+                "control file not removed",
+                file=path.name,
+                why=describe(error),
+            )
         return order if abs(utc_now() - order.at) < ORDER_LIFE else None
 
     def _read(self, path: Path, model: type[Order]) -> Order | None:
         order = _read(path, model)
         if order is None and _is_there(path):
             if path not in self._unreadable:
-                log_event(logger, logging.WARNING, "order not readable", file=path.name)
+                log_event(logger, logging.WARNING, "control file not read", file=path.name)
             self._unreadable.add(path)
         else:
             self._unreadable.discard(path)

@@ -24,7 +24,7 @@ from segrelay.queue import HeartbeatJob, Lease
 from segrelay.queue.lease import HEARTBEAT_EVERY
 
 PROGRESS_EVERY = 1.0
-"""Seconds between two looks at the board; only what changed is written."""
+"""Seconds between two looks at the status; only what changed is written."""
 
 LONGEST_TURN = 120.0
 """Seconds; one heartbeat and one progress that both hang to their end take less."""
@@ -39,16 +39,16 @@ class Heartbeat:
     """Sends heartbeats every 30 s, at once when asked, and until :meth:`stop`."""
 
     def __init__(
-        self, bucket: Bucket, lease: Lease, board: StatusBoard, *, on_lost: Callable[[], None]
+        self, bucket: Bucket, lease: Lease, status: StatusBoard, *, on_lost: Callable[[], None]
     ) -> None:
         self._bucket = bucket
         self._lease = lease
-        self._board = board
+        self._status = status
         self._on_lost = on_lost
         self._stop = threading.Event()
-        self._told = board.agent
+        self._sent = status.agent
         """What the last heartbeat said of the agent itself."""
-        self._is_hurried = False
+        self._is_urgent = False
         self._turned_at = time.monotonic()
         self._published: dict[str, HeartbeatJob] = {}
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
@@ -61,7 +61,7 @@ class Heartbeat:
         LeaseLostError
             ``agent-id-in-use``
         """
-        previous = self._lease.take(self._board.heartbeat())
+        previous = self._lease.take(self._status.heartbeat())
         self.start()
         return previous
 
@@ -86,29 +86,29 @@ class Heartbeat:
         self._thread.join()
         if self._lease.is_held():
             try:
-                self._lease.renew(self._board.final_heartbeat())
+                self._lease.renew(self._status.final_heartbeat())
             except (*_NOT_NOW, LeaseLostError) as error:
                 log_event(logger, logging.WARNING, "last heartbeat failed", code=error.code)
 
-    def hurry_if_new(self) -> None:
-        """Heartbeat within seconds, for a person who waits, if the board tells another state."""
-        self._is_hurried = self._told != self._board.agent
+    def send_soon_if_new(self) -> None:
+        """Heartbeat within seconds, for a person who waits, if the status tells another state."""
+        self._is_urgent = self._sent != self._status.agent
 
     def heartbeat_now(self) -> None:
-        """Heartbeat in the caller's thread: what is on the board is then known to the store.
+        """Heartbeat in the caller's thread: what is on the status is then known to the store.
 
         Raises
         ------
         StoreUnavailableError, LeaseLostError
         """
-        told = self._board.agent
+        sent = self._status.agent
         try:
-            self._lease.renew(self._board.heartbeat())
+            self._lease.renew(self._status.heartbeat())
         except LeaseLostError:
             self._on_lost()
             raise
-        if told == self._board.agent:
-            self._told, self._is_hurried = told, False
+        if sent == self._status.agent:
+            self._sent, self._is_urgent = sent, False
 
     def _run(self) -> None:
         heartbeat_due = progress_due = 0.0
@@ -131,10 +131,10 @@ class Heartbeat:
     def _is_due(self) -> bool:
         age = self._lease.age()
         # A cloud store takes one change a second of an object.
-        return age >= HEARTBEAT_EVERY or (self._is_hurried and age >= PROGRESS_EVERY)
+        return age >= HEARTBEAT_EVERY or (self._is_urgent and age >= PROGRESS_EVERY)
 
     def _publish_progress(self) -> None:
-        jobs = self._board.jobs()
+        jobs = self._status.jobs()
         for job_id, job in jobs.items():
             if self._published.get(job_id) == job:
                 continue

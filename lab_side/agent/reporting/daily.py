@@ -29,30 +29,30 @@ class DailyLine:
         self,
         home: Path,
         min_free_bytes: int,
-        tally: Counters,
+        counters: Counters,
         *,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._home = home
         self._min_free_bytes = min_free_bytes
-        self._tally = tally
+        self._counters = counters
         self._monotonic = monotonic
-        self._before = tally.counts()
+        self._before = counters.counts()
         self._began = monotonic()
 
-    def tell_if_due(self, state: StateReport) -> None:
+    def write_if_due(self, state: StateReport) -> None:
         """Write it, if a day is over."""
         seconds = self._monotonic() - self._began
         if seconds < EVERY:
             return
-        now = self._tally.counts()
+        now = self._counters.counts()
         try:
-            self._tell(state, now, round(seconds / 3600))
+            self._write(state, now, round(seconds / 3600))
         except LocalDiskError as error:
             log_error(logger, logging.WARNING, "not all is well", error)
         self._before, self._began = now, self._began + EVERY * (seconds // EVERY)
 
-    def _tell(self, state: StateReport, now: CountersSnapshot, hours: int) -> None:
+    def _write(self, state: StateReport, now: CountersSnapshot, hours: int) -> None:
         disk = disk_status(self._home, self._min_free_bytes)
         waiting, refused = seg_status(self._home)
         failed = sum(now.of(outcome) - self._before.of(outcome) for outcome in FAILURES)

@@ -117,10 +117,14 @@ class MetricsServer:
         try:
             self._server = _Server((ADDRESS, self._port), _handler(self._figures))
         except OSError as error:
-            log_event(logger, logging.WARNING, "no metrics", port=self._port, why=describe(error))
+            log_event(
+                logger, logging.WARNING, "metrics not served", port=self._port, why=describe(error)
+            )
             return
         threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True).start()
-        log_event(logger, logging.INFO, "metrics", url=f"http://{ADDRESS}:{self.port}/metrics")
+        log_event(
+            logger, logging.INFO, "metrics served", url=f"http://{ADDRESS}:{self.port}/metrics"
+        )
 
     @property
     def port(self) -> int:

@@ -25,7 +25,7 @@ class StateReport:
 
 @dataclass(kw_only=True)
 class StatusBoard:
-    """Thread-safe notice board."""
+    """What the heartbeat says; safe in every thread."""
 
     identity: Identity
     version: str
@@ -55,8 +55,8 @@ class StatusBoard:
         with self._lock:
             self._passed_over = tuple(text[:_PASSED_OVER_LENGTH] for text in objects[:_PASSED_OVER])
 
-    def post(self, job_id: str, attempt: int, stage: str, *, started: bool = False) -> None:
-        """Put a job on the board, or move it to another stage."""
+    def set_stage(self, job_id: str, attempt: int, stage: str, *, started: bool = False) -> None:
+        """Add a job, or set its stage."""
         with self._lock:
             before = self._jobs.get(job_id)
             self._jobs[job_id] = HeartbeatJob(
@@ -82,13 +82,13 @@ class StatusBoard:
             if job is not None:
                 self._jobs[job_id] = job.model_copy(update=what)
 
-    def drop(self, job_id: str) -> None:
-        """Take a job off the board."""
+    def remove(self, job_id: str) -> None:
+        """Remove a job."""
         with self._lock:
             self._jobs.pop(job_id, None)
 
     def jobs(self) -> dict[str, HeartbeatJob]:
-        """The jobs on the board, by id."""
+        """The jobs in hand, by id."""
         with self._lock:
             return dict(self._jobs)
 

@@ -222,4 +222,4 @@ def has_event(lab: FastLab, name: str) -> bool:
 
 
 def unreadable(lab: FastLab) -> list[str]:
-    return [item["file"] for item in events(lab) if item["event"] == "order not readable"]
+    return [item["file"] for item in events(lab) if item["event"] == "control file not read"]

@@ -73,7 +73,7 @@ class Agent:
     def look(self) -> None:
         """One turn of the loop with nothing to claim."""
         view = scan(self.bucket)
-        self.reaper.heal(view, self.heartbeat_of(), keep=())
+        self.reaper.recover_own_claims(view, self.heartbeat_of(), keep=())
         self.reaper.reap(view)
 
     def serve(self, job: JobName) -> None:

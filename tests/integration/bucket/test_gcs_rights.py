@@ -96,7 +96,7 @@ class Lab:
         """As the agent starts: self-test, take-over, healing."""
         verify_store(self.bucket)
         previous = self.lease.take(self.heartbeat("starting"))
-        self.reaper.heal(scan(self.bucket), previous, keep=())
+        self.reaper.recover_own_claims(scan(self.bucket), previous, keep=())
 
     def claim(self, job_id: str) -> Claim:
         """Claim one job."""

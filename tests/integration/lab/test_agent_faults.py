@@ -98,8 +98,8 @@ class Scene:
         self.agent = self.make_agent()
         self.thread = threading.Thread(target=self.agent.run, name="agent")
         self.thread.start()
-        board = self.agent._status
-        self.lab.wait_for(lambda: board.agent.state == "listening", "the agent listens")
+        status = self.agent._status
+        self.lab.wait_for(lambda: status.agent.state == "listening", "the agent listens")
 
     def submit(self) -> JobName:
         """One more job."""

@@ -90,16 +90,16 @@ class Scene:
     claim: Claim
     seg: bytes
 
-    def courier(self, bucket: Bucket | None = None) -> Uploader:
+    def uploader(self, bucket: Bucket | None = None) -> Uploader:
         desk = AgentQueue(bucket or self.bucket, "lab-1", now=lambda: NOW)
-        return Uploader(self.client, self.outbox, Inspect(), desk=desk, now=lambda: NOW)
+        return Uploader(self.client, self.outbox, Inspect(), queue=desk, now=lambda: NOW)
 
     def entry(self) -> OutboxEntry:
         (entry,) = self.outbox.entries()
         return entry
 
     def deliver(self, bucket: Bucket | None = None) -> Delivery:
-        return self.courier(bucket).deliver(self.entry())
+        return self.uploader(bucket).deliver(self.entry())
 
     def result(self) -> ResultManifest:
         result = AgentQueue(self.bucket, "lab-1", now=lambda: NOW).result(self.claim.job_id)
@@ -315,7 +315,7 @@ def test_i3_the_first_stored_seg_of_the_job_wins_and_is_measured(scene: Scene) -
     wrong = (SegmentMeasurement(number=1, label="Tumor", voxels=1, volume_ml=9.0),)
     claimed = scene.entry()
     draft = claimed.draft.model_copy(update={"measurements": wrong})
-    delivery = scene.courier().deliver(OutboxEntry(folder=claimed.folder, draft=draft))
+    delivery = scene.uploader().deliver(OutboxEntry(folder=claimed.folder, draft=draft))
     assert_delivered(scene)
     assert scene.stored() == [first]
     path = scene.outbox._folder / "first.dcm"
@@ -474,15 +474,15 @@ def test_a_job_cancelled_before_the_upload_stores_nothing(scene: Scene) -> None:
 
 
 def test_a_job_cancelled_between_upload_and_result_loses_its_seg_again(scene: Scene) -> None:
-    courier = scene.courier()
-    publish = courier._publish
+    uploader = scene.uploader()
+    publish = uploader._publish
 
     def cancel_then_publish(*arguments: object) -> ResultManifest | None:
         SiteQueue(scene.bucket).cancel(scene.claim.job_id, now=NOW)
         return publish(*arguments)  # type: ignore[arg-type]
 
-    courier._publish = cancel_then_publish  # type: ignore[method-assign,assignment]
-    courier.deliver(scene.entry())
+    uploader._publish = cancel_then_publish  # type: ignore[method-assign,assignment]
+    uploader.deliver(scene.entry())
     assert scene.result().status is ResultStatus.CANCELLED
     assert scene.stored() == scene.reports() == []
     assert scene.outbox.entries() == []
@@ -560,7 +560,7 @@ def test_a_later_claim_delivers_what_an_earlier_one_made(scene: Scene, tmp_path:
     again = desk.claim(scan(scene.bucket).pending[0])
     assert again is not None
     entry = scene.outbox.reassign(scene.entry(), again)
-    scene.courier().deliver(entry)
+    scene.uploader().deliver(entry)
     assert scene.result().attempt == 2
     assert scene.bucket.list(names.CLAIMED) == []
     shutil.rmtree(tmp_path / "home")

@@ -54,10 +54,10 @@ def test_a_stage_that_dies_settles_its_claim_first(
 ) -> None:
     real = getattr(pipeline, stage)
 
-    def dying(case: Any, *arguments: Any, **named: Any) -> Any:
-        if case.job_id in poison:
+    def dying(job: Any, *arguments: Any, **named: Any) -> Any:
+        if job.job_id in poison:
             raise KeyError("secret")
-        return real(case, *arguments, **named)
+        return real(job, *arguments, **named)
 
     monkeypatch.setattr(pipeline, stage, dying)
     monkeypatch.setattr("tests.support.lab.fast_lab.ATTEMPTS", MAX_ATTEMPTS)

@@ -1,8 +1,8 @@
 """A simulated agent: the real pipeline, claiming, recovery and outbox; its threads take turns.
 
-The main loop does what the agent's does, in its order: take the agent id over, heal (the
-outbox first), scan, heal strays, reap, set misnamed objects aside, claim; at the end hand
-back what has not begun and say that it stopped.
+The main loop does what the agent's does, in its order: take the agent id over, recover its own
+claims (the outbox first), scan, recover orphaned claims, reap, set misnamed objects aside, claim;
+at the end hand back what has not begun and say that it stopped.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class AgentProcess:
             world.store.open(), world.stage, world.weather, world.watch, self._beaten
         )
         self._bucket = bucket
-        self._board = StatusBoard(
+        self._status = StatusBoard(
             identity=self.identity, version="0", profiles=tuple(machine.profiles)
         )
         self._outbox = _StagedOutbox(machine.home, world.stage)
@@ -174,7 +174,7 @@ class AgentProcess:
         return serve
 
     def _build_pipeline(self, bucket: Bucket, made_by: str) -> StagedPipeline:
-        world, machine, signals, status = self._world, self.machine, self._signals, self._board
+        world, machine, signals, status = self._world, self.machine, self._signals, self._status
         worker = ModelWorker(
             world.stage,
             world.work_weather,
@@ -192,10 +192,10 @@ class AgentProcess:
         )
         deliveries = DeliveryQueue(
             self._outbox,
-            Uploader(client, self._outbox, worker, desk=self._queue, now=self._lease.now),
+            Uploader(client, self._outbox, worker, queue=self._queue, now=self._lease.now),
             is_orthanc_there=lambda: not world.orthanc.is_away,
             is_stopped=signals.cancelled.is_set,
-            on_settled=status.drop,
+            on_removed=status.remove,
             on_delivered=lambda delivery: None,
             on_fatal=lambda error: None,
         )
@@ -257,10 +257,10 @@ class AgentProcess:
         self._end()
 
     def _begin(self) -> None:
-        previous = self._lease.take(self._board.heartbeat())
+        previous = self._lease.take(self._status.heartbeat())
         self._has_lease = True
         self._recovery.begin(previous)
-        self._board.set_state(AgentState.LISTENING)
+        self._status.set_state(AgentState.LISTENING)
         self._pipeline.begin()
 
     def _look(self) -> None:
@@ -271,7 +271,7 @@ class AgentProcess:
 
     def _heartbeat(self) -> None:
         try:
-            self._lease.renew(self._board.heartbeat())
+            self._lease.renew(self._status.heartbeat())
         except LeaseLostError:
             self._lost = True
         except StoreUnavailableError:
@@ -279,7 +279,7 @@ class AgentProcess:
 
     def _end(self) -> None:
         """Drain unless the lease is lost; stop the stages; say goodbye."""
-        self._board.set_state(AgentState.DRAINING)
+        self._status.set_state(AgentState.DRAINING)
         self._signals.halt(Halt.STOPPED)
         while not (self._lost or self._pipeline.is_drained()):
             self._world.stage.pause()
@@ -287,7 +287,7 @@ class AgentProcess:
         while not all(actor.is_parked for actor in self._actors[2:]):
             self._world.stage.pause()
         self._pipeline.stop()
-        self._say_goodbye(self._board.final_heartbeat())
+        self._say_goodbye(self._status.final_heartbeat())
         self.crash()
 
     def _say_goodbye(self, heartbeat: Heartbeat) -> None:
@@ -405,17 +405,17 @@ class StagedPipeline(Pipeline):
         self._prepare(claim)
 
     def infer_due(self) -> bool:
-        """Whether a fetched case waits."""
+        """Whether a fetched job waits."""
         return not self._ready.empty()
 
     def infer_one(self) -> None:
-        """Work on one case."""
+        """Work on one job."""
         try:
-            case = self._ready.get_nowait()
+            job = self._ready.get_nowait()
         except queue.Empty:
             return
-        if case.claim is not None:
-            self._infer(case, case.claim)
+        if job.claim is not None:
+            self._infer(job, job.claim)
 
     def deliver_due(self) -> bool:
         """Whether a SEG waits; a pause after a failed delivery may be over at any time."""
@@ -423,13 +423,13 @@ class StagedPipeline(Pipeline):
 
     def deliver_all(self) -> None:
         """Deliver what waits."""
-        self._deliveries.hurry()
+        self._deliveries.retry_now()
         if not self._signals.cancelled.is_set():
             self._deliveries.run()
 
-    def _fetch(self, case: JobContext) -> None:
-        self._status.post(case.job_id, case.attempt, JobStage.FETCH)
+    def _fetch(self, job: JobContext) -> None:
+        self._status.set_stage(job.job_id, job.attempt, JobStage.FETCH)
         self._world.orthanc.check()
         if self._signals.halted.is_set():
             raise TransientError("The agent is stopping.", code="stopping")
-        self._status.post(case.job_id, case.attempt, JobStage.READY)
+        self._status.set_stage(job.job_id, job.attempt, JobStage.READY)

@@ -59,7 +59,7 @@ def _overwriting(bucket: type[LocalBucket] | type[GcsBucket]) -> Callable[..., O
 def _no_look_at_the_destination(patch: pytest.MonkeyPatch) -> None:
     """A won claim is taken for a lost one.
 
-    The agent heals it as a stray of its own, so the job is not lost: what breaks is that a
+    The agent recovers it as an orphan of its own, so the job is not lost: what breaks is that a
     living agent's claim is recorded as lost.
     """
     real = claims.exists
@@ -100,18 +100,18 @@ def _reaping_by_local_clock(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Reaper, "__init__", with_local_clock)
 
 
-def _healing_before_the_outbox(patch: pytest.MonkeyPatch) -> None:
+def _recovery_before_the_outbox(patch: pytest.MonkeyPatch) -> None:
     """At start every own claim is settled, also of jobs whose SEG waits in the outbox."""
-    heal = Reaper.heal
+    recover = Reaper.recover_own_claims
 
-    def heal_all_at_start(
+    def recover_all_at_start(
         self: Reaper, view: QueueView, previous: Heartbeat | None, *, keep: Collection[str]
     ) -> list[ClaimedJob]:
-        is_first = "has_healed" not in vars(self)
-        vars(self)["has_healed"] = True
-        return heal(self, view, previous, keep=() if is_first else keep)
+        is_first = "has_recovered" not in vars(self)
+        vars(self)["has_recovered"] = True
+        return recover(self, view, previous, keep=() if is_first else keep)
 
-    patch.setattr(Reaper, "heal", heal_all_at_start)
+    patch.setattr(Reaper, "recover_own_claims", recover_all_at_start)
 
 
 def _counting_hand_backs(patch: pytest.MonkeyPatch) -> None:
@@ -180,7 +180,7 @@ MUTANTS = [
         ("no look at the own destination", _no_look_at_the_destination, {"L1"}),
         ("claim without source generation", _claim_without_source_generation, {"S1"}),
         ("reaping by local clock", _reaping_by_local_clock, {"I5", "L1"}),
-        ("healing before the outbox", _healing_before_the_outbox, {"O1"}),
+        ("recovery before the outbox", _recovery_before_the_outbox, {"O1"}),
         ("counting hand-backs as attempts", _counting_hand_backs, {"A2"}),
         ("archive before result", _archive_before_result, {"I3"}),
         ("result without confirmation", _result_without_confirmation, {"I2"}),

@@ -29,7 +29,7 @@ def _orthanc_id(uid: str) -> str:
 
 
 class MemoryOrthanc:
-    """What the courier asks of an Orthanc client; every call is a step."""
+    """What the uploader asks of an Orthanc client; every call is a step."""
 
     def __init__(self, stage: Stage, weather: Weather) -> None:
         self._stage = stage

@@ -29,17 +29,17 @@ class Day:
 
     def __init__(self, config: LocalConfig, *, min_free_bytes: int = 0) -> None:
         self.seconds = 0.0
-        self.tally = Counters()
+        self.counters = Counters()
         self.outbox = Outbox(config.home)
         self._line = DailyLine(
-            config.home, min_free_bytes, self.tally, monotonic=lambda: self.seconds
+            config.home, min_free_bytes, self.counters, monotonic=lambda: self.seconds
         )
         self._reader = LogReader(config.log_path)
 
     def tell(self, seconds: float, state: StateReport = WELL) -> list[dict[str, Any]]:
         """What it says after so many more seconds."""
         self.seconds += seconds
-        self._line.tell_if_due(state)
+        self._line.write_if_due(state)
         return list(self._reader.read())
 
 
@@ -56,8 +56,8 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalCon
 
 def test_once_a_day_it_tells_that_all_is_well_and_what_was_done(config: LocalConfig) -> None:
     day = Day(config)
-    day.tally.ended(Outcome.SUCCEEDED)
-    day.tally.ended(Outcome.HANDED_BACK, "paused")
+    day.counters.ended(Outcome.SUCCEEDED)
+    day.counters.ended(Outcome.HANDED_BACK, "paused")
     assert day.tell(EVERY - 1) == []
     (line,) = day.tell(1)
     told = {key: line[key] for key in ("level", "event", "hours", "done", "failed", "gpu")}
@@ -85,8 +85,8 @@ def test_a_night_asleep_is_one_line(config: LocalConfig) -> None:
 
 def test_it_tells_what_is_not_well(config: LocalConfig, tmp_path: Path) -> None:
     day = Day(config, min_free_bytes=10**18)
-    day.tally.ended(Outcome.FAILED, "missing-slice")
-    day.tally.ended(Outcome.ATTEMPT_FAILED, "worker-died")
+    day.counters.ended(Outcome.FAILED, "missing-slice")
+    day.counters.ended(Outcome.ATTEMPT_FAILED, "worker-died")
     entry = make_entry(day.outbox, tmp_path / "made")
     day.outbox.note_failure(entry, OrthancUnavailableError("It did not answer."), None)
     (line,) = day.tell(

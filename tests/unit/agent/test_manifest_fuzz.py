@@ -131,10 +131,10 @@ class Opener(Pipeline):
     def take(self, claim: Claim) -> bool:
         """Open, check and fetch a claimed job; whether it is ready for the GPU."""
         try:
-            case = self._open(claim)
-            if case is None:
+            job = self._open(claim)
+            if job is None:
                 return False
-            self._fetch(case)
+            self._fetch(job)
         except SegRelayError as error:
             self._finish_attempt(claim, error)
             return False

@@ -25,17 +25,17 @@ SAMPLE = re.compile(
 
 
 def figures() -> MetricsSnapshot:
-    tally = Counters()
+    counters = Counters()
     for _ in range(3):
-        tally.claimed()
-    tally.ended(Outcome.SUCCEEDED)
-    tally.ended(Outcome.FAILED, "missing-slice")
-    tally.went_through({"fetch": 0.5, "infer": 1.25})
-    tally.went_through({"fetch": 0.25, "infer": 2.0})
+        counters.claimed()
+    counters.ended(Outcome.SUCCEEDED)
+    counters.ended(Outcome.FAILED, "missing-slice")
+    counters.went_through({"fetch": 0.5, "infer": 1.25})
+    counters.went_through({"fetch": 0.25, "infer": 2.0})
     return MetricsSnapshot(
         agent='lab"1\\',
         state="listening",
-        counts=tally.counts(),
+        counts=counters.counts(),
         pending=4,
         free_bytes=123_456_789_012,
         gpu_is_well=False,

@@ -40,13 +40,13 @@ def read_back(heartbeat: Heartbeat) -> Heartbeat:
 
 def test_every_profile_that_is_shipped_fits_in_full() -> None:
     offers = tuple(Offer.of(profile) for profile in SHIPPED)
-    board = StatusBoard(
+    status = StatusBoard(
         identity=make_identity(),
         version="1",
         profiles=tuple(offer.name for offer in offers),
         offers=offers,
     )
-    assert read_back(board.heartbeat()).offers == offers
+    assert read_back(status.heartbeat()).offers == offers
     for profile, offer in zip(SHIPPED, offers, strict=True):
         assert tuple(item.role for item in offer.roles) == profile.roles
         assert offer.title == profile.title

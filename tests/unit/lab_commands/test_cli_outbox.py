@@ -193,7 +193,7 @@ def test_a_wish_that_an_agent_takes_up(lab: Cli, waiting: OutboxEntry, home: Pat
     outbox, done = Outbox(home), threading.Event()
 
     def listen() -> None:
-        while not outbox.take_retry_wish():
+        while not outbox.take_retry_request():
             done.wait(0.01)
 
     agent = threading.Thread(target=listen)
@@ -219,7 +219,7 @@ def test_a_wish_without_an_agent(
         "refused": 1,
         "heard": False,
     }
-    assert Outbox(home).take_retry_wish(), "the next agent finds it"
+    assert Outbox(home).take_retry_request(), "the next agent finds it"
     assert [entry.draft.job_id for entry in Outbox(home).entries()] == ["waits"]
 
 

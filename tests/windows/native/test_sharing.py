@@ -123,9 +123,9 @@ def test_a_pause_that_is_looked_at_is_no_end_of_the_pause(tmp_path: Path) -> Non
     watch = ControlWatch(tmp_path, on_pause=told.append, on_drain=lambda _order: None)
     order = Pause(at=utc_now(), reason="Kim trains", until=utc_now() + timedelta(hours=1))
     pause(tmp_path, order)
-    watch._look()
+    watch._poll()
     with held_for_a_while(tmp_path / PAUSE_FILE):
-        watch._look()
+        watch._poll()
     assert told == [order]
     assert standing_pause(tmp_path) == order
 
@@ -135,7 +135,7 @@ def test_a_drain_order_is_taken_once_it_is_let_go(tmp_path: Path) -> None:
     watch = ControlWatch(tmp_path, on_pause=lambda _order: None, on_drain=told.append)
     path = order_drain(tmp_path, Drain(at=utc_now()))
     with held_for_a_while(path):
-        watch._look()
-    watch._look()
+        watch._poll()
+    watch._poll()
     assert len(told) == 1
     assert not path.exists()

@@ -35,7 +35,7 @@ DEADLINE = 20.0
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("SEGRELAY_AGENT_ID", "lab-1")
     monkeypatch.setenv("SEGRELAY_WORK_DIR", str(tmp_path / "work"))
-    monkeypatch.setattr(control, "LOOK_EVERY", 0.01)
+    monkeypatch.setattr(control, "POLL_EVERY", 0.01)
     return tmp_path / "work" / "lab-1"
 
 
@@ -94,11 +94,11 @@ def test_a_drain_order_is_taken_away_and_an_old_one_not_obeyed(home: Path) -> No
     heard = Heard(home)
     for at in (utc_now() - 2 * ORDER_LIFE, utc_now() + 2 * ORDER_LIFE):
         order_drain(home, Drain(at=at))
-        heard.watch._look()
+        heard.watch._poll()
         assert not (home / DRAIN_FILE).exists()
     assert heard.drains == []
     order_drain(home, Drain(at=utc_now(), cancel=True))
-    heard.watch._look()
+    heard.watch._poll()
     assert [order.cancel for order in heard.drains] == [True]
     assert not (home / DRAIN_FILE).exists()
 
@@ -117,9 +117,9 @@ def test_what_cannot_be_read_is_no_order(
     heard = Heard(home)
     with caplog.at_level("WARNING", "segrelay"):
         for _ in range(3):
-            heard.watch._look()
+            heard.watch._poll()
     assert (heard.pauses, heard.drains) == ([], [])
-    assert [record.getMessage() for record in caplog.records] == ["order not readable"] * 2
+    assert [record.getMessage() for record in caplog.records] == ["control file not read"] * 2
     assert standing_pause(home) is None
 
 
@@ -132,7 +132,7 @@ def test_a_folder_that_is_closed_to_the_agent_does_not_end_the_watch(
     heard = Heard(home)
     monkeypatch.setattr(Path, "exists", refuse)
     monkeypatch.setattr(Path, "is_file", refuse)
-    heard.watch._look()
+    heard.watch._poll()
     assert (heard.pauses, heard.drains) == ([], [])
 
 

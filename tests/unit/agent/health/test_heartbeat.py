@@ -46,16 +46,16 @@ class NoProgress(LocalBucket):
 def test_progress_that_never_gets_through_costs_no_beat(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """In the product's proportions: a retry waits for several looks at the board."""
+    """In the product's proportions: a retry waits for several looks at the status."""
     monkeypatch.setattr(heartbeat, "HEARTBEAT_EVERY", 0.03)
     monkeypatch.setattr(heartbeat, "PROGRESS_EVERY", 0.01)
     monkeypatch.setattr(retry, "HEARTBEAT", retry.RetryPolicy(first=0.05))
     bucket = NoProgress(tmp_path)
-    board = StatusBoard(identity=make_identity(), version="1", profiles=("demo",))
-    board.post("job", 1, Stage.FETCH)
-    lease = Lease(bucket, "lab-1", board.identity, is_dead=lambda _: False)
-    lease.take(board.heartbeat())
-    beating = Heartbeat(bucket, lease, board, on_lost=threading.Event().set)
+    status = StatusBoard(identity=make_identity(), version="1", profiles=("demo",))
+    status.set_stage("job", 1, Stage.FETCH)
+    lease = Lease(bucket, "lab-1", status.identity, is_dead=lambda _: False)
+    lease.take(status.heartbeat())
+    beating = Heartbeat(bucket, lease, status, on_lost=threading.Event().set)
     beating.start()
     try:
         limit = time.monotonic() + DEADLINE
@@ -102,12 +102,12 @@ def test_beats_that_fail_are_well_and_a_beat_that_hangs_is_not(
 
 
 def start_heartbeating(bucket: LocalBucket) -> tuple[StatusBoard, Heartbeat]:
-    board = StatusBoard(identity=make_identity(), version="1", profiles=("demo",))
-    lease = Lease(bucket, "lab-1", board.identity, is_dead=lambda _: False)
-    lease.take(board.heartbeat())
-    beating = Heartbeat(bucket, lease, board, on_lost=threading.Event().set)
+    status = StatusBoard(identity=make_identity(), version="1", profiles=("demo",))
+    lease = Lease(bucket, "lab-1", status.identity, is_dead=lambda _: False)
+    lease.take(status.heartbeat())
+    beating = Heartbeat(bucket, lease, status, on_lost=threading.Event().set)
     beating.start()
-    return board, beating
+    return status, beating
 
 
 def wait_until(what: Callable[[], bool], why: str) -> None:
@@ -122,10 +122,10 @@ def test_a_new_state_is_told_before_a_beat_is_due(
 ) -> None:
     monkeypatch.setattr(heartbeat, "PROGRESS_EVERY", 0.01)
     bucket = LocalBucket(tmp_path)
-    board, beating = start_heartbeating(bucket)
+    status, beating = start_heartbeating(bucket)
     try:
-        board.set_state(AgentState.PAUSED, "Kim trains")
-        beating.hurry_if_new()
+        status.set_state(AgentState.PAUSED, "Kim trains")
+        beating.send_soon_if_new()
         wait_until(lambda: told_state(bucket) == "paused", "the pause is told")
     finally:
         beating.stop()

@@ -196,7 +196,7 @@ def test_a_job_that_is_lost_again_and_again_before_its_work_comes_to_an_end(tmp_
         claim = desk.claim(scan(bucket).pending[0])
         assert claim is not None
         assert claim.attempt == number
-        reaper.heal(scan(bucket), GOOD, keep=())
+        reaper.recover_own_claims(scan(bucket), GOOD, keep=())
         last = read_attempts(bucket, claim.name)[-1]
         assert last.counts is (number > FREE_LOSSES)
         pauses.append(last.not_before)

@@ -333,12 +333,12 @@ def test_a_poison_job_stops_after_its_attempts(bucket: LocalBucket, site: SiteQu
     for attempt in range(1, 4):
         life = Lab(bucket)
         previous = life.lease.take(life.heartbeat()) if attempt == 1 else _next_life(life)
-        life.reaper.heal(scan(bucket), previous, keep=())
+        life.reaper.recover_own_claims(scan(bucket), previous, keep=())
         life.claim()
         job = HeartbeatJob(job_id=manifest.job_id, attempt=attempt, stage=Stage.INFER, started=True)
         life.lease.renew(life.heartbeat(job))
     last = Lab(bucket)
-    last.reaper.heal(scan(bucket), _next_life(last), keep=())
+    last.reaper.recover_own_claims(scan(bucket), _next_life(last), keep=())
     assert site.find(name).state is JobState.FAILED
     assert places(bucket, manifest.job_id) == ["failed"]
 
@@ -355,7 +355,7 @@ def test_a_claim_whose_seg_waits_is_kept(bucket: LocalBucket, site: SiteQueue, l
     lab.claim()
     again = Lab(bucket)
     previous = _next_life(again)
-    assert again.reaper.heal(scan(bucket), previous, keep={manifest.job_id}) == []
+    assert again.reaper.recover_own_claims(scan(bucket), previous, keep={manifest.job_id}) == []
     assert places(bucket, manifest.job_id) == ["jobs/claimed"]
 
 

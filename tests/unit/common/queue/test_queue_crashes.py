@@ -47,9 +47,9 @@ class Life:
         self.reaper = Reaper(bucket, "lab-1", now=self.lease.now, is_dead=self._is_dead)
 
     def work(self) -> None:
-        """Start, heal, and serve everything that waits."""
+        """Start, recover, and serve everything that waits."""
         previous = self.lease.take(self._heartbeat())
-        self.reaper.heal(scan(self.bucket), previous, keep=())
+        self.reaper.recover_own_claims(scan(self.bucket), previous, keep=())
         for job in scan(self.bucket).pending:
             claim = self.desk.claim(job)
             manifest = None if claim is None else self.desk.open(claim)

@@ -32,7 +32,7 @@ LONGEST_JITTER = 1.2
 
 @dataclass
 class Scene:
-    """An outbox, and a courier that does what the test says."""
+    """An outbox, and a uploader that does what the test says."""
 
     outbox: Outbox
     folder: Path
@@ -53,7 +53,7 @@ class Scene:
             cast(Any, self),
             is_orthanc_there=lambda: self.is_orthanc_there,
             is_stopped=lambda: False,
-            on_settled=self.delivered.append,
+            on_removed=self.delivered.append,
             on_delivered=lambda _delivery: None,
             on_fatal=self.fatal.append,
             monotonic=lambda: self.seconds,
@@ -66,7 +66,7 @@ class Scene:
             make_entry(self.outbox, self.folder / job, job_id=job, written_at=made)
 
     def deliver(self, entry: OutboxEntry) -> None:
-        """The courier's part."""
+        """The uploader's part."""
         job = entry.draft.job_id
         self.tried.append(job)
         if job in self.failing:
@@ -121,7 +121,7 @@ def test_what_one_seg_meets_alone_keeps_no_other(scene: Scene, error: SegRelayEr
     assert scene.delivered == ["b", "c"]
     assert scene.rounds.has_tried_all
     scene.add("d")
-    scene.rounds.ring()
+    scene.rounds.wake()
     assert scene.run() == ["d"], "the first waits by itself"
     scene.failing.clear()
     assert scene.run_next() == ["a"]
@@ -209,7 +209,7 @@ def test_many_segs_that_orthanc_never_takes_do_not_block_either(scene: Scene) ->
     assert scene.run_next() == ["a", "b", "c", "d", "e"]
     assert scene.delivered == ["e"]
     scene.add("f")
-    scene.rounds.ring()
+    scene.rounds.wake()
     assert scene.run() == ["f"]
 
 
@@ -221,7 +221,7 @@ def test_a_new_seg_in_the_middle_of_a_pause_starts_a_round_and_does_not_lengthen
     scene.is_orthanc_there = False
     scene.run()
     for _ in range(20):
-        scene.rounds.ring()
+        scene.rounds.wake()
         assert not scene.rounds.has_tried_all
         assert scene.rounds.wait(0)
         scene.run()
@@ -304,18 +304,18 @@ def test_a_ring_ends_the_wait(scene: Scene) -> None:
     done: list[bool] = []
     waiting = threading.Thread(target=lambda: done.append(scene.rounds.wait(60)))
     waiting.start()
-    scene.rounds.ring()
+    scene.rounds.wake()
     waiting.join(30)
     assert done == [True]
 
 
 def test_segs_of_another_process_are_noticed_unless_they_wait(scene: Scene) -> None:
     scene.add("a", "b")
-    scene.rounds.notice(["a", "b"])
+    scene.rounds.wake_for(["a", "b"])
     assert scene.rounds.wait(0)
     scene.failing["a"] = LocalDiskError("No.")
     scene.run()
-    scene.rounds.notice(["a"])
+    scene.rounds.wake_for(["a"])
     assert not scene.rounds.wait(0)
-    scene.rounds.notice(["a", "c"])
+    scene.rounds.wake_for(["a", "c"])
     assert scene.rounds.wait(0)
