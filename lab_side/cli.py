@@ -343,7 +343,7 @@ def _model(config: AgentConfig, profile: str | None) -> ModelConfig:
 
 
 def place(error: Exception) -> str:
-    """Where an unexpected error was raised."""
+    """Return where an unexpected error was raised."""
     frames = traceback.extract_tb(error.__traceback__)
     return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "?"
 

@@ -1,4 +1,4 @@
-"""All profiles of this computer: the lab's own, and the shipped ones."""
+"""Profiles of this computer: the lab's own, and the shipped ones."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def installed_profiles(config: ModelsConfig) -> dict[str, InstalledProfile]:
 
 
 def valid_profiles(config: ModelsConfig) -> Mapping[str, Profile]:
-    """Those that can be read."""
+    """Return the profiles that can be read, by name."""
     found = installed_profiles(config)
     return {name: item.profile for name, item in found.items() if item.profile is not None}
 

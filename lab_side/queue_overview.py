@@ -225,7 +225,7 @@ def _claim(
 
 
 def _progress(bucket: Bucket, job: ClaimedJob, owner: AgentHeartbeat | None) -> HeartbeatJob | None:
-    """Of this attempt: what an earlier one left behind is not shown."""
+    """Read the progress of this attempt; that of an earlier one is not shown."""
     progress = read_progress(bucket, job.name.job_id)
     if progress is not None and progress.attempt == job.name.fence:
         return progress

@@ -1,4 +1,4 @@
-"""Where ``lab-agent`` starts: an interrupt while its modules are loaded ends it without a trace."""
+"""Start of ``lab-agent``: an interrupt while its modules are loaded ends it without a trace."""
 
 from __future__ import annotations
 

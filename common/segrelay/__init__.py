@@ -1,1 +1,1 @@
-"""What both sides of SegRelay agree on: manifests, names, the queue, Orthanc, errors."""
+"""The agreement of both sides of SegRelay: manifests, names, the queue, Orthanc, errors."""

@@ -1,4 +1,4 @@
-"""What lies behind an error."""
+"""The causes of an exception."""
 
 from __future__ import annotations
 

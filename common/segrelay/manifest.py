@@ -122,7 +122,7 @@ def schema_for(labels: Collection[str], confirmed: Collection[str] = ()) -> str:
 
 
 def is_orthanc_id(text: str) -> bool:
-    """Whether ``text`` has the form of an Orthanc id."""
+    """Return whether ``text`` has the form of an Orthanc id."""
     return ORTHANC_ID.fullmatch(text) is not None
 
 
@@ -203,7 +203,7 @@ class JobManifest(_LabelledDocument):
 
 
 class AttemptOutcome(StrEnum):
-    """How an attempt ended."""
+    """The end of an attempt."""
 
     HANDED_BACK = "handed-back"
     """The agent gave the job back unharmed: draining, paused, Orthanc away. Never counts."""
@@ -214,7 +214,7 @@ class AttemptOutcome(StrEnum):
 
 
 class AttemptRecord(_LabelledDocument):
-    """How attempt ``attempt`` of a job ended; ``labels`` are those that the job asks for.
+    """The end of attempt ``attempt`` of a job; ``labels`` are those that the job asks for.
 
     An agent reads the last record before it claims: so that one without these labels learns it
     once, from the process that opened the manifest before.
@@ -275,7 +275,7 @@ class ReportReference(_Document):
 
 
 class SegmentMeasurement(_Document):
-    """What one segment measures on the source grid."""
+    """Measurements of one segment on the source grid."""
 
     number: Annotated[int, Field(ge=1)]
     label: ShortText
@@ -286,7 +286,7 @@ class SegmentMeasurement(_Document):
 
 
 class RegistrationRecord(_Document):
-    """How one input series was moved onto the reference series, or why it was not."""
+    """The registration of one input series to the reference series, or why there is none."""
 
     role: Role
     kept: bool
@@ -303,7 +303,7 @@ class RegistrationRecord(_Document):
 
 
 class Provenance(_Document):
-    """How the result came to be."""
+    """Provenance of a result."""
 
     profile: ShortText
     profile_version: ShortText

@@ -70,7 +70,7 @@ SITE = "site"
 
 @dataclass(frozen=True, kw_only=True, order=True)
 class JobName:
-    """What the name of a job's manifest says; sorts as the queue is served."""
+    """The parts of a manifest's name; sorts as the queue is served."""
 
     priority: int
     """0..9, 0 first."""
@@ -136,7 +136,7 @@ def parse_job_name(file_name: str) -> JobName | None:
 
 
 def is_agent_id(text: str) -> bool:
-    """Whether ``text`` may name an agent: lower-case words, digits, single hyphens, ≤ 40."""
+    """Return whether ``text`` may name an agent: lower-case words, digits, single hyphens, ≤ 40."""
     return (
         len(text) <= MAX_AGENT_LENGTH
         and _AGENT.fullmatch(text) is not None
@@ -146,7 +146,7 @@ def is_agent_id(text: str) -> bool:
 
 
 def why_no_agent_id(text: str) -> str:
-    """What must be changed in a text that names no agent (:func:`is_agent_id`)."""
+    """Return what must be changed in a text that names no agent (:func:`is_agent_id`)."""
     if not text.strip():
         return "is empty; use lower-case letters, digits and single hyphens, at most 40"
     if text == SITE:
@@ -157,7 +157,7 @@ def why_no_agent_id(text: str) -> str:
 
 
 def is_reserved(name: str) -> bool:
-    """Whether Windows takes a file of this name for a device, or cuts the name at its end.
+    """Return whether Windows takes a file of this name for a device, or cuts the name at its end.
 
     >>> is_reserved("con"), is_reserved("Aux.json"), is_reserved("icon"), is_reserved("end. ")
     (True, True, False, True)
@@ -204,7 +204,7 @@ def reason_object(rejected: str) -> str:
 
 
 def is_usable(name: str) -> bool:
-    """Whether every store can address an object of this name.
+    """Return whether every store can address an object of this name.
 
     Folder placeholders (``pending/``), doubled slashes, ``.`` and ``..``, backslashes and
     control characters can be listed in a bucket and are never moved, read or deleted.
@@ -228,7 +228,7 @@ def as_shown(name: str) -> str:
 
 
 def set_aside_name(misnamed: str) -> str:
-    """Where an object in ``pending/`` whose name is not a job's is set aside.
+    """Return where an object in ``pending/`` whose name is not a job's is set aside.
 
     A plain name stays as it is; one that no store, or not every store, could hold is told
     apart from others by its digest.

@@ -1,4 +1,4 @@
-"""What an agent offers: as much of its profiles as the site needs to show and submit them.
+"""Advertised profiles: as much as the site needs to show them and to submit jobs.
 
 It travels in the heartbeat, which nobody signs: a site takes names and texts from it, and what
 it asks a user about, never anything that a job's outcome depends on.

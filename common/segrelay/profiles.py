@@ -83,7 +83,7 @@ class Code(_Data):
 
 
 class Recognition(_Data):
-    """What a series looks like that plays a role: a sequence, or a phase over time."""
+    """Recognises the series of a role: a sequence, or a phase over time."""
 
     weighting: Weighting | None = None
     """Of a sequence that is known by its contrast: T1, T2, FLAIR."""

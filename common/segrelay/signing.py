@@ -46,7 +46,7 @@ _MARK = "segrelay_signed"
 
 
 class Kind(StrEnum):
-    """What a signed document is."""
+    """The kind of a signed document."""
 
     JOB = "job"
     RESULT = "result"
@@ -72,7 +72,7 @@ class _Envelope(BaseModel):
     payload: str
 
     def signed_bytes(self, name: str) -> bytes:
-        """What the signature covers; ``name`` is the object's, of a record, else empty."""
+        """Return what the signature covers; ``name`` is the object's, of a record, else empty."""
         return signed_bytes(self.kind, name, self.payload)
 
 
@@ -98,7 +98,7 @@ class PublicKey:
         return hashlib.sha256(self.raw).hexdigest()[:16]
 
     def has_signed(self, data: bytes, signature: str) -> bool:
-        """Whether the signature (base64) of ``data`` is this key's."""
+        """Return whether the signature (base64) of ``data`` is this key's."""
         try:
             raw = base64.b64decode(signature, validate=True)
             Ed25519PublicKey.from_public_bytes(self.raw).verify(raw, data)
@@ -130,7 +130,7 @@ class SigningKey:
 
     @property
     def public(self) -> PublicKey:
-        """Its public half."""
+        """The public half."""
         key = Ed25519PrivateKey.from_private_bytes(self.raw)
         return PublicKey(key.public_key().public_bytes_raw())
 

@@ -50,7 +50,7 @@ MOST_REMEMBERED = 2000
 
 
 class Finality(StrEnum):
-    """What an error means."""
+    """The meaning of an error for the job."""
 
     FINAL = "final"
     """The job, this computer's own settings, or what an operator asked for: at once."""

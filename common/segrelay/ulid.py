@@ -29,5 +29,5 @@ def new_ulid(*, milliseconds: int | None = None) -> str:
 
 
 def is_ulid(text: str) -> bool:
-    """Whether ``text`` is a ULID as made here."""
+    """Return whether ``text`` is a ULID as made here."""
     return _ULID.fullmatch(text) is not None

@@ -1,4 +1,4 @@
-"""What the commands share: exit codes, ``--json``, tables, and amounts as texts."""
+"""Shared by the commands: exit codes, ``--json``, tables, and amounts as texts."""
 
 from __future__ import annotations
 

@@ -97,7 +97,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _check_settings(report: Report, options: argparse.Namespace) -> bool:
-    """Which file is read; False where nothing else can be checked."""
+    """Check which file is read; False where nothing else can be checked."""
     for name, meant in misspelt_variables().items():
         report.add(
             Finding(
@@ -209,7 +209,7 @@ def _conform(report: Report, bucket: Bucket, address: str) -> None:
 
 
 def judge_rows(results: Iterable[RowResult]) -> Finding:
-    """All rows in one finding."""
+    """Summarise all rows in one finding."""
     from lab_side.conformance import Outcome
 
     results = list(results)
@@ -336,7 +336,7 @@ class Report:
         return any(finding.verdict is Verdict.FAILED for finding in self._findings)
 
     def has_told(self, error: SegRelayError) -> bool:
-        """Whether a finding was this very error."""
+        """Return whether a finding was this very error."""
         return any(finding.detail == error.message for finding in self._findings)
 
     def add(self, finding: Finding) -> None:

@@ -68,7 +68,7 @@ def _evaluate(options: argparse.Namespace) -> int:
 
 
 def _scores(config: ModelsConfig, name: str, folder: Path, montage: Path) -> Scores:
-    """Of every case; the picture is made of the worst one, in a second run of it."""
+    """Evaluate every case, and the worst one again for the picture."""
     from lab_side.progress import progress_bar
     from lab_side.worker.protocol import EvaluateRequest
 

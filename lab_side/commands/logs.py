@@ -110,7 +110,7 @@ class _Wanted:
     since: datetime | None
 
     def of(self, lines: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-        """Those that were asked for."""
+        """Yield the lines that were asked for."""
         for line in lines:
             if self.job is not None and line.get("job") != self.job.lower():
                 continue

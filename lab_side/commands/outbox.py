@@ -123,7 +123,7 @@ def _chosen(entries: Sequence[OutboxEntry], jobs: Sequence[str]) -> Sequence[Out
 
 @dataclass
 class _Export:
-    """What was copied and what was not, by job."""
+    """The copied SEGs and the failures, by job."""
 
     written: dict[str, Path] = field(default_factory=dict)
     failed: dict[str, SegRelayError] = field(default_factory=dict)

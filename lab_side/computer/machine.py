@@ -1,4 +1,4 @@
-"""What this computer, or the container in which the program runs, has of main memory.
+"""Main memory of this computer, or of the container in which the program runs.
 
 In a container the computer's memory says nothing: the kernel ends a process that goes beyond the
 control group's limit, without a word to it.

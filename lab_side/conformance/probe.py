@@ -24,7 +24,7 @@ PAUSE = 2.0
 
 
 class Outcome(StrEnum):
-    """What a row has shown."""
+    """The outcome of a row."""
 
     OK = "OK"
     """Refused with the documented status."""

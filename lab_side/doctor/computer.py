@@ -43,7 +43,7 @@ def examine_computer(config: AgentConfig, *, quick: bool = False) -> Iterator[Fi
 
 
 def check_disk(config: AgentConfig) -> Finding:
-    """Whether the work folder takes a file, and has room for jobs."""
+    """Check whether the work folder takes a file, and has room for jobs."""
     check = "disk"
     probe = config.home / _PROBE_FILE
     try:
@@ -73,7 +73,7 @@ def check_disk(config: AgentConfig) -> Finding:
 
 
 def check_model(config: AgentConfig, model: ModelConfig) -> Finding:
-    """Whether the weights are there and are those that were meant."""
+    """Check whether the weights are there and are those that were meant."""
     check = f"model {model.profile}"
     try:
         (profile,) = config.model_copy(update={"models": (model,)}).load_profiles().values()
@@ -112,7 +112,7 @@ def check_agent(bucket: Bucket, config: AgentConfig) -> Finding:
 
 
 def _remedy(heartbeat: HeartbeatStatus) -> str:
-    """What to do about an agent that does not serve; empty where it does, or was stopped."""
+    """Return what to do about an agent that does not serve; empty where it does, or was stopped."""
     if heartbeat.life in (Life.DEAD, Life.SILENT):
         return "Start it, or restart it: lab-agent run. Its log says why it ended."
     if heartbeat.life is Life.RUNNING and heartbeat.state == AgentState.PAUSED:
@@ -123,7 +123,7 @@ def _remedy(heartbeat: HeartbeatStatus) -> str:
 
 
 def check_service(config: AgentConfig) -> Finding:
-    """Whether the agent is a service here, and how that is."""
+    """Check whether the agent is a service here, and how that is."""
     check = "service"
     manager = backend(config.service_name)
     if not manager.is_installed():

@@ -1,4 +1,4 @@
-"""What a check says."""
+"""Findings of checks."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ _KEEP = 'Set "OverwriteInstances": false in Orthanc\'s configuration, and restar
 
 @dataclass(frozen=True)
 class Answered:
-    """What Orthanc said of itself."""
+    """Orthanc's answer about itself."""
 
     system: Mapping[str, Any]
     clock_offset_s: float | None
@@ -88,7 +88,7 @@ def examine_orthanc(settings: OrthancSettings, *, write: bool = False) -> Iterat
 
 
 def check_way(settings: OrthancSettings) -> Finding:
-    """How requests go to Orthanc, and as whom."""
+    """Report how requests go to Orthanc, and as whom."""
     check = "way to Orthanc"
     detail = "; ".join(_way(settings))
     if settings.is_exposed:
@@ -103,7 +103,7 @@ def check_way(settings: OrthancSettings) -> Finding:
 
 
 def ask(client: OrthancClient) -> Answered:
-    """Whether Orthanc answers, and takes the credentials; raises what says why not."""
+    """Check whether Orthanc answers, and takes the credentials; raises what says why not."""
     asked = utc_now()
     with client.transport.stream("GET", "/system") as response:
         date = response.headers.get("Date")
@@ -114,7 +114,7 @@ def ask(client: OrthancClient) -> Answered:
 
 
 def check_certificate(settings: OrthancSettings, now: datetime) -> Finding:
-    """How long the server's certificate is still valid; that it is trusted is known by now."""
+    """Check how long the server's certificate, already trusted, is still valid."""
     check = "certificate of Orthanc"
     if settings.proxy:
         detail = "not asked for over a proxy; it is valid now"

@@ -23,7 +23,7 @@ _NAMED = 5
 
 
 def check_emulator(environment: Mapping[str, str]) -> Finding:
-    """Whether the environment sends the queue to another server than Google's."""
+    """Check whether the environment sends the queue to another server than Google's."""
     check = "emulator variable"
     address = environment.get(EMULATOR)
     if address is None:
@@ -38,7 +38,7 @@ def check_emulator(environment: Mapping[str, str]) -> Finding:
 
 
 def check_reached(bucket: Bucket) -> Finding:
-    """Whether the store answers this account; one listing."""
+    """Check whether the store answers this account; one listing."""
     check = "queue reached"
     try:
         bucket.list(names.PROBE)
@@ -48,7 +48,7 @@ def check_reached(bucket: Bucket) -> Finding:
 
 
 def check_unusable(bucket: Bucket) -> Finding:
-    """Whether anything lies in the live queue that agents pass over."""
+    """Check whether anything lies in the live queue that agents pass over."""
     check = "unusable objects"
     try:
         view = scan(bucket)
@@ -67,7 +67,7 @@ def check_unusable(bucket: Bucket) -> Finding:
 
 
 def check_account(client: storage.Client) -> Finding:
-    """As whom the requests are sent."""
+    """Report the account that sends the requests."""
     credentials = client._credentials
     name = getattr(credentials, "service_account_email", None)
     kind = type(credentials).__module__.removeprefix("google.")
@@ -77,7 +77,7 @@ def check_account(client: storage.Client) -> Finding:
 
 
 def check_promises(bucket: Bucket) -> Finding:
-    """Whether the store refuses what would let two agents own one job."""
+    """Check whether the store refuses what would let two agents own one job."""
     check = "self-test"
     try:
         verify_store(bucket)

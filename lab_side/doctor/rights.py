@@ -1,4 +1,4 @@
-"""Whether this account may do what the queue needs: every step of a job, really done.
+"""Checks the rights of this account on the queue: every step of a job, really done.
 
 All of it happens under ``v1/jobs/.probe/`` and is removed again.
 """

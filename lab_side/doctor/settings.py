@@ -171,7 +171,7 @@ def _at(resource: Resource, *keys: str) -> Any:
 
 
 def _deleted_prefixes(resource: Resource) -> Iterator[Sequence[str]]:
-    """Of every rule that deletes live objects, the prefixes it is limited to."""
+    """List the prefixes of every rule that deletes live objects."""
     for rule in _at(resource, "lifecycle", "rule") or ():
         condition = rule.get("condition", {})
         old_versions = condition.get("isLive") is False or _ONLY_OLD_VERSIONS & set(condition)
@@ -180,7 +180,7 @@ def _deleted_prefixes(resource: Resource) -> Iterator[Sequence[str]]:
 
 
 def _any_meets(deletions: Sequence[Sequence[str]], folder: str) -> bool:
-    """Whether a rule can reach an object in ``folder``."""
+    """Check whether a rule can reach an object in ``folder``."""
     return any(
         prefix.startswith(folder) or folder.startswith(prefix)
         for prefixes in deletions

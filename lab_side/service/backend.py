@@ -1,4 +1,4 @@
-"""Which service manager this computer has, and what every one of them can do."""
+"""The service manager of this computer, and the protocol of every one."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ class Backend(Protocol):
 
     @property
     def log_hint(self) -> str:
-        """Where operators read why the service has ended."""
+        """A sentence for operators: where the reason of an end is found."""
         ...
 
     def register(
         self, config: AgentConfig, path: Path, user: str, environment: Mapping[str, str]
     ) -> Registration:
-        """What :meth:`install` would hand over; changes nothing."""
+        """Return what :meth:`install` would hand over; changes nothing."""
         ...
 
     def install(
@@ -52,7 +52,7 @@ class Backend(Protocol):
         ...
 
     def is_installed(self) -> bool:
-        """Whether there is a service."""
+        """Return whether there is a service."""
         ...
 
     def state(self) -> str:

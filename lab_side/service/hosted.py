@@ -113,7 +113,7 @@ class Watchdog:
         self._closed.set()
 
     def is_silent(self) -> bool:
-        """Whether nothing was heard for too long."""
+        """Return whether nothing was heard for too long."""
         return time.monotonic() - self._heard > self._limit_s
 
     def _watch(self) -> None:

@@ -1,4 +1,4 @@
-"""What the account of a service must be able to read and write."""
+"""Files and folders that the account of a service must be able to read and write."""
 
 from __future__ import annotations
 

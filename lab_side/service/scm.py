@@ -1,4 +1,4 @@
-"""What a service is called in Windows, and how long Windows waits for it.
+"""Names of the service in Windows, and how long Windows waits for it.
 
 Nothing is imported here: Windows gives a service half a minute until it answers.
 """
@@ -12,5 +12,5 @@ PRESHUTDOWN_S = 180
 
 
 def display_name(name: str) -> str:
-    """What the list of services shows for the service of that name."""
+    """Return what the list of services shows for the service of that name."""
     return f"SegRelay agent ({name})"

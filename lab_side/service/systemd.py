@@ -38,12 +38,12 @@ class Systemd:
 
     @property
     def log_hint(self) -> str:
-        """Where operators read why the service has ended."""
+        """A sentence for operators: where the reason of an end is found."""
         return f"Its log: journalctl -u {self.unit}"
 
     @property
     def unit(self) -> str:
-        """Its name for systemd."""
+        """The name of the unit."""
         return f"{self.name}.service"
 
     @property
@@ -108,11 +108,11 @@ class Systemd:
         return True
 
     def is_installed(self) -> bool:
-        """Whether there is a unit."""
+        """Return whether there is a unit."""
         return self.path.exists()
 
     def state(self) -> str:
-        """As ``systemctl is-active`` says: ``active``, ``inactive``, …; empty: unknown."""
+        """Return ``active``, ``inactive``, … as ``systemctl is-active``; empty: unknown."""
         if shutil.which("systemctl") is None:
             return ""
         done = self._run(["systemctl", "is-active", self.unit], _CALL_SECONDS)

@@ -91,7 +91,7 @@ WantedBy=multi-user.target
 
 @dataclass(frozen=True, kw_only=True)
 class Unit:
-    """What differs from one installation to the next."""
+    """Describes one installation."""
 
     command: Sequence[str]
     """The program and its arguments, up to ``--config``."""

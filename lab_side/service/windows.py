@@ -41,7 +41,7 @@ class WindowsService:
 
     @property
     def log_hint(self) -> str:
-        """Where operators read why the service has ended."""
+        """A sentence for operators: where the reason of an end is found."""
         return "Its log: lab-agent logs; why it did not start: the Application log of Windows"
 
     @property
@@ -90,7 +90,7 @@ class WindowsService:
         return True
 
     def is_installed(self) -> bool:
-        """Whether there is a service."""
+        """Return whether there is a service."""
         import pywintypes
         import win32service
 
@@ -102,7 +102,7 @@ class WindowsService:
             return error.winerror not in (_NO_SERVICE, _IS_DELETED)
 
     def state(self) -> str:
-        """As ``systemctl is-active`` says: ``active``, ``inactive``, …; empty: unknown."""
+        """Return ``active``, ``inactive``, … as ``systemctl is-active``; empty: unknown."""
         import pywintypes
         import win32service
 
@@ -207,7 +207,7 @@ class WindowsService:
 
 
 def _configure(handle: Any) -> list[str]:
-    """What ``CreateService`` has no words for; returns what this Windows does not know."""
+    """Configure what ``CreateService`` has no words for; returns what this Windows does not know."""
     import pywintypes
     import win32service
 

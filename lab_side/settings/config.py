@@ -90,7 +90,7 @@ AgentId = Annotated[str, AfterValidator(_fits_object_names)]
 
 
 class SecretsPart(BaseModel):
-    """Where the files of secrets lie."""
+    """The folder of secrets."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -192,7 +192,7 @@ class ModelsConfig(BaseModel):
 
 
 class AgentConfig(LocalConfig, ModelsConfig):
-    """All settings of an agent."""
+    """Settings of an agent, complete."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -177,7 +177,7 @@ def write_config(path: Path, text: str) -> None:
 
 
 def refused(path: Path, error: OSError) -> FixConfigurationError:
-    """What the system said when a file was to be written."""
+    """Return what the system said when a file was to be written."""
     return FixConfigurationError(
         f"{path} cannot be written ({error.strerror or type(error).__name__}).",
         code="setup-refused",

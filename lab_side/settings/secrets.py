@@ -1,4 +1,4 @@
-"""Where secrets come from: environment, a file, systemd credential, a folder of files, keyring.
+"""Sources of secrets: environment, a file, systemd credential, a folder of files, keyring.
 
 A bearer token may also come from a command (``orthanc.token_command``), as that of the cloud's
 own tools: such tokens live for an hour.
@@ -97,7 +97,7 @@ def orthanc_token(user: str, agent_id: str, environment: Mapping[str, str]) -> s
 
 
 def token_from_command(command: Sequence[str]) -> str:
-    """What a command prints, without the blanks around it; run without a shell.
+    """Run a command and return what it prints, without the blanks around it; run without a shell.
 
     Neither its output nor its error output appears in an error or a log: both may hold the token.
 

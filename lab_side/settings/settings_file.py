@@ -1,4 +1,4 @@
-"""Which file the settings are read from: every command reads from the same places, in this order.
+"""Finds the settings file: every command reads the same places, in this order.
 
 1. ``--config FILE``
 2. ``SEGRELAY_CONFIG``; set and empty: no file is read, the environment alone counts

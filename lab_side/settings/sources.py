@@ -1,4 +1,4 @@
-"""Where settings come from: one TOML file, overruled by environment variables.
+"""Sources of the settings: one TOML file, overruled by environment variables.
 
 Not by pydantic-settings: its variables follow the fields' names, and these do not
 (``SEGRELAY_SITE_KEYS`` is ``trust.site_keys``).

@@ -27,7 +27,7 @@ __all__ = ["Bucket", "ObjectInfo", "check_address", "directory_at", "open_bucket
 
 @dataclass(frozen=True, kw_only=True)
 class ObjectInfo:
-    """What a store says of one object."""
+    """Metadata of one object."""
 
     name: str
     generation: int
@@ -139,7 +139,7 @@ def open_bucket(address: str, *, patience: timedelta = PATIENCE) -> Bucket:
 
 
 def check_address(address: str) -> None:
-    """Whether :func:`open_bucket` understands it; opens nothing.
+    """Check that :func:`open_bucket` understands an address; opens nothing.
 
     Raises
     ------
@@ -150,7 +150,7 @@ def check_address(address: str) -> None:
 
 
 def directory_at(address: str) -> Path | None:
-    """Where a queue that is a directory lies; None for another one, and for no address."""
+    """Return where a queue that is a directory lies; None for another one, and for no address."""
     try:
         where = parse_address(address)
     except FixConfigurationError:

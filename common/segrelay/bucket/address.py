@@ -1,4 +1,4 @@
-"""Where a queue is: ``gs://bucket/prefix`` or ``file:///absolute/directory``, read in one place.
+"""Addresses of queues: ``gs://bucket/prefix`` or ``file:///absolute/directory``.
 
 Two addresses that differ never lead to one directory by accident. A general parser of URLs would
 cut ``file:///srv/queue#2`` and ``file:///srv/queue?2`` to ``file:///srv/queue``, take tabs and line

@@ -196,7 +196,7 @@ class GcsBucket:
         return self._address if endpoint == own else f"{self._address} at {endpoint}"
 
     def list(self, prefix: str) -> list[ObjectInfo]:
-        """As the protocol; brings the metadata of heartbeat objects along."""
+        """See the protocol; brings the metadata of heartbeat objects along."""
         with self._errors("list"):
             blobs = self._client.list_blobs(
                 self._bucket, prefix=self._root + prefix, fields=_LIST_FIELDS, **self._patience
@@ -208,18 +208,18 @@ class GcsBucket:
         return sorted(found, key=lambda info: info.name)
 
     def stat(self, name: str) -> ObjectInfo:
-        """As the protocol."""
+        """See the protocol."""
         blob = self._blob(name)
         with self._errors("read", name):
             blob.reload(**self._patience)
             return self._info(blob)
 
     def read_heartbeat(self, name: str) -> ObjectInfo:
-        """As the protocol: an object like any other here."""
+        """See the protocol: an object like any other here."""
         return self.stat(name)
 
     def read(self, name: str, *, limit: int) -> bytes:
-        """As the protocol; one ranged GET, and what was stored compressed is inflated."""
+        """See the protocol; one ranged GET, and what was stored compressed is inflated."""
         blob = self._blob(name)
         with self._errors("read", name):
             try:
@@ -237,7 +237,7 @@ class GcsBucket:
         return _inflated(data, limit)
 
     def create(self, name: str, data: bytes) -> ObjectInfo:
-        """As the protocol."""
+        """See the protocol."""
         nonce = secrets.token_hex(16)
         try:
             with self._errors("create", name):
@@ -253,12 +253,12 @@ class GcsBucket:
         return written
 
     def replace(self, name: str, data: bytes) -> ObjectInfo:
-        """As the protocol."""
+        """See the protocol."""
         with self._errors("write over", name):
             return self._upload(name, data, {_WRITE_KEY: secrets.token_hex(16)}, generation=None)
 
     def move(self, source: str, destination: str, *, generation: int) -> ObjectInfo:
-        """As the protocol; a won move whose answer was lost raises ObjectNotFoundError."""
+        """See the protocol; a won move whose answer was lost raises ObjectNotFoundError."""
         old, new = self._blob(source), self._blob(destination)
         try:
             with self._errors("move", source):
@@ -279,7 +279,7 @@ class GcsBucket:
             self._explain_refused_move(source, destination, generation)
 
     def delete(self, name: str, *, generation: int) -> None:
-        """As the protocol; a deletion whose answer was lost raises ObjectNotFoundError."""
+        """See the protocol; a deletion whose answer was lost raises ObjectNotFoundError."""
         blob = self._blob(name)
         try:
             with self._errors("delete", name):
@@ -288,7 +288,7 @@ class GcsBucket:
             raise _other_generation(name) from None
 
     def take_over(self, name: str, metadata: Mapping[str, str], *, generation: int) -> ObjectInfo:
-        """As the protocol; an object without content."""
+        """See the protocol; an object without content."""
         nonce = secrets.token_hex(16)
         marked = {**metadata, _WRITE_KEY: nonce}
         try:
@@ -303,7 +303,7 @@ class GcsBucket:
         return info
 
     def refresh(self, name: str, metadata: Mapping[str, str], *, generation: int) -> ObjectInfo:
-        """As the protocol; PATCH merges, so keys of the last heartbeat that are gone are unset."""
+        """See the protocol; PATCH merges, so keys of the last heartbeat that are gone are unset."""
         blob = self._blob(name)
         gone = self._beacon_keys.get(name, frozenset()) - set(metadata)
         blob.metadata = {**dict.fromkeys(gone), **metadata}
@@ -347,7 +347,7 @@ class GcsBucket:
         return info if _texts(blob.metadata).get(_WRITE_KEY) == nonce else None
 
     def _may_be_in_the_way(self, error: SegRelayError, name: str) -> bool:
-        """Whether a refusal for want of rights may mean that the object exists.
+        """Return whether a refusal for want of rights may mean that the object exists.
 
         No account may overwrite a result or an archived manifest. The documentation does not
         say whether the store then looks at that right (403) or at the condition (412) first.
@@ -444,7 +444,7 @@ class GcsBucket:
         )
 
     def _is_worth_repeating(self, error: BaseException) -> bool:
-        """Whether the same request may succeed a moment later."""
+        """Return whether the same request may succeed a moment later."""
         if not self._history.has_answered and self._lasting_fault(error) is not None:
             return False
         return _will_pass(error)
@@ -496,7 +496,7 @@ class GcsBucket:
         return OwnRefusalError(forbidden.message, code=forbidden.code, remedy=forbidden.remedy)
 
     def _was_never_allowed(self, operation: str, error: api.GoogleAPICallError) -> bool:
-        """Whether the store itself refuses what it has never done for this account."""
+        """Return whether the store itself refuses what it has never done for this account."""
         if not is_stores_own(error):
             return False
         # To an account without the right to list, an absent object is a forbidden one.
@@ -632,12 +632,12 @@ def _is_loopback(host: str | None) -> bool:
 
 
 def _is_text(name: str) -> bool:
-    """Whether the name can be sent: every object's name is UTF-8."""
+    """Return whether the name can be sent: every object's name is UTF-8."""
     return name.encode(errors="replace") == name.encode(errors="surrogatepass")
 
 
 def _texts(metadata: object) -> dict[str, str]:
-    """Those pairs of an object's metadata that are text: the store has no others."""
+    """Keep the pairs of an object's metadata that are text: the store has no others."""
     if not isinstance(metadata, dict):
         return {}
     return {
@@ -648,7 +648,7 @@ def _texts(metadata: object) -> dict[str, str]:
 
 
 def _inflated(data: bytes, limit: int) -> bytes:
-    """What ``gsutil cp -z`` has compressed, its first ``limit + 1`` bytes; all else unchanged."""
+    """Inflate the first ``limit + 1`` bytes of what ``gsutil cp -z`` compressed; else unchanged."""
     if not data.startswith(_GZIP):
         return data
     try:
@@ -662,7 +662,7 @@ def _other_generation(name: str) -> PreconditionFailedError:
 
 
 def _will_pass(error: BaseException) -> bool:
-    """Whether the same request may succeed a moment later."""
+    """Return whether the same request may succeed a moment later."""
     if isinstance(error, auth.GoogleAuthError):
         return isinstance(error, auth.TransportError) or error.retryable
     if isinstance(error, InvalidResponse):
@@ -691,5 +691,5 @@ def _reason(error: api.GoogleAPICallError) -> str:
 
 
 def _cause(error: BaseException) -> BaseException:
-    """What lies behind "the time for retries is over"."""
+    """Return what lies behind "the time for retries is over"."""
     return (error.cause or error) if isinstance(error, api.RetryError) else error

@@ -1,4 +1,4 @@
-"""Whether an answer is Google Cloud Storage's own, or that of a server before it.
+"""Distinguishes answers of Google Cloud Storage from those of a server before it.
 
 A proxy, a login page or a firewall may answer any request, with any status. Its page is no
 object, its 404 says nothing of an object, its empty JSON is no empty listing. Each answer of
@@ -81,7 +81,7 @@ def check_content(blob: storage.Blob, data: bytes, *, is_whole: bool) -> None:
 
 
 def is_stores_own(error: api.GoogleAPICallError) -> bool:
-    """Whether a refusal is the store's."""
+    """Return whether a refusal is the store's."""
     if error.errors:
         return True
     try:

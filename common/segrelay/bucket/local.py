@@ -125,7 +125,7 @@ class LocalBucket:
         return [found[name] for name in sorted(found)]
 
     def stat(self, name: str) -> ObjectInfo:
-        """As the protocol."""
+        """See the protocol."""
         path = self._path(name)
         with _StoreErrors(name):
             info = _info_or_none(name, path)
@@ -136,7 +136,7 @@ class LocalBucket:
         return info
 
     def read(self, name: str, *, limit: int) -> bytes:
-        """As the protocol."""
+        """See the protocol."""
         path = self._path(name)
         with _StoreErrors(name):
             try:
@@ -148,7 +148,7 @@ class LocalBucket:
                 raise ObjectNotFoundError(f"There is no object {name}.") from None
 
     def create(self, name: str, data: bytes) -> ObjectInfo:
-        """As the protocol."""
+        """See the protocol."""
         path = self._path(name)
         with _StoreErrors(name), self._aside(data) as aside, self._locked():
             if _exists(path):
@@ -159,14 +159,14 @@ class LocalBucket:
             return _info(name, path)
 
     def replace(self, name: str, data: bytes) -> ObjectInfo:
-        """As the protocol."""
+        """See the protocol."""
         path = self._path(name)
         with _StoreErrors(name), self._aside(data) as aside, self._locked():
             self._replace(aside, path)
             return _info(name, path)
 
     def move(self, source: str, destination: str, *, generation: int) -> ObjectInfo:
-        """As the protocol: one ``rename``, which keeps the bytes and the times; not flushed.
+        """See the protocol: one ``rename``, which keeps the bytes and the times; not flushed.
 
         A move that a power failure undoes was never made, and is made again; the heartbeat
         that precedes work is flushed, and the claim before it with it.
@@ -180,7 +180,7 @@ class LocalBucket:
         return replace(info, name=destination)
 
     def delete(self, name: str, *, generation: int) -> None:
-        """As the protocol."""
+        """See the protocol."""
         path = self._path(name)
         with _StoreErrors(name), self._locked():
             self._require(path, name, generation)
@@ -188,7 +188,7 @@ class LocalBucket:
             sync_folder(os.path.dirname(path))
 
     def read_heartbeat(self, name: str) -> ObjectInfo:
-        """As the protocol. Only this reads one: what others wrote can never pose as one."""
+        """See the protocol. Only this reads one: what others wrote can never pose as one."""
         path = self._path(name)
         with _StoreErrors(name):
             info = _info_or_none(name, path)
@@ -198,7 +198,7 @@ class LocalBucket:
         return heartbeat.describe(info)
 
     def take_over(self, name: str, metadata: Mapping[str, str], *, generation: int) -> ObjectInfo:
-        """As the protocol; it is a small JSON file with its own generation inside."""
+        """See the protocol; it is a small JSON file with its own generation inside."""
         path = self._path(name)
         fresh = secrets.randbits(62) | 1
         with _StoreErrors(name), self._locked():
@@ -208,7 +208,7 @@ class LocalBucket:
             return self._write_heartbeat(name, path, _Heartbeat(fresh, dict(metadata)))
 
     def refresh(self, name: str, metadata: Mapping[str, str], *, generation: int) -> ObjectInfo:
-        """As the protocol."""
+        """See the protocol."""
         path = self._path(name)
         with _StoreErrors(name), self._locked():
             current = self._heartbeat_generation(path)

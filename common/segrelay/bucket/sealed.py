@@ -61,15 +61,15 @@ class SealedBucket:
     _clock: StoreClock = field(default_factory=StoreClock, repr=False, compare=False)
 
     def describe(self) -> str:
-        """As the inner bucket."""
+        """Call the inner bucket."""
         return self.inner.describe()
 
     def list(self, prefix: str) -> list[ObjectInfo]:
-        """As the inner bucket; sizes are those of the envelopes."""
+        """Call the inner bucket; sizes are those of the envelopes."""
         return [self._judged(info) for info in self.inner.list(prefix)]
 
     def stat(self, name: str) -> ObjectInfo:
-        """As the inner bucket."""
+        """Call the inner bucket."""
         return self.inner.stat(name)
 
     def read(self, name: str, *, limit: int) -> bytes:
@@ -87,27 +87,27 @@ class SealedBucket:
         return open_envelope(data, kind, self.trust, name=_bound(kind, name))[: limit + 1]
 
     def create(self, name: str, data: bytes) -> ObjectInfo:
-        """As the inner bucket, signed where it is of a kind that is."""
+        """Call the inner bucket, signed where it is of a kind that is."""
         info = self.inner.create(name, self._sealed(name, data))
         self._clock.note(info.updated)
         return info
 
     def replace(self, name: str, data: bytes) -> ObjectInfo:
-        """As the inner bucket, signed where it is of a kind that is."""
+        """Call the inner bucket, signed where it is of a kind that is."""
         info = self.inner.replace(name, self._sealed(name, data))
         self._clock.note(info.updated)
         return info
 
     def move(self, source: str, destination: str, *, generation: int) -> ObjectInfo:
-        """As the inner bucket."""
+        """Call the inner bucket."""
         return self.inner.move(source, destination, generation=generation)
 
     def delete(self, name: str, *, generation: int) -> None:
-        """As the inner bucket."""
+        """Call the inner bucket."""
         self.inner.delete(name, generation=generation)
 
     def read_heartbeat(self, name: str) -> ObjectInfo:
-        """As the inner bucket.
+        """Call the inner bucket.
 
         A heartbeat that nobody trusted has signed comes without its metadata, and one that was
         put back is as old as it says itself.
@@ -115,7 +115,7 @@ class SealedBucket:
         return self._judged(self.inner.read_heartbeat(name))
 
     def take_over(self, name: str, metadata: Mapping[str, str], *, generation: int) -> ObjectInfo:
-        """As the inner bucket; a heartbeat is signed, in a second write if it is the first."""
+        """Call the inner bucket; a heartbeat is signed, in a second write if it is the first."""
         now = self._clock.now()
         signed = self._signed_heartbeat(name, metadata, NEVER if now is None else now)
         info = self.inner.take_over(name, signed, generation=generation)
@@ -125,7 +125,7 @@ class SealedBucket:
         return info
 
     def refresh(self, name: str, metadata: Mapping[str, str], *, generation: int) -> ObjectInfo:
-        """As the inner bucket; a heartbeat is signed."""
+        """Call the inner bucket; a heartbeat is signed."""
         signed = self._signed_heartbeat(name, metadata, self._clock.now() or NEVER)
         info = self.inner.refresh(name, signed, generation=generation)
         self._clock.note(info.updated)
@@ -156,7 +156,7 @@ class SealedBucket:
 
 
 def demands_signatures(bucket: Bucket, kind: Kind) -> bool:
-    """Whether documents of a kind count only with a trusted signature."""
+    """Return whether documents of a kind count only with a trusted signature."""
     return isinstance(bucket, SealedBucket) and bool(bucket.trust.of_kind(kind))
 
 

@@ -1,1 +1,1 @@
-"""What every HTTP client of the program shares: deadlines, proxies, no ``.netrc``."""
+"""Parts of every HTTP client of the program: deadlines, proxies, no ``.netrc``."""

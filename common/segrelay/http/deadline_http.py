@@ -119,7 +119,7 @@ class _PieceSender(_Connection):
     """Seconds."""
 
     def send(self, data: Any) -> None:
-        """As http.client."""
+        """See http.client."""
         try:
             self._send_pieces(data)
         except ssl.SSLEOFError:
@@ -154,12 +154,12 @@ class DeadlineAdapter(HTTPAdapter):
         super().__init__()
 
     def init_poolmanager(self, *arguments: Any, **options: Any) -> None:
-        """As requests."""
+        """See requests."""
         super().init_poolmanager(*arguments, **options)
         self.poolmanager.pool_classes_by_scheme = deadline_pools(self._limit, math.inf)
 
     def send(self, request: PreparedRequest, *args: Any, **options: Any) -> Response:
-        """As requests; raises ReadTimeout past the limit, ChunkedEncodingError when cut."""
+        """See requests; raises ReadTimeout past the limit, ChunkedEncodingError when cut."""
         answer = super().send(request, *args, **options)
         raw: HTTPResponse = answer.raw
         whole = HTTPResponse(
@@ -198,7 +198,7 @@ def _read(answer: Response, request: PreparedRequest) -> bytes:
 
 
 def _inflates_within_limit(answer: Response, body: bytes) -> bool:
-    """Whether what ``requests`` will make of a compressed answer is no larger than the limit."""
+    """Check that what ``requests`` makes of a compressed answer is not above the limit."""
     if answer.raw.headers.get("Content-Encoding", "").lower() not in ("gzip", "deflate"):
         return True
     # 32: the header says whether it is gzip or zlib.

@@ -30,7 +30,7 @@ def ignore_netrc(session: Session) -> None:
 
 
 def _drop_at_another_host(session: Session, request: PreparedRequest, answer: Response) -> None:
-    """What ``Session.rebuild_auth`` does first: no credential follows to another host."""
+    """Remove credentials on the way to another host, as ``Session.rebuild_auth`` does first."""
     old, new = answer.request.url, request.url
     if "Authorization" not in request.headers or not old or not new:
         return

@@ -1,4 +1,4 @@
-"""What the environment says of proxies and authorities, and what no retry cures in it.
+"""Checks the proxies and authorities of the environment for what no retry cures.
 
 ``requests``, which Google's client uses, follows these variables; a wrong one fails every
 request alike. It is said at the start, by the variable's name and never by its value, which may
@@ -33,7 +33,7 @@ _TRANSIENT = ("408", "425", "429")
 
 
 def check_surroundings(address: str, environment: Mapping[str, str] | None = None) -> None:
-    """Whether a request to ``address`` can be made at all as the environment is.
+    """Check that a request to ``address`` can be made at all in this environment.
 
     Raises
     ------
@@ -52,7 +52,7 @@ def check_surroundings(address: str, environment: Mapping[str, str] | None = Non
 
 
 def lasting_fault(error: BaseException, address: str) -> FixConfigurationError | None:
-    """What is wrong for good behind a failed connection; None where it may pass.
+    """Return what is wrong for good behind a failed connection; None where it may pass.
 
     A certificate that is refused after others were accepted may be a transient failure of what
     lies in between: whether it is final, the caller decides.
@@ -146,7 +146,7 @@ def _bad_authorities(variable: str, why: str) -> FixConfigurationError:
 
 
 def _variable_of(scheme: str, environment: Mapping[str, str]) -> str:
-    """Where the proxy for addresses of a scheme is set, as ``urllib`` looks for it."""
+    """Return where the proxy for addresses of a scheme is set, as ``urllib`` looks for it."""
     for name in (f"{scheme}_proxy", "all_proxy"):
         for variable in (name, name.upper()):
             if environment.get(variable):

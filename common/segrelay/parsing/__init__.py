@@ -1,1 +1,1 @@
-"""What others wrote, read within limits: JSON, text files and documents."""
+"""Reads foreign bytes within limits: JSON, text files and documents."""

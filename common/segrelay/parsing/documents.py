@@ -88,7 +88,7 @@ def read_document(model: type[_Model], data: bytes | str, limits: JsonLimits) ->
 
 
 def model_of(model: type[_Model], document: object) -> _Model:
-    """What :func:`read_document` makes of a document that has been read."""
+    """Return what :func:`read_document` makes of a document that has been read."""
     try:
         return model.model_validate(document)
     except ValidationError as error:

@@ -58,7 +58,7 @@ class UnreadableJsonError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class JsonLimits:
-    """How much of a document is read."""
+    """Limits of a document."""
 
     size_bytes: int
     """Bytes of UTF-8."""

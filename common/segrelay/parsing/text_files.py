@@ -46,7 +46,7 @@ class UnreadableTextError(ValueError):
 
 
 def why_not_utf_8(data: bytes, *, with_mark: bool = True) -> str:
-    """What a text is instead of UTF-8, as words after its name; empty for UTF-8.
+    """Return what a text is instead of UTF-8, as words after its name; empty for UTF-8.
 
     ``with_mark``: whether a byte order mark may stand before it; JSON has none (RFC 8259).
 
@@ -105,7 +105,7 @@ def read_text(path: Path) -> str:
 
 
 def _is_korean(data: bytes) -> bool:
-    """Whether the bytes are Korean in the code page of Korean Windows, by their letters."""
+    """Return whether the bytes are Korean in the code page of Korean Windows, by their letters."""
     try:
         text = data.decode("cp949")
     except UnicodeDecodeError:

@@ -1,4 +1,4 @@
-"""What pydantic found wrong with a document, in this program's own words.
+"""Describes pydantic's errors in this program's own words.
 
 pydantic speaks to programmers (``Input should be a valid tuple``, ``extra_forbidden``, addresses of
 its web pages). Whatever is shown to users, written to the bucket or logged names the key, what it

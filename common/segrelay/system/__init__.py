@@ -1,1 +1,1 @@
-"""What operating systems do: files, limits, signals, the console."""
+"""Operating systems: files, limits, signals, the console."""

@@ -34,7 +34,7 @@ class HelpfulParser(argparse.ArgumentParser):
     """What was given to this parser; those of its sub-commands as well."""
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """As ``argparse`` does; a sub-command refuses itself what it does not know."""
+        """Parse as ``argparse`` does; a sub-command itself refuses what it does not know."""
         self._words = sys.argv[1:] if args is None else [str(word) for word in args]
         parsed, rest = super().parse_known_args(args, namespace)
         if rest and not self._commands():

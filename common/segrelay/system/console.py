@@ -77,7 +77,7 @@ def prepare_output() -> None:
 
 
 def has_reader() -> bool:
-    """Whether what is printed still goes somewhere; a command that follows something asks."""
+    """Return whether standard output still has a reader; for commands that follow something."""
     return getattr(sys.stdout, "refusal", None) is None
 
 

@@ -63,7 +63,7 @@ def disk_errors(what: str) -> Iterator[None]:
 
 
 def disk_error(what: str, error: OSError) -> LocalDiskError:
-    """What the system refused, as an error with its remedy."""
+    """Return what the system refused, as an error with its remedy."""
     limit = reached_limit(error)
     if limit is not None:
         return LimitReachedError(limit.message, remedy=limit.remedy)
@@ -72,12 +72,12 @@ def disk_error(what: str, error: OSError) -> LocalDiskError:
 
 
 def is_full(error: OSError) -> bool:
-    """Whether the disk, or the account's share of it, is full."""
+    """Return whether the disk, or the account's share of it, is full."""
     return error.errno in _FULL
 
 
 def is_disk_failure(error: OSError) -> bool:
-    """Whether it is the disk that refuses (full, read-only or breaking), or a limit that stops."""
+    """Return whether the disk refuses (full, read-only or breaking), or a limit stops it."""
     return (
         is_full(error)
         or error.errno in (errno.EIO, errno.EROFS)
@@ -86,5 +86,5 @@ def is_disk_failure(error: OSError) -> bool:
 
 
 def describe(error: OSError) -> str:
-    """What the system says, without names of files."""
+    """Return what the system says, without names of files."""
     return error.strerror or type(error).__name__

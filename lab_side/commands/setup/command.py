@@ -125,7 +125,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _earlier(path: Path, *, asks: bool, force: bool) -> dict[str, Any]:
-    """What an earlier run has written; nothing where there was none."""
+    """Return what an earlier run has written; nothing where there was none."""
     if not (asks or force):
         check_free(path)
     if not path.exists():
@@ -229,7 +229,7 @@ def _stored(user: str, earlier: dict[str, Any]) -> SecretStr:
 def _password(
     options: argparse.Namespace, user: str, stored: SecretStr, *, asks: bool
 ) -> SecretStr | None:
-    """What is to be kept; None where the stored one stays."""
+    """Return what is to be kept; None where the stored one stays."""
     if options.password_stdin:
         password = _read_line()
     elif asks:

@@ -1,4 +1,4 @@
-"""What ``lab-agent setup`` asks, how each answer is judged, and how it is tried."""
+"""The questions of ``lab-agent setup``, with the check and the trial of each answer."""
 
 from __future__ import annotations
 
