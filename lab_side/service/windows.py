@@ -207,7 +207,7 @@ class WindowsService:
 
 
 def _configure(handle: Any) -> list[str]:
-    """Configure what ``CreateService`` has no words for; returns what this Windows does not know."""
+    """Configure what ``CreateService`` cannot; returns what this Windows does not know."""
     import pywintypes
     import win32service
 
