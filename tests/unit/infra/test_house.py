@@ -50,6 +50,7 @@ def test_the_middle_and_the_ends_of_numbers() -> None:
     assert house.spread([]) == "0 / 0 / 0"
 
 
+@pytest.mark.process
 def test_a_revision_is_read_as_the_tree_is() -> None:
     texts = house.at("HEAD")
     assert texts["README.md"].startswith("# SegRelay\n")
