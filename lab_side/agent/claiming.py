@@ -2,7 +2,7 @@
 
 ::
 
-    for this agent's profiles? ─▶ agent told to pause or end? ─▶ heartbeat, disk, Orthanc, GPU well?
+    for this agent's profiles? ─▶ pause or end ordered? ─▶ heartbeat, disk, Orthanc, GPU well?
         ─▶ room for another? ─▶ not in hand already? ─▶ its pause over, its labels here? ─▶ claim
 
 The last question, about the job's earlier attempts, is the queue's (``AgentQueue.may_claim``).

@@ -1,8 +1,8 @@
-"""Wakes the loop when the queue's directory changes. The scan is the truth; this only hurries.
+"""Directory watcher: wakes the loop when the queue's directory changes; the scan is the truth.
 
 Events get lost in bursts, and after a directory was removed and made again the watching
-threads are dead while the observer says it is alive: so the threads themselves are looked
-at and the observer is made anew. Network shares send no events of what other computers do:
+threads are dead while the observer says it is alive: so the threads themselves are
+checked and the observer is made again. Network shares send no events of what other computers do:
 there the observer compares listings instead.
 """
 
@@ -29,7 +29,7 @@ if sys.platform == "linux":
     from watchdog.observers.inotify_c import InotifyConstants, Mask
 
     class ArrivalEmitter(InotifyEmitter):
-        """Tells of what arrives in the folder only.
+        """Reports only what arrives in the folder.
 
         A file that leaves it (a claim) is held back for half a second by watchdog, in case it
         arrives somewhere else, and everything that arrives meanwhile with it.

@@ -70,7 +70,7 @@ class WorkFolders:
         Raises
         ------
         LocalDiskError
-            The disk does not tell.
+            The disk does not say.
         """
         return free_bytes(self._folder)
 

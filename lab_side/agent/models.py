@@ -134,7 +134,7 @@ def load_model(config: AgentConfig, worker: WorkerProcess, model: ModelConfig) -
 
 
 def load_request(config: ModelsConfig, model: ModelConfig) -> LoadRequest:
-    """What the worker is told of a configured model."""
+    """Return the worker's order to load a configured model."""
     return LoadRequest(
         folder=config.profile_folder(model.profile),
         weights=model.weights,

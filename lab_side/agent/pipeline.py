@@ -47,7 +47,7 @@ JOIN_TIMEOUT = 30.0
 """Seconds for a stage to end; longer than any single step but an upload that hangs."""
 
 IDLE = 0.2
-"""Seconds a stage waits for work before it looks whether it should end."""
+"""Seconds a stage waits for work before it checks whether to end."""
 
 logger = logging.getLogger("segrelay.pipeline")
 
@@ -303,7 +303,7 @@ class Pipeline:
             self._finish_attempt(claim, error, started=started, max_attempts=limit)
 
     def _begin(self, job: JobContext) -> None:
-        """Tell the store that work starts: from here on a death counts as an attempt."""
+        """Let the store know that work starts: from here on a death counts as an attempt."""
         self._status.set_stage(job.job_id, job.attempt, Stage.READ, started=True)
         self._attempts.persist(self._heartbeat.heartbeat_now)
 

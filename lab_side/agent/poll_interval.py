@@ -1,7 +1,7 @@
-"""How long the agent waits between two looks at the queue.
+"""How long the agent waits between two scans of the queue.
 
-A look at a cloud bucket costs money (one listing), a look at a directory does not. So a
-cloud bucket is looked at often for some minutes after there was something to do, and seldom
+A scan of a cloud bucket costs money (one listing), one of a directory does not. So a
+cloud bucket is scanned often for some minutes after there was something to do, and seldom
 when nothing has happened for a while. Pauses are spread at random: agents that were started
 together, or a site's many jobs, would otherwise ask in the same moment for ever.
 """
@@ -22,12 +22,12 @@ JITTER = 0.2
 
 
 class PollInterval:
-    """The pause before the next look.
+    """The pause before the next scan.
 
     Parameters
     ----------
     active, idle:
-        Seconds between two looks soon after activity, and otherwise.
+        Seconds between two scans soon after activity, and otherwise.
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class PollInterval:
         self._last_activity = self._monotonic()
 
     def pause(self) -> float:
-        """Seconds until the next look."""
+        """Return the seconds until the next scan."""
         is_active = self._monotonic() - self._last_activity < ACTIVE_FOR
         middle = self._active if is_active else self._idle
         return middle * self._chance.uniform(1 - JITTER, 1 + JITTER)

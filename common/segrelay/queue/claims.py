@@ -50,7 +50,7 @@ from segrelay.queue.view import PendingJob, QueueView
 
 FREE_REPEATS = 6
 """Attempts in a row that end with one trouble of the job's own before it counts: with the pauses
-between them, a quarter of an hour, which what stands before a server may need to come back."""
+between them, a quarter of an hour, which a proxy before a server may need to come back."""
 
 DEFAULT_MAX_ATTEMPTS = 3
 """Used when the manifest cannot be read; the next agent to claim it will reject it."""
@@ -126,7 +126,7 @@ class AgentQueue:
     def try_claim(self, job: PendingJob) -> Claim | None:
         """Claim the job if it may be claimed now; None as well where the store refuses its file.
 
-        A job whose file cannot be moved or looked at (another account's in a sticky folder) is
+        A job whose file cannot be moved or read (another account's in a sticky folder) is
         passed over for ten minutes; :attr:`passed_over` names it.
         """
         name = job.info.name
@@ -186,7 +186,7 @@ class AgentQueue:
         return read_result(self._bucket, job_id)
 
     def finish(self, claim: Claim, result: ResultManifest) -> ResultManifest:
-        """Publish the result and archive the job; returns the result that stands."""
+        """Publish the result and archive the job; returns the job's valid result."""
         standing = publish_result(self._bucket, result)
         self.archive(claim, standing.status)
         return standing
@@ -244,7 +244,7 @@ class AgentQueue:
         """Record a failed attempt; the job goes back, or ends when its attempts are used up.
 
         ``started``: whether it counts. ``max_attempts`` is the manifest's, which is read unless
-        given. Returns the result that stands when the job has ended, else None.
+        given. Returns the job's result when the job has ended, else None.
         """
         if max_attempts is None:
             max_attempts = read_max_attempts(self._bucket, claim.object_name)
@@ -407,7 +407,7 @@ def wins_move(bucket: Bucket, source: ObjectInfo, destination: str) -> bool:
     try:
         bucket.move(source.name, destination, generation=source.generation)
     except (ObjectNotFoundError, PreconditionFailedError):
-        # A won move whose answer was lost looks like this too: look at the destination.
+        # A won move whose answer was lost looks like this too: check the destination.
         return exists(bucket, destination)
     except ObjectExistsError:
         return False

@@ -56,7 +56,7 @@ MOST_NAMED = 2000
 """Profiles, labels or jobs of one agent; 7000 bytes hold no more."""
 
 LARGEST_PID = 2**31 - 1
-"""Beyond it no system looks for a process."""
+"""Beyond it no system has a process."""
 
 
 class AgentState(StrEnum):
@@ -100,7 +100,7 @@ class Identity(BaseModel):
     Containers that share a host's name share this too, and machines of one name do not.
     """
     pid_namespace: Annotated[str, cut(64)] = ""
-    """Where ``pid`` means this process; empty where not known: then no other can look it up."""
+    """Where ``pid`` means this process; empty where not known: then no other can find it."""
     start_ticks: Annotated[int, Field(ge=0)] | None = None
     """When that process began, in clock ticks since the system's start (Linux): unlike
     ``pid_started`` it does not change when the clock is set."""
@@ -124,12 +124,12 @@ class HeartbeatJob(BaseModel):
 
 
 def how_far(percent: int, done: int, total: int) -> str:
-    """A stage's progress for a person: ``248/620`` where instances are counted, else ``40 %``."""
+    """Return a stage's progress as text: ``248/620`` where instances are counted, or ``40 %``."""
     return f"{done}/{total}" if total else f"{percent} %"
 
 
 class Heartbeat(BaseModel):
-    """What a heartbeat tells."""
+    """The content of a heartbeat."""
 
     model_config = ConfigDict(extra="ignore", frozen=True)
 
@@ -154,7 +154,7 @@ class Heartbeat(BaseModel):
     def _unreadable_offers_are_no_death(
         cls, value: object, read: ValidatorFunctionWrapHandler
     ) -> tuple[Offer, ...]:
-        """An agent of another version lives, whatever it tells of its profiles."""
+        """An agent of another version lives, whatever it says of its profiles."""
         try:
             offers: tuple[Offer, ...] = read(value)
         except ValidationError:
@@ -350,7 +350,7 @@ class Lease:
         return True
 
     def now(self) -> datetime:
-        """The store's time, as far as this process can tell; never ahead of it.
+        """The store's time, as far as this process knows; never ahead of it.
 
         Counted from the answer, not from the request: a heartbeat that took long would else make
         every other agent look as silent for so much longer.

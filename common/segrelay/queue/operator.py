@@ -55,7 +55,7 @@ __all__ = [
     "Requeued",
 ]
 
-LOOKS = 3
+TRIES = 3
 """Listings before a job is called unknown: it may move while it is being listed."""
 
 
@@ -86,7 +86,7 @@ class Cancelled:
     state: JobState
     """How the job has ended: ``cancelled``, or what it was before this came."""
     author: str = ""
-    """Who wrote the result that stands; empty where it has none or cannot be read."""
+    """Who wrote the job's result; empty where it has none or cannot be read."""
     agent: str | None = None
     """Who had the job in work; it stops before the next inference or upload."""
 
@@ -194,7 +194,7 @@ class OperatorQueue:
                 code="job-id",
                 remedy="A job id has 26 characters, as lab-agent queue prints them.",
             )
-        for _ in range(LOOKS):
+        for _ in range(TRIES):
             place = self._look(job_id)
             if place.is_live or place.rejected or place.ended is not None:
                 return place
@@ -258,8 +258,8 @@ class OperatorQueue:
     def _taken(
         self, claim: ClaimedJob, heartbeat: Heartbeat | None, now: datetime
     ) -> AttemptRecord:
-        told = None if heartbeat is None else heartbeat.job(claim.name.job_id, claim.name.fence)
-        stage = Stage.CLAIMED if told is None else told.stage
+        shown = None if heartbeat is None else heartbeat.job(claim.name.job_id, claim.name.fence)
+        stage = Stage.CLAIMED if shown is None else shown.stage
         return AttemptRecord(
             job_id=claim.name.job_id,
             attempt=claim.name.fence,
@@ -270,7 +270,7 @@ class OperatorQueue:
             f"still beating (stage: {stage}).",
             started=counts_unknown(self._bucket)
             if heartbeat is None
-            else bool(told and told.started),
+            else bool(shown and shown.started),
             recorded_at=now,
         )
 
@@ -315,7 +315,7 @@ class OperatorQueue:
         )
 
     def _rejected_attempt(self, name: JobName, rejection: Rejection | None) -> AttemptRecord:
-        """The attempt that ended in the rejection: archives do not tell its number."""
+        """The attempt that ended in the rejection: archives do not say its number."""
         highest = self._highest_attempt(name.job_id)
         last = read_attempt(self._bucket, name.job_id, highest) if highest else None
         if rejection is None:
@@ -353,7 +353,7 @@ class OperatorQueue:
         self._forget(reason)
 
     def _forget(self, reason: ObjectInfo) -> None:
-        """The attempt's record tells it now; the reason of a newer rejection stays."""
+        """The attempt's record says it now; the reason of a newer rejection stays."""
         with contextlib.suppress(ObjectNotFoundError, PreconditionFailedError):
             self._bucket.delete(reason.name, generation=reason.generation)
 
@@ -377,8 +377,8 @@ class OperatorQueue:
 
 
 def _in_work(claim: ClaimedJob, heartbeat: Heartbeat | None) -> JobInWorkError:
-    told = None if heartbeat is None else heartbeat.job(claim.name.job_id, claim.name.fence)
-    doing = "has claimed it" if told is None else f"works on it (stage: {told.stage})"
+    shown = None if heartbeat is None else heartbeat.job(claim.name.job_id, claim.name.fence)
+    doing = "has claimed it" if shown is None else f"works on it (stage: {shown.stage})"
     return JobInWorkError(
         f"Job {claim.name.job_id} is in living hands: agent {claim.agent} {doing}.",
         remedy="Wait; cancel it to call it off; or take it away with --force if the agent hangs.",

@@ -3,7 +3,7 @@
 Any agent and the site may reap. An owner is dead when its heartbeat is older than the lease,
 when it said that it stopped, or when it ran on this host and its process is gone. Nothing
 breaks when the owner was alive after all: its later moves find nothing, and the first
-result stands.
+result is kept.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def counts_unknown(bucket: Bucket) -> bool:
     """Whether an attempt counts of which no heartbeat says how far it was.
 
     Without keys it must, or a job that kills its agents runs for ever. With keys every agent's
-    last heartbeat is signed, and a claim that it does not tell of was made by moving an object,
+    last heartbeat is signed, and a claim that it does not name was made by moving an object,
     or lasted for a second.
     """
     return not demands_signatures(bucket, Kind.HEARTBEAT)
@@ -143,7 +143,7 @@ class Reaper:
         counts = counts_unknown(self._bucket)
         started = counts if heartbeat is None else (claimed is not None and claimed.started)
         started = started and not is_waiting
-        # Whoever can move an object chooses the folder's name: it is quoted, and the loss may
+        # A user who can move an object chooses the folder's name: it is quoted, and the loss may
         # count, where the agent itself has said that it had this claim.
         is_known = names.is_agent_id(job.agent) and (claimed is not None or counts)
         earlier = [] if started or is_waiting else self._losses_before_work(job.name)
@@ -180,6 +180,6 @@ class Reaper:
 
 
 def _pause_after(name: JobName, losses: int) -> timedelta:
-    """The pause of a job that was lost so often; the same for whoever asks."""
+    """Return the pause of a job after that many losses; the same in every process."""
     share = zlib.crc32(name.file_name.encode()) / 2**32
     return timedelta(seconds=retry.LOST_CLAIM.pause(losses - LOSSES_AT_ONCE) * (0.5 + share))

@@ -43,8 +43,8 @@ def confirm_unreadable(
     """Whether a document that could not be read is the object itself, and so for good.
 
     Called before a job is moved for it. What a server before the store has answered in the
-    object's place is no document: it has another size than the store tells of the object, or has
-    gone at the second look.
+    object's place is no document: it has another size than the store reports of the object, or has
+    gone at the second reading.
 
     Raises
     ------
@@ -106,7 +106,7 @@ def read_result_status(bucket: Bucket, job_id: str) -> ResultStatus | None:
 
 
 def publish_result(bucket: Bucket, result: ResultManifest) -> ResultManifest:
-    """Create the job's one result; returns the result that stands, mine or an earlier one."""
+    """Create the job's one result; returns its valid result, mine or an earlier one."""
     try:
         bucket.create(names.result_object(result.job_id), result.to_json())
     except ObjectExistsError:
@@ -118,7 +118,7 @@ def publish_result(bucket: Bucket, result: ResultManifest) -> ResultManifest:
 
 
 def write_attempt(bucket: Bucket, record: AttemptRecord) -> AttemptRecord:
-    """Record how an attempt ended; the first record of an attempt stands and is returned."""
+    """Record how an attempt ended; the first record of an attempt is kept and returned."""
     name = names.attempt_object(record.job_id, record.attempt)
     try:
         bucket.create(name, record.to_json())
@@ -147,7 +147,7 @@ def read_attempts(bucket: Bucket, name: JobName) -> list[AttemptRecord]:
 
 
 def _attempts_to_read(bucket: Bucket, name: JobName) -> Collection[int]:
-    # A number is only a part of a name: whoever can move objects can make it a million.
+    # A number is only a part of a name: a user who can move objects can make it a million.
     if name.fence <= ATTEMPTS_WITHOUT_LISTING:
         return range(1, name.fence + 1)
     numbers = [n for n in recorded_attempts(bucket, name.job_id) if n <= name.fence]
@@ -163,7 +163,7 @@ def recorded_attempts(bucket: Bucket, job_id: str) -> list[int]:
 
 
 def failure_from_attempts(records: list[AttemptRecord]) -> Failure:
-    """One failure that tells the reason of every attempt that counted."""
+    """One failure with the reason of every attempt that counted."""
     counted = [record for record in records if record.counts]
     lines = [f"attempt {r.attempt} on {r.agent}: {r.reason}" for r in counted]
     return Failure(

@@ -22,9 +22,9 @@ class RejectedJob:
 
     info: ObjectInfo
     name: JobName | None
-    """Its fence is 0, because archives do not tell it; None where the name is not a job's."""
+    """Its fence is 0, because archives do not say it; None where the name is not a job's."""
     reason: ObjectInfo | None
-    """The object that tells why, where there is one."""
+    """The object with the reason, where there is one."""
 
 
 def list_rejected(bucket: Bucket, prefix: str = "") -> list[RejectedJob]:
@@ -43,7 +43,7 @@ def list_rejected(bucket: Bucket, prefix: str = "") -> list[RejectedJob]:
 
 
 def read_rejection(bucket: Bucket, job: RejectedJob) -> Rejection | None:
-    """Why a manifest was set aside; None where nothing readable tells it."""
+    """Why a manifest was set aside; None where nothing readable says it."""
     if job.reason is None:
         return None
     try:

@@ -72,7 +72,7 @@ class JobLocation:
     """Why the result cannot be believed."""
     attempts: tuple[AttemptRecord, ...] = ()
     since: datetime | None = None
-    """The store's clock when the job came into this state; None where nothing tells it."""
+    """The store's clock when the job came into this state; None where nothing says it."""
 
 
 class SiteQueue:
@@ -110,12 +110,12 @@ class SiteQueue:
         return name
 
     def cancel(self, job_id: str, *, now: datetime, author: str = names.SITE) -> ResultManifest:
-        """Give the job the result *cancelled*, unless it has one; returns what stands.
+        """Give the job the result *cancelled*, unless it has one; returns its result.
 
         Raises
         ------
         ManifestRejectedError
-            It has a result that cannot be read; that one stands.
+            It has a result that cannot be read; that one is kept.
         """
         standing = publish_result(
             self._bucket,
@@ -201,7 +201,7 @@ def _known_agent(bucket: Bucket, agent: str, view: QueueView) -> str | None:
 
 
 def read_progress(bucket: Bucket, job_id: str) -> HeartbeatJob | None:
-    """How far a job is, as its agent last wrote; None where nothing readable tells it."""
+    """How far a job is, as its agent last wrote; None where nothing readable says it."""
     try:
         data = bucket.read(names.progress_object(job_id), limit=MANIFEST_BYTES_LIMIT)
         progress = read_document(HeartbeatJob, data, MANIFEST_LIMITS)

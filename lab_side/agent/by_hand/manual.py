@@ -106,8 +106,8 @@ def segment_by_hand(
         manifest = with_confirmation(
             manifest_by_hand(client, profile, series_ids), client, profile, confirm=confirm
         )
-        told = stack.enter_context(_told(manifest, progress))
-        told(Stage.LOAD, 0.0)
+        report = stack.enter_context(_logged(manifest, progress))
+        report(Stage.LOAD, 0.0)
         loaded = load_model(config, worker, model)
         job = JobContext(
             manifest=manifest,
@@ -121,12 +121,12 @@ def segment_by_hand(
         fetch(
             job,
             client,
-            progress=lambda done, total: told(Stage.FETCH, done / max(total, 1)),
+            progress=lambda done, total: report(Stage.FETCH, done / max(total, 1)),
             stop=threading.Event(),
         )
-        entry = infer(job, worker, outbox, folders, progress=told)
+        entry = infer(job, worker, outbox, folders, progress=report)
         folders.remove_downloads()
-        told(Stage.UPLOAD, 0.0)
+        report(Stage.UPLOAD, 0.0)
         return _deliver(Uploader(client, outbox, worker, queue=None, now=utc_now), outbox, entry)
     finally:
         stack.close()
@@ -135,15 +135,15 @@ def segment_by_hand(
 
 
 @contextlib.contextmanager
-def _told(manifest: JobManifest, progress: Progress) -> Iterator[Progress]:
+def _logged(manifest: JobManifest, progress: Progress) -> Iterator[Progress]:
     """``progress``, which the log follows as well."""
 
-    def tell(stage: str, part: float) -> None:
+    def report(stage: str, part: float) -> None:
         at_stage(stage)
         progress(stage, part)
 
     with job_log_context(manifest.job_id, 1, Stage.LOAD):
-        yield tell
+        yield report
 
 
 def manifest_by_hand(
@@ -229,7 +229,7 @@ def _check_order(
 
 
 def check_weights(config: AgentConfig, model: ModelConfig, profile: Profile) -> None:
-    """Check that the file of the weights is there; the worker looks into it.
+    """Check that the file of the weights is there; the worker reads it.
 
     Raises
     ------

@@ -1,6 +1,6 @@
 """The ids that somebody has typed for ``lab-agent segment``: what each really is.
 
-Checked before anything is loaded or fetched: first what the text alone tells, then what Orthanc
+Checked before anything is loaded or fetched: first what the text alone says, then what Orthanc
 knows of it. An error names the place of the id, its role and what it is.
 """
 
@@ -24,7 +24,7 @@ _COPY = "Copy the id from Orthanc's page of the series."
 
 
 def check_ids(series_ids: Sequence[str], roles: Sequence[str]) -> None:
-    """Check what can be told without Orthanc: form and repetitions.
+    """Check what is known without Orthanc: form and repetitions.
 
     Raises
     ------

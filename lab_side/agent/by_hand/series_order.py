@@ -1,6 +1,6 @@
 """Whether series are given in the order of the profile's roles, by the tags of one image each.
 
-The worker looks at headers and pixels of all images later; what the tags of four images tell is
+The worker reads headers and pixels of all images later; what the tags of four images say is
 known before a model is loaded, and a swapped pair is the usual slip.
 """
 
@@ -26,7 +26,7 @@ Tags = Mapping[str, Any]
 
 
 def order_notes(tags: Mapping[str, Tags], profile: Profile) -> tuple[str, ...]:
-    """What speaks against the roles, a sentence each; nothing where the tags do not tell.
+    """What speaks against the roles, a sentence each; nothing where the tags do not say.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def order_notes(tags: Mapping[str, Tags], profile: Profile) -> tuple[str, ...]:
 
 
 def phases_in_order(tags: Mapping[str, Tags], profile: Profile) -> list[str]:
-    """Roles as their series come in time; empty where the tags do not tell, or it is no DCE."""
+    """Roles as their series come in time; empty where the tags do not say, or it is no DCE."""
     return next((found for _, found in _sorted_phases(tags, _rules(profile))), [])
 
 

@@ -10,7 +10,7 @@ A result never names a SEG that Orthanc has not confirmed. When Orthanc already 
 bytes under this SEG's UID and they are this job's, the first stored SEG wins and the
 measurements are taken from it, and so is the report. The report (SR) goes after the SEG that it
 names, in the same way; one that Orthanc refuses is left out of the result, which says so. A
-refusal is on disk before the result that tells of it: a
+refusal is on disk before the result that names it: a
 SEG is never forgotten because its job has failed.
 """
 
@@ -64,7 +64,7 @@ logger = logging.getLogger("segrelay.deliver")
 
 
 class Inspector(Protocol):
-    """Whoever can open a SEG: the worker."""
+    """What can open a SEG: the worker."""
 
     def inspect(self, request: InspectRequest) -> InspectReply:
         """Describe a stored SEG."""
@@ -76,7 +76,7 @@ class Delivery:
     """What became of one outbox entry."""
 
     result: ResultManifest | None
-    """The result that stands; None for a segmentation by hand."""
+    """The job's valid result; None for a segmentation by hand."""
     seg: SegReference | None
     """The SEG in Orthanc; None when the job had another result already."""
     report: ReportReference | None = None
@@ -131,7 +131,7 @@ class Uploader:
         PermanentError
             By hand only; for a job, the failed result is published and the SEG set aside.
         AttemptFailedError
-            The worker broke while it looked at what Orthanc holds: the entry stays.
+            The worker broke while it read what Orthanc holds: the entry stays.
         """
         refusal = entry.refusal
         if refusal is not None:
@@ -214,7 +214,7 @@ class Uploader:
         return _Stored(seg, measurements, reply.already_stored, report, path)
 
     def _report(self, stored: _Stored) -> _Reported:
-        """Upload the report of a SEG that stands in Orthanc, read it back, compare."""
+        """Upload the report of a SEG that is in Orthanc, read it back, compare."""
         if stored.report is None:
             return _Reported()
         try:
@@ -230,7 +230,7 @@ class Uploader:
         is_as_sent = kept == sent
         if not is_as_sent and not reply.already_stored:
             raise OrthancUnavailableError("Orthanc has other bytes than it was sent.")
-        # Another version of the agent may have written it otherwise: the first one stands.
+        # Another version of the agent may have written it otherwise: the first one is kept.
         if stored.seg.sop_instance_uid.encode() not in kept:
             raise OrthancRefusedError(
                 "Orthanc holds a foreign instance under this report's UID.",
@@ -245,7 +245,7 @@ class Uploader:
         )
 
     def _read_back(self, orthanc_id: str) -> bytes:
-        """What was just stored, which has the MD5 that Orthanc tells of it."""
+        """What was just stored, which has the MD5 that Orthanc reports."""
         try:
             md5 = self._client.instance_md5(orthanc_id)
             stored = self._client.instance_file(orthanc_id)
@@ -307,7 +307,7 @@ class Uploader:
         return standing
 
     def _give_up(self, entry: OutboxEntry, refusal: Trouble) -> Delivery:
-        """Orthanc will never take this SEG: say so in the result and keep it for a person."""
+        """Orthanc will never take this SEG: say so in the result and keep it for operators."""
         error = PermanentError(refusal.message, code=refusal.code, remedy=refusal.remedy)
         standing = self._publish_failure(entry, error)
         self._outbox.set_aside(entry)

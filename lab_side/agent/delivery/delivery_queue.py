@@ -6,18 +6,18 @@ A round tries every SEG that is due, oldest first:
 a SEG is not delivered because …         what follows
 =======================================  ====================================================
 Orthanc refuses it for good              it is set aside; the round goes on
-a lock, the local disk, a conflict, a    it waits by itself; the round goes on
+a lock, the local disk, a conflict, a    it alone waits; the round goes on
 file of the job that the queue refuses
 Orthanc or the queue is away             the round ends: each of the others would only meet
                                          the same time-out; all wait
 Orthanc answers, but does not take it    the next one is tried. If that gets through, it was
-                                         the SEG: it waits by itself. Else it is Orthanc: the
+                                         the SEG: it alone waits. Else it is Orthanc: the
                                          round ends and all wait
 =======================================  ====================================================
 
 Every round that ended so tries one SEG more than the last, so that none that can be
 delivered stays behind many that cannot. What waits is tried again after a pause that doubles;
-at once when a new SEG comes (those that wait by themselves not), or when a person asks.
+at once when a new SEG comes (those that wait alone not), or when operators ask.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class _Wait:
 
 
 class DeliveryQueue:
-    """Delivers what waits in the outbox; one thread runs the rounds, any may ring.
+    """Delivers what waits in the outbox; one thread runs the rounds, any may wake it.
 
     Parameters
     ----------
@@ -68,11 +68,11 @@ class DeliveryQueue:
     is_stopped:
         Whether the round must end.
     on_removed:
-        Explanation the job of every SEG that has left the outbox.
+        Called with the job of every SEG that has left the outbox.
     on_delivered:
-        Explanation what became of every SEG that this process has brought to its end.
+        Called with what became of every SEG that this process has brought to its end.
     on_fatal:
-        Explanation of an error that a person must mend before anything can be delivered.
+        Called with an error that operators must fix before anything can be delivered.
     """
 
     def __init__(
@@ -98,12 +98,12 @@ class DeliveryQueue:
         self._woken = threading.Event()
         self._is_running = False
         self._pause: _Wait | None = None
-        """Of all."""
+        """Of every delivery."""
         self._own: dict[str, _Wait] = {}
-        """Of SEGs that wait by themselves, by job; never changed in place: other threads read."""
+        """Of SEGs that wait alone, by job; never changed in place: other threads read."""
 
     def wake(self) -> None:
-        """There is something to deliver."""
+        """Deliver now: something new waits."""
         self._woken.set()
 
     def wake_for(self, jobs: Collection[str]) -> None:
@@ -112,7 +112,7 @@ class DeliveryQueue:
             self._woken.set()
 
     def wait(self, seconds: float) -> bool:
-        """Wait so long at most for a ring; whether a round is due."""
+        """Wait at most for that long to be woken; return whether a round is due."""
         return self._woken.wait(seconds) or self._is_wait_over() or self._has_retry_request()
 
     def retry_now(self) -> None:
@@ -205,7 +205,7 @@ class DeliveryQueue:
         return isinstance(error, OrthancUnavailableError) and self._is_orthanc_there()
 
     def _postpone(self, failed: list[tuple[OutboxEntry, SegRelayError]]) -> None:
-        """Let SEGs wait by themselves."""
+        """Let each of these SEGs wait alone."""
         for entry, error in failed:
             job = entry.draft.job_id
             wait = self._next_wait(self._own.get(job))
@@ -215,7 +215,7 @@ class DeliveryQueue:
     def _pause_all(self, failed: list[tuple[OutboxEntry, SegRelayError]]) -> None:
         if not failed:
             return
-        # A ring in the middle of a pause is a try more, and no reason to wait longer.
+        # A wake-up in the middle of a pause is a try more, and no reason to wait longer.
         if self._pause is None or self._is_over(self._pause):
             self._pause = self._next_wait(self._pause)
         for entry, error in failed:

@@ -1,4 +1,4 @@
-"""A SEG that Orthanc does not take, as a file for a person."""
+"""A SEG that Orthanc does not take, as a file for operators."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """SEGs on the local disk that Orthanc has not confirmed, or whose result is not published.
 
-A SEG enters before its first byte goes out and leaves when its result stands: the write
+A SEG enters before its first byte goes out and leaves when its result exists: the write
 order is SEG to disk (fsync), folder renamed into the outbox (fsync), then the upload.
 
 ::
@@ -10,7 +10,7 @@ order is SEG to disk (fsync), folder renamed into the outbox (fsync), then the u
                  trouble.json          why the last delivery failed; losing it loses nothing
                  refusal.json          flushed: Orthanc never takes it, the job is to fail
     refused/<job>/…                    the same folder, once the job has failed
-    outbox/.retry                      a person's request: try now
+    outbox/.retry                      an operator's request: try now
 """
 
 from __future__ import annotations
@@ -130,7 +130,7 @@ class OutboxEntry:
 
     @contextlib.contextmanager
     def lock(self) -> Iterator[None]:
-        """Held while the entry is being delivered: another process may look in too.
+        """Held while the entry is being delivered: another process may read it too.
 
         Raises
         ------
@@ -180,7 +180,7 @@ class Outbox:
             shutil.rmtree(left, ignore_errors=True)
 
     def add(self, folder: Path, draft: Draft) -> OutboxEntry:
-        """Take over ``folder``, which holds a fsynced ``seg.dcm``; returns the entry that stands.
+        """Take over ``folder``, which holds a fsynced ``seg.dcm``; returns the valid entry.
 
         That is an earlier one of the job, where another process of this computer has made it,
         too: it may be under way to Orthanc just now.
@@ -242,7 +242,7 @@ class Outbox:
     def note_failure(
         self, entry: OutboxEntry, error: SegRelayError, next_at: datetime | None
     ) -> None:
-        """Write down why a delivery failed, for a person; not flushed, and no loss."""
+        """Write down why a delivery failed, for operators; not flushed, and no loss."""
         before = entry.trouble
         tries = 1 if before is None else before.tries + 1
         aside = entry.folder / f".{TROUBLE_FILE}"
@@ -274,7 +274,7 @@ class Outbox:
         entry.remove_lock()
 
     def set_aside(self, entry: OutboxEntry) -> None:
-        """Keep a SEG whose job has failed, for a person.
+        """Keep a SEG whose job has failed, for operators.
 
         Raises
         ------
@@ -289,7 +289,7 @@ class Outbox:
         entry.remove_lock()
 
     def take_retry_request(self) -> bool:
-        """Whether a person has asked to try now, since this was last called."""
+        """Return whether operators have asked to try now since this was last called."""
         try:
             (self._folder / _RETRY).unlink()
         except OSError:

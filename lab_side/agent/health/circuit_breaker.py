@@ -1,9 +1,9 @@
 """A computer on which every job fails would empty the queue into the dead letters.
 
 So after some different jobs in a row have failed here through no fault of their series or
-manifests, the agent pauses, as if a person had said so: heartbeat, site and ``lab-agent status``
-show why, and ``lab-agent resume`` ends it. Else it goes on by itself after a while; the GPU must
-pass its self-test first. Until a job succeeds, one more failure is enough, and the next pause is
+manifests, the agent pauses, as if operators had ordered it: heartbeat, site and
+``lab-agent status`` show why, and ``lab-agent resume`` ends it. Else it goes on automatically after
+a while; the GPU must pass its self-test first. Until a job succeeds, one more failure is enough, and the next pause is
 twice as long.
 """
 
@@ -23,7 +23,7 @@ logger = logging.getLogger("segrelay.guard")
 
 
 class CircuitBreaker:
-    """CountersSnapshot the jobs that fail in a row.
+    """Counts the jobs that fail in a row.
 
     Parameters
     ----------

@@ -1,12 +1,12 @@
-"""What a person on this computer has told the agent: to pause, or to drain.
+"""Orders of this computer's operators to the agent: to pause, or to drain.
 
 ::
 
-    home/control/pause.json    stands until it is taken away, or until the time that it names
+    home/control/pause.json    holds until it is taken away, or until the time that it names
     home/control/drain.json    an order to the agent that runs now; it takes the file away
 
 Files, because they work on every system and without any right on the agent's process. One that
-cannot be read is no order: it is told of once, and the agent goes on.
+cannot be read is no order: it is logged once, and the agent goes on.
 """
 
 from __future__ import annotations
@@ -61,14 +61,14 @@ class Pause(_Order):
 
     reason: Annotated[str, Field(max_length=REASON_LENGTH)] = ""
     until: Moment | None = None
-    """When the agent goes on by itself; None where a person says so."""
+    """When the agent goes on automatically; None where operators say so."""
 
     def is_over(self, now: datetime) -> bool:
         """Whether its time has come."""
         return self.until is not None and now >= self.until
 
     def in_words(self) -> str:
-        """Reason and end, for heartbeat and person."""
+        """Reason and end, for heartbeat and operators."""
         end = "" if self.until is None else f"until {self.until:%Y-%m-%d %H:%M %z}"
         return ", ".join(filter(None, (self.reason, end)))
 
@@ -117,7 +117,7 @@ def standing_pause(home: Path) -> Pause | None:
 
 
 def order_drain(home: Path, order: Drain) -> Path:
-    """Tell the agent that runs now to drain; returns the file that it takes away.
+    """Order the agent that runs now to drain; returns the file that it takes away.
 
     Raises
     ------
@@ -130,14 +130,14 @@ def order_drain(home: Path, order: Drain) -> Path:
 
 
 class ControlWatch:
-    """The thread that looks for orders.
+    """The thread that reads orders.
 
     Parameters
     ----------
     on_pause:
-        Explanation, with the pause or None, whenever that changes.
+        Called with the pause or None whenever that changes.
     on_drain:
-        Explanation of every order to drain.
+        Called with every order to drain.
     """
 
     def __init__(
@@ -156,7 +156,7 @@ class ControlWatch:
         self._thread = threading.Thread(target=self._run, name="control", daemon=True)
 
     def start(self) -> None:
-        """Look once now, then go on looking."""
+        """Read once now, then regularly."""
         # Made by the agent's own account, which must be able to take files away.
         with contextlib.suppress(OSError):
             (self._home / PAUSE_FILE).parent.mkdir(parents=True, exist_ok=True)

@@ -24,7 +24,7 @@ from segrelay.queue import HeartbeatJob, Lease
 from segrelay.queue.lease import HEARTBEAT_EVERY
 
 PROGRESS_EVERY = 1.0
-"""Seconds between two looks at the status; only what changed is written."""
+"""Seconds between two writings of progress; only what changed is written."""
 
 LONGEST_TURN = 120.0
 """Seconds; one heartbeat and one progress that both hang to their end take less."""
@@ -76,7 +76,7 @@ class Heartbeat:
     def is_well(self) -> bool:
         """Whether it goes on: each heartbeat succeeds, or fails and is known to have failed.
 
-        A network that is down is no reason to start the agent anew; a thread that hangs is.
+        A network that is down is no reason to restart the agent; a thread that hangs is.
         """
         return self.is_alive() and time.monotonic() - self._turned_at < LONGEST_TURN
 
@@ -91,11 +91,11 @@ class Heartbeat:
                 log_event(logger, logging.WARNING, "last heartbeat failed", code=error.code)
 
     def send_soon_if_new(self) -> None:
-        """Heartbeat within seconds, for a person who waits, if the status tells another state."""
+        """Send a heartbeat within seconds if the state has changed: operators wait for it."""
         self._is_urgent = self._sent != self._status.agent
 
     def heartbeat_now(self) -> None:
-        """Heartbeat in the caller's thread: what is on the status is then known to the store.
+        """Send a heartbeat in the caller's thread: the store then knows the status.
 
         Raises
         ------

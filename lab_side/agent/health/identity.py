@@ -1,7 +1,7 @@
 """Which process this is, and whether another process still lives.
 
 A host name and a pid do not name a process: containers that share the host's name count their
-pids each for themselves, and a pid is used again. So a process is looked up only in the pid
+pids each for themselves, and a pid is used again. So a process is searched only in the pid
 namespace of the running system in which it began (pid_namespaces(7), and random(4) for the boot
 id). Everywhere else, and where an older agent did not say, nothing is known: the lease decides.
 """
@@ -50,7 +50,7 @@ class Process:
 
 
 class NotAllowedError(Exception):
-    """The process exists, and this account may not look at it."""
+    """The process exists, and this account may not read it."""
 
 
 def this_system() -> System:
@@ -93,7 +93,7 @@ def is_gone(identity: Identity, here: System, find: Callable[[int], Process | No
     ----------
     find:
         The process of a pid, None where there is none (or only its remains); raises
-        NotAllowedError where this account may not look.
+        NotAllowedError where this account may not read.
     """
     there = System(host=identity.host, boot=identity.boot, pid_namespace=identity.pid_namespace)
     if there != here or not (here.boot and here.pid_namespace):

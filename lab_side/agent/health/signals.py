@@ -1,4 +1,4 @@
-"""What the agent's threads tell each other: scan again, pause, halt, drain, end."""
+"""What the agent's threads signal to each other: scan again, pause, halt, drain, end."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class Signals:
         self.wake = threading.Event()
         """The queue is scanned again at once."""
         self.draining = threading.Event()
-        """The agent was told to end: jobs are finished or handed back first."""
+        """An end was ordered: jobs are finished or handed back first."""
         self.must_cancel = threading.Event()
-        """It was told so twice: jobs are handed back unfinished."""
+        """It was ordered twice: jobs are handed back unfinished."""
         self.halted = threading.Event()
         """No further job is begun; :attr:`halt_reason` says why."""
         self.halt_reason = Halt.STOPPED
@@ -81,7 +81,7 @@ class Signals:
 
     @property
     def may_claim(self) -> bool:
-        """Whether nobody has told the agent to claim nothing."""
+        """Whether no order keeps the agent from claiming."""
         return not (self.halted.is_set() or self.draining.is_set() or self.pause is not None)
 
     @property

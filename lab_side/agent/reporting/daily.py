@@ -1,4 +1,4 @@
-"""One line a day that says whether all is well, for whoever reads the log on Mondays."""
+"""One log line a day that says whether all is well."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ logger = logging.getLogger("segrelay.daily")
 
 
 class DailyLine:
-    """Tells of the time since it was last written."""
+    """Sums up the time since it was last written."""
 
     def __init__(
         self,

@@ -38,7 +38,7 @@ class MetricsSnapshot:
     state: str
     counts: CountersSnapshot = field(default_factory=CountersSnapshot)
     pending: int = 0
-    """Jobs in the queue that this agent has a profile for, when it last looked."""
+    """Jobs in the queue that this agent has a profile for, in its last scan."""
     in_hand: int = 0
     outbox: int = 0
     set_aside: int = 0

@@ -1,7 +1,7 @@
-"""What this computer's agent does, and what waits here: for a person, whether it runs or not.
+"""What this computer's agent does, and what waits here, whether it runs or not: for operators.
 
 Everything is read from the agent's own folder and from its heartbeat in the queue; nothing
-is written but a heartbeat object that tells the store's time.
+is written but a heartbeat object that asks for the store's time.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class _Part(BaseModel):
 
 
 class HeartbeatStatus(_Part):
-    """The agent, as its last heartbeat tells."""
+    """The agent, as its last heartbeat shows it."""
 
     life: Life
     state: str
@@ -72,7 +72,7 @@ class QueueProblem(_Part):
 
     @classmethod
     def of(cls, error: SegRelayError) -> QueueProblem:
-        """What an error tells a person."""
+        """Return what an error says to operators."""
         return cls(code=error.code, message=error.message, remedy=error.remedy)
 
 
@@ -114,7 +114,7 @@ class AgentStatus(_Part):
     beat: HeartbeatStatus | None
     """None where the queue was not asked, or has never heard of the agent."""
     pause: Pause | None
-    """A person's, which stands now."""
+    """The ordered pause that holds now."""
     disk: DiskStatus
     waiting: tuple[SegStatus, ...]
     """Oldest first."""

@@ -32,7 +32,7 @@ class StatusBoard:
     profiles: tuple[str, ...]
     labels: tuple[str, ...] = ()
     offers: tuple[Offer, ...] = ()
-    """What the site is told of them."""
+    """What the site knows of them."""
     _agent: StateReport = field(default_factory=StateReport)
     _passed_over: tuple[str, ...] = ()
     _jobs: dict[str, HeartbeatJob] = field(default_factory=dict)
