@@ -82,7 +82,7 @@ class ServedModels:
 
     def make_sure(self) -> None:
         """Have the models loaded again after :meth:`release`; raises as ``GpuHealth.make_sure``."""
-        self._gpu.look_after()
+        self._gpu.test_if_due()
         self._gpu.make_sure()
 
     def close(self) -> None:

@@ -266,7 +266,7 @@ class Pipeline:
     def _infer_stage(self) -> None:
         while not self._signals.cancelled.is_set():
             if not self._signals.halted.is_set():
-                self._gpu.look_after()
+                self._gpu.test_if_due()
             try:
                 job = self._ready.get(timeout=IDLE)
             except Empty:

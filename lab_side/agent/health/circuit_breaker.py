@@ -3,8 +3,8 @@
 So after some different jobs in a row have failed here through no fault of their series or
 manifests, the agent pauses, as if operators had ordered it: heartbeat, site and
 ``lab-agent status`` show why, and ``lab-agent resume`` ends it. Else it goes on automatically after
-a while; the GPU must pass its self-test first. Until a job succeeds, one more failure is enough, and the next pause is
-twice as long.
+a while; the GPU must pass its self-test first. Until a job succeeds, one more failure is enough,
+and the next pause is twice as long.
 """
 
 from __future__ import annotations

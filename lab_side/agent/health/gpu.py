@@ -60,7 +60,7 @@ class GpuHealth:
             log_event(logger, logging.INFO, "self-test passed", seconds=seconds)
             self._problem, self._failures = None, 0
 
-    def look_after(self) -> None:
+    def test_if_due(self) -> None:
         """Test again, if the GPU is sick and it is time to."""
         if self._problem is not None and self._monotonic() >= self._due:
             self.examine()

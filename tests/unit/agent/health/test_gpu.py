@@ -46,7 +46,7 @@ class Worker:
 def test_a_job_is_begun_with_a_worker_that_is_ready() -> None:
     worker = Worker()
     worker.gpu.make_sure()
-    worker.gpu.look_after()
+    worker.gpu.test_if_due()
     assert worker.calls == ["make_ready"]
     assert worker.gpu.problem is None
 
@@ -82,7 +82,7 @@ def test_a_sick_gpu_is_tested_again_after_pauses_that_double(error: SegRelayErro
         tests, began = len(worker.calls), worker.seconds
         while len(worker.calls) == tests:
             worker.seconds += 1
-            worker.gpu.look_after()
+            worker.gpu.test_if_due()
         pauses.append(worker.seconds - began)
     assert pauses[:3] == [first, 2 * first, 4 * first]
     assert pauses[-1] == most
@@ -91,14 +91,14 @@ def test_a_sick_gpu_is_tested_again_after_pauses_that_double(error: SegRelayErro
 
     worker.error = None
     worker.seconds += most
-    worker.gpu.look_after()
+    worker.gpu.test_if_due()
     assert worker.gpu.problem is None
     worker.error = error
     worker.gpu.doubt(FAILED)
     worker.gpu.examine()
     worker.seconds += first
     tests = len(worker.calls)
-    worker.gpu.look_after()
+    worker.gpu.test_if_due()
     assert len(worker.calls) == tests + 1, "the pauses begin anew"
 
 
