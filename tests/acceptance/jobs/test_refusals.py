@@ -6,13 +6,15 @@ import hashlib
 import json
 import pickle
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
+from infra.servers.orthanc import OrthancServer
 from infra.servers.ports import free_port
-from tests.support.lab.lab import Lab
+from tests.support.lab.lab import Lab, open_lab
 
 CONFIG = 78
 NOT_NOW = 75
@@ -28,6 +30,13 @@ def assert_refused(
     assert "remedy: " in ended.stderr
     assert "Traceback" not in output
     assert not any(secret in output for secret in secrets)
+
+
+@pytest.fixture(scope="module")
+def lab(orthanc: OrthancServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """One lab for all: nothing of it is changed for good."""
+    with open_lab(orthanc, tmp_path_factory.mktemp("lab")) as lab:
+        yield lab
 
 
 @pytest.mark.parametrize("command", [("run",), ("once",)])
@@ -97,8 +106,10 @@ def test_a_checkpoint_of_another_network_is_refused(lab: Lab, tmp_path: Path) ->
 
 def test_an_altered_checkpoint_is_refused(lab: Lab) -> None:
     weights = lab.folder / "profiles/tiny/weights.safetensors"
-    weights.write_bytes(weights.read_bytes()[:-1] + b"\0")
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:-1] + b"\0")
     assert_refused(lab.run_agent("run"), CONFIG, "weights-sha256")
+    weights.write_bytes(whole)
 
 
 def run_with_weights(lab: Lab, weights: Path) -> subprocess.CompletedProcess[str]:

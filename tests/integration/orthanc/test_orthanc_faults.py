@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from _pytest.mark import ParameterSet
 
 from infra.fake_gcs import Fault, FaultKind
 from infra.servers.orthanc import OrthancServer
@@ -19,6 +20,9 @@ from segrelay.retry import RetryPolicy
 from tests.support.lab.lab import StoredStudy, store_phantom
 from tests.support.servers.fault_proxy import FaultProxy, fault_proxy
 from tests.support.servers.orthanc import orthanc as orthanc
+
+ONE_OF = 4
+"""So many pairs of call and fault make one test of a usual run."""
 
 BOUND_S = 60.0
 """A download may take this long whatever happens; undisturbed it takes a tenth of a second."""
@@ -102,8 +106,21 @@ def label(fault: Fault) -> str:
     return f"{fault.kind.value}-{fault.status}" if status else fault.kind.value
 
 
-@pytest.mark.parametrize("fault", FAULTS, ids=label)
-@pytest.mark.parametrize("call", CALLS)
+def every_pair() -> list[ParameterSet]:
+    """Call and fault; without ``--long`` each call with some faults, each fault at some calls."""
+    return [
+        pytest.param(
+            call,
+            fault,
+            id=f"{call}-{label(fault)}",
+            marks=() if (row + column) % ONE_OF == 0 else pytest.mark.long,
+        )
+        for row, call in enumerate(CALLS)
+        for column, fault in enumerate(FAULTS)
+    ]
+
+
+@pytest.mark.parametrize(("call", "fault"), every_pair())
 def test_one_fault_costs_nothing(
     line: FaultProxy,
     orthanc: OrthancServer,
