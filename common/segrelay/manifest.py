@@ -32,7 +32,9 @@ from pydantic import (
 
 from segrelay.errors import ManifestRejectedError, TransientError
 from segrelay.names import MAX_AGENT_LENGTH
+from segrelay.notices import Notice, Notices
 from segrelay.parsing.documents import (
+    Code,
     LongText,
     Moment,
     Sentence,
@@ -56,8 +58,11 @@ LABELS_SCHEMA = "1.1"
 CONFIRMED_SCHEMA = "1.2"
 """In a job whose input was confirmed although it contradicts the profile."""
 
+NOTICES_SCHEMA = "1.3"
+"""What a result with ``notices`` says."""
+
 NEWEST_SCHEMA = CONFIRMED_SCHEMA
-"""The newest that this program reads."""
+"""The newest of a job that this program runs."""
 
 MANIFEST_BYTES_LIMIT = 64 * 1024
 """A manifest is a few hundred bytes; anything near this is not one."""
@@ -93,9 +98,6 @@ OrthancId = Annotated[
 """Orthanc's id of a study, series or instance: five groups of eight hexadecimal digits."""
 
 JobId = Annotated[str, form(rf"^{ULID_PATTERN}$", "a job's id (26 digits and lower-case letters)")]
-Code = Annotated[
-    str, form(r"^[a-z][a-z0-9-]*$", "lower-case letters, digits and hyphens", max_length=64)
-]
 Role = RoleName
 Label = Annotated[
     str, form(r"^[a-z0-9]+(-[a-z0-9]+)*$", "lower-case words joined by hyphens", max_length=32)
@@ -119,6 +121,18 @@ def schema_for(labels: Collection[str], confirmed: Collection[str] = ()) -> str:
     if confirmed:
         return CONFIRMED_SCHEMA
     return LABELS_SCHEMA if labels else SCHEMA_VERSION
+
+
+def notes_of(notices: Collection[Notice], *, before: Collection[str] = ()) -> dict[str, Any]:
+    """The fields of a result that say these notices, and ``before`` in front of them in English.
+
+    A result without notices stays of the first schema, which every site reads.
+    """
+    return {
+        "schema_version": NOTICES_SCHEMA if notices else SCHEMA_VERSION,
+        "warnings": (*before, *(item.text for item in notices)),
+        "notices": tuple(notices),
+    }
 
 
 def is_orthanc_id(text: str) -> bool:
@@ -354,6 +368,9 @@ class ResultManifest(_Document):
     measurements: Annotated[tuple[SegmentMeasurement, ...], Field(max_length=MOST_SEGMENTS)] = ()
     provenance: Provenance | None = None
     warnings: Annotated[tuple[Sentence, ...], first_items(MOST_WARNINGS)] = ()
+    """Notes in English, for readers of every version."""
+    notices: Notices = ()
+    """The same notes, as far as they have codes."""
     failure: Failure | None = None
 
     @model_validator(mode="after")
@@ -366,14 +383,15 @@ class ResultManifest(_Document):
             raise ValueError("only a succeeded result names a SEG")
         if self.report is not None and self.seg is None:
             raise ValueError("a report belongs to a SEG")
+        if self.notices and _minor(self.schema_version) < _minor(NOTICES_SCHEMA):
+            raise ValueError(f"notices need schema_version {NOTICES_SCHEMA}")
         return self
 
     def to_json(self) -> bytes:
-        """Without report, registrations and flips where there are none: they came later, and an
-        older site reads the rest."""
-        unused: dict[str, Any] = {}
-        if self.report is None:
-            unused["report"] = True
+        """As UTF-8 JSON, without report, notices, registrations and flips where there are none:
+        they came later, and an older site reads the rest."""
+        later_fields = {"report": self.report, "notices": self.notices}
+        unused: dict[str, Any] = {name: True for name, value in later_fields.items() if not value}
         if self.provenance is not None:
             later = {"registrations": self.provenance.registrations, "flips": self.provenance.flips}
             unused["provenance"] = {name for name, value in later.items() if not value}
@@ -406,7 +424,7 @@ def parse_job_manifest(data: bytes) -> JobManifest:
         ``manifest-too-large``, ``manifest-not-json``, ``schema-newer`` or
         ``manifest-invalid``; the message names the first wrong field, never its value.
     """
-    document = _versioned(data, MANIFEST_LIMITS)
+    document = _document_of(data, MANIFEST_LIMITS, newest=NEWEST_SCHEMA)
     try:
         return model_of(JobManifest, document)
     except UnreadableJsonError as error:
@@ -461,10 +479,18 @@ def check_labels(manifest: JobManifest, own: Collection[str]) -> None:
 
 
 def parse_result(data: bytes) -> ResultManifest:
-    """Read a result manifest strictly; raises :class:`ManifestRejectedError` as above."""
-    document = _versioned(data, RESULT_LIMITS)
+    """Read a result manifest; what a newer minor version adds is passed over.
+
+    Raises
+    ------
+    ManifestRejectedError
+        ``manifest-too-large``, ``manifest-not-json``, ``schema-newer`` (of another major version),
+        ``manifest-invalid`` or ``result-invalid``.
+    """
+    document = _document_of(data, RESULT_LIMITS, newest=None)
+    is_newer = _minor(str(document["schema_version"])) > _minor(NOTICES_SCHEMA)
     try:
-        return model_of(ResultManifest, document)
+        return model_of(ResultManifest, document, extra="ignore" if is_newer else None)
     except UnreadableJsonError as error:
         raise ManifestRejectedError(
             f"The result manifest {error}.",
@@ -473,14 +499,15 @@ def parse_result(data: bytes) -> ResultManifest:
         ) from None
 
 
-def _versioned(data: bytes, limits: JsonLimits) -> dict[str, Any]:
-    """A document whose schema this program reads."""
+def _document_of(data: bytes, limits: JsonLimits, *, newest: str | None) -> dict[str, Any]:
+    """A document of this major version, and of ``newest`` at most."""
     document = _json_object(data, limits)
     version = _version(document)
-    is_newer = _minor(version) > _minor(NEWEST_SCHEMA)
+    is_newer = newest is not None and _minor(version) > _minor(newest)
     if version.split(".")[0] != SCHEMA_VERSION.split(".")[0] or is_newer:
         raise ManifestRejectedError(
-            f"The document has schema version {version}; this program reads {NEWEST_SCHEMA}.",
+            f"The document has schema version {version}; this program reads "
+            f"{newest or NOTICES_SCHEMA}.",
             code="schema-newer",
             remedy="Update the agent, or submit with the version it reads.",
         )

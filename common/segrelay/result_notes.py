@@ -1,19 +1,14 @@
-"""Notes on a result that both sides know: the lab writes them, the site shows them in large.
-
-They are among a result's ``warnings``, in English, where an older site shows them as they are.
-"""
+"""Notes on a result that say for whom it is, and what a person confirmed of its input."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
-from segrelay.dicom.body_regions import ATTRIBUTES, BODY_PART, contradictions
+from segrelay.dicom.body_regions import BODY_PART, contradictions
+from segrelay.notices import SENTENCES, Notice, notice
 
-NOT_FOR_PATIENTS = (
-    "NOT FOR PATIENTS: this profile only shows how the program works; its result says nothing "
-    "about a patient."
-)
+NOT_FOR_PATIENTS = SENTENCES["not-for-patients"]
 """Of every result of a profile with ``for_patients`` false."""
 
 DOUBTS = frozenset({"role-unsure", "role-unrecognised"})
@@ -24,8 +19,8 @@ Regions = Mapping[str, Iterable[str]]
 """As :func:`segrelay.dicom.body_regions.regions_of` answers, of one series."""
 
 
-def region_notes(by_role: Mapping[str, Regions], expected: Iterable[str]) -> tuple[str, ...]:
-    """Which attributes of which series name another region than the profile's, a sentence each.
+def region_notes(by_role: Mapping[str, Regions], expected: Iterable[str]) -> tuple[Notice, ...]:
+    """Which attributes of which series name another region than the profile's.
 
     Parameters
     ----------
@@ -40,8 +35,13 @@ def region_notes(by_role: Mapping[str, Regions], expected: Iterable[str]) -> tup
         for item in contradictions(regions, wanted):
             found[item.keyword, item.found, item.expected].append(role)
     return tuple(
-        f"ATTENTION: {ATTRIBUTES[keyword]} of {', '.join(roles)} says {named}, but the profile is "
-        f"for {region}."
+        notice(
+            "other-region",
+            attribute=keyword,
+            roles=", ".join(roles),
+            found=named.replace("whole body", "whole-body"),
+            expected=region.replace("whole body", "whole-body"),
+        )
         for (keyword, named, region), roles in found.items()
     )
 
@@ -61,14 +61,11 @@ def contradicting(codes: Iterable[str]) -> tuple[str, ...]:
     return tuple(code for code in codes if code not in DOUBTS)
 
 
-def confirmed_notes(codes: Iterable[str]) -> tuple[str, ...]:
-    """What a person confirmed: contradictions, and roles that were not sure, a sentence each."""
+def confirmed_notes(codes: Iterable[str]) -> tuple[Notice, ...]:
+    """What a person confirmed: contradictions, and roles that were not sure."""
     confirmed = tuple(codes)
-    groups = (
-        ("The input contradicts the profile; a person confirmed it", contradicting(confirmed)),
-        (
-            "The series were not certain for every role; a person confirmed",
-            tuple(code for code in confirmed if code in DOUBTS),
-        ),
-    )
-    return tuple(f"{sentence}: {', '.join(named)}." for sentence, named in groups if named)
+    groups = {
+        "contradiction-confirmed": contradicting(confirmed),
+        "doubt-confirmed": tuple(code for code in confirmed if code in DOUBTS),
+    }
+    return tuple(notice(code, codes=", ".join(named)) for code, named in groups.items() if named)

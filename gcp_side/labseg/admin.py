@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 from gcp_side.labseg import admin_texts as texts
 from gcp_side.labseg import jobs
 from gcp_side.labseg.api.serializers import EventSerializer
-from gcp_side.labseg.messages import explain_stage, tell
+from gcp_side.labseg.messages import explain_code, explain_stage
 from gcp_side.labseg.models import Job, JobEvent, State
 from gcp_side.labseg.orthanc import client
 from segrelay.errors import SegRelayError
@@ -74,7 +74,7 @@ def _sections(job: Job | None) -> list[Any]:
     has_result = job is None or any(
         (job.seg_orthanc_id, job.measurements, job.confirmed, job.warnings)
     )
-    result = ["segments", "notices", "confirmed_in_words", "seg_orthanc_id", "sr"]
+    result = ["segments", "notes", "confirmed_in_words", "seg_orthanc_id", "sr"]
     request = ["job_id", "inputs", "labels_in_words", "priority", "max_attempts"]
     sections: list[tuple[Any, list[str], bool]] = [
         (None, ["state", "links", "profile", "retry_of", "requested_by"], True),
@@ -146,7 +146,7 @@ class JobAdmin(_ReadOnly, ModelAdmin):
     links = staticmethod(texts.links)
     volumes = staticmethod(texts.volumes)
     segments = staticmethod(texts.segments)
-    notices = staticmethod(texts.notices)
+    notes = staticmethod(texts.notes)
     confirmed_in_words = staticmethod(texts.confirmed)
     failure = staticmethod(texts.failure)
     inputs = staticmethod(texts.inputs)
@@ -236,7 +236,7 @@ class JobAdmin(_ReadOnly, ModelAdmin):
             try:
                 level, text = act(job)
             except SegRelayError as error:
-                explained = tell(error.code, error.message, error.remedy)
+                explained = explain_code(error.code, error.message, error.remedy)
                 level = messages.ERROR
                 text = (
                     f"{job.pk}: {explained.message} {explained.remedy} {explained.detail}".rstrip()

@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy as _
 from gcp_side.labseg.conf import Conf, get_conf
 from gcp_side.labseg.host.addresses import page_address
 from gcp_side.labseg.jobs.confirmation import read_reasons
-from gcp_side.labseg.messages import tell, tell_warning
+from gcp_side.labseg.messages import explain_code, explain_warnings
 from gcp_side.labseg.models import Job
 from segrelay.errors import FixConfigurationError
 from segrelay.manifest import is_orthanc_id
@@ -85,9 +85,9 @@ def volume(item: dict[str, object]) -> str:
 
 
 @admin.display(description=_("notes on the result"))
-def notices(job: Job) -> SafeString | str:
+def notes(job: Job) -> SafeString | str:
     """What the lab says of the result."""
-    return _listed(tell_warning(text) for text in job.warnings)
+    return _listed(explain_warnings(job.warnings, job.notices))
 
 
 @admin.display(description=_("confirmed contradictions"))
@@ -102,7 +102,7 @@ def failure(job: Job) -> SafeString | str:
     """What went wrong and what to do; the lab's own words in English below them."""
     if not job.failure_code:
         return NOTHING
-    explained = tell(job.failure_code, job.failure_reason, job.failure_remedy)
+    explained = explain_code(job.failure_code, job.failure_reason, job.failure_remedy)
     lines = [line for line in (explained.message, explained.remedy) if line]
     if explained.detail:
         lines.append(format_html('<span lang="en">{}</span>', explained.detail))

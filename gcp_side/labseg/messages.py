@@ -1,22 +1,18 @@
-"""What error codes mean, in the language of whoever reads it.
+"""Errors, notices and stages in the language of the reader.
 
-Errors come in English, from ``segrelay`` and from the lab as text; what is stable in them is the
-code. Who reads English is told the error's own words, which know names and numbers. Others are
-told what the code means, and the error's own words as a detail.
+Errors come from ``segrelay`` and from the lab as a code and English text. Readers of English see
+that text, which knows names and numbers; others see what the code means, and the text as a detail.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from django.utils.translation import get_language, gettext, gettext_noop
 
-from gcp_side.labseg.jobs.confirmation import NAMES
 from segrelay.errors import FixConfigurationError, SegRelayError
-from segrelay.parsing.documents import SENTENCE_CHARACTERS
-from segrelay.result_notes import NOT_FOR_PATIENTS
+from segrelay.notices import Notice, fill, read_notices
 from segrelay.stages import Stage
 
 _ = gettext_noop
@@ -314,209 +310,16 @@ MEANINGS: Mapping[str, tuple[str, str]] = {
 }
 """By code: what has happened and what to do, a full sentence each."""
 
-LONGEST_SENTENCE = SENTENCE_CHARACTERS
-"""Characters of a sentence of the lab that is looked up; a longer one is not the lab's."""
-
 UNKNOWN = (
     _("Something failed that has no words in this language."),
     _("Show the English words to the administrator."),
 )
 """A newer agent may have codes that this site does not know."""
 
-_WARNINGS: tuple[tuple[re.Pattern[str], str], ...] = (
-    (
-        re.compile(r"(?P<role>\S{1,64}) is empty: every voxel is 0\."),
-        _("{role} is empty: every voxel is 0."),
-    ),
-    (
-        re.compile(
-            r"Objects without images in (?P<role>\S{1,64}) " r"were left out: (?P<count>\d{1,9})\."
-        ),
-        _("Objects without images in {role} were left out: {count}."),
-    ),
-    (
-        re.compile(
-            r"(?P<role>\S{1,64}) " r"has no Frame of Reference UID and was given one of its own\."
-        ),
-        _("{role} has no Frame of Reference UID and was given one of its own."),
-    ),
-    (
-        re.compile(r"(?P<role>\S{1,64}) was resampled to the grid of (?P<other>\S{1,64})\."),
-        _("{role} was resampled to the grid of {other}."),
-    ),
-    (
-        re.compile(
-            r"(?P<role>\S{1,64}) was moved onto (?P<other>\S{1,64}): "
-            r"by (?P<shift>\S{1,64}) mm and (?P<turn>\S{1,64}) degrees\."
-        ),
-        _("{role} was moved onto {other}: by {shift} mm and {turn} degrees."),
-    ),
-    (
-        re.compile(
-            r"(?P<role>\S{1,64}) lies where its headers put it: no motion was found with which it "
-            r"matches (?P<other>\S{1,64}) better\."
-        ),
-        _("{role} was left where it lies: no motion was found that matches {other} better."),
-    ),
-    (
-        re.compile(
-            r"(?P<name>[A-Za-z' ()-]{1,80}) was left out: it (?P<form>holds [a-z ]{1,80})\."
-        ),
-        _("{name} in the headers has no usable value and was left out."),
-    ),
-    (
-        re.compile(
-            r"The text of the headers is not in the character set that they declare: it was "
-            r"read as (?P<name>.{1,400})\."
-        ),
-        _("The text of the headers is not in the character set they declare; read as {name}."),
-    ),
-    (
-        re.compile(r"The brain was found in (?P<role>\S{1,64}): (?P<volume>\S{1,64}) ml\."),
-        _("The brain was found in {role}: {volume} ml; what is not brain was set to 0."),
-    ),
-    (
-        re.compile(r"(?P<role>\S{1,64}) and (?P<other>\S{1,64}) hold the same pixels\."),
-        _("{role} and {other} hold the same pixels."),
-    ),
-    (
-        re.compile(
-            r"The headers name a contrast agent for (?P<role>\S{1,64}), which should be before "
-            r"contrast, and none for (?P<other>\S{1,64})\."
-        ),
-        _("By the headers {role} is after contrast and {other} before it: the wrong way round."),
-    ),
-    (
-        re.compile(
-            r"The pixels of (?P<role>\S{1,64}) are darker than those of (?P<other>\S{1,64}) "
-            r"where a contrast agent would brighten them: the two may be swapped\."
-        ),
-        _("By the pixels {role} is before contrast and {other} after it: they may be swapped."),
-    ),
-    (
-        re.compile(r"By (?P<moment>[a-z ]{1,60}) the phases come as (?P<roles>.{1,400})\."),
-        _("By the scanner's times the phases come as {roles}."),
-    ),
-    (
-        re.compile(
-            r"An echo time of (?P<echo>\S{1,64}) ms does not fit (?P<role>\S{1,64}) "
-            r"\((?P<weighting>\S{1,64})\)\."
-        ),
-        _("An echo time of {echo} ms does not fit {role} ({weighting})."),
-    ),
-    (
-        re.compile(
-            r"An inversion time of (?P<inversion>\S{1,64}) ms does not fit (?P<role>\S{1,64}) "
-            r"\((?P<weighting>\S{1,64})\)\."
-        ),
-        _("An inversion time of {inversion} ms does not fit {role} ({weighting})."),
-    ),
-    (
-        re.compile(
-            r"By (?P<moment>[a-z ]{1,120}) (?P<role>\S{1,64}) "
-            r"and (?P<other>\S{1,64}) are one phase\."
-        ),
-        _("By the scanner's times {role} and {other} are one phase."),
-    ),
-    (
-        re.compile(
-            r"The echo times of (?P<role>\S{1,64}) "
-            r"and (?P<other>\S{1,64}) are those of two scans\."
-        ),
-        _("The echo times of {role} and {other} are those of two scans."),
-    ),
-    (
-        re.compile(
-            r"The repetition times of (?P<role>\S{1,64}) "
-            r"and (?P<other>\S{1,64}) are those of two scans\."
-        ),
-        _("The repetition times of {role} and {other} are those of two scans."),
-    ),
-    (
-        re.compile(
-            r"Of a Dixon scan (?P<role>\S{1,64}) " r"and (?P<other>\S{1,64}) are different images\."
-        ),
-        _("Of a Dixon scan {role} and {other} are different images."),
-    ),
-    (
-        re.compile(r"The Image Type says that (?P<role>\S{1,64}) was computed from other images\."),
-        _("The Image Type says that {role} was computed from other images."),
-    ),
-    (
-        re.compile(re.escape(NOT_FOR_PATIENTS)),
-        _(
-            "NOT FOR PATIENTS: this profile only shows how the program works; its result says "
-            "nothing about a patient."
-        ),
-    ),
-    (
-        re.compile(
-            r"The input contradicts the profile; a person confirmed it: "
-            r"(?P<codes>[a-z, -]{1,300})\."
-        ),
-        _("The input contradicts the profile; a person confirmed it: {codes}."),
-    ),
-    (
-        re.compile(
-            r"The series were not certain for every role; a person confirmed: "
-            r"(?P<codes>[a-z, -]{1,300})\."
-        ),
-        _("The series were not certain for every role; a person confirmed: {codes}."),
-    ),
-    (
-        re.compile(
-            r"ATTENTION: (?P<attribute>[A-Za-z ]{1,120}) of (?P<role>[a-z0-9, -]{1,120}) says "
-            r"(?P<found>[a-z, ]{1,120}), but the profile is for (?P<expected>[a-z, ]{1,120})\."
-        ),
-        _("ATTENTION: {attribute} of {role} says {found}, but the profile is for {expected}."),
-    ),
-    (
-        re.compile(r"The measurement report was not stored: (?P<why>.{1,400})"),
-        _("The measurement report was not stored: {why}"),
-    ),
-)
-"""Warnings of the lab, as it writes them, and as they are told; they have no codes."""
-
-
-_REASONS: tuple[tuple[re.Pattern[str], str], ...] = (
-    (
-        re.compile(
-            r"only (?P<free>\S{1,64}) GB free under the work folder: free space on its disk"
-        ),
-        _("only {free} GB are free on the disk of the lab's computer"),
-    ),
-    (
-        re.compile(r"The GPU is tested: the last job failed \((?P<code>\S{1,64})\)\."),
-        _("the GPU is being tested: the last job failed, {code}"),
-    ),
-    (
-        re.compile(r"The GPU's self-test failed: (?P<why>.{1,400})"),
-        _("the test of the GPU failed: {why}"),
-    ),
-    (
-        re.compile(r"Orthanc did not answer \((?P<why>.{1,400})\)\."),
-        _("the image archive (Orthanc) does not answer the lab: {why}"),
-    ),
-    (
-        re.compile(r"Orthanc has a problem \(HTTP (?P<status>\d{1,9})\)\."),
-        _("the image archive (Orthanc) has a problem, HTTP {status}"),
-    ),
-    (
-        re.compile(
-            r"(?P<count>\d{1,9}) different jobs in a row failed here, "
-            r"the last with (?P<code>\S{1,64}), until (?P<until>.{1,400})"
-        ),
-        _("{count} different jobs in a row failed there, the last with {code}; until {until}"),
-    ),
-    (re.compile(r"(?P<why>.{1,400}), until (?P<until>\d{4}-.{1,60})"), _("{why}, until {until}")),
-    (re.compile(r"until (?P<until>\d{4}-.{1,60})"), _("until {until}")),
-)
-"""Why an agent claims nothing, as it writes it, and as it is told; a person's words stay."""
-
 
 @dataclass(frozen=True)
 class Explanation:
-    """What a user is told of an error."""
+    """What a user sees of an error."""
 
     message: str
     remedy: str
@@ -527,12 +330,12 @@ class Explanation:
 def explain(error: SegRelayError) -> Explanation:
     """An error that a request has met; one of the settings is for the site's log."""
     if not isinstance(error, FixConfigurationError):
-        return tell(error.code, error.message, error.remedy)
+        return explain_code(error.code, error.message, error.remedy)
     message, remedy = MEANINGS["configuration"]
     return Explanation(gettext(message), gettext(remedy), "")
 
 
-def tell(code: str, message: str, remedy: str) -> Explanation:
+def explain_code(code: str, message: str, remedy: str) -> Explanation:
     """An error that was written down, in the active language."""
     if _reads_english():
         return Explanation(message, remedy, "")
@@ -540,14 +343,31 @@ def tell(code: str, message: str, remedy: str) -> Explanation:
     return Explanation(gettext(meaning), gettext(what_to_do), f"{message} {remedy}".strip())
 
 
-def tell_warning(text: str) -> str:
-    """A warning of the lab in the active language; one that is not known stays as it is."""
-    return _in_other_words(text, _WARNINGS)
+def explain_warnings(texts: Iterable[str], notices: object) -> list[str]:
+    """The notes on a result in the active language; one without a known code in English.
+
+    Parameters
+    ----------
+    texts, notices:
+        Columns ``warnings`` and ``notices`` of a job.
+    """
+    by_text = {item.text: item for item in read_notices(notices)}
+    return [explain_notice(text, by_text.get(text)) for text in texts]
 
 
-def tell_reason(text: str) -> str:
-    """Why an agent claims nothing, in the active language; what is not known stays as it is."""
-    return text if _reads_english() else _in_other_words(text, _REASONS)
+def explain_notice(text: str, notice: Notice | None) -> str:
+    """A note or reason of the lab in the active language; ``text`` where its code is not known."""
+    if notice is None or _reads_english():
+        return text
+    if notice.code in MEANINGS:
+        return gettext(MEANINGS[notice.code][0])
+    parameters = dict(notice.parameters)
+    if "why" in parameters:
+        parameters["why"] = gettext(MEANINGS.get(str(parameters["why"]), UNKNOWN)[0])
+    try:
+        return fill(notice.code, parameters, gettext)
+    except (KeyError, ValueError):
+        return text
 
 
 def explain_stage(stage: str) -> str:
@@ -555,18 +375,6 @@ def explain_stage(stage: str) -> str:
     if stage and stage not in set(Stage):
         return gettext("working (%(stage)s)") % {"stage": stage}
     return gettext(Stage(stage or Stage.CLAIMED).sentence)
-
-
-def _in_other_words(text: str, known: Sequence[tuple[re.Pattern[str], str]]) -> str:
-    # Whoever can write to the bucket writes these: every repeat in a pattern has its limit too.
-    if len(text) > LONGEST_SENTENCE:
-        return text
-    for pattern, sentence in known:
-        if (found := pattern.fullmatch(text)) is not None:
-            words = found.groupdict()
-            told = {name: gettext(word) if word in NAMES else word for name, word in words.items()}
-            return gettext(sentence).format(**told)
-    return text
 
 
 def _reads_english() -> bool:

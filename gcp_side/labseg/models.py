@@ -133,6 +133,8 @@ class Job(models.Model):
     """One object a segment: ``number``, ``label``, ``voxels``, ``volume_ml``,
     ``longest_diameter_mm``."""
     warnings = models.JSONField(_("notes on the result"), default=list, blank=True)
+    notices = models.JSONField(_("notes on the result, by code"), default=list, blank=True)
+    """Code, parameters and text of those of ``warnings`` that have a code."""
     provenance = models.JSONField(_("how it was made"), null=True, blank=True)
     """As :class:`segrelay.manifest.Provenance`."""
 

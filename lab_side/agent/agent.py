@@ -35,6 +35,7 @@ from segrelay.errors import (
     StoreUnavailableError,
     TransientError,
 )
+from segrelay.notices import notice_of
 from segrelay.queue import AgentState
 
 logger = logging.getLogger("segrelay.agent")
@@ -159,7 +160,7 @@ class Agent:
         if not self._signals.is_paused:
             log_event(logger, logging.INFO, "paused", why=pause.in_words())
         self._signals.is_paused = True
-        self._status.set_state(AgentState.PAUSED, pause.in_words())
+        self._status.set_state(AgentState.PAUSED, pause.notice())
         self._heartbeat.send_soon_if_new()
         self._signals.halt(Halt.PAUSED)
         if self._pipeline.is_drained():
@@ -170,7 +171,7 @@ class Agent:
         try:
             self._models.make_sure()
         except TransientError as error:
-            self._status.set_state(AgentState.WAITING, error.message)
+            self._status.set_state(AgentState.WAITING, notice_of(error))
         else:
             log_event(logger, logging.INFO, "resumed")
             self._signals.is_paused = False

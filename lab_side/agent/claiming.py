@@ -21,6 +21,7 @@ from lab_side.agent.models import ServedModels
 from lab_side.agent.reporting.status_board import StatusBoard
 from lab_side.log import job_log_context, log_event
 from segrelay.errors import FixConfigurationError, LocalDiskError, SegRelayError
+from segrelay.notices import Notice, notice, notice_of
 from segrelay.queue import AgentQueue, AgentState, Claim, Lease, QueueView
 from segrelay.stages import Stage
 
@@ -50,25 +51,20 @@ class Readiness:
         self._gpu = gpu
         self._signals = signals
 
-    def problem(self, *, has_jobs: bool) -> str | None:
+    def problem(self, *, has_jobs: bool) -> Notice | None:
         """Why nothing may be claimed now, or None; without jobs only the GPU is asked."""
         if not has_jobs and self._gate.has_answered:
-            return self.gpu_problem()
+            return self._gpu.notice
         if not self._lease.is_held():
-            return "the heartbeat does not get through"
+            return notice("heartbeat-late")
         try:
             free = self._folders.free_bytes() / GIGABYTE
         except LocalDiskError as error:
-            return error.message
+            return notice_of(error)
         if free < self._min_free_gb:
-            return f"only {free:.1f} GB free under the work folder: free space on its disk"
+            return notice("disk-low", free_gb=round(free, 1))
         problem = self._orthanc_problem()
-        return self.gpu_problem() if problem is None else problem.message
-
-    def gpu_problem(self) -> str | None:
-        """What keeps the agent from working, whether there is something to do or not."""
-        problem = self._gpu.problem
-        return None if problem is None else problem.message
+        return self._gpu.notice if problem is None else notice_of(problem)
 
     def is_orthanc_there(self) -> bool:
         """Whether Orthanc answers now; asked when a transfer has failed."""
@@ -146,9 +142,9 @@ class Claiming:
         problem = self._readiness.problem(has_jobs=has_jobs)
         # After the question: a GPU that is well has loaded its models.
         self._models.note_loaded()
-        if problem is not None and problem != self._status.agent.reason:
+        if problem is not None and problem != self._status.agent.notice:
             # Once: what keeps it from claiming may last for days.
-            log_event(logger, logging.WARNING, "claiming suspended", why=problem)
+            log_event(logger, logging.WARNING, "claiming suspended", why=problem.text)
         state = AgentState.LISTENING if problem is None else AgentState.WAITING
-        self._status.set_state(state, problem or "")
+        self._status.set_state(state, problem)
         return problem is None

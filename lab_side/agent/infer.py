@@ -68,7 +68,7 @@ def _draft(job: JobContext, reply: SegmentReply) -> Draft:
             registrations=reply.registrations,
             flips=job.profile.inference.flips,
         ),
-        warnings=reply.warnings,
+        notices=reply.notices,
         report=reply.report,
         written_at=utc_now(),
     )

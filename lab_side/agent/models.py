@@ -61,11 +61,9 @@ class ServedModels:
             for model in self._config.models:
                 self._worker.plan(model.profile, load_request(self._config, model))
             self._gpu.fall_sick(error)
-        problem = self._gpu.problem
-        if problem is None:
-            self._status.set_state(AgentState.LISTENING)
-        else:
-            self._status.set_state(AgentState.WAITING, problem.message)
+        problem = self._gpu.notice
+        state = AgentState.LISTENING if problem is None else AgentState.WAITING
+        self._status.set_state(state, problem)
         self.note_loaded()
 
     def note_loaded(self) -> None:
@@ -74,7 +72,7 @@ class ServedModels:
         self.sha256.update({name: reply.model_sha256 for name, reply in loaded.items()})
         devices = [reply.device for reply in loaded.values()]
         shown = self._status.agent
-        self._status.set_state(shown.state, shown.reason, device=devices[0] if devices else "")
+        self._status.set_state(shown.state, shown.notice, device=devices[0] if devices else "")
 
     def release(self) -> None:
         """Give the GPU back while the agent is paused."""

@@ -49,6 +49,7 @@ from lab_side.imaging.write.seg import SegOrigin, build_seg
 from lab_side.models.inference import infer_foreground
 from lab_side.models.loaded import LoadedModel
 from segrelay.manifest import RegistrationRecord, SegmentMeasurement
+from segrelay.notices import Notice
 from segrelay.profiles import Profile
 from segrelay.result_notes import contradicting
 from segrelay.stages import Stage
@@ -101,8 +102,8 @@ class CaseOutput:
     size_bytes: int
     frames: int
     measurements: tuple[SegmentMeasurement, ...]
-    warnings: tuple[str, ...]
-    """Sentences for the site's users."""
+    notices: tuple[Notice, ...]
+    """For the site's users."""
     stage_seconds: dict[str, float]
     series_instance_uids: tuple[str, ...]
     """The input series, in channel order."""
@@ -176,7 +177,7 @@ def segment_case(case: CaseInput, model: LoadedModel, progress: Progress) -> Cas
         size_bytes=stored.size_bytes,
         frames=int(seg.NumberOfFrames),
         measurements=measurements,
-        warnings=(
+        notices=(
             *use_warnings(profile, case.confirmed),
             *contradictions,
             *header_warnings(inputs),
@@ -280,7 +281,7 @@ def sample(
 
 def _brain_alone(
     sampled: dict[str, NDArray[np.float32]], grid: Grid, model: LoadedModel
-) -> tuple[dict[str, NDArray[np.float32]], tuple[str, ...]]:
+) -> tuple[dict[str, NDArray[np.float32]], tuple[Notice, ...]]:
     """As the profile says, and the sentences for the result."""
     preprocessing, finder = model.profile.preprocessing, model.brain_finder
     if preprocessing.skull_strip is None or finder is None:

@@ -19,7 +19,9 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from segrelay import errors
 from segrelay.errors import AttemptFailedError, SegRelayError
-from segrelay.manifest import Code, RegistrationRecord, SegmentMeasurement, Uid
+from segrelay.manifest import RegistrationRecord, SegmentMeasurement, Uid
+from segrelay.notices import Notice
+from segrelay.parsing.documents import Code
 from segrelay.profiles import CpuEngine, Network, Sha256
 
 
@@ -96,7 +98,7 @@ class SegmentReply(_Message):
     size_bytes: int
     frames: int
     measurements: tuple[SegmentMeasurement, ...]
-    warnings: tuple[str, ...]
+    notices: tuple[Notice, ...]
     stage_seconds: dict[str, float]
     series_instance_uids: tuple[Uid, ...]
     versions: dict[str, str]

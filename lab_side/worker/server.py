@@ -162,7 +162,7 @@ class WorkerServer:
             size_bytes=output.size_bytes,
             frames=output.frames,
             measurements=output.measurements,
-            warnings=output.warnings,
+            notices=output.notices,
             stage_seconds=output.stage_seconds,
             series_instance_uids=output.series_instance_uids,
             versions=output.versions,

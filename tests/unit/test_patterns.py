@@ -21,9 +21,7 @@ import pytest
 import gcp_side.labseg
 import lab_side
 import segrelay
-from gcp_side.labseg.messages import LONGEST_SENTENCE, tell_reason, tell_warning
 from gcp_side.labseg.recognition.attributes import TEXT_LIMIT
-from segrelay.parsing.documents import SENTENCE_CHARACTERS
 
 LENGTH = 20_000
 """Characters of a text that nobody limits."""
@@ -35,7 +33,6 @@ SHORT_S = 0.05
 """What takes less is no trouble at all, and too short to compare."""
 
 LIMITS = {
-    "gcp_side.labseg.messages": LONGEST_SENTENCE,
     "gcp_side.labseg.recognition": TEXT_LIMIT,
     "segrelay.dicom.acquisition": TEXT_LIMIT,
     "segrelay.dicom.body_regions": TEXT_LIMIT,
@@ -135,24 +132,3 @@ def test_no_pattern_takes_long(name: str) -> None:
 def test_a_slow_pattern_is_found() -> None:
     slow = re.compile(r"(?P<why>.+), until (?P<until>\d{4}-.+)!")
     assert slowness(slow, LENGTH, searches=False)
-
-
-HOSTILE = (
-    " was moved onto ",
-    "a, until ",
-    "a, until 2026-",
-    "x and ",
-    "By a the phases come as a",
-    "(a",
-    "Orthanc did not answer (",
-)
-
-
-@pytest.mark.parametrize("piece", HOSTILE)
-@pytest.mark.parametrize("size", [SENTENCE_CHARACTERS, 400_000])
-def test_a_sentence_of_the_lab_holds_nobody_up(piece: str, size: int) -> None:
-    text = (piece * size)[:size]
-    began = time.perf_counter()
-    assert tell_warning(text)
-    assert tell_reason(text)
-    assert time.perf_counter() - began < 0.25

@@ -18,16 +18,18 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Protocol
 
+from segrelay.texts import gettext_noop
+
 BODY_PART = "BodyPartExamined"
 
 ATTRIBUTES: Mapping[str, str] = {
-    BODY_PART: "Body Part Examined",
-    "AnatomicRegionSequence": "Anatomic Region",
-    "StudyDescription": "Study Description",
-    "SeriesDescription": "Series Description",
-    "ProtocolName": "Protocol Name",
-    "RequestedProcedureDescription": "Requested Procedure Description",
-    "PerformedProcedureStepDescription": "Performed Procedure Step Description",
+    BODY_PART: gettext_noop("Body Part Examined"),
+    "AnatomicRegionSequence": gettext_noop("Anatomic Region"),
+    "StudyDescription": gettext_noop("Study Description"),
+    "SeriesDescription": gettext_noop("Series Description"),
+    "ProtocolName": gettext_noop("Protocol Name"),
+    "RequestedProcedureDescription": gettext_noop("Requested Procedure Description"),
+    "PerformedProcedureStepDescription": gettext_noop("Performed Procedure Step Description"),
 }
 """Keyword and name of each attribute that may name a region."""
 
@@ -40,41 +42,41 @@ TEXT_LIMIT = 256
 _PARTS: Mapping[str, frozenset[str]] = {
     name: frozenset(parts.split())
     for name, parts in {
-        "brain": "brain",
-        "head": "brain face",
-        "eye": "face",
-        "jaw": "face",
-        "neck": "neck",
-        "thyroid": "neck",
-        "spine": "spine",
-        "chest": "breast heart lung wall",
-        "breast": "breast",
-        "heart": "heart",
-        "lung": "lung",
-        "abdomen": "liver kidney pancreas spleen bowel",
-        "liver": "liver",
-        "kidney": "kidney",
-        "pancreas": "pancreas",
-        "spleen": "spleen",
-        "pelvis": "prostate womb bladder rectum hip",
-        "prostate": "prostate",
-        "uterus": "womb",
-        "ovary": "womb",
-        "bladder": "bladder",
-        "rectum": "rectum bowel",
-        "arm": "shoulder elbow hand",
-        "shoulder": "shoulder",
-        "elbow": "elbow",
-        "hand": "hand",
-        "leg": "hip knee foot",
-        "hip": "hip",
-        "knee": "knee",
-        "foot": "foot",
+        gettext_noop("brain"): "brain",
+        gettext_noop("head"): "brain face",
+        gettext_noop("eye"): "face",
+        gettext_noop("jaw"): "face",
+        gettext_noop("neck"): "neck",
+        gettext_noop("thyroid"): "neck",
+        gettext_noop("spine"): "spine",
+        gettext_noop("chest"): "breast heart lung wall",
+        gettext_noop("breast"): "breast",
+        gettext_noop("heart"): "heart",
+        gettext_noop("lung"): "lung",
+        gettext_noop("abdomen"): "liver kidney pancreas spleen bowel",
+        gettext_noop("liver"): "liver",
+        gettext_noop("kidney"): "kidney",
+        gettext_noop("pancreas"): "pancreas",
+        gettext_noop("spleen"): "spleen",
+        gettext_noop("pelvis"): "prostate womb bladder rectum hip",
+        gettext_noop("prostate"): "prostate",
+        gettext_noop("uterus"): "womb",
+        gettext_noop("ovary"): "womb",
+        gettext_noop("bladder"): "bladder",
+        gettext_noop("rectum"): "rectum bowel",
+        gettext_noop("arm"): "shoulder elbow hand",
+        gettext_noop("shoulder"): "shoulder",
+        gettext_noop("elbow"): "elbow",
+        gettext_noop("hand"): "hand",
+        gettext_noop("leg"): "hip knee foot",
+        gettext_noop("hip"): "hip",
+        gettext_noop("knee"): "knee",
+        gettext_noop("foot"): "foot",
     }.items()
 }
 """Name of each region, and the parts that it holds: two regions fit where they share one."""
 
-_EVERYWHERE = "whole body"
+_EVERYWHERE = gettext_noop("whole body")
 _NOTHING = ""
 
 _WORDS: Mapping[str, str] = {

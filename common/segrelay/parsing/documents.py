@@ -8,14 +8,15 @@ never makes a result unreadable; names, ids and numbers that are out of bounds a
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field, ValidationError
 
 from segrelay.parsing.json_reader import JsonLimits, UnreadableJsonError, read_json_object
-from segrelay.parsing.validation import describe_first_error
+from segrelay.parsing.validation import describe_first_error, form
 
 __all__ = [
+    "Code",
     "LongText",
     "Moment",
     "Sentence",
@@ -70,6 +71,11 @@ def first_items(count: int) -> BeforeValidator:
     return BeforeValidator(shortened)
 
 
+Code = Annotated[
+    str, form(r"^[a-z][a-z0-9-]*$", "lower-case letters, digits and hyphens", max_length=64)
+]
+"""Of an error or a notice: stable, for programs."""
+
 ShortText = Annotated[str, cut(SHORT_TEXT_CHARACTERS)]
 Sentence = Annotated[str, cut(SENTENCE_CHARACTERS)]
 LongText = Annotated[str, cut(LONG_TEXT_CHARACTERS)]
@@ -87,10 +93,15 @@ def read_document(model: type[_Model], data: bytes | str, limits: JsonLimits) ->
     return model_of(model, read_json_object(data, limits))
 
 
-def model_of(model: type[_Model], document: object) -> _Model:
-    """Return what :func:`read_document` makes of a document that has been read."""
+def model_of(
+    model: type[_Model], document: object, *, extra: Literal["ignore"] | None = None
+) -> _Model:
+    """Return what :func:`read_document` makes of a document that has been read.
+
+    ``extra``: ``ignore`` passes over fields that the model does not know, whatever it says itself.
+    """
     try:
-        return model.model_validate(document)
+        return model.model_validate(document, extra=extra)
     except ValidationError as error:
         raise UnreadableJsonError(
             f"is not valid: {describe_first_error(error, model, names_unknown=False)}"

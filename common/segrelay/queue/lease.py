@@ -31,6 +31,7 @@ from segrelay.bucket import Bucket
 from segrelay.bucket.sealed import demands_signatures
 from segrelay.errors import LeaseLostError, ObjectNotFoundError, PreconditionFailedError
 from segrelay.manifest import Attempt
+from segrelay.notices import OptionalNotice
 from segrelay.offers import Offer
 from segrelay.parsing.documents import Sentence, ShortText, cut, first_items, read_document
 from segrelay.parsing.json_reader import JsonLimits, UnreadableJsonError
@@ -137,7 +138,9 @@ class Heartbeat(BaseModel):
     state: ShortText
     """An :class:`AgentState`, or a word of a newer version."""
     reason: Sentence = ""
-    """Why, when it does not listen."""
+    """Why, when it does not listen; in English, for readers of every version."""
+    notice: OptionalNotice = None
+    """The same with its code."""
     version: ShortText
     profiles: Annotated[tuple[ShortText, ...], first_items(MOST_NAMED)] = ()
     labels: Annotated[tuple[ShortText, ...], first_items(MOST_NAMED)] = ()
@@ -171,7 +174,9 @@ class Heartbeat(BaseModel):
             text = heartbeat.model_dump_json()
             if len(text.encode()) <= _METADATA_LIMIT:
                 return {"beat": text}
-        least = bare.model_copy(update={"reason": "", "profiles": (), "passed_over": ()})
+        least = bare.model_copy(
+            update={"reason": "", "notice": None, "profiles": (), "passed_over": ()}
+        )
         return {"beat": least.model_dump_json()}
 
     @classmethod

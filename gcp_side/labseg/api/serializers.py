@@ -11,7 +11,7 @@ from rest_framework.serializers import BooleanField, CharField, IntegerField, Li
 
 from gcp_side.labseg.jobs.confirmation import REASONS, read_reasons
 from gcp_side.labseg.jobs.waiting import why_waiting
-from gcp_side.labseg.messages import Explanation, tell, tell_reason, tell_warning
+from gcp_side.labseg.messages import Explanation, explain_code, explain_notice, explain_warnings
 from gcp_side.labseg.models import EventKind, Job, JobEvent, Outcome, State
 from gcp_side.labseg.orthanc.client import StudyEntry
 from gcp_side.labseg.recognition import Confidence, plane_of
@@ -104,7 +104,7 @@ def failure_of(job: Job) -> dict[str, Any] | None:
     """Why a job failed; None where it did not."""
     if not job.failure_code:
         return None
-    explained = tell(job.failure_code, job.failure_reason, job.failure_remedy)
+    explained = explain_code(job.failure_code, job.failure_reason, job.failure_remedy)
     return {"code": job.failure_code, "explained": explained}
 
 
@@ -145,7 +145,7 @@ class JobSerializer(Shape):
     confirmed_by = CharField()
     for_patients = Computed(BooleanField(), lambda job: NOT_FOR_PATIENTS not in job.warnings)
     warnings = Computed(
-        ListField(child=CharField()), lambda job: [tell_warning(text) for text in job.warnings]
+        ListField(child=CharField()), lambda job: explain_warnings(job.warnings, job.notices)
     )
     provenance = serializers.DictField(allow_null=True)
     failure = Computed(FailureSerializer(allow_null=True), failure_of)
@@ -168,7 +168,9 @@ def _explained(event: JobEvent) -> Explanation:
     if event.kind == EventKind.CONFIRMED:
         reasons = read_reasons(event.job.confirmed)
         return Explanation(" ".join(reason.text for reason in reasons), "", "")
-    return tell(event.code, event.text, "") if event.code else Explanation(event.text, "", "")
+    if event.code:
+        return explain_code(event.code, event.text, "")
+    return Explanation(event.text, "", "")
 
 
 def _event_text(event: JobEvent) -> str:
@@ -339,7 +341,10 @@ class AgentSerializer(Shape):
     name = CharField()
     online = BooleanField(source="is_online")
     state = CharField(source="heartbeat.state")
-    reason = Computed(CharField(), lambda agent: tell_reason(agent.heartbeat.reason))
+    reason = Computed(
+        CharField(),
+        lambda agent: explain_notice(agent.heartbeat.reason, agent.heartbeat.notice),
+    )
     device = CharField(source="heartbeat.device")
     version = CharField(source="heartbeat.version")
     profiles = ListField(source="heartbeat.profiles", child=CharField())

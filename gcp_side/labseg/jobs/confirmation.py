@@ -29,7 +29,8 @@ from django.utils.translation import get_language, gettext, override
 
 from gcp_side.labseg.recognition import Confidence, Recognised, SeriesAttributes, recognise
 from segrelay.dicom.acquisition import weighting_by_times
-from segrelay.dicom.body_regions import ATTRIBUTES, BODY_PART, contradictions
+from segrelay.dicom.body_regions import BODY_PART, contradictions
+from segrelay.notices import word
 from segrelay.profiles import Recognition, Text, Weighting
 from segrelay.texts import gettext_noop
 
@@ -51,48 +52,6 @@ REASONS: Mapping[str, str] = {
     "laterality": gettext_noop("The series are of different sides, left and right: {roles}."),
 }
 """By code: the sentence; parameters in braces."""
-
-NAMES: tuple[str, ...] = (
-    gettext_noop("Body Part Examined"),
-    gettext_noop("Anatomic Region"),
-    gettext_noop("Study Description"),
-    gettext_noop("Series Description"),
-    gettext_noop("Protocol Name"),
-    gettext_noop("Requested Procedure Description"),
-    gettext_noop("Performed Procedure Step Description"),
-    gettext_noop("brain"),
-    gettext_noop("head"),
-    gettext_noop("eye"),
-    gettext_noop("jaw"),
-    gettext_noop("neck"),
-    gettext_noop("thyroid"),
-    gettext_noop("spine"),
-    gettext_noop("chest"),
-    gettext_noop("breast"),
-    gettext_noop("heart"),
-    gettext_noop("lung"),
-    gettext_noop("abdomen"),
-    gettext_noop("liver"),
-    gettext_noop("kidney"),
-    gettext_noop("pancreas"),
-    gettext_noop("spleen"),
-    gettext_noop("pelvis"),
-    gettext_noop("prostate"),
-    gettext_noop("uterus"),
-    gettext_noop("ovary"),
-    gettext_noop("bladder"),
-    gettext_noop("rectum"),
-    gettext_noop("arm"),
-    gettext_noop("shoulder"),
-    gettext_noop("elbow"),
-    gettext_noop("hand"),
-    gettext_noop("leg"),
-    gettext_noop("hip"),
-    gettext_noop("knee"),
-    gettext_noop("foot"),
-    gettext_noop("whole body"),
-)
-"""Attributes and regions of :mod:`segrelay.dicom.body_regions`, for translation."""
 
 Confirm = bool | frozenset[str]
 """A user's yes: to everything, or to the codes of the reasons that were shown."""
@@ -121,7 +80,7 @@ class Reason:
     @property
     def text(self) -> str:
         """The sentence in the active language."""
-        words = {name: _words(name, value) for name, value in self.parameters.items()}
+        words = {name: word(value, gettext) for name, value in self.parameters.items()}
         roles = self.parameters["roles"].split(", ")
         is_all = str(len(roles)) == self.parameters.get("of")
         words["roles"] = gettext("all series") if is_all else ", ".join(map(self._title, roles))
@@ -191,13 +150,6 @@ def unconfirmed(reasons: Iterable[Reason], confirm: Confirm) -> tuple[Reason, ..
     if isinstance(confirm, bool):
         return () if confirm else tuple(reasons)
     return tuple(reason for reason in reasons if reason.code not in confirm)
-
-
-def _words(name: str, value: str) -> str:
-    """A parameter in the active language."""
-    if name == "attribute":
-        return gettext(ATTRIBUTES.get(value, value))
-    return ", ".join(gettext(part) if part else "" for part in value.split(", "))
 
 
 _NO_PARAMETERS = {"attribute": "", "found": "", "expected": "", "roles": ""}

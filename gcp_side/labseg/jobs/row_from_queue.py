@@ -79,6 +79,7 @@ def _from_result(result: ResultManifest) -> dict[str, Any]:
         "agent": result.author,
         "finished_at": result.finished_at,
         "warnings": list(result.warnings),
+        "notices": [item.model_dump(mode="json") for item in result.notices],
         "measurements": [item.model_dump(mode="json") for item in result.measurements],
     } | _failure(result.failure)
     if result.provenance is not None:

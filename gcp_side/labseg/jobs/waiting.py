@@ -10,7 +10,7 @@ from datetime import datetime
 from django.utils.translation import gettext, gettext_noop, ngettext
 
 from gcp_side.labseg.jobs.agents import Lab, LabAgent, snapshot
-from gcp_side.labseg.messages import tell_reason
+from gcp_side.labseg.messages import explain_notice
 from gcp_side.labseg.models import Job, State
 from segrelay.errors import TransientError
 from segrelay.queue import AgentState
@@ -91,4 +91,7 @@ def _excuses(agents: Sequence[LabAgent]) -> str:
 
 def _excuse(agent: LabAgent) -> str:
     text = gettext(_NOT_CLAIMING[agent.heartbeat.state]) % {"agent": agent.name}
-    return f"{text} ({tell_reason(agent.heartbeat.reason)})" if agent.heartbeat.reason else text
+    heartbeat = agent.heartbeat
+    if not heartbeat.reason:
+        return text
+    return f"{text} ({explain_notice(heartbeat.reason, heartbeat.notice)})"

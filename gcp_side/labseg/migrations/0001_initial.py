@@ -166,6 +166,12 @@ class Migration(migrations.Migration):
                     models.JSONField(blank=True, default=list, verbose_name="notes on the result"),
                 ),
                 (
+                    "notices",
+                    models.JSONField(
+                        blank=True, default=list, verbose_name="notes on the result, by code"
+                    ),
+                ),
+                (
                     "provenance",
                     models.JSONField(blank=True, null=True, verbose_name="how it was made"),
                 ),

@@ -201,7 +201,7 @@ def with_confirmation(
     expected = regions_of_body_part(profile.body_part_examined)
     codes = region_codes(named, expected)
     if codes and not confirm:
-        sentences = " ".join(region_notes(named, expected))
+        sentences = " ".join(note.text for note in region_notes(named, expected))
         raise ManifestRejectedError(
             f"The series contradict the profile {profile.name}: {sentences}",
             code="confirmation-needed",
@@ -267,7 +267,7 @@ def _deliver(uploader: Uploader, outbox: Outbox, entry: OutboxEntry) -> ManualRe
         seg=delivery.seg,
         report=delivery.report,
         measurements=delivery.measurements,
-        warnings=entry.draft.warnings,
+        warnings=tuple(item.text for item in entry.draft.notices),
         stage_seconds=entry.draft.provenance.stage_seconds,
         already_stored=delivery.already_stored,
     )

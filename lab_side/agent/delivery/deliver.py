@@ -50,7 +50,9 @@ from segrelay.manifest import (
     ResultStatus,
     SegmentMeasurement,
     SegReference,
+    notes_of,
 )
+from segrelay.notices import Notice, notice
 from segrelay.orthanc import OrthancClient
 from segrelay.queue import AgentQueue, Claim
 from segrelay.queue.lease import new_nonce
@@ -100,7 +102,7 @@ class _Reported:
     """The report in Orthanc; None where there is none, and why."""
 
     report: ReportReference | None = None
-    warnings: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
 
 
 class Uploader:
@@ -221,7 +223,15 @@ class Uploader:
             return _Reported(self._store_report(stored.report, stored))
         except PermanentError as error:
             log_error(logger, logging.WARNING, "report refused", error)
-            return _Reported(warnings=(f"The measurement report was not stored: {error.message}",))
+            return _Reported(
+                notices=(
+                    notice(
+                        "report-not-stored",
+                        text=f"The measurement report was not stored: {error.message}",
+                        why=error.code,
+                    ),
+                )
+            )
 
     def _store_report(self, report: ReportFile, stored: _Stored) -> ReportReference:
         sent = read_report(stored.report_path, report)
@@ -300,7 +310,7 @@ class Uploader:
             report=reported.report,
             measurements=stored.measurements,
             provenance=draft.provenance.model_copy(update={"stage_seconds": stages}),
-            warnings=(*draft.warnings, *reported.warnings),
+            **notes_of((*draft.notices, *reported.notices), before=draft.warnings),
         )
         standing = self._queue.finish(claim, result)
         self._queue.forget_progress(draft.job_id)

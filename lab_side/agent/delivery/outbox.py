@@ -33,6 +33,7 @@ from lab_side.worker.protocol import ReportFile
 from segrelay.errors import PermanentError, SegRelayError, TransientError
 from segrelay.manifest import MOST_WARNINGS, RESULT_LIMITS, Provenance, SegmentMeasurement, utc_now
 from segrelay.names import parse_job_name
+from segrelay.notices import Notices
 from segrelay.parsing.documents import LongText, Moment, Sentence, first_items, read_document
 from segrelay.parsing.json_reader import UnreadableJsonError
 from segrelay.queue import Claim
@@ -73,7 +74,9 @@ class Draft(BaseModel):
     frames: int
     measurements: tuple[SegmentMeasurement, ...]
     provenance: Provenance
-    warnings: Annotated[tuple[Sentence, ...], first_items(MOST_WARNINGS)]
+    warnings: Annotated[tuple[Sentence, ...], first_items(MOST_WARNINGS)] = ()
+    """Of a draft of an older version: notes without codes."""
+    notices: Notices = ()
     report: ReportFile | None = None
     """Of this SEG; where Orthanc holds an earlier one, a report is made of that."""
     written_at: Moment

@@ -18,6 +18,7 @@ from lab_side.log import log_error
 from segrelay import retry
 from segrelay.errors import LocalDiskError, SegRelayError
 from segrelay.manifest import utc_now
+from segrelay.notices import notice
 
 logger = logging.getLogger("segrelay.guard")
 
@@ -50,9 +51,17 @@ class CircuitBreaker:
             return
         now = utc_now()
         why = f"{len(self._failed)} different jobs in a row failed here, the last with {error.code}"
-        until = now + timedelta(seconds=retry.FAILURES_IN_A_ROW.pause(self._trips))
+        pause = timedelta(seconds=retry.FAILURES_IN_A_ROW.pause(self._trips))
+        until = (now + pause).astimezone()
+        cause = notice(
+            "jobs-fail",
+            text=why,
+            count=len(self._failed),
+            code=error.code,
+            until=until.isoformat(timespec="minutes"),
+        )
         self._trips += 1
         try:
-            self._pause(Pause(at=now, reason=why, until=until.astimezone()))
+            self._pause(Pause(at=now, reason=why, cause=cause, until=until))
         except LocalDiskError as refused:
             log_error(logger, logging.ERROR, "pause not ordered", refused)

@@ -25,6 +25,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from lab_side.log import log_event
 from segrelay.errors import LimitReachedError
 from segrelay.manifest import utc_now
+from segrelay.notices import Notice, OptionalNotice, notice
 from segrelay.parsing.documents import Moment, read_document
 from segrelay.parsing.json_reader import JsonLimits, UnreadableJsonError
 from segrelay.system.durable import describe, disk_errors, write_durably
@@ -43,8 +44,8 @@ REASON_LENGTH = 200
 PAUSE_FILE, DRAIN_FILE = Path("control/pause.json"), Path("control/drain.json")
 """In the agent's own folder."""
 
-_LIMITS = JsonLimits(size_bytes=4096, depth=2, values=20)
-"""Of an order: four values, and more of a later version."""
+_LIMITS = JsonLimits(size_bytes=4096, depth=4, values=40)
+"""Of an order: ten values, and more of a later version."""
 
 logger = logging.getLogger("segrelay.control")
 
@@ -62,15 +63,29 @@ class Pause(_Order):
     reason: Annotated[str, Field(max_length=REASON_LENGTH)] = ""
     until: Moment | None = None
     """When the agent goes on automatically; None where operators say so."""
+    cause: OptionalNotice = None
+    """Why the agent itself has paused; None where operators have."""
 
     def is_over(self, now: datetime) -> bool:
         """Whether its time has come."""
         return self.until is not None and now >= self.until
 
     def in_words(self) -> str:
-        """Reason and end, for heartbeat and operators."""
+        """Reason and end, for operators."""
         end = "" if self.until is None else f"until {self.until:%Y-%m-%d %H:%M %z}"
         return ", ".join(filter(None, (self.reason, end)))
+
+    def notice(self) -> Notice | None:
+        """The same for the heartbeat; None where neither is given."""
+        text = self.in_words()
+        if not text:
+            return None
+        if self.cause is not None:
+            return self.cause.model_copy(update={"text": text})
+        # What operators wrote has no code that a reader knows.
+        if self.reason or self.until is None:
+            return notice("operator-reason", text=text)
+        return notice("paused-until", text=text, until=self.until.isoformat(timespec="minutes"))
 
 
 class Drain(_Order):

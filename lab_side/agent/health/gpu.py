@@ -21,6 +21,7 @@ from lab_side.log import log_error, log_event
 from lab_side.worker.client import WorkerProcess
 from segrelay import retry
 from segrelay.errors import LimitReachedError, SegRelayError, TransientError
+from segrelay.notices import Notice, notice, notice_of
 
 logger = logging.getLogger("segrelay.gpu")
 
@@ -36,6 +37,7 @@ class GpuHealth:
         self._problem: TransientError | None = None
         self._failures = 0
         """Self-tests in a row."""
+        self._notice: Notice | None = None
         self._due = 0.0
 
     @property
@@ -43,9 +45,14 @@ class GpuHealth:
         """Why no job may be begun; None when all is well."""
         return self._problem
 
+    @property
+    def notice(self) -> Notice | None:
+        """The same for the heartbeat."""
+        return self._notice
+
     def doubt(self, error: SegRelayError) -> None:
         """A job has failed in the worker: claim nothing until :meth:`examine` is through."""
-        self._problem = _sick(f"The GPU is tested: the last job failed ({error.code}).")
+        self._claim_nothing(notice("gpu-tested", code=error.code))
         self._due = self._monotonic()
 
     def examine(self) -> None:
@@ -58,7 +65,7 @@ class GpuHealth:
         else:
             seconds = round(self._monotonic() - began, 1)
             log_event(logger, logging.INFO, "self-test passed", seconds=seconds)
-            self._problem, self._failures = None, 0
+            self._problem, self._notice, self._failures = None, None, 0
 
     def test_if_due(self) -> None:
         """Test again, if the GPU is sick and it is time to."""
@@ -87,16 +94,17 @@ class GpuHealth:
         self._failures += 1
         self._due = self._monotonic() + pause
         if isinstance(error, LimitReachedError):
-            self._problem = error
+            self._problem, self._notice = error, notice_of(error)
         else:
-            self._problem = _sick(f"The GPU's self-test failed: {error.message}")
+            text = f"The GPU's self-test failed: {error.message}"
+            self._claim_nothing(notice("gpu-test-failed", text=text, why=error.code))
         log_error(logger, logging.ERROR, "self-test failed", error, again_in=round(pause))
 
-
-def _sick(message: str) -> TransientError:
-    return TransientError(
-        message,
-        code="gpu-sick",
-        remedy="It is tested again by itself. If it stays so: close other programs on the GPU, "
-        "look at nvidia-smi, restart the computer; lab-agent doctor tells more.",
-    )
+    def _claim_nothing(self, why: Notice) -> None:
+        self._notice = why
+        self._problem = TransientError(
+            why.text,
+            code="gpu-sick",
+            remedy="It is tested again by itself. If it stays so: close other programs on the GPU, "
+            "look at nvidia-smi, restart the computer; lab-agent doctor tells more.",
+        )

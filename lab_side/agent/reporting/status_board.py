@@ -6,6 +6,7 @@ import threading
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from segrelay.notices import Notice
 from segrelay.offers import Offer
 from segrelay.queue import AgentState, Heartbeat, HeartbeatJob, Identity
 
@@ -19,8 +20,14 @@ class StateReport:
     """What the agent says of itself."""
 
     state: AgentState = AgentState.STARTING
-    reason: str = ""
+    notice: Notice | None = None
+    """Why, when it does not listen."""
     device: str = ""
+
+    @property
+    def reason(self) -> str:
+        """The same in English; empty where it listens."""
+        return "" if self.notice is None else self.notice.text
 
 
 @dataclass(kw_only=True)
@@ -38,11 +45,13 @@ class StatusBoard:
     _jobs: dict[str, HeartbeatJob] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
-    def set_state(self, state: AgentState, reason: str = "", *, device: str | None = None) -> None:
+    def set_state(
+        self, state: AgentState, notice: Notice | None = None, *, device: str | None = None
+    ) -> None:
         """Say what the agent is doing, and why when it is not listening."""
         with self._lock:
             device = self._agent.device if device is None else device
-            self._agent = StateReport(state=state, reason=reason, device=device)
+            self._agent = StateReport(state=state, notice=notice, device=device)
 
     @property
     def agent(self) -> StateReport:
@@ -103,6 +112,7 @@ class StatusBoard:
                 offers=self.offers,
                 state=self._agent.state,
                 reason=self._agent.reason,
+                notice=self._agent.notice,
                 device=self._agent.device,
                 passed_over=self._passed_over,
                 jobs=tuple(self._jobs.values()),

@@ -7,14 +7,15 @@ from collections.abc import Mapping, Sequence
 from lab_side.imaging.read.series import SeriesVolume
 from segrelay.dicom.body_regions import regions_of, regions_of_body_part
 from segrelay.errors import SeriesRefusedError
+from segrelay.notices import Notice
 from segrelay.profiles import Profile
 from segrelay.result_notes import region_codes, region_notes
 
 
 def check_regions(
     volumes: Mapping[str, SeriesVolume], profile: Profile, confirmed: Sequence[str]
-) -> tuple[str, ...]:
-    """What names another region, as sentences for the result.
+) -> tuple[Notice, ...]:
+    """What names another region, as notices for the result.
 
     Parameters
     ----------
@@ -35,7 +36,7 @@ def check_regions(
     is_confirmed = set(region_codes(named, expected)) <= set(confirmed)
     if notes and profile.role_checks == "fail" and not is_confirmed:
         raise SeriesRefusedError(
-            " ".join(notes),
+            " ".join(note.text for note in notes),
             code="role-mismatch",
             remedy="Submit the right series; or confirm at the site that these are right.",
         )

@@ -1,7 +1,7 @@
 """Whether each series is what its role says: by its headers, and by its pixels.
 
 A network that gets its inputs in a wrong order computes a wrong mask without complaint. What
-is looked at follows from the profile's recognition rules; each doubt is one sentence.
+is looked at follows from the profile's recognition rules; each doubt is one notice.
 
 =============  ==========================================================================
 same pixels    two roles hold the same values, but for rounding
@@ -39,6 +39,7 @@ from segrelay.dicom.acquisition import (
     named_agent,
 )
 from segrelay.errors import SeriesRefusedError
+from segrelay.notices import Notice, notice
 from segrelay.profiles import Profile, Recognition
 
 POOLED = 3
@@ -62,8 +63,8 @@ def check_roles(
     volumes: Mapping[str, SeriesVolume],
     sampled: Mapping[str, NDArray[np.float32]],
     profile: Profile,
-) -> tuple[str, ...]:
-    """What speaks against the roles, as sentences for the result.
+) -> tuple[Notice, ...]:
+    """What speaks against the roles, as notices for the result.
 
     Parameters
     ----------
@@ -92,17 +93,17 @@ def check_roles(
     )
     if doubts and profile.role_checks == "fail":
         raise SeriesRefusedError(
-            " ".join(doubts),
+            " ".join(doubt.text for doubt in doubts),
             code="role-mismatch",
             remedy="Submit again with each series in its role.",
         )
     return doubts
 
 
-def _same_pixels(volumes: Mapping[str, SeriesVolume]) -> Iterator[str]:
+def _same_pixels(volumes: Mapping[str, SeriesVolume]) -> Iterator[Notice]:
     for first, second in combinations(volumes, 2):
         if _is_same_image(volumes[first].voxels, volumes[second].voxels):
-            yield f"{first} and {second} hold the same pixels."
+            yield notice("same-pixels", role=first, other=second)
 
 
 def _is_same_image(first: NDArray[np.float32], second: NDArray[np.float32]) -> bool:
@@ -112,24 +113,20 @@ def _is_same_image(first: NDArray[np.float32], second: NDArray[np.float32]) -> b
     return bool(np.all(np.abs(first - second) <= tolerance))
 
 
-def _contrast_by_headers(rules: Rules, headers: Mapping[str, Dataset]) -> Iterator[str]:
+def _contrast_by_headers(rules: Rules, headers: Mapping[str, Dataset]) -> Iterator[Notice]:
     """An agent's name alone says little: scanners keep it, and people forget it."""
     for before, after in _contrast_pairs(rules):
         if _has_agent(headers[before]) and not _has_agent(headers[after]):
-            yield (
-                f"The headers name a contrast agent for {before}, which should be before "
-                f"contrast, and none for {after}."
-            )
+            yield notice("agent-before-contrast", role=before, other=after)
 
 
-def _contrast_by_pixels(rules: Rules, sampled: Mapping[str, NDArray[np.float32]]) -> Iterator[str]:
+def _contrast_by_pixels(
+    rules: Rules, sampled: Mapping[str, NDArray[np.float32]]
+) -> Iterator[Notice]:
     for before, after in _contrast_pairs(rules):
         is_one_scan = rules[after].phase is not None
         if _is_darker(sampled[before], sampled[after], is_one_scan=is_one_scan):
-            yield (
-                f"The pixels of {after} are darker than those of {before} where a contrast "
-                "agent would brighten them: the two may be swapped."
-            )
+            yield notice("darker-after-contrast", role=after, other=before)
 
 
 def _contrast_pairs(rules: Rules) -> Iterator[tuple[str, str]]:
@@ -180,7 +177,7 @@ def _standardised(values: NDArray[np.float32]) -> NDArray[np.float32]:
     return scaled
 
 
-def _order_by_time(rules: Rules, headers: Mapping[str, Dataset]) -> Iterator[str]:
+def _order_by_time(rules: Rules, headers: Mapping[str, Dataset]) -> Iterator[Notice]:
     ordered = _phase_roles(rules)
     for name, moment in _MOMENTS:
         known = _known([moment(headers[role]) for role in ordered])
@@ -188,11 +185,12 @@ def _order_by_time(rules: Rules, headers: Mapping[str, Dataset]) -> Iterator[str
             continue
         if len(set(known)) == len(known) and known != sorted(known):
             by_time = sorted(zip(known, ordered, strict=True))
-            yield f"By {name} the phases come as {', '.join(role for _, role in by_time)}."
+            roles = ", ".join(role for _, role in by_time)
+            yield notice("phase-order", moment=name, roles=roles)
         # All at one time is how some scanners write a dynamic scan.
         for first, second in combinations(range(len(known)), 2):
             if known[first] == known[second] and len(set(known)) > 1:
-                yield f"By {name} {ordered[first]} and {ordered[second]} are one phase."
+                yield notice("one-phase", moment=name, role=ordered[first], other=ordered[second])
                 break
 
 
@@ -216,22 +214,22 @@ def _phase_roles(rules: Rules) -> list[str]:
     return sorted(phases, key=lambda role: phases[role])
 
 
-def _settings_of_phases(rules: Rules, headers: Mapping[str, Dataset]) -> Iterator[str]:
+def _settings_of_phases(rules: Rules, headers: Mapping[str, Dataset]) -> Iterator[Notice]:
     """Phases of one scan are alike, but for rounding and what an operator corrects."""
     for role, other in pairwise(_phase_roles(rules)):
         for name, keyword in (("echo", "EchoTime"), ("repetition", "RepetitionTime")):
             low, high = sorted(_number(headers[one], keyword) or 0.0 for one in (role, other))
             if low > 0 and high > NEAR * low:
-                yield f"The {name} times of {role} and {other} are those of two scans."
+                yield notice(f"{name}-times", role=role, other=other)
         images = [dixon_image(_image_type(headers[one])) for one in (role, other)]
         if images[0] != images[1]:
-            yield f"Of a Dixon scan {role} and {other} are different images."
+            yield notice("dixon-images", role=role, other=other)
 
 
-def _computed(headers: Mapping[str, Dataset]) -> Iterator[str]:
+def _computed(headers: Mapping[str, Dataset]) -> Iterator[Notice]:
     for role, header in headers.items():
         if is_computed(_image_type(header)):
-            yield f"The Image Type says that {role} was computed from other images."
+            yield notice("computed-images", role=role)
 
 
 def _image_type(header: Dataset) -> tuple[str, ...]:
@@ -240,7 +238,7 @@ def _image_type(header: Dataset) -> tuple[str, ...]:
     return tuple(str(one).strip().upper() for one in values)
 
 
-def _weighting_by_timing(rules: Rules, headers: Mapping[str, Dataset]) -> Iterator[str]:
+def _weighting_by_timing(rules: Rules, headers: Mapping[str, Dataset]) -> Iterator[Notice]:
     for role, rule in rules.items():
         echo, inversion = (_number(headers[role], name) for name in ("EchoTime", "InversionTime"))
         if rule.weighting is None:
@@ -249,13 +247,13 @@ def _weighting_by_timing(rules: Rules, headers: Mapping[str, Dataset]) -> Iterat
         if echo is not None and (
             (is_t1 and echo >= LONG_ECHO_MS) or (not is_t1 and 0 < echo <= SHORT_ECHO_MS)
         ):
-            yield f"An echo time of {echo:g} ms does not fit {role} ({rule.weighting})."
+            yield notice("echo-time", echo_ms=echo, role=role, weighting=rule.weighting)
         is_for_fluid = inversion is not None and inversion >= FLUID_INVERSION_MS
         is_for_fat = inversion is not None and 0 < inversion < T1_INVERSION_MS
-        if (is_for_fluid and rule.weighting != "FLAIR") or (
-            is_for_fat and rule.weighting == "FLAIR"
-        ):
-            yield f"An inversion time of {inversion:g} ms does not fit {role} ({rule.weighting})."
+        if inversion is not None and (is_for_fat if rule.weighting == "FLAIR" else is_for_fluid):
+            yield notice(
+                "inversion-time", inversion_ms=inversion, role=role, weighting=rule.weighting
+            )
 
 
 def _has_agent(header: Dataset) -> bool:
@@ -280,8 +278,8 @@ def _acquired(header: Dataset) -> datetime | None:
 
 
 _MOMENTS: Sequence[tuple[str, Callable[[Dataset], float | datetime | None]]] = (
-    ("temporal position", lambda header: _number(header, "TemporalPositionIdentifier")),
-    ("acquisition time", _acquired),
-    ("trigger time", lambda header: _number(header, "TriggerTime")),
+    ("temporal-position", lambda header: _number(header, "TemporalPositionIdentifier")),
+    ("acquisition-time", _acquired),
+    ("trigger-time", lambda header: _number(header, "TriggerTime")),
 )
 """What a scanner measures; series numbers and descriptions are for the site's recognition."""

@@ -10,6 +10,7 @@ from scipy import ndimage
 
 from lab_side.imaging.volume.grid import Grid
 from segrelay.errors import SeriesRefusedError
+from segrelay.notices import Notice, notice
 from segrelay.profiles import SkullStrip
 
 LEAST_ML, MOST_ML = 300.0, 2500.0
@@ -24,7 +25,7 @@ FindBrain = Callable[[NDArray[np.float32]], NDArray[np.bool_]]
 
 def strip_skull(
     sampled: Sampled, grid: Grid, orientation: str, settings: SkullStrip, find_brain: FindBrain
-) -> tuple[dict[str, NDArray[np.float32]], str]:
+) -> tuple[dict[str, NDArray[np.float32]], Notice]:
     """Set what is not brain to 0 in every input; and the sentence for the result.
 
     Parameters
@@ -49,7 +50,7 @@ def strip_skull(
         )
     kept = _widened(_unseen(brain, orientation), grid, settings)
     stripped = {role: np.where(kept, values, np.float32(0)) for role, values in sampled.items()}
-    return stripped, f"The brain was found in {settings.role}: {volume_ml:.0f} ml."
+    return stripped, notice("brain-found", role=settings.role, volume_ml=round(volume_ml))
 
 
 def _widened(brain: NDArray[np.bool_], grid: Grid, settings: SkullStrip) -> NDArray[np.bool_]:

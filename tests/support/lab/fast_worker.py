@@ -87,7 +87,7 @@ class FastWorker:
             size_bytes=len(data),
             frames=1,
             measurements=_MEASURED,
-            warnings=(),
+            notices=(),
             stage_seconds={Stage.INFER: STEPS * STEP_S},
             series_instance_uids=("1.2.3",),
             versions={},

@@ -78,7 +78,7 @@ class ModelWorker:
             size_bytes=len(data),
             frames=1,
             measurements=(),
-            warnings=(),
+            notices=(),
             stage_seconds={},
             series_instance_uids=("1.2.3",),
             versions={},

@@ -18,6 +18,7 @@ from lab_side.log import configure_logging
 from lab_side.log_file import LogReader, keep_log
 from lab_side.settings.config import LocalConfig
 from segrelay.errors import OrthancUnavailableError
+from segrelay.notices import notice_of
 from segrelay.queue import AgentState
 from tests.support.waiting import make_entry
 
@@ -89,9 +90,8 @@ def test_it_tells_what_is_not_well(config: LocalConfig, tmp_path: Path) -> None:
     day.counters.ended(Outcome.ATTEMPT_FAILED, "worker-died")
     entry = make_entry(day.outbox, tmp_path / "made")
     day.outbox.note_failure(entry, OrthancUnavailableError("It did not answer."), None)
-    (line,) = day.tell(
-        EVERY, StateReport(state=AgentState.WAITING, reason="Orthanc did not answer.")
-    )
+    away = OrthancUnavailableError("Orthanc did not answer.")
+    (line,) = day.tell(EVERY, StateReport(state=AgentState.WAITING, notice=notice_of(away)))
     assert (line["level"], line["event"]) == ("warning", "not all is well")
     assert line["why"] == (
         "2 failures; 1 SEGs wait after a failed delivery; the disk is nearly full; "

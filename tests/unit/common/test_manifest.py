@@ -8,15 +8,18 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from segrelay.errors import ManifestRejectedError
 from segrelay.manifest import (
     MANIFEST_BYTES_LIMIT,
     JobManifest,
     ReportReference,
+    notes_of,
     parse_job_manifest,
     parse_result,
 )
+from segrelay.notices import Notice, notice
 from tests.support.jobs import make_manifest, make_result, orthanc_id
 
 
@@ -124,6 +127,54 @@ def test_a_result_without_report_is_what_an_older_site_reads() -> None:
         }
     )
     assert parse_result(reported.to_json()) == reported
+
+
+NOTES = (
+    notice("resampled", role="t2", other="t1"),
+    notice("brain-found", role="t1", volume_ml=1234),
+)
+
+
+def test_a_result_says_its_notices_twice_so_that_every_site_can_show_them() -> None:
+    plain = make_result(make_manifest().job_id)
+    document = json.loads(plain.to_json())
+    assert document["schema_version"] == "1.0"
+    assert "notices" not in document
+    result = plain.model_copy(update=notes_of(NOTES, before=["of an older draft"]))
+    document = json.loads(result.to_json())
+    assert document["schema_version"] == "1.3"
+    assert document["warnings"] == ["of an older draft", *(item.text for item in NOTES)]
+    assert document["notices"][1] == {
+        "code": "brain-found",
+        "parameters": {"role": "t1", "volume_ml": 1234},
+        "text": "The brain was found in t1: 1234 ml.",
+    }
+    assert parse_result(result.to_json()) == result
+
+
+def test_a_site_reads_the_results_of_newer_and_older_agents() -> None:
+    result = make_result(make_manifest().job_id).model_copy(update=notes_of(NOTES))
+    newer = json.loads(result.to_json()) | {"schema_version": "1.9", "surprise": [1]}
+    newer["provenance"]["surprise"] = "x"
+    newer["notices"].append({"code": "odd", "parameters": {"name": "Hong^Gildong"}, "text": "x"})
+    assert parse_result(json.dumps(newer).encode()) == result.model_copy(
+        update={"schema_version": "1.9"}
+    )
+    older = json.loads(result.to_json()) | {"schema_version": "1.0"}
+    del older["notices"]
+    found = parse_result(json.dumps(older).encode())
+    assert (found.notices, found.warnings) == ((), result.warnings)
+    for change in ({"surprise": 1}, {"schema_version": "1.2"}, {"schema_version": "2.0"}):
+        with pytest.raises(ManifestRejectedError):
+            parse_result(json.dumps(json.loads(result.to_json()) | change).encode())
+
+
+@pytest.mark.parametrize(
+    "value", ["Hong^Gildong", "Hong Gildong", "19700101 ", "", "/mnt/x", "a\n", True, None, ["a"]]
+)
+def test_a_parameter_is_a_number_or_names_and_codes(value: object) -> None:
+    with pytest.raises(ValidationError):
+        Notice.model_validate({"code": "a", "parameters": {"role": value}, "text": "x"})
 
 
 def test_a_refusal_never_quotes_the_value() -> None:

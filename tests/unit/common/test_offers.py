@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from lab_side.agent.reporting.status_board import StatusBoard
 from lab_side.settings.config import PACKAGED_PROFILES
+from segrelay.notices import notice
 from segrelay.offers import Offer
 from segrelay.profiles import load_profile
-from segrelay.queue import Heartbeat
+from segrelay.queue import AgentState, Heartbeat
 from segrelay.queue.lease import _METADATA_LIMIT
 from tests.support.jobs import make_identity
 
@@ -50,6 +51,24 @@ def test_every_profile_that_is_shipped_fits_in_full() -> None:
     for profile, offer in zip(SHIPPED, offers, strict=True):
         assert tuple(item.role for item in offer.roles) == profile.roles
         assert offer.title == profile.title
+
+
+def test_a_reason_has_its_code_and_a_code_that_cannot_be_read_is_no_death() -> None:
+    why = notice("disk-low", free_gb=1.5)
+    board = StatusBoard(identity=make_identity(), version="1", profiles=("demo",))
+    board.set_state(AgentState.WAITING, why)
+    found = read_back(board.heartbeat())
+    assert (found.reason, found.notice) == (why.text, why)
+    for odd in ({"code": 7}, "odd", {"code": "disk-low", "parameters": {"x": "a b"}, "text": "x"}):
+        written = json.loads(board.heartbeat().to_metadata()["beat"]) | {"notice": odd}
+        read = Heartbeat.from_metadata({"beat": json.dumps(written)})
+        assert read is not None
+        assert (read.reason, read.notice) == (why.text, None)
+    older = json.loads(board.heartbeat().to_metadata()["beat"])
+    del older["notice"]
+    read = Heartbeat.from_metadata({"beat": json.dumps(older)})
+    assert read is not None
+    assert (read.reason, read.notice) == (why.text, None)
 
 
 def many(count: int) -> tuple[Offer, ...]:

@@ -30,6 +30,7 @@ from segrelay.manifest import (
     SegmentMeasurement,
     SegReference,
 )
+from segrelay.notices import Notice
 from segrelay.offers import Offer, OfferedRole, OfferedSegment
 from segrelay.orthanc import SeriesInfo
 from segrelay.profiles import Text
@@ -240,6 +241,7 @@ class FakeAgent:
         *,
         state: str = "listening",
         reason: str = "",
+        notice: Notice | None = None,
         claim: Claim | None = None,
         profiles: tuple[str, ...] = (),
         offers: tuple[Offer, ...] = (),
@@ -252,6 +254,7 @@ class FakeAgent:
             identity=_IDENTITY,
             state=state,
             reason=reason,
+            notice=notice,
             version="1",
             jobs=jobs,
             profiles=profiles or tuple(offer.name for offer in offers),

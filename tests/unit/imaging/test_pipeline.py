@@ -118,7 +118,7 @@ def test_series_of_another_orientation_meet_on_the_networks_grid(tmp_path: Path)
     output = segment_case(case(tmp_path, profile), stand_in(profile, Differ()), lambda *_: None)
     found = read_with_dcmqi(tmp_path / "seg.dcm", SHAPE, REFERENCE, tmp_path / "dcmqi")
     assert dice(found[1], ball(REFERENCE, SHAPE) > 100) > 0.9
-    assert output.warnings == ("second was resampled to the grid of first.",)
+    assert [item.text for item in output.notices] == ["second was resampled to the grid of first."]
     assert output.series_instance_uids == ("2.25.1", "2.25.2")
 
 
@@ -150,7 +150,7 @@ def test_a_series_that_was_moved_meets_the_other_where_the_profile_registers(
     (record,) = output.registrations
     assert (record.role, record.kept) == ("second", True)
     assert record.information_after > record.information_before
-    assert output.warnings[-1].startswith("second was moved onto first: by ")
+    assert output.notices[-1].text.startswith("second was moved onto first: by ")
     assert list(output.stage_seconds)[:3] == ["read", "register", "preprocess"]
 
 
@@ -190,7 +190,7 @@ def test_the_network_sees_what_the_skull_strip_leaves(
         brain_finder=cast("BrainFinder", LeftHalf()),
     )
     output = segment_case(case(tmp_path, profile), model, lambda *_: None)
-    assert [words.partition(":")[0] for words in output.warnings] == [
+    assert [item.text.partition(":")[0] for item in output.notices] == [
         "second was resampled to the grid of first.",
         "The brain was found in second",
     ]

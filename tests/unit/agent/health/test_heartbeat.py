@@ -16,6 +16,7 @@ from segrelay import retry
 from segrelay.bucket import ObjectInfo
 from segrelay.bucket.local import LocalBucket
 from segrelay.errors import StoreUnavailableError
+from segrelay.notices import notice
 from segrelay.queue import AgentState, Lease
 from segrelay.queue.lease import HEARTBEAT_EVERY, LEASE
 from segrelay.queue.view import read_heartbeat
@@ -124,7 +125,7 @@ def test_a_new_state_is_told_before_a_beat_is_due(
     bucket = LocalBucket(tmp_path)
     status, beating = start_heartbeating(bucket)
     try:
-        status.set_state(AgentState.PAUSED, "Kim trains")
+        status.set_state(AgentState.PAUSED, notice("operator-reason", text="Kim trains"))
         beating.send_soon_if_new()
         wait_until(lambda: told_state(bucket) == "paused", "the pause is told")
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from io import StringIO
 from typing import Any
 
@@ -11,7 +12,7 @@ from django.contrib.messages import get_messages
 from django.contrib.messages.storage.fallback import FallbackStorage
 from django.core.management import CommandError, call_command
 from django.test import RequestFactory
-from django.utils.translation import override
+from django.utils.translation import gettext, override
 from hypothesis import given
 from hypothesis import strategies as st
 from rest_framework.test import APIClient
@@ -20,17 +21,18 @@ from gcp_side.labseg import jobs
 from gcp_side.labseg.admin import JobAdmin
 from gcp_side.labseg.errors import ConfirmationNeededError
 from gcp_side.labseg.jobs.checked_input import needs_of
-from gcp_side.labseg.jobs.confirmation import NAMES, Needs, Reason, read_reasons, reasons_against
-from gcp_side.labseg.messages import tell_warning
+from gcp_side.labseg.jobs.confirmation import Needs, Reason, read_reasons, reasons_against
+from gcp_side.labseg.messages import explain_warnings
 from gcp_side.labseg.models import Job
 from gcp_side.labseg.recognition import SeriesAttributes, attributes_of, recognise
 from segrelay.bucket import Bucket
 from segrelay.dicom.body_regions import ATTRIBUTES, REGIONS
-from segrelay.manifest import ResultStatus, parse_job_manifest
+from segrelay.manifest import ResultStatus, notes_of, parse_job_manifest
+from segrelay.notices import notice, word
 from segrelay.offers import Offer, OfferedRecognition, OfferedRole
 from segrelay.profiles import Recognition, Text
 from segrelay.queue import scan
-from segrelay.result_notes import NOT_FOR_PATIENTS
+from segrelay.result_notes import confirmed_notes, region_notes
 from tests.unit.gcp_side.fakes import (
     FOUR,
     ROLES,
@@ -219,7 +221,9 @@ class TestReasons:
             assert set(reason.parameters.get("found", "brain").split(", ")) <= set(REGIONS)
 
     def test_every_name_has_korean_words(self) -> None:
-        assert set(NAMES) == {*REGIONS, *ATTRIBUTES.values()}
+        with override("ko"):
+            words = [word(name, gettext) for name in (*REGIONS, *ATTRIBUTES)]
+        assert [text for text in words if not re.search("[가-힣]", text)] == []
 
     def test_the_sentences_in_both_languages(self) -> None:
         reason = Reason(
@@ -422,7 +426,7 @@ class TestRest:
         assert client.get(f"{ROOT}/status/{job_id}/").json()["for_patients"] is True
         result = succeeded(job_id, agent.name)
         agent.desk.finish(
-            agent.claim()[0], result.model_copy(update={"warnings": (NOT_FOR_PATIENTS,)})
+            agent.claim()[0], result.model_copy(update=notes_of([notice("not-for-patients")]))
         )
         told = client.get(f"{ROOT}/status/{job_id}/", HTTP_ACCEPT_LANGUAGE="ko").json()
         assert told["for_patients"] is False
@@ -487,20 +491,23 @@ class TestOtherWays:
         assert Job.objects.count() == 1
 
 
-def test_what_the_lab_found_is_told_in_korean() -> None:
-    found = (
+def test_what_the_lab_found_is_shown_in_korean() -> None:
+    found = [
+        *region_notes({"dce-0": {"BodyPartExamined": ["brain"]}}, ["breast"]),
+        *confirmed_notes(["body-part", "role-unsure", "laterality"]),
+    ]
+    texts = [item.text for item in found]
+    assert texts == [
         "ATTENTION: Body Part Examined of dce-0 says brain, but the profile is for breast.",
         "The input contradicts the profile; a person confirmed it: body-part, laterality.",
         "The series were not certain for every role; a person confirmed: role-unsure.",
-    )
+    ]
+    kept = [item.model_dump() for item in found]
     with override("ko"):
-        assert tell_warning(found[0]) == (
+        assert explain_warnings(texts, kept) == [
             "주의: dce-0 시리즈의 검사 부위(Body Part Examined) 항목에는 뇌(으)로 되어 있지만, "
-            "이 프로파일의 대상 부위는 유방입니다."
-        )
-        assert "body-part, laterality" in tell_warning(found[1])
-        assert tell_warning(found[1]) != found[1]
-        assert tell_warning(found[2]) == (
+            "이 프로파일의 대상 부위는 유방입니다.",
+            "입력이 프로파일과 맞지 않으며, 사용자가 확인하고 진행했습니다: body-part, laterality.",
             "시리즈가 각 역할에 맞는지 확실하지 않았으며, "
-            "사용자가 확인하고 진행했습니다: role-unsure."
-        )
+            "사용자가 확인하고 진행했습니다: role-unsure.",
+        ]

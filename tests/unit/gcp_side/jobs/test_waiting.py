@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import re
 from collections.abc import Iterator
@@ -19,14 +18,14 @@ from urllib3.exceptions import ConnectTimeoutError
 from gcp_side.labseg import jobs
 from gcp_side.labseg.jobs import agents as lab
 from gcp_side.labseg.jobs.waiting import Waiting, why_waiting
-from gcp_side.labseg.messages import tell_reason
+from gcp_side.labseg.messages import explain_notice
 from gcp_side.labseg.models import Job
-from lab_side.agent import claiming
 from lab_side.agent.health.circuit_breaker import CircuitBreaker
 from lab_side.agent.health.control import Pause
 from lab_side.agent.health.gpu import GpuHealth
 from segrelay.bucket import Bucket
 from segrelay.errors import AttemptFailedError, StoreUnavailableError
+from segrelay.notices import Notice, notice, notice_of
 from segrelay.orthanc import OrthancSettings
 from segrelay.orthanc.failures import no_answer, refusal
 from segrelay.queue import lease
@@ -195,18 +194,21 @@ class TestWhoIsTold:
         call_command("labseg", "show", job.pk, "--json", stdout=out)
         assert json.loads(out.getvalue())["waiting"]["text"] == why_not
 
-    def test_agents_tell_labels_and_reason(self, client: APIClient, bucket: Bucket) -> None:
+    def test_agents_report_labels_and_reason(self, client: APIClient, bucket: Bucket) -> None:
         reason = "The GPU's self-test failed: no device."
-        agents(bucket)[1].heartbeat(state="waiting", reason=reason, profiles=DEMO)
+        why = notice("gpu-test-failed", text=reason, why="worker-error")
+        agents(bucket)[1].heartbeat(state="waiting", reason=reason, notice=why, profiles=DEMO)
         path = "/api/mri/segmentation/agents/"
         english: Any = client.get(path)
         (shown,) = english.json()["agents"]
         assert (shown["labels"], shown["reason"]) == (["site-a"], reason)
         korean: Any = client.get(path, HTTP_ACCEPT_LANGUAGE="ko")
-        assert korean.json()["agents"][0]["reason"] == "GPU 시험이 실패함: no device."
+        assert korean.json()["agents"][0]["reason"] == (
+            "GPU 시험이 실패함: 분할 프로그램에서 오류가 발생했습니다."
+        )
 
 
-def reasons_of_the_lab() -> list[str]:
+def reasons_of_the_lab() -> list[Notice]:
     """One of each kind, as agents write them, but for a person's own words."""
     until = datetime(2026, 5, 4, 18, tzinfo=UTC)
     ordered: list[Pause] = []
@@ -214,26 +216,25 @@ def reasons_of_the_lab() -> list[str]:
     guard.failed("one", AttemptFailedError("It failed.", code="worker-hung"))
     worker: Any = None
     health = GpuHealth(worker)
-    problems = []
     health.doubt(AttemptFailedError("It failed.", code="worker-died"))
-    problems.append(health.problem)
+    reasons = [Pause(at=until, until=until).notice(), ordered[0].notice(), health.notice]
     health.fall_sick(AttemptFailedError("CUDA is gone."))
-    problems.append(health.problem)
-    return [
-        Pause(at=until, until=until).in_words(),
-        Pause(at=until, reason="training", until=until).in_words(),
-        ordered[0].in_words(),
-        *(problem.message for problem in problems if problem is not None),
-        no_answer(ConnectTimeoutError()).message,
-        refusal(503, b"", OrthancSettings(url="https://orthanc.example.org")).message,
-        "only 1.5 GB free under the work folder: free space on its disk",
-    ]
+    problems = (
+        no_answer(ConnectTimeoutError()),
+        refusal(503, b"", OrthancSettings(url="https://orthanc.example.org")),
+    )
+    reasons += [health.notice, *map(notice_of, problems), notice("disk-low", free_gb=1.5)]
+    return [item for item in reasons if item is not None]
 
 
-def test_every_reason_of_the_lab_is_told_in_korean() -> None:
+def test_every_reason_of_the_lab_is_shown_in_korean() -> None:
     reasons = reasons_of_the_lab()
-    assert reasons[-1].partition(" GB ")[2] in inspect.getsource(claiming)
-    assert all(tell_reason(text) == text for text in reasons)
+    assert len(reasons) == 7
+    assert all(explain_notice(item.text, item) == item.text for item in reasons)
     with override("ko"):
-        assert [text for text in reasons if not HANGUL.search(tell_reason(text))] == []
-        assert tell_reason("Kim trains") == "Kim trains"
+        assert [
+            item for item in reasons if not HANGUL.search(explain_notice(item.text, item))
+        ] == []
+        assert explain_notice("Kim trains", None) == "Kim trains"
+        by_person = Pause(at=datetime.now(UTC), reason="Kim trains").notice()
+        assert explain_notice("Kim trains", by_person) == "Kim trains"

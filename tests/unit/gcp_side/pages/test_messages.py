@@ -13,9 +13,17 @@ from pydicom.dataset import Dataset
 from rest_framework.test import APIClient
 
 from gcp_side.labseg import jobs
-from gcp_side.labseg.messages import MEANINGS, UNKNOWN, explain, tell, tell_warning
+from gcp_side.labseg.messages import (
+    MEANINGS,
+    UNKNOWN,
+    explain,
+    explain_code,
+    explain_stage,
+    explain_warnings,
+)
 from gcp_side.labseg.models import EventKind, Job, Outcome, State
-from gcp_side.labseg.recognition.evidence import ORDERS, SENTENCES
+from gcp_side.labseg.recognition import evidence
+from gcp_side.labseg.recognition.evidence import ORDERS
 from infra.error_docs.source import ErrorSource
 from lab_side.agent.health.signals import Halt
 from lab_side.imaging.notices import input_warnings, registration_warnings
@@ -28,6 +36,8 @@ from segrelay.errors import (
     PermanentError,
 )
 from segrelay.manifest import AttemptOutcome, ResultStatus
+from segrelay.notices import SENTENCES, WORDS, Notice, notice
+from segrelay.stages import Stage
 from tests.support.paths import ROOT
 from tests.unit.gcp_side.fakes import FOUR, STUDY_ID, FakeAgent, FakeOrthanc, ended
 
@@ -105,7 +115,7 @@ def test_every_code_that_users_meet_has_a_meaning_and_no_other_has() -> None:
 
 def test_every_meaning_has_korean_words() -> None:
     sentences = {text for pair in (*MEANINGS.values(), UNKNOWN) for text in pair}
-    words = sentences | set(SENTENCES.values()) | set(ORDERS.values())
+    words = sentences | set(evidence.SENTENCES.values()) | set(ORDERS.values())
     with override("ko"):
         assert [text for text in words if not HANGUL.search(gettext(text))] == []
         for kind in (State, EventKind, Outcome):
@@ -126,7 +136,7 @@ def test_who_reads_english_is_told_the_errors_own_words() -> None:
 
 def test_a_code_of_the_future() -> None:
     with override("ko"):
-        told = tell("from-the-future", "The moon is full.", "Wait.")
+        told = explain_code("from-the-future", "The moon is full.", "Wait.")
         assert (told.message, told.remedy) == tuple(map(gettext, UNKNOWN))
         assert told.detail == "The moon is full. Wait."
 
@@ -144,7 +154,7 @@ def test_outcomes_are_those_of_the_queue() -> None:
     assert set(Outcome.values) == {item.value for item in AttemptOutcome}
 
 
-def warnings_of_the_lab() -> list[str]:
+def notices_of_the_lab() -> list[Notice]:
     """One of each kind, as the worker writes them."""
     odd = {"affine": np.eye(4), "companions": 3, "has_own_frame": True}
     empty = SimpleNamespace(voxels=np.zeros((2, 2, 2)), **odd)
@@ -159,11 +169,11 @@ def warnings_of_the_lab() -> list[str]:
         *input_warnings(volumes, profile),
         *registration_warnings(moves, "t1"),
         *doubts_about_roles(),
-        "The measurement report was not stored: Orthanc refuses it.",
+        notice("report-not-stored", text="The report: Orthanc refuses it.", why="orthanc-refused"),
     ]
 
 
-def doubts_about_roles() -> tuple[str, ...]:
+def doubts_about_roles() -> tuple[Notice, ...]:
     """All at once: phases that are one scan, before contrast brighter than after it."""
     before = np.random.default_rng(1).normal(100, 1, (30, 30, 30)).astype(np.float32)
     before[12:18, 12:18, 12:18] += 300
@@ -194,15 +204,47 @@ def doubts_about_roles() -> tuple[str, ...]:
     return check_roles(volumes, sampled, profile)
 
 
-def test_every_warning_of_the_lab_is_told_in_korean() -> None:
-    warnings = warnings_of_the_lab()
-    # Each sentence once, whatever the roles in it.
-    kinds = {re.sub(r"dce-\d|t[12]|\d+", "…", tell_warning(text)) for text in warnings}
-    assert len(kinds) == 18
+def test_every_notice_of_the_lab_is_shown_in_korean() -> None:
+    notices = notices_of_the_lab()
+    assert len({item.code for item in notices}) == 18
+    texts, kept = [item.text for item in notices], [item.model_dump() for item in notices]
+    with override("en"):
+        assert explain_warnings(texts, kept) == texts
     with override("ko"):
-        for text in warnings:
-            assert HANGUL.search(tell_warning(text)), text
-        assert tell_warning("Something new.") == "Something new."
+        shown = explain_warnings(texts, kept)
+        assert [text for text in shown if not HANGUL.search(text)] == []
+        assert shown[-1].endswith(gettext(MEANINGS["orthanc-refused"][0]))
+
+
+@pytest.mark.parametrize(
+    "kept",
+    [
+        # An older agent writes none, a newer one may know more, and anybody may write nonsense.
+        [],
+        [{"code": "from-the-future", "parameters": {"role": "t1"}, "text": "Something new."}],
+        [{"code": "resampled", "parameters": {"series": "t1"}, "text": "Something new."}],
+        [{"code": "moved", "parameters": {"shift_mm": "t1"}, "text": "Something new."}],
+        [{"code": "resampled", "parameters": {"role": "Hong^Gildong"}, "text": "Something new."}],
+        [7],
+        "nonsense",
+    ],
+)
+def test_a_note_without_a_known_code_stays_in_english(kept: object) -> None:
+    with override("ko"):
+        assert explain_warnings(["Something new."], kept) == ["Something new."]
+
+
+def test_every_sentence_of_the_lab_has_korean_words() -> None:
+    with override("ko"):
+        sentences = [*SENTENCES.values(), *WORDS.values(), *(stage.sentence for stage in Stage)]
+        assert [text for text in sentences if not HANGUL.search(gettext(text))] == []
+    assert not set(SENTENCES) & set(MEANINGS)
+
+
+def test_a_stage_of_the_future() -> None:
+    with override("en"):
+        assert explain_stage("dreaming") == "working (dreaming)"
+        assert explain_stage("") == explain_stage(Stage.CLAIMED) == "starting"
 
 
 def get(client: APIClient, path: str, status: int = 200) -> Any:

@@ -25,7 +25,7 @@ MARKED = [
 ]
 """Where the sentences that both sides know are."""
 
-PLACE = re.compile(r"%\(\w+\)s|\{\w+\}")
+PLACE = re.compile(r"%\(\w+\)s|\{\w+[^}]*\}")
 
 pytestmark = pytest.mark.skipif(shutil.which("xgettext") is None, reason="no gettext here")
 

@@ -96,7 +96,7 @@ def outcome(paths: list[Path], *, is_written: bool) -> list[str]:
         volume = read_series(paths)
         for _, moment in _MOMENTS:
             moment(volume.headers[0])
-        said += header_warnings([volume])
+        said += [item.text for item in header_warnings([volume])]
         if is_written:
             made(volume)
     except SegRelayError as error:

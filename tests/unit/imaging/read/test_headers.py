@@ -171,7 +171,7 @@ def test_a_value_that_nobody_needs_is_left_out_and_said(tmp_path: Path, name: st
     values, attribute = LEFT_OUT[name]
     volume = read(tmp_path, values)
     (warning,) = header_warnings([volume, volume])
-    assert warning.startswith(f"{attribute} was left out: it holds ")
+    assert warning.text.startswith(f"{attribute} was left out: it holds ")
     (odd, *_) = (value.decode() for value in values.values() if isinstance(value, bytes))
     for dataset in made(volume):
         assert attribute not in (item.name for item in dataset if str(item.value) == odd)
@@ -297,7 +297,7 @@ def test_seg_and_report_read_the_name_that_the_bytes_mean(
         "StudyDescription": value.replace(b"=", b" "),
     }
     volume = read(tmp_path, values, is_implicit=is_implicit)
-    assert [str(text).split()[-1] for text in header_warnings([volume])] == [
+    assert [item.text.split()[-1] for item in header_warnings([volume])] == [
         f"{item.split()[-1]}." for item in [read_as] if item
     ]
     for dataset in made(volume):

@@ -51,9 +51,13 @@ def changed(**changes: object) -> Profile:
     return Profile.model_validate(make_profile().model_dump() | changes)
 
 
+def texts(output: CaseOutput) -> tuple[str, ...]:
+    return tuple(item.text for item in output.notices)
+
+
 def test_an_ordinary_case_says_nothing_more(tmp_path: Path) -> None:
     output, seg, report = segment(tmp_path, make_profile(), BodyPartExamined="BREAST")
-    assert output.warnings == ()
+    assert output.notices == ()
     assert seg.ContentDescription == "AI result. NOT FOR CLINICAL USE"
     assert seg.SeriesDescription == "AI SEG (research): Lesion 1"
     assert report.SeriesDescription == "AI measurements (research)"
@@ -72,7 +76,7 @@ def test_an_older_site_asks_nobody_so_the_lab_says_it_first(
     tmp_path: Path, attributes: dict[str, str], note: str
 ) -> None:
     output, seg, report = segment(tmp_path, make_profile(), **attributes)
-    assert output.warnings[0].startswith(note)
+    assert output.notices[0].text.startswith(note)
     assert seg.ContentDescription.endswith("Input contradicts the profile")
     assert seg.SeriesDescription.startswith("INPUT CONTRADICTS PROFILE: AI SEG")
     assert report.SeriesDescription.startswith("INPUT CONTRADICTS PROFILE: AI measurements")
@@ -83,7 +87,7 @@ def test_a_doubt_that_was_confirmed_is_a_plain_warning(
     tmp_path: Path, codes: tuple[str, ...]
 ) -> None:
     output, seg, report = segment(tmp_path, make_profile(), *codes, BodyPartExamined="BREAST")
-    assert output.warnings == (
+    assert texts(output) == (
         f"The series were not certain for every role; a person confirmed: {', '.join(codes)}.",
     )
     assert seg.ContentDescription == "AI result. NOT FOR CLINICAL USE"
@@ -96,7 +100,7 @@ def test_what_was_confirmed_is_kept(tmp_path: Path, code: str) -> None:
     output, seg, report = segment(
         tmp_path, make_profile(), "role-unsure", code, BodyPartExamined="BREAST"
     )
-    assert output.warnings == (
+    assert texts(output) == (
         f"The input contradicts the profile; a person confirmed it: {code}.",
         "The series were not certain for every role; a person confirmed: role-unsure.",
     )
@@ -107,7 +111,7 @@ def test_what_was_confirmed_is_kept(tmp_path: Path, code: str) -> None:
 
 def test_a_profile_that_is_not_for_patients_says_so_everywhere(tmp_path: Path) -> None:
     output, seg, report = segment(tmp_path, changed(for_patients=False))
-    assert output.warnings == (NOT_FOR_PATIENTS,)
+    assert texts(output) == (NOT_FOR_PATIENTS,)
     assert seg.ContentDescription == "NOT FOR PATIENTS. AI result. NOT FOR CLINICAL USE"
     assert seg.SeriesDescription.startswith("NOT FOR PATIENTS: AI SEG (research)")
     assert report.SeriesDescription == "NOT FOR PATIENTS: AI measurements (research)"
@@ -143,7 +147,7 @@ def test_a_profile_that_wants_it_fails_unless_a_person_confirmed(tmp_path: Path)
     with pytest.raises(SeriesRefusedError):
         segment(tmp_path / "b", strict, "role-unsure", BodyPartExamined="BRAIN")
     output, _, _ = segment(tmp_path / "c", strict, "body-part", BodyPartExamined="BRAIN")
-    assert BODY_PART in output.warnings
+    assert BODY_PART in texts(output)
 
 
 def test_no_description_reaches_seg_or_report(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def doubts(
     headers: Mapping[str, Mapping[str, object]] = HEADERS,
     profile: Profile = BRAIN,
 ) -> tuple[str, ...]:
-    return check_roles(volumes(pixels, headers), pixels, profile)
+    return tuple(doubt.text for doubt in check_roles(volumes(pixels, headers), pixels, profile))
 
 
 def swapped(values: dict[str, NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:

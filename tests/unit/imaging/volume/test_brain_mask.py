@@ -87,7 +87,7 @@ def test_the_margin_is_in_millimetres_along_every_axis(margin_mm: float) -> None
     assert not kept[off > 50 + margin_mm].any()
     # Along an axis the outermost voxel inside lies less than a voxel within the ball.
     assert kept[off < 50 - 6 + margin_mm].all()
-    assert told == f"The brain was found in t1: {head.sum() * 0.072:.0f} ml."
+    assert told.text == f"The brain was found in t1: {head.sum() * 0.072:.0f} ml."
 
 
 @pytest.mark.parametrize("volume_ml", [LEAST_ML - 20, MOST_ML + 20])
