@@ -26,7 +26,7 @@ import re
 import unicodedata
 from dataclasses import dataclass, replace
 
-from segrelay.profiles import PROFILE_NAME
+from segrelay.profiles import MAX_PROFILE_LENGTH, PROFILE_NAME
 from segrelay.ulid import ULID_PATTERN
 
 VERSION = "v1"
@@ -42,7 +42,6 @@ FAILED = f"{VERSION}/failed/"
 REJECTED = f"{VERSION}/rejected/"
 RESULTS = f"{VERSION}/results/"
 
-MAX_PROFILE_LENGTH = 48
 MAX_AGENT_LENGTH = 40
 MAX_FENCE = 999_999
 """The greatest claim number that a name can hold; a job that has it cannot be claimed again."""

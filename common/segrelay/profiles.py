@@ -29,6 +29,9 @@ from segrelay.system.system_limits import raise_if_limit
 PROFILE_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 """Lower-case words joined by single hyphens: safe in object names on every system."""
 
+MAX_PROFILE_LENGTH = 48
+"""Characters of a profile's name."""
+
 PROFILE_FILE = "profile.json"
 """In the profile's folder."""
 
@@ -42,7 +45,12 @@ RoleName = Annotated[
     str, form(r"^[a-z0-9][a-z0-9-]*$", "lower-case letters, digits and hyphens", max_length=32)
 ]
 ProfileName = Annotated[
-    str, form(rf"^{PROFILE_NAME.pattern}$", "lower-case words joined by hyphens", max_length=48)
+    str,
+    form(
+        rf"^{PROFILE_NAME.pattern}$",
+        "lower-case words joined by hyphens",
+        max_length=MAX_PROFILE_LENGTH,
+    ),
 ]
 BodyPart = Annotated[
     str, form(r"^[A-Z ]{1,16}$", "at most 16 capital letters and spaces, like BREAST")
@@ -327,8 +335,10 @@ class Profile(_Data):
     @field_validator("name")
     @classmethod
     def _name_fits_object_names(cls, value: str) -> str:
-        if not PROFILE_NAME.fullmatch(value) or len(value) > 48:
-            raise ValueError("use lower-case letters, digits and single hyphens, at most 48")
+        if not PROFILE_NAME.fullmatch(value) or len(value) > MAX_PROFILE_LENGTH:
+            raise ValueError(
+                f"use lower-case letters, digits and single hyphens, at most {MAX_PROFILE_LENGTH}"
+            )
         return value
 
     @model_validator(mode="after")

@@ -9,6 +9,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from gcp_side.labseg.host.database import FreshManager, UserReference, UtcTimeField
+from segrelay.profiles import MAX_PROFILE_LENGTH
 
 LONGEST_USER_NAME = 254
 """Characters: an e-mail address may be a user's name (RFC 5321)."""
@@ -66,7 +67,7 @@ class Job(models.Model):
 
     job_id = models.CharField(_("job"), max_length=26, primary_key=True)
     """ULID: sorts by the time of submission."""
-    profile = models.CharField(_("profile"), max_length=48)
+    profile = models.CharField(_("profile"), max_length=MAX_PROFILE_LENGTH)
     priority = models.PositiveSmallIntegerField(_("priority"))
     """0..9, 0 first."""
     labels = models.JSONField(_("labels"), default=list, blank=True)

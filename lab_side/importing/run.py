@@ -14,7 +14,7 @@ from lab_side.importing.source import Source, open_source
 from lab_side.worker.protocol import IdentifyReply, IdentifyRequest, LoadReply, LoadRequest
 from segrelay.errors import FixConfigurationError
 from segrelay.names import is_reserved
-from segrelay.profiles import PROFILE_FILE, PROFILE_NAME, Network, Profile
+from segrelay.profiles import MAX_PROFILE_LENGTH, PROFILE_FILE, PROFILE_NAME, Network, Profile
 from segrelay.system.durable import disk_errors, sync_folder, write_durably
 from segrelay.ulid import new_ulid
 
@@ -95,11 +95,13 @@ def import_profile(
 
 
 def _check_name(name: str, target: Path, known: Mapping[str, Profile]) -> None:
-    if not PROFILE_NAME.fullmatch(name) or len(name) > 48 or is_reserved(name):
+    is_name = PROFILE_NAME.fullmatch(name) and len(name) <= MAX_PROFILE_LENGTH
+    if not is_name or is_reserved(name):
         raise FixConfigurationError(
             "This cannot be the name of a profile.",
             code="profile-name",
-            remedy="Use lower-case letters, digits and single hyphens, at most 48.",
+            remedy="Use lower-case letters, digits and single hyphens, at most "
+            f"{MAX_PROFILE_LENGTH}.",
         )
     if name in known or target.exists():
         raise FixConfigurationError(
