@@ -105,7 +105,7 @@ class GuardedBasicAuthentication(BasicAuthentication):
         except AuthenticationFailed:
             for counter in counters:
                 counter.add()
-            logger.warning("a wrong name or password, Basic authentication")
+            logger.warning("wrong name or password refused (Basic authentication)")
             raise
 
 
@@ -192,7 +192,7 @@ def _count_stays(request: HttpRequest | None = None, **_: Any) -> None:
         wrong.append(counters)
         # What is left of these was counted in a transaction that was taken back.
         transaction.on_commit(lambda: wrong.remove(counters), using=router.db_for_write(GuessCount))
-        logger.warning("a wrong name or password, login")
+        logger.warning("wrong name or password refused (login)")
 
 
 def _count_again(request: HttpRequest) -> None:

@@ -78,6 +78,6 @@ def _ask(question: Callable[[], None]) -> str:
     try:
         question()
     except SegRelayError as error:
-        logger.warning("health: %s: %s", error.code, error.message)
+        logger.warning("health check failed: %s: %s", error.code, error.message)
         return explain(error).message
     return "ok"

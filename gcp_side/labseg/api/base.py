@@ -205,7 +205,7 @@ def _forged(detail: str) -> dict[str, Any]:
 def _refusal(error: SegRelayError) -> Response:
     code = _status_of(error)
     if code >= status.HTTP_500_INTERNAL_SERVER_ERROR:
-        logger.error("%s: %s", error.code, error.message)
+        logger.error("request failed: %s: %s", error.code, error.message)
     explained = explain(error)
     body: dict[str, Any] = {
         "error": explained.message,

@@ -44,7 +44,7 @@ class Push(LabsegView):
             try:
                 jobs.take_in(job_id)
             except JobNotFoundError:
-                logger.warning("job %s: has a result, and is not of this site", job_id)
+                logger.warning("job %s: result of another site ignored", job_id)
         return Response(status=self.status_code)
 
 

@@ -55,11 +55,6 @@ class IdField(CharField):
         return value or None
 
 
-def state_field(source: str | None = None) -> serializers.ChoiceField:
-    """Where a job is."""
-    return serializers.ChoiceField(choices=State.values, source=source)
-
-
 class ReasonSerializer(Shape):
     """What contradicts the choice of series, with its sentence in the active language."""
 
@@ -120,7 +115,7 @@ class JobSerializer(Shape):
     profile = CharField()
     priority = IntegerField()
     labels = ListField(child=CharField())
-    state = state_field()
+    state = serializers.ChoiceField(choices=State.values)
     finished = Computed(BooleanField(), lambda job: not job.is_open)
     agent = CharField()
     attempt = IntegerField()
@@ -159,7 +154,8 @@ class RequestSerializer(JobSerializer):
     """One job, as the REST answers show it."""
 
     request_id = CharField(source="job_id")
-    status = state_field("state")
+    # Two enums of the same values would have no one name in a description.
+    status = CharField(source="state", help_text="as state")
     status_text = CharField(source="get_state_display")
     error = Computed(CharField(allow_null=True), _error_of)
 

@@ -60,7 +60,7 @@ class AidCache:
             # Each kind of cache has errors of its own.
             if time.monotonic() - self._logged_at >= LOG_PAUSE_S:
                 self._logged_at = time.monotonic()
-                logger.warning("the cache %r is not used: %s", self._name, type(error).__name__)
+                logger.warning("cache %r not used: %s", self._name, type(error).__name__)
             return otherwise
 
 

@@ -94,7 +94,7 @@ def snapshot_or_empty() -> Lab:
     try:
         return snapshot()
     except TransientError as error:
-        logger.warning("the lab's heartbeats: %s", error.message)
+        logger.warning("heartbeats not read: %s", error.message)
         return Lab()
 
 

@@ -50,11 +50,11 @@ def is_from_pubsub(token: str, *, audience: str, service_account: str) -> bool:
         raise PushKeysUnavailableError("Google's public keys cannot be fetched.") from None
     except (GoogleAuthError, ValueError) as error:
         # The library's message quotes the token's claims: only the kind is logged.
-        logger.warning("push refused: the token is not valid (%s)", type(error).__name__)
+        logger.warning("push refused: token not valid (%s)", type(error).__name__)
         return False
     if claims.get("email_verified") is True and claims.get("email") == service_account:
         return True
-    logger.warning("push refused: the token is of another account")
+    logger.warning("push refused: token of another account")
     return False
 
 

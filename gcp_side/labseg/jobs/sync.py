@@ -164,7 +164,7 @@ def ingest(job: Job, found: JobLocation, view: QueueView) -> bool:
         columns = {}
     changed = write(job, columns, found.attempts, at=found.since)
     if changed and job.missing_since:
-        logger.warning("job %s: the queue shows nothing of it", job.pk)
+        logger.warning("job %s: not found in the queue", job.pk)
     elif changed:
         logger.info("job %s: %s %s %s", job.pk, job.state, job.stage, job.agent)
     return changed
@@ -183,7 +183,7 @@ def publish_or_leave(job: Job) -> None:
     try:
         publish(job, SiteQueue(get_bucket()))
     except TransientError as error:
-        logger.warning("job %s: not yet in the queue: %s", job.pk, error.message)
+        logger.warning("job %s: not published yet: %s", job.pk, error.message)
 
 
 def publish(job: Job, queue: SiteQueue) -> bool:
@@ -192,7 +192,7 @@ def publish(job: Job, queue: SiteQueue) -> bool:
         queue.submit(manifest_of(job))
     except ObjectExistsError:
         # Written by another version of this site: that one remains.
-        logger.info("job %s: is in the queue already", job.pk)
+        logger.info("job %s: published already", job.pk)
     return write(job, {"state": State.PENDING}, (), at=queue.submitted_at)
 
 

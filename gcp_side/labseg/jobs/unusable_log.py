@@ -23,4 +23,4 @@ def log_unusable(lines: Iterable[str]) -> None:
     for line in itertools.islice(lines, MOST_NAMED):
         digest = hashlib.sha256(line.encode(errors="replace")).hexdigest()[:16]
         if default_cache.add(cache_key("odd", digest), True, timeout=PAUSE):
-            logger.warning("passed over: %s", line)
+            logger.warning("queue object ignored: %s", line)

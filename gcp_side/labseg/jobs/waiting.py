@@ -54,7 +54,7 @@ def why_waiting(job: Job) -> Waiting | None:
     try:
         return _why(job, snapshot())
     except TransientError as error:
-        logger.warning("job %s: the lab's heartbeats: %s", job.pk, error.message)
+        logger.warning("job %s: heartbeats not read: %s", job.pk, error.message)
         return Waiting(kind="no-queue", text=gettext("the queue does not answer"))
 
 

@@ -253,7 +253,7 @@ def connect() -> Orthanc:
 @lru_cache(maxsize=1)
 def _connect(settings: OrthancSettings) -> SiteOrthanc:
     if settings.is_exposed:
-        logger.warning("Plain http to Orthanc: password and images can be read on the way.")
+        logger.warning("Orthanc called by plain http: password and images can be read on the way")
     return SiteOrthanc(OrthancClient(settings), settings)
 
 

@@ -277,7 +277,7 @@ class Command(BaseCommand):
             # Its words may quote a value.
             self.stderr.write(f"The database refuses this pass ({type(error).__name__}).")
         else:
-            logger.error("A pass of sync failed; the next one tries again.", exc_info=error)
+            logger.error("sync pass failed; the next one tries again", exc_info=error)
 
     def _sync_or_warn(self) -> None:
         """One pass; a bucket or a database that does not answer is reported and survived."""

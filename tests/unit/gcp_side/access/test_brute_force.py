@@ -149,7 +149,7 @@ def test_names_and_passwords_are_neither_logged_nor_kept(caplog: pytest.LogCaptu
     kept = list(GuessCount.objects.values_list("key", flat=True))
     shown = caplog.text + "".join(kept)
     assert len(kept) == 2
-    assert "a wrong name or password" in caplog.text
+    assert "wrong name or password refused" in caplog.text
     for text in ("hunter2", "my-password", HOME):
         assert text not in shown
 

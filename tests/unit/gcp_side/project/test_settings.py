@@ -254,7 +254,7 @@ def test_plain_http_is_logged_when_the_line_is_opened(
     }
     connect()
     assert [record.levelname for record in caplog.records] == ["WARNING"]
-    assert "Plain http to Orthanc" in caplog.text
+    assert "called by plain http" in caplog.text
 
 
 @pytest.mark.django_db
