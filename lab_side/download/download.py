@@ -20,7 +20,7 @@ class DownloadedSeries:
 
     files: tuple[Path, ...]
     sop_instance_uids: frozenset[str]
-    """What the inventory says they are; whoever opens the files compares."""
+    """What the inventory says they are; the reader of the files compares."""
 
 
 def download_series(
@@ -50,14 +50,14 @@ def download_series(
     with disk_errors("No folder for the series"):
         folder.mkdir(parents=True, exist_ok=True)
     files = InstanceFiles(client, folder)
-    looks = Inventory(client, series_ids, expected)
-    DownloadPool(client.transport.settings, looks, files, progress=progress, stop=stop).run()
+    inventory = Inventory(client, series_ids, expected)
+    DownloadPool(client.transport.settings, inventory, files, progress=progress, stop=stop).run()
     return {
         series_id: DownloadedSeries(
-            files=tuple(files.path(item) for item in looks.instances(series_id)),
+            files=tuple(files.path(item) for item in inventory.instances(series_id)),
             sop_instance_uids=frozenset(
-                item.sop_instance_uid for item in looks.instances(series_id)
+                item.sop_instance_uid for item in inventory.instances(series_id)
             ),
         )
-        for series_id in looks.series_ids
+        for series_id in inventory.series_ids
     }

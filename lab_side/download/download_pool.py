@@ -1,10 +1,10 @@
 """The threads of a download and what they still have to do.
 
-A series is looked at, its instances are fetched, and once all are there it is looked at again,
-while other series still come: so nothing waits for a list. What breaks off is asked for again
-alone, a few times; the first error that means more ends the download. A stop does not wait for
-an answer that hangs: the threads are left behind, and what they still receive counts for
-nothing.
+The inventory of a series is taken, its instances are fetched, and once all are there the inventory
+is taken again, while other series still come: so nothing waits for a list. What breaks off is
+fetched again alone, a few times; the first error that means more ends the download. A stop does
+not wait for an answer that hangs: the threads are left behind, and what they still receive is
+ignored.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ ARCHIVES_PER_CONNECTION = 2
 MOST_ARCHIVE_BYTES = 32 * 1024 * 1024
 """Of the files in one archive."""
 
-LOOK_EVERY = 0.1
-"""Seconds between two looks whether the agent stops."""
+STOP_CHECK_S = 0.1
+"""Seconds between two checks whether the agent stops."""
 
 Progress = Callable[[int, int], None]
 """Called with instances done and instances in all; from several threads, one at a time."""
@@ -47,7 +47,7 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class _Fetch:
-    """Something for one thread: an instance, or several as an archive."""
+    """A task of one thread: an instance, or several as an archive."""
 
     items: tuple[InstanceInfo, ...]
     as_archive: bool = False
@@ -55,39 +55,39 @@ class _Fetch:
 
 @dataclass(frozen=True)
 class _InventoryTask:
-    """Something for one thread: a look at a series."""
+    """A task of one thread: the inventory of a series."""
 
     series_id: str
     is_second: bool = False
 
 
 class DownloadPool:
-    """Brings every instance that is not whole to its file, between two looks; used once."""
+    """Downloads every instance that is not complete yet, between two inventories; used once."""
 
     def __init__(
         self,
         settings: OrthancSettings,
-        looks: Inventory,
+        inventory: Inventory,
         files: InstanceFiles,
         *,
         progress: Progress,
         stop: threading.Event,
     ) -> None:
         self._settings = settings
-        self._looks = looks
+        self._inventory = inventory
         self._files = files
         self._progress = progress
         self._stop = stop
         self._tasks: deque[_Fetch | _InventoryTask] = deque(
-            _InventoryTask(one) for one in looks.series_ids
+            _InventoryTask(one) for one in inventory.series_ids
         )
-        self._first_looks = len(self._tasks)
+        self._unlisted_series = len(self._tasks)
         self._total = self._done = 0
         self._total_bytes = self._missing_bytes = 0
         self._in_archives = settings.transfer == "archive"
         self._held: deque[_Fetch | _InventoryTask] = deque()
         self._tries: Counter[InstanceInfo] = Counter()
-        self._probe = Estimate(connections=settings.connections)
+        self._estimate = Estimate(connections=settings.connections)
         self._in_hand = 0
         self._broken_in_a_row = 0
         self._heard_at = time.monotonic()
@@ -95,29 +95,29 @@ class DownloadPool:
         self._change = threading.Condition(threading.RLock())
 
     def run(self) -> None:
-        """Bring all; returns when all is there and has been looked at again.
+        """Download all; returns when all is there and the inventory has been confirmed.
 
         Raises
         ------
         TransientError
             ``stopping``; ``series-changing``: an instance was added, deleted or replaced.
         SegRelayError
-            As the looks and the client; LocalDiskError where the disk refused a write.
+            As the inventory and the client; LocalDiskError where the disk refused a write.
         """
         for _ in range(self._settings.connections):
             self._start()
         with self._change:
             while self._error is None and (self._tasks or self._in_hand):
                 if not self._stop.is_set():
-                    self._change.wait(LOOK_EVERY)
+                    self._change.wait(STOP_CHECK_S)
                 self._error = self._error or self._reason_to_end()
             self._change.notify_all()
             if self._error is not None:
                 # Mostly all end at once; only an answer that hangs is left behind.
-                self._change.wait_for(lambda: not self._in_hand, LOOK_EVERY)
+                self._change.wait_for(lambda: not self._in_hand, STOP_CHECK_S)
                 raise self._error
             # Somebody else's file in the folder would not have been counted.
-            self._looks.check_all_done()
+            self._inventory.check_all_done()
             self._progress(self._total, self._total)
 
     def _start(self) -> threading.Thread:
@@ -158,21 +158,21 @@ class DownloadPool:
 
     def _carry(self, task: _Fetch | _InventoryTask) -> None:
         if isinstance(task, _InventoryTask):
-            self._look(task)
+            self._list_series(task)
         elif task.as_archive:
             self._fetch_archive(task)
         else:
             self._fetch_one(task)
 
-    def _look(self, task: _InventoryTask) -> None:
+    def _list_series(self, task: _InventoryTask) -> None:
         if task.is_second:
-            self._looks.second(task.series_id)
+            self._inventory.second(task.series_id)
         else:
-            self._add(self._looks.first(task.series_id))
+            self._add(self._inventory.first(task.series_id))
         self._heard_at = time.monotonic()
 
     def _add(self, items: Iterable[InstanceInfo]) -> None:
-        """A series has been looked at: its instances are to be fetched, but for those here."""
+        """Queue the instances of a series that are not here yet."""
         here: list[InstanceInfo] = []
         missing: list[InstanceInfo] = []
         for item in items:
@@ -181,15 +181,15 @@ class DownloadPool:
             self._missing_bytes += sum(item.size_bytes for item in missing)
             self._total_bytes += sum(item.size_bytes for item in (*here, *missing))
             self._files.check_room(self._total_bytes, self._missing_bytes)
-            self._first_looks -= 1
+            self._unlisted_series -= 1
             self._total += len(here) + len(missing)
             # Archives of all series at once: fewer and larger ones.
             to_come = self._held if self._in_archives else self._tasks
             to_come.extend(_Fetch((item,)) for item in missing)
-            self._probe.add(missing)
+            self._estimate.add(missing)
             for item in here:
                 self._count(item)
-            if self._in_archives and not self._first_looks:
+            if self._in_archives and not self._unlisted_series:
                 self._tasks.extend(self._held)
                 self._bundle()
             self._change.notify_all()
@@ -220,7 +220,7 @@ class DownloadPool:
         except OrthancUnavailableError as broken:
             error = broken
         except (OrthancRefusedError, FixConfigurationError):
-            # Gone, or no archives for this account: asked for one by one, each will tell.
+            # Gone, or no archives for this account: fetched one by one, each shows why.
             error = None
         self._put_back(task, error)
 
@@ -243,33 +243,33 @@ class DownloadPool:
 
     def _note(self, item: InstanceInfo) -> None:
         with self._change:
-            self._probe.note(item)
+            self._estimate.note(item)
             self._broken_in_a_row = 0
             self._count(item)
             # Before all is known, the total would grow under the reader's eyes.
-            if self._error is None and not self._first_looks:
+            if self._error is None and not self._unlisted_series:
                 self._progress(self._done, self._total)
 
     def _count(self, item: InstanceInfo) -> None:
         """An instance is there; with the last of a series, the series is to be looked at again."""
         self._done += 1
-        if self._looks.arrived(item):
+        if self._inventory.arrived(item):
             self._tasks.appendleft(_InventoryTask(item.series_id, is_second=True))
             self._change.notify()
 
     def _reconsider(self) -> None:
         """Once enough has come one by one, see whether the rest should come as archives."""
-        if self._first_looks or not self._probe.is_due():
+        if self._unlisted_series or not self._estimate.is_due():
             return
-        if self._probe.prefers_archives(self._files.head):
+        if self._estimate.prefers_archives(self._files.head):
             with self._change:
                 self._bundle()
 
     def _bundle(self) -> None:
         """Turn the fetches that nobody has begun into archives."""
-        looks = [task for task in self._tasks if isinstance(task, _InventoryTask)]
+        inventories = [task for task in self._tasks if isinstance(task, _InventoryTask)]
         items = [item for task in self._tasks if isinstance(task, _Fetch) for item in task.items]
-        self._tasks = deque(looks)
+        self._tasks = deque(inventories)
         most = max(1, -(-len(items) // (self._settings.connections * ARCHIVES_PER_CONNECTION)))
         batch: list[InstanceInfo] = []
         size = 0

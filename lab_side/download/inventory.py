@@ -1,4 +1,4 @@
-"""What each series of a download holds: looked at before its first file and after its last."""
+"""Which instances each series of a download holds, before its first file and after its last."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ class Inventory:
         self._lock = threading.Lock()
 
     def instances(self, series_id: str) -> list[InstanceInfo]:
-        """What the first look found."""
+        """Instances of the first inventory."""
         return self._found[series_id]
 
     def first(self, series_id: str) -> list[InstanceInfo]:
-        """Look before anything is fetched.
+        """Take the inventory before anything is fetched.
 
         Raises
         ------
@@ -46,7 +46,7 @@ class Inventory:
         """
         found, expected = self._client.inventory([series_id]), self._expected.get(series_id)
         if expected not in (None, len(found)):
-            # Said again, and in another way.
+            # Asked again, and in another way.
             found = self._client.inventory([series_id])
             self._client.confirm_inventory(series_id, len(found))
         _check_count(series_id, len(found), expected)
@@ -56,13 +56,13 @@ class Inventory:
         return found
 
     def arrived(self, item: InstanceInfo) -> bool:
-        """An instance is there; true when it was the last one of its series."""
+        """Count an instance as there; true when it was the last one of its series."""
         with self._lock:
             self._missing[item.series_id] -= 1
             return self._missing[item.series_id] == 0
 
     def second(self, series_id: str) -> None:
-        """Look again once all of a series is there.
+        """Take it again once all of a series is there.
 
         Raises
         ------
@@ -77,7 +77,7 @@ class Inventory:
             self._unsure.discard(series_id)
 
     def check_all_done(self) -> None:
-        """Raise TransientError, ``series-changing``, where a series was not looked at twice."""
+        """Raise TransientError, ``series-changing``, where a series has no second inventory."""
         if self._unsure:
             raise TransientError("Files changed during the download.", code="series-changing")
 

@@ -1,4 +1,4 @@
-"""Whether the rest of a download comes faster one by one or in compressed archives.
+"""The faster transfer of the rest of a download: one by one, or in compressed archives.
 
 Orthanc deflates an archive with one thread a request: on noisy images that is slower than
 any line and saves nothing; on images with a black background over a thin line it saves most
@@ -34,7 +34,7 @@ SHORT_S = 0.5
 
 
 class Estimate:
-    """Watches the first arrivals of a download; thread-safe."""
+    """Estimate from the first arrivals of a download; thread-safe."""
 
     def __init__(self, *, connections: int) -> None:
         self._enough = ROUNDS * connections
@@ -46,12 +46,12 @@ class Estimate:
         self._lock = threading.Lock()
 
     def add(self, missing: Iterable[InstanceInfo]) -> None:
-        """These are to come."""
+        """Add instances that are still to come."""
         with self._lock:
             self._remaining_bytes += sum(item.size_bytes for item in missing)
 
     def note(self, item: InstanceInfo) -> None:
-        """An instance has come."""
+        """Record the arrival of an instance."""
         with self._lock:
             self._remaining_bytes -= item.size_bytes
             if len(self._seen) >= self._enough:

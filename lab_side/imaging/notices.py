@@ -15,7 +15,7 @@ from segrelay.result_notes import confirmed_notes
 
 
 def input_warnings(volumes: Mapping[str, SeriesVolume], profile: Profile) -> tuple[Notice, ...]:
-    """Which series are empty, hold more than images, and which were sampled anew."""
+    """Which series are empty, hold more than images, and which were resampled."""
     reference = volumes[profile.reference_role]
     found = []
     for role in profile.roles:

@@ -43,7 +43,7 @@ from lab_side.imaging.volume.postprocess import Mask, clean_mask
 from lab_side.imaging.volume.registration import place_together
 from lab_side.imaging.write.dicom_file import write_dataset
 from lab_side.imaging.write.measure import measure_masks, voxel_ml
-from lab_side.imaging.write.preflight_seg import rehearse_seg
+from lab_side.imaging.write.preflight_seg import preflight_seg
 from lab_side.imaging.write.report import WrittenReport, write_report
 from lab_side.imaging.write.seg import SegOrigin, build_seg
 from lab_side.models.inference import infer_foreground
@@ -154,14 +154,14 @@ def segment_case(case: CaseInput, model: LoadedModel, progress: Progress) -> Cas
         contradictions = check_regions(volumes, profile, case.confirmed)
         is_contradicted = bool(contradictions or contradicting(case.confirmed))
         origin = replace(_origin(case, model), is_contradicted=is_contradicted)
-        rehearse_seg(reference, inputs, origin)
+        preflight_seg(reference, inputs, origin)
     placed, registrations = _register(volumes, profile, stages)
     with stages.stage(Stage.PREPROCESS):
         grid = _grid(placed, profile)
         sampled = sample(placed, profile, grid)
-        doubts = check_roles(volumes, sampled, profile)
-        kept, found = _brain_alone(sampled, grid, model)
-        channels = _normalised(kept, profile)
+        role_warnings = check_roles(volumes, sampled, profile)
+        stripped, brain_warnings = _brain_alone(sampled, grid, model)
+        channels = _normalised(stripped, profile)
     masks = _masks(channels, grid, grid_of(reference), model, stages)
     with stages.stage(Stage.SEG):
         seg = build_seg(masks, reference, inputs, origin)
@@ -183,8 +183,8 @@ def segment_case(case: CaseInput, model: LoadedModel, progress: Progress) -> Cas
             *header_warnings(inputs),
             *input_warnings(placed, profile),
             *registration_warnings(registrations, profile.reference_role),
-            *found,
-            *doubts,
+            *brain_warnings,
+            *role_warnings,
         ),
         registrations=registrations,
         report=report,
@@ -282,14 +282,14 @@ def sample(
 def _brain_alone(
     sampled: dict[str, NDArray[np.float32]], grid: Grid, model: LoadedModel
 ) -> tuple[dict[str, NDArray[np.float32]], tuple[Notice, ...]]:
-    """As the profile says, and the sentences for the result."""
+    """Strip the skull as the profile says; also the warnings for the result."""
     preprocessing, finder = model.profile.preprocessing, model.brain_finder
     if preprocessing.skull_strip is None or finder is None:
         return sampled, ()
-    stripped, found = strip_skull(
+    stripped, warning = strip_skull(
         sampled, grid, preprocessing.orientation, preprocessing.skull_strip, finder.find
     )
-    return stripped, (found,)
+    return stripped, (warning,)
 
 
 def network_input(
@@ -332,12 +332,13 @@ def _masks(
 def _restore(
     probabilities: NDArray[np.float32], profile: Profile, grid: Grid, reference: Grid
 ) -> list[Mask]:
-    # Soft values are interpolated and only then cut: cutting first loses a voxel's fraction.
+    # Probabilities are resampled first, then compared with the threshold: the other order loses
+    # a voxel's fraction.
     settings, one_ml = profile.postprocessing, voxel_ml(reference.affine)
     if profile.inference.activation == "softmax":
-        winners = _winners(probabilities, grid, reference)
+        argmax = _argmax(probabilities, grid, reference)
         return [
-            clean_mask((winners == segment.channel).astype(np.float32), settings, one_ml)
+            clean_mask((argmax == segment.channel).astype(np.float32), settings, one_ml)
             for segment in profile.segments
         ]
     wanted = sorted({channel for segment in profile.segments for channel in segment.channels})
@@ -346,25 +347,25 @@ def _restore(
     }
     masks = []
     for segment in profile.segments:
-        soft = on_source[segment.channel].copy()
+        probability = on_source[segment.channel].copy()
         for other in segment.except_channels:
-            soft[on_source[other] >= np.float32(settings.threshold)] = 0.0
-        masks.append(clean_mask(soft, settings, one_ml))
+            probability[on_source[other] >= np.float32(settings.threshold)] = 0.0
+        masks.append(clean_mask(probability, settings, one_ml))
     return masks
 
 
-def _winners(probabilities: NDArray[np.float32], grid: Grid, reference: Grid) -> NDArray[np.intp]:
+def _argmax(probabilities: NDArray[np.float32], grid: Grid, reference: Grid) -> NDArray[np.intp]:
     """[slices, rows, columns]: the channel of the highest probability, the first where equal."""
     best = _on_reference(probabilities[0], grid, reference)
-    winners = np.zeros(best.shape, dtype=np.intp)
+    argmax = np.zeros(best.shape, dtype=np.intp)
     for channel in range(1, len(probabilities)):
         values = _on_reference(probabilities[channel], grid, reference)
         ahead = values > best
-        winners[ahead] = channel
+        argmax[ahead] = channel
         best[ahead] = values[ahead]
-    return winners
+    return argmax
 
 
-def _on_reference(soft: NDArray[np.float32], grid: Grid, reference: Grid) -> NDArray[np.float32]:
+def _on_reference(channel: NDArray[np.float32], grid: Grid, reference: Grid) -> NDArray[np.float32]:
     """One channel from the network's grid to float32 [slices, rows, columns] of the series."""
-    return to_grid(np.ascontiguousarray(soft.transpose(2, 1, 0)), grid.affine, reference)
+    return to_grid(np.ascontiguousarray(channel.transpose(2, 1, 0)), grid.affine, reference)

@@ -2,7 +2,7 @@
 
 A bundle's configuration is a program: ``$…`` is Python and ``_target_`` names what to call.
 Here nothing is evaluated: known steps are recognised by name, ``@…`` is followed to plain
-data, and what would have to be computed is refused or told.
+data, and what would have to be computed is refused or reported.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ _NOTHING_TO_DO = frozenset(
         "ToTensord",
     }
 )
-"""Steps before the network that this product's own reading stands for."""
+"""Steps before the network that this product's own reading replaces."""
 
 _TRIMMING = frozenset({"CropForegroundd", "DivisiblePadd", "SpatialPadd"})
 """Steps that change how much is seen at once, not what a voxel holds."""
 
 _OUTPUT_STEPS = frozenset({"EnsureTyped", "Invertd", "SaveImaged", "Lambdad", "ToDeviced"})
-"""Steps after the network that this product's own writing stands for."""
+"""Steps after the network that this product's own writing replaces."""
 
 _FOLLOWED = 8
 """References to references, at most."""

@@ -89,7 +89,7 @@ def make_draft(
     Raises
     ------
     FixConfigurationError
-        ``lora-alpha``: nobody tells how much the adapters count; ``draft-invalid``.
+        ``lora-alpha``: nothing says how much the adapters count; ``draft-invalid``.
     """
     facts = bundle or BundleAttributes()
     network, of_network = _network(template, wishes, weights, facts)

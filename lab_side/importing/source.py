@@ -50,7 +50,7 @@ class Source:
 
     @property
     def weights_name(self) -> str:
-        """How the copy is called: the suffix tells safetensors and programs apart."""
+        """How the copy is called: the suffix distinguishes safetensors and programs."""
         suffix = PurePosixPath(self._weights).suffix
         return f"weights{suffix if suffix in _SUFFIXES else '.pth'}"
 

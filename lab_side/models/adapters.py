@@ -2,7 +2,7 @@
 
 Wrappers put prefixes before every name. PEFT (low-rank adapters, Hu et al. 2021, "LoRA:
 Low-Rank Adaptation of Large Language Models") splits a layer ``x`` into ``x.base_layer``,
-``x.lora_A.default`` and ``x.lora_B.default``; the layer that they stand for has the weight
+``x.lora_A.default`` and ``x.lora_B.default``; the layer that they replace has the weight
 ``W + (alpha / r) B A``, so no adapter is left at run time.
 """
 

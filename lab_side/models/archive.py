@@ -43,7 +43,7 @@ class ArchiveMember:
     """A file of an archive."""
 
     name: str
-    """Without the folder that all are in, in small letters: PyTorch does not tell them apart."""
+    """Without the folder that all are in, in small letters: PyTorch does not distinguish them."""
     info: zipfile.ZipInfo
 
 

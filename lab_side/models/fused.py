@@ -37,7 +37,7 @@ class ShiftMask:
 
 
 class FusedLayer(nn.Module):
-    """Stands in for a ``BasicLayer`` of shifted windows in three dimensions."""
+    """Replacement for a ``BasicLayer`` of shifted windows in three dimensions."""
 
     def __init__(self, original: BasicLayer) -> None:
         super().__init__()
@@ -58,7 +58,7 @@ class FusedLayer(nn.Module):
 
 
 class FusedWindowAttention(nn.Module):
-    """Stands in for a ``WindowAttention``, whose parameters it holds."""
+    """Replacement for a ``WindowAttention``, whose parameters it holds."""
 
     def __init__(self, original: WindowAttention) -> None:
         super().__init__()

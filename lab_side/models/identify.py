@@ -1,4 +1,4 @@
-"""Finding out what a weights file holds, without being told."""
+"""Identify what a weights file holds, from its content alone."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Identified:
     format: Format
     sha256: str
     network: Network | None
-    """Whose weights it holds; None for TorchScript, which does not tell its channels."""
+    """Whose weights it holds; None for TorchScript, which does not name its channels."""
     parameters: int
     """Numbers in the network, adapters merged; 0 for TorchScript."""
     lora_rank: int | None

@@ -212,5 +212,7 @@ def _run(
 
 def _probabilities(logits: torch.Tensor, activation: str) -> NDArray[np.float32]:
     with torch.inference_mode():
-        soft = torch.sigmoid(logits) if activation == "sigmoid" else torch.softmax(logits, dim=1)
-        return cast("NDArray[np.float32]", soft[0].cpu().numpy())
+        probabilities = (
+            torch.sigmoid(logits) if activation == "sigmoid" else torch.softmax(logits, dim=1)
+        )
+        return cast("NDArray[np.float32]", probabilities[0].cpu().numpy())

@@ -1,6 +1,6 @@
 """Features in the order in which a CPU computes SwinUNETR's convolutions fastest.
 
-PyTorch keeps the voxels of a feature together unless told otherwise, and its convolutions then
+PyTorch keeps the voxels of a feature together unless set otherwise, and its convolutions then
 reorder their input and output each time. With the features of a voxel together
 (``channels_last_3d``) they need not: those of 24 and 48 features take half to three quarters of
 the time. (SegResNet with its 16 takes twice as long so, and stays as it is.) PyTorch's instance
@@ -24,7 +24,7 @@ _BLOCK_VALUES = 1 << 19
 
 
 class VoxelNorm(nn.Module):
-    """Stands in for an ``InstanceNorm3d`` without running statistics, whose parameters it holds.
+    """Replacement for an ``InstanceNorm3d`` without running statistics, whose parameters it holds.
 
     Moments are taken about a near mean, block by block, and added up in double precision.
     """

@@ -2,7 +2,7 @@
 
 The network is traced once and compiled for the size of its windows, again when that changes.
 OpenVINO is an extra: where it is missing, or does not take the network, or gives other values,
-the network stays with PyTorch and the reason is told.
+the network stays with PyTorch and the reason is reported.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class OpenVinoUnfitError(Exception):
 
 
 class OpenVinoNetwork(nn.Module):
-    """Stands in for a network of one tensor in and one out, in fp32 on the CPU."""
+    """Replacement for a network of one tensor in and one out, in fp32 on the CPU."""
 
     def __init__(self, openvino: Any, model: Any) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ class OpenVinoNetwork(nn.Module):
             # The one before goes first: two would need their memory together.
             self._compiled, self._shape = None, ()
             self._model.reshape(list(shape))
-            # Where a CPU has shorter numbers, OpenVINO would take them by itself.
+            # Where a CPU has shorter numbers, OpenVINO would take them automatically.
             precision = {"INFERENCE_PRECISION_HINT": "f32"}
             self._compiled = self._core.compile_model(self._model, "CPU", precision)
             self._shape = shape
@@ -95,7 +95,7 @@ def to_openvino(network: nn.Module, profile: Profile) -> OpenVinoNetwork:
 
 
 def _import_openvino() -> Any:
-    # Its import would tell its makers over the network; without this part it does not.
+    # Its import would report to its makers over the network; without this part it does not.
     sys.modules["openvino_telemetry"] = None  # type: ignore[assignment]
     try:
         import openvino

@@ -1,4 +1,4 @@
-"""What network a checkpoint was made by, told from the names and shapes of its weights.
+"""The network that a checkpoint belongs to, by the names and shapes of its weights.
 
 SwinUNETR and SegResNet show all of their structure. A UNet or a DynUNet does not show its
 strides, and a network with wrong strides computes without complaint: those are named and not
@@ -21,7 +21,7 @@ _SWIN_STAGES = 4
 
 
 def infer_network(shapes: Shapes) -> Network | None:
-    """The network that has such weights; None where they do not tell.
+    """The network that has such weights; None where they do not show it.
 
     Whether all of them fit is for the caller to check.
     """

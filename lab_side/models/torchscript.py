@@ -27,7 +27,7 @@ _FORBIDDEN = re.compile(
     rb"|\bgetattr\s*\([^)]*\\"  # a name in disguise
 )
 _FORBIDDEN_OBJECTS = re.compile(rb"torch\W+classes")
-"""In a table of objects, module and name stand in two lines."""
+"""In a table of objects, module and name are in two lines."""
 
 _TENSORS = ("data/", "constants/")
 

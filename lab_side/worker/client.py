@@ -1,8 +1,8 @@
 """The agent's side of the worker: start it, call it, watch it, kill it.
 
 The worker is killed when it makes no progress for a while (a hang) or takes too much memory, and
-it ends by itself when the agent dies, because its standard input closes. After an error that may
-have left it broken inside, the next call starts another one.
+it ends automatically when the agent dies, because its standard input closes. After an error that
+may have left it broken inside, the next call starts another one.
 """
 
 from __future__ import annotations
@@ -53,13 +53,13 @@ Progress = Callable[[str, float], None]
 """Called with the stage and the fraction of it that is done, 0..1."""
 
 STOP_GRACE = 5.0
-"""Seconds for an idle worker to end by itself."""
+"""Seconds for an idle worker to end."""
 
 LOOK_EVERY = 1.0
 """Seconds between two looks at the worker's memory during a call."""
 
 IDLE_SHARE = 0.75
-"""Of the memory limit: a worker that holds more between two jobs is started anew."""
+"""Of the memory limit: a worker that holds more between two jobs is restarted."""
 
 _KILLED = -9
 """Exit code of a process that SIGKILL has ended, which this one did not send."""
@@ -79,7 +79,7 @@ IMPORT_ROOTS = tuple(
 
 @dataclass(frozen=True)
 class _First:
-    """A model as it was loaded first: results and heartbeats tell of that one."""
+    """A model as it was loaded first: results and heartbeats name that one."""
 
     model_sha256: str
     profile: bytes
@@ -101,7 +101,7 @@ class WorkerProcess:
     Parameters
     ----------
     hang_seconds:
-        It is killed after so long without a line.
+        It is killed after that long without a line.
     most_bytes:
         It is killed above this resident size.
     scratch:
@@ -149,7 +149,7 @@ class WorkerProcess:
             return 0
 
     def load(self, request: LoadRequest) -> LoadReply:
-        """Load a model; it is loaded again by itself after a restart of the worker.
+        """Load a model; it is loaded again automatically after a restart of the worker.
 
         Raises
         ------
@@ -242,7 +242,7 @@ class WorkerProcess:
             self._ensure_running()
             value = self._call(request, progress)
             if self.size_bytes > self._most_bytes * IDLE_SHARE:
-                log_event(logger, logging.WARNING, "worker holds much memory: it is started anew")
+                log_event(logger, logging.WARNING, "worker restarted: it held too much memory")
                 self.close()
             return value
 

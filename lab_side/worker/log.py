@@ -51,14 +51,14 @@ def _parse(text: str) -> dict[str, Any] | None:
 
 
 def _log(line: dict[str, Any]) -> None:
-    told = {key: value for key, value in line.items() if key not in ("time", "level", "event")}
+    fields = {key: value for key, value in line.items() if key not in ("time", "level", "event")}
     level = logging.getLevelName(str(line["level"]).upper())
     # The line itself says which job it concerns.
     with log_context({}):
         logger.log(
             level if isinstance(level, int) else logging.ERROR,
             str(line["event"]),
-            extra={"fields": {**told, "by": "worker"}},
+            extra={"fields": {**fields, "by": "worker"}},
         )
 
 

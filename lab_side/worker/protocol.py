@@ -206,7 +206,7 @@ def error_line(call_id: int, error: SegRelayError) -> dict[str, Any]:
 
 
 def error_from_line(line: dict[str, Any]) -> SegRelayError:
-    """The error that a line tells of; an unknown kind is a failed attempt."""
+    """The error that a line reports; an unknown kind is a failed attempt."""
     kind = getattr(errors, str(line.get("kind")), AttemptFailedError)
     if not (isinstance(kind, type) and issubclass(kind, SegRelayError)):
         kind = AttemptFailedError

@@ -235,7 +235,7 @@ def inspect_seg(request: InspectRequest) -> InspectReply:
 def _report_of(
     seg: Path, measurements: Sequence[SegmentMeasurement], path: Path
 ) -> ReportFile | None:
-    """None where the SEG is not one of ours: it then lacks what a report tells."""
+    """None where the SEG is not one of ours: it then lacks what a report needs."""
     import pydicom
 
     from lab_side.imaging.write.report import write_report
@@ -291,7 +291,7 @@ def _unexpected(error: Exception) -> SegRelayError:
     if package and package not in _OWN_PACKAGES:
         return _package_missing(package, error)
     kind, _, where = in_short(error).partition(" < ")
-    log_event(logger, logging.ERROR, "unexpected", kind=kind, where=where)
+    log_event(logger, logging.ERROR, "unexpected error caught", kind=kind, where=where)
     if "out of memory" in str(error).lower():
         return _out_of_memory()
     if is_gpu_failure(error):
@@ -309,7 +309,7 @@ def _unexpected(error: Exception) -> SegRelayError:
 
 
 def _take_standard_output() -> IO[str]:
-    """The pipe to the agent; whoever prints from now on prints to standard error."""
+    """The pipe to the agent; prints go to standard error from now on."""
     pipe = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     return pipe

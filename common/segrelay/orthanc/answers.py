@@ -81,7 +81,7 @@ class InstanceInfo:
     sop_instance_uid: str
     size_bytes: int
     file_uuid: str
-    """Another one when the instance was replaced; empty where Orthanc does not tell."""
+    """Another one when the instance was replaced; empty where Orthanc does not say."""
 
 
 @dataclass(frozen=True, kw_only=True)

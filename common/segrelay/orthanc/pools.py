@@ -39,9 +39,9 @@ def make_pools(settings: OrthancSettings) -> PoolManager:
 
 
 def request_base(settings: OrthancSettings) -> str:
-    """What precedes the path of a call in the request: a proxy must be told the whole address.
+    """What precedes the path of a call in the request: a proxy needs the whole address.
 
-    One for https is told by CONNECT.
+    One for https gets it by CONNECT.
     """
     if settings.proxy and settings.url.startswith("http:"):
         return settings.url

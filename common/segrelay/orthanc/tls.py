@@ -152,7 +152,7 @@ def _client_file(message: str, remedy: str) -> FixConfigurationError:
 
 
 def tls_problem(error: ssl.SSLError) -> FixConfigurationError | None:
-    """What a person must mend; None where the line broke, which may pass."""
+    """What an operator must fix; None where the line broke, which may pass."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return _certificate_problem(error)
     reason = error.reason or ""

@@ -201,7 +201,7 @@ class OrthancTransport:
     ) -> Iterator[BaseHTTPResponse]:
         """Call and hand over the open answer.
 
-        In the ``with`` block CutShortError tells of a body that breaks off, or that comes too
+        In the ``with`` block CutShortError reports a body that breaks off, or that comes too
         slowly. The connection goes back to the pool with the body's last byte; one whose body
         was not read to its end is closed.
         """
@@ -323,7 +323,7 @@ class OrthancTransport:
                     break
                 text += piece
         except HTTPError:
-            # What came says enough, or nothing; the status stands in any case.
+            # What came says enough, or nothing; the status is valid in any case.
             return text
         return text
 
@@ -334,7 +334,7 @@ class _Retry(Retry):
     def increment(
         self, method: str | None = None, url: str | None = None, *arguments: Any, **options: Any
     ) -> _Retry:
-        """As urllib3; raises at once what a person must mend."""
+        """As urllib3; raises at once what an operator must fix."""
         error = options.get("error")
         if isinstance(error, HTTPError) and isinstance(no_answer(error), FixConfigurationError):
             raise error

@@ -201,7 +201,7 @@ def _as_patterns(samples: NDArray[Any], precision: int, form: PixelForm, sign: S
 
 
 def _measure_jpeg(codestream: bytes) -> _Measures:
-    """From the frame header (T.81 B.2.2), before which other segments may stand."""
+    """From the frame header (T.81 B.2.2), before which other segments may be."""
     if codestream[:2] != b"\xff\xd8":
         raise ValueError("no JPEG codestream")
     at = 2

@@ -1,7 +1,7 @@
 """Padding: voxels outside what was imaged, marked by a value (PS3.3 C.7.5.1.1.2).
 
-Padding is no tissue. Its value is chosen by whoever padded, often the lowest that there is, and
-means nothing after a rescale.
+Padding is no tissue. Its value is chosen by the program that padded, often the lowest that there
+is, and means nothing after a rescale.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ MOST_FRAME_VOXELS = 4096 * 4096
 """Of one frame; an MR matrix has a quarter of it at most."""
 
 MOST_VOXELS = 512 * 1024 * 1024
-"""Size of all frames together: 64 MiB as single bits; two thousand frames of 512 by 512."""
+"""Size of every frame together: 64 MiB as single bits; two thousand frames of 512 by 512."""
 
 _PLAIN = (ImplicitVRLittleEndian, ExplicitVRLittleEndian)
 

@@ -1,7 +1,7 @@
 """The slices of an instance: a classic one is a slice, an enhanced one has a frame for each.
 
 Enhanced MR Image Storage (PS3.3 A.36.2) holds a whole series, or a part of it, in one instance.
-What a classic instance says at its top stands in functional groups (C.7.6.16.1), of one frame or
+What a classic instance holds at its top level is in functional groups (C.7.6.16.1), of one frame or
 shared by all; here each frame gets a header as a classic instance of its slice would have. Frames
 may come in any order, which means nothing: the volume comes from their places, as that of classic
 instances does.
@@ -157,7 +157,7 @@ def _marks(group: Dataset, shared: Dataset) -> tuple[str, ...]:
 
 
 def _text(value: Any) -> str:
-    """Of one value or several; scanners compute numbers anew for every frame."""
+    """Of one value or several; scanners compute numbers again for every frame."""
     values = value if isinstance(value, (list, MultiValue)) else [value]
     return "/".join(f"{v:.3f}" if isinstance(v, float) else str(v) for v in values)
 

@@ -1,4 +1,4 @@
-"""What a network may be given: a stack that lacks no slice, stands upright, and is long enough.
+"""Stacks that a network accepts: no slice missing, not slanted, long enough.
 
 The order, the step and the affine of slices: :mod:`segrelay.voxels.slice_geometry`.
 """

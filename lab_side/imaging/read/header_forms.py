@@ -62,7 +62,7 @@ def texts_within(value: bytes, is_implicit: bool) -> tuple[bytes, ...]:
 
 
 def _texts(dataset: Dataset, sequences: Container[BaseTag] | None = None) -> Iterator[bytes]:
-    """Of the data set, and of the items of these sequences; None: of all."""
+    """Text values of the data set and of the items of these sequences; None: of every sequence."""
     # Iterating over the data set itself would decode it.
     for tag in list(dataset.keys()):
         element = dataset.get_item(tag)

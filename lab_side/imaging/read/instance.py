@@ -216,7 +216,7 @@ def _read_odd(plain: bytes, reader: ElementReader) -> Dataset:
 
 
 def is_enhanced(instance: Dataset) -> bool:
-    """Whether its frames and what belongs to each stand in functional groups (PS3.3 A.36.2)."""
+    """Whether its frames and their attributes are in functional groups (PS3.3 A.36.2)."""
     return bool(instance.get("SOPClassUID") == EnhancedMRImageStorage)
 
 

@@ -1,7 +1,7 @@
 """Whether each series is what its role says: by its headers, and by its pixels.
 
 A network that gets its inputs in a wrong order computes a wrong mask without complaint. What
-is looked at follows from the profile's recognition rules; each doubt is one notice.
+is looked at follows from the profile's recognition rules; each warning is one notice.
 
 =============  ==========================================================================
 same pixels    two roles hold the same values, but for rounding
@@ -46,7 +46,7 @@ POOLED = 3
 
 BRIGHTENED_PERCENTILE = 99.5
 CLEARLY_MORE = 1.2
-"""A difference in brightness must be this many times the opposite one to be told."""
+"""A difference in brightness must be this many times the opposite one to be reported."""
 
 FEWEST_CUBES = 200
 
@@ -64,7 +64,7 @@ def check_roles(
     sampled: Mapping[str, NDArray[np.float32]],
     profile: Profile,
 ) -> tuple[Notice, ...]:
-    """What speaks against the roles, as notices for the result.
+    """Check the roles; return what contradicts them, as notices for the result.
 
     Parameters
     ----------
@@ -82,7 +82,7 @@ def check_roles(
         return ()
     rules = {item.role: item.recognition for item in profile.inputs if item.recognition}
     headers = {role: volumes[role].headers[0] for role in rules}
-    doubts = (
+    role_warnings = (
         *_same_pixels(volumes),
         *_contrast_by_headers(rules, headers),
         *_contrast_by_pixels(rules, sampled),
@@ -91,13 +91,13 @@ def check_roles(
         *_computed(headers),
         *_weighting_by_timing(rules, headers),
     )
-    if doubts and profile.role_checks == "fail":
+    if role_warnings and profile.role_checks == "fail":
         raise SeriesRefusedError(
-            " ".join(doubt.text for doubt in doubts),
+            " ".join(warning.text for warning in role_warnings),
             code="role-mismatch",
             remedy="Submit again with each series in its role.",
         )
-    return doubts
+    return role_warnings
 
 
 def _same_pixels(volumes: Mapping[str, SeriesVolume]) -> Iterator[Notice]:

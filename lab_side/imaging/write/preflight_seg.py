@@ -27,7 +27,7 @@ from segrelay.dicom.values import name_of
 from segrelay.errors import SeriesRefusedError
 
 
-def rehearse_seg(
+def preflight_seg(
     reference: SeriesVolume, inputs: Sequence[SeriesVolume], origin: SegOrigin
 ) -> None:
     """Build and encode an empty SEG for these inputs, and forget it.

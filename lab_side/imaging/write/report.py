@@ -181,11 +181,11 @@ def _measurements(measured: SegmentMeasurement) -> list[sr.Measurement]:
 
 
 def _algorithm(segment: Dataset) -> sr.AlgorithmIdentification:
-    told = segment.SegmentationAlgorithmIdentificationSequence[0]
+    algorithm = segment.SegmentationAlgorithmIdentificationSequence[0]
     return sr.AlgorithmIdentification(
-        name=str(told.AlgorithmName),
-        version=str(told.AlgorithmVersion),
-        parameters=str(told.AlgorithmParameters).split(","),
+        name=str(algorithm.AlgorithmName),
+        version=str(algorithm.AlgorithmVersion),
+        parameters=str(algorithm.AlgorithmParameters).split(","),
     )
 
 

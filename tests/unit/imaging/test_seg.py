@@ -18,7 +18,7 @@ from lab_side.imaging.read.series import SeriesVolume, read_series
 from lab_side.imaging.warm_up import warm_up_seg_writer
 from lab_side.imaging.write.dicom_file import write_dataset
 from lab_side.imaging.write.measure import describe_seg, measure_masks, measure_seg
-from lab_side.imaging.write.preflight_seg import rehearse_seg
+from lab_side.imaging.write.preflight_seg import preflight_seg
 from lab_side.imaging.write.seg import SegOrigin, _seeds, build_seg
 from lab_side.imaging.write.uids import derive_uid
 from segrelay.errors import LocalDiskError, PermanentError, SeriesRefusedError
@@ -286,7 +286,7 @@ def test_sources_may_lack_what_the_standard_lets_be_empty(tmp_path: Path, keywor
             delattr(dataset, name)
 
     volume = series(tmp_path, remove)
-    rehearse_seg(volume, [volume], make_origin(make_profile()))
+    preflight_seg(volume, [volume], make_origin(make_profile()))
     seg = pydicom.dcmread(save(tmp_path, [blob(SHAPE)], volume))
     for name in ("PatientName", "PatientID", "PatientBirthDate", "PatientSex", "StudyTime"):
         assert name in seg
@@ -347,7 +347,7 @@ def test_headers_that_cannot_be_written_are_refused_before_inference(
     for header in volume.headers:
         del header.StudyDate
     with pytest.raises(SeriesRefusedError) as caught:
-        rehearse_seg(volume, [volume], make_origin(make_profile()))
+        preflight_seg(volume, [volume], make_origin(make_profile()))
     assert caught.value.code == "header-unusable"
 
 

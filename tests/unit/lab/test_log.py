@@ -87,10 +87,10 @@ def test_what_a_line_concerns_is_the_threads_own() -> None:
 
 def test_the_download_s_threads_write_about_the_same_job(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[dict[str, Any]] = []
-    crew = object.__new__(DownloadPool)
+    pool = object.__new__(DownloadPool)
     monkeypatch.setattr(DownloadPool, "_work", lambda _self: seen.append(current_log_context()))
     with job_log_context(JOB, 1, "fetch"):
-        thread = crew._start()
+        thread = pool._start()
     thread.join()
     assert seen == [{"job": JOB, "attempt": 1, "stage": "fetch"}]
 

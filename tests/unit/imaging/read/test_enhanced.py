@@ -27,7 +27,7 @@ from lab_side.imaging.read.consistency import check_together
 from lab_side.imaging.read.series import SeriesVolume, read_series
 from lab_side.imaging.write.dicom_file import write_dataset
 from lab_side.imaging.write.measure import measure_masks, measure_seg
-from lab_side.imaging.write.preflight_seg import rehearse_seg
+from lab_side.imaging.write.preflight_seg import preflight_seg
 from lab_side.imaging.write.report import build_report
 from lab_side.imaging.write.seg import build_seg
 from segrelay.errors import SeriesRefusedError
@@ -446,7 +446,7 @@ def test_the_report_of_an_empty_mask_names_a_frame(tmp_path: Path) -> None:
     enhanced, classic = mixed(tmp_path)
     origin = make_origin(make_profile())
     empty = [np.zeros(SHAPE, dtype=np.uint8)]
-    rehearse_seg(enhanced, [enhanced, classic], origin)
+    preflight_seg(enhanced, [enhanced, classic], origin)
     seg = build_seg(empty, enhanced, [enhanced, classic], origin)
     measured = measure_masks(empty, enhanced.affine, origin.profile.segments)
     report = build_report(seg, measured)

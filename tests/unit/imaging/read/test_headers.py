@@ -15,7 +15,7 @@ from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from lab_side.imaging.notices import header_warnings
 from lab_side.imaging.read.series import SeriesVolume, read_series
 from lab_side.imaging.write.measure import measure_masks
-from lab_side.imaging.write.preflight_seg import rehearse_seg
+from lab_side.imaging.write.preflight_seg import preflight_seg
 from lab_side.imaging.write.report import build_report
 from lab_side.imaging.write.seg import build_seg
 from segrelay.errors import SeriesRefusedError
@@ -47,7 +47,7 @@ def read(folder: Path, values: Values, *, is_implicit: bool = False) -> SeriesVo
 def made(volume: SeriesVolume) -> tuple[pydicom.Dataset, pydicom.Dataset]:
     """SEG and SR, written and read again."""
     origin = make_origin(make_profile())
-    rehearse_seg(volume, [volume], origin)
+    preflight_seg(volume, [volume], origin)
     masks = [blob(SHAPE)]
     seg = build_seg(masks, volume, [volume], origin)
     report = build_report(seg, measure_masks(masks, volume.affine, origin.profile.segments))
