@@ -439,8 +439,8 @@ class GcsBucket:
             return StoreUnavailableError(f"The bucket did not answer ({type(cause).__name__}).")
         return StoreUnavailableError(
             f"The proxy to the bucket ({variable}) did not answer.",
-            remedy=f"Check that the proxy runs and that {variable} names it; it is tried again by "
-            "itself.",
+            remedy=f"Check that the proxy runs and that {variable} names it; it is tried again "
+            "automatically.",
         )
 
     def _is_worth_repeating(self, error: BaseException) -> bool:

@@ -42,8 +42,8 @@ _OPEN_FILES = ReachedLimit(
 )
 _OPEN_FILES_OF_ALL = ReachedLimit(
     message="All programs of this computer together may open no more files.",
-    remedy="End programs that hold many open files (lsof), or raise fs.file-max. It is retried by "
-    "itself.",
+    remedy="End programs that hold many open files (lsof), or raise fs.file-max. It is retried "
+    "automatically.",
 )
 _PROCESSES = ReachedLimit(
     message="This program may start no more processes and threads.",
