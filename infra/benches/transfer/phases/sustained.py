@@ -63,42 +63,22 @@ class SustainedError(SegRelayError):
     remedy = "Look at the agent's last words above."
 
 
-@dataclass(frozen=True, kw_only=True)
-class Stored:
-    """A study that lies in Orthanc."""
-
-    study_id: str
-    series_ids: Sequence[str]
-    """In the order of the profile's inputs."""
-    instances: int
-    """In each series."""
-
-
 @dataclass(kw_only=True)
 class Lab:
     """The agent, its queue, and what was seen of it."""
 
     bucket: LocalBucket
     agent: Child
-    study: Stored
+    template: JobManifest
+    """Of every job, but for its id and time."""
     started_at: float = field(default_factory=time.monotonic)
     memory: list[tuple[int, float, float]] = field(default_factory=list)
     """Results so far, resident MiB of the agent, of its worker."""
 
     def submit(self) -> str:
         """One job on the study; returns its id."""
-        series = tuple(
-            SeriesInput(role=role, orthanc_id=one, expected_instances=self.study.instances)
-            for role, one in zip(ROLES, self.study.series_ids, strict=True)
-        )
-        manifest = JobManifest(
-            job_id=new_ulid(),
-            profile=PROFILE,
-            submitted_at=utc_now(),
-            orthanc_study_id=self.study.study_id,
-            series=series,
-        )
-        return SiteQueue(self.bucket).submit(manifest).job_id
+        update = {"job_id": new_ulid(), "submitted_at": utc_now()}
+        return SiteQueue(self.bucket).submit(self.template.model_copy(update=update)).job_id
 
     def wait_until_it_listens(self) -> None:
         """Until its model is loaded."""
@@ -149,7 +129,7 @@ def sustained(scene: TransferScene) -> Report:
     """
     folder = scene.folder / "sustained"
     folder.mkdir()
-    study = store_phantom(scene.orthanc, folder / "study")
+    job = store_phantom(scene.orthanc, folder / "study")
     with scene.route(LINE) as route:
         server = {
             "SEGRELAY_ORTHANC_URL": route.server["url"],
@@ -157,8 +137,8 @@ def sustained(scene: TransferScene) -> Report:
             "SEGRELAY_ORTHANC_PASSWORD": route.server["password"],
         }
         plan = {"jobs": scene.plan.jobs, "alone": scene.plan.jobs_alone}
-        one = measure(study, folder / "one-thread", server | ONE_THREAD, **plan)
-        every = measure(study, folder / "all-threads", server, **plan)
+        one = measure(job, folder / "one-thread", server | ONE_THREAD, **plan)
+        every = measure(job, folder / "all-threads", server, **plan)
     return {
         "sustained_vs_slowest_stage": one["vs_slowest_stage"],
         "sustained": one,
@@ -166,26 +146,32 @@ def sustained(scene: TransferScene) -> Report:
     }
 
 
-def store_phantom(orthanc: OrthancServer, folder: Path) -> Stored:
-    """Make a phantom with a lesion and store it."""
+def store_phantom(orthanc: OrthancServer, folder: Path) -> JobManifest:
+    """Make a phantom with a lesion and store it; returns a job on it."""
     study = write_study(make_case(PHANTOM, has_lesion=True), folder)
-    ids: list[str] = []
-    study_id = ""
+    inputs = []
     with orthanc.session() as session:
-        for series in study.series:
+        for role, series in zip(ROLES, study.series, strict=True):
             for path in series.paths:
                 answer = session.post(f"{orthanc.url}/instances", path.read_bytes())
                 answer.raise_for_status()
-                reply = answer.json()
-            ids.append(reply["ParentSeries"])
-            study_id = reply["ParentStudy"]
-    return Stored(study_id=study_id, series_ids=ids, instances=len(study.series[0].paths))
+            reply, count = answer.json(), len(series.paths)
+            inputs.append(
+                SeriesInput(role=role, orthanc_id=reply["ParentSeries"], expected_instances=count)
+            )
+    return JobManifest(
+        job_id=new_ulid(),
+        profile=PROFILE,
+        submitted_at=utc_now(),
+        orthanc_study_id=reply["ParentStudy"],
+        series=tuple(inputs),
+    )
 
 
 def measure(
-    study: Stored, folder: Path, environment: Mapping[str, str], *, jobs: int, alone: int
+    template: JobManifest, folder: Path, environment: Mapping[str, str], *, jobs: int, alone: int
 ) -> Report:
-    """Run ``alone`` jobs one at a time, then ``jobs`` at once.
+    """Run ``alone`` jobs like ``template`` one at a time, then ``jobs`` at once.
 
     ``environment`` leads the agent to Orthanc (``SEGRELAY_ORTHANC_…``).
 
@@ -213,7 +199,7 @@ def measure(
             environment=settings,
             folder=repository_root(),
         )
-        lab = Lab(bucket=bucket, agent=agent, study=study)
+        lab = Lab(bucket=bucket, agent=agent, template=template)
         lab.wait_until_it_listens()
         # The first job opens connections and warms the network up; it is not counted.
         lab.wait_for([lab.submit()])
