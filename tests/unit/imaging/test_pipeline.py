@@ -68,6 +68,7 @@ def dice(first: NDArray[np.uint8], second: NDArray[np.bool_]) -> float:
 
 
 @pytest.mark.parametrize("spacing", [(1.0, 1.0, 2.0), (1.5, 1.5, 1.5)])
+@pytest.mark.process
 def test_the_ball_is_found_where_it_is(tmp_path: Path, spacing: tuple[float, float, float]) -> None:
     profile = make_profile(spacing=spacing)
     told: list[tuple[str, float]] = []
@@ -113,6 +114,7 @@ class Differ(nn.Module):
         return (windows.min(dim=1, keepdim=True).values - 100.0) / 20.0
 
 
+@pytest.mark.process
 def test_series_of_another_orientation_meet_on_the_networks_grid(tmp_path: Path) -> None:
     profile = make_profile(roles=("first", "second"), spacing=(1.0, 1.0, 1.0))
     output = segment_case(case(tmp_path, profile), stand_in(profile, Differ()), lambda *_: None)
@@ -127,6 +129,7 @@ def registering(profile: Profile) -> Profile:
     return profile.model_copy(update={"preprocessing": preprocessing})
 
 
+@pytest.mark.process
 def test_a_series_that_was_moved_meets_the_other_where_the_profile_registers(
     tmp_path: Path,
 ) -> None:

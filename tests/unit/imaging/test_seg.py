@@ -75,6 +75,7 @@ def save(
 
 
 @pytest.mark.parametrize("place", sorted(PLACES))
+@pytest.mark.process
 def test_i8_dcmqi_finds_every_voxel_where_it_was_put(tmp_path: Path, place: str) -> None:
     affine = PLACES[place]
     volume = series(tmp_path, affine=affine)
@@ -85,6 +86,7 @@ def test_i8_dcmqi_finds_every_voxel_where_it_was_put(tmp_path: Path, place: str)
     np.testing.assert_array_equal(found[1], truth)
 
 
+@pytest.mark.process
 def test_overlapping_segments_and_one_empty_segment(tmp_path: Path) -> None:
     affine = PLACES["oblique"]
     volume = series(tmp_path, affine=affine)
@@ -97,6 +99,7 @@ def test_overlapping_segments_and_one_empty_segment(tmp_path: Path) -> None:
     assert [item.voxels for item in measure_seg(path)] == [first.sum(), second.sum(), 0]
 
 
+@pytest.mark.process
 def test_positions_that_jitter_do_not_move_the_mask(tmp_path: Path) -> None:
     affine = make_affine(spacing=(0.9, 0.9, 7.0))
     noise = np.random.default_rng(4).uniform(-0.06, 0.06, SHAPE[0])

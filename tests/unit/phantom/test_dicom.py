@@ -155,6 +155,7 @@ def test_a_healthy_study_has_an_empty_truth(tmp_path: Path) -> None:
         assert len(stored["sop_instance_uids"]) == 36
 
 
+@pytest.mark.process
 def test_dciodvfy_and_dcentvfy_find_nothing(written: tuple[Case, StudyFiles]) -> None:
     _, study = written
     for path in [series.paths[0] for series in study.series]:

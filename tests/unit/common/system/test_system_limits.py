@@ -130,6 +130,7 @@ def code_of(action: Callable[[], object]) -> str:
 
 
 @posix
+@pytest.mark.process
 def test_every_way_to_a_file_or_a_server_says_so(
     tmp_path: Path, no_more_files: Callable[[], None]
 ) -> None:
@@ -172,6 +173,7 @@ def test_an_outbox_that_cannot_be_read_is_not_an_empty_one(
         outbox.entries()
 
 
+@pytest.mark.process
 def test_no_more_threads(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     def refuse(_thread: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")

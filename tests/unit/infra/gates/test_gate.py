@@ -12,6 +12,9 @@ from pydicom.uid import generate_uid
 from infra.gates.gate import GateReport, check_seg, masks_by_dcmqi, read_grid
 from tests.support.dicom.seg_study import SegStudy, example_mask, rewrite, write_seg_study
 
+pytestmark = pytest.mark.process
+"""The validators are programs."""
+
 
 @pytest.fixture
 def study(tmp_path: Path) -> SegStudy:
