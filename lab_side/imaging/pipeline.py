@@ -72,7 +72,7 @@ _PACKAGES = (
 
 @dataclass(frozen=True, kw_only=True)
 class CaseInput:
-    """What a job asks for."""
+    """One job: its input files, profile and options."""
 
     job_key: str
     """The job id: part of the SEG's UIDs."""
@@ -92,7 +92,7 @@ class CaseInput:
 
 @dataclass(frozen=True, kw_only=True)
 class CaseOutput:
-    """What came of it."""
+    """Result of one job."""
 
     sop_instance_uid: str
     series_instance_uid: str

@@ -54,7 +54,7 @@ _MISSING = object()
 
 @dataclass
 class BundleAttributes:
-    """What a bundle says, in a profile's words."""
+    """Settings of a bundle, as a profile names them."""
 
     network: Network | None = None
     preprocessing: dict[str, JsonValue] = field(default_factory=dict)
@@ -67,7 +67,7 @@ class BundleAttributes:
 
 
 def read_bundle(inference: Document, metadata: Document) -> BundleAttributes:
-    """What ``inference.json`` and ``metadata.json`` of a MONAI bundle say.
+    """Settings in ``inference.json`` and ``metadata.json`` of a MONAI bundle.
 
     Raises
     ------

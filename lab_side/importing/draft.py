@@ -19,7 +19,7 @@ _HIDDEN_STRIDES = ("UNet", "DynUNet")
 
 @dataclass(frozen=True, kw_only=True)
 class Wishes:
-    """What the person says; None: whatever is found."""
+    """Options of the command; None: whatever is found."""
 
     name: str
     like: str | None = None

@@ -20,7 +20,7 @@ from segrelay.ulid import new_ulid
 
 
 class Worker(Protocol):
-    """What the import needs of the worker process."""
+    """Calls of the worker process that the import needs."""
 
     def identify(self, request: IdentifyRequest) -> IdentifyReply:
         """Find out what a weights file holds."""
@@ -31,7 +31,7 @@ class Worker(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Imported:
-    """What was written, and what was found on the way."""
+    """Imported profile, its folder, and what was found in the weights."""
 
     profile: Profile
     folder: Path

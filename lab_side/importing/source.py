@@ -1,4 +1,4 @@
-"""What a path is that somebody wants to import: weights, or a MONAI bundle around them."""
+"""Find out whether a path to import is weights, or a MONAI bundle around them."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Source:
 
     @property
     def kind(self) -> str:
-        """What a person calls it."""
+        """Kind of the source, for messages."""
         if self.bundle is None:
             return "a file of weights"
         return f"a MONAI bundle; its weights are {self._weights}"

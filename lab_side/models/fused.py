@@ -28,7 +28,7 @@ _APART = -100.0
 
 @dataclass(frozen=True, eq=False)
 class ShiftMask:
-    """What voxels of shifted windows may not attend to, by kind of window."""
+    """Attention mask of shifted windows, by kind of window."""
 
     kinds: torch.Tensor
     """[windows of one volume] indices into ``masks``, in the order of MONAI's partition."""

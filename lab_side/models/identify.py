@@ -30,7 +30,7 @@ _DEEPEST = 4
 
 @dataclass(frozen=True, kw_only=True)
 class Identified:
-    """What a weights file is."""
+    """Format, hash and network of a weights file."""
 
     format: Format
     sha256: str

@@ -29,7 +29,7 @@ USABLE_SHARE = 0.8
 
 @dataclass(frozen=True, kw_only=True)
 class WindowMemory:
-    """What a GPU has, and what one window takes; where it is known."""
+    """Memory of a GPU, and what one window takes; where it is known."""
 
     free_bytes: Callable[[], int]
     """Memory that can be used now."""

@@ -253,7 +253,7 @@ def _from_torch(data: bytes, path: Path) -> Any:
 
 
 def conversion_command(path: Path) -> str:
-    """What a person runs to turn a trusted checkpoint into a safe one."""
+    """Command that turns a trusted checkpoint into a safe one."""
     target = path.with_suffix(".safetensors")
     return (
         "If, and only if, you trust where the file comes from, convert it once: "

@@ -171,7 +171,7 @@ class WorkerProcess:
 
     @property
     def loaded(self) -> dict[str, LoadReply]:
-        """What the last load of each model said, by profile; none that has never loaded."""
+        """Answer of the last load of each model, by profile; none that has never loaded."""
         return dict(self._loaded)
 
     def segment(self, request: SegmentRequest, progress: Progress) -> SegmentReply:

@@ -90,7 +90,7 @@ class SegmentRequest(_Message):
 
 
 class SegmentReply(_Message):
-    """What was written."""
+    """Files written by a job, and their measurements."""
 
     sop_instance_uid: Uid
     series_instance_uid: Uid
@@ -118,7 +118,7 @@ class InspectRequest(_Message):
 
 
 class InspectReply(_Message):
-    """What the stored SEG is."""
+    """Identity and measurements of a stored SEG."""
 
     sop_instance_uid: Uid
     series_instance_uid: Uid
@@ -168,7 +168,7 @@ class IdentifyRequest(_Message):
 
 
 class IdentifyReply(_Message):
-    """What the weights file is; see ``lab_side.models.identify.Identified``."""
+    """Identity of a weights file; see ``lab_side.models.identify.Identified``."""
 
     format: Literal["safetensors", "checkpoint", "TorchScript"]
     sha256: Sha256

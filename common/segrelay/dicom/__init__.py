@@ -1,1 +1,1 @@
-"""What both sides know of DICOM attributes. No numpy here: the light agent process imports it."""
+"""DICOM attributes, read alike on both sides. No numpy: the light agent process imports it."""

@@ -1,4 +1,4 @@
-"""What the attributes of an MR acquisition say about its images, for the site and the lab alike.
+"""Read the attributes of an MR acquisition, for the site and the lab alike.
 
 Numbers are compared with a tolerance: scanners, converters and de-identification write the same
 echo time as 2.3 and as 2.30001 (DICOM PS3.5 6.2: a Decimal String holds 16 characters, and each
@@ -134,7 +134,7 @@ def is_computed(image_type: Sequence[str]) -> bool:
 def weighting_by_times(
     echo_ms: float | None, repetition_ms: float | None, inversion_ms: float | None
 ) -> Timing | None:
-    """What echo, repetition and inversion time (ms) fit; None where they fit nothing clearly."""
+    """Weighting that echo, repetition and inversion time (ms) fit; None where none fits clearly."""
     if echo_ms is None:
         return None
     repetition, inversion = repetition_ms or 0.0, inversion_ms or 0.0

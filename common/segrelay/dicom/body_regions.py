@@ -185,7 +185,7 @@ class Attributes(Protocol):
 
 
 def regions_of(attributes: Attributes) -> dict[str, tuple[str, ...]]:
-    """What the attributes of an image name, by keyword; keywords that name none are left out.
+    """Regions that the attributes of an image name, by keyword; without keywords that name none.
 
     Parameters
     ----------

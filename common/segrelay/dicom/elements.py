@@ -37,7 +37,7 @@ _CUT_OFF, _TOO_LONG = "a sequence is cut off", "a value is longer than what hold
 
 
 class NotPlainError(Exception):
-    """These bytes are for pydicom."""
+    """Raised for bytes that are left to pydicom."""
 
 
 class CutOffError(ValueError):

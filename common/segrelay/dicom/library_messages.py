@@ -1,4 +1,4 @@
-"""What libraries that read data sets say, without the values that they quote.
+"""Messages of libraries that read data sets, without the values that they quote.
 
 pydicom and its kin quote what they warn of (``Invalid value for VR DA: '1970.01.01'``): a
 patient's value, in whatever log, stream or event the warning ends. So in each process that reads

@@ -197,7 +197,7 @@ def read_numbers(value: object, number: Number, vr: str | None = None) -> tuple[
 
 
 def numbers_of(value: object, keyword: str) -> tuple[float, ...] | WrongForm:
-    """What a value of one of :data:`NUMBERS` holds, as :func:`read_numbers`, or what is wrong."""
+    """Read a value of one of :data:`NUMBERS`, as :func:`read_numbers`; or return what is wrong."""
     number = NUMBERS[keyword]
     try:
         return read_numbers(value, number)
@@ -252,7 +252,7 @@ def wrong_value(keyword: str, form: str) -> SeriesRefusedError:
 
 
 def name_of(keyword: str) -> str:
-    """What the standard calls an attribute."""
+    """Name of an attribute in the standard."""
     from pydicom.datadict import dictionary_description
 
     return NUMBERS[keyword].name if keyword in NUMBERS else dictionary_description(keyword)

@@ -57,7 +57,7 @@ class UnexpectedAnswerError(TransientError):
 
 @dataclass(frozen=True, kw_only=True)
 class SeriesInfo:
-    """What Orthanc knows of a series without opening its files."""
+    """A series in Orthanc's index, without opening its files."""
 
     orthanc_id: str
     study_id: str
@@ -86,7 +86,7 @@ class InstanceInfo:
 
 @dataclass(frozen=True, kw_only=True)
 class UploadReply:
-    """What Orthanc answered to an upload."""
+    """Orthanc's answer to an upload."""
 
     orthanc_id: str
     orthanc_series_id: str

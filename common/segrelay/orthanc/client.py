@@ -201,7 +201,7 @@ class OrthancClient:
         return answers.entry(self.transport.call_json("GET", path), "tags").fields
 
     def _resources(self, ids: Sequence[str], kind: str) -> list[Entry]:
-        """What there is of these resources; what is not there, or of another kind, is left out."""
+        """Resources that exist among these; absent ones, or those of another kind, are left out."""
         return answers.of_kind(self._bulk(ids), kind)
 
     def _bulk(self, ids: Sequence[str], *, level: str | None = None) -> Any:
@@ -288,13 +288,13 @@ class OrthancClient:
 
     @_judged
     def kinds(self, ids: Sequence[str]) -> dict[str, str]:
-        """What each of these is (``Patient``, ``Study``, …), where Orthanc has it."""
+        """Kind of each of these (``Patient``, ``Study``, …), where Orthanc has it."""
         found = answers.entries(self._bulk(ids), "a resource")
         return {item.orthanc_id: item.text_of("Type") for item in found}
 
     @_judged
     def lookup(self, uid: str) -> list[tuple[str, str]]:
-        """What has this DICOM UID, as kind and Orthanc id (``/tools/lookup``)."""
+        """Resources with this DICOM UID, as kind and Orthanc id (``/tools/lookup``)."""
         answer = _decoded(self.transport.call("POST", "/tools/lookup", data=uid.encode("ascii")))
         found = answers.entries(answer, "a resource")
         return [(item.text_of("Type"), item.orthanc_id) for item in found]

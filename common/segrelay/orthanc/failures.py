@@ -1,4 +1,4 @@
-"""What a failed call means: an error of ``segrelay.errors``, with its remedy and no address."""
+"""Turn a failed call into an error of ``segrelay.errors``, with its remedy and no address."""
 
 from __future__ import annotations
 

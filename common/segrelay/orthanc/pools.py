@@ -39,7 +39,7 @@ def make_pools(settings: OrthancSettings) -> PoolManager:
 
 
 def request_base(settings: OrthancSettings) -> str:
-    """What precedes the path of a call in the request: a proxy needs the whole address.
+    """Prefix of a call's path in the request: a proxy needs the whole address.
 
     One for https gets it by CONNECT.
     """
@@ -49,7 +49,7 @@ def request_base(settings: OrthancSettings) -> str:
 
 
 def request_headers(settings: OrthancSettings) -> dict[str, str]:
-    """What every request carries."""
+    """Headers of every request."""
     headers = {"Accept-Encoding": "identity", "User-Agent": "segrelay"}
     if token := settings.token.get_secret_value():
         headers["Authorization"] = f"Bearer {token}"

@@ -127,7 +127,7 @@ def _check_address(url: str) -> None:
 
 
 def _suggestion(url: str) -> str:
-    """What was probably meant, where the beginning has a slip; empty where that is not known."""
+    """Suggest a correction of the beginning of an address; empty where none is known."""
     found = re.fullmatch(r"(\w+)(:?/+)([^/@]+[^@]*)", url.strip())
     if found is None:
         return ""

@@ -152,7 +152,7 @@ def _client_file(message: str, remedy: str) -> FixConfigurationError:
 
 
 def tls_problem(error: ssl.SSLError) -> FixConfigurationError | None:
-    """What an operator must fix; None where the line broke, which may pass."""
+    """Error that an operator must fix; None where the line broke, which may pass."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return _certificate_problem(error)
     reason = error.reason or ""

@@ -56,7 +56,7 @@ class Sign(Enum):
 
 
 class _Measures(NamedTuple):
-    """What a codestream says of itself."""
+    """Header of a codestream."""
 
     rows: int
     columns: int

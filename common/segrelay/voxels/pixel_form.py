@@ -59,7 +59,7 @@ class PixelForm:
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of the decoded voxels, little endian."""
+        """Type of the decoded voxels, little endian."""
         return np.dtype(f"<{'i' if self.is_signed else 'u'}{self.allocated // 8}")
 
     @property

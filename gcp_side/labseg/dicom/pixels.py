@@ -175,7 +175,7 @@ def _unreadable() -> SeriesNotShownError:
 
 
 def _not_shown(error: SeriesRefusedError) -> SeriesNotShownError:
-    """What reading refused, as the site says it."""
+    """Turn a refusal of the reader into an error of the site."""
     if error.code == "compressed-unreadable":
         return SeriesNotShownError(
             "The images are compressed in a way that cannot be read here.",

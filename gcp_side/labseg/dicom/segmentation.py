@@ -108,7 +108,7 @@ class SegFrame:
 
 @dataclass(frozen=True)
 class SegSegment:
-    """What a SEG says of one segment."""
+    """One segment of a SEG."""
 
     number: int
     label: str

@@ -96,7 +96,7 @@ def _picked(dataset: Dataset, wanted: Wanted) -> Item:
 def _items(
     data: bytes, start: int, end: int, wanted: Mapping[int, Any], *, is_implicit: bool
 ) -> list[Item]:
-    """All items between two places of a sequence's bytes."""
+    """Read all items between two places of a sequence's bytes."""
     return [_item(data, *item, wanted, is_implicit=is_implicit) for item in items(data, start, end)]
 
 

@@ -1,1 +1,1 @@
-"""What the viewer draws: slices, volumes, a SEG laid over them."""
+"""Slices, volumes, and a SEG laid over them, for the viewer page."""

@@ -143,7 +143,7 @@ def _as_masks(placed: Sequence[PlacedFrame]) -> Frames:
 
 
 def _union(frames: Sequence[SegFrame]) -> NDArray[np.bool_]:
-    """What any of the frames covers; two of them are spread out at a time."""
+    """Union of the frames' masks; two of them are spread out at a time."""
     union = frames[0].mask
     for frame in frames[1:]:
         union |= frame.mask

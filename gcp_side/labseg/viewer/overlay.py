@@ -42,7 +42,7 @@ EMPTY_BOX: Box = ((0, 0), (0, 0), (0, 0))
 
 @dataclass(frozen=True, eq=False)
 class Overlay:
-    """What the page needs to draw a result."""
+    """A result as the page draws it."""
 
     series_id: str
     shape: tuple[int, int, int]

@@ -1,4 +1,4 @@
-"""What several requests ask for at once is made once and shared; a few are made at a time."""
+"""Share one computation among requests that ask for it at once; a few run at a time."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class KeyedLocks:
 
 
 def shared(key: str, make: Callable[[], Made], *, size: Callable[[Made], int]) -> Made:
-    """What the cache of the settings has under ``key``, made and kept where it has nothing.
+    """Cached value under ``key``; made and stored where the cache has none.
 
     Parameters
     ----------

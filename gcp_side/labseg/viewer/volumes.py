@@ -93,7 +93,7 @@ def load_slice(series_id: str, index: int, orthanc: Orthanc) -> DeflatedVoxels:
 
 
 def load_volume(series_id: str, orthanc: Orthanc) -> DeflatedVoxels:
-    """All slices in displayed order; raises as :func:`load_geometry`."""
+    """Load all slices in displayed order; raises as :func:`load_geometry`."""
     return _volume(*_geometry(series_id, orthanc), orthanc)
 
 
@@ -225,7 +225,7 @@ class VolumeCache:
         self._lock = threading.Lock()
 
     def get(self, key: str) -> DeflatedVoxels | None:
-        """What is kept under ``key``."""
+        """Cached volume under ``key``."""
         with self._lock:
             found = self._kept.get(key)
             if found is not None:

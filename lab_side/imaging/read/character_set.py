@@ -1,4 +1,4 @@
-"""In which character set the text of a header is written, whatever the header declares.
+"""Find the character set of a header's text, whatever the header declares.
 
 Text beyond ASCII is often not in the declared set: archives forward Korean names under
 ``ISO_IR 100`` or ``ISO_IR 192``, tools leave Specific Character Set empty or write a term of their
@@ -117,7 +117,7 @@ def find_character_set(declared: bytes, texts: tuple[bytes, ...]) -> CharacterSe
 
 
 def plain_korean(value: bytes) -> bytes:
-    """Without the escapes of KS X 1001, which code page 949 does not know."""
+    """Remove the escapes of KS X 1001, which code page 949 does not know."""
     return value.replace(KOREAN_ESCAPE, b"")
 
 

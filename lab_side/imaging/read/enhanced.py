@@ -157,7 +157,7 @@ def _marks(group: Dataset, shared: Dataset) -> tuple[str, ...]:
 
 
 def _text(value: Any) -> str:
-    """Of one value or several; scanners compute numbers again for every frame."""
+    """Compare one value or several; scanners compute numbers again for every frame."""
     values = value if isinstance(value, (list, MultiValue)) else [value]
     return "/".join(f"{v:.3f}" if isinstance(v, float) else str(v) for v in values)
 

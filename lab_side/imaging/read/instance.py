@@ -205,7 +205,7 @@ def _read_instance(path: Path, reader: ElementReader) -> Dataset:
 
 
 def _read_odd(plain: bytes, reader: ElementReader) -> Dataset:
-    """What is without preamble, or deflated, may be of a usual form behind that."""
+    """Read a file without preamble, or a deflated one, of usual form behind that."""
     found = reader.read(plain)
     if found is not None:
         return found

@@ -15,7 +15,7 @@ from segrelay.result_notes import region_codes, region_notes
 def check_regions(
     volumes: Mapping[str, SeriesVolume], profile: Profile, confirmed: Sequence[str]
 ) -> tuple[Notice, ...]:
-    """What names another region, as notices for the result.
+    """Attributes that name another region, as notices for the result.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What is not brain becomes 0, for networks that were trained on such images."""
+"""Skull stripping: voxels outside the brain become 0, as some networks were trained."""
 
 from __future__ import annotations
 

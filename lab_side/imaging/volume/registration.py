@@ -52,7 +52,7 @@ a motion is a mistake: a wrong one also has more in common than images that hard
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Registration:
-    """What was found for one series."""
+    """Motion of one series and how it was judged."""
 
     kept: bool
     before: float

@@ -16,7 +16,7 @@ from segrelay.system.durable import disk_errors, write_durably
 
 @dataclass(frozen=True)
 class StoredFile:
-    """What was written."""
+    """Size and hash of a written file."""
 
     sha256: str
     size_bytes: int
