@@ -65,7 +65,7 @@ def deliver(page: Page, agent: FakeAgent, claim: Claim, known: KnownSeg) -> None
         longest_diameter_mm=21.5,
     )
     result = succeeded(claim.job_id, agent.name, seg_id=known.seg)
-    agent.desk.finish(claim, result.model_copy(update={"measurements": (measured,)}))
+    agent.queue.finish(claim, result.model_copy(update={"measurements": (measured,)}))
     expect(page.locator("#segments")).to_contain_text(volume(known))
     wait_loaded(page)
 

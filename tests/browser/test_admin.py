@@ -35,7 +35,7 @@ def test_jobs_in_both_languages(page: Page, stored: Stored, agent: FakeAgent, he
     expect(page.locator("#segments tr")).to_have_count(1)
     done = claim.job_id
     claim = send(page, agent)
-    agent.desk.finish(claim, ended(claim.job_id, ResultStatus.FAILED))
+    agent.queue.finish(claim, ended(claim.job_id, ResultStatus.FAILED))
     expect(page.locator("#task .is-failure")).to_be_visible()
     jobs.sync_all()
     # Django's own pages have no icon, for which the browser looks.

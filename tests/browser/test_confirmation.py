@@ -187,7 +187,7 @@ def test_a_retry_asks_again(page: Page, brain: Stored, agent: FakeAgent, heard: 
     expect(page.locator("#task-text")).to_be_visible()
     claim, _ = agent.claim()
     agent.heartbeat(offers=(OFFER,))
-    agent.desk.finish(claim, ended(claim.job_id, ResultStatus.FAILED))
+    agent.queue.finish(claim, ended(claim.job_id, ResultStatus.FAILED))
     page.locator("#retry").click()
     expect(page.get_by_role("alertdialog")).to_be_visible()
     page.locator("#confirm-no").click()

@@ -174,7 +174,7 @@ def test_no_tumour_was_found(page: Page, stored: Stored, agent: FakeAgent) -> No
     nothing = result.measurements[0].model_copy(
         update={"voxels": 0, "volume_ml": 0.0, "longest_diameter_mm": None}
     )
-    agent.desk.finish(claim, result.model_copy(update={"measurements": (nothing,)}))
+    agent.queue.finish(claim, result.model_copy(update={"measurements": (nothing,)}))
     expect(page.locator("#no-tumour")).to_be_visible()
     expect(page.locator("#history")).to_contain_text("no tumour")
     expect(page.locator("#jump")).to_be_disabled()

@@ -51,7 +51,7 @@ def test_a_failing_job_and_its_retry(page: Page, stored: Stored, agent: FakeAgen
     (known,) = stored.segs
     open_study(page, stored)
     claim = send(page, agent)
-    agent.desk.finish(claim, ended(claim.job_id, ResultStatus.FAILED))
+    agent.queue.finish(claim, ended(claim.job_id, ResultStatus.FAILED))
     card = page.locator("#task .is-failure")
     expect(card).to_contain_text("A slice is missing. Send it.")
     shoot(page, "failed-en")
@@ -169,7 +169,7 @@ def test_who_may_only_look(page: Page, stored: Stored, agent: FakeAgent) -> None
     page.reload()
     expect(page.locator("#task-text")).not_to_be_empty()
     expect(page.locator("#cancel")).to_have_count(0)
-    agent.desk.finish(claim, ended(claim.job_id, ResultStatus.FAILED))
+    agent.queue.finish(claim, ended(claim.job_id, ResultStatus.FAILED))
     expect(page.locator("#task .is-failure")).to_contain_text("A slice is missing.")
     expect(page.locator("#retry")).to_have_count(0)
     expect(page.locator("#send")).to_be_hidden()

@@ -39,10 +39,10 @@ class Running:
         self.identity = this_process()
         self.lease = Lease(bucket, agent, self.identity, is_dead=is_dead)
         self.lease.take(self.heartbeat())
-        self.desk = AgentQueue(bucket, agent, now=self.lease.now)
+        self.queue = AgentQueue(bucket, agent, now=self.lease.now)
 
     def claim(self) -> None:
-        claim = self.desk.claim(scan(self.bucket).pending[0])
+        claim = self.queue.claim(scan(self.bucket).pending[0])
         assert claim is not None
         job = HeartbeatJob(
             job_id=claim.job_id,
@@ -58,9 +58,9 @@ class Running:
         self.lease.renew(self.heartbeat().model_copy(update={"state": "stopped"}))
 
     def reject(self) -> None:
-        claim = self.desk.claim(scan(self.bucket).pending[0])
+        claim = self.queue.claim(scan(self.bucket).pending[0])
         assert claim is not None
-        self.desk.reject(
+        self.queue.reject(
             claim,
             ManifestRejectedError("Too\x1b[2J new.", code="schema-newer", remedy="Update."),
         )

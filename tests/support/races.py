@@ -34,11 +34,11 @@ def race_in_cloud(url: str, prefix: str, number: int, racers: int) -> list[str]:
 
 def _race(bucket: Bucket, number: int, racers: int) -> list[str]:
     _wait_for_all(bucket, number, racers)
-    desk = AgentQueue(bucket, f"lab-{number}", now=lambda: datetime.now(UTC))
+    queue = AgentQueue(bucket, f"lab-{number}", now=lambda: datetime.now(UTC))
     won = []
     while pending := scan(bucket).pending:
         for job in pending[:CROWD]:
-            claim = desk.claim(job)
+            claim = queue.claim(job)
             if claim is not None:
                 won.append(claim.job_id)
     return won

@@ -40,11 +40,11 @@ def test_an_operator_sees_every_state(gsutil: Gsutil, bucket: GcsBucket) -> None
     waits, runs, ended = (make_manifest(priority=number) for number in (3, 2, 1))
     for manifest in (waits, runs, ended):
         SiteQueue(bucket).submit(manifest)
-    desk = AgentQueue(bucket, "lab-1", now=lambda: NOW)
-    first, second = (desk.claim(job) for job in scan(bucket).pending[:2])
+    queue = AgentQueue(bucket, "lab-1", now=lambda: NOW)
+    first, second = (queue.claim(job) for job in scan(bucket).pending[:2])
     assert first is not None
     assert second is not None
-    desk.finish(first, make_result(ended.job_id))
+    queue.finish(first, make_result(ended.job_id))
     listed = gsutil.run("ls", f"gs://{BUCKET}/q/**")
     assert listed.returncode == 0, listed.stderr
     root = f"gs://{BUCKET}/q/v1"

@@ -64,7 +64,7 @@ class Agent:
         self.identity = make_identity()
         self.lease = Lease(bucket, "lab-1", self.identity, is_dead=never)
         self.lease.take(self.heartbeat_of())
-        self.desk = AgentQueue(bucket, "lab-1", now=self.lease.now)
+        self.queue = AgentQueue(bucket, "lab-1", now=self.lease.now)
         self.reaper = Reaper(bucket, "lab-1", now=self.lease.now, is_dead=never)
 
     def heartbeat_of(self) -> Heartbeat:
@@ -79,14 +79,14 @@ class Agent:
     def serve(self, job: JobName) -> None:
         """Claim; open before the download and before the inference; beat; deliver."""
         pending = next(item for item in scan(self.bucket).pending if item.name == job)
-        claim = self.desk.claim(pending)
+        claim = self.queue.claim(pending)
         assert claim is not None
-        assert self.desk.open(claim) is not None
-        assert self.desk.open(claim) is not None
+        assert self.queue.open(claim) is not None
+        assert self.queue.open(claim) is not None
         self.lease.renew(self.heartbeat_of())
-        assert self.desk.result(claim.job_id) is None
-        self.desk.finish(claim, make_result(claim.job_id, attempt=claim.attempt))
-        self.desk.forget_progress(claim.job_id)
+        assert self.queue.result(claim.job_id) is None
+        self.queue.finish(claim, make_result(claim.job_id, attempt=claim.attempt))
+        self.queue.forget_progress(claim.job_id)
 
 
 def progress(bucket: GcsBucket, manifest: JobManifest) -> None:
@@ -126,14 +126,14 @@ def test_a_job_from_submit_to_archive(fake: FakeGcs, bucket: GcsBucket) -> None:
 
 def test_progress_and_a_users_look_at_it(fake: FakeGcs, bucket: GcsBucket) -> None:
     agent, manifest = Agent(bucket), make_manifest()
-    desk = SiteQueue(bucket)
-    job = desk.submit(manifest)
-    assert agent.desk.claim(scan(bucket).pending[0]) is not None
+    queue = SiteQueue(bucket)
+    job = queue.submit(manifest)
+    assert agent.queue.claim(scan(bucket).pending[0]) is not None
     assert counted(fake, lambda: progress(bucket, manifest)) == cost.PROGRESS
     # Of the first attempt there is no record yet: asking for it is a read like any other.
-    looked = counted(fake, lambda: desk.find(job, scan(bucket)))
+    looked = counted(fake, lambda: queue.find(job, scan(bucket)))
     assert looked == cost.PAGE_LOOK
-    assert desk.find(job).state is JobState.CLAIMED
+    assert queue.find(job).state is JobState.CLAIMED
 
 
 def test_every_operation_of_the_api_has_a_class() -> None:

@@ -46,13 +46,13 @@ def fake() -> Iterator[FakeGcs]:
         yield server
 
 
-def look(bucket: GcsBucket, desk: AgentQueue, reaper: Reaper) -> list[str]:
+def look(bucket: GcsBucket, queue: AgentQueue, reaper: Reaper) -> list[str]:
     view = scan(bucket)
     reaper.reap(view)
     for info in view.misnamed:
-        desk.reject_misnamed(info)
-    claims = [desk.try_claim(job) for job in view.pending]
-    desk.forget_moved(view)
+        queue.reject_misnamed(info)
+    claims = [queue.try_claim(job) for job in view.pending]
+    queue.forget_moved(view)
     return [claim.job_id for claim in claims if claim is not None]
 
 
@@ -63,12 +63,12 @@ def test_an_odd_name_is_said_once_and_costs_one_listing_a_look(fake: FakeGcs, na
         blob.delete()
     job = SiteQueue(bucket).submit(make_manifest())
     bucket.client.bucket(BUCKET).blob(f"{ROOT}/v1/{name}").upload_from_string(b"{}")
-    desk = AgentQueue(bucket, "lab-1", now=utc_now)
+    queue = AgentQueue(bucket, "lab-1", now=utc_now)
     reaper = Reaper(bucket, "lab-1", now=utc_now, is_dead=lambda _: False)
-    assert look(bucket, desk, reaper) == [job.job_id]
+    assert look(bucket, queue, reaper) == [job.job_id]
     fake.forget_requests()
     for _ in range(5):
-        look(bucket, desk, reaper)
+        look(bucket, queue, reaper)
     asked = Counter(item["operation"] for item in fake.requests)
     assert asked == {"list": 5}
     seen = overview_of(bucket, "lab-1")

@@ -246,9 +246,9 @@ def test_lost_answers_do_not_make_an_honest_store_look_dishonest(fake: FakeGcs) 
 def test_the_result_of_a_finished_job_can_be_read(bucket: GcsBucket) -> None:
     manifest = make_manifest()
     SiteQueue(bucket).submit(manifest)
-    desk = AgentQueue(bucket, "lab-1", now=lambda: NOW)
-    claim = desk.claim(scan(bucket).pending[0])
+    queue = AgentQueue(bucket, "lab-1", now=lambda: NOW)
+    claim = queue.claim(scan(bucket).pending[0])
     assert claim is not None
     result = make_result(manifest.job_id)
-    desk.finish(claim, result)
+    queue.finish(claim, result)
     assert bucket.read(names.result_object(manifest.job_id), limit=10_000) == result.to_json()

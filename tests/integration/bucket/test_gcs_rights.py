@@ -89,7 +89,7 @@ class Lab:
         self.identity = make_identity()
         self.agent = agent
         self.lease = Lease(bucket, agent, self.identity, is_dead=self._is_dead)
-        self.desk = AgentQueue(bucket, agent, now=self.lease.now)
+        self.queue = AgentQueue(bucket, agent, now=self.lease.now)
         self.reaper = Reaper(bucket, agent, now=self.lease.now, is_dead=self._is_dead)
 
     def start(self) -> None:
@@ -101,7 +101,7 @@ class Lab:
     def claim(self, job_id: str) -> Claim:
         """Claim one job."""
         job = next(item for item in scan(self.bucket).pending if item.name.job_id == job_id)
-        claim = self.desk.claim(job)
+        claim = self.queue.claim(job)
         assert claim is not None
         return claim
 
@@ -110,12 +110,12 @@ class Lab:
 
     def finish(self, claim: Claim) -> None:
         """Report progress twice, publish a result and tidy up."""
-        assert self.desk.open(claim) is not None
+        assert self.queue.open(claim) is not None
         for percent in (b"{}", b"[]"):
             self.bucket.replace(names.progress_object(claim.job_id), percent)
             self.lease.renew(self.heartbeat())
-        self.desk.finish(claim, make_result(claim.job_id, self.agent, claim.attempt))
-        self.desk.forget_progress(claim.job_id)
+        self.queue.finish(claim, make_result(claim.job_id, self.agent, claim.attempt))
+        self.queue.forget_progress(claim.job_id)
 
     def _is_dead(self, identity: Identity) -> bool:
         return identity.instance != self.identity.instance
@@ -178,44 +178,44 @@ def a_job_is_cancelled(world: World) -> None:
     for job in (waiting, running):
         world.site.cancel(job.job_id, now=NOW)
         assert world.site.cancel(job.job_id, now=NOW).status is ResultStatus.CANCELLED
-    assert world.lab.desk.open(claim) is None
+    assert world.lab.queue.open(claim) is None
 
 
 def a_job_is_handed_back_and_fails(world: World) -> None:
     job = world.submit(max_attempts=2)
     claim = world.lab.claim(job.job_id)
-    world.lab.desk.hand_back(claim, BROKEN, started=False, wait=timedelta(0))
+    world.lab.queue.hand_back(claim, BROKEN, started=False, wait=timedelta(0))
     for _ in range(2):
         pending = next(p for p in scan(world.agent_bucket).pending if p.name.job_id == job.job_id)
-        assert world.lab.desk.may_claim(pending) in (True, False)
+        assert world.lab.queue.may_claim(pending) in (True, False)
         claim = world.lab.claim(job.job_id)
-        world.lab.desk.fail_attempt(claim, BROKEN, started=True, max_attempts=2)
+        world.lab.queue.fail_attempt(claim, BROKEN, started=True, max_attempts=2)
     assert world.state(job) is JobState.FAILED
 
 
 def a_job_is_rejected_and_put_back(world: World) -> None:
     job = world.submit()
     for _ in range(2):
-        world.lab.desk.reject(world.lab.claim(job.job_id), REJECTED)
+        world.lab.queue.reject(world.lab.claim(job.job_id), REJECTED)
         assert world.state(job) is JobState.REJECTED
         operator = OperatorQueue(world.agent_bucket, "lab-1", is_dead=lambda _: False)
         assert operator.requeue(job.job_id).changed
     claim = world.lab.claim(job.job_id)
-    world.lab.desk.reject(claim, REJECTED)
+    world.lab.queue.reject(claim, REJECTED)
     world.double(job)
-    world.lab.desk.reject(world.lab.claim(job.job_id), REJECTED)
+    world.lab.queue.reject(world.lab.claim(job.job_id), REJECTED)
 
 
 def a_misnamed_manifest_is_set_aside(world: World) -> None:
     for _ in range(2):
         world.site_bucket.create(f"{names.PENDING}what.json", b"{}")
-        world.lab.desk.reject_misnamed(scan(world.agent_bucket).misnamed[0])
+        world.lab.queue.reject_misnamed(scan(world.agent_bucket).misnamed[0])
 
 
 def a_wait_is_ended_by_an_operator(world: World) -> None:
     job = world.submit()
     claim = world.lab.claim(job.job_id)
-    world.lab.desk.hand_back(claim, BROKEN, started=False, wait=timedelta(hours=1))
+    world.lab.queue.hand_back(claim, BROKEN, started=False, wait=timedelta(hours=1))
     operator = OperatorQueue(world.agent_bucket, "lab-1", is_dead=lambda _: False)
     assert operator.requeue(job.job_id).changed
     assert operator.cancel(job.job_id).state is JobState.CANCELLED
@@ -266,7 +266,7 @@ def a_doubled_submit_is_made_one(world: World) -> None:
             continue
         second = world.lab.claim(job.job_id)
         if way == "agent":
-            assert world.lab.desk.open(second) is None
+            assert world.lab.queue.open(second) is None
         else:
             world.reap_as_site(dead=True)
     assert [p.name.job_id for p in scan(world.site_bucket).pending] == []
@@ -425,7 +425,7 @@ def test_a_handed_back_job_shows_why_agents_may_create_in_pending(cloud: Guarded
     job = world.submit()
     claim = world.lab.claim(job.job_id)
     cloud.guard.used.clear()
-    world.lab.desk.hand_back(claim, BROKEN, started=False, wait=timedelta(0))
+    world.lab.queue.hand_back(claim, BROKEN, started=False, wait=timedelta(0))
     pending = f'resource.name.startsWith("{OBJECTS}{PREFIX}/{names.PENDING}")'
     assert ("storage.objects.create", pending) in cloud.guard.used["agent"]
 

@@ -54,13 +54,13 @@ def root(bucket: GcsBucket) -> str:
 
 
 def claim(bucket: GcsBucket, agent: str) -> tuple[AgentQueue, Claim]:
-    """The agent's desk and the one job that waits, claimed and opened."""
-    desk = AgentQueue(bucket, agent, now=lambda: NOW)
+    """The agent's queue and the one job that waits, claimed and opened."""
+    queue = AgentQueue(bucket, agent, now=lambda: NOW)
     (job,) = scan(bucket).pending
-    claimed = desk.claim(job)
+    claimed = queue.claim(job)
     assert claimed is not None
-    assert desk.open(claimed) is not None
-    return desk, claimed
+    assert queue.open(claimed) is not None
+    return queue, claimed
 
 
 def test_every_state_of_a_run_is_seen(bucket: GcsBucket, operator: Operator) -> None:
@@ -77,13 +77,13 @@ def test_every_state_of_a_run_is_seen(bucket: GcsBucket, operator: Operator) -> 
     identity = make_identity()
     heartbeat = Heartbeat(identity=identity, state="listening", version="1")
     Lease(bucket, "lab-1", identity, is_dead=lambda _: False).take(heartbeat)
-    desk, claimed = claim(bucket, "lab-1")
+    queue, claimed = claim(bucket, "lab-1")
     assert seen() == [
         "jobs/agents/lab-1.json",
         f"jobs/claimed/lab-1/3-{manifest.job_id}~demo~1.json",
     ]
 
-    desk.finish(claimed, make_result(manifest.job_id))
+    queue.finish(claimed, make_result(manifest.job_id))
     assert seen() == [
         f"done/3-{manifest.job_id}~demo.json",
         "jobs/agents/lab-1.json",
@@ -96,7 +96,7 @@ def test_folders_manifest_and_result_are_shown_as_they_are(
 ) -> None:
     manifest = make_manifest(priority=3)
     SiteQueue(bucket).submit(manifest)
-    desk, claimed = claim(bucket, "lab-1")
+    queue, claimed = claim(bucket, "lab-1")
     base = f"{root(bucket)}/v1"
     held = f"{base}/jobs/claimed/lab-1/3-{manifest.job_id}~demo~1.json"
     assert gsutil("ls", "-r", f"{base}/") == (
@@ -104,7 +104,7 @@ def test_folders_manifest_and_result_are_shown_as_they_are(
         f"{base}/jobs/claimed/lab-1/:\n{held}\n"
     )
     result = make_result(manifest.job_id)
-    desk.finish(claimed, result)
+    queue.finish(claimed, result)
     shown = gsutil(
         "cat",
         f"{base}/done/3-{manifest.job_id}~demo.json",
@@ -127,8 +127,8 @@ def test_a_job_doubled_by_hand_has_one_result_in_one_place(
     owners["lab-2"] = claim(bucket, "lab-2")
 
     for agent in sorted(owners, key=lambda agent: agent != first):
-        desk, claimed = owners[agent]
-        standing = desk.finish(claimed, make_result(name.job_id, agent, claimed.attempt))
+        queue, claimed = owners[agent]
+        standing = queue.finish(claimed, make_result(name.job_id, agent, claimed.attempt))
         assert standing.author == first
     left = [info.name for info in bucket.list("")]
     assert left == [name.done, f"v1/results/{name.job_id}.json"]
@@ -138,13 +138,13 @@ def test_a_job_doubled_by_hand_has_one_result_in_one_place(
 def test_a_job_put_back_after_its_end_is_not_run_again(bucket: GcsBucket, gsutil: Operator) -> None:
     manifest = make_manifest()
     name = SiteQueue(bucket).submit(manifest)
-    desk, claimed = claim(bucket, "lab-1")
-    desk.finish(claimed, make_result(name.job_id))
+    queue, claimed = claim(bucket, "lab-1")
+    queue.finish(claimed, make_result(name.job_id))
     gsutil("cp", f"{root(bucket)}/{name.done}", f"{root(bucket)}/{name.pending}")
     (again,) = scan(bucket).pending
-    second = desk.claim(again)
+    second = queue.claim(again)
     assert second is not None
-    assert desk.open(second) is None
+    assert queue.open(second) is None
     left = [info.name for info in bucket.list("")]
     assert left == [name.done, f"v1/results/{name.job_id}.json"]
 

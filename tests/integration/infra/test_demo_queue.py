@@ -42,13 +42,13 @@ def check_one_job(queue: CloudQueue, bucket: GcsBucket) -> None:
     name = SiteQueue(bucket).submit(make_manifest())
     watch.look()
     (job,) = scan(bucket).pending
-    desk = AgentQueue(bucket, "lab-1", now=lambda: NOW)
-    claim = desk.claim(job)
+    site_queue = AgentQueue(bucket, "lab-1", now=lambda: NOW)
+    claim = site_queue.claim(job)
     assert claim is not None
     watch.look()
     with closing(queue.open()) as other:
         assert [info.name for info in other.list("")] == [claim.object_name]
-    desk.finish(claim, make_result(name.job_id))
+    site_queue.finish(claim, make_result(name.job_id))
     steps = watch.trail(name.job_id)
     ends = [names.result_object(name.job_id), name.done]
     assert [step.name for step in steps] == [name.pending, claim.object_name, *ends]

@@ -91,8 +91,8 @@ class Scene:
     seg: bytes
 
     def uploader(self, bucket: Bucket | None = None) -> Uploader:
-        desk = AgentQueue(bucket or self.bucket, "lab-1", now=lambda: NOW)
-        return Uploader(self.client, self.outbox, Inspect(), queue=desk, now=lambda: NOW)
+        queue = AgentQueue(bucket or self.bucket, "lab-1", now=lambda: NOW)
+        return Uploader(self.client, self.outbox, Inspect(), queue=queue, now=lambda: NOW)
 
     def entry(self) -> OutboxEntry:
         (entry,) = self.outbox.entries()
@@ -555,9 +555,9 @@ def test_a_damaged_seg_is_never_sent(scene: Scene) -> None:
 
 
 def test_a_later_claim_delivers_what_an_earlier_one_made(scene: Scene, tmp_path: Path) -> None:
-    desk = AgentQueue(scene.bucket, "lab-1", now=lambda: NOW)
-    desk.hand_back(scene.claim, TransientError("x"), started=True, wait=timedelta(0))
-    again = desk.claim(scan(scene.bucket).pending[0])
+    queue = AgentQueue(scene.bucket, "lab-1", now=lambda: NOW)
+    queue.hand_back(scene.claim, TransientError("x"), started=True, wait=timedelta(0))
+    again = queue.claim(scan(scene.bucket).pending[0])
     assert again is not None
     entry = scene.outbox.reassign(scene.entry(), again)
     scene.uploader().deliver(entry)

@@ -71,7 +71,7 @@ class Site:
             lambda _took_over: None,
         )
         self._bucket = bucket
-        self._desk = SiteQueue(bucket)
+        self._queue = SiteQueue(bucket)
         self._actors = [
             self._world.stage.add(f"site/{self._life} web", self._serve_web, self._web_due),
             self._world.stage.add(f"site/{self._life} sync", self._serve_sync, self._sync_due),
@@ -111,7 +111,7 @@ class Site:
 
     def _cancel(self, job_id: str) -> None:
         try:
-            self._desk.cancel(job_id, now=self._world.clock.now())
+            self._queue.cancel(job_id, now=self._world.clock.now())
         except StoreUnavailableError:
             return
         except ManifestRejectedError:
@@ -121,7 +121,7 @@ class Site:
     def _publish(self, manifest: JobManifest) -> None:
         while True:
             try:
-                self._desk.submit(manifest)
+                self._queue.submit(manifest)
             except StoreUnavailableError:
                 if self._chance.random() < REPEAT:
                     continue
@@ -149,7 +149,7 @@ class Site:
         for job_id in waiting:
             job = self._jobs[job_id]
             name = JobName(priority=job.priority, job_id=job_id, profile=job.profile, fence=0)
-            if self._desk.find(name, view).state is JobState.UNKNOWN:
+            if self._queue.find(name, view).state is JobState.UNKNOWN:
                 self._publish(job)
             else:
                 self.submitting.discard(job_id)

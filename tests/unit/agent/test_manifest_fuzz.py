@@ -147,7 +147,7 @@ class Lab:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.bucket = LocalBucket(folder / "queue")
-        self.desk = AgentQueue(self.bucket, "lab-1", now=lambda: NOW)
+        self.queue = AgentQueue(self.bucket, "lab-1", now=lambda: NOW)
         settings = OrthancSettings.model_validate({"url": ORTHANC, "connections": 1})
         self.client = OrthancClient(settings)
         self.recorder = Recorder()
@@ -158,7 +158,7 @@ class Lab:
         folders, signals = WorkFolders(folder / "home"), Signals()
         models: Any = SimpleNamespace(profiles={"demo": profile}, sha256={"demo": "0" * 64})
         self.opener = Opener(
-            queue=self.desk,
+            queue=self.queue,
             client=self.client,
             gate=unused,
             worker=unused,
@@ -171,7 +171,7 @@ class Lab:
             status=status,
             heartbeat=unused,
             attempts=Attempts(
-                self.desk, status=status, counters=Counters(), folders=folders, signals=signals
+                self.queue, status=status, counters=Counters(), folders=folders, signals=signals
             ),
             signals=signals,
         )
@@ -180,14 +180,14 @@ class Lab:
         """Serve one manifest and judge what became of it."""
         self.recorder.requests.clear()
         self.bucket.create(JOB.pending, data)
-        claim = self.desk.claim(scan(self.bucket).pending[0])
+        claim = self.queue.claim(scan(self.bucket).pending[0])
         assert claim is not None
         ready = self.opener.take(claim)
         for url in self.recorder.requests:
             assert _PATH.fullmatch(url), url
         if ready:
             assert parse_job_manifest(data).job_id == JOB.job_id
-            self.desk.hand_back(claim, SegRelayError("enough"), started=False, wait=NOW - NOW)
+            self.queue.hand_back(claim, SegRelayError("enough"), started=False, wait=NOW - NOW)
         else:
             self._judge_refusal(data)
         self._clear()
@@ -417,11 +417,11 @@ folders = st.sampled_from([names.PENDING, f"{names.CLAIMED}lab-9/", names.CLAIME
 
 def look_once(bucket: Bucket) -> None:
     """What an agent does with a listing, whatever it holds."""
-    desk = AgentQueue(bucket, "lab-1", now=lambda: NOW)
+    queue = AgentQueue(bucket, "lab-1", now=lambda: NOW)
     view = scan(bucket)
     Reaper(bucket, "lab-1", now=lambda: NOW, is_dead=lambda _: False).reap(view)
     for info in view.misnamed:
-        desk.reject_misnamed(info)
+        queue.reject_misnamed(info)
 
 
 @given(folder=folders, name=odd_names)

@@ -223,16 +223,16 @@ class FakeAgent:
     labels: tuple[str, ...] = ()
 
     @property
-    def desk(self) -> AgentQueue:
+    def queue(self) -> AgentQueue:
         later = NOW + timedelta(days=1)
         return AgentQueue(self.bucket, self.name, now=lambda: later, labels=self.labels)
 
     def claim(self) -> tuple[Claim, JobManifest]:
         """Claim and open the first job of the queue, with a heartbeat as every owner has."""
         self.heartbeat()
-        claim = self.desk.claim(scan(self.bucket).pending[0])
+        claim = self.queue.claim(scan(self.bucket).pending[0])
         assert claim is not None
-        manifest = self.desk.open(claim)
+        manifest = self.queue.open(claim)
         assert manifest is not None
         return claim, manifest
 
@@ -278,7 +278,7 @@ class FakeAgent:
     ) -> ResultManifest:
         """Publish a succeeded result and archive the job."""
         result = succeeded(claim.job_id, self.name, seg_id=seg_id)
-        return self.desk.finish(claim, result.model_copy(update={"report": report}))
+        return self.queue.finish(claim, result.model_copy(update={"report": report}))
 
 
 _IDENTITY = Identity(instance="0" * 32, host="elsewhere", pid=1, pid_started=0.0)

@@ -190,8 +190,8 @@ class TestRequeue:
     def test_a_job_without_attempts_left(self, bucket: LocalBucket, lab: Cli) -> None:
         job = submit(bucket, max_attempts=1)
         (pending,) = scan(bucket).pending
-        desk = AgentQueue(bucket, "lab-3", now=lambda: store_now(bucket, "lab-3"))
-        assert desk.claim(pending) is not None
+        queue = AgentQueue(bucket, "lab-3", now=lambda: store_now(bucket, "lab-3"))
+        assert queue.claim(pending) is not None
         assert f"labseg retry {job.job_id}" in lab("requeue", job.job_id, code=1)
 
     def test_a_finished_job(self, bucket: LocalBucket, lab: Cli) -> None:
@@ -204,10 +204,10 @@ class TestRequeue:
 
 
 def _hand_back(agent: Running) -> None:
-    claim = agent.desk.claim(scan(agent.bucket).pending[0])
+    claim = agent.queue.claim(scan(agent.bucket).pending[0])
     assert claim is not None
     away = OrthancUnavailableError("away")
-    agent.desk.hand_back(claim, away, started=False, wait=timedelta(minutes=10))
+    agent.queue.hand_back(claim, away, started=False, wait=timedelta(minutes=10))
 
 
 @pytest.mark.parametrize("arguments", [("queue",), ("cancel", "x"), ("requeue", "x")])

@@ -155,10 +155,10 @@ def test_forged_attempts_and_a_forged_claim_number_end_no_job(sides: Sides, fenc
     assert LIE not in str(found.attempts)
     assert LIE not in everything(sides.bare)
     pending = scan(sides.agent()).pending[0]
-    desk = AgentQueue(sides.agent(), "lab-0", now=utc_now)
-    claim = desk.try_claim(pending)
+    queue = AgentQueue(sides.agent(), "lab-0", now=utc_now)
+    claim = queue.try_claim(pending)
     assert claim is not None
-    assert desk.open(claim) is not None
+    assert queue.open(claim) is not None
 
 
 def test_moving_a_job_to_ghosts_again_and_again_ends_no_job(sides: Sides) -> None:
@@ -217,18 +217,18 @@ def test_a_forged_pause_keeps_no_job(sides: Sides) -> None:
     job = SiteQueue(sides.site).submit(make_manifest())
     forge_move(sides.bare, job.pending, job.next_claim.pending)
     forge_attempt(sides.bare, job, 1, not_before=utc_now() + timedelta(days=300))
-    desk = AgentQueue(sides.agent(), "lab-0", now=utc_now)
-    assert desk.try_claim(scan(sides.agent()).pending[0]) is not None
+    queue = AgentQueue(sides.agent(), "lab-0", now=utc_now)
+    assert queue.try_claim(scan(sides.agent()).pending[0]) is not None
     assert overview_of(sides.agent(), "lab-0").claimed[0].job_id == job.job_id
 
 
 def test_a_record_in_the_place_of_a_true_one_does_not_hide_the_last_attempt(sides: Sides) -> None:
     job = SiteQueue(sides.site).submit(make_manifest(max_attempts=1))
     forge_attempt(sides.bare, job, 1)
-    desk = AgentQueue(sides.agent(), "lab-0", now=utc_now)
-    claim = desk.try_claim(scan(sides.agent()).pending[0])
+    queue = AgentQueue(sides.agent(), "lab-0", now=utc_now)
+    claim = queue.try_claim(scan(sides.agent()).pending[0])
     assert claim is not None
-    result = desk.fail_attempt(claim, AttemptFailedError("it broke"), started=True, max_attempts=1)
+    result = queue.fail_attempt(claim, AttemptFailedError("it broke"), started=True, max_attempts=1)
     assert result is not None
     assert result.failure is not None
     assert "it broke" in result.failure.reason
@@ -238,10 +238,10 @@ def test_a_record_in_the_place_of_a_true_one_does_not_hide_the_last_attempt(side
 def test_a_signed_record_elsewhere_is_no_record(sides: Sides) -> None:
     """A true record, copied to another number or another job."""
     job, other = (SiteQueue(sides.site).submit(make_manifest()) for _ in range(2))
-    desk = AgentQueue(sides.agent(), "lab-0", now=utc_now)
-    claim = desk.try_claim(scan(sides.agent()).pending[0])
+    queue = AgentQueue(sides.agent(), "lab-0", now=utc_now)
+    claim = queue.try_claim(scan(sides.agent()).pending[0])
     assert claim is not None
-    desk.fail_attempt(claim, AttemptFailedError("it broke"), started=True, max_attempts=3)
+    queue.fail_attempt(claim, AttemptFailedError("it broke"), started=True, max_attempts=3)
     true = sides.bare.read(names.attempt_object(job.job_id, 1), limit=100_000)
     for job_id, attempt in ((job.job_id, 2), (other.job_id, 1)):
         sides.bare.create(names.attempt_object(job_id, attempt), true)
@@ -267,13 +267,13 @@ def test_forged_progress_and_reasons_are_shown_nowhere(sides: Sides) -> None:
 
 def test_true_records_progress_and_reasons_are_read(sides: Sides) -> None:
     job = SiteQueue(sides.site).submit(make_manifest())
-    desk = AgentQueue(sides.agent(), "lab-0", now=utc_now)
-    claim = desk.try_claim(scan(sides.agent()).pending[0])
+    queue = AgentQueue(sides.agent(), "lab-0", now=utc_now)
+    claim = queue.try_claim(scan(sides.agent()).pending[0])
     assert claim is not None
     progress = HeartbeatJob(job_id=job.job_id, attempt=1, stage=Stage.INFER, percent=40)
     sides.agent().replace(names.progress_object(job.job_id), progress.model_dump_json().encode())
     assert read_progress(sides.site, job.job_id) == progress
-    desk.reject(claim, ManifestRejectedError("not good", code="manifest-invalid"))
+    queue.reject(claim, ManifestRejectedError("not good", code="manifest-invalid"))
     found = SiteQueue(sides.site).find(job)
     assert found.rejection is not None
     assert found.rejection.reason == "not good"

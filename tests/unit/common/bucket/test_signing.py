@@ -140,12 +140,12 @@ def test_an_agent_with_the_sites_key_runs_only_what_the_site_signed(
     forged = make_manifest()
     SiteQueue(SealedBucket(store, key, Trust())).submit(forged)
     agent = SealedBucket(store, None, Trust.of(jobs=[KEY.public]))
-    desk = AgentQueue(agent, "lab-1", now=lambda: NOW)
-    claim = desk.claim(scan(agent).pending[0])
+    queue = AgentQueue(agent, "lab-1", now=lambda: NOW)
+    claim = queue.claim(scan(agent).pending[0])
     assert claim is not None
     with pytest.raises(ManifestRejectedError) as caught:
-        desk.open(claim)
-    desk.reject(claim, caught.value)
+        queue.open(claim)
+    queue.reject(claim, caught.value)
     assert caught.value.code == ("unsigned" if key is None else "key-unknown")
     assert store.list(names.RESULTS) == [], "an unauthenticated manifest never causes a result"
     assert store.list(claim.name.rejected)[0].name == claim.name.rejected

@@ -79,8 +79,8 @@ def test_odd_heartbeats_stop_nobody_and_are_named_once(
 
 def test_the_claims_of_an_agent_without_a_readable_heartbeat_come_back(bucket: Bucket) -> None:
     name = SiteQueue(bucket).submit(make_manifest())
-    desk = AgentQueue(bucket, "odd-7", now=utc_now)
-    assert desk.claim(scan(bucket).pending[0]) is not None
+    queue = AgentQueue(bucket, "odd-7", now=utc_now)
+    assert queue.claim(scan(bucket).pending[0]) is not None
     bucket.take_over(names.agent_object("odd-7"), {"beat": "[" * 3500}, generation=0)
     reaper = Reaper(bucket, "lab-2", now=utc_now, is_dead=lambda _: False)
     assert len(reaper.reap(scan(bucket))) == 1
@@ -175,13 +175,13 @@ def test_texts_that_no_store_holds_are_made_storable_when_they_are_written() -> 
 def test_a_record_that_asks_for_a_thousand_years_holds_nothing_back(tmp_path: Path) -> None:
     bucket = LocalBucket(tmp_path)
     name = SiteQueue(bucket).submit(make_manifest())
-    desk = AgentQueue(bucket, "lab-1", now=utc_now)
+    queue = AgentQueue(bucket, "lab-1", now=utc_now)
     for wait, may in ((timedelta(minutes=5), False), (timedelta(days=2000), True)):
         job = scan(bucket).pending[0]
-        claim = desk.claim(job)
+        claim = queue.claim(job)
         assert claim is not None
-        desk.hand_back(claim, SegRelayError("x"), started=False, wait=wait)
-        assert desk.may_claim(scan(bucket).pending[0]) is may
+        queue.hand_back(claim, SegRelayError("x"), started=False, wait=wait)
+        assert queue.may_claim(scan(bucket).pending[0]) is may
     assert timedelta(days=1) > LONGEST_WAIT
     assert name.job_id
 
@@ -189,11 +189,11 @@ def test_a_record_that_asks_for_a_thousand_years_holds_nothing_back(tmp_path: Pa
 def test_a_job_that_is_lost_again_and_again_before_its_work_comes_to_an_end(tmp_path: Path) -> None:
     bucket = LocalBucket(tmp_path)
     name = SiteQueue(bucket).submit(make_manifest())
-    desk = AgentQueue(bucket, "lab-1", now=utc_now)
+    queue = AgentQueue(bucket, "lab-1", now=utc_now)
     reaper = Reaper(bucket, "lab-1", now=utc_now, is_dead=lambda _: False)
     pauses = []
     for number in range(1, FREE_LOSSES + 4):
-        claim = desk.claim(scan(bucket).pending[0])
+        claim = queue.claim(scan(bucket).pending[0])
         assert claim is not None
         assert claim.attempt == number
         reaper.recover_own_claims(scan(bucket), GOOD, keep=())

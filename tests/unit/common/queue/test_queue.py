@@ -63,7 +63,7 @@ class Lab:
         self.lease = Lease(
             bucket, agent, self.identity, is_dead=self._is_dead, monotonic=self.clock
         )
-        self.desk = AgentQueue(bucket, agent, now=self.lease.now, labels=labels)
+        self.queue = AgentQueue(bucket, agent, now=self.lease.now, labels=labels)
         self.reaper = Reaper(bucket, agent, now=self.lease.now, is_dead=self._is_dead)
 
     def start(self) -> Heartbeat | None:
@@ -73,7 +73,7 @@ class Lab:
         return Heartbeat(identity=self.identity, state=state, version="0", jobs=jobs)
 
     def claim(self) -> Claim:
-        claim = self.desk.claim(scan(self.bucket).pending[0])
+        claim = self.queue.claim(scan(self.bucket).pending[0])
         assert claim is not None
         return claim
 
@@ -114,11 +114,11 @@ def test_the_whole_way_of_a_job(bucket: LocalBucket, site: SiteQueue, lab: Lab) 
     name = site.submit(manifest)
     assert site.find(name).state is JobState.PENDING
     claim = lab.claim()
-    assert (claim.attempt, lab.desk.open(claim)) == (1, manifest)
+    assert (claim.attempt, lab.queue.open(claim)) == (1, manifest)
     where = site.find(name)
     assert (where.state, where.agent, where.attempt) == (JobState.CLAIMED, "lab-1", 1)
     result = make_result(manifest.job_id)
-    assert lab.desk.finish(claim, result) == result
+    assert lab.queue.finish(claim, result) == result
     assert site.find(name).result == result
     assert places(bucket, manifest.job_id) == ["done"]
     archived = bucket.list(names.DONE)[0].name
@@ -144,8 +144,8 @@ def test_two_agents_one_winner(bucket: LocalBucket, site: SiteQueue, lab: Lab) -
     other.start()
     site.submit(make_manifest())
     pending = scan(bucket).pending[0]
-    assert lab.desk.claim(pending) is not None
-    assert other.desk.claim(pending) is None
+    assert lab.queue.claim(pending) is not None
+    assert other.queue.claim(pending) is None
 
 
 def test_i3_a_second_result_is_thrown_away(bucket: LocalBucket, site: SiteQueue, lab: Lab) -> None:
@@ -153,8 +153,8 @@ def test_i3_a_second_result_is_thrown_away(bucket: LocalBucket, site: SiteQueue,
     site.submit(manifest)
     claim = lab.claim()
     first = make_result(manifest.job_id)
-    assert lab.desk.finish(claim, first) == first
-    assert lab.desk.finish(claim, make_result(manifest.job_id, "lab-2")) == first
+    assert lab.queue.finish(claim, first) == first
+    assert lab.queue.finish(claim, make_result(manifest.job_id, "lab-2")) == first
 
 
 def test_a_job_with_a_result_is_archived_and_never_run(
@@ -167,7 +167,7 @@ def test_a_job_with_a_result_is_archived_and_never_run(
     site.submit(manifest)
     assert places(bucket, manifest.job_id) == ["done"]
     bucket.create(name.pending, manifest.to_json())
-    assert lab.desk.open(lab.claim()) is None
+    assert lab.queue.open(lab.claim()) is None
     view = scan(bucket)
     assert (view.pending, view.claimed) == ((), ())
     assert site.find(name).state is JobState.CANCELLED
@@ -176,7 +176,7 @@ def test_a_job_with_a_result_is_archived_and_never_run(
 def test_cancelling_a_finished_job_changes_nothing(site: SiteQueue, lab: Lab) -> None:
     manifest = make_manifest()
     site.submit(manifest)
-    lab.desk.finish(lab.claim(), make_result(manifest.job_id))
+    lab.queue.finish(lab.claim(), make_result(manifest.job_id))
     assert site.cancel(manifest.job_id, now=NOW).status is ResultStatus.SUCCEEDED
 
 
@@ -190,8 +190,8 @@ def test_a_bad_manifest_is_set_aside_unchanged_with_its_reason(
     bucket.create(name.pending, b"{ not json")
     claim = lab.claim()
     with pytest.raises(ManifestRejectedError) as caught:
-        lab.desk.open(claim)
-    lab.desk.reject(claim, caught.value)
+        lab.queue.open(claim)
+    lab.queue.reject(claim, caught.value)
     where = site.find(name)
     assert where.state is JobState.REJECTED
     assert where.rejection is not None
@@ -210,14 +210,14 @@ def test_a_manifest_that_disagrees_with_its_name_is_rejected(
     bucket.delete(name.pending, generation=bucket.stat(name.pending).generation)
     bucket.create(name.pending, make_manifest().to_json())
     with pytest.raises(ManifestRejectedError) as caught:
-        lab.desk.open(lab.claim())
+        lab.queue.open(lab.claim())
     assert caught.value.code == "name-mismatch"
 
 
 def test_a_file_that_is_no_job_is_set_aside(bucket: LocalBucket, lab: Lab) -> None:
     bucket.create(f"{names.PENDING}copied by hand.json", b"{}")
     view = scan(bucket)
-    lab.desk.reject_misnamed(view.misnamed[0])
+    lab.queue.reject_misnamed(view.misnamed[0])
     assert scan(bucket).misnamed == ()
     assert [i.name for i in bucket.list(names.REJECTED)] == [
         f"{names.REJECTED}copied by hand.json",
@@ -233,14 +233,14 @@ def test_handing_back_never_counts_and_waits(
     for attempt in range(1, 6):
         pending = scan(bucket).pending[0]
         assert pending.name.fence == attempt - 1
-        claim = lab.desk.claim(pending)
+        claim = lab.queue.claim(pending)
         assert claim is not None
         wait = timedelta(seconds=10)
-        lab.desk.hand_back(claim, OrthancUnavailableError("away"), started=True, wait=wait)
-        assert not lab.desk.may_claim(scan(bucket).pending[0])
+        lab.queue.hand_back(claim, OrthancUnavailableError("away"), started=True, wait=wait)
+        assert not lab.queue.may_claim(scan(bucket).pending[0])
         lab.clock.seconds += 11
-        assert lab.desk.may_claim(scan(bucket).pending[0])
-    assert lab.desk.result(manifest.job_id) is None
+        assert lab.queue.may_claim(scan(bucket).pending[0])
+    assert lab.queue.result(manifest.job_id) is None
 
 
 def test_attempts_that_fail_after_the_start_are_used_up(
@@ -251,8 +251,8 @@ def test_attempts_that_fail_after_the_start_are_used_up(
     for started in (False, True):
         claim = lab.claim()
         error = AttemptFailedError(f"broke, started {started}")
-        assert lab.desk.fail_attempt(claim, error, started=started, max_attempts=2) is None
-    result = lab.desk.fail_attempt(
+        assert lab.queue.fail_attempt(claim, error, started=started, max_attempts=2) is None
+    result = lab.queue.fail_attempt(
         lab.claim(), AttemptFailedError("broke again"), started=True, max_attempts=2
     )
     assert result is not None
@@ -370,11 +370,11 @@ def test_a_zombie_cannot_move_what_was_taken_from_it(
     other.dead.add(lab.identity.instance)
     other.reaper.reap(scan(bucket))
     new = other.claim()
-    lab.desk.hand_back(old, TransientError("late"), started=True, wait=timedelta(0))
+    lab.queue.hand_back(old, TransientError("late"), started=True, wait=timedelta(0))
     assert places(bucket, manifest.job_id) == ["jobs/claimed"]
     winner = make_result(manifest.job_id, "lab-2", attempt=2)
-    other.desk.finish(new, winner)
-    assert lab.desk.finish(old, make_result(manifest.job_id)) == winner
+    other.queue.finish(new, winner)
+    assert lab.queue.finish(old, make_result(manifest.job_id)) == winner
     assert places(bucket, manifest.job_id) == ["done"]
 
 
@@ -409,9 +409,9 @@ def test_a_lost_submit_answer_that_doubled_a_job_ends_with_one_result(
     site.submit(manifest)
     first = lab.claim()
     site.submit(manifest)
-    assert lab.desk.claim(scan(bucket).pending[0]) is None
-    lab.desk.finish(first, make_result(manifest.job_id))
-    assert lab.desk.open(lab.claim()) is None
+    assert lab.queue.claim(scan(bucket).pending[0]) is None
+    lab.queue.finish(first, make_result(manifest.job_id))
+    assert lab.queue.open(lab.claim()) is None
     assert places(bucket, manifest.job_id) == ["done"]
     assert scan(bucket).pending == ()
 
@@ -423,9 +423,9 @@ def test_a_job_goes_to_an_agent_with_its_labels_and_is_opened_once_by_each_other
     name = site.submit(make_manifest(labels=("site-a", "gpu-24gb"), max_attempts=1))
     claim = lab.claim()
     with pytest.raises(TransientError, match="this one lacks site-a, gpu-24gb") as caught:
-        lab.desk.open(claim)
+        lab.queue.open(claim)
     assert caught.value.code == "labels"
-    lab.desk.hand_back(claim, caught.value, started=False, wait=timedelta(0))
+    lab.queue.hand_back(claim, caught.value, started=False, wait=timedelta(0))
     record = read_attempt(bucket, name.job_id, 1)
     assert record is not None
     assert (record.counts, record.labels) == (False, ("site-a", "gpu-24gb"))
@@ -434,19 +434,19 @@ def test_a_job_goes_to_an_agent_with_its_labels_and_is_opened_once_by_each_other
     fitting = Lab(bucket, "lab-3", "host-c", labels=("gpu-24gb", "site-a", "fast"))
     for other in (some, fitting):
         other.start()
-    claimants = [agent.desk.may_claim(waiting) for agent in (lab, some, fitting)]
+    claimants = [agent.queue.may_claim(waiting) for agent in (lab, some, fitting)]
     assert claimants == [False, False, True]
     claim = fitting.claim()
-    assert fitting.desk.open(claim) is not None
-    fitting.desk.hand_back(
+    assert fitting.queue.open(claim) is not None
+    fitting.queue.hand_back(
         claim, TransientError("The agent was stopped."), started=False, wait=timedelta(0)
     )
     (waiting,) = scan(bucket).pending
-    assert not lab.desk.may_claim(waiting), "its labels are in every record"
+    assert not lab.queue.may_claim(waiting), "its labels are in every record"
 
 
 def test_a_job_without_labels_goes_to_everybody(bucket: LocalBucket, site: SiteQueue) -> None:
     site.submit(make_manifest())
     agent = Lab(bucket, labels=("site-a",))
     agent.start()
-    assert agent.desk.open(agent.claim()) is not None
+    assert agent.queue.open(agent.claim()) is not None

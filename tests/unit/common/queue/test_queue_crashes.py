@@ -43,7 +43,7 @@ class Life:
         self.identity = make_identity()
         self.bucket = bucket
         self.lease = Lease(bucket, "lab-1", self.identity, is_dead=self._is_dead)
-        self.desk = AgentQueue(bucket, "lab-1", now=self.lease.now)
+        self.queue = AgentQueue(bucket, "lab-1", now=self.lease.now)
         self.reaper = Reaper(bucket, "lab-1", now=self.lease.now, is_dead=self._is_dead)
 
     def work(self) -> None:
@@ -51,15 +51,15 @@ class Life:
         previous = self.lease.take(self._heartbeat())
         self.reaper.recover_own_claims(scan(self.bucket), previous, keep=())
         for job in scan(self.bucket).pending:
-            claim = self.desk.claim(job)
-            manifest = None if claim is None else self.desk.open(claim)
+            claim = self.queue.claim(job)
+            manifest = None if claim is None else self.queue.open(claim)
             if claim is None or manifest is None:
                 continue
             working = HeartbeatJob(
                 job_id=claim.job_id, attempt=claim.attempt, stage="infer", started=True
             )
             self.lease.renew(self._heartbeat(working))
-            self.desk.finish(claim, make_result(claim.job_id, attempt=claim.attempt))
+            self.queue.finish(claim, make_result(claim.job_id, attempt=claim.attempt))
 
     def _heartbeat(self, *jobs: HeartbeatJob) -> Heartbeat:
         return Heartbeat(identity=self.identity, state="listening", version="0", jobs=jobs)

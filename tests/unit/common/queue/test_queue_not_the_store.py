@@ -54,10 +54,10 @@ def bucket(store: PagedBucket, request: pytest.FixtureRequest) -> Bucket:
 
 def claimed(bucket: Bucket) -> tuple[AgentQueue, Claim]:
     SiteQueue(bucket).submit(make_manifest())
-    desk = AgentQueue(bucket, "lab-1", now=utc_now)
-    claim = desk.claim(scan(bucket).pending[0])
+    queue = AgentQueue(bucket, "lab-1", now=utc_now)
+    claim = queue.claim(scan(bucket).pending[0])
     assert claim is not None
-    return desk, claim
+    return queue, claim
 
 
 def where(bucket: Bucket) -> list[str]:
@@ -69,17 +69,17 @@ def where(bucket: Bucket) -> list[str]:
 def test_a_page_in_place_of_manifest_or_result_moves_no_job(
     store: PagedBucket, bucket: Bucket, tree: str, lasts: int
 ) -> None:
-    desk, claim = claimed(bucket)
+    queue, claim = claimed(bucket)
     store.is_paged = lambda name: name.startswith(tree)
     before = where(bucket)
     store.reads_left = lasts
     try:
-        manifest = desk.open(claim)
+        manifest = queue.open(claim)
     except StoreUnavailableError:
         manifest = None
     assert where(bucket) == before, "the claim stays"
     store.reads_left = 0
-    assert manifest is not None or desk.open(claim) is not None
+    assert manifest is not None or queue.open(claim) is not None
 
 
 @pytest.mark.parametrize("lasts", [1, 2, 3, 100])
@@ -87,12 +87,12 @@ def test_a_page_in_place_of_a_result_is_no_result_to_anybody(
     store: PagedBucket, bucket: Bucket, lasts: int
 ) -> None:
     """The job is still under way: a page must not end it, whoever looks."""
-    desk, claim = claimed(bucket)
+    queue, claim = claimed(bucket)
     store.is_paged = lambda name: name.startswith(names.RESULTS)
     result = names.result_object(claim.job_id)
     before = where(bucket)
     for look in (
-        lambda: desk.result(claim.job_id),
+        lambda: queue.result(claim.job_id),
         lambda: SiteQueue(bucket).find(claim.name),
         lambda: OperatorQueue(bucket, "lab-1", is_dead=lambda _: False).requeue(claim.job_id),
         lambda: Reaper(bucket, "lab-2", now=utc_now, is_dead=lambda _: True).reap(scan(bucket)),
@@ -111,12 +111,12 @@ def test_a_page_in_place_of_a_result_is_no_result_to_anybody(
 def test_a_result_that_is_spoilt_for_good_ends_the_job(
     store: PagedBucket, bucket: Bucket, garbage: bytes
 ) -> None:
-    desk, claim = claimed(bucket)
+    queue, claim = claimed(bucket)
     store.create(names.result_object(claim.job_id), garbage)
     with pytest.raises(ManifestRejectedError):
-        desk.result(claim.job_id)
+        queue.result(claim.job_id)
     assert SiteQueue(bucket).find(claim.name).state is JobState.RESULT_UNREADABLE
-    assert desk.open(claim) is None
+    assert queue.open(claim) is None
     assert where(bucket) == [claim.name.failed]
 
 
@@ -124,12 +124,12 @@ def test_a_result_that_is_spoilt_for_good_ends_the_job(
 def test_a_manifest_that_is_spoilt_for_good_is_rejected(
     store: PagedBucket, bucket: Bucket, garbage: bytes
 ) -> None:
-    desk, claim = claimed(bucket)
+    queue, claim = claimed(bucket)
     store.delete(claim.object_name, generation=store.stat(claim.object_name).generation)
     store.create(claim.object_name, garbage)
     with pytest.raises(ManifestRejectedError) as caught:
-        desk.open(claim)
-    desk.reject(claim, caught.value)
+        queue.open(claim)
+    queue.reject(claim, caught.value)
     assert claim.name.rejected in where(bucket)
 
 
@@ -150,11 +150,11 @@ def test_a_page_does_not_shorten_the_attempts_of_a_lost_job(
 def test_a_result_that_is_whole_at_the_second_look_is_read_at_the_next(
     store: PagedBucket, bucket: Bucket
 ) -> None:
-    desk, claim = claimed(bucket)
+    queue, claim = claimed(bucket)
     SiteQueue(bucket).cancel(claim.job_id, now=utc_now())
     store.is_paged, store.reads_left = (lambda name: name.startswith(names.RESULTS)), 1
     with pytest.raises(StoreUnavailableError):
-        desk.result(claim.job_id)
-    result = desk.result(claim.job_id)
+        queue.result(claim.job_id)
+    result = queue.result(claim.job_id)
     assert result is not None
     assert result.status is ResultStatus.CANCELLED

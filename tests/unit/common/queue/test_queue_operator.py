@@ -77,11 +77,11 @@ class Owner:
         self.bucket = bucket
         self.agent = agent
         self.identity = make_identity("elsewhere", pid=9)
-        self.desk = AgentQueue(bucket, agent, now=lambda: store_now(bucket, "test"))
+        self.queue = AgentQueue(bucket, agent, now=lambda: store_now(bucket, "test"))
 
     def claim(self, *, state: str = "listening", started: bool = True) -> JobName:
         """Claim the first job and tell so in a heartbeat."""
-        claim = self.desk.claim(scan(self.bucket).pending[0])
+        claim = self.queue.claim(scan(self.bucket).pending[0])
         assert claim is not None
         job = HeartbeatJob(
             job_id=claim.job_id, attempt=claim.attempt, stage="infer", percent=40, started=started
@@ -105,7 +105,7 @@ class Owner:
         self.bucket.take_over(name, heartbeat.to_metadata(), generation=generation)
 
 
-def desk(bucket: Bucket, *, dead: tuple[Identity, ...] = ()) -> OperatorQueue:
+def queue(bucket: Bucket, *, dead: tuple[Identity, ...] = ()) -> OperatorQueue:
     return OperatorQueue(bucket, "lab-1", is_dead=lambda identity: identity in dead)
 
 
@@ -118,17 +118,17 @@ def submit(bucket: Bucket, **changes: object) -> JobManifest:
 def reject(bucket: Bucket) -> None:
     """An agent sets the first job aside."""
     agent = Owner(bucket)
-    claim = agent.desk.claim(scan(bucket).pending[0])
+    claim = agent.queue.claim(scan(bucket).pending[0])
     assert claim is not None
-    agent.desk.reject(claim, REFUSED)
+    agent.queue.reject(claim, REFUSED)
 
 
 def make_wait(bucket: Bucket) -> None:
     """An agent hands the first job back for a while."""
     agent = Owner(bucket)
-    claim = agent.desk.claim(scan(bucket).pending[0])
+    claim = agent.queue.claim(scan(bucket).pending[0])
     assert claim is not None
-    agent.desk.hand_back(claim, OrthancUnavailableError("away"), started=False, wait=LATER)
+    agent.queue.hand_back(claim, OrthancUnavailableError("away"), started=False, wait=LATER)
 
 
 def places(bucket: Bucket, job_id: str) -> list[str]:
@@ -150,21 +150,21 @@ class TestCancel:
 
     def test_a_waiting_job_ends_at_once(self, bucket: Bucket) -> None:
         job = submit(bucket)
-        done = desk(bucket).cancel(job.job_id)
+        done = queue(bucket).cancel(job.job_id)
         assert (done.state, done.author, done.agent) == (JobState.CANCELLED, "lab-1", None)
         assert places(bucket, job.job_id) == ["done"]
-        assert desk(bucket).cancel(job.job_id) == done
+        assert queue(bucket).cancel(job.job_id) == done
         assert results(bucket) == 1
 
     def test_a_claimed_job_is_seen_as_cancelled_by_its_owner(self, bucket: Bucket) -> None:
         job = submit(bucket)
         owner = Owner(bucket)
         name = owner.claim()
-        assert desk(bucket).cancel(job.job_id).agent == "lab-9"
+        assert queue(bucket).cancel(job.job_id).agent == "lab-9"
         assert overview_of(bucket, "lab-1").claimed[0].ended is JobState.CANCELLED
         (claimed,) = scan(bucket).claimed
         assert claimed.name == name
-        late = owner.desk.result(job.job_id)
+        late = owner.queue.result(job.job_id)
         assert late is not None
         assert late.status.value == "cancelled"
 
@@ -172,33 +172,33 @@ class TestCancel:
     def test_an_unknown_job_gets_no_result(self, bucket: Bucket, known: bool) -> None:
         submit(bucket)
         with pytest.raises(JobUnknownError) as caught:
-            desk(bucket).cancel("../results" if known else new_ulid())
+            queue(bucket).cancel("../results" if known else new_ulid())
         assert caught.value.remedy
         assert results(bucket) == 0
 
     def test_a_finished_job_keeps_its_result(self, bucket: Bucket) -> None:
         job = submit(bucket)
         Life(bucket).work()
-        done = desk(bucket).cancel(job.job_id)
+        done = queue(bucket).cancel(job.job_id)
         assert (done.state, done.author) == (JobState.SUCCEEDED, "lab-1")
         assert results(bucket) == 1
 
     def test_a_rejected_job_stays_rejected(self, bucket: Bucket) -> None:
         job = submit(bucket)
         reject(bucket)
-        assert desk(bucket).cancel(job.job_id).state is JobState.REJECTED
+        assert queue(bucket).cancel(job.job_id).state is JobState.REJECTED
         assert results(bucket) == 0
 
     def test_an_unreadable_result_stands(self, bucket: Bucket) -> None:
         job = submit(bucket)
         bucket.create(names.result_object(job.job_id), b"{")
-        assert desk(bucket).cancel(job.job_id).state is JobState.RESULT_UNREADABLE
+        assert queue(bucket).cancel(job.job_id).state is JobState.RESULT_UNREADABLE
         assert bucket.read(names.result_object(job.job_id), limit=9) == b"{"
 
     def test_a_copy_that_still_waits_is_archived(self, bucket: Bucket) -> None:
         job = submit(bucket)
         bucket.create(names.result_object(job.job_id), make_result(job.job_id).to_json())
-        assert desk(bucket).cancel(job.job_id).state is JobState.SUCCEEDED
+        assert queue(bucket).cancel(job.job_id).state is JobState.SUCCEEDED
         assert places(bucket, job.job_id) == ["done"]
 
 
@@ -213,17 +213,17 @@ class TestRequeue:
         result = make_result(job.job_id).to_json() if data is None else data
         bucket.create(names.result_object(job.job_id), result)
         with pytest.raises(JobEndedError) as caught:
-            desk(bucket).requeue(job.job_id, force=True)
+            queue(bucket).requeue(job.job_id, force=True)
         assert f"labseg retry {job.job_id}" in caught.value.remedy
 
     def test_an_unknown_job(self, bucket: Bucket) -> None:
         with pytest.raises(JobUnknownError):
-            desk(bucket).requeue(new_ulid())
+            queue(bucket).requeue(new_ulid())
 
     def test_a_rejected_job_comes_back_with_its_rejection_recorded(self, bucket: Bucket) -> None:
         job = submit(bucket)
         reject(bucket)
-        done = desk(bucket).requeue(job.job_id)
+        done = queue(bucket).requeue(job.job_id)
         assert (done.was, done.state, done.changed) == (
             JobState.REJECTED,
             JobState.PENDING,
@@ -237,7 +237,7 @@ class TestRequeue:
         assert (record.code, record.agent, record.counts) == ("schema-newer", "lab-9", False)
         assert "Too new." in record.reason
         assert bucket.list(names.REJECTED) == []
-        assert Owner(bucket).desk.may_claim(pending)
+        assert Owner(bucket).queue.may_claim(pending)
 
     def test_a_rejected_jobs_claims_are_counted_on(self, bucket: Bucket) -> None:
         """A number used again would hide how that attempt ended."""
@@ -245,10 +245,10 @@ class TestRequeue:
         for _ in range(2):
             make_wait(bucket)
         reject(bucket)
-        assert desk(bucket).requeue(job.job_id).changed
+        assert queue(bucket).requeue(job.job_id).changed
         assert scan(bucket).pending[0].name.fence == 3
         reject(bucket)
-        desk(bucket).requeue(job.job_id)
+        queue(bucket).requeue(job.job_id)
         assert scan(bucket).pending[0].name.fence == 4
         codes = [getattr(read_attempt(bucket, job.job_id, n), "code", None) for n in range(1, 5)]
         assert codes == ["orthanc-unavailable"] * 2 + ["schema-newer"] * 2
@@ -258,7 +258,7 @@ class TestRequeue:
         reject(bucket)
         (reason,) = [i for i in bucket.list(names.REJECTED) if i.name.endswith(".reason.json")]
         bucket.delete(reason.name, generation=reason.generation)
-        assert desk(bucket).requeue(job.job_id).state is JobState.PENDING
+        assert queue(bucket).requeue(job.job_id).state is JobState.PENDING
         record = read_attempt(bucket, job.job_id, 1)
         assert record is not None
         assert (record.code, record.agent) == ("rejected", "lab-1")
@@ -266,7 +266,7 @@ class TestRequeue:
     def test_a_dead_owners_claim_comes_back_as_the_reaper_would_do_it(self, bucket: Bucket) -> None:
         job = submit(bucket)
         Owner(bucket).claim(state="stopped")
-        done = desk(bucket).requeue(job.job_id)
+        done = queue(bucket).requeue(job.job_id)
         assert (done.was, done.agent, done.forced) == (JobState.CLAIMED, "lab-9", False)
         record = read_attempt(bucket, job.job_id, 1)
         assert record is not None
@@ -277,18 +277,18 @@ class TestRequeue:
         job = submit(bucket)
         owner = Owner(bucket)
         owner.claim()
-        assert not desk(bucket, dead=(owner.identity,)).requeue(job.job_id).forced
+        assert not queue(bucket, dead=(owner.identity,)).requeue(job.job_id).forced
 
     def test_an_owner_of_this_very_agent_id_can_be_dead_too(self, bucket: Bucket) -> None:
         job = submit(bucket)
         Owner(bucket, "lab-1").claim(state="stopped")
-        assert desk(bucket).requeue(job.job_id).agent == "lab-1"
+        assert queue(bucket).requeue(job.job_id).agent == "lab-1"
 
     def test_a_living_owner_keeps_its_claim(self, bucket: Bucket) -> None:
         job = submit(bucket)
         Owner(bucket).claim()
         with pytest.raises(JobInWorkError) as caught:
-            desk(bucket).requeue(job.job_id)
+            queue(bucket).requeue(job.job_id)
         assert "lab-9" in caught.value.message
         assert "--force" in caught.value.remedy
         assert places(bucket, job.job_id) == ["jobs/claimed/lab-9"]
@@ -299,7 +299,7 @@ class TestRequeue:
         job = submit(bucket)
         owner = Owner(bucket)
         name = owner.claim(started=started)
-        done = desk(bucket).requeue(job.job_id, force=True)
+        done = queue(bucket).requeue(job.job_id, force=True)
         assert (done.agent, done.forced, done.state) == ("lab-9", True, JobState.PENDING)
         record = read_attempt(bucket, job.job_id, 1)
         assert record is not None
@@ -308,7 +308,7 @@ class TestRequeue:
         assert "still beating" in record.reason
         # The owner was alive: what it does now changes nothing.
         late = Claim(name=name, agent=owner.agent)
-        owner.desk.archive(late, make_result(job.job_id).status)
+        owner.queue.archive(late, make_result(job.job_id).status)
         assert places(bucket, job.job_id) == ["jobs/pending"]
 
     def test_a_job_without_attempts_left_fails_as_the_reaper_would_have_it(
@@ -316,40 +316,40 @@ class TestRequeue:
     ) -> None:
         job = submit(bucket, max_attempts=1)
         Owner(bucket).claim(state="stopped")
-        assert desk(bucket).requeue(job.job_id).state is JobState.FAILED
+        assert queue(bucket).requeue(job.job_id).state is JobState.FAILED
         assert places(bucket, job.job_id) == ["failed"]
 
     def test_a_job_that_waits_may_be_claimed_at_once(self, bucket: Bucket) -> None:
         job = submit(bucket)
         make_wait(bucket)
         (waiting,) = scan(bucket).pending
-        assert not Owner(bucket).desk.may_claim(waiting)
-        done = desk(bucket).requeue(job.job_id)
+        assert not Owner(bucket).queue.may_claim(waiting)
+        done = queue(bucket).requeue(job.job_id)
         assert (done.was, done.changed) == (JobState.PENDING, True)
         (pending,) = scan(bucket).pending
         assert pending.name.fence == 2
-        assert Owner(bucket).desk.may_claim(pending)
+        assert Owner(bucket).queue.may_claim(pending)
         record = read_attempt(bucket, job.job_id, 2)
         assert record is not None
         assert (record.code, record.counts) == ("hurried-by-operator", False)
-        assert not desk(bucket).requeue(job.job_id).changed
+        assert not queue(bucket).requeue(job.job_id).changed
 
     def test_a_wait_after_a_failure_ends_too_and_the_failure_still_counts(
         self, bucket: Bucket
     ) -> None:
         job = submit(bucket, max_attempts=2)
         owner = Owner(bucket)
-        claim = owner.desk.claim(scan(bucket).pending[0])
+        claim = owner.queue.claim(scan(bucket).pending[0])
         assert claim is not None
-        owner.desk.fail_attempt(claim, AttemptFailedError("x"), started=True, max_attempts=2)
-        assert desk(bucket).requeue(job.job_id).changed
+        owner.queue.fail_attempt(claim, AttemptFailedError("x"), started=True, max_attempts=2)
+        assert queue(bucket).requeue(job.job_id).changed
         owner.claim(state="stopped")
-        assert desk(bucket).requeue(job.job_id).state is JobState.FAILED
+        assert queue(bucket).requeue(job.job_id).state is JobState.FAILED
 
     def test_a_fresh_job_is_left_where_it_is(self, bucket: Bucket) -> None:
         job = submit(bucket)
         before = bucket.list(names.PENDING)
-        done = desk(bucket).requeue(job.job_id)
+        done = queue(bucket).requeue(job.job_id)
         assert (done.state, done.changed) == (JobState.PENDING, False)
         assert bucket.list(names.PENDING) == before
 
@@ -357,7 +357,7 @@ class TestRequeue:
         job = submit(bucket)
         make_wait(bucket)
         (waiting,) = scan(bucket).pending
-        assert Owner(bucket).desk.claim(waiting) is not None
+        assert Owner(bucket).queue.claim(waiting) is not None
         stale = OperatorQueue(_Stale(bucket, waiting.info.name), "lab-1", is_dead=lambda _: False)
         assert not stale.requeue(job.job_id).changed
         assert read_attempt(bucket, job.job_id, 2) is None
@@ -545,12 +545,12 @@ def test_i1_i3_whatever_breaks_while_requeueing_the_job_ends_once(
     new_bucket: NewBucket, fault: Fault, prepare: Prepare
 ) -> None:
     def requeue(bucket: Bucket, job_id: str) -> None:
-        desk(bucket).requeue(job_id, force=True)
+        queue(bucket).requeue(job_id, force=True)
 
     for bucket, job in _with_faults(new_bucket, fault, prepare, requeue, least=4):
         assert len(places(bucket, job.job_id)) == 1
         assert results(bucket) == 0
-        desk(bucket).requeue(job.job_id, force=True)
+        queue(bucket).requeue(job.job_id, force=True)
         _serve(bucket)
         _assert_settled(bucket, job)
 
@@ -560,12 +560,12 @@ def test_a_rejection_is_recorded_once_and_before_the_job_is_back(
     new_bucket: NewBucket, fault: Fault
 ) -> None:
     def requeue(bucket: Bucket, job_id: str) -> None:
-        desk(bucket).requeue(job_id)
+        queue(bucket).requeue(job_id)
 
     for bucket, job in _with_faults(new_bucket, fault, reject, requeue, least=6):
         if scan(bucket).pending:
             assert read_attempt(bucket, job.job_id, 1) is not None
-        desk(bucket).requeue(job.job_id)
+        queue(bucket).requeue(job.job_id)
         assert [item.name.fence for item in scan(bucket).pending] == [1]
         assert len(bucket.list(names.ATTEMPTS)) == 1
         assert bucket.list(names.REJECTED) == []
@@ -581,11 +581,11 @@ def test_i1_i3_whatever_breaks_while_cancelling_the_job_ends_once(
     new_bucket: NewBucket, fault: Fault, prepare: Prepare, repeat: bool
 ) -> None:
     def cancel(bucket: Bucket, job_id: str) -> None:
-        desk(bucket).cancel(job_id)
+        queue(bucket).cancel(job_id)
 
     for bucket, job in _with_faults(new_bucket, fault, prepare, cancel, least=5):
         if repeat:
-            assert desk(bucket).cancel(job.job_id).state is JobState.CANCELLED
+            assert queue(bucket).cancel(job.job_id).state is JobState.CANCELLED
         _serve(bucket)
         _assert_settled(bucket, job)
 

@@ -75,13 +75,13 @@ def desk_of(bucket: LocalBucket) -> AgentQueue:
     return AgentQueue(bucket, "lab-1", now=utc_now)
 
 
-def look(bucket: LocalBucket, desk: AgentQueue) -> list[str]:
+def look(bucket: LocalBucket, queue: AgentQueue) -> list[str]:
     """One look of an agent: the ids of the jobs it has claimed."""
     view = scan(bucket)
     for info in view.misnamed:
-        desk.reject_misnamed(info)
-    claims = [desk.try_claim(job) for job in view.pending]
-    desk.forget_moved(view)
+        queue.reject_misnamed(info)
+    claims = [queue.try_claim(job) for job in view.pending]
+    queue.forget_moved(view)
     return [claim.job_id for claim in claims if claim is not None]
 
 
@@ -126,11 +126,11 @@ def test_a_file_that_cannot_be_moved_is_named_and_the_job_beside_it_is_served(
     bucket: LocalBucket, locked_note: Path
 ) -> None:
     job = SiteQueue(bucket).submit(make_manifest())
-    desk = desk_of(bucket)
-    assert look(bucket, desk) == [job.job_id]
-    assert [item.name for item in desk.passed_over] == [f"{names.PENDING}note.txt"]
-    assert "note.txt" in desk.passed_over[0].in_words
-    assert look(bucket, desk) == []
+    queue = desk_of(bucket)
+    assert look(bucket, queue) == [job.job_id]
+    assert [item.name for item in queue.passed_over] == [f"{names.PENDING}note.txt"]
+    assert "note.txt" in queue.passed_over[0].in_words
+    assert look(bucket, queue) == []
     assert bucket.list(names.REJECTED) == []
 
 
@@ -139,16 +139,16 @@ def test_what_can_be_moved_again_is_moved_after_the_pause(
     bucket: LocalBucket, locked_note: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = [0.0]
-    desk = desk_of(bucket)
-    desk._passed_over = PassedOver(lambda: clock[0])
-    look(bucket, desk)
+    queue = desk_of(bucket)
+    queue._passed_over = PassedOver(lambda: clock[0])
+    look(bucket, queue)
     subprocess.run(["chattr", "-i", locked_note], check=True)
-    look(bucket, desk)
+    look(bucket, queue)
     assert locked_note.exists()
     clock[0] = retry.UNUSABLE_OBJECT.pause()
-    look(bucket, desk)
+    look(bucket, queue)
     assert not locked_note.exists()
-    assert desk.passed_over == ()
+    assert queue.passed_over == ()
     subprocess.run(["touch", locked_note], check=True)
 
 
@@ -156,13 +156,13 @@ def test_a_job_that_cannot_be_moved_is_passed_over_with_a_pause(tmp_path: Path) 
     bucket = _Refusing(tmp_path)
     first, later = (SiteQueue(bucket).submit(make_manifest()) for _ in range(2))
     bucket.refused = (first.job_id,)
-    desk = desk_of(bucket)
-    assert look(bucket, desk) == [later.job_id]
+    queue = desk_of(bucket)
+    assert look(bucket, queue) == [later.job_id]
     tries = bucket.moves
     for _ in range(5):
-        assert look(bucket, desk) == []
+        assert look(bucket, queue) == []
     assert bucket.moves == tries
-    assert first.job_id in desk.passed_over[0].name
+    assert first.job_id in queue.passed_over[0].name
 
 
 ODD: dict[str, Callable[[Path], object]] = {
@@ -192,8 +192,8 @@ def test_what_does_not_belong_there_stops_nobody(
     place = bucket.root / names.JOBS / folder
     place.mkdir(parents=True, exist_ok=True)
     make(place)
-    desk = desk_of(bucket)
-    assert look(bucket, desk) == [job.job_id, other.job_id]
+    queue = desk_of(bucket)
+    assert look(bucket, queue) == [job.job_id, other.job_id]
     Reaper(bucket, "lab-2", now=lambda: NOW, is_dead=lambda _: False).reap(scan(bucket))
     view, seen = scan(bucket), overview_of(bucket, "lab-1")
     assert len(seen.pending) == 2
@@ -205,7 +205,7 @@ def test_what_does_not_belong_there_stops_nobody(
     operator = OperatorQueue(bucket, "lab-1", is_dead=lambda _: False)
     operator.cancel(other.job_id)
     assert site.find(other).state.value == "cancelled"
-    assert look(bucket, desk) == [job.job_id]
+    assert look(bucket, queue) == [job.job_id]
 
 
 @pytest.mark.parametrize("kind", ["results", "attempts", "progress"])
@@ -214,8 +214,8 @@ def test_a_folder_where_a_document_belongs_costs_its_own_job_alone(
 ) -> None:
     site = SiteQueue(bucket)
     job, other = site.submit(make_manifest()), site.submit(make_manifest())
-    desk = desk_of(bucket)
-    assert len(look(bucket, desk)) == 2
+    queue = desk_of(bucket)
+    assert len(look(bucket, queue)) == 2
     document = {
         "results": names.result_object(job.job_id),
         "attempts": names.attempt_object(job.job_id, 1),

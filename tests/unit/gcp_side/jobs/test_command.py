@@ -240,7 +240,7 @@ class TestWait:
     def test_failure_has_its_own_exit_code(self, moves: list[Any], agent: FakeAgent) -> None:
         def work() -> None:
             claim, _ = agent.claim()
-            agent.desk.finish(claim, ended(claim.job_id, ResultStatus.FAILED))
+            agent.queue.finish(claim, ended(claim.job_id, ResultStatus.FAILED))
 
         moves.append(work)
         error = refused("submit", "--series", *FOUR, "--wait")
@@ -298,7 +298,7 @@ class TestShow:
     def test_tells_why_a_manifest_was_rejected(self, agent: FakeAgent) -> None:
         job_id = submit()
         claim, _ = agent.claim()
-        agent.desk.reject(
+        agent.queue.reject(
             claim, ManifestRejectedError("Too new.", code="schema-newer", remedy="Update.")
         )
         text = run("show", job_id)

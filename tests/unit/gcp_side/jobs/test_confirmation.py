@@ -369,7 +369,7 @@ class TestRest:
         make_brain(orthanc)
         path, body = WAYS["study"]
         old = post(client, path, body | {"confirm": ["body-part"]}).json()["request_id"]
-        agent.desk.finish(agent.claim()[0], ended(old, ResultStatus.FAILED))
+        agent.queue.finish(agent.claim()[0], ended(old, ResultStatus.FAILED))
         agent.heartbeat(offers=(DEMO,))
         for confirm, code in ((["role-unsure"], 409), (["body-part"], 202)):
             answer = post(client, f"requests/{old}/retry/", {"confirm": confirm})
@@ -410,7 +410,7 @@ class TestRest:
         make_brain(orthanc)
         path, body = WAYS["study"]
         old = post(client, path, body | {"confirm": True}).json()["request_id"]
-        agent.desk.finish(agent.claim()[0], ended(old, ResultStatus.FAILED))
+        agent.queue.finish(agent.claim()[0], ended(old, ResultStatus.FAILED))
         agent.heartbeat(offers=(DEMO,))
         answer = post(client, f"requests/{old}/retry/", {})
         assert (answer.status_code, codes(answer)) == (409, ["body-part"])
@@ -425,7 +425,7 @@ class TestRest:
         job_id = post(client, path, body).json()["request_id"]
         assert client.get(f"{ROOT}/status/{job_id}/").json()["for_patients"] is True
         result = succeeded(job_id, agent.name)
-        agent.desk.finish(
+        agent.queue.finish(
             agent.claim()[0], result.model_copy(update=notes_of([notice("not-for-patients")]))
         )
         told = client.get(f"{ROOT}/status/{job_id}/", HTTP_ACCEPT_LANGUAGE="ko").json()
@@ -469,7 +469,7 @@ class TestOtherWays:
 
     def test_the_command_that_retries(self, agent: FakeAgent) -> None:
         old = self.run("submit", "--confirm", "--series", *FOUR).strip()
-        agent.desk.finish(agent.claim()[0], ended(old, ResultStatus.FAILED))
+        agent.queue.finish(agent.claim()[0], ended(old, ResultStatus.FAILED))
         agent.heartbeat(offers=(DEMO,))
         with pytest.raises(CommandError, match="--confirm"):
             self.run("retry", old)
@@ -479,7 +479,7 @@ class TestOtherWays:
         self, orthanc: FakeOrthanc, agent: FakeAgent
     ) -> None:
         old = self.run("submit", "--confirm", "--series", *FOUR).strip()
-        agent.desk.finish(agent.claim()[0], ended(old, ResultStatus.FAILED))
+        agent.queue.finish(agent.claim()[0], ended(old, ResultStatus.FAILED))
         agent.heartbeat(offers=(DEMO,))
         request = RequestFactory().post("/")
         request.user = radiologist(name="other")

@@ -95,7 +95,7 @@ class TestEventTimes:
     def test_of_an_attempt(self, orthanc: FakeOrthanc, agent: FakeAgent) -> None:
         job = jobs.submit(jobs.Submission(series_ids=FOUR), orthanc=orthanc)
         claim, _ = agent.claim()
-        agent.desk.fail_attempt(claim, InferenceError("It failed."), started=True)
+        agent.queue.fail_attempt(claim, InferenceError("It failed."), started=True)
         jobs.sync_all()
         assert times(job)["attempt-ended"] < datetime.now(UTC) + timedelta(minutes=1)
 

@@ -169,13 +169,13 @@ class TestLabels:
         self, bucket: Bucket, orthanc: FakeOrthanc, agent: FakeAgent
     ) -> None:
         job = submit(orthanc, labels=("site-a",))
-        desk = agent.desk
-        claim = desk.claim(scan(bucket).pending[0])
+        site_queue = agent.queue
+        claim = site_queue.claim(scan(bucket).pending[0])
         assert claim is not None
         with pytest.raises(TransientError) as caught:
-            desk.open(claim)
+            site_queue.open(claim)
         assert caught.value.code == "labels"
-        desk.hand_back(claim, caught.value, started=False, wait=timedelta(0))
+        site_queue.hand_back(claim, caught.value, started=False, wait=timedelta(0))
         able = FakeAgent(bucket, "lab-2", labels=("gpu-24gb", "site-a"))
         able.finish(able.claim()[0])
         jobs.sync_all()
@@ -328,7 +328,7 @@ class TestALife:
     def test_failure_tells_reason_and_remedy(self, orthanc: FakeOrthanc, agent: FakeAgent) -> None:
         job = submit(orthanc)
         claim, _ = agent.claim()
-        agent.desk.finish(claim, ended(job.job_id, ResultStatus.FAILED))
+        agent.queue.finish(claim, ended(job.job_id, ResultStatus.FAILED))
         job = jobs.refresh(job)
         assert job.state == State.FAILED
         assert job.failure_code == "missing-slice"
@@ -347,7 +347,7 @@ class TestALife:
         job = submit(orthanc)
         claim, _ = agent.claim()
         error = ManifestRejectedError("Too new.", code="schema-newer", remedy="Update the agent.")
-        agent.desk.reject(claim, error)
+        agent.queue.reject(claim, error)
         job = jobs.refresh(job)
         assert (job.state, job.agent) == (State.REJECTED, "lab-1")
         assert (job.failure_code, job.failure_reason) == ("schema-newer", "Too new.")
@@ -358,7 +358,7 @@ class TestALife:
     ) -> None:
         job = submit(orthanc)
         claim, _ = agent.claim()
-        agent.desk.reject(claim, ManifestRejectedError("x"))
+        agent.queue.reject(claim, ManifestRejectedError("x"))
         bucket.replace(names.reason_object(claim.name.rejected), b"{")
         job = jobs.refresh(job)
         assert (job.state, job.failure_code) == (State.REJECTED, "rejected")
@@ -392,7 +392,7 @@ class TestALife:
         agent.tell(claim, Stage.INFER, 80)
         jobs.sync_all()
         wait = TransientError("Orthanc is away.")
-        agent.desk.hand_back(claim, wait, started=True, wait=NOW - NOW)
+        agent.queue.hand_back(claim, wait, started=True, wait=NOW - NOW)
         jobs.sync_all()
         job.refresh_from_db()
         assert (job.state, job.agent, job.stage, job.percent) == (State.PENDING, "", "", 0)

@@ -102,7 +102,7 @@ class TestCancel:
         job = submit(orthanc)
         claim, _ = agent.claim()
         assert jobs.cancel(job.pk).state == State.CANCELLED
-        assert agent.desk.open(claim) is None
+        assert agent.queue.open(claim) is None
 
     def test_an_agent_that_was_faster_is_what_stands(
         self, orthanc: FakeOrthanc, agent: FakeAgent
@@ -131,7 +131,7 @@ class TestCancel:
 
     def test_a_rejected_job_has_ended(self, orthanc: FakeOrthanc, agent: FakeAgent) -> None:
         job = submit(orthanc)
-        agent.desk.reject(agent.claim()[0], REFUSED)
+        agent.queue.reject(agent.claim()[0], REFUSED)
         job = jobs.cancel(job.pk)
         assert (job.state, job.cancel_requested_at) == (State.REJECTED, None)
         assert agent.bucket.list(names.RESULTS) == []
@@ -140,7 +140,7 @@ class TestCancel:
         self, bucket: Bucket, orthanc: FakeOrthanc, agent: FakeAgent
     ) -> None:
         job = submit(orthanc)
-        agent.desk.reject(agent.claim()[0], REFUSED)
+        agent.queue.reject(agent.claim()[0], REFUSED)
         jobs.sync_all()
         OperatorQueue(bucket, "lab-1", is_dead=lambda _: False).requeue(job.pk)
         assert jobs.cancel(job.pk).state == State.CANCELLED
@@ -204,25 +204,25 @@ class TestCancel:
         away.setattr("segrelay.queue.site.exists", lambda *_: False)
         assert not sync.publish(job, SiteQueue(bucket))
         assert jobs.find(job.pk).state == State.CANCELLED
-        claim = agent.desk.claim(scan(bucket).pending[0])
+        claim = agent.queue.claim(scan(bucket).pending[0])
         assert claim is not None
-        assert agent.desk.open(claim) is None
+        assert agent.queue.open(claim) is None
         assert scan(bucket).claimed == ()
 
 
 def fail(agent: FakeAgent) -> None:
     claim, _ = agent.claim()
-    agent.desk.finish(claim, ended(claim.job_id, ResultStatus.FAILED))
+    agent.queue.finish(claim, ended(claim.job_id, ResultStatus.FAILED))
 
 
 def reject(agent: FakeAgent) -> None:
-    agent.desk.reject(agent.claim()[0], REFUSED)
+    agent.queue.reject(agent.claim()[0], REFUSED)
 
 
 def spoil(agent: FakeAgent) -> None:
     claim, _ = agent.claim()
     agent.bucket.create(names.result_object(claim.job_id), b"{")
-    agent.desk.archive(claim, ResultStatus.FAILED)
+    agent.queue.archive(claim, ResultStatus.FAILED)
 
 
 def call_off(agent: FakeAgent) -> None:

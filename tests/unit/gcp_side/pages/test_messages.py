@@ -300,10 +300,10 @@ class TestKoreanAnswers:
         job = submitted(orthanc)
         claim = agent.claim()[0]
         died = AttemptFailedError("The worker process ended by itself.", code="worker-died")
-        agent.desk.fail_attempt(claim, died, started=False, max_attempts=3)
+        agent.queue.fail_attempt(claim, died, started=False, max_attempts=3)
         jobs.sync_all()
         again = agent.claim()[0]
-        agent.desk.finish(again, ended(job.pk, ResultStatus.FAILED))
+        agent.queue.finish(again, ended(job.pk, ResultStatus.FAILED))
         told = get(client, f"status/{job.pk}/")
         assert is_korean(told["status_text"])
         assert told["error"] == told["failure"]["reason"]
@@ -321,7 +321,7 @@ class TestKoreanAnswers:
         self, client: APIClient, orthanc: FakeOrthanc, agent: FakeAgent
     ) -> None:
         job = submitted(orthanc)
-        agent.desk.reject(agent.claim()[0], ManifestRejectedError("Too new.", code="schema-newer"))
+        agent.queue.reject(agent.claim()[0], ManifestRejectedError("Too new.", code="schema-newer"))
         told = get(client, f"status/{job.pk}/")
         assert is_korean(told["status_text"])
         assert is_korean(told["failure"]["reason"])

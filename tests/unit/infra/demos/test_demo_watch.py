@@ -29,11 +29,11 @@ def run_job(bucket: LocalBucket, watch: QueueWatch) -> str:
     """Submit and claim, each seen; finish; returns the job id."""
     name = SiteQueue(bucket).submit(make_manifest())
     watch.look()
-    desk = AgentQueue(bucket, "lab-1", now=lambda: NOW)
-    claim = desk.claim(scan(bucket).pending[0])
+    queue = AgentQueue(bucket, "lab-1", now=lambda: NOW)
+    claim = queue.claim(scan(bucket).pending[0])
     assert claim is not None
     watch.look()
-    desk.finish(claim, make_result(name.job_id))
+    queue.finish(claim, make_result(name.job_id))
     return name.job_id
 
 
