@@ -4,10 +4,11 @@
 ``submit``    a segmentation of four series, or of a study
 ``requests``  the jobs: one, all, their history; cancel, retry
 ``studies``   the studies of Orthanc, with recognised roles
-``lab``       agents, profiles on offer, health
+``agents``    agents, profiles on offer, health
 ``push``      notifications of the bucket
-``frames``    a SEG as masks on the displayed slices
 ``images``    the voxels of a series, and a SEG laid over them
+``answers``, ``serializers``, ``bodies``
+              what is answered and asked; ``schema`` describes it, where its package is installed
 
 Every answer has ``success``. A refusal is
 ``{"success": false, "error": message, "code": …, "remedy": …, "detail": …}`` in the language of

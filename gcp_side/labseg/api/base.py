@@ -99,7 +99,7 @@ class LabsegView(APIView):
     """Parameters of the address, each with its description."""
     numbers: ClassVar[frozenset[str]] = frozenset({"page", "page_size", "segment"})
     """Those of them that are whole numbers."""
-    headers_out: ClassVar[Mapping[str, str]] = {}
+    response_headers: ClassVar[Mapping[str, str]] = {}
     """Of the answer, each with its description."""
     # In no description but where ``drf_spectacular`` is installed.
     schema: ViewInspector | None = None

@@ -66,7 +66,7 @@ class SeriesVolumeView(LabsegView):
     """``GET …/series/<series_id>/volume/``."""
 
     media_type = OCTETS
-    headers_out: ClassVar = VOXELS
+    response_headers: ClassVar = VOXELS
     content_negotiation_class = AnyAccept
 
     def get(self, request: Request, series_id: str) -> HttpResponseBase:
@@ -78,7 +78,7 @@ class SeriesSliceView(LabsegView):
     """``GET …/series/<series_id>/slices/<index>/``."""
 
     media_type = OCTETS
-    headers_out: ClassVar = VOXELS
+    response_headers: ClassVar = VOXELS
     content_negotiation_class = AnyAccept
 
     def get(self, request: Request, series_id: str, index: int) -> HttpResponseBase:
@@ -104,7 +104,7 @@ class SegmentationLabels(LabsegView):
     """``GET …/instances/<seg_instance_id>/labels/[?series=<id>]``."""
 
     media_type = OCTETS
-    headers_out: ClassVar = ETAG
+    response_headers: ClassVar = ETAG
     query: ClassVar = ON_SERIES
     content_negotiation_class = AnyAccept
 

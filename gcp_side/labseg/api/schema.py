@@ -76,7 +76,7 @@ class LabsegSchema(AutoSchema):
         code = self.view.status_code
         if self.view.media_type is None:
             return {code: getattr(self.view, "answer", None), **_REFUSED}
-        unchanged = _UNCHANGED if "ETag" in self.view.headers_out else {}
+        unchanged = _UNCHANGED if "ETag" in self.view.response_headers else {}
         return {(code, self.view.media_type): OpenApiTypes.BINARY, **unchanged, **_REFUSED}
 
     def get_override_parameters(self) -> list[Any]:
@@ -89,12 +89,12 @@ class LabsegSchema(AutoSchema):
         if "{index}" in self.path:
             text = "slice in displayed order, from 0"
             found.append(at("index", int, at.PATH, description=text))
-        if "ETag" in view.headers_out:
+        if "ETag" in view.response_headers:
             text = "the ETag of an earlier answer"
             found.append(at("If-None-Match", str, at.HEADER, description=text))
         return found + [
             at(name, str, at.HEADER, description=text, response=[view.status_code])
-            for name, text in view.headers_out.items()
+            for name, text in view.response_headers.items()
         ]
 
     def get_operation_id(self) -> str:

@@ -154,7 +154,7 @@ class RequestSerializer(JobSerializer):
     """One job, as the REST answers show it."""
 
     request_id = CharField(source="job_id")
-    # Two enums of the same values would have no one name in a description.
+    # No second enum of these values: a description could not name both.
     status = CharField(source="state", help_text="as state")
     status_text = CharField(source="get_state_display")
     error = Computed(CharField(allow_null=True), _error_of)
