@@ -257,7 +257,9 @@ def _give_to_agent(made: Sequence[Path]) -> None:
     if os.name == "posix" and os.geteuid() == 0:
         owner = made[-1].parent.stat()
         for path in made:
-            os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
+            # The agent may have taken the order already.
+            with contextlib.suppress(FileNotFoundError):
+                os.chown(path, owner.st_uid, owner.st_gid, follow_symlinks=False)
 
 
 def _read(path: Path, model: type[Order]) -> Order | None:
