@@ -24,6 +24,7 @@ from lab_side.agent.models import load_model, new_worker
 from lab_side.log import at_stage, job_log_context
 from lab_side.settings.config import AgentConfig, ModelConfig
 from lab_side.settings.loading import secret_renewal
+from lab_side.worker.client import WorkerProcess
 from segrelay.dicom.body_regions import regions_of, regions_of_body_part
 from segrelay.errors import FixConfigurationError, ManifestRejectedError, TransientError
 from segrelay.manifest import (
@@ -98,40 +99,49 @@ def segment_by_hand(
         renew=secret_renewal(config),
     )
     worker = new_worker(config)
-    folders = WorkFolders(config.home)
-    outbox = Outbox(config.home)
-    stack = contextlib.ExitStack()
     try:
         OrthancGate(client).check_at_start(is_patient=False)
         manifest = with_confirmation(
             manifest_by_hand(client, profile, series_ids), client, profile, confirm=confirm
         )
-        report = stack.enter_context(_logged(manifest, progress))
-        report(Stage.LOAD, 0.0)
-        loaded = load_model(config, worker, model)
-        job = JobContext(
-            manifest=manifest,
-            profile=profile,
-            model_sha256=loaded.model_sha256,
-            agent=config.agent_id,
-            claim=None,
-            folder=folders.new(manifest.job_id, 1),
-            job_key=f"by-hand-{__version__}",
-        )
-        fetch(
-            job,
-            client,
-            progress=lambda done, total: report(Stage.FETCH, done / max(total, 1)),
-            stop=threading.Event(),
-        )
-        entry = infer(job, worker, outbox, folders, progress=report)
-        folders.remove_downloads()
-        report(Stage.UPLOAD, 0.0)
-        return _deliver(Uploader(client, outbox, worker, queue=None, now=utc_now), outbox, entry)
+        with _logged(manifest, progress) as report:
+            return _segment(config, model, manifest, client, worker, report)
     finally:
-        stack.close()
         worker.close()
         client.close()
+
+
+def _segment(
+    config: AgentConfig,
+    model: ModelConfig,
+    manifest: JobManifest,
+    client: OrthancClient,
+    worker: WorkerProcess,
+    report: Progress,
+) -> ManualResult:
+    """Load the model, fetch the series, segment them and deliver the SEG."""
+    folders, outbox = WorkFolders(config.home), Outbox(config.home)
+    report(Stage.LOAD, 0.0)
+    loaded = load_model(config, worker, model)
+    job = JobContext(
+        manifest=manifest,
+        profile=config.load_profiles()[model.profile],
+        model_sha256=loaded.model_sha256,
+        agent=config.agent_id,
+        claim=None,
+        folder=folders.new(manifest.job_id, 1),
+        job_key=f"by-hand-{__version__}",
+    )
+    fetch(
+        job,
+        client,
+        progress=lambda done, total: report(Stage.FETCH, done / max(total, 1)),
+        stop=threading.Event(),
+    )
+    entry = infer(job, worker, outbox, folders, progress=report)
+    folders.remove_downloads()
+    report(Stage.UPLOAD, 0.0)
+    return _deliver(Uploader(client, outbox, worker, queue=None, now=utc_now), outbox, entry)
 
 
 @contextlib.contextmanager
