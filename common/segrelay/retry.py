@@ -43,7 +43,7 @@ LOST_CLAIM = RetryPolicy(first=5, doublings=5)
 """Of a job that was lost with its agent several times: each job waits for another time."""
 
 STORE_WRITE = RetryPolicy(first=1, longest=30)
-"""Of an agent that tells the store how a job ended: nothing else can be done with the job."""
+"""Of an agent that reports to the store how a job ended: nothing else can be done with the job."""
 
 STORE_REQUEST = RetryPolicy(first=0.5, longest=8, deadline=30)
 """Of one request to the cloud store: with all its tries a heartbeat must fit into the lease."""

@@ -18,8 +18,8 @@ from urllib.parse import urlsplit
 from requests import exceptions
 from requests.utils import get_environ_proxies, select_proxy
 
-from segrelay.causes import causes
 from segrelay.errors import FixConfigurationError
+from segrelay.system.causes import causes
 from segrelay.system.system_limits import raise_if_limit
 
 __all__ = ["check_surroundings", "lasting_fault", "proxy_refused", "silent_proxy"]

@@ -12,8 +12,8 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from segrelay.causes import causes
 from segrelay.errors import LimitReachedError
+from segrelay.system.causes import causes
 
 __all__ = ["ReachedLimit", "raise_if_limit", "raise_open_files_limit", "reached_limit"]
 
