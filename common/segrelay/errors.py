@@ -11,7 +11,10 @@ SegRelayError
 ├── PermanentError             the job has failed: trying it again gives the same answer
 │   ├── ManifestRejectedError      the manifest cannot be believed or read: to rejected/
 │   ├── SeriesRefusedError         the images cannot be placed or do not fit the profile
+│   │   └── SeriesMissingError         (also NotFoundError)
 │   ├── OrthancRefusedError        Orthanc refuses this request for good (4xx, foreign bytes)
+│   │   └── OrthancNotFoundError       (also NotFoundError)
+│   ├── NotFoundError              what was asked for does not exist
 │   └── InferenceError             the network ran and its answer cannot be used
 ├── AttemptFailedError         this attempt failed after work started: it counts, try again
 └── QueueConflictError         another process moved first; read again, nothing is broken
@@ -43,15 +46,18 @@ __all__ = [
     "LimitReachedError",
     "LocalDiskError",
     "ManifestRejectedError",
+    "NotFoundError",
     "ObjectExistsError",
     "ObjectNotFoundError",
     "ObjectRefusedError",
+    "OrthancNotFoundError",
     "OrthancRefusedError",
     "OrthancUnavailableError",
     "PermanentError",
     "PreconditionFailedError",
     "QueueConflictError",
     "SegRelayError",
+    "SeriesMissingError",
     "SeriesRefusedError",
     "StoreUnavailableError",
     "TransientError",
@@ -161,6 +167,24 @@ class OrthancRefusedError(PermanentError):
     """Orthanc refuses the request for good."""
 
     code = "orthanc-refused"
+
+
+class NotFoundError(PermanentError):
+    """What was asked for does not exist."""
+
+
+class SeriesMissingError(SeriesRefusedError, NotFoundError):
+    """Orthanc has no series of this id."""
+
+    code = "series-missing"
+    remedy = "It may have been deleted: look in Orthanc, then submit again."
+
+
+class OrthancNotFoundError(OrthancRefusedError, NotFoundError):
+    """Orthanc has no resource of this id."""
+
+    code = "orthanc-not-found"
+    remedy = "It may have been deleted: look in Orthanc, then submit again."
 
 
 class InferenceError(PermanentError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from segrelay.errors import PermanentError
+from segrelay.errors import NotFoundError, PermanentError
 
 if TYPE_CHECKING:
     from gcp_side.labseg.jobs.confirmation import Reason
@@ -14,6 +14,7 @@ __all__ = [
     "ConfirmationNeededError",
     "JobNotFoundError",
     "JobStateError",
+    "NoSuchSliceError",
     "QueryRefusedError",
     "SegmentationUnreadableError",
     "SeriesNotShownError",
@@ -50,7 +51,7 @@ class ConfirmationNeededError(PermanentError):
         self.reasons = tuple(reasons)
 
 
-class JobNotFoundError(PermanentError):
+class JobNotFoundError(NotFoundError):
     """No job has this id."""
 
     code = "job-not-found"
@@ -75,6 +76,12 @@ class SegmentationUnreadableError(PermanentError):
 
     code = "segmentation-unreadable"
     remedy = "Check the instance in Orthanc."
+
+
+class NoSuchSliceError(NotFoundError):
+    """The series has no slice of this index."""
+
+    code = "no-such-slice"
 
 
 class SeriesNotShownError(PermanentError):

@@ -22,6 +22,7 @@ from lab_side.download.transfer_mode import Estimate
 from segrelay import retry
 from segrelay.errors import (
     FixConfigurationError,
+    OrthancNotFoundError,
     OrthancRefusedError,
     OrthancUnavailableError,
     TransientError,
@@ -201,9 +202,7 @@ class DownloadPool:
         except OrthancUnavailableError as error:
             self._put_back(task, error)
             return
-        except OrthancRefusedError as error:
-            if error.code != "orthanc-not-found":
-                raise
+        except OrthancNotFoundError:
             raise TransientError(
                 "An instance was deleted during the download.", code="series-changing"
             ) from None

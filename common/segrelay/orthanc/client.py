@@ -12,8 +12,10 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from segrelay.errors import (
     FixConfigurationError,
+    OrthancNotFoundError,
     OrthancRefusedError,
     OrthancUnavailableError,
+    SeriesMissingError,
     SeriesRefusedError,
 )
 from segrelay.manifest import is_orthanc_id
@@ -182,9 +184,7 @@ class OrthancClient:
                 self.transport.call_json("GET", f"/series/{series_id}"), "a series"
             )
             counted = len(series.ids_of("Instances"))
-        except OrthancRefusedError as error:
-            if error.code != "orthanc-not-found":
-                raise
+        except OrthancNotFoundError:
             counted = 0
         except FixConfigurationError:
             # Not every account may ask so; what was said twice by an Orthanc is believed then.
@@ -273,9 +273,7 @@ class OrthancClient:
                 headers={"Content-Encoding": "gzip", "Content-Type": "application/dicom"},
                 limit=TEXT_LIMIT,
             )
-        except OrthancRefusedError as error:
-            if error.code != "orthanc-not-found":
-                raise
+        except OrthancNotFoundError:
             # Every Orthanc takes instances.
             raise unexpected_answer(b"?", status=404) from None
         return _upload_reply(answer)
@@ -319,11 +317,7 @@ def _check_id(orthanc_id: str) -> None:
 def _check_present(series_ids: Iterable[str], present: Container[str]) -> None:
     for series_id in series_ids:
         if series_id not in present:
-            raise SeriesRefusedError(
-                f"Orthanc has no series {series_id}.",
-                code="series-missing",
-                remedy="It may have been deleted: look in Orthanc, then submit again.",
-            )
+            raise SeriesMissingError(f"Orthanc has no series {series_id}.")
 
 
 def _upload_reply(answer: bytes) -> UploadReply:

@@ -18,6 +18,7 @@ from urllib3.exceptions import (
 
 from segrelay.errors import (
     FixConfigurationError,
+    OrthancNotFoundError,
     OrthancRefusedError,
     OrthancUnavailableError,
     SegRelayError,
@@ -120,11 +121,7 @@ def refusal(status: int, text: bytes, settings: OrthancSettings, kind: str = "")
     if status in (401, 403):
         return _credentials_refused(status, settings)
     if status == 404:
-        return OrthancRefusedError(
-            "Orthanc does not have what was asked for (HTTP 404).",
-            code="orthanc-not-found",
-            remedy="It may have been deleted: look in Orthanc, then submit again.",
-        )
+        return OrthancNotFoundError("Orthanc does not have what was asked for (HTTP 404).")
     if status == 407:
         return _proxy_credentials()
     if status == 413:

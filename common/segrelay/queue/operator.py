@@ -30,6 +30,7 @@ from segrelay import names
 from segrelay.bucket import Bucket, ObjectInfo
 from segrelay.errors import (
     ManifestRejectedError,
+    NotFoundError,
     ObjectNotFoundError,
     PermanentError,
     PreconditionFailedError,
@@ -59,7 +60,7 @@ TRIES = 3
 """Listings before a job is called unknown: it may move while it is being listed."""
 
 
-class JobUnknownError(PermanentError):
+class JobUnknownError(NotFoundError):
     """The queue holds nothing of a job of this id."""
 
     code = "job-unknown"

@@ -32,7 +32,6 @@ from gcp_side.labseg.api.throttles import ReadThrottle
 from gcp_side.labseg.conf import authentication_classes
 from gcp_side.labseg.errors import (
     ConfirmationNeededError,
-    JobNotFoundError,
     JobStateError,
     QueryRefusedError,
     SegmentationUnreadableError,
@@ -40,7 +39,13 @@ from gcp_side.labseg.errors import (
     SubmissionRefusedError,
 )
 from gcp_side.labseg.messages import explain
-from segrelay.errors import OrthancRefusedError, SegRelayError, SeriesRefusedError, TransientError
+from segrelay.errors import (
+    NotFoundError,
+    OrthancRefusedError,
+    SegRelayError,
+    SeriesRefusedError,
+    TransientError,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +69,6 @@ PAGING = {
 }
 """What :func:`page_of` reads."""
 
-_NOT_FOUND_CODES = ("orthanc-not-found", "series-missing", "no-such-slice")
 _BAD_REQUESTS = (
     QueryRefusedError,
     SegmentationUnreadableError,
@@ -219,7 +223,7 @@ def _refusal(error: SegRelayError) -> Response:
 
 
 def _status_of(error: SegRelayError) -> int:
-    if isinstance(error, JobNotFoundError) or error.code in _NOT_FOUND_CODES:
+    if isinstance(error, NotFoundError):
         return status.HTTP_404_NOT_FOUND
     if isinstance(error, (JobStateError, ConfirmationNeededError)):
         return status.HTTP_409_CONFLICT

@@ -15,7 +15,10 @@ from gcp_side.labseg.conf import get_conf
 from gcp_side.labseg.dicom.enhanced import frame_attributes
 from segrelay.dicom.companions import is_companion
 from segrelay.dicom.values import WrongForm, numbers_of
-from segrelay.errors import OrthancRefusedError, SeriesRefusedError
+from segrelay.errors import (
+    OrthancNotFoundError,
+    SeriesMissingError,
+)
 from segrelay.manifest import is_orthanc_id
 from segrelay.orthanc import OrthancClient, OrthancSettings, SeriesInfo, answers
 from segrelay.orthanc.answers import Entry
@@ -174,9 +177,8 @@ class SiteOrthanc:
         """
         answer = list(self._bulk([series_id], "Instance", "an image"))
         if not answer:
-            raise SeriesRefusedError(
+            raise SeriesMissingError(
                 f"Orthanc has no series {series_id}.",
-                code="series-missing",
                 remedy="It may have been deleted: look in Orthanc.",
             )
         places = [place for item in answer for place in self._slices(item)]
@@ -271,7 +273,9 @@ def orthanc_id(*identifiers: str) -> str:
 def _check_id(identifier: str) -> None:
     # An id goes into the path of a request: nothing else may.
     if not is_orthanc_id(identifier):
-        raise OrthancRefusedError("An id is not an Orthanc id.", code="orthanc-not-found")
+        raise OrthancNotFoundError(
+            "An id is not an Orthanc id.", remedy="See the agent's log for this job."
+        )
 
 
 def _study(item: Entry) -> StudyEntry:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from gcp_side.labseg.orthanc.client import Orthanc, SeriesEntry, StudyEntry
 from segrelay.dicom.values import WrongForm, numbers_of
-from segrelay.errors import OrthancRefusedError
+from segrelay.errors import OrthancNotFoundError
 
 ENTRIES_KEPT_SECONDS = 600.0
 """Then all are read again: a study's description may have been corrected in Orthanc."""
@@ -92,9 +92,8 @@ def one_study(study_id: str, orthanc: Orthanc) -> tuple[StudyEntry, list[SeriesE
     # Orthanc answers for a series' id with the study above it.
     found = [entry for entry in orthanc.studies([study_id]) if entry.orthanc_id == study_id]
     if not found:
-        raise OrthancRefusedError(
+        raise OrthancNotFoundError(
             "Orthanc has no such study.",
-            code="orthanc-not-found",
             remedy="It may have been deleted: look in Orthanc.",
         )
     return found[0], in_order(orthanc.series_of([study_id]))

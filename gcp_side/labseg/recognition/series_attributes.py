@@ -11,7 +11,7 @@ from gcp_side.labseg.orthanc.client import Orthanc, SeriesEntry
 from gcp_side.labseg.orthanc.studies import series_number
 from gcp_side.labseg.recognition import SeriesAttributes, attributes_of
 from segrelay.dicom.companions import is_companion
-from segrelay.errors import OrthancRefusedError
+from segrelay.errors import OrthancNotFoundError
 
 SERIES_READ = 60
 """One request for each: the rest of a study of more series is left to the user."""
@@ -46,10 +46,8 @@ def _attributes(item: SeriesEntry, orthanc: Orthanc) -> SeriesAttributes | None:
     if attributes is None:
         try:
             tags = _tags_of_image(item, orthanc)
-        except OrthancRefusedError as error:
-            if error.code == "orthanc-not-found":
-                return None
-            raise
+        except OrthancNotFoundError:
+            return None
         attributes = attributes_of(
             item.orthanc_id,
             description=item.description,

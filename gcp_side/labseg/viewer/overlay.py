@@ -18,7 +18,7 @@ from PIL import Image
 
 from gcp_side.labseg.dicom.colour import fallback_colour
 from gcp_side.labseg.dicom.segmentation import Segmentation, SegSegment
-from gcp_side.labseg.errors import SegmentationUnreadableError
+from gcp_side.labseg.errors import NoSuchSliceError, SegmentationUnreadableError
 from gcp_side.labseg.host.caching import cache_key
 from gcp_side.labseg.orthanc.client import Orthanc
 from gcp_side.labseg.viewer.frames import check_ids, read_on_series
@@ -70,12 +70,12 @@ class Overlay:
 
         Raises
         ------
-        SegmentationUnreadableError
-            ``no-such-slice``
+        NoSuchSliceError
         """
         if not 0 <= index < self.shape[0]:
-            raise SegmentationUnreadableError(
-                f"The series has slices 0 to {self.shape[0] - 1}.", code="no-such-slice"
+            raise NoSuchSliceError(
+                f"The series has slices 0 to {self.shape[0] - 1}.",
+                remedy="Check the instance in Orthanc.",
             )
         pixels = np.zeros(self.shape[1:], np.uint8)
         (first, last), rows, columns = self.box

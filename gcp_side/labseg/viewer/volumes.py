@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gcp_side.labseg.dicom.pixels import SliceImage, read_slice, read_slices
-from gcp_side.labseg.errors import SeriesNotShownError
+from gcp_side.labseg.errors import NoSuchSliceError, SeriesNotShownError
 from gcp_side.labseg.orthanc.client import Orthanc, SlicePlace
 from gcp_side.labseg.viewer.geometry import SeriesGeometry, make_geometry, middle_of
 from gcp_side.labseg.viewer.single_flight import KeyedLocks
@@ -75,8 +75,9 @@ def load_slice(series_id: str, index: int, orthanc: Orthanc) -> DeflatedVoxels:
     """One slice by its displayed index; raises as :func:`load_geometry`, or ``no-such-slice``."""
     geometry, tag = _geometry(series_id, orthanc)
     if not 0 <= index < geometry.shape[0]:
-        raise SeriesNotShownError(
-            f"The series has slices 0 to {geometry.shape[0] - 1}.", code="no-such-slice"
+        raise NoSuchSliceError(
+            f"The series has slices 0 to {geometry.shape[0] - 1}.",
+            remedy="Look at the series in Orthanc, or choose another one.",
         )
     key = f"{tag}-{index}"
     found = _volumes.get(key)

@@ -39,6 +39,7 @@ from lab_side.worker.protocol import InspectReply, InspectRequest, ReportFile
 from segrelay.errors import (
     FixConfigurationError,
     ManifestRejectedError,
+    OrthancNotFoundError,
     OrthancRefusedError,
     OrthancUnavailableError,
     PermanentError,
@@ -259,9 +260,7 @@ class Uploader:
         try:
             md5 = self._client.instance_md5(orthanc_id)
             stored = self._client.instance_file(orthanc_id)
-        except OrthancRefusedError as error:
-            if error.code != "orthanc-not-found":
-                raise
+        except OrthancNotFoundError:
             raise OrthancUnavailableError(
                 "The SEG was deleted right after it was stored."
             ) from None

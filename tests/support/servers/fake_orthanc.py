@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 
-from segrelay.errors import OrthancRefusedError, OrthancUnavailableError
+from segrelay.errors import OrthancNotFoundError, OrthancUnavailableError
 from segrelay.orthanc import InstanceInfo, OrthancSettings, UnexpectedAnswerError
 from segrelay.orthanc.transport import FILE_LIMIT
 from tests.support.jobs import orthanc_id
@@ -136,4 +136,4 @@ class FakeOrthanc:
         for info, data in self.files.items():
             if info.orthanc_id == instance_id:
                 return data
-        raise OrthancRefusedError("It is not there.", code="orthanc-not-found")
+        raise OrthancNotFoundError("It is not there.")

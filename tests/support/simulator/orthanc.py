@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable
 
 from lab_side.worker.protocol import InspectReply, InspectRequest
-from segrelay.errors import OrthancRefusedError, OrthancUnavailableError
+from segrelay.errors import OrthancNotFoundError, OrthancUnavailableError
 from segrelay.orthanc import UploadReply
 from tests.support.simulator.stage import Stage
 from tests.support.simulator.weather import Weather
@@ -59,7 +59,7 @@ class MemoryOrthanc:
         """``GET /instances/{id}/file``"""
         self.check("instance file")
         if orthanc_id not in self._instances:
-            raise OrthancRefusedError("There is no such instance.", code="orthanc-not-found")
+            raise OrthancNotFoundError("There is no such instance.")
         return self._instances[orthanc_id][1]
 
     def instance_md5(self, orthanc_id: str) -> str:
@@ -77,7 +77,7 @@ class MemoryOrthanc:
         """``DELETE /instances/{id}``"""
         self.check("delete instance")
         if orthanc_id not in self._instances:
-            raise OrthancRefusedError("There is no such instance.", code="orthanc-not-found")
+            raise OrthancNotFoundError("There is no such instance.")
         self.deleted(self._instances.pop(orthanc_id)[0])
 
     def _store(self, data: bytes) -> UploadReply:

@@ -19,7 +19,10 @@ from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, SegmentationStor
 from gcp_side.labseg.orthanc.client import SeriesEntry, SlicePlace, StudyEntry, orthanc_id
 from segrelay import names
 from segrelay.bucket import Bucket
-from segrelay.errors import OrthancRefusedError, SeriesRefusedError
+from segrelay.errors import (
+    OrthancNotFoundError,
+    SeriesMissingError,
+)
 from segrelay.manifest import (
     Failure,
     JobManifest,
@@ -115,19 +118,19 @@ class FakeOrthanc:
     def series(self, orthanc_id: str) -> SeriesInfo:
         self.calls.append("series")
         if orthanc_id not in self.known:
-            raise SeriesRefusedError(f"Orthanc has no series {orthanc_id}.", code="series-missing")
+            raise SeriesMissingError(f"Orthanc has no series {orthanc_id}.")
         return self.known[orthanc_id]
 
     def places(self, series_id: str) -> list[SlicePlace]:
         self.calls.append("places")
         if series_id not in self.slices:
-            raise SeriesRefusedError("Orthanc has no such series.", code="series-missing")
+            raise SeriesMissingError("Orthanc has no such series.")
         return self.slices[series_id]
 
     def instance_file(self, orthanc_id: str) -> bytes:
         self.calls.append("instance_file")
         if orthanc_id not in self.files:
-            raise OrthancRefusedError("Not there.", code="orthanc-not-found")
+            raise OrthancNotFoundError("Not there.")
         return self.files[orthanc_id]
 
     def image_files(self, orthanc_ids: Sequence[str]) -> Iterator[tuple[str, bytes]]:
@@ -152,7 +155,7 @@ class FakeOrthanc:
         if instance_id in self.tags_of:
             return self.tags_of[instance_id]
         if instance_id not in self.files:
-            raise OrthancRefusedError("Not there.", code="orthanc-not-found")
+            raise OrthancNotFoundError("Not there.")
         header = dcmread(BytesIO(self.files[instance_id]), stop_before_pixels=True)
         return {name: str(header.get(name, "")) for name in ("Rows", "Columns")}
 

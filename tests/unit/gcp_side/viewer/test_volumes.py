@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.uid import JPEG2000Lossless
 
-from gcp_side.labseg.errors import SeriesNotShownError
+from gcp_side.labseg.errors import NoSuchSliceError, SeriesNotShownError
 from gcp_side.labseg.orthanc.client import orthanc_id
 from gcp_side.labseg.viewer import volumes
 from gcp_side.labseg.viewer.geometry import SeriesGeometry
@@ -101,7 +101,7 @@ def test_a_slice_is_that_of_the_volume() -> None:
     for index in range(SHAPE[0]):
         found = load_slice(series_id(0), index, fake)
         np.testing.assert_array_equal(decoded(found), volume[index])
-    with pytest.raises(SeriesNotShownError) as caught:
+    with pytest.raises(NoSuchSliceError) as caught:
         load_slice(series_id(0), SHAPE[0], fake)
     assert caught.value.code == "no-such-slice"
 
