@@ -238,9 +238,9 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, writes: Writes) -> Iter
 
 
 def _is_inside(path: str, folder: Path) -> bool:
-    # Folder handles and Hypothesis' own notes are no writes of the agent.
-    parts = Path(path).resolve()
-    return parts.is_relative_to(folder) or ".hypothesis" in parts.parts
+    # Folder handles, Hypothesis' own notes and compiled modules are no writes of the agent.
+    place = Path(path).resolve()
+    return place.is_relative_to(folder) or bool({".hypothesis", "__pycache__"} & {*place.parts})
 
 
 NASTY_TEXT = [
