@@ -30,6 +30,7 @@ from lab_side.agent.reporting.counters import Counters
 from lab_side.agent.reporting.status_board import StatusBoard
 from segrelay.bucket import Bucket
 from segrelay.errors import LeaseLostError, StoreUnavailableError, TransientError
+from segrelay.notices import Notice, notice
 from segrelay.profiles import Profile
 from segrelay.queue import AgentQueue, AgentState, Claim, Heartbeat, Identity, Lease, Reaper
 from segrelay.queue.lease import HEARTBEAT_EVERY, new_nonce
@@ -332,9 +333,9 @@ class _Readiness:
 
     lease: Lease
 
-    def problem(self, *, has_jobs: bool) -> str | None:
+    def problem(self, *, has_jobs: bool) -> Notice | None:
         """Without a heartbeat nothing is claimed."""
-        return None if self.lease.is_held() else "no heartbeat"
+        return None if self.lease.is_held() else notice("heartbeat-late")
 
 
 class _HeartbeatNow:
