@@ -229,7 +229,7 @@ def _seg_both_ways(
 
 
 def breast_job(scene: InferScene) -> Report:
-    """From inventory to verified SEG in a real Orthanc, warm; and the plain route."""
+    """From inventory to verified SEG in a real Orthanc, warm; and the plain way."""
     plan, folder = scene.plan, scene.new_folder()
     random_model(BREAST, folder / "job-models")
     profile_folder = folder / "job-models" / BREAST

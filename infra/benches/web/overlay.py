@@ -38,7 +38,7 @@ def _sizes(scene: WebScene, site: DemoServers, seg_id: str) -> dict[str, float]:
 
 
 def _size(site: DemoServers, path: str) -> int:
-    """Bytes of the answer's body on the route."""
+    """Bytes of the answer's body as it travels."""
     return int(site.answer(path).headers["Content-Length"])
 
 
