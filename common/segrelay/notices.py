@@ -16,13 +16,13 @@ from pydantic import (
     Field,
     StrictFloat,
     StrictInt,
-    StringConstraints,
     ValidationError,
 )
 
 from segrelay.dicom.body_regions import ATTRIBUTES, REGIONS
 from segrelay.errors import SegRelayError
 from segrelay.parsing.documents import Code, Sentence, first_items
+from segrelay.parsing.validation import form
 from segrelay.texts import gettext_noop
 
 __all__ = [
@@ -128,11 +128,11 @@ _NAME = r"[A-Za-z0-9][A-Za-z0-9.:+_-]*"
 Parameter = (
     StrictInt
     | Annotated[StrictFloat, Field(allow_inf_nan=False)]
-    | Annotated[str, StringConstraints(pattern=rf"^{_NAME}(, {_NAME})*$", max_length=400)]
+    | Annotated[str, form(rf"^{_NAME}(, {_NAME})*$", "names with commas between", max_length=400)]
 )
 """A number, or names and codes with commas between them."""
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z_]{0,31}$")]
+Name = Annotated[str, form(r"^[a-z][a-z_]{0,31}$", "lower-case letters joined by underscores")]
 
 
 class Notice(BaseModel):

@@ -88,8 +88,8 @@ def test_figures_are_scraped_from_a_real_agent(fast_lab: FastLab) -> None:
     fast_lab.wait_for(lambda: "segrelay_queue_jobs 1" in scrape(port), "and waits")
     told = figures(scrape(port))
     assert told["segrelay_claims_total"] == 3
-    assert told['segrelay_jobs_total{outcome="succeeded",code=""}'] == 2
-    assert told['segrelay_jobs_total{outcome="handed-back",code="labels"}'] == 1
+    assert told['segrelay_jobs_total{code="",outcome="succeeded"}'] == 2
+    assert told['segrelay_jobs_total{code="labels",outcome="handed-back"}'] == 1
     assert told['segrelay_stage_jobs_total{stage="upload"}'] == 2
     assert told['segrelay_stage_seconds_total{stage="infer"}'] > 0
     assert told["segrelay_outbox_segs"] == 0

@@ -215,7 +215,7 @@ def test_the_site_finds_orthanc_through_nginx(hospital: Hospital) -> None:
     done = subprocess.run(
         [
             *(sys.executable, MANAGE, "shell", "--no-imports", "-c"),
-            "from gcp_side.labseg import orthanc; orthanc.connect().ping(); print('reached')",
+            "from gcp_side.labseg.orthanc import client; client.connect().ping(); print('reached')",
         ],
         env=hospital.environment,
         cwd=hospital.folder,
