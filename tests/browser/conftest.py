@@ -91,12 +91,16 @@ def agent(
         cache.clear()
 
 
+# A graphics card in software takes more of the processor than all else; no page uses WebGL.
+OPTIONS = ["--no-sandbox", "--disable-gpu"]
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     if not CHROMIUM.exists():
         pytest.skip("Chromium is not installed")
     with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
+        started = playwright.chromium.launch(executable_path=str(CHROMIUM), args=OPTIONS)
         yield started
         started.close()
 
