@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from pathlib import Path
 from typing import Generic, Self, TypeVar
 
@@ -25,9 +26,9 @@ class OrthancScene(Scene[P], Generic[P]):
         self.enter_context(self.orthanc)
         return self
 
+    @abstractmethod
     def study(self, kind: str) -> SyntheticStudy:
         """The images of a kind."""
-        raise NotImplementedError
 
     def stored(self, kind: str) -> StoredStudy:
         """The same in Orthanc."""

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +47,24 @@ class Child:
         return "\n".join(lines[-LOG_TAIL_LINES:])
 
 
+def _start(
+    command: Sequence[str],
+    log: Path,
+    environment: Mapping[str, str],
+    folder: Path | None = None,
+) -> subprocess.Popen[bytes]:
+    with log.open("ab") as output:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            cwd=folder,
+            env={**os.environ, **environment},
+            start_new_session=True,
+        )
+
+
 class ProcessSet:
     """The children of one program; a context manager that ends them in reverse order."""
 
@@ -74,17 +93,7 @@ class ProcessSet:
         ``environment`` is added to this program's own; secrets travel there, never in
         ``command``, which every user of the machine can read.
         """
-        with log.open("ab") as output:
-            process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                cwd=folder,
-                env={**os.environ, **(environment or {})},
-                start_new_session=True,
-            )
-        child = Child(name, process, log)
+        child = Child(name, _start(command, log, environment or {}, folder), log)
         self._children.append(child)
         return child
 
@@ -98,7 +107,7 @@ class ProcessSet:
             stop_process(self._children.pop().process)
 
 
-class LoopbackServer:
+class LoopbackServer(ABC):
     """One server process with a folder of its own; a context manager that ends it and its files.
 
     What the program prints is in ``output.log`` of the folder.
@@ -125,9 +134,9 @@ class LoopbackServer:
         """Whether our process is alive."""
         return self._process is not None and self._process.poll() is None
 
+    @abstractmethod
     def start(self) -> None:
         """Start and wait until our own process answers."""
-        raise NotImplementedError
 
     def stop(self, grace_s: float = GRACE_S) -> None:
         """Close it properly; its files are kept for the next :meth:`start`."""
@@ -150,15 +159,7 @@ class LoopbackServer:
         limit_s: float,
     ) -> bool:
         """Start ``command``; False where it ended, or did not answer in time."""
-        with (self._folder / "output.log").open("ab") as output:
-            self._process = subprocess.Popen(
-                command,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                env={**os.environ, **environment},
-                start_new_session=True,
-            )
+        self._process = _start(command, self._folder / "output.log", environment)
         deadline = time.monotonic() + limit_s
         while self.running and time.monotonic() < deadline:
             if answers():

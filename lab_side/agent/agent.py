@@ -171,11 +171,11 @@ class Agent:
         try:
             self._models.make_sure()
         except TransientError as error:
-            self._status.set_state(AgentState.WAITING, notice_of(error))
+            self._status.set_problem(notice_of(error))
         else:
             log_event(logger, logging.INFO, "resumed")
             self._signals.is_paused = False
-            self._status.set_state(AgentState.LISTENING)
+            self._status.set_problem(None)
             self._poll_interval.note_activity()
             self._signals.halted.clear()
         self._heartbeat.send_soon_if_new()

@@ -22,7 +22,7 @@ from lab_side.agent.reporting.status_board import StatusBoard
 from lab_side.log import job_log_context, log_event
 from segrelay.errors import FixConfigurationError, LocalDiskError, SegRelayError
 from segrelay.notices import Notice, notice, notice_of
-from segrelay.queue import AgentQueue, AgentState, Claim, Lease, QueueView
+from segrelay.queue import AgentQueue, Claim, Lease, QueueView
 from segrelay.stages import Stage
 
 MOST_IN_HAND = 2
@@ -145,6 +145,5 @@ class Claiming:
         if problem is not None and problem != self._status.agent.notice:
             # Once: what keeps it from claiming may last for days.
             log_event(logger, logging.WARNING, "claiming suspended", why=problem.text)
-        state = AgentState.LISTENING if problem is None else AgentState.WAITING
-        self._status.set_state(state, problem)
+        self._status.set_problem(problem)
         return problem is None

@@ -16,7 +16,6 @@ from lab_side.worker.client import WorkerProcess
 from lab_side.worker.protocol import LoadReply, LoadRequest
 from segrelay.errors import FixConfigurationError, SegRelayError
 from segrelay.profiles import Profile
-from segrelay.queue import AgentState
 
 logger = logging.getLogger("segrelay.models")
 
@@ -61,9 +60,7 @@ class ServedModels:
             for model in self._config.models:
                 self._worker.plan(model.profile, load_request(self._config, model))
             self._gpu.fall_sick(error)
-        problem = self._gpu.notice
-        state = AgentState.LISTENING if problem is None else AgentState.WAITING
-        self._status.set_state(state, problem)
+        self._status.set_problem(self._gpu.notice)
         self.note_loaded()
 
     def note_loaded(self) -> None:

@@ -18,7 +18,7 @@ _HEADING = ("NAME", "VERSION", "NETWORK", "INPUTS", "WEIGHTS", "FROM", "SERVED")
 
 
 def installed(items: Sequence[InstalledProfile]) -> str:
-    """Format a table of all profiles, and below it what is wrong with some."""
+    """Format a table of the profiles, followed by their problems."""
     problems = [
         f"{item.name}: {printable(item.problem.message)}\nremedy: {item.problem.remedy}"
         for item in items

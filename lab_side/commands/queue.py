@@ -13,8 +13,7 @@ from lab_side.commands import queue_text
 from lab_side.commands.console import EXIT_FAILED, EXIT_OK, add_json, show
 from lab_side.queue_access import open_queue
 from lab_side.queue_overview import overview_of
-from lab_side.settings.config import QueueConfig
-from lab_side.settings.loading import load_part
+from lab_side.settings.loading import load_queue_config
 from segrelay.queue import JobState
 from segrelay.queue.operator import OperatorQueue
 
@@ -42,7 +41,7 @@ def add_to(commands: Any) -> None:
 
 
 def _queue(options: argparse.Namespace) -> int:
-    config = load_part(QueueConfig, options.config)
+    config = load_queue_config(options.config)
     overview = overview_of(open_queue(config), config.agent_id)
     show(options, overview, queue_text.overview(overview))
     return EXIT_OK
@@ -64,7 +63,7 @@ def _operator_queue(options: argparse.Namespace) -> OperatorQueue:
     # Imported here: only these commands ask whether a process of this host lives.
     from lab_side.agent.health.identity import is_dead
 
-    config = load_part(QueueConfig, options.config)
+    config = load_queue_config(options.config)
     return OperatorQueue(open_queue(config), config.agent_id, is_dead=is_dead)
 
 

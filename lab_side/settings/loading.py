@@ -44,7 +44,7 @@ _SECRETS = ("password", "token", "proxy_password")
 COMMAND_PAUSE_S = 5.0
 """Between two runs of a command that prints a token: many requests may be refused at once."""
 
-Part = TypeVar("Part", LocalConfig, ModelsConfig, QueueConfig)
+Part = TypeVar("Part", LocalConfig, ModelsConfig)
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -66,11 +66,17 @@ def check_values(text: str) -> AgentConfig:
 def load_part(
     part: type[Part], path: Path | None = None, environment: Mapping[str, str] | None = None
 ) -> Part:
-    """Read the settings of this computer's agent, its models or its queue."""
+    """Read the settings of this computer's agent, or of its models."""
+    return _validated(part, *gather(path, environment))
+
+
+def load_queue_config(
+    path: Path | None = None, environment: Mapping[str, str] | None = None
+) -> QueueConfig:
+    """Read the settings of the queue; ``bucket-address`` where none is configured."""
     values, file = gather(path, environment)
-    if part is QueueConfig:
-        _queue_address(values, file)
-    return _validated(part, values, file)
+    _queue_address(values, file)
+    return _validated(QueueConfig, values, file)
 
 
 def load_queue_address(

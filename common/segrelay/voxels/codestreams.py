@@ -175,7 +175,7 @@ def _decode_jpeg_2000(codestream: bytes, form: PixelForm) -> CodedFrame:
 
 
 def _decode_rle(codestream: bytes, form: PixelForm) -> CodedFrame:
-    """Each segment holds one byte of all voxels, the highest first (PS3.5 G.2)."""
+    """Decode a frame: an RLE segment is one byte plane, the highest byte first (PS3.5 G.2)."""
     size = form.allocated // 8
     count, *offsets = _RLE_HEADER.unpack_from(codestream)
     ends = [*offsets[1:size], len(codestream)]

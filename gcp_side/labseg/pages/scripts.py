@@ -45,7 +45,7 @@ def script(request: HttpRequest, digest: str, name: str) -> HttpResponse:  # noq
 
 
 def _digest() -> str:
-    """Version of all modules together: one address for each version of the whole."""
+    """Digest of the modules' bytes, so that each version has an address of its own."""
     found = hashlib.sha256()
     for path in sorted(FOLDER.glob("*.js")):
         found.update(path.read_bytes())

@@ -53,6 +53,10 @@ class StatusBoard:
             device = self._agent.device if device is None else device
             self._agent = StateReport(state=state, notice=notice, device=device)
 
+    def set_problem(self, problem: Notice | None) -> None:
+        """Say that the agent listens, or what it waits for."""
+        self.set_state(AgentState.LISTENING if problem is None else AgentState.WAITING, problem)
+
     @property
     def agent(self) -> StateReport:
         """What was last said."""

@@ -259,7 +259,7 @@ def check_slices(headers: Sequence[Dataset]) -> None:
 def _once_for_equal_elements(
     datasets: Sequence[Dataset], tags: Sequence[BaseTag], check: Callable[[Dataset], None]
 ) -> None:
-    """Run ``check``, which looks at these tags alone, on one data set of all that share them."""
+    """Run ``check``, which reads these tags alone, once per distinct set of elements."""
     checked: dict[tuple[int, ...], list[Any]] = {}
     for dataset in datasets:
         elements = [dataset.get_item(tag) if tag in dataset else None for tag in tags]
