@@ -1,15 +1,28 @@
-"""Series as the site sees them, and studies with the right series for each role."""
+"""Series as the site sees them, studies with the right series for each role, and their tables.
+
+A row of a table is what was acquired alike in a study; without ``study`` it continues the row
+above. ``roles`` (``-``: none) and ``descriptions`` have a value for each series, parted by ``|``;
+so have ``numbers``, or the first of consecutive ones, and ``at``, the Acquisition Time, or one for
+all. ``times`` are echo, repetition and inversion time in ms. ``other`` has the tags that differ
+from the usual ones; a tag without a value is absent. ``rest`` names the roles of the usual series
+that follow (:data:`USUAL`).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import csv
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from types import MappingProxyType
+from itertools import pairwise
+from pathlib import Path
 
 from gcp_side.labseg.recognition import SeriesAttributes, attributes_of
 
 PHASES = ("dce-0", "dce-1", "dce-2", "dce-3")
 BRAIN = ("t1", "t1c", "t2", "flair")
+
+IMAGES = 160
+"""Of a series whose row has no ``images``."""
 
 ORIGINAL = "ORIGINAL\\PRIMARY\\M\\ND"
 
@@ -66,45 +79,80 @@ def scan(
     number: int,
     times: str,
     *,
-    images: int = 160,
+    images: int,
     at: str = "",
     plane: str = "ax",
-    agent: str = "",
     kind: str = ORIGINAL,
-    tags: Mapping[str, str] = MappingProxyType({}),
+    other: str = "",
 ) -> Scan:
-    """A series.
-
-    Parameters
-    ----------
-    times:
-        Echo, repetition and inversion time in ms, parted by slashes.
-    tags:
-        What differs from the usual ones; an empty text takes one away.
-    """
+    """A series; ``times`` and ``other`` as in a table."""
     names = ("EchoTime", "RepetitionTime", "InversionTime")
-    known = {
+    tags = {
         "Rows": "256",
         "Columns": "256",
         "ImageOrientationPatient": PLANES[plane],
         "FrameOfReferenceUID": "1.2.3.1",
         "ImageType": kind,
-        "ContrastBolusAgent": agent,
         **dict(zip(names, times.split("/"), strict=False)),
     }
     if at:
-        known |= {"AcquisitionDate": "20250311", "AcquisitionTime": at}
-    given = {keyword: value for keyword, value in {**known, **tags}.items() if value}
+        tags |= {"AcquisitionDate": "20250311", "AcquisitionTime": at}
+    for part in filter(None, other.split("; ")):
+        keyword, _, value = part.partition("=")
+        tags[keyword] = value
+    given = {keyword: value for keyword, value in tags.items() if value}
     return Scan(description, number, images, given)
 
 
-def phases(*places: int | None) -> dict[str, int | None]:
-    """The right series of the four phases."""
-    return dict(zip(PHASES, places, strict=True))
+USUAL = {
+    "t2": scan("AX T2", 5, "98/4500", images=24),
+    "flair": scan("AX FLAIR", 6, "110/9000/2500", images=24),
+}
+"""By role, series that most studies of the brain have."""
 
 
-def brain(
-    t1: int | None = None, t1c: int | None = None, t2: int | None = None, flair: int | None = None
-) -> dict[str, int | None]:
-    """The right series of the four sequences."""
-    return {"t1": t1, "t1c": t1c, "t2": t2, "flair": flair}
+def read_table(path: Path, roles: Sequence[str]) -> list[RoleSet]:
+    """The studies of a table, each of them with all ``roles``."""
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    starts = [place for place, row in enumerate(rows) if row["study"]]
+    return [_study(rows[start:end], roles) for start, end in pairwise([*starts, len(rows)])]
+
+
+def _study(rows: Sequence[Mapping[str, str]], roles: Sequence[str]) -> RoleSet:
+    series = [found for row in rows for found in _series(row)]
+    places = {role: place for place, (role, _) in enumerate(series)}
+    right = {role: places.get(role) for role in roles}
+    return RoleSet(rows[0]["study"], right, [one for _, one in series])
+
+
+def _series(row: Mapping[str, str]) -> Iterator[tuple[str, Scan]]:
+    """The role of each series of a row, and the series."""
+    roles, descriptions, numbers, clock = (
+        _cells(row[column]) for column in ("roles", "descriptions", "numbers", "at")
+    )
+    if len(numbers) == 1:
+        numbers = [str(int(numbers[0]) + place) for place in range(len(descriptions))]
+    if len(clock) == 1:
+        clock *= len(descriptions)
+    each = zip(roles, descriptions, numbers, clock, strict=True)
+    for role, description, number, at in each:
+        yield (
+            role,
+            scan(
+                description,
+                int(number),
+                row["times"],
+                images=int(row["images"] or IMAGES),
+                at=at,
+                plane=row["plane"] or "ax",
+                kind=row["kind"] or ORIGINAL,
+                other=row["other"],
+            ),
+        )
+    for role in filter(None, _cells(row["rest"])):
+        yield role, USUAL[role]
+
+
+def _cells(text: str) -> list[str]:
+    return [cell.strip() for cell in text.split("|")]
