@@ -87,14 +87,13 @@ def figures(texts: Texts) -> dict[str, str]:
     lines = [len(text.splitlines()) for text in texts.values()]
     total = max(sum(lines), 1)
     described = sum(len(text.splitlines()) for _, _, text in docstrings(texts))
-    long = sum((node.end_lineno or 0) - node.lineno >= LONG for _, node in functions)
     return {
         "files / lines": f"{len(texts)} / {sum(lines):,}",
         "file lines: median / p90 / max": spread(lines),
         "body lines: median / p90 / max": spread(body_lines(node) for _, node in functions),
         "functions a file: median / p90 / max": spread(in_files[path] for path in texts),
         "parameters: median / p90 / max": spread(parameters(node) for _, node in functions),
-        f"functions over {LONG} lines": str(long),
+        f"functions over {LONG} lines": str(sum(is_long(node) for _, node in functions)),
         "comments a 100 lines": f"{100 * marks[''] / total:.1f}",
         "docstring lines, share": f"{100 * described / total:.0f} %",
         "files in the fullest folder": fullest_folder(texts),
@@ -121,6 +120,11 @@ def body_lines(node: Function) -> int:
     """Lines of a function after its signature and docstring."""
     body = node.body[ast.get_docstring(node) is not None :]
     return (node.end_lineno or 0) - body[0].lineno + 1 if body else 0
+
+
+def is_long(node: Function) -> bool:
+    """Whether it has more than :data:`LONG` lines from ``def`` to its end."""
+    return (node.end_lineno or 0) - node.lineno >= LONG
 
 
 def parameters(node: Function) -> int:

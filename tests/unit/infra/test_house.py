@@ -1,10 +1,11 @@
-"""The figures of the house, on a few lines of code."""
+"""The figures of the house, on a few lines of code; and the rules that all of the code keeps."""
 
 from __future__ import annotations
 
 import pytest
 
 from infra import house
+from tests.support.paths import ROOT
 
 CODE = '''"""A module that stands for itself."""
 
@@ -55,3 +56,18 @@ def test_a_revision_is_read_as_the_tree_is() -> None:
     texts = house.at("HEAD")
     assert texts["README.md"].startswith("# SegRelay\n")
     assert {"infra/house.py", "tests/unit/infra/test_house.py"} <= {*texts, *house.in_the_tree()}
+
+
+def test_the_rules_of_the_house_hold() -> None:
+    files = {
+        file.relative_to(ROOT).as_posix(): file.read_text(encoding="utf-8")
+        for room in house.ROOMS
+        for file in (ROOT / room).rglob("*.py")
+    }
+    assert int(house.fullest_folder(files).split()[0]) <= 15, house.fullest_folder(files)
+    product = {name: text for name, text in files.items() if not name.startswith("tests/")}
+    for name, text in product.items():
+        nodes = house.nodes_of(text) if len(text.splitlines()) > house.LONG else []
+        for node in nodes:
+            if isinstance(node, house.Function):
+                assert not house.is_long(node), f"{name}: {node.name}"
