@@ -16,7 +16,7 @@ from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
-from segrelay.dicom.elements import UNDEFINED, NotPlainError, elements, items
+from segrelay.dicom.elements import NotPlainError, find_elements, items
 
 Wanted = Mapping[str, Any]
 """Keywords, each with what is wanted of the items of its sequence, or with a reader of bytes."""
@@ -73,7 +73,7 @@ def items_of(dataset: Dataset, keyword: str, wanted: Wanted) -> list[Item]:
         try:
             value = element.value
             is_implicit = element.is_implicit_VR
-            return _items(value, 0, len(value), _by_tag(wanted), is_implicit=is_implicit)
+            return _items(value, 0, len(value), _by_tag(wanted), is_implicit)
         except NotPlainError:
             pass
     return [_picked(item, wanted) for item in dataset.get(keyword) or ()]
@@ -94,30 +94,21 @@ def _picked(dataset: Dataset, wanted: Wanted) -> Item:
 
 
 def _items(
-    data: bytes, start: int, end: int, wanted: Mapping[int, Any], *, is_implicit: bool
+    data: bytes, start: int, end: int, wanted: Mapping[int, Any], is_implicit: bool
 ) -> list[Item]:
     """Read all items between two places of a sequence's bytes."""
-    return [_item(data, *item, wanted, is_implicit=is_implicit) for item in items(data, start, end)]
-
-
-def _item(
-    data: bytes, start: int, end: int, wanted: Mapping[int, Any], *, is_implicit: bool
-) -> Item:
-    found: Item = {}
-    for tag, _, first, length in elements(data, start, end, is_implicit=is_implicit):
-        if tag not in wanted or not length:
-            continue
-        if length == UNDEFINED:
-            raise NotPlainError
-        keyword, what = wanted[tag]
-        last = first + length
-        if isinstance(what, dict):
-            found[keyword] = _items(data, first, last, what, is_implicit=is_implicit)
-        else:
-            found[keyword] = what(data[first:last])
-        if len(found) == len(wanted):
-            # An attribute is there but once: nothing more is to be found.
-            break
+    found = []
+    for begin, stop in items(data, start, end):
+        item: Item = {}
+        # An attribute is there but once: behind the last wanted one, nothing more is to be found.
+        for tag, _, first, length in find_elements(data, begin, stop, wanted, is_implicit):
+            if length:
+                keyword, what = wanted[tag]
+                if isinstance(what, dict):
+                    item[keyword] = _items(data, first, first + length, what, is_implicit)
+                else:
+                    item[keyword] = what(data[first : first + length])
+        found.append(item)
     return found
 
 

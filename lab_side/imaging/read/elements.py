@@ -22,11 +22,10 @@ from lab_side.imaging.read.character_set import CharacterSet, find_character_set
 from lab_side.imaging.read.header_forms import CODED, is_text, settle_forms, texts_within
 from segrelay.dicom.elements import (
     DATASET_START,
-    UNDEFINED,
     CutOffError,
     NotPlainError,
-    elements,
     file_meta,
+    find_elements,
     has_preamble,
     is_explicit,
 )
@@ -78,9 +77,11 @@ class ElementReader:
         """The wanted elements of a file's bytes, decoded; None if pydicom has to read it."""
         try:
             syntax, start = _transfer_syntax(data)
-            places = _walk(data, start, self._wanted, is_implicit=_SYNTAXES[syntax])
+            is_implicit = _SYNTAXES[syntax]
+            found = find_elements(data, start, len(data), self._wanted, is_implicit, is_whole=True)
         except (NotPlainError, CutOffError):
             return None
+        places = {tag: _Place(vr, at, length) for tag, vr, at, length in found}
         return self._decode(data, places, syntax)
 
     def _decode(self, data: bytes, places: dict[int, _Place], syntax: bytes) -> Dataset:
@@ -160,16 +161,3 @@ def _transfer_syntax(data: bytes) -> tuple[bytes, int]:
     if syntax not in _SYNTAXES or is_explicit(data, at) is _SYNTAXES[syntax]:
         raise NotPlainError
     return syntax, at
-
-
-def _walk(
-    data: bytes, start: int, wanted: dict[int, BaseTag], *, is_implicit: bool
-) -> dict[int, _Place]:
-    """Where the wanted elements lie; the dataset goes from ``start`` to the end of the file."""
-    found: dict[int, _Place] = {}
-    for tag, vr, at, length in elements(data, start, len(data), is_implicit=is_implicit):
-        if tag in wanted:
-            if length == UNDEFINED:
-                raise NotPlainError
-            found[tag] = _Place(vr, at, length)
-    return found
