@@ -63,6 +63,8 @@ __all__ = [
     "TransientError",
 ]
 
+_DELETED = "It may have been deleted: look in Orthanc, then submit again."
+
 
 class SegRelayError(Exception):
     """Base of every error that SegRelay raises on purpose.
@@ -177,14 +179,14 @@ class SeriesMissingError(SeriesRefusedError, NotFoundError):
     """Orthanc has no series of this id."""
 
     code = "series-missing"
-    remedy = "It may have been deleted: look in Orthanc, then submit again."
+    remedy = _DELETED
 
 
 class OrthancNotFoundError(OrthancRefusedError, NotFoundError):
     """Orthanc has no resource of this id."""
 
     code = "orthanc-not-found"
-    remedy = "It may have been deleted: look in Orthanc, then submit again."
+    remedy = _DELETED
 
 
 class InferenceError(PermanentError):

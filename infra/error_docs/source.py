@@ -56,8 +56,8 @@ class ErrorSource:
             for path in ([place] if place.is_file() else place.rglob("*.py"))
         )
         trees = {path: _tree(path) for path in paths}
-        self.kinds = _kinds(trees.values())
         shared = {name: text for tree in trees.values() for name, text in _constants(tree)}
+        self.kinds = _kinds(trees.values(), shared)
         self.given = [
             given
             for path, tree in trees.items()
@@ -79,7 +79,7 @@ def _tree(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
 
-def _kinds(trees: Iterable[ast.Module]) -> dict[str, Kind]:
+def _kinds(trees: Iterable[ast.Module], shared: Mapping[str, str]) -> dict[str, Kind]:
     """Error classes by name, each with what it inherits."""
     found = {
         _BASE: Kind(
@@ -96,7 +96,7 @@ def _kinds(trees: Iterable[ast.Module]) -> dict[str, Kind]:
         if not ready:
             return found
         for node, parent in ready:
-            found.setdefault(node.name, _kind(node, parent))
+            found.setdefault(node.name, _kind(node, parent, shared))
             waiting.remove(node)
 
 
@@ -104,9 +104,9 @@ def _parent(node: ast.ClassDef, found: Mapping[str, Kind]) -> Kind | None:
     return next((found[_name(base)] for base in node.bases if _name(base) in found), None)
 
 
-def _kind(node: ast.ClassDef, parent: Kind) -> Kind:
+def _kind(node: ast.ClassDef, parent: Kind, shared: Mapping[str, str]) -> Kind:
     own = {
-        item.targets[0].id: _words(item.value)
+        item.targets[0].id: _words(item.value, shared)
         for item in node.body
         if isinstance(item, ast.Assign) and isinstance(item.targets[0], ast.Name)
     }
