@@ -181,7 +181,7 @@ def _rows_of(given: Given, source: ErrorSource) -> Iterator[Row]:
     if kind is not None:
         message, remedy = next(iter(given.words), ""), given.named.get("remedy", kind.remedy)
         codes, name = given.codes or (kind.code,), _branch(kind)
-    elif given.called == "Finding":
+    elif "detail" in given.named:
         message, remedy = given.named["detail"], given.named.get("remedy", "")
         codes, name = given.codes, "finding"
     else:

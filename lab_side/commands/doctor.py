@@ -100,11 +100,10 @@ def _check_settings(report: Report, options: argparse.Namespace) -> bool:
     """Check which file is read; False where nothing else can be checked."""
     for name, meant in misspelt_variables().items():
         report.add(
-            Finding(
-                check="variables",
-                verdict=Verdict.WARNING,
-                detail=f"{name} is not a known variable, and nothing reads it",
-                remedy=f"Did you mean {meant}?",
+            Finding.warning(
+                "variables",
+                f"{name} is not a known variable, and nothing reads it",
+                f"Did you mean {meant}?",
             )
         )
     check = "settings"
@@ -116,7 +115,7 @@ def _check_settings(report: Report, options: argparse.Namespace) -> bool:
         report.add(failed(check, error))
         return False
     detail = file.in_words() if file.path is not None else "from the environment alone"
-    report.add(Finding(check=check, verdict=Verdict.OK, detail=detail))
+    report.add(Finding.ok(check, detail))
     return True
 
 
@@ -126,7 +125,7 @@ def _check_configuration(report: Report, options: argparse.Namespace) -> AgentCo
     try:
         if not has_agent(options.config):
             detail = "no work_dir is set, so no agent is here: only queue and Orthanc are looked at"
-            report.add(Finding(check=check, verdict=Verdict.NOT_KNOWN, detail=detail))
+            report.add(Finding.not_known(check, detail))
             return None
         config = load_config(options.config)
         config.load_profiles()
@@ -134,7 +133,7 @@ def _check_configuration(report: Report, options: argparse.Namespace) -> AgentCo
         report.add(failed(check, error))
         return None
     detail = f"agent {config.agent_id}, profiles {', '.join(m.profile for m in config.models)}"
-    report.add(Finding(check=check, verdict=Verdict.OK, detail=detail))
+    report.add(Finding.ok(check, detail))
     return config
 
 
@@ -192,11 +191,11 @@ def _conform(report: Report, bucket: Bucket, address: str) -> None:
     cloud = _as_cloud(bucket, address)
     if cloud is None:
         detail = "does not apply to a directory: its self-test is all there is to try"
-        report.add(Finding(check=_CONFORMANCE, verdict=Verdict.OK, detail=detail))
+        report.add(Finding.ok(_CONFORMANCE, detail))
         return
     if report.has_failed:
         detail = "not tried: fix the failures above first"
-        report.add(Finding(check=_CONFORMANCE, verdict=Verdict.NOT_KNOWN, detail=detail))
+        report.add(Finding.not_known(_CONFORMANCE, detail))
         return
     from lab_side.conformance import open_probe
 
@@ -220,40 +219,36 @@ def judge_rows(results: Iterable[RowResult]) -> Finding:
         f"{counts[Outcome.DIFFERS]} differ, {counts[Outcome.NOT_KNOWN]} not known"
     )
     if counts[Outcome.DIFFERS]:
-        return Finding(
-            check=_CONFORMANCE,
-            verdict=Verdict.FAILED,
+        return Finding.failure(
+            _CONFORMANCE,
             detail=detail,
             remedy="Do not run the queue here where a row on creating, moving, deleting or "
             "patching differs. On the real service, report the rows: the table is wrong there.",
             code="store-differs",
         )
     if unanswered:
-        return Finding(
-            check=_CONFORMANCE,
-            verdict=Verdict.FAILED,
+        return Finding.failure(
+            _CONFORMANCE,
             detail=detail,
             remedy="The store did not answer; run it again.",
             code="store-unavailable",
             will_pass=True,
         )
     if counts[Outcome.NOT_KNOWN]:
-        return Finding(
-            check=_CONFORMANCE,
-            verdict=Verdict.NOT_KNOWN,
-            detail=detail,
-            remedy="Run it again with an account that may do all this under the queue's "
+        return Finding.not_known(
+            _CONFORMANCE,
+            detail,
+            "Run it again with an account that may do all this under the queue's "
             "prefix; roles/storage.objectUser may.",
         )
-    return Finding(check=_CONFORMANCE, verdict=Verdict.OK, detail=detail)
+    return Finding.ok(_CONFORMANCE, detail)
 
 
 def _left_behind(root: str, count: int | None) -> Finding:
-    return Finding(
-        check="cleaning up",
-        verdict=Verdict.WARNING,
-        detail=f"{'some' if count is None else count} objects are left under {root}",
-        remedy="They do no harm; delete them, or leave them to the lifecycle rule of .probe/.",
+    return Finding.warning(
+        "cleaning up",
+        f"{'some' if count is None else count} objects are left under {root}",
+        "They do no harm; delete them, or leave them to the lifecycle rule of .probe/.",
     )
 
 

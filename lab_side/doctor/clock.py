@@ -11,11 +11,11 @@ WORST_S, BAD_S = 300.0, 30.0
 def judge_clock(check: str, offset_s: float | None, whose: str) -> Finding:
     """``offset_s``: how far the other clock is ahead; None where it could not be asked."""
     if offset_s is None:
-        return Finding(check=check, verdict=Verdict.NOT_KNOWN, detail=f"{whose} reports no time")
+        return Finding.not_known(check, f"{whose} reports no time")
     side = "behind" if offset_s > 0 else "ahead of"
     detail = f"this computer's is {abs(offset_s):.0f} s {side} {whose}"
     if abs(offset_s) < BAD_S:
-        return Finding(check=check, verdict=Verdict.OK, detail=f"it agrees with {whose}")
+        return Finding.ok(check, f"it agrees with {whose}")
     return Finding(
         check=check,
         verdict=Verdict.FAILED if abs(offset_s) >= WORST_S else Verdict.WARNING,

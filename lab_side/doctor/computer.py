@@ -59,17 +59,14 @@ def check_disk(config: AgentConfig) -> Finding:
         return failed(check, error)
     free, needed = disk.free_bytes / GIGABYTE, disk.watermark_bytes / GIGABYTE
     if disk.is_low:
-        return Finding(
-            check=check,
-            verdict=Verdict.FAILED,
+        return Finding.failure(
+            check,
             detail=f"{free:.1f} GB free under {config.work_dir}: no job is claimed below "
             f"{needed:.1f} GB",
             remedy="Free space on this disk, or put work_dir on another one.",
             code="disk-low",
         )
-    return Finding(
-        check=check, verdict=Verdict.OK, detail=f"{free:.1f} GB free under {config.work_dir}"
-    )
+    return Finding.ok(check, f"{free:.1f} GB free under {config.work_dir}")
 
 
 def check_model(config: AgentConfig, model: ModelConfig) -> Finding:
@@ -102,7 +99,7 @@ def check_agent(bucket: Bucket, config: AgentConfig) -> Finding:
     except SegRelayError as error:
         return failed(check, error)
     if heartbeat is None:
-        return Finding(check=check, verdict=Verdict.OK, detail=f"{config.agent_id} has never run")
+        return Finding.ok(check, f"{config.agent_id} has never run")
     doing = f": {heartbeat.state}" if heartbeat.life is Life.RUNNING else ""
     why = f" ({heartbeat.reason})" if doing and heartbeat.reason else ""
     detail = f"{config.agent_id} {_DOES[heartbeat.life]}{doing}{why}"
@@ -127,13 +124,12 @@ def check_service(config: AgentConfig) -> Finding:
     check = "service"
     manager = backend(config.service_name)
     if not manager.is_installed():
-        return Finding(check=check, verdict=Verdict.OK, detail="none is installed")
+        return Finding.ok(check, "none is installed")
     state = manager.state()
     if state in ("active", "activating", "inactive"):
-        return Finding(check=check, verdict=Verdict.OK, detail=f"installed, {state}")
-    return Finding(
-        check=check,
-        verdict=Verdict.WARNING,
+        return Finding.ok(check, f"installed, {state}")
+    return Finding.warning(
+        check,
         detail=f"installed, {state or 'in an unknown state'}",
         remedy=f"See why. {manager.log_hint}; then lab-agent service start",
         code="service-failed",
@@ -147,9 +143,8 @@ def _check_weights(
     if path is None:
         file, expected = profile.weights.file, profile.weights.sha256
         if file is None:
-            return Finding(
-                check=check,
-                verdict=Verdict.FAILED,
+            return Finding.failure(
+                check,
                 detail="the profile comes without weights, and none are configured",
                 remedy="Set weights, and sha256, for this profile under [[models]].",
                 code="weights-missing",
@@ -157,21 +152,19 @@ def _check_weights(
         path = config.profile_folder(model.profile) / file
     found = sha256_of(path)
     if expected is None:
-        return Finding(
-            check=check,
-            verdict=Verdict.WARNING,
-            detail=f"{path} may be any file: no SHA-256 is configured",
-            remedy=f'Write down what you mean: sha256 = "{found}"',
+        return Finding.warning(
+            check,
+            f"{path} may be any file: no SHA-256 is configured",
+            f'Write down what you mean: sha256 = "{found}"',
         )
     if found != expected:
-        return Finding(
-            check=check,
-            verdict=Verdict.FAILED,
+        return Finding.failure(
+            check,
             detail=f"{path} has SHA-256 {found}, not the expected {expected}",
             remedy="Copy the right file again, or write the new SHA-256 where it is configured.",
             code="weights-sha256",
         )
-    return Finding(check=check, verdict=Verdict.OK, detail=f"{path}, SHA-256 {found[:12]}…")
+    return Finding.ok(check, f"{path}, SHA-256 {found[:12]}…")
 
 
 def _run(config: AgentConfig, worker: WorkerProcess, model: ModelConfig) -> Finding:
@@ -187,20 +180,18 @@ def _run(config: AgentConfig, worker: WorkerProcess, model: ModelConfig) -> Find
         f"{seconds:.1f} s with the start of the worker"
     )
     if reply.device.startswith("cpu") and config.device == "auto":
-        return Finding(
-            check=check,
-            verdict=Verdict.WARNING,
+        return Finding.warning(
+            check,
             detail=f"{detail}: no GPU is seen",
             remedy="Install the GPU's driver and a torch build for it (nvidia-smi must list it), "
             'or set device = "cpu" if this is meant.',
             code="device",
         )
     if reply.engine_doubt:
-        return Finding(
-            check=check,
-            verdict=Verdict.WARNING,
-            detail=f"{detail}, not by OpenVINO: {reply.engine_doubt}",
-            remedy="It runs in PyTorch, slower. If OpenVINO is not installed: pip install "
+        return Finding.warning(
+            check,
+            f"{detail}, not by OpenVINO: {reply.engine_doubt}",
+            "It runs in PyTorch, slower. If OpenVINO is not installed: pip install "
             "'.[openvino]'; if no network here can use it: set cpu_engine = \"torch\".",
         )
-    return Finding(check=check, verdict=Verdict.OK, detail=detail)
+    return Finding.ok(check, detail)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 from segrelay.errors import SegRelayError, TransientError
 
@@ -36,14 +37,28 @@ class Finding:
     will_pass: bool = False
     """Whether a failure may be gone a moment later."""
 
+    @classmethod
+    def ok(cls, check: str, detail: str) -> Finding:
+        """All is well."""
+        return cls(check=check, verdict=Verdict.OK, detail=detail)
+
+    @classmethod
+    def warning(cls, check: str, detail: str, remedy: str, **more: Any) -> Finding:
+        """It works, but not as it should; ``more``: further fields."""
+        return cls(check=check, verdict=Verdict.WARNING, detail=detail, remedy=remedy, **more)
+
+    @classmethod
+    def failure(cls, check: str, detail: str, remedy: str, **more: Any) -> Finding:
+        """It does not work, or is not safe; ``more``: further fields."""
+        return cls(check=check, verdict=Verdict.FAILED, detail=detail, remedy=remedy, **more)
+
+    @classmethod
+    def not_known(cls, check: str, detail: str, remedy: str = "") -> Finding:
+        """It could not be checked."""
+        return cls(check=check, verdict=Verdict.NOT_KNOWN, detail=detail, remedy=remedy)
+
 
 def failed(check: str, error: SegRelayError) -> Finding:
     """An error as finding."""
-    return Finding(
-        check=check,
-        verdict=Verdict.FAILED,
-        detail=error.message,
-        remedy=error.remedy,
-        code=error.code,
-        will_pass=isinstance(error, TransientError),
-    )
+    will_pass = isinstance(error, TransientError)
+    return Finding.failure(check, error.message, error.remedy, code=error.code, will_pass=will_pass)

@@ -76,7 +76,7 @@ def examine_orthanc(settings: OrthancSettings, *, write: bool = False) -> Iterat
             yield failed("Orthanc answers", error)
             return
         version = answered.system.get("Version", "of unknown version")
-        yield Finding(check="Orthanc answers", verdict=Verdict.OK, detail=f"Orthanc {version}")
+        yield Finding.ok("Orthanc answers", f"Orthanc {version}")
         if settings.url.startswith("https:"):
             yield check_certificate(settings, utc_now())
         yield judge_clock("clock of Orthanc", answered.clock_offset_s, "Orthanc's server")
@@ -92,14 +92,13 @@ def check_way(settings: OrthancSettings) -> Finding:
     check = "way to Orthanc"
     detail = "; ".join(_way(settings))
     if settings.is_exposed:
-        return Finding(
-            check=check,
-            verdict=Verdict.WARNING,
-            detail=detail,
-            remedy="Use https; with allow_plain_http everybody on the way reads password and "
+        return Finding.warning(
+            check,
+            detail,
+            "Use https; with allow_plain_http everybody on the way reads password and "
             "images, unless a VPN protects it.",
         )
-    return Finding(check=check, verdict=Verdict.OK, detail=detail)
+    return Finding.ok(check, detail)
 
 
 def ask(client: OrthancClient) -> Answered:
@@ -118,7 +117,7 @@ def check_certificate(settings: OrthancSettings, now: datetime) -> Finding:
     check = "certificate of Orthanc"
     if settings.proxy:
         detail = "not asked for over a proxy; it is valid now"
-        return Finding(check=check, verdict=Verdict.NOT_KNOWN, detail=detail)
+        return Finding.not_known(check, detail)
     parts = urlsplit(settings.url)
     host, port = parts.hostname or "", parts.port or 443
     try:
@@ -132,27 +131,25 @@ def check_certificate(settings: OrthancSettings, now: datetime) -> Finding:
         return failed(check, OrthancUnavailableError("Orthanc's server broke off."))
     days = (ssl.cert_time_to_seconds(str(certificate["notAfter"])) - now.timestamp()) / 86_400
     if days < RENEW_DAYS:
-        return Finding(
-            check=check,
-            verdict=Verdict.WARNING,
+        return Finding.warning(
+            check,
             detail=f"it ends in {days:.0f} days",
             remedy="Have it renewed at the server before that: no job can be served afterwards.",
             code="orthanc-certificate-date",
         )
-    return Finding(check=check, verdict=Verdict.OK, detail=f"valid for {days:.0f} days more")
+    return Finding.ok(check, f"valid for {days:.0f} days more")
 
 
 def check_overwriting(system: Mapping[str, Any]) -> Finding:
     """With overwriting on, a second upload would change a SEG that a result names."""
     reported = system.get("OverwriteInstances")
     if not isinstance(reported, bool):
-        return Finding(
-            check=_OVERWRITES,
-            verdict=Verdict.NOT_KNOWN,
-            detail="this version of Orthanc does not say",
-            remedy="lab-agent doctor --write finds out.",
+        return Finding.not_known(
+            _OVERWRITES,
+            "this version of Orthanc does not say",
+            "lab-agent doctor --write finds out.",
         )
-    return _overwrites() if reported else _ok(_OVERWRITES, "off")
+    return _overwrites() if reported else Finding.ok(_OVERWRITES, "off")
 
 
 def check_reading(client: OrthancClient) -> Finding:
@@ -166,8 +163,8 @@ def check_reading(client: OrthancClient) -> Finding:
     except SegRelayError as error:
         return failed(check, error)
     if not series:
-        return _ok(check, "allowed; no MR series is there yet")
-    return _ok(check, "a series was listed, and a file of it opened")
+        return Finding.ok(check, "allowed; no MR series is there yet")
+    return Finding.ok(check, "a series was listed, and a file of it opened")
 
 
 def check_line(client: OrthancClient, monotonic: Callable[[], float] = time.monotonic) -> Finding:
@@ -180,11 +177,11 @@ def check_line(client: OrthancClient, monotonic: Callable[[], float] = time.mono
         return failed(check, error)
     asked = f"{latency * 1000:.0f} ms for a request"
     if size < FEWEST_BYTES:
-        return _ok(check, f"{asked}; too few images are there to measure the speed")
+        return Finding.ok(check, f"{asked}; too few images are there to measure the speed")
     speed = size / max(seconds, 1e-6)
     detail = f"{asked}, {speed * 8 / 10**6:.1f} Mbit/s over one connection"
     if speed >= SLOW_BYTES_S:
-        return _ok(check, detail)
+        return Finding.ok(check, detail)
     return Finding(
         check=check,
         verdict=Verdict.WARNING if speed >= SLOW_BYTES_S / 10 else Verdict.FAILED,
@@ -204,9 +201,8 @@ def check_writing(client: OrthancClient) -> Finding:
         stored = client.upload(first)
         kept = client.instance_file(stored.orthanc_id)
         if kept not in (first, second):
-            return Finding(
-                check=check,
-                verdict=Verdict.FAILED,
+            return Finding.failure(
+                check,
                 detail="what was stored reads back as other bytes",
                 remedy="Look for a plug-in or script of Orthanc that changes what comes in, and "
                 "exempt SEGs from it.",
@@ -223,15 +219,14 @@ def check_writing(client: OrthancClient) -> Finding:
     try:
         client.delete_instance(stored.orthanc_id)
     except SegRelayError as error:
-        return Finding(
-            check=check,
-            verdict=Verdict.WARNING,
+        return Finding.warning(
+            check,
             detail=f"stored and read back, but not deleted: {error.message}",
             remedy="A SEG of a job that is cancelled late will stay. Delete the patient "
             "SEGRELAY-DOCTOR in Orthanc, or leave it: there is never more than one.",
             code=error.code,
         )
-    return _ok(check, "stored, read back, not overwritten, and deleted again")
+    return Finding.ok(check, "stored, read back, not overwritten, and deleted again")
 
 
 def _some_series(client: OrthancClient) -> list[str]:
@@ -275,17 +270,12 @@ def _offset(date: str | None, asked: datetime, answered: datetime) -> float | No
 
 
 def _overwrites() -> Finding:
-    return Finding(
-        check=_OVERWRITES,
-        verdict=Verdict.FAILED,
+    return Finding.failure(
+        _OVERWRITES,
         detail="on: a second upload would change a SEG that a result names",
         remedy=_KEEP,
         code="orthanc-overwrites",
     )
-
-
-def _ok(check: str, detail: str) -> Finding:
-    return Finding(check=check, verdict=Verdict.OK, detail=detail)
 
 
 def _md5(data: bytes) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from lab_side.doctor.finding import Finding, Verdict, failed
+from lab_side.doctor.finding import Finding, failed
 from segrelay import names
 from segrelay.bucket import Bucket
 from segrelay.errors import SegRelayError
@@ -27,13 +27,12 @@ def check_emulator(environment: Mapping[str, str]) -> Finding:
     check = "emulator variable"
     address = environment.get(EMULATOR)
     if address is None:
-        return Finding(check=check, verdict=Verdict.OK, detail=f"{EMULATOR} is not set")
+        return Finding.ok(check, f"{EMULATOR} is not set")
     host = urlsplit(address).hostname or "?"
-    return Finding(
-        check=check,
-        verdict=Verdict.WARNING,
-        detail=f"{EMULATOR} is set: the queue is at {host}, not at Google",
-        remedy=f"Unset {EMULATOR}, unless this is a test.",
+    return Finding.warning(
+        check,
+        f"{EMULATOR} is set: the queue is at {host}, not at Google",
+        f"Unset {EMULATOR}, unless this is a test.",
     )
 
 
@@ -44,7 +43,7 @@ def check_reached(bucket: Bucket) -> Finding:
         bucket.list(names.PROBE)
     except SegRelayError as error:
         return failed(check, error)
-    return Finding(check=check, verdict=Verdict.OK, detail=bucket.describe())
+    return Finding.ok(check, bucket.describe())
 
 
 def check_unusable(bucket: Bucket) -> Finding:
@@ -56,13 +55,12 @@ def check_unusable(bucket: Bucket) -> Finding:
         return failed(check, error)
     unusable = [item.in_words for item in view.unusable]
     if not unusable:
-        return Finding(check=check, verdict=Verdict.OK, detail="everything in the queue is its own")
+        return Finding.ok(check, "everything in the queue is its own")
     more = f" and {len(unusable) - _NAMED} more" if len(unusable) > _NAMED else ""
-    return Finding(
-        check=check,
-        verdict=Verdict.WARNING,
-        detail=f"agents pass over {'; '.join(unusable[:_NAMED])}{more}",
-        remedy="Remove what is not the queue's; correct the permissions of what is.",
+    return Finding.warning(
+        check,
+        f"agents pass over {'; '.join(unusable[:_NAMED])}{more}",
+        "Remove what is not the queue's; correct the permissions of what is.",
     )
 
 
@@ -71,9 +69,7 @@ def check_account(client: storage.Client) -> Finding:
     credentials = client._credentials
     name = getattr(credentials, "service_account_email", None)
     kind = type(credentials).__module__.removeprefix("google.")
-    return Finding(
-        check="signed in", verdict=Verdict.OK, detail=f"as {name}" if name else f"with {kind}"
-    )
+    return Finding.ok("signed in", f"as {name}" if name else f"with {kind}")
 
 
 def check_promises(bucket: Bucket) -> Finding:
@@ -84,4 +80,4 @@ def check_promises(bucket: Bucket) -> Finding:
     except SegRelayError as error:
         return failed(check, error)
     detail = "double creations, stale moves and stale heartbeats are refused"
-    return Finding(check=check, verdict=Verdict.OK, detail=detail)
+    return Finding.ok(check, detail)

@@ -93,23 +93,19 @@ def _try(check: str, step: Callable[[], object]) -> Finding:
         step()
     except QueueConflictError as error:
         # An earlier step was refused and has left its object elsewhere.
-        return Finding(
-            check=check,
-            verdict=Verdict.NOT_KNOWN,
-            detail=f"not tried: an earlier step did not get through ({error.code})",
-            remedy="Fix the failures above, then run it again.",
+        return Finding.not_known(
+            check,
+            f"not tried: an earlier step did not get through ({error.code})",
+            "Fix the failures above, then run it again.",
         )
     except SegRelayError as error:
         return failed(check, error)
-    return Finding(check=check, verdict=Verdict.OK, detail="done, under .probe/")
+    return Finding.ok(check, "done, under .probe/")
 
 
 def _not_tried(check: str) -> Finding:
-    return Finding(
-        check=check,
-        verdict=Verdict.NOT_KNOWN,
-        detail="not tried: nothing could be put there",
-        remedy="Fix the failures above, then run it again.",
+    return Finding.not_known(
+        check, "not tried: nothing could be put there", "Fix the failures above, then run it again."
     )
 
 

@@ -15,7 +15,7 @@ from google.api_core import exceptions as api
 from google.auth import exceptions as auth
 from google.cloud import storage  # type: ignore[import-untyped]
 
-from lab_side.doctor.finding import Finding, Verdict
+from lab_side.doctor.finding import Finding
 from segrelay import names
 from segrelay.bucket.gcs import REQUEST_TIMEOUT
 
@@ -42,12 +42,11 @@ def check_retention(resource: Resource, _root: str) -> Finding:
         if found
     ]
     if not keeps:
-        return _ok("retention policy", "none, and no hold")
-    return Finding(
-        check="retention policy",
-        verdict=Verdict.FAILED,
-        detail=f"the bucket has {' and '.join(keeps)}: no job can be claimed or archived",
-        remedy="Remove it: gcloud storage buckets update --clear-retention-period "
+        return Finding.ok("retention policy", "none, and no hold")
+    return Finding.failure(
+        "retention policy",
+        f"the bucket has {' and '.join(keeps)}: no job can be claimed or archived",
+        "Remove it: gcloud storage buckets update --clear-retention-period "
         "--no-default-event-based-hold.",
     )
 
@@ -55,8 +54,8 @@ def check_retention(resource: Resource, _root: str) -> Finding:
 def check_versioning(resource: Resource, _root: str) -> Finding:
     """With versions on, every heartbeat and every move leaves a copy that is paid for."""
     if not _at(resource, "versioning", "enabled"):
-        return _ok("versioning", "off")
-    return _warning(
+        return Finding.ok("versioning", "off")
+    return Finding.warning(
         "versioning",
         "on: every claim and archive leaves an old version behind",
         "gcloud storage buckets update --no-versioning",
@@ -67,8 +66,8 @@ def check_soft_delete(resource: Resource, _root: str) -> Finding:
     """Soft delete keeps, and bills, what was deleted."""
     seconds = int(_at(resource, "softDeletePolicy", "retentionDurationSeconds") or 0)
     if seconds == 0:
-        return _ok("soft delete", "off")
-    return _warning(
+        return Finding.ok("soft delete", "off")
+    return Finding.warning(
         "soft delete",
         f"deleted objects are kept for {seconds / 86400:.0f} days",
         "gcloud storage buckets update --clear-soft-delete",
@@ -78,8 +77,8 @@ def check_soft_delete(resource: Resource, _root: str) -> Finding:
 def check_uniform_access(resource: Resource, _root: str) -> Finding:
     """Without uniform access, single objects can be shared, and conditions do not bind."""
     if _at(resource, "iamConfiguration", "uniformBucketLevelAccess", "enabled"):
-        return _ok("uniform bucket-level access", "on")
-    return _warning(
+        return Finding.ok("uniform bucket-level access", "on")
+    return Finding.warning(
         "uniform bucket-level access",
         "off: access lists of single objects count, conditional rights do not",
         "gcloud storage buckets update --uniform-bucket-level-access",
@@ -90,8 +89,8 @@ def check_public_access(resource: Resource, _root: str) -> Finding:
     """Public access must be impossible, whatever a later grant says."""
     found = _at(resource, "iamConfiguration", "publicAccessPrevention")
     if found == "enforced":
-        return _ok("public access prevention", "enforced")
-    return _warning(
+        return Finding.ok("public access prevention", "enforced")
+    return Finding.warning(
         "public access prevention",
         f"{found or 'inherited'}: a later grant could make the queue public",
         "gcloud storage buckets update --public-access-prevention",
@@ -104,20 +103,19 @@ def check_lifecycle(resource: Resource, root: str) -> Finding:
     deletions = [list(prefixes) for prefixes in _deleted_prefixes(resource)]
     hit = [folder for folder in LIVE if _any_meets(deletions, root + folder)]
     if hit:
-        return Finding(
-            check=check,
-            verdict=Verdict.FAILED,
-            detail=f"a rule deletes objects of the live queue: {', '.join(hit)}",
-            remedy="Give the rule matchesPrefix conditions, as in infra/gcs/lifecycle.json.",
+        return Finding.failure(
+            check,
+            f"a rule deletes objects of the live queue: {', '.join(hit)}",
+            "Give the rule matchesPrefix conditions, as in infra/gcs/lifecycle.json.",
         )
     kept = [folder for folder in GROWING if not _any_meets(deletions, root + folder)]
     if kept:
-        return _warning(
+        return Finding.warning(
             check,
             f"nothing ever deletes {', '.join(kept)}",
             "gcloud storage buckets update --lifecycle-file, see infra/gcs/lifecycle.json",
         )
-    return _ok(check, "history is deleted by age, the live queue is not")
+    return Finding.ok(check, "history is deleted by age, the live queue is not")
 
 
 CHECKS: Sequence[tuple[str, Callable[[Resource, str], Finding]]] = (
@@ -146,21 +144,11 @@ def examine_settings(client: storage.Client, bucket: str, prefix: str) -> Iterat
 
 def _not_known(bucket: str, why: str) -> Iterator[Finding]:
     for name, _ in CHECKS:
-        yield Finding(
-            check=name,
-            verdict=Verdict.NOT_KNOWN,
-            detail=f"this account cannot read the bucket's settings ({why})",
-            remedy="Ask the administrator of the bucket: "
-            f"gcloud storage buckets describe gs://{bucket}",
+        yield Finding.not_known(
+            name,
+            f"this account cannot read the bucket's settings ({why})",
+            f"Ask the administrator of the bucket: gcloud storage buckets describe gs://{bucket}",
         )
-
-
-def _ok(check: str, detail: str) -> Finding:
-    return Finding(check=check, verdict=Verdict.OK, detail=detail)
-
-
-def _warning(check: str, detail: str, remedy: str) -> Finding:
-    return Finding(check=check, verdict=Verdict.WARNING, detail=detail, remedy=remedy)
 
 
 def _at(resource: Resource, *keys: str) -> Any:
