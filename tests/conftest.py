@@ -30,6 +30,10 @@ _TOLD = "told"
 # it starts; the lookup itself is tested with the variable taken away.
 os.environ["SEGRELAY_CONFIG"] = ""
 
+# For PyTorch, here and in all that is started: the cores have a test each already, and threads
+# that wait for one another keep them busy.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 class WithoutTransformers(MetaPathFinder):
     """Keeps MONAI from importing transformers for a network that no profile can name.
