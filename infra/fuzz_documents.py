@@ -68,7 +68,7 @@ _RAW = (
 )
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Reader:
     """One place where a document of others is read."""
 
@@ -190,61 +190,46 @@ def _place(error: Exception) -> str:
 
 def readers(folder: Path) -> list[Reader]:
     """Every reader; ``folder`` is an empty one for what they read from files."""
-    bucket = LocalBucket(folder / "queue")
-    return [*_of_bucket(bucket), *_of_files(folder), *_of_orthanc()]
+    return [*_of_bucket(folder / "queue"), *_of_files(folder / "home"), *_of_orthanc()]
 
 
-def _stored(
-    bucket: LocalBucket, name: str, read: Callable[[], object]
-) -> Callable[[bytes], object]:
-    """Read the object ``name`` after it was given other bytes."""
+def _of_file(path: Path, read: Callable[[], object]) -> Callable[[bytes], object]:
+    """Read ``path`` after it was given other bytes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
 
     def replaced(data: bytes) -> object:
-        path = bucket.root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
         return read()
 
     return replaced
 
 
-def _of_bucket(bucket: LocalBucket) -> list[Reader]:
+def _of_bucket(root: Path) -> list[Reader]:
+    bucket = LocalBucket(root)
     job = JobName(priority=5, job_id=JOB, profile="demo", fence=1)
     reason = names.reason_object(job.rejected)
     info = ObjectInfo(name=reason, generation=1, updated=utc_now(), size=1)
     rejected = RejectedJob(info=info, name=job, reason=info)
-    attempt, progress = names.attempt_object(JOB, 1), names.progress_object(JOB)
-    result, agent = names.result_object(JOB), names.agent_object("lab-1")
+
+    def stored(name: str, read: Callable[[], object]) -> Callable[[bytes], object]:
+        return _of_file(bucket.root / name, read)
+
+    result = stored(names.result_object(JOB), lambda: read_result(bucket, JOB))
+    attempt = stored(names.attempt_object(JOB, 1), lambda: read_attempt(bucket, JOB, 1))
+    progress = stored(names.progress_object(JOB), lambda: read_progress(bucket, JOB))
+    rejection = stored(reason, lambda: read_rejection(bucket, rejected))
+    agent = stored(names.agent_object("lab-1"), lambda: read_heartbeat(bucket, "lab-1"))
+    beat = {"generation": 7, "metadata": {"beat": json.dumps(HEARTBEAT)}}
     return [
-        Reader(name="manifest", valid=MANIFEST, read=parse_job_manifest),
-        Reader(name="manifest, signed", valid=ENVELOPE, read=_read_signed),
-        Reader(name="result", valid=RESULT, read=parse_result),
-        Reader(
-            name="result in the bucket",
-            valid=RESULT,
-            read=_stored(bucket, result, lambda: read_result(bucket, JOB)),
-        ),
-        Reader(
-            name="attempt",
-            valid=ATTEMPT,
-            read=_stored(bucket, attempt, lambda: read_attempt(bucket, JOB, 1)),
-        ),
-        Reader(
-            name="progress",
-            valid=PROGRESS,
-            read=_stored(bucket, progress, lambda: read_progress(bucket, JOB)),
-        ),
-        Reader(
-            name="rejection",
-            valid=REJECTION,
-            read=_stored(bucket, reason, lambda: read_rejection(bucket, rejected)),
-        ),
-        Reader(name="heartbeat", valid=HEARTBEAT, read=_read_heartbeat_text),
-        Reader(
-            name="heartbeat's file",
-            valid={"generation": 7, "metadata": {"beat": json.dumps(HEARTBEAT)}},
-            read=_stored(bucket, agent, lambda: read_heartbeat(bucket, "lab-1")),
-        ),
+        Reader("manifest", MANIFEST, parse_job_manifest),
+        Reader("manifest, signed", ENVELOPE, _read_signed),
+        Reader("result", RESULT, parse_result),
+        Reader("result in the bucket", RESULT, result),
+        Reader("attempt", ATTEMPT, attempt),
+        Reader("progress", PROGRESS, progress),
+        Reader("rejection", REJECTION, rejection),
+        Reader("heartbeat", HEARTBEAT, _read_heartbeat_text),
+        Reader("heartbeat's file", beat, agent),
     ]
 
 
@@ -257,39 +242,19 @@ def _read_heartbeat_text(data: bytes) -> object:
     return Heartbeat.from_metadata({"beat": data.decode(errors="surrogateescape")})
 
 
-def _of_files(folder: Path) -> list[Reader]:
-    home = folder / "home"
+def _of_files(home: Path) -> list[Reader]:
     entry = home / "outbox" / JOB
-    entry.mkdir(parents=True)
-    (home / "control").mkdir()
-
-    def file_reader(path: Path, read: Callable[[], object]) -> Callable[[bytes], object]:
-        def written(data: bytes) -> object:
-            path.write_bytes(data)
-            return read()
-
-        return written
 
     def trouble() -> object:
         (entry / DRAFT_FILE).write_bytes(json.dumps(DRAFT).encode())
         return read_entries(entry.parent)[0].trouble
 
+    pause = _of_file(home / control.PAUSE_FILE, lambda: control.standing_pause(home))
+    draft = _of_file(entry / DRAFT_FILE, lambda: read_entries(entry.parent) or None)
     return [
-        Reader(
-            name="pause",
-            valid={"at": TIME, "reason": "cleaning", "until": "2999-01-01T00:00:00Z"},
-            read=file_reader(home / control.PAUSE_FILE, lambda: control.standing_pause(home)),
-        ),
-        Reader(
-            name="draft",
-            valid=DRAFT,
-            read=file_reader(entry / DRAFT_FILE, lambda: read_entries(entry.parent) or None),
-        ),
-        Reader(
-            name="trouble",
-            valid={"code": "x", "message": "m", "remedy": "r", "tries": 1, "at": TIME},
-            read=file_reader(entry / TROUBLE_FILE, trouble),
-        ),
+        Reader("pause", PAUSE, pause),
+        Reader("draft", DRAFT, draft),
+        Reader("trouble", TROUBLE, _of_file(entry / TROUBLE_FILE, trouble)),
     ]
 
 
@@ -306,20 +271,14 @@ def _of_orthanc() -> list[Reader]:
     def series(document: Any) -> object:
         return [answers.series_info(item, "1.2") for item in answers.of_kind(document, "Series")]
 
+    inventory = answer(lambda document: answers.inventory(document, [ORTHANC]))
+    ids = answer(lambda document: answers.ids(document, "a search"))
     return [
-        Reader(
-            name="Orthanc: inventory",
-            valid=[INSTANCE],
-            read=answer(lambda document: answers.inventory(document, [ORTHANC])),
-        ),
-        Reader(name="Orthanc: series", valid=[SERIES], read=answer(series)),
-        Reader(name="Orthanc: tags", valid=TAGS, read=answer(_attributes)),
-        Reader(name="Orthanc: upload", valid=UPLOAD, read=answer(answers.upload_reply)),
-        Reader(
-            name="Orthanc: list of ids",
-            valid=[ORTHANC],
-            read=answer(lambda document: answers.ids(document, "a search")),
-        ),
+        Reader("Orthanc: inventory", [INSTANCE], inventory),
+        Reader("Orthanc: series", [SERIES], answer(series)),
+        Reader("Orthanc: tags", TAGS, answer(_attributes)),
+        Reader("Orthanc: upload", UPLOAD, answer(answers.upload_reply)),
+        Reader("Orthanc: list of ids", [ORTHANC], ids),
     ]
 
 
@@ -435,6 +394,8 @@ HEARTBEAT: dict[str, Any] = {
     "jobs": [PROGRESS],
     "offers": [{"name": "demo", "roles": [{"role": "t1"}]}],
 }
+PAUSE = {"at": TIME, "reason": "cleaning", "until": "2999-01-01T00:00:00Z"}
+TROUBLE = {"code": "x", "message": "m", "remedy": "r", "tries": 1, "at": TIME}
 DRAFT: dict[str, Any] = {
     "job_id": JOB,
     "claim": f"5-{JOB}~demo~1.json",

@@ -1,23 +1,10 @@
-"""Faults that a test or a person orders: the n-th request of a kind goes wrong.
-
-Set in process with :meth:`Faults.add`, or by HTTP::
-
-    POST   /fake/faults    {"kind": "drop-after", "operation": "move", "times": 1}
-    DELETE /fake/faults    forget all
-    GET    /fake/requests  what was asked so far
-    DELETE /fake/requests  forget it
-"""
+"""Faults that a test orders: the n-th request of a kind goes wrong."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
-
-from infra.fake_gcs.errors import bad_request
-from infra.fake_gcs.routes import OPERATIONS
 
 __all__ = ["Fault", "FaultKind", "Faults"]
 
@@ -66,17 +53,6 @@ class Fault:
     def matches(self, operation: str, path: str) -> bool:
         """Whether this order is about such a request."""
         return self.operation in ("", operation) and self.name_contains in path
-
-    @classmethod
-    def from_document(cls, document: Mapping[str, Any]) -> Fault:
-        """Read an order from JSON; raises ApiError 400."""
-        try:
-            fault = cls(**{**document, "kind": FaultKind(document["kind"])})
-        except (KeyError, TypeError, ValueError) as error:
-            raise bad_request(f"Invalid fault: {error}.") from None
-        if fault.operation and fault.operation not in OPERATIONS:
-            raise bad_request(f"Invalid fault: no operation {fault.operation}.")
-        return fault
 
 
 @dataclass

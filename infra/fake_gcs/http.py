@@ -17,13 +17,10 @@ from urllib.parse import parse_qsl, urlsplit
 from infra.fake_gcs.api import Api
 from infra.fake_gcs.errors import ApiError
 from infra.fake_gcs.faults import Fault, FaultKind, Faults
-from infra.fake_gcs.messages import Answer, Request, json_answer
+from infra.fake_gcs.messages import Answer, Request
 from infra.fake_gcs.routes import Call, find_route
 
 __all__ = ["HttpServer", "Responder", "Service", "spoil"]
-
-ADMIN = "/fake/"
-"""Paths for faults and the request log."""
 
 SHORTEST_CUT = 1
 """Bytes that still arrive of a body that is cut."""
@@ -77,8 +74,6 @@ class Service:
 
     def answer(self, request: Request) -> tuple[Answer | None, Fault | None]:
         """The answer, None where the client gets none, and the fault that sending it meets."""
-        if request.path.startswith(ADMIN):
-            return self._administer(request), None
         try:
             call = find_route(request)
         except ApiError as error:
@@ -104,23 +99,6 @@ class Service:
             }
         )
         return answer
-
-    def _administer(self, request: Request) -> Answer:
-        action = (request.method, request.path.removeprefix(ADMIN))
-        try:
-            if action == ("POST", "faults"):
-                self.faults.add(Fault.from_document(request.document()))
-            elif action == ("DELETE", "faults"):
-                self.faults.clear()
-            elif action == ("GET", "requests"):
-                return json_answer({"requests": self.requests})
-            elif action == ("DELETE", "requests"):
-                self.forget_requests()
-            else:
-                raise ApiError(404, "notFound", "Not Found")
-        except ApiError as error:
-            return _refusal(error)
-        return Answer(status=204)
 
 
 class HttpServer(ThreadingHTTPServer):

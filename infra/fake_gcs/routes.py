@@ -47,11 +47,6 @@ class Call:
     names: Names
     run: Callable[[Api, Names, Request], Answer]
 
-    @property
-    def object_name(self) -> str:
-        """The object in the path, empty where there is none (uploads name it elsewhere)."""
-        return self.names.get("object", "")
-
 
 def find_route(request: Request) -> Call:
     """Raises ApiError 404 for an unknown path, 405 for a wrong method."""

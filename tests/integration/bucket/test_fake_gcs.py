@@ -236,21 +236,6 @@ def test_a_slow_answer_is_whole(fake: FakeGcs, shop: Ground, kind: FaultKind) ->
     assert fake.faults.take("get", "") is None
 
 
-def test_faults_and_the_log_by_http(shop: Ground) -> None:
-    order = {"kind": "status", "operation": "get", "status": 418, "times": 1}
-    assert shop.send("DELETE", "/fake/requests").status_code == 204
-    assert shop.send("POST", "/fake/faults", json=order).status_code == 204
-    assert shop.send("GET", shop.object_path("a")).status_code == 418
-    assert shop.send("GET", shop.object_path("a")).status_code == 200
-    log = shop.send("GET", "/fake/requests").json()["requests"]
-    assert [(item["operation"], item["status"]) for item in log] == [("get", 418), ("get", 200)]
-    assert shop.send("POST", "/fake/faults", json={"kind": "flood"}).status_code == 400
-    assert (
-        shop.send("POST", "/fake/faults", json={"kind": "cut", "operation": "no"}).status_code
-        == 400
-    )
-
-
 def test_https_with_its_own_certificate(shop: Ground) -> None:
     with FakeGcs([BUCKET], tls=True) as fake:
         address = f"https://localhost:{fake.tls_port}/storage/v1/b/{BUCKET}"
