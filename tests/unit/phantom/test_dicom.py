@@ -25,7 +25,7 @@ DIRECTIONS: dict[str, Matrix] = {
 
 
 def small_case(direction: Matrix, seed: int = 6, *, has_lesion: bool = True) -> Case:
-    grid = partial(scanner_grid, shape=(36, 40, 50), spacing=(3.6, 3.6, 4.0), direction=direction)
+    grid = partial(scanner_grid, shape=(18, 28, 36), spacing=(5.2, 5.2, 7.6), direction=direction)
     return make_case(seed, has_lesion=has_lesion, grid=grid)
 
 
@@ -152,7 +152,7 @@ def test_a_healthy_study_has_an_empty_truth(tmp_path: Path) -> None:
     study = write_study(small_case(AXIAL, has_lesion=False), tmp_path)
     with np.load(study.truth) as stored:
         assert not stored["mask"].any()
-        assert len(stored["sop_instance_uids"]) == 36
+        assert len(stored["sop_instance_uids"]) == 18
 
 
 @pytest.mark.process

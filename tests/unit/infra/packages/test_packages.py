@@ -112,8 +112,15 @@ def imports(tree: ast.Module) -> Iterator[str]:
             yield from (alias.name.split(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
             yield node.module.split(".")[0]
-        elif isinstance(node, ast.Call) and ast.unparse(node.func) in BY_NAME:
+        elif isinstance(node, ast.Call) and _name(node.func) in BY_NAME:
             yield from (str(word.value).split(".")[0] for word in literals(node))
+
+
+def _name(function: ast.expr) -> str:
+    """``module.function``, or nothing for what is written in another way."""
+    if isinstance(function, ast.Attribute) and isinstance(function.value, ast.Name):
+        return f"{function.value.id}.{function.attr}"
+    return ""
 
 
 def literals(call: ast.Call) -> list[ast.Constant]:
