@@ -21,8 +21,8 @@ from tests.support.simulator.history import History
 NUMBER_VARIABLE = "SEGRELAY_HISTORY"
 BATCH = 100
 
-IN_DIRECTORY, IN_CLOUD = 300, 60
-"""Histories of every run."""
+IN_DIRECTORY, IN_CLOUD = 200, 40
+"""Histories of every run; more than the rarest planted fault needs to be found."""
 
 LONG = 4000
 """More of each with ``--long``."""

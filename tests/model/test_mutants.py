@@ -20,7 +20,7 @@ def test_a_planted_fault_is_found(
     fast_folder: Path, monkeypatch: pytest.MonkeyPatch, mutant: Mutant
 ) -> None:
     mutant.plant(monkeypatch)
-    for number in range(MOST_HISTORIES):
+    for number in range(mutant.first, mutant.first + MOST_HISTORIES):
         history = History(f"{SEED}/mutant/{number}", fast_folder / str(number), cloud=False)
         try:
             history.run()

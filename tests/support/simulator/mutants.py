@@ -37,6 +37,8 @@ class Mutant:
     plant: Callable[[pytest.MonkeyPatch], None]
     promises: frozenset[str]
     """Any of these must be found broken."""
+    first: int
+    """Number of the history to begin with: with the seed of ``infra/test`` an early find."""
 
 
 def _result_without_generation_0(patch: pytest.MonkeyPatch) -> None:
@@ -174,18 +176,18 @@ def _no_reaping_of_the_dead(patch: pytest.MonkeyPatch) -> None:
 
 
 MUTANTS = [
-    Mutant(name=name, plant=plant, promises=frozenset(promises))
-    for name, plant, promises in (
-        ("result without generation 0", _result_without_generation_0, {"I3"}),
-        ("no look at the own destination", _no_look_at_the_destination, {"L1"}),
-        ("claim without source generation", _claim_without_source_generation, {"S1"}),
-        ("reaping by local clock", _reaping_by_local_clock, {"I5", "L1"}),
-        ("recovery before the outbox", _recovery_before_the_outbox, {"O1"}),
-        ("counting hand-backs as attempts", _counting_hand_backs, {"A2"}),
-        ("archive before result", _archive_before_result, {"I3"}),
-        ("result without confirmation", _result_without_confirmation, {"I2"}),
-        ("attempt records overwritten", _attempts_overwritten, {"A1"}),
-        ("two claims of one job", _two_claims_of_one_job, {"I1", "O2"}),
-        ("the dead are not reaped", _no_reaping_of_the_dead, {"I5"}),
+    Mutant(name=name, plant=plant, promises=frozenset(promises), first=first)
+    for name, plant, promises, first in (
+        ("result without generation 0", _result_without_generation_0, {"I3"}, 0),
+        ("no look at the own destination", _no_look_at_the_destination, {"L1"}, 29),
+        ("claim without source generation", _claim_without_source_generation, {"S1"}, 78),
+        ("reaping by local clock", _reaping_by_local_clock, {"I5", "L1"}, 13),
+        ("recovery before the outbox", _recovery_before_the_outbox, {"O1"}, 34),
+        ("counting hand-backs as attempts", _counting_hand_backs, {"A2"}, 152),
+        ("archive before result", _archive_before_result, {"I3"}, 0),
+        ("result without confirmation", _result_without_confirmation, {"I2"}, 31),
+        ("attempt records overwritten", _attempts_overwritten, {"A1"}, 0),
+        ("two claims of one job", _two_claims_of_one_job, {"I1", "O2"}, 36),
+        ("the dead are not reaped", _no_reaping_of_the_dead, {"I5"}, 0),
     )
 ]
