@@ -23,6 +23,12 @@ GUESS = "hunter2-guessed"
 TOKEN = "pushed-token-9f1c"
 SECRETS = ("Hong", "Gildong", "7351", "hunter2", TOKEN)
 
+PREPARE = f"""
+from django.core.management import call_command
+call_command("migrate", verbosity=0)
+call_command("createsuperuser", interactive=False, username="{USER}", email="r@localhost")
+"""
+
 TALKATIVE = ("--access-logformat", '"%(r)s" "%(f)s" "%({authorization}i)s"')
 """As many servers log: the whole request line, the referrer, and a header."""
 
@@ -41,16 +47,12 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         "SEGRELAY_ORTHANC_URL": "http://127.0.0.1:9",
         "DJANGO_SUPERUSER_PASSWORD": PASSWORD,
     }
-    for command in (
-        ("migrate", "--verbosity", "0"),
-        ("createsuperuser", "--noinput", "--username", USER, "--email", "r@localhost"),
-    ):
-        subprocess.run(
-            [sys.executable, "gcp_side/manage.py", *command],
-            env=os.environ | values,
-            cwd=ROOT,
-            check=True,
-        )
+    subprocess.run(
+        [sys.executable, "gcp_side/manage.py", "shell", "--verbosity", "0", "--command", PREPARE],
+        env=os.environ | values,
+        cwd=ROOT,
+        check=True,
+    )
     return values
 
 
@@ -63,7 +65,7 @@ def log_of_a_visit(environment: dict[str, str], folder: Path, *options: str) -> 
             "site",
             [
                 *(sys.executable, "-m", "gunicorn", "-c", "python:gcp_side.site.gunicorn"),
-                *("gcp_side.site.wsgi", "--bind", address, *options),
+                *("gcp_side.site.wsgi", "--workers", "1", "--bind", address, *options),
             ],
             log=log,
             environment=environment,

@@ -54,7 +54,6 @@ def site(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Site]:
             "PYTHONPATH": str(ROOT),
             "DJANGO_SETTINGS_MODULE": "gcp_side.site.settings",
         }
-        call(environment, "gcp_side/manage.py", "migrate", "--verbosity", "0")
         keys = call(environment, "-m", "tests.support.site.site_sessions", str(PAGES + 1))
         address = f"127.0.0.1:{free_port()}"
         child = processes.start(

@@ -1,16 +1,19 @@
-"""One of several processes of a site that change the same jobs at once.
+"""Several processes of a site that change the same jobs at once, in a database without tables.
 
-``python -m tests.support.site.racing_site prepare | race NUMBER CHANGES | report``; answers JSON.
+``python -m tests.support.site.racing_site PROCESSES CHANGES``; answers JSON.
 """
 
 from __future__ import annotations
 
 import json
+import multiprocessing
+import random
 import sys
-from collections.abc import Callable
 from typing import Any
 
 import django
+from django.core.management import call_command
+from django.db import connections
 
 from segrelay.stages import Stage
 
@@ -21,26 +24,27 @@ OWN_JOBS = 5
 """Jobs that each racer submits and cancels on the way."""
 
 
-def prepare() -> dict[str, Any]:
-    """Submit the jobs that all change."""
-    return {"jobs": [_submit() for _ in range(JOBS)]}
+START_S = 60
+"""Until all have started; several times what that takes."""
+
+_fork = multiprocessing.get_context("fork")
+_start = _fork.Barrier(1)
 
 
-def race(number: int, changes: int) -> dict[str, Any]:
+def race(number: int, changes: int) -> int:
     """Count up in the jobs' rows ``changes`` times, each from the row as it was read."""
     from gcp_side.labseg.models import Job
 
     shared = list(Job.objects.order_by("pk").values_list("pk", flat=True)[:JOBS])
-    _wait_for_the_start()
-    made, refused = 0, 0
+    random.seed(number)
+    _start.wait(START_S)
+    made = 0
     while made < changes:
         if _count_up(shared[(made + number) % JOBS], agent=f"lab-{number}"):
             made += 1
             if made % (changes // OWN_JOBS) == 0:
                 _submit_and_cancel()
-        else:
-            refused += 1
-    return {"made": made, "refused": refused}
+    return made
 
 
 def report() -> dict[str, Any]:
@@ -54,12 +58,6 @@ def report() -> dict[str, Any]:
         "own": [job.state for job in others],
         "own_events": JobEvent.objects.filter(job__in=others).count(),
     }
-
-
-def _wait_for_the_start() -> None:
-    sys.stdout.write("ready\n")
-    sys.stdout.flush()
-    sys.stdin.readline()
 
 
 def _count_up(job_id: str, *, agent: str) -> bool:
@@ -89,15 +87,21 @@ def _submit() -> str:
     return jobs.submit(jobs.Submission(series_ids=FOUR), orthanc=four_series()).pk
 
 
-def main(verb: str, *numbers: str) -> None:
+def main(processes: int, changes: int) -> dict[str, Any]:
+    """What each process has changed, and what the database holds afterwards."""
+    global _start
     django.setup()
-    verbs: dict[str, Callable[..., dict[str, Any]]] = {
-        "prepare": prepare,
-        "race": race,
-        "report": report,
-    }
-    sys.stdout.write(json.dumps(verbs[verb](*map(int, numbers))))
+    call_command("migrate", verbosity=0)
+    for _ in range(JOBS):
+        _submit()
+    # Each process gets a connection of its own.
+    connections.close_all()
+    _start = _fork.Barrier(processes)
+    with _fork.Pool(processes) as pool:
+        # Who waits for the start takes no second task: one to a process.
+        made = pool.starmap(race, [(n, changes) for n in range(processes)], chunksize=1)
+    return {"made": made} | report()
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    sys.stdout.write(json.dumps(main(*map(int, sys.argv[1:]))))

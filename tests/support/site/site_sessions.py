@@ -1,6 +1,7 @@
 """Users of a site who may do all that a radiologist may, and their sessions.
 
-``python -m tests.support.site.site_sessions NUMBER`` prints the session keys as a JSON list.
+``python -m tests.support.site.site_sessions NUMBER`` makes the tables and
+prints the session keys as a JSON list.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import sys
 from importlib import import_module
 
 import django
+from django.core.management import call_command
 
 
 def make_sessions(number: int) -> list[str]:
@@ -36,4 +38,5 @@ def make_sessions(number: int) -> list[str]:
 
 if __name__ == "__main__":
     django.setup()
+    call_command("migrate", verbosity=0)
     sys.stdout.write(json.dumps(make_sessions(int(sys.argv[1]))))
