@@ -30,7 +30,7 @@ from lab_side.agent.delivery.outbox import (
 from lab_side.imaging.pipeline import CaseInput, CaseOutput, segment_case
 from lab_side.imaging.write.measure import measure_seg
 from lab_side.imaging.write.report import report_uid
-from lab_side.models.loaded import LoadedModel, load_model
+from lab_side.models.loaded import load_model
 from lab_side.worker.protocol import InspectReply, InspectRequest, ReportFile
 from lab_side.worker.server import inspect_seg
 from segrelay import names
@@ -46,6 +46,7 @@ from segrelay.errors import (
 from segrelay.manifest import Provenance, ResultManifest, ResultStatus, SegmentMeasurement
 from segrelay.orthanc import OrthancClient, OrthancSettings, UploadReply
 from segrelay.queue import AgentQueue, Claim, SiteQueue, scan
+from segrelay.ulid import new_ulid
 from tests.support.buckets.faulty_bucket import Fault, FaultyBucket, SimulatedCrash
 from tests.support.jobs import NOW, make_manifest, make_result
 from tests.support.lab.small_disk import ForgetfulOrthanc, fill, put_storage_on
@@ -65,18 +66,34 @@ class Inspect:
         return inspect_seg(request)
 
 
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> LoadedModel:
-    return load_model(write_tiny_profile(tmp_path_factory.mktemp("profiles")), device="cpu")
+@dataclass(frozen=True)
+class Made:
+    """The files of a job's SEG and report, as the worker leaves them."""
+
+    job_id: str
+    folder: Path
+    output: CaseOutput
+    model_sha256: str
 
 
 @pytest.fixture(scope="module")
-def series(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Path]]:
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     def grid(anatomy):  # type: ignore[no-untyped-def]
         return scanner_grid(anatomy, shape=(12, 32, 36), spacing=(5.0, 5.0, 12.0))
 
     study = write_study(make_case(8, grid=grid), tmp_path_factory.mktemp("study"))
-    return {f"dce-{n}": list(item.paths) for n, item in enumerate(study.series)}
+    model = load_model(write_tiny_profile(tmp_path_factory.mktemp("profiles")), device="cpu")
+    job_id, folder = new_ulid(), tmp_path_factory.mktemp("made")
+    case = CaseInput(
+        job_key=job_id,
+        series={f"dce-{n}": list(item.paths) for n, item in enumerate(study.series)},
+        expected_sop_uids={},
+        created_at=NOW,
+        output=folder / SEG_FILE,
+        report_output=folder / REPORT_FILE,
+    )
+    output = segment_case(case, model, lambda _stage, _share: None)
+    return Made(job_id, folder, output, model.model_sha256)
 
 
 @dataclass
@@ -142,52 +159,36 @@ def server() -> Iterator[OrthancServer]:
 
 
 @pytest.fixture
-def scene(
-    tmp_path: Path,
-    server: OrthancServer,
-    model: LoadedModel,
-    series: dict[str, list[Path]],
-) -> Iterator[Scene]:
-    with open_scene(tmp_path, server, model, series) as scene:
+def scene(tmp_path: Path, server: OrthancServer, made: Made) -> Iterator[Scene]:
+    with open_scene(tmp_path, server, made) as scene:
         yield scene
 
 
 @contextlib.contextmanager
-def open_scene(
-    folder: Path, server: OrthancServer, model: LoadedModel, series: dict[str, list[Path]]
-) -> Iterator[Scene]:
+def open_scene(folder: Path, server: OrthancServer, made: Made) -> Iterator[Scene]:
+    """The job in a queue of its own; Orthanc has nothing of it yet."""
     bucket = LocalBucket(folder / "queue")
-    manifest = make_manifest()
-    SiteQueue(bucket).submit(manifest)
+    SiteQueue(bucket).submit(make_manifest(made.job_id))
     claim = AgentQueue(bucket, "lab-1", now=lambda: NOW).claim(scan(bucket).pending[0])
     assert claim is not None
-    work = folder / "work"
-    work.mkdir()
-    output = segment_case(
-        CaseInput(
-            job_key=claim.job_id,
-            series=series,
-            expected_sop_uids={},
-            created_at=manifest.submitted_at,
-            output=work / SEG_FILE,
-            report_output=work / REPORT_FILE,
-        ),
-        model,
-        lambda _stage, _share: None,
-    )
+    work = shutil.copytree(made.folder, folder / "work")
     seg = (work / SEG_FILE).read_bytes()
     outbox = Outbox(folder / "home")
-    outbox.add(work, draft_of(claim, output, model))
+    outbox.add(work, draft_of(claim, made))
     client = OrthancClient(
         OrthancSettings.model_validate(
             {"url": server.url, "user": server.user, "password": server.password, "retries": 0}
         )
     )
+    for uid in (made.output.sop_instance_uid, report_uid(made.output.sop_instance_uid)):
+        for left in client.find_instance(uid):
+            client.delete_instance(left)
     yield Scene(bucket, server, client, outbox, claim, seg)
     client.close()
 
 
-def draft_of(claim: Claim, output: CaseOutput, model: LoadedModel) -> Draft:
+def draft_of(claim: Claim, made: Made) -> Draft:
+    output = made.output
     return Draft(
         job_id=claim.job_id,
         claim=claim.name.file_name,
@@ -202,7 +203,7 @@ def draft_of(claim: Claim, output: CaseOutput, model: LoadedModel) -> Draft:
         provenance=Provenance(
             profile="tiny",
             profile_version="1.0.0",
-            model_sha256=model.model_sha256,
+            model_sha256=made.model_sha256,
             device="cpu",
             versions={},
             stage_seconds={},
@@ -255,12 +256,11 @@ def test_a_seg_is_delivered(scene: Scene) -> None:
 def test_i2_i3_i4_whatever_breaks_while_delivering(
     tmp_path: Path,
     server: OrthancServer,
-    model: LoadedModel,
-    series: dict[str, list[Path]],
+    made: Made,
     fault: Fault,
 ) -> None:
     for at in range(1, MOST_OPERATIONS):
-        with open_scene(tmp_path / str(at), server, model, series) as scene:
+        with open_scene(tmp_path / str(at), server, made) as scene:
             faulty = FaultyBucket(scene.bucket, at=at, fault=fault)
             with contextlib.suppress(SimulatedCrash, StoreUnavailableError):
                 scene.deliver(faulty)
@@ -274,12 +274,12 @@ def test_i2_i3_i4_whatever_breaks_while_delivering(
 
 
 def test_i2_a_seg_that_orthanc_has_written_in_part_is_no_result(
-    tmp_path: Path, small_disk: Path, model: LoadedModel, series: dict[str, list[Path]]
+    tmp_path: Path, small_disk: Path, made: Made
 ) -> None:
     """Its disk is full at the last page of the file: it answers *Success* all the same."""
     with (
         ForgetfulOrthanc() as server,
-        open_scene(tmp_path / "scene", server, model, series) as scene,
+        open_scene(tmp_path / "scene", server, made) as scene,
     ):
         put_storage_on(server, small_disk)
         filler = fill(small_disk, (len(scene.seg) - 1) // mmap.PAGESIZE)
@@ -357,13 +357,12 @@ def test_foreign_bytes_under_the_same_uid_are_an_error_and_the_seg_is_kept(scene
 def test_i1_i4_whatever_breaks_while_a_seg_is_refused(
     tmp_path: Path,
     server: OrthancServer,
-    model: LoadedModel,
-    series: dict[str, list[Path]],
+    made: Made,
     fault: Fault,
 ) -> None:
     """One failed result with the reason; the SEG is with a person, however often it dies."""
     for at in range(1, MOST_OPERATIONS):
-        with open_scene(tmp_path / str(at), server, model, series) as scene:
+        with open_scene(tmp_path / str(at), server, made) as scene:
             scene.entry().seg_path.write_bytes(b"damaged")
             faulty = FaultyBucket(scene.bucket, at=at, fault=fault)
             with contextlib.suppress(SimulatedCrash, StoreUnavailableError):
@@ -497,9 +496,7 @@ def test_another_agents_result_with_another_seg_stands_alone(scene: Scene) -> No
     assert scene.stored() == []
 
 
-def test_i4_orthanc_away_leaves_everything_as_it_is(
-    scene: Scene, tmp_path: Path, model: LoadedModel, series: dict[str, list[Path]]
-) -> None:
+def test_i4_orthanc_away_leaves_everything_as_it_is(scene: Scene) -> None:
     scene.orthanc.kill()
     try:
         with pytest.raises(TransientError):
