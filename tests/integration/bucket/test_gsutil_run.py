@@ -113,8 +113,14 @@ def test_folders_manifest_and_result_are_shown_as_they_are(
     assert shown.encode() == manifest.to_json() + result.to_json()
 
 
-@pytest.mark.parametrize("first", ["lab-1", "lab-2"])
-@pytest.mark.parametrize("verb", ["cp", "mv"])
+@pytest.mark.parametrize(
+    ("verb", "first"),
+    [
+        ("cp", "lab-1"),
+        ("mv", "lab-2"),
+        *(pytest.param(*way, marks=pytest.mark.long) for way in (("cp", "lab-2"), ("mv", "lab-1"))),
+    ],
+)
 def test_a_job_doubled_by_hand_has_one_result_in_one_place(
     bucket: GcsBucket, operator: Operator, verb: str, first: str
 ) -> None:
