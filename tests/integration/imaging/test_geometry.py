@@ -189,7 +189,7 @@ def check_exact(scan: Scan, code: str) -> None:
     np.testing.assert_array_equal(found, truth)
 
 
-@settings(max_examples=8)
+@settings(max_examples=6)
 @given(first=scans, second=scans, code=codes, spacing=st.floats(0.9, 1.2))
 def test_a_shape_comes_back_where_it_was(
     first: Scan, second: Scan, code: str, spacing: float
