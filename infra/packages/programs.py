@@ -19,8 +19,12 @@ from pathlib import Path
 CHROMIUM = Path("/usr/bin/chromium")
 """Debian's; the browser that Playwright drives."""
 
+HEADLESS_CHROMIUM = Path("/usr/bin/chromium-headless-shell")
+"""The same pages without a window around them, at three quarters of the processor time."""
+
 SIGNS = {
     "chromium": str(CHROMIUM),
+    "chromium-headless-shell": str(HEADLESS_CHROMIUM),
     "fonts-nanum": "/usr/share/fonts/truetype/nanum",
     "gettext": "xgettext",
     "npm": "npm",

@@ -16,7 +16,7 @@ from pytest_django import Settings
 from pytest_django.live_server_helper import LiveServer
 
 from gcp_side.labseg.conf import get_bucket
-from infra.packages.programs import CHROMIUM
+from infra.packages.programs import CHROMIUM, HEADLESS_CHROMIUM
 from infra.servers.orthanc import OrthancServer
 from tests.browser.studies import Stored, store_axial, store_brain, store_turned, store_unsure
 from tests.unit.gcp_side.fakes import FakeAgent
@@ -97,10 +97,11 @@ OPTIONS = ["--no-sandbox", "--disable-gpu"]
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    if not CHROMIUM.exists():
+    program = next((path for path in (HEADLESS_CHROMIUM, CHROMIUM) if path.exists()), None)
+    if program is None:
         pytest.skip("Chromium is not installed")
     with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=str(CHROMIUM), args=OPTIONS)
+        started = playwright.chromium.launch(executable_path=str(program), args=OPTIONS)
         yield started
         started.close()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Page, expect
 
@@ -14,15 +16,25 @@ from tests.unit.gcp_side.fakes import FakeAgent, succeeded
 
 SCREENS = ROOT / "build" / "screens"
 SIZES = ((1280, 800), (1920, 1080))
+PICTURES_VARIABLE = "SEGRELAY_TEST_PICTURES"
+"""Set, the tests leave pictures, which take half of the browser's processor time."""
 
 
 def shoot(page: Page, name: str) -> None:
-    """Write a picture of the page in both sizes; somebody looks at them."""
-    SCREENS.mkdir(parents=True, exist_ok=True)
+    """Write a picture of the page in both sizes where pictures are wanted."""
+    if PICTURES_VARIABLE not in os.environ:
+        return
     for width, height in reversed(SIZES):
         page.set_viewport_size({"width": width, "height": height})
         wait_drawn(page)
-        page.screenshot(path=str(SCREENS / f"{name}-{width}.png"))
+        take_picture(page, f"{name}-{width}")
+
+
+def take_picture(page: Page, name: str, *, full_page: bool = False) -> None:
+    """Write what the page shows now to ``build/screens`` where pictures are wanted."""
+    if PICTURES_VARIABLE in os.environ:
+        SCREENS.mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=str(SCREENS / f"{name}.png"), full_page=full_page)
 
 
 def open_study(page: Page, stored: Stored) -> None:

@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 from gcp_side.labseg import jobs
 from segrelay.manifest import ResultStatus
 from tests.browser.conftest import Heard
-from tests.browser.steps import SCREENS, open_study, send
+from tests.browser.steps import open_study, send, take_picture
 from tests.browser.studies import Stored
 from tests.unit.gcp_side.fakes import FakeAgent, ended
 
@@ -20,10 +20,9 @@ SIZES = ((1280, 1000), (390, 780))
 
 def shoot(page: Page, name: str) -> None:
     """A picture of the whole page in each size."""
-    SCREENS.mkdir(parents=True, exist_ok=True)
     for width, height in reversed(SIZES):
         page.set_viewport_size({"width": width, "height": height})
-        page.screenshot(path=str(SCREENS / f"{name}-{width}.png"), full_page=True)
+        take_picture(page, f"{name}-{width}", full_page=True)
 
 
 def test_jobs_in_both_languages(page: Page, stored: Stored, agent: FakeAgent, heard: Heard) -> None:

@@ -9,7 +9,7 @@ from django.contrib.auth.models import Permission, User
 from playwright.sync_api import Page, expect
 
 from tests.browser.conftest import Heard
-from tests.browser.steps import SCREENS, look_for_barriers, open_study
+from tests.browser.steps import look_for_barriers, open_study, take_picture
 from tests.browser.studies import Stored
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -20,11 +20,10 @@ SIZES = ((1280, 800), (390, 780))
 
 def shoot(page: Page, name: str) -> None:
     """A picture in each size; nothing is wider than the window."""
-    SCREENS.mkdir(parents=True, exist_ok=True)
     for width, height in reversed(SIZES):
         page.set_viewport_size({"width": width, "height": height})
         assert page.evaluate("document.documentElement.scrollWidth") <= width, name
-        page.screenshot(path=str(SCREENS / f"{name}-{width}.png"))
+        take_picture(page, f"{name}-{width}")
 
 
 def in_both_languages(page: Page, name: str) -> None:
@@ -95,7 +94,7 @@ def test_a_session_that_ends_under_an_open_page(page: Page, stored: Stored, hear
     expect(ended).to_contain_text("Nothing on this page is lost")
     expect(page.locator("#task .is-failure")).to_contain_text("You are no longer logged in.")
     look_for_barriers(page)
-    page.screenshot(path=str(SCREENS / "session-ended-en-1280.png"))
+    take_picture(page, "session-ended-en-1280")
 
     with page.context.expect_page() as opened:
         ended.get_by_role("link").click()
