@@ -8,9 +8,7 @@ with the line's :class:`~infra.line.profile.LineStats`.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-import subprocess
 import sys
 import threading
 from collections.abc import Sequence
@@ -19,8 +17,7 @@ from typing import Any, Protocol
 
 from infra.line.profile import LineFault, LineProfile, LineStats, parse_target
 from infra.line.proxy import LOOPBACK, Proxy, new_loop
-from infra.packages.debian import repository_root
-from infra.servers.processes import stop_process
+from infra.servers.json_process import JsonProcess
 
 Command = dict[str, Any]
 
@@ -145,45 +142,15 @@ class _Thread:
         await self._proxy.close()
 
 
-class _Child:
+class _Child(JsonProcess):
     """``python -m infra.line``."""
 
     def __init__(
         self, target: tuple[str, int], profile: LineProfile, faults: Sequence[LineFault]
     ) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "infra.line", *_arguments(target, profile, faults)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            cwd=repository_root(),
-            start_new_session=True,
-        )
-        self.pid = self._process.pid
-        self.port: int = self._answer()["port"]
-
-    def ask(self, command: Command) -> Command:
-        if self._process.stdin is None:
-            raise RuntimeError("the line was started without pipes")
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.write(json.dumps(command).encode() + b"\n")
-            self._process.stdin.flush()
-        return self._answer()
-
-    def close(self) -> None:
-        for stream in (self._process.stdin, self._process.stdout):
-            if stream is not None:
-                # What could not be written is tried again here.
-                with contextlib.suppress(BrokenPipeError):
-                    stream.close()
-        stop_process(self._process)
-
-    def _answer(self) -> Command:
-        line = b"" if self._process.stdout is None else self._process.stdout.readline()
-        if not line:
-            stop_process(self._process)
-            raise RuntimeError("the line ended; its message is above")
-        answer: Command = json.loads(line)
-        return answer
+        words = _arguments(target, profile, faults)
+        super().__init__("the line", [sys.executable, "-m", "infra.line", *words])
+        self.port: int = self.receive()["port"]
 
 
 def _arguments(

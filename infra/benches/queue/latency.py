@@ -5,16 +5,15 @@ The site's flushes are in it. The submits come at random moments of the listener
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
-import subprocess
 import sys
 import time
 from dataclasses import dataclass
 
 from infra.benches.queue.relay import make_manifest
-from infra.packages.debian import repository_root
-from infra.servers.processes import stop_process
+from infra.servers.json_process import JsonProcess
 from segrelay.bucket import open_bucket
 from segrelay.queue import SiteQueue
 
@@ -48,33 +47,17 @@ def measure_latency(address: str, how: Listening, rng: random.Random) -> list[fl
         "idling": how.idling,
     }
     module, count = "infra.benches.queue.listener", str(how.samples)
-    listener = subprocess.Popen(
-        [sys.executable, "-m", module, address, count, json.dumps(arguments)],
-        stdout=subprocess.PIPE,
-        cwd=repository_root(),
-    )
-    try:
+    command = [sys.executable, "-m", module, address, count, json.dumps(arguments)]
+    with contextlib.closing(JsonProcess("the listener", command)) as listener:
         site = SiteQueue(open_bucket(address))
-        _next_line(listener)
+        listener.receive()
         return [_one(site, listener, how, rng) for _ in range(how.samples)]
-    finally:
-        if listener.stdout is not None:
-            listener.stdout.close()
-        stop_process(listener)
 
 
-def _one(
-    site: SiteQueue, listener: subprocess.Popen[bytes], how: Listening, rng: random.Random
-) -> float:
+def _one(site: SiteQueue, listener: JsonProcess, how: Listening, rng: random.Random) -> float:
     time.sleep(rng.uniform(0, how.spread_s))
     manifest = make_manifest()
     start = time.monotonic_ns()
     site.submit(manifest)
-    return (int(_next_line(listener)) - start) / 1e6
-
-
-def _next_line(listener: subprocess.Popen[bytes]) -> bytes:
-    line = b"" if listener.stdout is None else listener.stdout.readline()
-    if not line:
-        raise RuntimeError("the listener ended; its message is above")
-    return line
+    claimed: int = listener.receive()
+    return (claimed - start) / 1e6

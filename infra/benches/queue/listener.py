@@ -1,7 +1,8 @@
 """The agent's loop of look and claim, alone: no Orthanc, no model, no heartbeat.
 
 ``python -m infra.benches.queue.listener ADDRESS JOBS ARGUMENTS``, those of :func:`listen` as JSON,
-prints a line with the monotonic nanoseconds of each claim, right after it was won.
+prints ``null`` when it listens, then a line with the monotonic nanoseconds of each claim, right
+after it was won.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ def listen(
     if doorbell and isinstance(bucket, LocalBucket):
         watcher = Doorbell(bucket.root, changed)
         watcher.supervise()
-    _print("ready")
+    _print("null")
     while jobs:
         changed.clear()
         if watcher is not None:
