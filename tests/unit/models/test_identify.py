@@ -45,7 +45,8 @@ def test_a_network_is_rebuilt_from_its_weights(
     assert found.network is not None
     rebuilt = construct(found.network)
     rebuilt.load_state_dict(original.state_dict())
-    values = torch.randn(1, arguments["in_channels"], 64, 32, 32)
+    shape = {"SwinUNETR": (64, 32, 32), "SegResNet": (16, 16, 16)}[architecture]
+    values = torch.randn(1, arguments["in_channels"], *shape)
     with torch.inference_mode():
         assert torch.equal(rebuilt(values), original(values))
     assert found.format == "checkpoint"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 
 import numpy as np
 import pytest
@@ -220,7 +221,9 @@ def replace_keys(
     return dict(zip(keys, pixels.values(), strict=True))
 
 
+@cache
 def phantom(seed: int, *, has_lesion: bool) -> dict[str, NDArray[np.float32]]:
+    """Only read: made once."""
     return dict(zip(TIMES, make_case(seed, has_lesion=has_lesion).phases, strict=True))
 
 
