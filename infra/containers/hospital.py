@@ -37,7 +37,6 @@ SITE = ("migrate", "site", "sync")
 QUEUE = "/srv/queue"
 PROFILE = "demo"
 ADMINISTRATOR = "operator"
-AGENT_IS_READY = "Listening for jobs"
 WAIT_S = 180.0
 _READ_ALL = "+dac_read_search"
 

@@ -13,7 +13,6 @@ from typing import Any
 import requests
 
 from infra.containers.hospital import (
-    AGENT_IS_READY,
     HOST,
     PROFILE,
     QUEUE,
@@ -26,6 +25,7 @@ from infra.containers.hospital import (
 from infra.demos.study import choose_inputs, phantom_study
 from infra.packages.debian import repository_root
 from infra.servers.processes import ProcessSet
+from infra.servers.site_and_agent import AGENT_IS_READY
 from segrelay.profiles import load_profile
 
 SEED = 20_260_302

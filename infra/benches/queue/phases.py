@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from statistics import fmean, median
+from unittest.mock import patch
 
 from infra.benches.harness import Plan, Report, Scene
 from infra.benches.queue.contender import Timing
@@ -183,15 +184,8 @@ def cloud(scene: QueueScene) -> Report:
 
 @contextlib.contextmanager
 def _fake_gcs() -> Iterator[FakeGcs]:
-    before = os.environ.get("STORAGE_EMULATOR_HOST")
-    with FakeGcs() as fake:
-        os.environ["STORAGE_EMULATOR_HOST"] = fake.url
-        try:
-            yield fake
-        finally:
-            del os.environ["STORAGE_EMULATOR_HOST"]
-            if before is not None:
-                os.environ["STORAGE_EMULATOR_HOST"] = before
+    with FakeGcs() as fake, patch.dict(os.environ, STORAGE_EMULATOR_HOST=fake.url):
+        yield fake
 
 
 def _summary(latencies: Sequence[float]) -> Report:
