@@ -9,7 +9,7 @@ import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, Protocol
+from typing import IO, Any
 
 from lab_side.importing.bundle import BundleAttributes, read_bundle
 from segrelay.errors import FixConfigurationError
@@ -28,24 +28,15 @@ UNPACKED_BYTES = 64 * 1024 * 1024
 _SUFFIXES = {".safetensors", ".ts"}
 
 
-class _Files(Protocol):
-    """A tree of files by relative name."""
-
-    def names(self) -> Sequence[str]:
-        """Those of a bundle's files that are there."""
-
-    def open(self, name: str) -> IO[bytes]:
-        """Read one."""
-
-    def path(self, name: str, /) -> Path | None:
-        """Where it lies on the disk; None in a zip."""
+_Place = Path | zipfile.Path
+"""A file or a folder, on the disk or in a zip."""
 
 
 class Source:
     """An opened path; ``bundle`` is None where it is a file of weights."""
 
-    def __init__(self, files: _Files, weights: str, bundle: BundleAttributes | None) -> None:
-        self._files, self._weights = files, weights
+    def __init__(self, root: _Place, weights: str, bundle: BundleAttributes | None) -> None:
+        self._file, self._weights = root / weights, weights
         self.bundle = bundle
 
     @property
@@ -57,7 +48,7 @@ class Source:
     @property
     def weights_path(self) -> Path | None:
         """Where the weights lie; None: in a zip."""
-        return self._files.path(self._weights)
+        return self._file if isinstance(self._file, Path) else None
 
     @property
     def kind(self) -> str:
@@ -68,7 +59,7 @@ class Source:
 
     def copy_weights(self, target: Path) -> None:
         """Copy the weights' bytes as they are."""
-        with self._files.open(self._weights) as source, target.open("wb") as file:
+        with _open(self._file) as source, target.open("wb") as file:
             shutil.copyfileobj(source, file, 1024 * 1024)
             file.flush()
             os.fsync(file.fileno())
@@ -85,12 +76,13 @@ def open_source(path: Path) -> Iterator[Source]:
     """
     try:
         if path.is_dir():
-            yield _bundle(_Folder(path), path)
+            yield _bundle(path, path)
         elif zipfile.is_zipfile(path) and _holds_bundle(path):
             with zipfile.ZipFile(path) as archive:
-                yield _bundle(_Zip(archive), path)
+                root = _zip_root(archive.namelist())
+                yield _bundle(zipfile.Path(archive, root), path)
         elif path.is_file():
-            yield Source(_Folder(path.parent), path.name, None)
+            yield Source(path.parent, path.name, None)
         else:
             raise FixConfigurationError(
                 f"There is nothing at {path}.",
@@ -103,40 +95,14 @@ def open_source(path: Path) -> Iterator[Source]:
         ) from error
 
 
-class _Folder:
-    def __init__(self, root: Path) -> None:
-        self._root = root
-
-    def names(self) -> Sequence[str]:
-        wanted = (_CONFIG, _METADATA, *_WEIGHTS)
-        return [name for name in wanted if (self._root / name).is_file()]
-
-    def open(self, name: str) -> IO[bytes]:
-        return (self._root / name).open("rb")
-
-    def path(self, name: str) -> Path | None:
-        return self._root / name
-
-
-class _Zip:
-    """A bundle in a zip, with or without a folder of its own around it."""
-
-    def __init__(self, archive: zipfile.ZipFile) -> None:
-        self._archive = archive
-        self._root = _zip_root(archive.namelist())
-
-    def names(self) -> Sequence[str]:
-        cut = len(self._root)
-        return [n[cut:] for n in self._archive.namelist() if n.startswith(self._root)]
-
-    def open(self, name: str) -> IO[bytes]:
-        member = self._archive.getinfo(self._root + name)
-        if member.file_size > UNPACKED_BYTES + UNPACKED_RATIO * member.compress_size:
-            raise zipfile.BadZipFile
-        return self._archive.open(member)
-
-    def path(self, _name: str) -> Path | None:
-        return None
+def _open(file: _Place) -> IO[bytes]:
+    """Open a file; one in a zip only where it unpacks to a sensible size."""
+    if isinstance(file, Path):
+        return file.open("rb")
+    member = file.root.getinfo(file.at)
+    if member.file_size > UNPACKED_BYTES + UNPACKED_RATIO * member.compress_size:
+        raise zipfile.BadZipFile
+    return file.root.open(member)
 
 
 def _holds_bundle(path: Path) -> bool:
@@ -154,23 +120,22 @@ def _zip_root(names: Sequence[str]) -> str:
     return config[: config.rindex("configs/")]
 
 
-def _bundle(files: _Files, path: Path) -> Source:
-    names = files.names()
-    weights = next((name for name in _WEIGHTS if name in names), None)
-    if _CONFIG not in names or weights is None:
-        missing = _CONFIG if _CONFIG not in names else " or ".join(_WEIGHTS)
+def _bundle(root: _Place, path: Path) -> Source:
+    config, metadata = root / _CONFIG, root / _METADATA
+    weights = next((name for name in _WEIGHTS if (root / name).is_file()), None)
+    if not config.is_file() or weights is None:
+        missing = _CONFIG if not config.is_file() else " or ".join(_WEIGHTS)
         raise FixConfigurationError(
             f"The bundle {path} has no {missing}.",
             code="bundle-incomplete",
             remedy="Download the bundle with its weights; a configuration in YAML is not read.",
         )
-    inference = _json(files, _CONFIG)
-    metadata = _json(files, _METADATA) if _METADATA in names else {}
-    return Source(files, weights, read_bundle(inference, metadata))
+    described = _json(metadata, _METADATA) if metadata.is_file() else {}
+    return Source(root, weights, read_bundle(_json(config, _CONFIG), described))
 
 
-def _json(files: _Files, name: str) -> dict[str, Any]:
-    with files.open(name) as file:
+def _json(path: _Place, name: str) -> dict[str, Any]:
+    with _open(path) as file:
         text = file.read(_LARGEST_JSON + 1)
     try:
         document = json.loads(decode_text(text)) if len(text) <= _LARGEST_JSON else None
