@@ -96,7 +96,6 @@ class CaseOutput:
 
     sop_instance_uid: str
     series_instance_uid: str
-    study_instance_uid: str
     sha256: str
     """Of the SEG file's bytes."""
     size_bytes: int
@@ -172,7 +171,6 @@ def segment_case(case: CaseInput, model: LoadedModel, progress: Progress) -> Cas
     return CaseOutput(
         sop_instance_uid=str(seg.SOPInstanceUID),
         series_instance_uid=str(seg.SeriesInstanceUID),
-        study_instance_uid=str(seg.StudyInstanceUID),
         sha256=stored.sha256,
         size_bytes=stored.size_bytes,
         frames=int(seg.NumberOfFrames),

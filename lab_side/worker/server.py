@@ -155,22 +155,9 @@ class WorkerServer:
             model,
             progress,
         )
-        return SegmentReply(
-            sop_instance_uid=output.sop_instance_uid,
-            series_instance_uid=output.series_instance_uid,
-            sha256=output.sha256,
-            size_bytes=output.size_bytes,
-            frames=output.frames,
-            measurements=output.measurements,
-            notices=output.notices,
-            stage_seconds=output.stage_seconds,
-            series_instance_uids=output.series_instance_uids,
-            versions=output.versions,
-            device=output.device,
-            gpu_peak_bytes=_take_gpu_peak(model.device),
-            registrations=output.registrations,
-            report=None if output.report is None else ReportFile(**vars(output.report)),
-        )
+        report = None if output.report is None else ReportFile(**vars(output.report))
+        peak = _take_gpu_peak(model.device)
+        return SegmentReply(**{**vars(output), "report": report, "gpu_peak_bytes": peak})
 
     def _evaluate(
         self, request: EvaluateRequest, progress: Callable[[str, float], None]
@@ -222,14 +209,7 @@ def inspect_seg(request: InspectRequest) -> InspectReply:
     report = None
     if request.report_output is not None:
         report = _report_of(request.path, measurements, request.report_output)
-    return InspectReply(
-        sop_instance_uid=described.sop_instance_uid,
-        series_instance_uid=described.series_instance_uid,
-        job_key=described.job_key,
-        frames=described.frames,
-        measurements=measurements,
-        report=report,
-    )
+    return InspectReply(**vars(described), measurements=measurements, report=report)
 
 
 def _report_of(

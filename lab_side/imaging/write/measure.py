@@ -36,7 +36,6 @@ _DAMAGE = (
 """What pydicom and numpy raise for a missing attribute or a wrong length."""
 
 _JOB_ID = re.compile(r"(?:^|,)job_id=([^,]+)")
-_MODEL = re.compile(r"(?:^|,)model_sha256=([0-9a-f]{64})")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,12 +44,9 @@ class SegDescription:
 
     sop_instance_uid: str
     series_instance_uid: str
-    study_instance_uid: str
     frames: int
     job_key: str
     """From Algorithm Parameters; empty where another program wrote the SEG."""
-    model_sha256: str
-    """As above."""
 
 
 def voxel_ml(affine: NDArray[np.float64]) -> float:
@@ -91,15 +87,12 @@ def describe_seg(path: Path) -> SegDescription:
     """
     try:
         seg = pydicom.dcmread(path, stop_before_pixels=True)
-        parameters = _algorithm_parameters(seg)
-        job, model = _JOB_ID.search(parameters), _MODEL.search(parameters)
+        job = _JOB_ID.search(_algorithm_parameters(seg))
         return SegDescription(
             sop_instance_uid=str(seg.SOPInstanceUID),
             series_instance_uid=str(seg.SeriesInstanceUID),
-            study_instance_uid=str(seg.StudyInstanceUID),
             frames=int(seg.NumberOfFrames),
             job_key=job.group(1) if job else "",
-            model_sha256=model.group(1) if model else "",
         )
     except _DAMAGE:
         raise _unreadable() from None
