@@ -17,7 +17,7 @@ from urllib3.exceptions import ConnectTimeoutError
 
 from gcp_side.labseg import jobs
 from gcp_side.labseg.jobs import agents as lab
-from gcp_side.labseg.jobs.waiting import Waiting, why_waiting
+from gcp_side.labseg.jobs.waiting import _NOT_CLAIMING, Waiting, why_waiting
 from gcp_side.labseg.messages import explain_notice
 from gcp_side.labseg.models import Job
 from lab_side.agent.health.circuit_breaker import CircuitBreaker
@@ -128,6 +128,11 @@ class TestWhy:
         able.heartbeat(state=state, reason=reason, profiles=DEMO)
         other.heartbeat(profiles=DEMO)
         assert told(job) == ("not-claiming", text)
+
+    def test_each_state_in_which_nothing_is_claimed_has_a_sentence(self) -> None:
+        assert {*_NOT_CLAIMING, lease.AgentState.LISTENING, lease.AgentState.STOPPED} == {
+            *lease.AgentState
+        }
 
     def test_all_that_could_run_it_are_named(self, job: Job, bucket: Bucket) -> None:
         able, other = agents(bucket)

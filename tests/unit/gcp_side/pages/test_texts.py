@@ -25,6 +25,14 @@ MARKED = [
 ]
 """Where the sentences that both sides know are."""
 
+UNMARKED = re.compile(
+    r"{% (comment|blocktranslate).*?{% end\1 %}|{[%{#].*?[%}#]}|<(script|style)\b.*?</\2>|<[^>]*>",
+    re.DOTALL,
+)
+"""What of a template is no text, or is one that is translated."""
+
+SAME_IN_BOTH = {"SegRelay", "PgUp", "PgDn", "Shift", "Alt"}
+
 PLACE = re.compile(r"%\(\w+\)s|\{\w+[^}]*\}")
 
 pytestmark = pytest.mark.skipif(shutil.which("xgettext") is None, reason="no gettext here")
@@ -68,6 +76,12 @@ def test_the_compiled_texts_are_those_of_the_source(domain: str, tmp_path: Path)
     made = tmp_path / "made.mo"
     subprocess.run(["msgfmt", "--check", "-o", made, messages(domain)], check=True)
     assert made.read_bytes() == messages(domain).with_suffix(".mo").read_bytes()
+
+
+@pytest.mark.parametrize("template", [path.name for path in APP.rglob("*.html")])
+def test_a_template_has_no_text_that_is_never_translated(template: str) -> None:
+    text = (APP / "templates" / "labseg" / template).read_text()
+    assert set(re.findall(r"[A-Za-z]{2,}", UNMARKED.sub(" ", text))) <= SAME_IN_BOTH
 
 
 def test_no_other_app_puts_its_words_into_the_page() -> None:
