@@ -45,7 +45,7 @@ def keep_log(config: LocalConfig) -> None:
     try:
         config.log_path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        log_event(logger, logging.WARNING, "no log file is kept", why=describe(error))
+        log_event(logger, logging.WARNING, "log file not kept", why=describe(error))
         return
     handler = LogFile(
         config.log_path,

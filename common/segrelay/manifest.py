@@ -507,9 +507,9 @@ def _document_of(data: bytes, limits: JsonLimits, *, newest: str | None) -> dict
     if version.split(".")[0] != SCHEMA_VERSION.split(".")[0] or is_newer:
         raise ManifestRejectedError(
             f"The document has schema version {version}; this program reads "
-            f"{newest or NOTICES_SCHEMA}.",
+            f"{newest or NOTICES_SCHEMA} at most.",
             code="schema-newer",
-            remedy="Update the agent, or submit with the version it reads.",
+            remedy="Update the reading program: the agent for a job, the site for a result.",
         )
     return document
 

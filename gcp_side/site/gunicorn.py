@@ -41,7 +41,7 @@ def when_ready(server: Any) -> None:
     if flag("SEGRELAY_SYNC", default=True):
         command = [sys.executable, "-m", "gcp_side.site.sync"]
         _beside.append(subprocess.Popen(command, stdin=subprocess.DEVNULL))  # noqa: S603 (a constant)
-        server.log.info("labseg sync runs beside the site (SEGRELAY_SYNC=0: not)")
+        server.log.info("labseg sync started beside the site (SEGRELAY_SYNC=0: not)")
 
 
 def on_exit(server: Any) -> None:  # noqa: ARG001

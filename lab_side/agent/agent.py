@@ -215,14 +215,14 @@ class Agent:
         self._status.set_state(AgentState.DRAINING)
         self._heartbeat.send_soon_if_new()
         self._supervisor.stopping()
-        log_event(logger, logging.INFO, "draining", minutes=self._config.drain_minutes)
+        log_event(logger, logging.INFO, "drain started", minutes=self._config.drain_minutes)
         limit = time.monotonic() + self._config.drain_minutes * 60
         self._signals.halt(Halt.STOPPED)
         while not self._is_done():
             is_late = time.monotonic() > limit
             if is_late or self._signals.must_end_now or not self._pipeline.is_alive():
                 why = "the limit is reached" if is_late else "a second stop, or an error"
-                log_event(logger, logging.WARNING, "cancelling", why=why)
+                log_event(logger, logging.WARNING, "cancellation started", why=why)
                 self._pipeline.cancel()
                 return
             self._feed_watchdog()

@@ -121,7 +121,7 @@ def load_model(config: AgentConfig, worker: WorkerProcess, model: ModelConfig) -
         log_event(
             logger,
             logging.WARNING,
-            "not run by OpenVINO",
+            "OpenVINO not used",
             profile=reply.profile,
             reason=reply.engine_doubt,
         )

@@ -109,7 +109,7 @@ def test_a_service_is_installed_works_drains_and_is_removed(lab: WindowsLab) -> 
     assert not any(name.startswith(names.CLAIMED) for name in lab.live())
     assert "The service is inactive" in service("status", code=NOT_NOW)
     said = [line["event"] for line in _log(lab)]
-    assert said.index("Listening for jobs") < said.index("draining") < said.index("stopped")
+    assert said.index("Listening for jobs") < said.index("drain started") < said.index("stopped")
     service("start")
     lab.wait_until_settled()
     check_once(lab, jobs, {})

@@ -550,7 +550,7 @@ def open_gcs_bucket(bucket: str, prefix: str, *, patience: timedelta = PATIENCE)
         _check_emulator(emulator)
     check_surroundings(emulator or _ENDPOINT)
     if emulator is not None:
-        logger.warning("%s is set: the queue is at %s, not at Google.", _EMULATOR, emulator)
+        logger.warning("Google not called: %s names %s", _EMULATOR, emulator)
     return GcsBucket(_signed_in(), bucket, prefix, patience=patience, sign_in=_signed_in)
 
 

@@ -151,6 +151,4 @@ def read_heartbeat(
 def _name_once(agent: str, error: UnreadableJsonError) -> None:
     if agent not in _named and len(_named) < MOST_NAMED:
         _named.add(agent)
-        logger.warning(
-            "The heartbeat of agent %.60r cannot be read and counts as none: it %s.", agent, error
-        )
+        logger.warning("heartbeat of agent %.60r ignored: it %s", agent, error)

@@ -178,7 +178,7 @@ class Uploader:
         self._queue.archive(claim, result.status)
         self._queue.forget_progress(draft.job_id)
         self._outbox.remove(entry)
-        log_event(logger, logging.INFO, "job had a result already")
+        log_event(logger, logging.INFO, "earlier result kept")
         return True
 
     def _withdraw(self, draft: Draft) -> None:

@@ -331,7 +331,7 @@ def read_entries(folder: Path) -> list[OutboxEntry]:
             # Left out, its job would pass for one that has no SEG.
             raise_if_limit(error)
             if path.is_dir():
-                log_event(logger, logging.WARNING, "unreadable outbox entry", name=path.name)
+                log_event(logger, logging.WARNING, "outbox entry not read", name=path.name)
     return sorted(found, key=lambda entry: (entry.draft.written_at, entry.draft.job_id))
 
 

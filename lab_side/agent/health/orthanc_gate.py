@@ -63,7 +63,7 @@ class OrthancGate:
             log_event(
                 logger,
                 logging.WARNING,
-                "plain http to Orthanc: password and images can be read on the way",
+                "Orthanc called by plain http: password and images can be read on the way",
                 setting="orthanc.allow_plain_http",
             )
         problem = self.problem()

@@ -26,7 +26,7 @@ def unexpected(error: Exception) -> AttemptFailedError | LimitReachedError:
     while frame is not None and frame.tb_next is not None:
         frame = frame.tb_next
     where = "" if frame is None else f"{frame.tb_frame.f_code.co_name}:{frame.tb_lineno}"
-    log_event(logger, logging.CRITICAL, "stage died", kind=type(error).__name__, where=where)
+    log_event(logger, logging.CRITICAL, "stage failed", kind=type(error).__name__, where=where)
     return AttemptFailedError(
         f"A stage of the agent met an unexpected {type(error).__name__} ({where}).",
         code="stage-died",

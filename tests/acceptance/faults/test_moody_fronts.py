@@ -107,7 +107,7 @@ def test_moody_fronts_cost_no_job_and_no_process(scene: Scene, seconds: float, t
     assert not counted
     assert lab.agents["lab-1"].poll() is None
     said = Counter(item["event"] for item in events(lab))
-    assert (said["Listening for jobs"], said["stopped"], said["stage died"]) == (1, 0, 0)
+    assert (said["Listening for jobs"], said["stopped"], said["stage failed"]) == (1, 0, 0)
     assert len(scene.orthanc.counts) > 2
     assert len(scene.bucket.counts) > 1
 

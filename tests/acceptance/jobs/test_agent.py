@@ -86,7 +86,7 @@ def test_a_second_stop_cancels_and_the_job_comes_back_unharmed(lab: Lab) -> None
     agent = lab.start_agent()
     lab.wait_for(lambda: _is_inferring(lab, name), "the network runs")
     agent.send_signal(signal.SIGTERM)
-    lab.wait_for(lambda: lab.has_event("draining"), "the first stop drains")
+    lab.wait_for(lambda: lab.has_event("drain started"), "the first stop drains")
     agent.send_signal(signal.SIGTERM)
     assert agent.wait(timeout=DEADLINE) == 0
     where = lab.where(name)

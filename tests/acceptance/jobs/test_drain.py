@@ -105,7 +105,7 @@ def test_a_drain_that_reaches_its_limit_hands_the_job_back(fast_lab: FastLab) ->
     by_signal(fast_lab)
     assert end_of(fast_lab) == 0
     assert is_handed_back(fast_lab, job, "stopping")
-    (cancelling,) = [item for item in events(fast_lab) if item["event"] == "cancelling"]
+    (cancelling,) = [item for item in events(fast_lab) if item["event"] == "cancellation started"]
     assert cancelling["why"] == "the limit is reached"
 
 
@@ -113,7 +113,7 @@ def test_a_drain_that_reaches_its_limit_hands_the_job_back(fast_lab: FastLab) ->
 def test_a_second_signal_cancels(fast_lab: FastLab) -> None:
     job = start_endless_job(fast_lab)
     by_signal(fast_lab)
-    fast_lab.wait_for(lambda: has_event(fast_lab, "draining"), "the first signal drains")
+    fast_lab.wait_for(lambda: has_event(fast_lab, "drain started"), "the first signal drains")
     by_signal(fast_lab)
     assert end_of(fast_lab) == 0
     assert is_handed_back(fast_lab, job, "stopping")

@@ -183,7 +183,7 @@ def test_a_disk_that_refuses_costs_lines_and_nothing_else(
     config.log_path.mkdir()
     log_event(logger, logging.INFO, "also here")
     told = [json.loads(line)["event"] for line in console.getvalue().splitlines()]
-    assert told == ["no log file is kept", "goes on", "also here"]
+    assert told == ["log file not kept", "goes on", "also here"]
     assert isinstance(logging.getLogger().handlers[-1], LogFile)
 
 

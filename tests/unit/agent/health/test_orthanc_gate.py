@@ -38,7 +38,7 @@ def test_plain_http_to_another_machine_is_warned_of(
     start(SYSTEM, over_proxy=over_proxy)
     warned = [item for item in caplog.records if item.levelno == logging.WARNING]
     assert len(warned) == over_proxy
-    assert all("plain http to Orthanc" in item.message for item in warned)
+    assert all("Orthanc called by plain http" in item.message for item in warned)
 
 
 def test_an_address_that_leads_elsewhere_stops_the_agent() -> None:

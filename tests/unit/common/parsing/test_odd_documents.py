@@ -72,7 +72,7 @@ def test_odd_heartbeats_stop_nobody_and_are_named_once(
             view = scan(bucket)
             assert set(view.agents) == {"good"}
             assert len(view.pending) == 1
-    said = [record.getMessage() for record in caplog.records if "cannot be read" in record.msg]
+    said = [record.getMessage() for record in caplog.records if "heartbeat of" in record.msg]
     assert len(said) == len(ODD_HEARTBEATS), said
     assert not any("[[" in line for line in said)
 
