@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from django.apps import AppConfig, apps
+from django.apps import apps
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.db import router
@@ -20,10 +19,7 @@ GUARD_MIDDLEWARE = "gcp_side.labseg.access.brute_force.GuessGuardMiddleware"
 
 
 @register()
-def check_settings(
-    app_configs: Sequence[AppConfig] | None,  # noqa: ARG001
-    **kwargs: Any,  # noqa: ARG001
-) -> list[CheckMessage]:
+def check_settings(**_: Any) -> list[CheckMessage]:
     """labseg.E001: a value of ``SEGRELAY`` is missing or wrong."""
     return [
         Error(
@@ -38,10 +34,7 @@ def check_settings(
 
 
 @register()
-def check_sqlite(
-    app_configs: Sequence[AppConfig] | None,  # noqa: ARG001
-    **kwargs: Any,  # noqa: ARG001
-) -> list[CheckMessage]:
+def check_sqlite(**_: Any) -> list[CheckMessage]:
     """labseg.W002: two processes that write at once get "database is locked"."""
     alias = router.db_for_write(apps.get_model("labseg", "Job"))
     database: dict[str, Any] = settings.DATABASES[alias]
@@ -60,10 +53,7 @@ def check_sqlite(
 
 
 @register(Tags.urls)
-def check_login_page(
-    app_configs: Sequence[AppConfig] | None = None,  # noqa: ARG001
-    **kwargs: Any,  # noqa: ARG001
-) -> list[CheckMessage]:
+def check_login_page(**_: Any) -> list[CheckMessage]:
     """labseg.W004: ``LOGIN_URL`` leads nowhere; the app's pages then have their own login page."""
     from gcp_side.labseg.access.accounts import LOGIN, project_login
 
@@ -86,10 +76,7 @@ def check_login_page(
 
 
 @register()
-def check_sync(
-    app_configs: Sequence[AppConfig] | None = None,  # noqa: ARG001
-    **kwargs: Any,  # noqa: ARG001
-) -> list[CheckMessage]:
+def check_sync(**_: Any) -> list[CheckMessage]:
     """labseg.W005: there are jobs and nothing runs ``labseg sync``.
 
     Silent while there is no job yet, or no database to ask.
@@ -125,10 +112,7 @@ def _may_ask_database() -> bool:
 
 
 @register(Tags.security)
-def check_login_guard(
-    app_configs: Sequence[AppConfig] | None = None,  # noqa: ARG001
-    **kwargs: Any,  # noqa: ARG001
-) -> list[CheckMessage]:
+def check_login_guard(**_: Any) -> list[CheckMessage]:
     """labseg.W003: the guard of the login pages is only half in place."""
     backends = list(settings.AUTHENTICATION_BACKENDS)
     if GUARD not in backends:
@@ -146,10 +130,7 @@ def check_login_guard(
 
 
 @register(Tags.security, deploy=True)
-def check_orthanc_credentials(
-    app_configs: Sequence[AppConfig] | None,  # noqa: ARG001
-    **kwargs: Any,  # noqa: ARG001
-) -> list[CheckMessage]:
+def check_orthanc_credentials(**_: Any) -> list[CheckMessage]:
     """labseg.W001: images are open to every caller that reaches Orthanc."""
     conf = _usable_conf()
     if conf is None or conf.orthanc_user or conf.orthanc_token or conf.orthanc_client_cert:
@@ -164,10 +145,7 @@ def check_orthanc_credentials(
 
 
 @register(Tags.security, deploy=True)
-def check_orthanc_encryption(
-    app_configs: Sequence[AppConfig] | None,  # noqa: ARG001
-    **kwargs: Any,  # noqa: ARG001
-) -> list[CheckMessage]:
+def check_orthanc_encryption(**_: Any) -> list[CheckMessage]:
     """labseg.W009: password and images can be read on the way to Orthanc."""
     conf = _usable_conf()
     if conf is None or not conf.orthanc.is_exposed:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-from django.apps import AppConfig, apps
+from django.apps import apps
 from django.conf import settings
 from django.contrib.auth import get_user_model
 from django.contrib.auth.middleware import AuthenticationMiddleware
@@ -25,10 +24,7 @@ PAGE_URLS = "gcp_side.labseg.page_urls"
 
 
 @register(Tags.urls)
-def check_addresses(
-    app_configs: Sequence[AppConfig] | None = None,  # noqa: ARG001
-    **kwargs: Any,  # noqa: ARG001
-) -> list[CheckMessage]:
+def check_addresses(**_: Any) -> list[CheckMessage]:
     """labseg.E002, labseg.I001: pages and endpoints are not both included, or cannot be found.
 
     Endpoints without pages are enough for a project with pages of its own.
@@ -65,10 +61,7 @@ def check_addresses(
 
 
 @register(Tags.templates)
-def check_templates(
-    app_configs: Sequence[AppConfig] | None = None,  # noqa: ARG001
-    **kwargs: Any,  # noqa: ARG001
-) -> list[CheckMessage]:
+def check_templates(**_: Any) -> list[CheckMessage]:
     """labseg.E003: no engine finds the pages' templates."""
     if not _has_addresses() or not places_of(PAGES):
         return []
@@ -87,10 +80,7 @@ def check_templates(
 
 
 @register(Tags.models)
-def check_users(
-    app_configs: Sequence[AppConfig] | None = None,  # noqa: ARG001
-    **kwargs: Any,  # noqa: ARG001
-) -> list[CheckMessage]:
+def check_users(**_: Any) -> list[CheckMessage]:
     """labseg.E004: users cannot have permissions, so nobody may do anything."""
     if hasattr(get_user_model(), "has_perm"):
         return []
@@ -105,10 +95,7 @@ def check_users(
 
 
 @register(Tags.urls)
-def check_cookies(
-    app_configs: Sequence[AppConfig] | None = None,  # noqa: ARG001
-    **kwargs: Any,  # noqa: ARG001
-) -> list[CheckMessage]:
+def check_cookies(**_: Any) -> list[CheckMessage]:
     """labseg.W006: browsers send a cookie to a part of the app's addresses only."""
     if not _has_addresses():
         return []
@@ -130,10 +117,7 @@ def check_cookies(
 
 
 @register(Tags.security)
-def check_authentication(
-    app_configs: Sequence[AppConfig] | None = None,  # noqa: ARG001
-    **kwargs: Any,  # noqa: ARG001
-) -> list[CheckMessage]:
+def check_authentication(**_: Any) -> list[CheckMessage]:
     """labseg.E005: tokens have no table.
 
     labseg.W007, labseg.W008: the pages' session is not accepted, or without CSRF protection.
@@ -186,10 +170,7 @@ def _session_warnings() -> list[CheckMessage]:
 
 
 @register(Tags.security)
-def check_middleware(
-    app_configs: Sequence[AppConfig] | None = None,  # noqa: ARG001
-    **kwargs: Any,  # noqa: ARG001
-) -> list[CheckMessage]:
+def check_middleware(**_: Any) -> list[CheckMessage]:
     """labseg.W010: nothing says whose request it is, so that no page can be shown."""
     if not _has_addresses() or not places_of(PAGES):
         return []

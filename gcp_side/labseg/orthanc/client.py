@@ -9,16 +9,13 @@ from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any
 
 from gcp_side.labseg.conf import get_conf
 from gcp_side.labseg.dicom.enhanced import frame_attributes
 from segrelay.dicom.companions import is_companion
 from segrelay.dicom.values import WrongForm, numbers_of
-from segrelay.errors import (
-    OrthancNotFoundError,
-    SeriesMissingError,
-)
+from segrelay.errors import OrthancNotFoundError, SeriesMissingError
 from segrelay.manifest import is_orthanc_id
 from segrelay.orthanc import OrthancClient, OrthancSettings, SeriesInfo, answers
 from segrelay.orthanc.answers import Entry
@@ -89,49 +86,8 @@ class SeriesEntry:
     """Orthanc ids, in the order of the upload."""
 
 
-class Orthanc(Protocol):
-    """The calls that this app makes; each raises as :class:`segrelay.orthanc.OrthancClient`."""
-
-    def series(self, orthanc_id: str) -> SeriesInfo:
-        """One series; raises SeriesRefusedError when there is none of this id."""
-        ...
-
-    def places(self, series_id: str) -> list[SlicePlace]:
-        """Every slice of a series, in no order, without objects that are no images; raises
-        SeriesRefusedError when there is no such series."""
-        ...
-
-    def instance_file(self, orthanc_id: str) -> bytes:
-        """The DICOM file of an instance, for a SEG: deflated on the way."""
-        ...
-
-    def image_files(self, orthanc_ids: Sequence[str]) -> Iterator[tuple[str, bytes]]:
-        """Ids and DICOM files of images, as they come: some at a time, all in parallel."""
-        ...
-
-    def study_ids(self) -> list[str]:
-        """Orthanc ids of every study, in no order."""
-        ...
-
-    def studies(self, study_ids: Sequence[str]) -> list[StudyEntry]:
-        """Those of these studies that exist."""
-        ...
-
-    def series_of(self, study_ids: Sequence[str]) -> list[SeriesEntry]:
-        """Every series of these studies, in no order."""
-        ...
-
-    def tags(self, instance_id: str) -> dict[str, Any]:
-        """The tags of an instance by keyword; values are text, sequences lists of dicts."""
-        ...
-
-    def ping(self) -> None:
-        """Ask once, and not for long; raises when Orthanc cannot be used."""
-        ...
-
-
-class SiteOrthanc:
-    """The hospital's Orthanc; thread-safe."""
+class Orthanc:
+    """The hospital's Orthanc; thread-safe. Raises as :class:`segrelay.orthanc.OrthancClient`."""
 
     def __init__(self, client: OrthancClient, settings: OrthancSettings) -> None:
         self._client = client
@@ -139,15 +95,15 @@ class SiteOrthanc:
         self._frames: dict[SlicePlace, list[SlicePlace]] = {}
 
     def series(self, orthanc_id: str) -> SeriesInfo:
-        """As the protocol."""
+        """One series; raises SeriesRefusedError when there is none of this id."""
         return self._client.series(orthanc_id)
 
     def instance_file(self, orthanc_id: str) -> bytes:
-        """As the protocol."""
+        """The DICOM file of an instance, for a SEG: deflated on the way."""
         return self._client.instance_file(orthanc_id, limit=LARGEST_SEG_BYTES)
 
     def image_files(self, orthanc_ids: Sequence[str]) -> Iterator[tuple[str, bytes]]:
-        """As the protocol; no more files are held than there are connections."""
+        """Ids and DICOM files of images, as they come: no more at a time than connections."""
         most = self._client.transport.settings.connections
         waiting = iter(orthanc_ids)
         with ThreadPoolExecutor(most, thread_name_prefix="images") as pool:
@@ -170,10 +126,11 @@ class SiteOrthanc:
             return orthanc_id, b"".join(pieces)
 
     def places(self, series_id: str) -> list[SlicePlace]:
-        """As the protocol: one request, whatever the number of slices.
+        """Every slice of a series, in no order, without objects that are no images.
 
-        An enhanced instance costs another one, once; so does, each time, an object without a
-        place: those that are no images are left out.
+        One request, whatever the number of slices; raises SeriesRefusedError when there is no such
+        series. An enhanced instance costs another one, once; so does, each time, an object without
+        a place.
         """
         answer = list(self._bulk([series_id], "Instance", "an image"))
         if not answer:
@@ -207,24 +164,24 @@ class SiteOrthanc:
         return found
 
     def study_ids(self) -> list[str]:
-        """As the protocol."""
+        """Orthanc ids of every study, in no order."""
         return list(answers.ids(self._client.transport.call_json("GET", "/studies"), "the studies"))
 
     def studies(self, study_ids: Sequence[str]) -> list[StudyEntry]:
-        """As the protocol, in requests of :data:`STUDIES_A_REQUEST`."""
+        """Those of these studies that exist, in requests of :data:`STUDIES_A_REQUEST`."""
         return [_study(item) for item in self._bulk(study_ids, "Study", "a study")]
 
     def series_of(self, study_ids: Sequence[str]) -> list[SeriesEntry]:
-        """As the protocol, in requests of :data:`STUDIES_A_REQUEST`."""
+        """Every series of these studies, in no order, in such requests too."""
         return [_series(item) for item in self._bulk(study_ids, "Series", "a series")]
 
     def tags(self, instance_id: str) -> dict[str, Any]:
-        """As the protocol."""
+        """The tags of an instance by keyword; values are text, sequences lists of dicts."""
         _check_id(instance_id)
         return self._client.tags(instance_id)
 
     def ping(self) -> None:
-        """As the protocol."""
+        """Ask once, and not for long; raises when Orthanc cannot be used."""
         self._pinger.system()
 
     def _bulk(self, orthanc_ids: Sequence[str], level: str, what: str) -> Iterator[Entry]:
@@ -253,10 +210,10 @@ def connect() -> Orthanc:
 
 
 @lru_cache(maxsize=1)
-def _connect(settings: OrthancSettings) -> SiteOrthanc:
+def _connect(settings: OrthancSettings) -> Orthanc:
     if settings.is_exposed:
         logger.warning("Orthanc called by plain http: password and images can be read on the way")
-    return SiteOrthanc(OrthancClient(settings), settings)
+    return Orthanc(OrthancClient(settings), settings)
 
 
 def orthanc_id(*identifiers: str) -> str:

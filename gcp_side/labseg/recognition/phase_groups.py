@@ -106,10 +106,6 @@ def dixon_of(item: SeriesAttributes) -> str:
     return known or (named if named and (is_dixon or not is_letter) else "")
 
 
-def _size(item: SeriesAttributes) -> tuple[int | None, int | None, int]:
-    return item.rows, item.columns, item.instances
-
-
 def _side(item: SeriesAttributes) -> str:
     return words.side(words.plain(item.description))
 

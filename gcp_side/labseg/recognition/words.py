@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Callable
 
 from segrelay.dicom.acquisition import DixonImage
 
@@ -17,6 +18,12 @@ _LETTER_BEFORE = r"(?<![a-z])"
 def _words(*alternatives: str) -> re.Pattern[str]:
     """Any of these as words of their own: no letter or digit before, no letter after."""
     return re.compile(_START + "(?:" + "|".join(alternatives) + ")" + _END)
+
+
+def _names(pattern: str) -> Callable[[str], bool]:
+    """A function that says whether a text names what the pattern finds."""
+    rule = re.compile(pattern)
+    return lambda text: rule.search(text) is not None
 
 
 def plain(description: str) -> str:
@@ -72,24 +79,29 @@ _NO_SEQUENCE = re.compile(
     + r"(?:pdw?|proton|dir|double ?-?ir|fgatir|(?:sh)?molli\w*|dce|dyn\w*|twist"
     r"|ciss|fiesta|trufi|truefisp|b-?ffe|haste|myelo\w*|cine|mt)" + _END
 )
-_NEEDS_CONTRAST = re.compile(r"perf|(?<![a-z])(?:dsc|dce|pwi|cbv|rcbv|ktrans)(?![a-z])|ce ?mra")
-_COPY = re.compile(r"moco(?![a-z])|motion ?-?corr|(?<![a-z])(?:co)?reg(?:istered)?(?![a-z])")
-_DYNAMIC = re.compile(
+needs_contrast = _names(r"perf|(?<![a-z])(?:dsc|dce|pwi|cbv|rcbv|ktrans)(?![a-z])|ce ?mra")
+"""Whether the words name an acquisition that is only done with a contrast agent."""
+is_copy = _names(r"moco(?![a-z])|motion ?-?corr|(?<![a-z])(?:co)?reg(?:istered)?(?![a-z])")
+"""Whether they name a motion-corrected or registered copy."""
+is_dynamic = _names(
     r"dce|dyn|phase|vibrant|pre(?![a-z])|thrive|vibe|lava|fame|twist|flash ?3d|fl3d|tricks|disco"
     r"|post(?![a-z])|contrast|조영|造影|c ?[+-](?!\w)|\+ ?c(?!\w)|"
     + _START
     + r"(?:ph ?\d+|pass|km|ce|cm|gd)"
     + _END
 )
-_REPEATED = re.compile(
+"""Whether they name a dynamic acquisition or a phase of one."""
+is_repeated = _names(
     r"재촬영|재검|"
     + _START
     + r"(?:repeat\w*|rep|rpt|redo|again|wdh|wiederhol\w*|bis|retake|2nd ?try)"
     + _END
 )
-_AFTER_A_MASK = re.compile(
+"""Whether they say that this was acquired once more."""
+is_after_a_mask = _names(
     r"(?<![a-z])(?:[1-9]\d?(?:st|nd|rd|th)? ?-? ?pass(?![a-z])|pass ?\d)|^ph ?\d+ ?/"
 )
+"""Whether they count passes of the agent, or GE's phases after the mask (``Ph1/…``)."""
 _SIDES = {
     "L": _words("left", "lt", "links", "gauche"),
     "R": _words("right", "rt", "rechts", "droit"),
@@ -104,11 +116,6 @@ _DIXON_WORDS: dict[DixonImage, re.Pattern[str]] = {
         + r"(?:opp|op|out|(?:out|opp|opposed) ?-?(?:of ?)?-?phase)$"
     ),
 }
-
-
-def is_subtraction(text: str) -> bool:
-    """Whether the words name a difference of two images."""
-    return bool(_SUBTRACTION.search(text))
 
 
 def is_no_image_of_tissue(text: str) -> bool:
@@ -128,26 +135,6 @@ def is_no_sequence(text: str) -> bool:
     return is_no_image_of_tissue(text) or bool(_NO_SEQUENCE.search(text))
 
 
-def is_copy(text: str) -> bool:
-    """Whether they name a motion-corrected or registered copy."""
-    return bool(_COPY.search(text))
-
-
-def is_dynamic(text: str) -> bool:
-    """Whether they name a dynamic acquisition or a phase of one."""
-    return bool(_DYNAMIC.search(text))
-
-
-def is_repeated(text: str) -> bool:
-    """Whether they say that this was acquired once more."""
-    return bool(_REPEATED.search(text))
-
-
-def is_after_a_mask(text: str) -> bool:
-    """Whether they count passes of the agent, or GE's phases after the mask (``Ph1/…``)."""
-    return bool(_AFTER_A_MASK.search(text))
-
-
 def side(text: str) -> str:
     """``L`` or ``R``, empty where neither or both are named."""
     named = [name for name, rule in _SIDES.items() if rule.search(text)]
@@ -162,15 +149,21 @@ def dixon_word(text: str) -> DixonImage | None:
     return None
 
 
-_T1 = re.compile(
+names_t1 = _names(
     r"(?<![a-z0-9])[es]?t1|mprage|mp[- ]?rage|bravo|f?spgr|(?<![a-z])tfl(?![a-z])|(?<![a-z])tfl3d"
 )
-_T2 = re.compile(r"(?<![a-z0-9])[es]?t2")
-_FLAIR = re.compile(r"flair|dark ?-? ?fl|da ?-? ?fl(?:uid)?(?![a-z])|fluid ?-?att")
-_INVERTED = re.compile(r"t2? ?-?tirm|tirm|(?<![a-z])(?:tir|ir|ir ?-?prep)(?![a-z])")
-_FAT_SUPPRESSED = re.compile(r"spair|spir|(?<![a-z])(?:fs|fat ?sat|fatsat|fat ?supp\w*)(?![a-z])")
+"""Whether the words name T1 weighting."""
+names_t2 = _names(r"(?<![a-z0-9])[es]?t2")
+"""Whether the words name T2 weighting; a FLAIR often is called T2 too."""
+names_flair = _names(r"flair|dark ?-? ?fl|da ?-? ?fl(?:uid)?(?![a-z])|fluid ?-?att")
+"""Whether the words name suppression of fluid, in the vendors' spellings."""
+names_inversion = _names(r"t2? ?-?tirm|tirm|(?<![a-z])(?:tir|ir|ir ?-?prep)(?![a-z])")
+"""Whether the words name an inversion recovery that may suppress fluid or fat."""
+names_fat_suppression = _names(r"spair|spir|(?<![a-z])(?:fs|fat ?sat|fatsat|fat ?supp\w*)(?![a-z])")
+"""Whether the words name fat saturation or a fat-selective inversion."""
 
-_GRADIENT_ECHO = re.compile(r"(?<![a-z])(?:ffe|gre|fl[23]d|flash|medic|merge)(?![a-z])")
+names_gradient_echo = _names(r"(?<![a-z])(?:ffe|gre|fl[23]d|flash|medic|merge)(?![a-z])")
+"""Whether the words name a gradient echo."""
 _OTHER_REGION = re.compile(
     r"(?<![a-z])(?:[ctl] ?-? ?spine?|[hbl]ws|rachis|columna|colonna|spine|spinal"
     r"|lumbar|cervical|thoracic|neck|orbits?|iacs?|pituit\w*|sella\w*"
@@ -195,36 +188,6 @@ _NEUTRAL = re.compile(
 )
 
 
-def names_t1(text: str) -> bool:
-    """Whether the words name T1 weighting."""
-    return bool(_T1.search(text))
-
-
-def names_t2(text: str) -> bool:
-    """Whether the words name T2 weighting; a FLAIR often is called T2 too."""
-    return bool(_T2.search(text))
-
-
-def names_flair(text: str) -> bool:
-    """Whether the words name suppression of fluid, in the vendors' spellings."""
-    return bool(_FLAIR.search(text))
-
-
-def names_inversion(text: str) -> bool:
-    """Whether the words name an inversion recovery that may suppress fluid or fat."""
-    return bool(_INVERTED.search(text))
-
-
-def names_fat_suppression(text: str) -> bool:
-    """Whether the words name fat saturation or a fat-selective inversion."""
-    return bool(_FAT_SUPPRESSED.search(text))
-
-
-def names_gradient_echo(text: str) -> bool:
-    """Whether the words name a gradient echo."""
-    return bool(_GRADIENT_ECHO.search(text))
-
-
 def other_region(text: str) -> str:
     """The word that names a part of the body other than the whole head; empty where none does."""
     found = _OTHER_REGION.search(text)
@@ -234,8 +197,3 @@ def other_region(text: str) -> str:
 def is_neutral(word: str) -> bool:
     """Whether one word is the technique's: it says nothing of contrast, in no language."""
     return bool(_NEUTRAL.fullmatch(word))
-
-
-def needs_contrast(text: str) -> bool:
-    """Whether the words name an acquisition that is only done with a contrast agent."""
-    return bool(_NEEDS_CONTRAST.search(text))

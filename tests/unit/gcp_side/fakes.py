@@ -16,7 +16,13 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.pixels.utils import pack_bits
 from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage, SegmentationStorage
 
-from gcp_side.labseg.orthanc.client import SeriesEntry, SlicePlace, StudyEntry, orthanc_id
+from gcp_side.labseg.orthanc.client import (
+    Orthanc,
+    SeriesEntry,
+    SlicePlace,
+    StudyEntry,
+    orthanc_id,
+)
 from segrelay import names
 from segrelay.bucket import Bucket
 from segrelay.errors import (
@@ -102,7 +108,7 @@ def series_info(number: int, **changes: object) -> SeriesInfo:
 
 
 @dataclass
-class FakeOrthanc:
+class FakeOrthanc(Orthanc):
     """Answers only what it was given, as the real client would; counts the calls."""
 
     known: dict[str, SeriesInfo] = field(default_factory=dict)

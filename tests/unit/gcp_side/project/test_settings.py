@@ -121,7 +121,7 @@ def test_a_database_that_will_be_locked_is_warned_of(
     monkeypatch: pytest.MonkeyPatch, database: dict[str, object], complaints: list[str]
 ) -> None:
     monkeypatch.setitem(django_settings.DATABASES, "default", database)
-    assert [item.id for item in check_sqlite(None)] == complaints
+    assert [item.id for item in check_sqlite()] == complaints
 
 
 def test_no_dict_at_all(settings: Settings) -> None:
