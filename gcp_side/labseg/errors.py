@@ -10,17 +10,6 @@ from segrelay.errors import NotFoundError, PermanentError
 if TYPE_CHECKING:
     from gcp_side.labseg.jobs.confirmation import Reason
 
-__all__ = [
-    "ConfirmationNeededError",
-    "JobNotFoundError",
-    "JobStateError",
-    "NoSuchSliceError",
-    "QueryRefusedError",
-    "SegmentationUnreadableError",
-    "SeriesNotShownError",
-    "SubmissionRefusedError",
-]
-
 
 class SubmissionRefusedError(PermanentError):
     """These series cannot make a job; nothing was stored or sent."""
@@ -82,6 +71,7 @@ class NoSuchSliceError(NotFoundError):
     """The series has no slice of this index."""
 
     code = "no-such-slice"
+    remedy = "Look at the series in Orthanc, or choose another one."
 
 
 class SeriesNotShownError(PermanentError):

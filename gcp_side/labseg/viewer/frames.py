@@ -23,11 +23,11 @@ from gcp_side.labseg.viewer.single_flight import shared
 from gcp_side.labseg.viewer.slices import (
     DisplayedSlices,
     PlacedFrame,
+    check_ids,
     displayed_order,
     place_frames,
     refused_as,
 )
-from segrelay.manifest import is_orthanc_id
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
@@ -59,7 +59,7 @@ def load_frames(
     OrthancUnavailableError, OrthancRefusedError, FixConfigurationError
         From Orthanc.
     """
-    check_ids(instance_id, series_id)
+    check_ids(SegmentationUnreadableError, instance_id, series_id)
 
     def make() -> Frames:
         seg, target = read_on_series(instance_id, series_id, orthanc)
@@ -81,23 +81,6 @@ def read_on_series(
     if series_id is None:
         series_id = orthanc_id(seg.patient_id, seg.study_uid, reference_series(seg))
     return seg, series_id
-
-
-def check_ids(*given: str | None) -> None:
-    """Refuse what is no Orthanc id before it becomes part of an address.
-
-    Raises
-    ------
-    SegmentationUnreadableError
-        ``orthanc-id``
-    """
-    for one in given:
-        if one is not None and not is_orthanc_id(one):
-            raise SegmentationUnreadableError(
-                "An id is not an Orthanc id.",
-                code="orthanc-id",
-                remedy="Orthanc ids are five groups of eight hexadecimal digits.",
-            )
 
 
 def reference_series(seg: Segmentation) -> str:

@@ -18,14 +18,14 @@ from PIL import Image
 
 from gcp_side.labseg.dicom.colour import fallback_colour
 from gcp_side.labseg.dicom.segmentation import Segmentation, SegSegment
-from gcp_side.labseg.errors import NoSuchSliceError, SegmentationUnreadableError
+from gcp_side.labseg.errors import SegmentationUnreadableError
 from gcp_side.labseg.host.caching import cache_key
 from gcp_side.labseg.orthanc.client import Orthanc
-from gcp_side.labseg.viewer.frames import check_ids, read_on_series
+from gcp_side.labseg.viewer.frames import read_on_series
 from gcp_side.labseg.viewer.geometry import SeriesGeometry
 from gcp_side.labseg.viewer.single_flight import shared
-from gcp_side.labseg.viewer.slices import PlacedFrame, place_frames
-from gcp_side.labseg.viewer.volumes import load_geometry
+from gcp_side.labseg.viewer.slices import PlacedFrame, check_ids, check_index, place_frames
+from gcp_side.labseg.viewer.volumes import inflated_slice, load_geometry
 from segrelay.voxels.diameter import longest_diameter_mm, outline_points
 
 LARGEST_NUMBER = 255
@@ -60,10 +60,8 @@ class Overlay:
     def labels(self, index: int) -> NDArray[np.uint8]:
         """[rows, columns] of the box on displayed slice ``index``, which the box must hold."""
         (first, _), (top, bottom), (left, right) = self.box
-        size = (bottom - top) * (right - left)
-        with gzip.open(BytesIO(self.labels_gzip)) as file:
-            file.seek((index - first) * size)
-            return np.frombuffer(file.read(size), np.uint8).reshape(bottom - top, right - left)
+        shape = bottom - top, right - left
+        return inflated_slice(self.labels_gzip, index - first, shape, np.dtype(np.uint8))
 
     def png(self, index: int) -> bytes:
         """One displayed slice as a palette PNG, index 0 transparent.
@@ -72,11 +70,7 @@ class Overlay:
         ------
         NoSuchSliceError
         """
-        if not 0 <= index < self.shape[0]:
-            raise NoSuchSliceError(
-                f"The series has slices 0 to {self.shape[0] - 1}.",
-                remedy="Check the instance in Orthanc.",
-            )
+        check_index(index, self.shape[0])
         pixels = np.zeros(self.shape[1:], np.uint8)
         (first, last), rows, columns = self.box
         if first <= index < last:
@@ -97,7 +91,7 @@ def load_overlay(instance_id: str, *, series_id: str | None, orthanc: Orthanc) -
     OrthancUnavailableError, OrthancRefusedError, FixConfigurationError
         From Orthanc.
     """
-    check_ids(instance_id, series_id)
+    check_ids(SegmentationUnreadableError, instance_id, series_id)
 
     def make() -> Overlay:
         seg, target = read_on_series(instance_id, series_id, orthanc)
@@ -113,13 +107,18 @@ def make_overlay(seg: Segmentation, series_id: str, geometry: SeriesGeometry) ->
     described = _described(seg)
     box, placed = _box_of(frames)
     labels = np.zeros([stop - start for start, stop in box], np.uint8)
-    segments, largest = [], _Largest()
+    segments: list[dict[str, Any]] = []
+    largest, centre = 0, None
     # Rising numbers: where segments overlap, the highest is seen.
     for number in sorted(described):
         first, mask = _mask(placed.get(number, []), box)
         labels[first - box[0][0] :][: len(mask)][mask] = number
         segments.append(_measured(described[number], mask, geometry.affine))
-        largest.offer(segments[-1]["voxels"], first, mask, box)
+        # The middle is all that is kept of the largest mask so far.
+        if segments[-1]["voxels"] > largest:
+            largest = segments[-1]["voxels"]
+            index, row, column = _middle(mask)
+            centre = first + index, box[1][0] + row, box[2][0] + column
     return Overlay(
         series_id=series_id,
         shape=geometry.shape,
@@ -128,7 +127,7 @@ def make_overlay(seg: Segmentation, series_id: str, geometry: SeriesGeometry) ->
         labels_gzip=gzip.compress(labels.data, GZIP_LEVEL, mtime=0),
         segments=tuple(segments),
         slices=tuple(sorted({index for frames in placed.values() for index, _ in frames})),
-        centre=largest.centre,
+        centre=centre,
     )
 
 
@@ -191,21 +190,6 @@ def _measured(
         "volume_ml": round(voxels * one_ml, 6),
         "longest_diameter_mm": longest_diameter_mm(outline_points(mask, affine)),
     }
-
-
-class _Largest:
-    """The middle of the largest segment seen so far, which is all that is kept of it."""
-
-    def __init__(self) -> None:
-        self.centre: tuple[int, int, int] | None = None
-        self._voxels = 0
-
-    def offer(self, voxels: int, first: int, mask: NDArray[np.bool_], box: Box) -> None:
-        """One more segment: its size, its first slice, and its mask in the box."""
-        if voxels > self._voxels:
-            self._voxels = voxels
-            index, row, column = _middle(mask)
-            self.centre = first + index, box[1][0] + row, box[2][0] + column
 
 
 def _middle(mask: NDArray[np.bool_]) -> tuple[int, int, int]:

@@ -15,9 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gcp_side.labseg.dicom.segmentation import SegFrame, Segmentation
-from gcp_side.labseg.errors import SegmentationUnreadableError, SeriesNotShownError
+from gcp_side.labseg.errors import (
+    NoSuchSliceError,
+    SegmentationUnreadableError,
+    SeriesNotShownError,
+)
 from gcp_side.labseg.orthanc.client import SlicePlace
 from segrelay.errors import SeriesRefusedError
+from segrelay.manifest import is_orthanc_id
 from segrelay.voxels.slice_geometry import SAME_COSINE, check_parallel, slice_order
 
 SAME_PLACE_OF_STEP = 0.1
@@ -66,6 +71,35 @@ def refused_as(
     except SeriesRefusedError as error:
         remedy = REMEDIES.get(error.code)
         raise kind(error.message, code=error.code, remedy=remedy) from None
+
+
+def check_ids(
+    kind: type[SegmentationUnreadableError] | type[SeriesNotShownError], *given: str | None
+) -> None:
+    """Refuse what is no Orthanc id before it becomes part of an address.
+
+    Raises
+    ------
+    SegmentationUnreadableError, SeriesNotShownError
+        ``orthanc-id``
+    """
+    if not all(one is None or is_orthanc_id(one) for one in given):
+        raise kind(
+            "An id is not an Orthanc id.",
+            code="orthanc-id",
+            remedy="Orthanc ids are five groups of eight hexadecimal digits.",
+        )
+
+
+def check_index(index: int, count: int) -> None:
+    """Refuse what is no slice of a series of so many.
+
+    Raises
+    ------
+    NoSuchSliceError
+    """
+    if not 0 <= index < count:
+        raise NoSuchSliceError(f"The series has slices 0 to {count - 1}.")
 
 
 def displayed_order(places: Sequence[SlicePlace]) -> DisplayedSlices:

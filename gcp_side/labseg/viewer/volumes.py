@@ -12,22 +12,27 @@ import hashlib
 import math
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BytesIO
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gcp_side.labseg.dicom.pixels import SliceImage, read_slice, read_slices
-from gcp_side.labseg.errors import NoSuchSliceError, SeriesNotShownError
+from gcp_side.labseg.errors import SeriesNotShownError
 from gcp_side.labseg.orthanc.client import Orthanc, SlicePlace
 from gcp_side.labseg.viewer.geometry import SeriesGeometry, make_geometry, middle_of
 from gcp_side.labseg.viewer.single_flight import KeyedLocks
-from gcp_side.labseg.viewer.slices import DisplayedSlices, displayed_order, refused_as
-from segrelay.manifest import is_orthanc_id
+from gcp_side.labseg.viewer.slices import (
+    DisplayedSlices,
+    check_ids,
+    check_index,
+    displayed_order,
+    refused_as,
+)
 
 CACHE_BYTES = 256 * 1024 * 1024
 """Of deflated volumes: some twenty breast series."""
@@ -43,6 +48,9 @@ MIXED_SCALES = np.dtype("<f4")
 
 GZIP_LEVEL = 1
 """Half the size in a third of a second; higher levels gain little on noise."""
+
+
+Kept = TypeVar("Kept")
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,11 +82,7 @@ def load_geometry(series_id: str, orthanc: Orthanc) -> SeriesGeometry:
 def load_slice(series_id: str, index: int, orthanc: Orthanc) -> DeflatedVoxels:
     """One slice by its displayed index; raises as :func:`load_geometry`, or ``no-such-slice``."""
     geometry, tag = _geometry(series_id, orthanc)
-    if not 0 <= index < geometry.shape[0]:
-        raise NoSuchSliceError(
-            f"The series has slices 0 to {geometry.shape[0] - 1}.",
-            remedy="Look at the series in Orthanc, or choose another one.",
-        )
+    check_index(index, geometry.shape[0])
     key = f"{tag}-{index}"
     found = _volumes.get(key)
     if found is None:
@@ -88,7 +92,8 @@ def load_slice(series_id: str, index: int, orthanc: Orthanc) -> DeflatedVoxels:
             voxels = in_series_units(read_slice(data), geometry)
         else:
             # All its frames come in one file: the next slice is asked for soon.
-            voxels = _inflated_slice(_volume(geometry, tag, orthanc), index)
+            volume = _volume(geometry, tag, orthanc)
+            voxels = inflated_slice(volume.gzipped, index, volume.shape[1:], volume.dtype)
         found = _volumes.keep(key, _deflated(voxels, key))
     return found
 
@@ -167,20 +172,14 @@ def _check_spacing(image: SliceImage, geometry: SeriesGeometry) -> None:
 
 
 def _geometry(series_id: str, orthanc: Orthanc) -> tuple[SeriesGeometry, str]:
-    if not is_orthanc_id(series_id):
-        raise SeriesNotShownError(
-            "The series is not named by an Orthanc id.",
-            code="orthanc-id",
-            remedy="Orthanc ids are five groups of eight hexadecimal digits.",
-        )
+    check_ids(SeriesNotShownError, series_id)
     places = orthanc.places(series_id)
     tag = _tag(series_id, places)
     geometry = _geometries.get(tag)
     if geometry is None:
         with refused_as(SeriesNotShownError):
             slices = displayed_order(places)
-        geometry = _placed(slices, orthanc)
-        _geometries.keep(tag, geometry)
+        geometry = _geometries.keep(tag, _placed(slices, orthanc))
     return geometry, tag
 
 
@@ -208,42 +207,44 @@ def _deflated(voxels: NDArray[Any], tag: str) -> DeflatedVoxels:
     )
 
 
-def _inflated_slice(voxels: DeflatedVoxels, index: int) -> NDArray[Any]:
+def inflated_slice(
+    gzipped: bytes, index: int, shape: tuple[int, ...], dtype: np.dtype[Any]
+) -> NDArray[Any]:
     """[rows, columns] of one slice of a volume, which is not inflated as a whole."""
-    size = math.prod(voxels.shape[1:]) * voxels.dtype.itemsize
-    with gzip.open(BytesIO(voxels.gzipped)) as file:
+    size = math.prod(shape) * dtype.itemsize
+    with gzip.open(BytesIO(gzipped)) as file:
         file.seek(index * size)
-        return np.frombuffer(file.read(size), voxels.dtype).reshape(voxels.shape[1:])
+        return np.frombuffer(file.read(size), dtype).reshape(shape)
 
 
-class VolumeCache:
-    """Deflated voxels, the least lately used forgotten first; thread-safe."""
+class MemoryCache(Generic[Kept]):
+    """Values up to a size together, the least lately used forgotten first; thread-safe."""
 
-    def __init__(self, most_bytes: int) -> None:
-        self._most = most_bytes
+    def __init__(self, most: int, size: Callable[[Kept], int]) -> None:
+        self._most, self._size_of = most, size
         self._size = 0
-        self._kept: OrderedDict[str, DeflatedVoxels] = OrderedDict()
+        self._kept: OrderedDict[str, Kept] = OrderedDict()
         self._lock = threading.Lock()
 
-    def get(self, key: str) -> DeflatedVoxels | None:
-        """Cached volume under ``key``."""
+    def get(self, key: str) -> Kept | None:
+        """Cached value under ``key``."""
         with self._lock:
             found = self._kept.get(key)
             if found is not None:
                 self._kept.move_to_end(key)
             return found
 
-    def keep(self, key: str, voxels: DeflatedVoxels) -> DeflatedVoxels:
-        """Keep and return ``voxels``; more than fit at all are only returned."""
+    def keep(self, key: str, value: Kept) -> Kept:
+        """Keep and return ``value``; more than fits at all is only returned."""
         with self._lock:
             if key in self._kept:
-                return voxels
-            self._kept[key] = voxels
-            self._size += len(voxels.gzipped)
+                return value
+            self._kept[key] = value
+            self._size += self._size_of(value)
             while self._size > self._most:
                 _, dropped = self._kept.popitem(last=False)
-                self._size -= len(dropped.gzipped)
-        return voxels
+                self._size -= self._size_of(dropped)
+        return value
 
 
 class MemoryBudget:
@@ -269,25 +270,7 @@ class MemoryBudget:
                 self._changed.notify_all()
 
 
-class _GeometryCache:
-    """The latest geometries; thread-safe."""
-
-    def __init__(self) -> None:
-        self._kept: OrderedDict[str, SeriesGeometry] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def get(self, tag: str) -> SeriesGeometry | None:
-        with self._lock:
-            return self._kept.get(tag)
-
-    def keep(self, tag: str, geometry: SeriesGeometry) -> None:
-        with self._lock:
-            self._kept[tag] = geometry
-            while len(self._kept) > MOST_GEOMETRIES:
-                self._kept.popitem(last=False)
-
-
-_volumes = VolumeCache(CACHE_BYTES)
-_geometries = _GeometryCache()
+_volumes = MemoryCache[DeflatedVoxels](CACHE_BYTES, lambda voxels: len(voxels.gzipped))
+_geometries = MemoryCache[SeriesGeometry](MOST_GEOMETRIES, lambda _: 1)
 _locks = KeyedLocks()
 _loading = MemoryBudget(LOADING_BYTES)

@@ -103,28 +103,39 @@ class Command(BaseCommand):
         parser.formatter_class = argparse.RawDescriptionHelpFormatter
         parser.epilog = EXIT_CODES
         verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
-        _add_submit(verbs.add_parser("submit", help="submit a job", **_HELP))
-        _add_list(verbs.add_parser("list", help="list jobs, newest first", **_HELP))
-        _add_show(verbs.add_parser("show", help="show one job and its history", **_HELP))
-        _add_retry(verbs.add_parser("retry", help="run an ended job again as a new one", **_HELP))
-        _add_cancel(verbs.add_parser("cancel", help="call a job off", **_HELP))
-        _add_sync(verbs.add_parser("sync", help="read results and progress", **_HELP))
-        verbs.add_parser("keygen", help="make a pair of keys for signing", **_HELP)
+
+        def verb(
+            run: Callable[[dict[str, Any]], None], text: str, *shared: argparse.ArgumentParser
+        ) -> argparse.ArgumentParser:
+            """A parser with the options of others, and the method that it leads to."""
+            found = verbs.add_parser(
+                run.__name__.lstrip("_"),
+                help=text,
+                parents=shared,
+                epilog=EXIT_CODES,
+                formatter_class=argparse.RawDescriptionHelpFormatter,
+            )
+            found.set_defaults(run=run)
+            return found
+
+        _add_submit(verb(self._submit, "submit a job", _CONFIRM, _WAIT, _JSON))
+        _add_list(verb(self._list, "list jobs, newest first", _JSON))
+        verb(self._show, "show one job and its history", _JOB, _JSON)
+        again = verb(
+            self._retry, "run an ended job again as a new one", _JOB, _CONFIRM, _WAIT, _JSON
+        )
+        again.add_argument(
+            "--force", action="store_true", help="also when the job or its retry has succeeded"
+        )
+        verb(self._cancel, "call a job off", _JOB, _JSON)
+        _add_sync(verb(self._sync, "read results and progress", _JSON))
+        verb(self._keygen, "make a pair of keys for signing")
 
     @no_translations
     def handle(self, *_: Any, **options: Any) -> None:
         """Run the verb; every known error becomes one line and an exit code."""
-        verbs = {
-            "submit": self._submit,
-            "list": self._list,
-            "show": self._show,
-            "retry": self._retry,
-            "cancel": self._cancel,
-            "sync": self._sync,
-            "keygen": self._keygen,
-        }
         try:
-            verbs[options["verb"]](options)
+            options["run"](options)
         except SegRelayError as error:
             raise _command_error(error) from None
         except (DatabaseError, InterfaceError) as error:
@@ -304,10 +315,21 @@ class Command(BaseCommand):
         self.stdout.write(json.dumps(document, ensure_ascii=False))
 
 
-_HELP: dict[str, Any] = {
-    "epilog": EXIT_CODES,
-    "formatter_class": argparse.RawDescriptionHelpFormatter,
-}
+def _shared(*names: str, **options: Any) -> argparse.ArgumentParser:
+    """An option of several verbs."""
+    parser = argparse.ArgumentParser(add_help=False)
+    parser.add_argument(*names, **options)
+    return parser
+
+
+_JOB = _shared("job", metavar="JOB", help="job id, as submit and list print it")
+_CONFIRM = _shared(
+    "--confirm",
+    action="store_true",
+    help="also when the series contradict the profile: you have looked at them",
+)
+_WAIT = _shared("--wait", action="store_true", help="follow the job to its end; show progress")
+_JSON = _shared("--json", action="store_true", help="print JSON, one document a line")
 
 
 def _add_submit(parser: argparse.ArgumentParser) -> None:
@@ -339,9 +361,6 @@ def _add_submit(parser: argparse.ArgumentParser) -> None:
         help="only for an agent that has all of these; none after it: for any "
         "(default: the profile's usual ones)",
     )
-    _add_confirm(parser)
-    _add_wait(parser)
-    _add_json(parser)
 
 
 def _add_list(parser: argparse.ArgumentParser) -> None:
@@ -349,27 +368,6 @@ def _add_list(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--limit", type=_positive(int), default=LIST_LIMIT, help="at most (default: %(default)s)"
     )
-    _add_json(parser)
-
-
-def _add_show(parser: argparse.ArgumentParser) -> None:
-    _add_job(parser)
-    _add_json(parser)
-
-
-def _add_retry(parser: argparse.ArgumentParser) -> None:
-    _add_job(parser)
-    parser.add_argument(
-        "--force", action="store_true", help="also when the job or its retry has succeeded"
-    )
-    _add_confirm(parser)
-    _add_wait(parser)
-    _add_json(parser)
-
-
-def _add_cancel(parser: argparse.ArgumentParser) -> None:
-    _add_job(parser)
-    _add_json(parser)
 
 
 def _add_sync(parser: argparse.ArgumentParser) -> None:
@@ -387,29 +385,6 @@ def _add_sync(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="seconds between two looks with --watch (default: %(default)s)",
     )
-    _add_json(parser)
-
-
-def _add_job(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("job", metavar="JOB", help="job id, as submit and list print it")
-
-
-def _add_confirm(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--confirm",
-        action="store_true",
-        help="also when the series contradict the profile: you have looked at them",
-    )
-
-
-def _add_wait(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--wait", action="store_true", help="follow the job to its end; show progress"
-    )
-
-
-def _add_json(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="print JSON, one document a line")
 
 
 def _positive(kind: Callable[[str], float]) -> Callable[[str], float]:

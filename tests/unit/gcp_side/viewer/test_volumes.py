@@ -20,7 +20,7 @@ from gcp_side.labseg.viewer import volumes
 from gcp_side.labseg.viewer.geometry import SeriesGeometry
 from gcp_side.labseg.viewer.volumes import (
     DeflatedVoxels,
-    VolumeCache,
+    MemoryCache,
     load_geometry,
     load_slice,
     load_volume,
@@ -34,9 +34,13 @@ from tests.unit.gcp_side.image_series import store_frames, store_images, write_i
 SHAPE = (5, 6, 7)
 
 
+def volume_size(voxels: DeflatedVoxels) -> int:
+    return len(voxels.gzipped)
+
+
 @pytest.fixture(autouse=True)
 def nothing_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(volumes, "_volumes", VolumeCache(10**7))
+    monkeypatch.setattr(volumes, "_volumes", MemoryCache(10**7, volume_size))
 
 
 def numbered(shape: tuple[int, int, int] = SHAPE) -> NDArray[np.uint16]:
@@ -324,7 +328,7 @@ def kept(size: int) -> DeflatedVoxels:
 
 
 def test_the_cache_forgets_the_least_lately_used() -> None:
-    cache = VolumeCache(250)
+    cache = MemoryCache(250, volume_size)
     for key in "ab":
         cache.keep(key, kept(100))
     cache.get("a")
