@@ -11,7 +11,8 @@ SegRelayError
 ├── PermanentError             the job has failed: trying it again gives the same answer
 │   ├── ManifestRejectedError      the manifest cannot be believed or read: to rejected/
 │   ├── SeriesRefusedError         the images cannot be placed or do not fit the profile
-│   │   └── SeriesMissingError         (also NotFoundError)
+│   │   ├── SeriesMissingError         (also NotFoundError)
+│   │   └── OtherStudyError            they belong to different studies
 │   ├── OrthancRefusedError        Orthanc refuses this request for good (4xx, foreign bytes)
 │   │   └── OrthancNotFoundError       (also NotFoundError)
 │   ├── NotFoundError              what was asked for does not exist
@@ -53,6 +54,7 @@ __all__ = [
     "OrthancNotFoundError",
     "OrthancRefusedError",
     "OrthancUnavailableError",
+    "OtherStudyError",
     "PermanentError",
     "PreconditionFailedError",
     "QueueConflictError",
@@ -163,6 +165,18 @@ class SeriesRefusedError(PermanentError):
 
     code = "series-refused"
     remedy = "Check the series in Orthanc and submit the right ones."
+
+
+class OtherStudyError(SeriesRefusedError):
+    """Series of one job belong to different studies."""
+
+    code = "other-study"
+    remedy = "Choose series of one study."
+
+    @classmethod
+    def of(cls, series: str) -> OtherStudyError:
+        """The error that names the series which differs."""
+        return cls(f"{series} belongs to another study than the job.")
 
 
 class OrthancRefusedError(PermanentError):

@@ -47,13 +47,15 @@ def links(job: Job) -> SafeString | str:
     if conf is not None and is_orthanc_id(job.orthanc_study_id):
         root = conf.orthanc_url.rstrip("/")
         address = f"{root}{ORTHANC_PAGE}#study?uuid={job.orthanc_study_id}"
-        found.append((address if _is_web(root) else "", gettext("Study in Orthanc")))
+        found.append(
+            (
+                address if urlsplit(root).scheme in ("http", "https") else "",
+                gettext("Study in Orthanc"),
+            )
+        )
         found.append((_in_ohif(job, conf), gettext("Open in OHIF")))
-    return _joined(
-        format_html('<a href="{}" target="_blank" rel="noopener">{}</a>', address, text)
-        for address, text in found
-        if address
-    )
+    link = '<a href="{}" target="_blank" rel="noopener">{}</a>'
+    return format_html_join(" · ", link, (one for one in found if one[0])) or NOTHING
 
 
 @admin.display(description=_("segments"))
@@ -69,7 +71,10 @@ def segments(job: Job) -> SafeString | str:
         return head or NOTHING
     return head + _table(
         (gettext("Segment"), gettext("Volume"), gettext("Longest")),
-        ((item.get("label", ""), volume(item), _diameter(item)) for item in job.measurements),
+        (
+            (item.get("label", ""), volume(item), _amount(item.get("longest_diameter_mm"), 1, "mm"))
+            for item in job.measurements
+        ),
     )
 
 
@@ -162,14 +167,6 @@ def _conf() -> Conf | None:
         return None
 
 
-def _is_web(address: str) -> bool:
-    return urlsplit(address).scheme in ("http", "https")
-
-
-def _diameter(item: dict[str, object]) -> str:
-    return _amount(item.get("longest_diameter_mm"), 1, "mm")
-
-
 def _amount(value: object, digits: int, unit: str) -> str:
     if not isinstance(value, int | float):
         return NOTHING
@@ -186,7 +183,3 @@ def _table(names: Sequence[str], rows: Iterable[Sequence[object]]) -> SafeString
 def _listed(texts: Iterable[str]) -> SafeString | str:
     items = format_html_join("", "<li>{}</li>", ((text,) for text in texts))
     return format_html("<ul>{}</ul>", items) if items else NOTHING
-
-
-def _joined(parts: Iterable[SafeString]) -> SafeString | str:
-    return format_html_join(" · ", "{}", ((part,) for part in parts)) or NOTHING

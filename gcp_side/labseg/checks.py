@@ -130,34 +130,29 @@ def check_login_guard(**_: Any) -> list[CheckMessage]:
 
 
 @register(Tags.security, deploy=True)
-def check_orthanc_credentials(**_: Any) -> list[CheckMessage]:
-    """labseg.W001: images are open to every caller that reaches Orthanc."""
-    conf = _usable_conf()
-    if conf is None or conf.orthanc_user or conf.orthanc_token or conf.orthanc_client_cert:
+def check_orthanc(**_: Any) -> list[CheckMessage]:
+    """labseg.W001: images are open to every caller that reaches Orthanc.
+
+    labseg.W009: password and images can be read on the way to Orthanc.
+    """
+    if problems():
         return []
-    return [
-        Warning(
-            "Orthanc is used without a user and password.",
-            hint="Set ORTHANC_USER and ORTHANC_PASSWORD, and AuthenticationEnabled in Orthanc.",
-            id="labseg.W001",
+    conf = Conf.model_validate(settings.SEGRELAY)
+    found: list[CheckMessage] = []
+    if not (conf.orthanc_user or conf.orthanc_token or conf.orthanc_client_cert):
+        found.append(
+            Warning(
+                "Orthanc is used without a user and password.",
+                hint="Set ORTHANC_USER and ORTHANC_PASSWORD, and AuthenticationEnabled in Orthanc.",
+                id="labseg.W001",
+            )
         )
-    ]
-
-
-@register(Tags.security, deploy=True)
-def check_orthanc_encryption(**_: Any) -> list[CheckMessage]:
-    """labseg.W009: password and images can be read on the way to Orthanc."""
-    conf = _usable_conf()
-    if conf is None or not conf.orthanc.is_exposed:
-        return []
-    return [
-        Warning(
-            "Orthanc on another machine is used over plain http.",
-            hint="Use https, or make sure that a VPN protects the way.",
-            id="labseg.W009",
+    if conf.orthanc.is_exposed:
+        found.append(
+            Warning(
+                "Orthanc on another machine is used over plain http.",
+                hint="Use https, or make sure that a VPN protects the way.",
+                id="labseg.W009",
+            )
         )
-    ]
-
-
-def _usable_conf() -> Conf | None:
-    return None if problems() else Conf.model_validate(settings.SEGRELAY)
+    return found

@@ -160,9 +160,7 @@ def _in_order(value: object) -> object:
     return value
 
 
-def _some_each_once(value: tuple[str, ...]) -> tuple[str, ...]:
-    if not value:
-        raise ValueError("must have at least 1 entry")
+def _each_once(value: tuple[str, ...]) -> tuple[str, ...]:
     if len(set(value)) < len(value):
         raise ValueError("names a role twice")
     return value
@@ -173,7 +171,12 @@ def _unless_empty(value: object) -> object:
     return None if value == "" else value
 
 
-Roles = Annotated[tuple[Role, ...], BeforeValidator(_in_order), AfterValidator(_some_each_once)]
+Roles = Annotated[
+    tuple[Role, ...],
+    BeforeValidator(_in_order),
+    Field(min_length=1),
+    AfterValidator(_each_once),
+]
 """The roles of a profile, in channel order."""
 
 PemFile = Annotated[Path | None, BeforeValidator(_unless_empty)]
@@ -312,19 +315,15 @@ class Conf(BaseModel):
         FixConfigurationError
             ``site-settings``: such a function fails, or returns no text.
         """
-        return OrthancSettings(
-            url=self.orthanc_url,
-            user=self.orthanc_user,
-            password=_revealed("ORTHANC_PASSWORD", self.orthanc_password),
-            token=_revealed("ORTHANC_TOKEN", self.orthanc_token),
-            ca_file=self.orthanc_ca_file,
-            client_cert=self.orthanc_client_cert,
-            client_key=self.orthanc_client_key,
-            proxy=self.orthanc_proxy,
-            proxy_user=self.orthanc_proxy_user,
-            proxy_password=_revealed("ORTHANC_PROXY_PASSWORD", self.orthanc_proxy_password),
-            allow_plain_http=self.orthanc_allow_plain_http,
-        )
+        given = {
+            name.removeprefix("orthanc_"): value
+            for name, value in self
+            if name.startswith("orthanc_")
+        }
+        for key in SECRETS:
+            name = key.removeprefix("ORTHANC_").lower()
+            given[name] = _revealed(key, given[name])
+        return OrthancSettings.model_validate(given)
 
 
 @dataclass(frozen=True)

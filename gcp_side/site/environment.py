@@ -87,14 +87,15 @@ def renewed_secret(name: str) -> str | Callable[[], str]:
     return read
 
 
-def required(name: str, value: str, remedy: str) -> str:
-    """``value``, or an error that names the variable.
+def required_secret(name: str, remedy: str, default: str = "") -> str:
+    """As :func:`secret`, or an error that names the variable.
 
     Raises
     ------
     ImproperlyConfigured
-        It is empty.
+        It is empty, and so is the default; or its file cannot be read.
     """
+    value = secret(name) or default
     if not value:
         raise ImproperlyConfigured(f"{name} is not set. {remedy}")
     return value

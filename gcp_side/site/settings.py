@@ -34,7 +34,14 @@ import secrets
 from importlib.util import find_spec
 
 from gcp_side.site.database import database
-from gcp_side.site.environment import flag, renewed_secret, required, secret, text, words
+from gcp_side.site.environment import (
+    flag,
+    renewed_secret,
+    required_secret,
+    secret,
+    text,
+    words,
+)
 
 HSTS_SECONDS = 365 * 24 * 3600
 
@@ -45,14 +52,10 @@ DEBUG = flag("SEGRELAY_DEBUG", default=False)
 HTTPS = flag("SEGRELAY_HTTPS", default=not DEBUG)
 BEHIND_PROXY = flag("SEGRELAY_BEHIND_PROXY", default=False)
 
-SECRET_KEY = secret("SEGRELAY_SECRET_KEY") or (
-    secrets.token_urlsafe(50)
-    if DEBUG
-    else required(
-        "SEGRELAY_SECRET_KEY",
-        "",
-        'Make one: python -c "import secrets; print(secrets.token_urlsafe(50))"',
-    )
+SECRET_KEY = required_secret(
+    "SEGRELAY_SECRET_KEY",
+    'Make one: python -c "import secrets; print(secrets.token_urlsafe(50))"',
+    default=secrets.token_urlsafe(50) if DEBUG else "",
 )
 ALLOWED_HOSTS = words("SEGRELAY_ALLOWED_HOSTS")
 CSRF_TRUSTED_ORIGINS = words("SEGRELAY_TRUSTED_ORIGINS")
@@ -110,11 +113,10 @@ CSRF_FAILURE_VIEW = "gcp_side.labseg.access.accounts.csrf_failure"
 
 DATABASES = {
     "default": database(
-        secret("SEGRELAY_DATABASE")
-        or (
-            "segrelay.sqlite3"
-            if DEBUG
-            else required("SEGRELAY_DATABASE", "", "Set it to the path of the SQLite file.")
+        required_secret(
+            "SEGRELAY_DATABASE",
+            "Set it to the path of the SQLite file.",
+            default="segrelay.sqlite3" if DEBUG else "",
         )
     )
 }

@@ -56,6 +56,8 @@ class ErrorSource:
             for path in ([place] if place.is_file() else place.rglob("*.py"))
         )
         trees = {path: _tree(path) for path in paths}
+        self.remedies = {code: text for tree in trees.values() for code, text in _remedies(tree)}
+        """By code: what to do where a place chooses it by the code of an error it passes on."""
         shared = {name: text for tree in trees.values() for name, text in _constants(tree)}
         self.kinds = _kinds(trees.values(), shared)
         self.given = [
@@ -145,6 +147,16 @@ def _constants(tree: ast.Module) -> Iterator[tuple[str, str]]:
     for node in tree.body:
         if isinstance(node, ast.Assign):
             yield from ((_name(node.targets[0]), text) for text in _texts(node.value, {}))
+
+
+def _remedies(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    """The entries of a table called ``REMEDIES``; its keys may be something else than codes."""
+    for node in tree.body:
+        if not isinstance(node, ast.Assign) or _name(node.targets[0]) != "REMEDIES":
+            continue
+        if isinstance(node.value, ast.Dict):
+            entries = zip(node.value.keys, node.value.values, strict=True)
+            yield from ((_words(key), _words(text)) for key, text in entries if key)
 
 
 def _texts(value: ast.expr | None, constants: Mapping[str, str]) -> Iterator[str]:

@@ -163,6 +163,11 @@ def rows() -> list[Row]:
     """Every code with its words, sorted; one row where several places say the same."""
     source = ErrorSource(ROOT / package for package in PACKAGES)
     found = {row for given in source.given for row in _rows_of(given, source)}
+    found |= {
+        replace(row, remedy=source.remedies[row.code])
+        for row in found
+        if row.code in source.remedies
+    }
     used = {row.code for row in found}
     found |= {
         Row(code=kind.code, kind=_branch(kind), message=kind.summary, remedy=kind.remedy)

@@ -10,7 +10,7 @@ from lab_side.agent.folders import SERIES_FOLDER
 from lab_side.agent.job_context import JobContext
 from lab_side.download import Progress, download_series
 from lab_side.worker.protocol import SeriesFiles
-from segrelay.errors import SeriesRefusedError
+from segrelay.errors import OtherStudyError, SeriesRefusedError
 from segrelay.orthanc import OrthancClient, SeriesInfo
 from segrelay.stages import Stage
 
@@ -63,11 +63,7 @@ def check_series(series: Sequence[SeriesInfo], study_id: str) -> None:
     """
     for info in series:
         if info.study_id != study_id:
-            raise SeriesRefusedError(
-                f"Series {info.orthanc_id} belongs to another study than the job names.",
-                code="other-study",
-                remedy="Submit four series of one study.",
-            )
+            raise OtherStudyError.of(f"Series {info.orthanc_id}")
         if info.modality != "MR":
             raise SeriesRefusedError(
                 f"Series {info.orthanc_id} is {info.modality or 'of no modality'}, not MR.",

@@ -16,7 +16,7 @@ from django.contrib.auth import views as auth_views
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.forms import AuthenticationForm
-from django.contrib.auth.mixins import AccessMixin, LoginRequiredMixin
+from django.contrib.auth.mixins import LoginRequiredMixin
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.auth.views import redirect_to_login
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
@@ -39,6 +39,7 @@ from django.utils.translation import (
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.cache import never_cache
 from django.views.generic import TemplateView
+from django.views.generic.base import ContextMixin
 
 from gcp_side.labseg.access.brute_force import (
     GuessGuard,
@@ -145,12 +146,16 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:  # noq
     return render_page(request, "labseg/csrf_failure.html", frame(request), status=403)
 
 
-class LedToLogin(AccessMixin):
-    """Strangers are led to :func:`login_address`."""
+class UserPage(LoginRequiredMixin, PageTemplate, ContextMixin):
+    """For who is logged in; strangers are led to :func:`login_address`."""
 
     def get_login_url(self) -> str:
         """Looked up at each request: it may depend on the language."""
         return login_address()
+
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        """With what the head of the page shows."""
+        return super().get_context_data(**kwargs) | frame(self.request)
 
 
 _REFUSALS: dict[str, Any] = {
@@ -247,7 +252,7 @@ class LogoutPage(auth_views.LogoutView):
 
 @method_decorator(login_not_required, name="dispatch")
 @method_decorator(never_cache, name="dispatch")
-class PasswordPage(LedToLogin, LoginRequiredMixin, PageTemplate, auth_views.PasswordChangeView):
+class PasswordPage(UserPage, auth_views.PasswordChangeView):
     """``GET`` and ``POST …/password/``: for every account whose password this project keeps."""
 
     template_name = "labseg/password.html"
@@ -260,21 +265,13 @@ class PasswordPage(LedToLogin, LoginRequiredMixin, PageTemplate, auth_views.Pass
             raise Http404
         return super().dispatch(*args, **kwargs)
 
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        """With what the head of the page shows."""
-        return super().get_context_data(**kwargs) | frame(self.request)
-
 
 @method_decorator(login_not_required, name="dispatch")
 @method_decorator(never_cache, name="dispatch")
-class Said(LedToLogin, LoginRequiredMixin, PageTemplate, TemplateView):
+class Said(UserPage, TemplateView):
     """A sentence for somebody who is logged in, e.g. that the password is changed."""
 
     http_method_names = ("get", "head")
-
-    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        """With what the head of the page shows."""
-        return super().get_context_data(**kwargs) | frame(self.request)
 
 
 def _resolved(to: Any) -> str:

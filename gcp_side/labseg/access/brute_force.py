@@ -30,7 +30,7 @@ from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model
 from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.signals import user_login_failed
-from django.db import IntegrityError, connections, router, transaction
+from django.db import connections, router, transaction
 from django.db.models import F
 from django.dispatch import receiver
 from django.http import HttpRequest, HttpResponse
@@ -246,12 +246,10 @@ class _Counter:
 
     def _begin(self) -> None:
         GuessCount.objects.filter(ends_at__lt=int(time.time())).delete()
-        try:
-            with transaction.atomic(using=router.db_for_write(GuessCount)):
-                GuessCount.objects.create(pk=self._key, ends_at=self._ends_at)
-        except IntegrityError:
-            # Another process was faster.
-            return
+        # Another process may be faster.
+        GuessCount.objects.bulk_create(
+            [GuessCount(pk=self._key, ends_at=self._ends_at)], ignore_conflicts=True
+        )
 
     @property
     def _key(self) -> str:

@@ -62,24 +62,27 @@ class SeriesGeometryView(LabsegView):
         return Response(self.answer({**vars(geometry), **more}).data)
 
 
-class SeriesVolumeView(LabsegView):
-    """``GET …/series/<series_id>/volume/``."""
+class _BytesView(LabsegView):
+    """Answers with bytes."""
 
     media_type = OCTETS
-    response_headers: ClassVar = VOXELS
     content_negotiation_class = AnyAccept
+
+
+class SeriesVolumeView(_BytesView):
+    """``GET …/series/<series_id>/volume/``."""
+
+    response_headers: ClassVar = VOXELS
 
     def get(self, request: Request, series_id: str) -> HttpResponseBase:
         """All voxels, [slices, rows, columns] in displayed order; deflated where the client can."""
         return _voxels(request, load_volume(series_id, client.connect()))
 
 
-class SeriesSliceView(LabsegView):
+class SeriesSliceView(_BytesView):
     """``GET …/series/<series_id>/slices/<index>/``."""
 
-    media_type = OCTETS
     response_headers: ClassVar = VOXELS
-    content_negotiation_class = AnyAccept
 
     def get(self, request: Request, series_id: str, index: int) -> HttpResponseBase:
         """The voxels of one slice, [rows, columns], in the same form."""
@@ -100,13 +103,11 @@ class SegmentationOverlay(LabsegView):
         return Response(self.answer({**vars(overlay), "labels_url": labels_url}).data)
 
 
-class SegmentationLabels(LabsegView):
+class SegmentationLabels(_BytesView):
     """``GET …/instances/<seg_instance_id>/labels/[?series=<id>]``."""
 
-    media_type = OCTETS
     response_headers: ClassVar = ETAG
     query: ClassVar = ON_SERIES
-    content_negotiation_class = AnyAccept
 
     def get(self, request: Request, seg_instance_id: str) -> HttpResponseBase:
         """The segment's number of each voxel of the overlay's box, one byte each.
@@ -117,12 +118,11 @@ class SegmentationLabels(LabsegView):
         return _octets(request, overlay.labels_gzip, tag=f"{seg_instance_id}-{overlay.series_id}")
 
 
-class SegmentationOverlaySlice(LabsegView):
+class SegmentationOverlaySlice(_BytesView):
     """``GET …/instances/<seg_instance_id>/overlay/<index>.png[?series=<id>]``."""
 
     media_type = "image/png"
     query: ClassVar = ON_SERIES
-    content_negotiation_class = AnyAccept
 
     def get(self, request: Request, seg_instance_id: str, index: int) -> HttpResponseBase:
         """One slice as a palette PNG: an index is a segment's number, 0 is transparent."""
@@ -170,16 +170,16 @@ def _octets(request: Request, gzipped: bytes, *, tag: str) -> HttpResponseBase:
     answer: HttpResponseBase | None = get_conditional_response(request._request, etag=etag)
     if answer is None:
         is_async = isinstance(request._request, ASGIRequest)
-        answer = _packed(gzipped) if takes_gzip else _unpacked(gzipped, is_async=is_async)
+        answer = (
+            HttpResponse(gzipped, content_type=OCTETS, headers={"Content-Encoding": "gzip"})
+            if takes_gzip
+            else _unpacked(gzipped, is_async=is_async)
+        )
     # Also of an answer without a body (RFC 9110 15.4.5).
     answer["ETag"] = etag
     answer["Cache-Control"] = CACHE_CONTROL
     patch_vary_headers(answer, ["Accept-Encoding"])
     return answer
-
-
-def _packed(gzipped: bytes) -> HttpResponseBase:
-    return HttpResponse(gzipped, content_type=OCTETS, headers={"Content-Encoding": "gzip"})
 
 
 def _unpacked(gzipped: bytes, *, is_async: bool) -> HttpResponseBase:

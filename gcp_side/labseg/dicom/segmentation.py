@@ -31,6 +31,7 @@ from gcp_side.labseg.dicom.sequence_reader import (
 from gcp_side.labseg.errors import SegmentationUnreadableError
 from segrelay.errors import SeriesRefusedError
 from segrelay.voxels.file_format import plain_file
+from segrelay.voxels.pixel_form import PIXEL_ATTRIBUTES
 
 MOST_ITEMS = 100_000
 """Items of sequences in a file, at all depths: ten for each of 10,000 frames. pydicom makes some
@@ -43,27 +44,18 @@ _ITEM = b"\xfe\xff\x00\xe0"
 """Tag of an item, little-endian (PS3.5 7.5)."""
 
 _TAGS: list[Any] = [
+    *PIXEL_ATTRIBUTES,
     "SOPClassUID",
     "PatientID",
     "StudyInstanceUID",
     "SegmentationType",
     "MaximumFractionalValue",
-    "NumberOfFrames",
-    "Rows",
-    "Columns",
     "SamplesPerPixel",
     "PhotometricInterpretation",
-    "BitsAllocated",
-    "BitsStored",
-    "HighBit",
-    "PixelRepresentation",
     "SegmentSequence",
     "ReferencedSeriesSequence",
     "SharedFunctionalGroupsSequence",
     "PerFrameFunctionalGroupsSequence",
-    "ExtendedOffsetTable",
-    "ExtendedOffsetTableLengths",
-    "PixelData",
 ]
 """Nothing else is kept in memory."""
 

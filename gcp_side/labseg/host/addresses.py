@@ -6,7 +6,7 @@ Django's own ``reverse("labseg:…")`` finds an app only where no other namespac
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from django.conf import settings
@@ -22,35 +22,20 @@ PAGES = "labseg-pages"
 """``app_name`` of :mod:`gcp_side.labseg.page_urls`."""
 
 
-def api_address(name: str, *arguments: object) -> str:
-    """The path of an endpoint, by its name in :mod:`gcp_side.labseg.urls`.
-
-    Raises
-    ------
-    NoReverseMatch
-        The project does not include the endpoints, or only below a prefix with a variable part.
-    """
-    return _address(API, name, arguments)
-
-
-def page_address(name: str, *arguments: object) -> str:
-    """The path of a page, by its name in :mod:`gcp_side.labseg.page_urls`.
-
-    Raises
-    ------
-    NoReverseMatch
-        As :func:`api_address`, of the pages.
-    """
-    return _address(PAGES, name, arguments)
-
-
 def places_of(app_name: str) -> tuple[str, ...]:
     """Every place where an app is included: its full namespace, e.g. ``("hospital:labseg",)``."""
     # A middleware may have chosen other addresses for this request.
     return _places_in(get_urlconf() or settings.ROOT_URLCONF, app_name)
 
 
-def _address(app_name: str, name: str, arguments: tuple[object, ...]) -> str:
+def address(app_name: str, name: str, *arguments: object) -> str:
+    """The path of an endpoint or a page, by its name in the app's module of addresses.
+
+    Raises
+    ------
+    NoReverseMatch
+        The project does not include them, or only below a prefix with a variable part.
+    """
     for place in places_of(app_name):
         try:
             with in_project_language():
@@ -59,6 +44,10 @@ def _address(app_name: str, name: str, arguments: tuple[object, ...]) -> str:
             # Below a prefix with a variable part; another place may have none.
             continue
     raise NoReverseMatch(f"No address of {app_name} is called {name!r} in this project.")
+
+
+api_address = partial(address, API)
+page_address = partial(address, PAGES)
 
 
 @lru_cache

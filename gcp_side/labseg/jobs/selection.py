@@ -9,7 +9,7 @@ from gcp_side.labseg.conf import Conf
 from gcp_side.labseg.errors import SubmissionRefusedError
 from gcp_side.labseg.jobs.agents import offered_roles, snapshot
 from gcp_side.labseg.orthanc.client import Orthanc
-from segrelay.errors import SeriesRefusedError
+from segrelay.errors import OtherStudyError, SeriesRefusedError
 from segrelay.manifest import is_orthanc_id
 from segrelay.orthanc import SeriesInfo
 from segrelay.system.nearest import did_you_mean
@@ -91,8 +91,8 @@ def select(series_ids: Sequence[str], roles: Sequence[str], orthanc: Orthanc) ->
     Raises
     ------
     SubmissionRefusedError
-        As :func:`check_series_ids`, or ``series-missing``, ``not-mr``, ``series-empty``,
-        ``other-study``.
+        As :func:`check_series_ids`, or ``series-missing``, ``not-mr``, ``series-empty``.
+    OtherStudyError
     OrthancUnavailableError, OrthancRefusedError, FixConfigurationError
         Orthanc could not be asked.
     """
@@ -102,11 +102,7 @@ def select(series_ids: Sequence[str], roles: Sequence[str], orthanc: Orthanc) ->
         _check_usable(role, info)
     for role, info in zip(roles, found, strict=True):
         if info.study_id != found[0].study_id:
-            raise SubmissionRefusedError(
-                f"The series for {role} belongs to another study than that for {roles[0]}.",
-                code="other-study",
-                remedy="Choose series of one study.",
-            )
+            raise OtherStudyError.of(f"The series for {role}")
     return Selection(roles=tuple(roles), series=found)
 
 

@@ -24,6 +24,7 @@ from gcp_side.labseg.jobs.selection import Selection, roles_of, select
 from gcp_side.labseg.jobs.sync import publish_or_leave, read_through
 from gcp_side.labseg.models import LONGEST_USER_NAME, OPEN_STATES, Job, State
 from gcp_side.labseg.orthanc.client import Orthanc
+from segrelay.errors import OtherStudyError
 from segrelay.manifest import JobManifest
 from segrelay.parsing.validation import describe_first_error
 from segrelay.ulid import new_ulid
@@ -61,7 +62,7 @@ def submit(submission: Submission, *, orthanc: Orthanc) -> Job:
 
     Raises
     ------
-    SubmissionRefusedError
+    SubmissionRefusedError, OtherStudyError
         ``request-invalid`` or a code of :mod:`gcp_side.labseg.jobs.selection`; nothing was stored.
     ConfirmationNeededError
         Something speaks against the series that ``confirm`` does not cover; nothing was stored.
@@ -82,11 +83,7 @@ def _new_job(submission: Submission, *, orthanc: Orthanc) -> Job:
     roles = roles_of(profile, conf, submission.roles)
     selection = select(submission.series_ids, roles, orthanc)
     if submission.study_id not in (None, selection.study_id):
-        raise SubmissionRefusedError(
-            "The series do not belong to this study.",
-            code="other-study",
-            remedy="Choose series of the study.",
-        )
+        raise OtherStudyError.of(f"The series for {roles[0]}")
     priority = conf.priority if submission.priority is None else submission.priority
     user = submission.requested_by
     submitted_at = now()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -71,7 +70,7 @@ def _why(job: Job, lab: Lab) -> Waiting:
         return Waiting(kind="no-labels", text=text % {"labels": ", ".join(job.labels)})
     ready = [agent for agent in able if agent.heartbeat.state not in _NOT_CLAIMING]
     if not ready:
-        return Waiting(kind="not-claiming", text=_excuses(able))
+        return Waiting(kind="not-claiming", text="; ".join(map(_excuse, able)))
     text = ngettext("%(count)s agent online", "%(count)s agents online", len(ready))
     return Waiting(kind="in-line", text=text % {"count": len(ready)})
 
@@ -83,10 +82,6 @@ def _nobody(lab: Lab) -> Waiting:
         "time": f"{lab.last_seen:%Y-%m-%d %H:%M} UTC"
     }
     return Waiting(kind="no-agent", text=text, since=lab.last_seen)
-
-
-def _excuses(agents: Sequence[LabAgent]) -> str:
-    return "; ".join(_excuse(agent) for agent in agents)
 
 
 def _excuse(agent: LabAgent) -> str:

@@ -3,9 +3,29 @@
 # ruff: noqa: RUF012  (the framework's own form)
 from __future__ import annotations
 
+from typing import Any
+
 import django.db.models.deletion
 from django.conf import settings
 from django.db import migrations, models
+
+
+def _text(label: str, length: int, **options: Any) -> models.CharField[Any, Any]:
+    return models.CharField(blank=True, max_length=length, verbose_name=label, **options)
+
+
+def _list(label: str) -> models.JSONField[Any, Any]:
+    return models.JSONField(blank=True, default=list, verbose_name=label)
+
+
+def _time(label: str) -> models.DateTimeField[Any, Any]:
+    return models.DateTimeField(blank=True, null=True, verbose_name=label)
+
+
+def _id() -> models.BigAutoField[Any, Any]:
+    return models.BigAutoField(
+        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+    )
 
 
 class Migration(migrations.Migration):
@@ -31,12 +51,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="SyncPass",
             fields=[
-                (
-                    "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
-                ),
+                ("id", _id()),
                 ("passed_at", models.DateTimeField()),
             ],
             options={
@@ -55,7 +70,7 @@ class Migration(migrations.Migration):
                 ),
                 ("profile", models.CharField(max_length=48, verbose_name="profile")),
                 ("priority", models.PositiveSmallIntegerField(verbose_name="priority")),
-                ("labels", models.JSONField(blank=True, default=list, verbose_name="labels")),
+                ("labels", _list("labels")),
                 (
                     "state",
                     models.CharField(
@@ -86,19 +101,11 @@ class Migration(migrations.Migration):
                 ),
                 ("series", models.JSONField(verbose_name="series")),
                 ("max_attempts", models.PositiveSmallIntegerField(verbose_name="attempts allowed")),
-                (
-                    "confirmed",
-                    models.JSONField(
-                        blank=True, default=list, verbose_name="confirmed contradictions"
-                    ),
-                ),
-                (
-                    "confirmed_by",
-                    models.CharField(blank=True, max_length=254, verbose_name="confirmed by"),
-                ),
-                ("agent", models.CharField(blank=True, max_length=40, verbose_name="agent")),
+                ("confirmed", _list("confirmed contradictions")),
+                ("confirmed_by", _text("confirmed by", 254)),
+                ("agent", _text("agent", 40)),
                 ("attempt", models.PositiveIntegerField(default=0, verbose_name="attempt")),
-                ("stage", models.CharField(blank=True, max_length=64, verbose_name="stage")),
+                ("stage", _text("stage", 64)),
                 (
                     "percent",
                     models.PositiveSmallIntegerField(
@@ -107,86 +114,31 @@ class Migration(migrations.Migration):
                 ),
                 ("done", models.PositiveIntegerField(default=0, verbose_name="images done")),
                 ("total", models.PositiveIntegerField(default=0, verbose_name="images in all")),
-                (
-                    "cancel_requested_at",
-                    models.DateTimeField(
-                        blank=True, null=True, verbose_name="cancelling asked for at"
-                    ),
-                ),
-                (
-                    "missing_since",
-                    models.DateTimeField(
-                        blank=True, null=True, verbose_name="not in the bucket since"
-                    ),
-                ),
-                (
-                    "seg_orthanc_id",
-                    models.CharField(
-                        blank=True, db_index=True, max_length=44, verbose_name="SEG in Orthanc"
-                    ),
-                ),
-                (
-                    "seg_sop_instance_uid",
-                    models.CharField(
-                        blank=True, max_length=64, verbose_name="SEG SOP Instance UID"
-                    ),
-                ),
-                (
-                    "seg_series_instance_uid",
-                    models.CharField(
-                        blank=True, max_length=64, verbose_name="SEG Series Instance UID"
-                    ),
-                ),
-                (
-                    "report_orthanc_id",
-                    models.CharField(blank=True, max_length=44, verbose_name="report in Orthanc"),
-                ),
-                (
-                    "report_sop_instance_uid",
-                    models.CharField(
-                        blank=True, max_length=64, verbose_name="report SOP Instance UID"
-                    ),
-                ),
-                (
-                    "report_series_instance_uid",
-                    models.CharField(
-                        blank=True, max_length=64, verbose_name="report Series Instance UID"
-                    ),
-                ),
+                ("cancel_requested_at", _time("cancelling asked for at")),
+                ("missing_since", _time("not in the bucket since")),
+                ("seg_orthanc_id", _text("SEG in Orthanc", 44, db_index=True)),
+                ("seg_sop_instance_uid", _text("SEG SOP Instance UID", 64)),
+                ("seg_series_instance_uid", _text("SEG Series Instance UID", 64)),
+                ("report_orthanc_id", _text("report in Orthanc", 44)),
+                ("report_sop_instance_uid", _text("report SOP Instance UID", 64)),
+                ("report_series_instance_uid", _text("report Series Instance UID", 64)),
                 (
                     "tumour_found",
                     models.BooleanField(blank=True, null=True, verbose_name="tumour found"),
                 ),
-                (
-                    "measurements",
-                    models.JSONField(blank=True, default=list, verbose_name="measurements"),
-                ),
-                (
-                    "warnings",
-                    models.JSONField(blank=True, default=list, verbose_name="notes on the result"),
-                ),
-                (
-                    "notices",
-                    models.JSONField(
-                        blank=True, default=list, verbose_name="notes on the result, by code"
-                    ),
-                ),
+                ("measurements", _list("measurements")),
+                ("warnings", _list("notes on the result")),
+                ("notices", _list("notes on the result, by code")),
                 (
                     "provenance",
                     models.JSONField(blank=True, null=True, verbose_name="how it was made"),
                 ),
-                (
-                    "failure_code",
-                    models.CharField(blank=True, max_length=64, verbose_name="error code"),
-                ),
+                ("failure_code", _text("error code", 64)),
                 ("failure_reason", models.TextField(blank=True, verbose_name="what went wrong")),
                 ("failure_remedy", models.TextField(blank=True, verbose_name="what to do")),
                 ("submitted_at", models.DateTimeField(verbose_name="requested at")),
                 ("updated_at", models.DateTimeField(verbose_name="changed at")),
-                (
-                    "finished_at",
-                    models.DateTimeField(blank=True, null=True, verbose_name="ended at"),
-                ),
+                ("finished_at", _time("ended at")),
                 (
                     "requested_by",
                     models.ForeignKey(
@@ -222,12 +174,7 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="JobEvent",
             fields=[
-                (
-                    "id",
-                    models.BigAutoField(
-                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
-                    ),
-                ),
+                ("id", _id()),
                 (
                     "kind",
                     models.CharField(
@@ -249,7 +196,7 @@ class Migration(migrations.Migration):
                 ),
                 ("attempt", models.PositiveIntegerField(verbose_name="attempt")),
                 ("at", models.DateTimeField(verbose_name="time")),
-                ("agent", models.CharField(blank=True, max_length=40, verbose_name="agent")),
+                ("agent", _text("agent", 40)),
                 (
                     "outcome",
                     models.CharField(
@@ -263,7 +210,7 @@ class Migration(migrations.Migration):
                         verbose_name="outcome",
                     ),
                 ),
-                ("code", models.CharField(blank=True, max_length=64, verbose_name="error code")),
+                ("code", _text("error code", 64)),
                 ("text", models.TextField(blank=True, verbose_name="in its own words")),
                 (
                     "job",

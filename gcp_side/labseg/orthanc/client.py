@@ -143,11 +143,8 @@ class Orthanc:
         # A series of many such objects is none of images, and is refused as it is.
         if not 0 < len(unplaced) <= min(MOST_COMPANIONS, len(places) - 1):
             return places
-        companions = {one.orthanc_id for one in unplaced if self._is_companion(one)}
+        companions = {one.orthanc_id for one in unplaced if is_companion(self.tags(one.orthanc_id))}
         return [one for one in places if one.orthanc_id not in companions]
-
-    def _is_companion(self, place: SlicePlace) -> bool:
-        return is_companion(self.tags(place.orthanc_id))
 
     def _slices(self, item: Entry) -> list[SlicePlace]:
         place = _place(item)

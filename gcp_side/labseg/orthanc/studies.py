@@ -101,17 +101,15 @@ def one_study(study_id: str, orthanc: Orthanc) -> tuple[StudyEntry, list[SeriesE
 
 def in_order(series: Sequence[SeriesEntry]) -> list[SeriesEntry]:
     """By Series Number; those without one last."""
-    return sorted(series, key=lambda item: (series_number(item) is None, _sort_key(item)))
+    numbered = [(series_number(item), item) for item in series]
+    numbered.sort(key=lambda both: (both[0] is None, both[0] or 0, both[1].orthanc_id))
+    return [item for _, item in numbered]
 
 
 def series_number(series: SeriesEntry) -> int | None:
     """Series Number; None where it is missing or no number."""
     numbers = numbers_of(series.number, "SeriesNumber")
     return None if isinstance(numbers, WrongForm) or not numbers else int(numbers[0])
-
-
-def _sort_key(series: SeriesEntry) -> tuple[int, str]:
-    return series_number(series) or 0, series.orthanc_id
 
 
 def _fits(entry: StudyEntry, words: Sequence[str]) -> bool:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
-from django.contrib.auth.mixins import LoginRequiredMixin, PermissionRequiredMixin
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.contrib.auth.mixins import PermissionRequiredMixin
+from django.http import Http404, HttpRequest, HttpResponseBase
 from django.middleware.csrf import get_token
 from django.utils.decorators import method_decorator
-from django.views import View
 from django.views.decorators.csrf import ensure_csrf_cookie
+from django.views.generic import TemplateView
 
-from gcp_side.labseg.access.accounts import LedToLogin, frame, login_again_address
+from gcp_side.labseg.access.accounts import UserPage, frame, login_again_address
 from gcp_side.labseg.api.base import NO_STORE
 from gcp_side.labseg.conf import get_conf
 from gcp_side.labseg.host.addresses import api_address
@@ -27,11 +27,13 @@ from segrelay.stages import Stage
 # A project's LoginRequiredMiddleware would lead to LOGIN_URL, whether or not anything is there.
 @method_decorator(login_not_required, name="dispatch")
 @method_decorator(ensure_csrf_cookie, name="dispatch")
-class _Page(LedToLogin, LoginRequiredMixin, PermissionRequiredMixin, View):
+class _Page(UserPage, PermissionRequiredMixin, TemplateView):
     """Who may see requests may see the pages; others learn who can give them the permission."""
 
     permission_required = "labseg.view_job"
     http_method_names = ("get", "head")
+    script: ClassVar[str]
+    """Name of the page's module."""
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """No copy of a page is kept: another user may sit at this computer next."""
@@ -50,64 +52,53 @@ class _Page(LedToLogin, LoginRequiredMixin, PermissionRequiredMixin, View):
         context = frame(self.request)
         return render_page(self.request, "labseg/no_permission.html", context, status=403)
 
+    def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
+        """With the page's script and what that must know."""
+        return super().get_context_data(**kwargs) | {
+            "script": script_address(self.script),
+            "login": login_again_address(self.request),
+            "config": self.config(),
+        }
+
+    def config(self) -> dict[str, Any]:
+        """Where the endpoints are, and how they check for CSRF."""
+        is_readable = not (settings.CSRF_USE_SESSIONS or settings.CSRF_COOKIE_HTTPONLY)
+        return {
+            "api": api_address("studies").removesuffix("studies/"),
+            "csrf": {
+                "header": settings.CSRF_HEADER_NAME.removeprefix("HTTP_").replace("_", "-"),
+                # After a login in another tab the cookie is newer than the page.
+                "cookie": settings.CSRF_COOKIE_NAME if is_readable else "",
+                "token": get_token(self.request),
+            },
+        }
+
 
 class StudyList(_Page):
-    """``GET /segmentation/``."""
+    """``GET /segmentation/``: the list of studies."""
 
-    def get(self, request: HttpRequest) -> HttpResponse:
-        """The list of studies."""
-        return render_page(
-            request,
-            "labseg/studies.html",
-            frame(request)
-            | {
-                "script": script_address("studies.js"),
-                "login": login_again_address(request),
-                "config": _config(request),
-            },
-        )
+    template_name = "labseg/studies.html"
+    script = "studies.js"
 
 
 class StudyViewer(_Page):
-    """``GET /segmentation/studies/<study_id>/``."""
+    """``GET /segmentation/studies/<study_id>/``: the viewer of one study."""
 
-    def get(self, request: HttpRequest, study_id: str) -> HttpResponse:
-        """The viewer of one study."""
+    template_name = "labseg/study.html"
+    script = "study.js"
+
+    def config(self) -> dict[str, Any]:
+        """With the study, what the stages are called, and what the buttons need."""
+        study_id = self.kwargs["study_id"]
         if not is_orthanc_id(study_id):
             raise Http404
-        return render_page(
-            request,
-            "labseg/study.html",
-            frame(request)
-            | {
-                "script": script_address("study.js"),
-                "login": login_again_address(request),
-                "config": _config(request)
-                | {
-                    "study": study_id,
-                    "ohif": get_conf().ohif_url,
-                    "stages": {
-                        stage: {"step": stage.step, "text": explain_stage(stage)} for stage in Stage
-                    },
-                    # What the buttons need; the endpoints check it again.
-                    "may": {
-                        "add": request.user.has_perm("labseg.add_job"),
-                        "change": request.user.has_perm("labseg.change_job"),
-                    },
-                },
+        has_perm = self.request.user.has_perm
+        return super().config() | {
+            "study": study_id,
+            "ohif": get_conf().ohif_url,
+            "stages": {
+                stage: {"step": stage.step, "text": explain_stage(stage)} for stage in Stage
             },
-        )
-
-
-def _config(request: HttpRequest) -> dict[str, Any]:
-    """What every page's scripts must know: where the endpoints are, how they check for CSRF."""
-    is_readable = not (settings.CSRF_USE_SESSIONS or settings.CSRF_COOKIE_HTTPONLY)
-    return {
-        "api": api_address("studies").removesuffix("studies/"),
-        "csrf": {
-            "header": settings.CSRF_HEADER_NAME.removeprefix("HTTP_").replace("_", "-"),
-            # After a login in another tab the cookie is newer than the page.
-            "cookie": settings.CSRF_COOKIE_NAME if is_readable else "",
-            "token": get_token(request),
-        },
-    }
+            # The endpoints check it again.
+            "may": {"add": has_perm("labseg.add_job"), "change": has_perm("labseg.change_job")},
+        }

@@ -30,7 +30,7 @@ def recognise_sequence(
     chosen = known or unclear
     if not chosen:
         why = Evidence.of("none-fits", kind=kind_of(weighting, contrast))
-        return Recognised(role=role, series_id=None, confidence=Confidence.NONE, evidence=(why,))
+        return Recognised.none(role, why)
     best = _choose(chosen)
     return Recognised(
         role=role,

@@ -98,14 +98,11 @@ def contrast_of(
         found = read(study, agent)
         if not _reading(item).is_doubtful:
             return found
-        why = Evidence.of("unknown-words", words=_unknown_after(item))
+        # What "pre" or "post" may be said of.
+        unknown = [word for word in _reading(item).rest if not words.is_neutral(word)]
+        why = Evidence.of("unknown-words", words=" ".join(unknown))
         return replace(found, evidence=(*found.evidence, why), confidence=Confidence.GUESS)
     return _unsaid_with_agent(study) if item.agent else _unsaid(study)
-
-
-def _unknown_after(item: SeriesAttributes) -> str:
-    """The words that *pre* or *post* may be said of."""
-    return " ".join(word for word in _reading(item).rest if not words.is_neutral(word))
 
 
 def _said_after(study: _Study, agent: Evidence) -> Contrast:
@@ -174,7 +171,8 @@ def _unknown_words(study: _Study) -> list[str]:
     contrast, have too.
     """
     elsewhere = [*study.others, *study.after]
-    elsewhere += [one for one in study.all if not _is_t1(one, study)]
+    t1 = {one.series_id for one in (study.item, *study.t1)}
+    elsewhere += [one for one in study.all if one.series_id not in t1]
     shared = {word for one in elsewhere for word in _reading(one).rest}
     reading = _reading(study.item)
     unknown = [word for word in reading.rest if not words.is_neutral(word) and word not in shared]
@@ -182,10 +180,6 @@ def _unknown_words(study: _Study) -> list[str]:
     if reading.names_operation and not is_operation_known:
         unknown.append("pre/post-op")
     return unknown
-
-
-def _is_t1(one: SeriesAttributes, study: _Study) -> bool:
-    return one.series_id in {study.item.series_id, *(item.series_id for item in study.t1)}
 
 
 def _has_sign_of_contrast(study: _Study) -> bool:

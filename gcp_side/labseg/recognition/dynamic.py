@@ -29,7 +29,7 @@ def recognise_phases(roles: Sequence[str], series: Sequence[SeriesAttributes]) -
     candidates = phase_candidates(series)
     groups = phase_groups(candidates)
     if not groups:
-        return [_no_series(role, Evidence.of("no-phases")) for role in roles]
+        return [Recognised.none(role, Evidence.of("no-phases")) for role in roles]
     ordered = order_of(groups[0].series)
     start = first_phase(ordered)
     count = min(len(roles), len(ordered.series) - start)
@@ -47,7 +47,7 @@ def recognise_phases(roles: Sequence[str], series: Sequence[SeriesAttributes]) -
             evidence=(*ordered.evidence[start + place], *remarks, *doubts),
         )
         if place < count
-        else _no_series(role, Evidence.of("too-few-phases", count=len(ordered.series)))
+        else Recognised.none(role, Evidence.of("too-few-phases", count=len(ordered.series)))
         for place, role in enumerate(roles)
     ]
 
@@ -69,7 +69,3 @@ def _confidence(
     if doubts or confidence is Confidence.GUESS:
         return Confidence.GUESS
     return Confidence.LIKELY if remarks or not phases.group.is_named else confidence
-
-
-def _no_series(role: str, why: Evidence) -> Recognised:
-    return Recognised(role=role, series_id=None, confidence=Confidence.NONE, evidence=(why,))

@@ -135,3 +135,8 @@ class Recognised:
         """The evidence as one sentence in the active language."""
         text = "; ".join(piece.text for piece in self.evidence)
         return f"{text[:1].upper()}{text[1:]}."
+
+    @classmethod
+    def none(cls, role: str, why: Evidence) -> Recognised:
+        """No series for a role."""
+        return cls(role=role, series_id=None, confidence=Confidence.NONE, evidence=(why,))

@@ -67,7 +67,11 @@ def phase_groups(candidates: Sequence[SeriesAttributes]) -> list[PhaseGroup]:
         for members in _clusters(used, is_alike)
         if len(members) > 1
     ]
-    return sorted(found, key=lambda group: (group.rank, _ids(group.series)), reverse=True)
+    return sorted(
+        found,
+        key=lambda group: (group.rank, [item.series_id for item in group.series]),
+        reverse=True,
+    )
 
 
 def is_alike(first: SeriesAttributes, second: SeriesAttributes) -> bool:
@@ -135,7 +139,3 @@ def _clusters(
         apart = [one for one in clusters if one not in joined]
         clusters = [*apart, [item, *(other for one in joined for other in one)]]
     return clusters
-
-
-def _ids(series: Sequence[SeriesAttributes]) -> list[str]:
-    return sorted(item.series_id for item in series)

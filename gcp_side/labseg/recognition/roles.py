@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from gcp_side.labseg.recognition.attributes import SeriesAttributes
 from gcp_side.labseg.recognition.brain import recognise_sequence
 from gcp_side.labseg.recognition.dynamic import recognise_phases
-from gcp_side.labseg.recognition.evidence import Confidence, Evidence, Recognised
+from gcp_side.labseg.recognition.evidence import Evidence, Recognised
 from segrelay.profiles import Recognition
 
 Rules = Mapping[str, Recognition]
@@ -53,7 +53,8 @@ def recognise(
     for role, rule in given.items():
         if rule is not None and rule.weighting is not None:
             found[role] = recognise_sequence(role, rule.weighting, rule.contrast, series)
-    return _each_once([found.get(role, _unknown(role)) for role in roles])
+    unknown = Evidence.of("role-unknown")
+    return _each_once([found.get(role) or Recognised.none(role, unknown) for role in roles])
 
 
 def _each_once(found: Sequence[Recognised]) -> list[Recognised]:
@@ -61,19 +62,9 @@ def _each_once(found: Sequence[Recognised]) -> list[Recognised]:
     answers = []
     for item in found:
         if item.series_id in taken:
-            answers.append(_without(item.role, "taken"))
+            answers.append(Recognised.none(item.role, Evidence.of("taken")))
             continue
         if item.series_id is not None:
             taken.add(item.series_id)
         answers.append(item)
     return answers
-
-
-def _unknown(role: str) -> Recognised:
-    return _without(role, "role-unknown")
-
-
-def _without(role: str, code: str) -> Recognised:
-    return Recognised(
-        role=role, series_id=None, confidence=Confidence.NONE, evidence=(Evidence.of(code),)
-    )

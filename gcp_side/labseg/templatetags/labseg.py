@@ -15,5 +15,5 @@ from gcp_side.labseg.pages import languages
 
 register = template.Library()
 
-register.simple_tag(addresses.page_address)
+register.simple_tag(addresses.page_address, name="page_address")
 register.simple_tag(languages.page_language)

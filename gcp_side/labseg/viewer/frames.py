@@ -51,15 +51,17 @@ def load_frames(
 
     Raises
     ------
+    QueryRefusedError
+        ``orthanc-id``
     SegmentationUnreadableError
-        ``orthanc-id``, ``no-reference``, ``no-such-segment``, and the codes of
+        ``no-reference``, ``no-such-segment``, and the codes of
         ``segmentation`` and ``slices``.
     SeriesRefusedError
         ``series-missing``: Orthanc has no such series.
     OrthancUnavailableError, OrthancRefusedError, FixConfigurationError
         From Orthanc.
     """
-    check_ids(SegmentationUnreadableError, instance_id, series_id)
+    check_ids(instance_id, series_id)
 
     def make() -> Frames:
         seg, target = read_on_series(instance_id, series_id, orthanc)

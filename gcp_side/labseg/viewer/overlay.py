@@ -83,15 +83,17 @@ def load_overlay(instance_id: str, *, series_id: str | None, orthanc: Orthanc) -
 
     Raises
     ------
+    QueryRefusedError
+        ``orthanc-id``
     SegmentationUnreadableError
-        ``orthanc-id``, ``no-reference``, ``not-on-grid``, ``too-many-segments``, and the codes
+        ``no-reference``, ``not-on-grid``, ``too-many-segments``, and the codes
         of ``segmentation``.
     SeriesNotShownError, SeriesRefusedError
         The series cannot be placed, or is not there.
     OrthancUnavailableError, OrthancRefusedError, FixConfigurationError
         From Orthanc.
     """
-    check_ids(SegmentationUnreadableError, instance_id, series_id)
+    check_ids(instance_id, series_id)
 
     def make() -> Overlay:
         seg, target = read_on_series(instance_id, series_id, orthanc)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from gcp_side.labseg.dicom.segmentation import SegFrame, Segmentation
 from gcp_side.labseg.errors import (
     NoSuchSliceError,
+    QueryRefusedError,
     SegmentationUnreadableError,
     SeriesNotShownError,
 )
@@ -73,18 +74,16 @@ def refused_as(
         raise kind(error.message, code=error.code, remedy=remedy) from None
 
 
-def check_ids(
-    kind: type[SegmentationUnreadableError] | type[SeriesNotShownError], *given: str | None
-) -> None:
+def check_ids(*given: str | None) -> None:
     """Refuse what is no Orthanc id before it becomes part of an address.
 
     Raises
     ------
-    SegmentationUnreadableError, SeriesNotShownError
+    QueryRefusedError
         ``orthanc-id``
     """
     if not all(one is None or is_orthanc_id(one) for one in given):
-        raise kind(
+        raise QueryRefusedError(
             "An id is not an Orthanc id.",
             code="orthanc-id",
             remedy="Orthanc ids are five groups of eight hexadecimal digits.",

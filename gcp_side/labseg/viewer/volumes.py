@@ -69,8 +69,10 @@ def load_geometry(series_id: str, orthanc: Orthanc) -> SeriesGeometry:
 
     Raises
     ------
+    QueryRefusedError
+        ``orthanc-id``
     SeriesNotShownError
-        ``orthanc-id``, and the codes of ``geometry`` and ``pixels``.
+        The codes of ``geometry`` and ``pixels``.
     SeriesRefusedError
         ``series-missing``: Orthanc has no such series.
     OrthancUnavailableError, OrthancRefusedError, FixConfigurationError
@@ -172,7 +174,7 @@ def _check_spacing(image: SliceImage, geometry: SeriesGeometry) -> None:
 
 
 def _geometry(series_id: str, orthanc: Orthanc) -> tuple[SeriesGeometry, str]:
-    check_ids(SeriesNotShownError, series_id)
+    check_ids(series_id)
     places = orthanc.places(series_id)
     tag = _tag(series_id, places)
     geometry = _geometries.get(tag)

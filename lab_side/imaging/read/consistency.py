@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from lab_side.imaging.read.series import SeriesVolume
-from segrelay.errors import SeriesRefusedError
+from segrelay.errors import OtherStudyError, SeriesRefusedError
 
 
 def check_together(volumes: Mapping[str, SeriesVolume], *, is_registered: bool = False) -> None:
@@ -31,17 +31,17 @@ def check_together(volumes: Mapping[str, SeriesVolume], *, is_registered: bool =
                 raise SeriesRefusedError(
                     f"{earlier} and {role} are the same series.", code="same-series"
                 )
-        for differs, what, code in (
-            (volume.patient_id != first.patient_id, "patient", "other-patient"),
-            (volume.study_uid != first.study_uid, "study", "other-study"),
-            (
-                volume.frame_of_reference_uid != first.frame_of_reference_uid and not is_registered,
-                "frame of reference",
-                "frame-of-reference",
-            ),
-        ):
-            if differs:
-                raise SeriesRefusedError(f"{role} is of another {what} than {roles[0]}.", code=code)
+        if volume.patient_id != first.patient_id:
+            raise SeriesRefusedError(
+                f"{role} is of another patient than {roles[0]}.", code="other-patient"
+            )
+        if volume.study_uid != first.study_uid:
+            raise OtherStudyError.of(role)
+        if volume.frame_of_reference_uid != first.frame_of_reference_uid and not is_registered:
+            raise SeriesRefusedError(
+                f"{role} is of another frame of reference than {roles[0]}.",
+                code="frame-of-reference",
+            )
 
 
 def _check_own_frames(volumes: Mapping[str, SeriesVolume]) -> None:

@@ -105,8 +105,8 @@ class Command(BaseCommand):
         verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
 
         def verb(
-            run: Callable[[dict[str, Any]], None], text: str, *shared: argparse.ArgumentParser
-        ) -> argparse.ArgumentParser:
+            run: Callable[[dict[str, Any]], None], text: str, *shared: CommandParser
+        ) -> CommandParser:
             """A parser with the options of others, and the method that it leads to."""
             found = verbs.add_parser(
                 run.__name__.lstrip("_"),
@@ -315,9 +315,9 @@ class Command(BaseCommand):
         self.stdout.write(json.dumps(document, ensure_ascii=False))
 
 
-def _shared(*names: str, **options: Any) -> argparse.ArgumentParser:
+def _shared(*names: str, **options: Any) -> CommandParser:
     """An option of several verbs."""
-    parser = argparse.ArgumentParser(add_help=False)
+    parser = CommandParser(add_help=False)
     parser.add_argument(*names, **options)
     return parser
 

@@ -68,7 +68,6 @@ BY_VARIABLE = {
         "mixed-frame-of-reference",
     },
     "lab_side/agent/health/signals.py": {halt.error().code for halt in Halt},
-    "lab_side/imaging/read/consistency.py": {"other-patient", "other-study", "frame-of-reference"},
     # These pass on the code of another error.
     **{
         f"{place}.py": set[str]()
