@@ -160,7 +160,7 @@ _ONE_REMEDY: Mapping[str, Mapping[str, str]] = {
 }
 """By what to do: the codes, and what has happened."""
 
-_OWN_REMEDY: Mapping[str, tuple[str, str]] = {
+_OWN_REMEDY: dict[str, tuple[str, str]] = {
     "confirmation-needed": (
         _("The series need a person's confirmation."),
         _("Look at the series; if they are the right ones all the same, confirm it."),

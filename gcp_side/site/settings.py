@@ -34,14 +34,7 @@ import secrets
 from importlib.util import find_spec
 
 from gcp_side.site.database import database
-from gcp_side.site.environment import (
-    flag,
-    renewed_secret,
-    required_secret,
-    secret,
-    text,
-    words,
-)
+from gcp_side.site.environment import flag, renewed_secret, required_secret, secret, text, words
 
 HSTS_SECONDS = 365 * 24 * 3600
 

@@ -157,12 +157,12 @@ class OrthancClient:
         SeriesRefusedError
             ``series-missing``: Orthanc has no such series, or it is empty.
         """
-        found = answers.inventory(self._bulk(series_ids, level="Instance"), series_ids)
+        found = answers.inventory(self.bulk(series_ids, level="Instance"), series_ids)
         absent = set(series_ids) - {item.series_id for item in found}
         for missing in sorted(absent):
             self.confirm_inventory(missing, 0)
         if absent:
-            found = answers.inventory(self._bulk(series_ids, level="Instance"), series_ids)
+            found = answers.inventory(self.bulk(series_ids, level="Instance"), series_ids)
         _check_present(series_ids, {item.series_id for item in found})
         return found
 
@@ -202,10 +202,10 @@ class OrthancClient:
 
     def _resources(self, ids: Sequence[str], kind: str) -> list[Entry]:
         """Resources that exist among these; absent ones, or those of another kind, are left out."""
-        return answers.of_kind(self._bulk(ids), kind)
+        return answers.of_kind(self.bulk(ids), kind)
 
-    def _bulk(self, ids: Sequence[str], *, level: str | None = None) -> Any:
-        """``POST /tools/bulk-content``."""
+    def bulk(self, ids: Sequence[str], *, level: str | None = None) -> Any:
+        """What ``POST /tools/bulk-content`` has of these resources, or of those below them."""
         for orthanc_id in ids:
             _check_id(orthanc_id)
         body: dict[str, Any] = {"Resources": list(ids), "Metadata": False}
@@ -287,7 +287,7 @@ class OrthancClient:
     @_judged
     def kinds(self, ids: Sequence[str]) -> dict[str, str]:
         """Kind of each of these (``Patient``, ``Study``, …), where Orthanc has it."""
-        found = answers.entries(self._bulk(ids), "a resource")
+        found = answers.entries(self.bulk(ids), "a resource")
         return {item.orthanc_id: item.text_of("Type") for item in found}
 
     @_judged

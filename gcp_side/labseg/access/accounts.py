@@ -21,13 +21,7 @@ from django.contrib.auth.models import AnonymousUser
 from django.contrib.auth.views import redirect_to_login
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import resolve_url
-from django.urls import (
-    NoReverseMatch,
-    Resolver404,
-    get_script_prefix,
-    resolve,
-    reverse,
-)
+from django.urls import NoReverseMatch, Resolver404, get_script_prefix, resolve, reverse
 from django.utils.decorators import method_decorator
 from django.utils.functional import lazy
 from django.utils.translation import (
@@ -63,15 +57,8 @@ def project_login() -> str | None:
     """
     if settings.LOGIN_URL is None:
         return None
-    try:
-        address = _resolved(settings.LOGIN_URL)
-    except NoReverseMatch:
-        return None
-    parts = urlsplit(address)
-    if parts.scheme or parts.netloc:
-        return address
     is_chosen = settings.LOGIN_URL != global_settings.LOGIN_URL
-    return address if _is_served(parts.path, is_chosen=is_chosen) else None
+    return _served(settings.LOGIN_URL, is_chosen=is_chosen)
 
 
 def login_address() -> str:
@@ -89,13 +76,7 @@ def login_again_address(request: HttpRequest) -> str:
 
 def after_logout() -> str:
     """``LOGOUT_REDIRECT_URL`` where it leads to something, else the list, which asks to log in."""
-    try:
-        chosen = _resolved(settings.LOGOUT_REDIRECT_URL or HOME)
-    except NoReverseMatch:
-        return str(HOME)
-    parts = urlsplit(chosen)
-    is_elsewhere = bool(parts.scheme or parts.netloc)
-    return chosen if is_elsewhere or _is_served(parts.path, is_chosen=True) else str(HOME)
+    return _served(settings.LOGOUT_REDIRECT_URL or HOME, is_chosen=True) or str(HOME)
 
 
 def password_address(user: AbstractBaseUser | AnonymousUser) -> str:
@@ -274,10 +255,16 @@ class Said(UserPage, TemplateView):
     http_method_names = ("get", "head")
 
 
-def _resolved(to: Any) -> str:
-    """The address of a setting that names one, a page or a view."""
-    with in_project_language():
-        return resolve_url(to)
+def _served(to: Any, *, is_chosen: bool) -> str | None:
+    """The address of a setting that names one, a page or a view; None where nothing is there."""
+    try:
+        with in_project_language():
+            address = resolve_url(to)
+    except NoReverseMatch:
+        return None
+    parts = urlsplit(address)
+    is_elsewhere = bool(parts.scheme or parts.netloc)
+    return address if is_elsewhere or _is_served(parts.path, is_chosen=is_chosen) else None
 
 
 def _is_served(path: str, *, is_chosen: bool) -> bool:

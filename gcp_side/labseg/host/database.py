@@ -110,18 +110,8 @@ class UserReference(models.ForeignKey[Any, Any]):
     forward_related_accessor_class = _InTheirOwnDatabase
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(
-            **(
-                options
-                | {
-                    "null": True,
-                    "blank": True,
-                    "on_delete": models.DO_NOTHING,
-                    "db_constraint": False,
-                    "related_name": "+",
-                }
-            )
-        )
+        fixed = {"null": True, "blank": True, "on_delete": models.DO_NOTHING}
+        super().__init__(**options | fixed | {"db_constraint": False, "related_name": "+"})
 
     def deconstruct(self) -> Any:
         """As the field of Django's: the column is the same."""

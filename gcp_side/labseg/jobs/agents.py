@@ -123,11 +123,7 @@ def profiles_on_offer(lab: Lab, conf: Conf) -> tuple[ProfileOnOffer, ...]:
 
 def offer_for(profile: str, roles: Sequence[str], lab: Lab, conf: Conf) -> Offer:
     """What is known of a profile, for these roles: names alone where no agent has reported it."""
-    reported = _offer(profile, _best_reported(lab).get(profile), conf)
-    by_role = {} if reported is None else {item.role: item for item in reported.roles}
-    wanted = tuple(by_role.get(role, OfferedRole(role=role)) for role in roles)
-    known = Offer(name=profile, roles=wanted) if reported is None else reported
-    return known.model_copy(update={"roles": wanted})
+    return _with_roles(profile, _offer(profile, _best_reported(lab).get(profile), conf), roles)
 
 
 def offered_roles(profile: str, lab: Lab) -> tuple[str, ...] | None:
@@ -186,17 +182,18 @@ def _offer(name: str, reported: Offer | None, conf: Conf) -> Offer | None:
 
 
 def _configured(name: str, reported: Offer | None, conf: Conf) -> Offer:
-    by_role = {} if reported is None else {item.role: item for item in reported.roles}
-    roles = tuple(
-        _configured_role(role, by_role.get(role, OfferedRole(role=role)))
-        for role in conf.profiles[name]
+    """A role's name that says what it means is not reinterpreted by what nobody signed."""
+    offer = _with_roles(name, reported, conf.profiles[name])
+    roles = (
+        item if usual_rule(item.role) is None else item.model_copy(update={"recognition": None})
+        for item in offer.roles
     )
-    known = Offer(name=name, roles=roles) if reported is None else reported
-    return known.model_copy(update={"roles": roles})
+    return offer.model_copy(update={"roles": tuple(roles)})
 
 
-def _configured_role(role: str, reported: OfferedRole) -> OfferedRole:
-    """A name that says what it means is not reinterpreted by what nobody signed."""
-    if usual_rule(role) is None:
-        return reported
-    return reported.model_copy(update={"recognition": None})
+def _with_roles(name: str, reported: Offer | None, roles: Sequence[str]) -> Offer:
+    """What is known of a profile, with these roles: names alone for those not reported."""
+    by_role = {} if reported is None else {item.role: item for item in reported.roles}
+    wanted = tuple(by_role.get(role, OfferedRole(role=role)) for role in roles)
+    known = Offer(name=name, roles=wanted) if reported is None else reported
+    return known.model_copy(update={"roles": wanted})

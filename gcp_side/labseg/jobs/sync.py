@@ -78,8 +78,7 @@ def refresh(job: Job) -> Job:
     """
     if job.state not in CHANGEABLE_STATES:
         return job
-    pause = get_conf().refresh_seconds
-    if pause and not default_cache.add(cache_key("refresh", job.pk), True, timeout=pause):
+    if not _is_due("refresh", job.pk):
         return job
     try:
         read_through(job)
@@ -91,10 +90,7 @@ def refresh(job: Job) -> Job:
 def refresh_together(jobs: Sequence[Job]) -> None:
     """As :func:`refresh`, for many jobs with one listing, at most once in ``REFRESH_SECONDS``."""
     live = [job for job in jobs if job.is_open]
-    pause = get_conf().refresh_seconds
-    if not live or (
-        pause and not default_cache.add(cache_key("refresh-together"), True, timeout=pause)
-    ):
+    if not live or not _is_due("refresh-together"):
         return
     try:
         bucket = get_bucket()
@@ -103,6 +99,12 @@ def refresh_together(jobs: Sequence[Job]) -> None:
             _follow_or_skip(job, bucket, view)
     except TransientError as error:
         logger.warning("open jobs: not refreshed: %s", error.message)
+
+
+def _is_due(kind: str, *parts: str) -> bool:
+    """Whether the bucket was not looked into for this within ``REFRESH_SECONDS``."""
+    pause = get_conf().refresh_seconds
+    return not pause or default_cache.add(cache_key(kind, *parts), True, timeout=pause)
 
 
 def take_in(job_id: str) -> Job:

@@ -15,8 +15,7 @@ from gcp_side.labseg.conf import get_conf
 from gcp_side.labseg.dicom.enhanced import frame_attributes
 from segrelay.dicom.companions import is_companion
 from segrelay.dicom.values import WrongForm, numbers_of
-from segrelay.errors import OrthancNotFoundError, SeriesMissingError
-from segrelay.manifest import is_orthanc_id
+from segrelay.errors import SeriesMissingError
 from segrelay.orthanc import OrthancClient, OrthancSettings, SeriesInfo, answers
 from segrelay.orthanc.answers import Entry
 
@@ -174,7 +173,6 @@ class Orthanc:
 
     def tags(self, instance_id: str) -> dict[str, Any]:
         """The tags of an instance by keyword; values are text, sequences lists of dicts."""
-        _check_id(instance_id)
         return self._client.tags(instance_id)
 
     def ping(self) -> None:
@@ -182,17 +180,10 @@ class Orthanc:
         self._pinger.system()
 
     def _bulk(self, orthanc_ids: Sequence[str], level: str, what: str) -> Iterator[Entry]:
-        """What ``/tools/bulk-content`` has below these studies or series, or of themselves."""
-        for one in orthanc_ids:
-            _check_id(one)
+        """As :meth:`OrthancClient.bulk`, in requests of :data:`STUDIES_A_REQUEST`."""
         for start in range(0, len(orthanc_ids), STUDIES_A_REQUEST):
-            body = {
-                "Resources": list(orthanc_ids[start : start + STUDIES_A_REQUEST]),
-                "Level": level,
-                "Metadata": False,
-            }
-            answer = self._client.transport.call_json("POST", "/tools/bulk-content", body=body)
-            yield from answers.entries(answer, what)
+            some = orthanc_ids[start : start + STUDIES_A_REQUEST]
+            yield from answers.entries(self._client.bulk(some, level=level), what)
 
 
 def connect() -> Orthanc:
@@ -222,14 +213,6 @@ def orthanc_id(*identifiers: str) -> str:
     joined = "|".join(text.strip() for text in identifiers)
     digest = hashlib.sha1(joined.encode(), usedforsecurity=False).hexdigest()
     return "-".join(digest[start : start + 8] for start in range(0, 40, 8))
-
-
-def _check_id(identifier: str) -> None:
-    # An id goes into the path of a request: nothing else may.
-    if not is_orthanc_id(identifier):
-        raise OrthancNotFoundError(
-            "An id is not an Orthanc id.", remedy="See the agent's log for this job."
-        )
 
 
 def _study(item: Entry) -> StudyEntry:

@@ -22,7 +22,7 @@ def recognise_sequence(
     """The series that plays ``role``; ``contrast``: whether it is after contrast, None: either."""
     readings = _study(series)
     if contrast is not None:
-        readings = _with_contrast(readings, series)
+        readings = [_with_contrast(item, readings, series) for item in readings]
     fitting = [item for item in readings if item.weighting == weighting]
     known = [item for item in fitting if contrast is None or item.contrast == contrast]
     unclear = [item for item in fitting if item.contrast is None]
@@ -51,29 +51,21 @@ def _study(series: Sequence[SeriesAttributes]) -> list[WeightingReading]:
 
 
 def _with_contrast(
-    readings: Sequence[WeightingReading], series: Sequence[SeriesAttributes]
-) -> list[WeightingReading]:
-    found = []
-    for reading in readings:
-        if reading.weighting != "T1":
-            found.append(reading)
-            continue
-        said = contrast_of(reading.series, readings, series)
-        confidence = _weaker(reading.confidence, said.confidence)
-        found.append(
-            replace(
-                reading,
-                contrast=said.is_after,
-                evidence=(*reading.evidence, *said.evidence),
-                confidence=confidence,
-            )
-        )
-    return found
-
-
-def _weaker(first: Confidence, second: Confidence) -> Confidence:
+    reading: WeightingReading,
+    readings: Sequence[WeightingReading],
+    series: Sequence[SeriesAttributes],
+) -> WeightingReading:
+    """A T1-weighted reading with what the study says of contrast; any other as it is."""
+    if reading.weighting != "T1":
+        return reading
+    said = contrast_of(reading.series, readings, series)
     order = (Confidence.GUESS, Confidence.LIKELY, Confidence.CERTAIN)
-    return min(first, second, key=order.index)
+    return replace(
+        reading,
+        contrast=said.is_after,
+        evidence=(*reading.evidence, *said.evidence),
+        confidence=min(reading.confidence, said.confidence, key=order.index),
+    )
 
 
 def _choose(readings: Sequence[WeightingReading]) -> WeightingReading:

@@ -12,11 +12,7 @@ from dataclasses import dataclass, replace
 
 from gcp_side.labseg.recognition import words
 from gcp_side.labseg.recognition.attributes import SeriesAttributes
-from gcp_side.labseg.recognition.contrast_words import (
-    ContrastReading,
-    ContrastWord,
-    read_contrast,
-)
+from gcp_side.labseg.recognition.contrast_words import ContrastReading, ContrastWord, read_contrast
 from gcp_side.labseg.recognition.evidence import Confidence, Evidence
 from gcp_side.labseg.recognition.weighting import WeightingReading
 
@@ -129,7 +125,8 @@ def _unsaid_with_agent(study: _Study) -> Contrast:
     """The agent's name alone."""
     if study.is_agent_everywhere and study.after:
         evidence = (Evidence.of("agent-everywhere"), *_opposite(study.after))
-        if _is_early(study.item, study.after) and not _unknown_words(study):
+        is_early = all(_comes_first(study.item, one) for one in study.after)
+        if is_early and not _unknown_words(study):
             return Contrast(False, evidence, Confidence.LIKELY)
         return Contrast(None, evidence, Confidence.GUESS)
     has_opposite = any(not one.agent for one in study.t1)
@@ -191,10 +188,6 @@ def _has_sign_of_contrast(study: _Study) -> bool:
 
 def _is_late(item: SeriesAttributes, after: Iterable[SeriesAttributes]) -> bool:
     return any(_comes_first(one, item) for one in after)
-
-
-def _is_early(item: SeriesAttributes, after: Iterable[SeriesAttributes]) -> bool:
-    return all(_comes_first(item, one) for one in after)
 
 
 def _comes_first(first: SeriesAttributes, second: SeriesAttributes) -> bool:

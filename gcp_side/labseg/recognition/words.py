@@ -12,7 +12,6 @@ from collections.abc import Callable
 from segrelay.dicom.acquisition import DixonImage
 
 _START, _END = r"(?<![a-z0-9])", r"(?![a-z])"
-_LETTER_BEFORE = r"(?<![a-z])"
 
 
 def _words(*alternatives: str) -> re.Pattern[str]:

@@ -44,18 +44,13 @@ class SeriesGeometry:
         return [item.orthanc_id for item in self.slices.instances]
 
 
-def middle_of(slices: DisplayedSlices) -> int:
-    """The slice whose header speaks for the series: the one that is shown first."""
-    return len(slices.instances) // 2
-
-
 def make_geometry(slices: DisplayedSlices, middle: SliceImage) -> SeriesGeometry:
     """Place a series.
 
     Parameters
     ----------
     middle:
-        The slice of :func:`middle_of`.
+        The slice whose header speaks for the series: the one that is shown first.
 
     Raises
     ------

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from gcp_side.labseg.dicom.pixels import SliceImage, read_slice, read_slices
 from gcp_side.labseg.errors import SeriesNotShownError
 from gcp_side.labseg.orthanc.client import Orthanc, SlicePlace
-from gcp_side.labseg.viewer.geometry import SeriesGeometry, make_geometry, middle_of
+from gcp_side.labseg.viewer.geometry import SeriesGeometry, make_geometry
 from gcp_side.labseg.viewer.single_flight import KeyedLocks
 from gcp_side.labseg.viewer.slices import (
     DisplayedSlices,
@@ -186,7 +186,7 @@ def _geometry(series_id: str, orthanc: Orthanc) -> tuple[SeriesGeometry, str]:
 
 
 def _placed(slices: DisplayedSlices, orthanc: Orthanc) -> SeriesGeometry:
-    middle = slices.instances[middle_of(slices)]
+    middle = slices.instances[len(slices.instances) // 2]
     ((_, data),) = orthanc.image_files([middle.orthanc_id])
     return make_geometry(slices, read_slice(data, middle.frame))
 

@@ -21,12 +21,7 @@ from django.core.management.base import (
     OutputWrapper,
     no_translations,
 )
-from django.db import (
-    DatabaseError,
-    InterfaceError,
-    OperationalError,
-    close_old_connections,
-)
+from django.db import DatabaseError, InterfaceError, OperationalError, close_old_connections
 
 from gcp_side.labseg import jobs
 from gcp_side.labseg.api.serializers import JobDetailSerializer, JobSerializer
@@ -294,12 +289,10 @@ class Command(BaseCommand):
         """One pass; a bucket or a database that does not answer is reported and survived."""
         try:
             jobs.sync_all()
-        except TransientError as error:
-            self.stderr.write(error.message)
-        except (OperationalError, InterfaceError) as error:
-            if not _is_away(error):
+        except (TransientError, OperationalError, InterfaceError) as error:
+            if not isinstance(error, TransientError) and not _is_away(error):
                 raise
-            self.stderr.write(_in_one_line(error))
+            self._tell_failure(error)
 
     def _report(self, report: jobs.SyncReport, *, as_json: bool) -> None:
         if as_json:
