@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from typing import TypeVar
 
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -12,13 +13,15 @@ from gcp_side import __version__
 from gcp_side.labseg.api.answers import AgentsAnswer, HealthAnswer, ProfilesAnswer
 from gcp_side.labseg.api.base import LabsegView
 from gcp_side.labseg.conf import get_conf
-from gcp_side.labseg.jobs.agents import Lab, profiles_on_offer, snapshot, snapshot_or_empty
+from gcp_side.labseg.jobs.agents import profiles_on_offer, snapshot, snapshot_or_empty
 from gcp_side.labseg.jobs.freshness import as_sentence, is_kept_fresh, last_pass
 from gcp_side.labseg.messages import explain
 from gcp_side.labseg.orthanc import client
 from segrelay.errors import SegRelayError
 
 logger = logging.getLogger(__name__)
+
+Answer = TypeVar("Answer")
 
 
 class Agents(LabsegView):
@@ -54,30 +57,25 @@ class Health(LabsegView):
 
         ``sync`` says whether something keeps all jobs up to date; pages work without it.
         """
-        lab = Lab()
-
-        def ask_queue() -> None:
-            nonlocal lab
-            lab = snapshot()
-
-        checks = {"queue": _ask(ask_queue), "orthanc": _ask(lambda: client.connect().ping())}
+        lab, queue = _ask(snapshot)
+        _, orthanc = _ask(lambda: client.connect().ping())
+        checks = {"queue": queue, "orthanc": orthanc}
         last = last_pass()
         found = {
             "status": "ok" if set(checks.values()) == {"ok"} else "degraded",
             **checks,
             "sync": "ok" if is_kept_fresh(last) else as_sentence(last),
             "last_sync": last,
-            "agents_online": len(lab.online),
+            "agents_online": len(lab.online) if lab else 0,
             "version": __version__,
         }
         return Response(self.answer(found).data)
 
 
-def _ask(question: Callable[[], None]) -> str:
-    """``ok``, or what is wrong in a sentence."""
+def _ask(question: Callable[[], Answer]) -> tuple[Answer | None, str]:
+    """The answer, and ``ok`` or what is wrong in a sentence."""
     try:
-        question()
+        return question(), "ok"
     except SegRelayError as error:
         logger.warning("health check failed: %s: %s", error.code, error.message)
-        return explain(error).message
-    return "ok"
+        return None, explain(error).message

@@ -42,9 +42,11 @@ def is_from_pubsub(token: str, *, audience: str, service_account: str) -> bool:
     PushKeysUnavailableError
         Google's public keys cannot be fetched; Pub/Sub delivers again.
     """
+    session = Session()
+    ignore_netrc(session)
     try:
         claims = id_token.verify_oauth2_token(  # type: ignore[no-untyped-call]
-            token, Request(_session()), audience
+            token, Request(session), audience
         )
     except TransportError:
         raise PushKeysUnavailableError("Google's public keys cannot be fetched.") from None
@@ -56,12 +58,6 @@ def is_from_pubsub(token: str, *, audience: str, service_account: str) -> bool:
         return True
     logger.warning("push refused: token of another account")
     return False
-
-
-def _session() -> Session:
-    session = Session()
-    ignore_netrc(session)
-    return session
 
 
 def job_of(envelope: dict[str, Any]) -> str | None:

@@ -85,19 +85,14 @@ def _from_result(result: ResultManifest) -> dict[str, Any]:
     if result.provenance is not None:
         columns["provenance"] = result.provenance.model_dump(mode="json")
     if result.seg is not None:
-        columns |= {
-            "percent": 100,
-            "seg_orthanc_id": result.seg.orthanc_id,
-            "seg_sop_instance_uid": result.seg.sop_instance_uid,
-            "seg_series_instance_uid": result.seg.series_instance_uid,
-            "tumour_found": result.tumour_found,
-        }
-    if result.report is not None:
-        columns |= {
-            "report_orthanc_id": result.report.orthanc_id,
-            "report_sop_instance_uid": result.report.sop_instance_uid,
-            "report_series_instance_uid": result.report.series_instance_uid,
-        }
+        columns |= {"percent": 100, "tumour_found": result.tumour_found}
+    for name, stored in (("seg", result.seg), ("report", result.report)):
+        if stored is not None:
+            columns |= {
+                f"{name}_orthanc_id": stored.orthanc_id,
+                f"{name}_sop_instance_uid": stored.sop_instance_uid,
+                f"{name}_series_instance_uid": stored.series_instance_uid,
+            }
     return columns
 
 

@@ -83,6 +83,7 @@ def attributes_of(
         _number(_text(tags, "ContrastBolusVolume")),
         _number(_text(tags, "ContrastBolusTotalDose")),
     )
+    side = (_text(tags, "Laterality") or _text(tags, "ImageLaterality")).strip().upper()
     return SeriesAttributes(
         series_id=series_id,
         description=description[:TEXT_LIMIT],
@@ -106,7 +107,7 @@ def attributes_of(
         sequence=_values(tags, "ScanningSequence"),
         agent=agent,
         regions=tuple(regions_of(tags).items()),
-        laterality=_side(_text(tags, "Laterality") or _text(tags, "ImageLaterality")),
+        laterality=side if side in ("L", "R") else "",
     )
 
 
@@ -132,11 +133,6 @@ def _text(tags: Mapping[str, Any], keyword: str) -> str:
 def _number(text: str) -> float | None:
     values = _numbers(text, count=1)
     return None if values is None else values[0]
-
-
-def _side(text: str) -> str:
-    side = text.strip().upper()
-    return side if side in ("L", "R") else ""
 
 
 def _whole(tags: Mapping[str, Any], keyword: str) -> int | None:

@@ -16,7 +16,7 @@ from PIL import Image
 from pydicom.dataset import Dataset
 from pydicom.uid import MRImageStorage
 
-from gcp_side.labseg.errors import SegmentationUnreadableError
+from gcp_side.labseg.errors import QueryRefusedError, SegmentationUnreadableError
 from gcp_side.labseg.viewer.frames import load_frames
 from segrelay.errors import OrthancRefusedError, SeriesRefusedError
 from tests.unit.gcp_side.fakes import (
@@ -255,7 +255,7 @@ def test_what_is_no_dicom_is_refused() -> None:
 @pytest.mark.parametrize("series", ["../x", "", "0" * 44])
 def test_junk_ids_never_reach_orthanc(series: str) -> None:
     orthanc = FakeOrthanc()
-    with pytest.raises(SegmentationUnreadableError) as caught:
+    with pytest.raises(QueryRefusedError) as caught:
         load(orthanc, series=series)
     assert caught.value.code == "orthanc-id"
     assert orthanc.calls == []

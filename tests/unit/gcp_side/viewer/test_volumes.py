@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.uid import JPEG2000Lossless
 
-from gcp_side.labseg.errors import NoSuchSliceError, SeriesNotShownError
+from gcp_side.labseg.errors import NoSuchSliceError, QueryRefusedError, SeriesNotShownError
 from gcp_side.labseg.orthanc.client import orthanc_id
 from gcp_side.labseg.viewer import volumes
 from gcp_side.labseg.viewer.geometry import SeriesGeometry
@@ -304,7 +304,7 @@ def test_slices_of_two_kinds_are_not_shown(edit: Edit, code: str) -> None:
 
 
 def test_junk_and_unknown_ids() -> None:
-    with pytest.raises(SeriesNotShownError) as caught:
+    with pytest.raises(QueryRefusedError) as caught:
         load_geometry("../instances", FakeOrthanc())
     assert caught.value.code == "orthanc-id"
     with pytest.raises(SeriesRefusedError):
