@@ -30,7 +30,7 @@ class OfferedRecognition(_Part):
 
     @property
     def rule(self) -> Recognition | None:
-        """The same, checked; None where it makes no rule."""
+        """The rule of recognition, checked; None where its parts make none."""
         try:
             return Recognition.model_validate(self.model_dump())
         except ValidationError:
@@ -97,7 +97,7 @@ class Offer(_Part):
         )
 
     def without_texts(self) -> Offer:
-        """The same in fewer bytes: names alone."""
+        """The offer in fewer bytes: names without titles."""
         return Offer(
             name=self.name,
             body_part=self.body_part,

@@ -47,7 +47,7 @@ def region_notes(by_role: Mapping[str, Regions], expected: Iterable[str]) -> tup
 
 
 def region_codes(by_role: Mapping[str, Regions], expected: Iterable[str]) -> tuple[str, ...]:
-    """The same as codes, each once: ``body-part``, ``description-region``."""
+    """The codes of these notes, each once: ``body-part``, ``description-region``."""
     wanted = tuple(expected)
     keywords = {
         item.keyword for regions in by_role.values() for item in contradictions(regions, wanted)

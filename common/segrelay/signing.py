@@ -135,7 +135,7 @@ class SigningKey:
         return PublicKey(key.public_key().public_bytes_raw())
 
     def sign(self, data: bytes) -> bytes:
-        """64 bytes."""
+        """Sign bytes; returns 64 bytes (Ed25519, RFC 8032)."""
         return Ed25519PrivateKey.from_private_bytes(self.raw).sign(data)
 
     def signature_of(self, data: bytes) -> str:

@@ -57,7 +57,7 @@ class JobEventInline(_ReadOnly, TabularInline):
 
     @admin.display(description=_("what was said"))
     def explained(self, event: JobEvent) -> str:
-        """In the reader's language, then the lab's own words."""
+        """What happened, in the reader's language, then in the lab's words."""
         line = EventSerializer(event).data
         return " ".join(filter(None, (line["text"], line["detail"]))) or texts.NOTHING
 
@@ -160,7 +160,7 @@ class JobAdmin(_ReadOnly, ModelAdmin):
         return _sections(obj)
 
     def get_readonly_fields(self, request: HttpRequest, obj: Job | None = None) -> Any:
-        """All of them."""
+        """Every field: the admin changes no job."""
         sections: Any = self.get_fieldsets(request, obj)
         return [name for _title, options in sections for name in options["fields"]]
 
@@ -176,7 +176,7 @@ class JobAdmin(_ReadOnly, ModelAdmin):
 
     @admin.display(description=_("labels"))
     def labels_in_words(self, job: Job) -> str:
-        """As the command takes them."""
+        """The labels as ``labseg submit --labels`` takes them."""
         return " ".join(job.labels) or texts.NOTHING
 
     @admin.display(description=_("stage"), ordering="stage")
@@ -195,7 +195,7 @@ class JobAdmin(_ReadOnly, ModelAdmin):
 
     @admin.action(description=_("Run the selected jobs again, as new ones"), permissions=["steer"])
     def retry_jobs(self, request: HttpRequest, rows: QuerySet[Job]) -> None:
-        """As ``labseg retry``, without ``--force``."""
+        """Retry the selected jobs, as ``labseg retry`` without ``--force`` does."""
         user = request.user if request.user.is_authenticated else None
 
         def retry(job: Job) -> tuple[int, str]:
@@ -211,7 +211,7 @@ class JobAdmin(_ReadOnly, ModelAdmin):
 
     @admin.action(description=_("Cancel the selected jobs"), permissions=["steer"])
     def cancel_jobs(self, request: HttpRequest, rows: QuerySet[Job]) -> None:
-        """As ``labseg cancel``."""
+        """Cancel the selected jobs, as ``labseg cancel`` does."""
 
         def cancel(job: Job) -> tuple[int, str]:
             job = jobs.cancel(job.pk)

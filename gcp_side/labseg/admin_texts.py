@@ -41,7 +41,7 @@ def study_page(job: Job) -> str:
 
 @admin.display(description=_("links"))
 def links(job: Job) -> SafeString | str:
-    """To the study: on this site's page, in Orthanc and in OHIF, as far as they are there."""
+    """Links to the study: on this site's page, in Orthanc and in OHIF, as far as these exist."""
     found = [(study_page(job), gettext("Page of the study"))]
     conf = _conf()
     if conf is not None and is_orthanc_id(job.orthanc_study_id):

@@ -107,7 +107,7 @@ class WholeRequestWorker(ThreadWorker):  # type: ignore[misc]
             self._drop(oldest)
 
     def handle(self, conn: TConn) -> Any:
-        """In a thread: a request that is whole."""
+        """Handle a complete request, in a thread."""
         data = self._whole.pop(conn, b"")
         if data:
             conn.init()

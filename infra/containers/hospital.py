@@ -185,7 +185,7 @@ class Hospital:
         ]
 
     def agent_environment(self) -> dict[str, str]:
-        """Its settings."""
+        """The agent's settings as environment variables."""
         work = self.folder / "agent"
         work.mkdir(exist_ok=True)
         shutil.chown(work, USER_ID, 0)

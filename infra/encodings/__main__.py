@@ -67,7 +67,7 @@ def _short(encoding: Encoding) -> str:
 
 
 def main() -> None:
-    """Print it."""
+    """Print the table of encodings and readers."""
     parser = HelpfulParser(description="Table of pixel encodings.")
     parser.add_argument("--all", action="store_true", help="a line for each encoding")
     is_all = parser.parse_args().all

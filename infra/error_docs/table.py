@@ -212,7 +212,7 @@ def _has_words(words: str) -> bool:
 
 
 def text() -> str:
-    """The file."""
+    """The content of ``ERRORS.md``."""
     lines = [f"| {kind} | {meaning} |" for kind, meaning in MEANINGS.items()]
     lines += ["", "| code | kind | what happened | what to do |", "|---|---|---|---|"]
     merged: dict[str, list[Row]] = {}

@@ -112,7 +112,7 @@ class Flow:
         self._held = True
 
     def release(self, now: float) -> None:
-        """It reads on."""
+        """The receiver reads again."""
         self._held = False
         self._ask(now)
 

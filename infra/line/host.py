@@ -69,7 +69,7 @@ class Line:
 
     @property
     def port(self) -> int:
-        """Where it listens."""
+        """The port on which the line listens."""
         return self._running.port
 
     @property

@@ -60,7 +60,7 @@ class OrthancServer(LoopbackServer):
 
     @property
     def pid(self) -> int:
-        """Its process.
+        """The process id of Orthanc.
 
         Raises
         ------

@@ -42,7 +42,7 @@ class CaseScore:
 
 @dataclass(frozen=True)
 class Report:
-    """All cases.
+    """Figures of all cases.
 
     Attributes
     ----------

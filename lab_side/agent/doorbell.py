@@ -36,7 +36,7 @@ if sys.platform == "linux":
         """
 
         def get_event_mask_from_filter(self) -> Mask:
-            """Of inotify(7)."""
+            """The events of inotify(7) that an arrival makes."""
             return Mask(
                 InotifyConstants.IN_CREATE
                 | InotifyConstants.IN_MOVED_TO
@@ -44,7 +44,7 @@ if sys.platform == "linux":
             )
 
     class ArrivalObserver(InotifyObserver):
-        """Makes such emitters."""
+        """Observer whose emitters report arrivals only."""
 
         def __init__(self) -> None:
             super().__init__()

@@ -335,14 +335,14 @@ class Report:
         return any(finding.detail == error.message for finding in self._findings)
 
     def add(self, finding: Finding) -> None:
-        """One more finding."""
+        """Add a finding."""
         self._findings.append(finding)
         self._say_verdict(finding.verdict, f"{finding.check}: {finding.detail}")
         if finding.remedy:
             self.say(f"{'':<10}remedy: {finding.remedy}")
 
     def add_row(self, result: RowResult) -> RowResult:
-        """One more row of the conformance table; returns it."""
+        """Add a row of the conformance table; returns it."""
         self._rows.append(result)
         got = "no answer" if result.got is None else str(result.got)
         why = f" ({result.why})" if result.why else ""

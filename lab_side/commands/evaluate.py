@@ -98,7 +98,7 @@ def worst_case(scores: Scores) -> str:
 
 
 def means_of(scores: Scores) -> dict[str, dict[str, Mean | None]]:
-    """By segment's label, then by figure."""
+    """Means by segment's label, then by figure."""
     by_segment: dict[str, list[SegmentScore]] = {}
     for segments in scores.values():
         for score in segments:
@@ -110,7 +110,7 @@ def means_of(scores: Scores) -> dict[str, dict[str, Mean | None]]:
 
 
 def as_json(profile: str, scores: Scores, montage: Path) -> dict[str, Any]:
-    """Everything, for programs."""
+    """All cases and means, as JSON for programs."""
     return {
         "profile": profile,
         "cases": {

@@ -35,7 +35,7 @@ class Volume:
 
 
 def read_volumes(case: Path, roles: Sequence[str]) -> dict[str, VolumeLike]:
-    """By role.
+    """Read a case's volumes, by role.
 
     Raises
     ------

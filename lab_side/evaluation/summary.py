@@ -14,7 +14,7 @@ SEED = 20_240_506
 
 @dataclass(frozen=True)
 class Mean:
-    """Of some values; the interval is None for fewer than two."""
+    """Mean of values; the interval is None for fewer than two."""
 
     value: float
     count: int

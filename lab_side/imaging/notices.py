@@ -60,7 +60,7 @@ def header_warnings(volumes: Iterable[SeriesVolume]) -> tuple[Notice, ...]:
 
 
 def use_warnings(profile: Profile, confirmed: Sequence[str]) -> tuple[Notice, ...]:
-    """That a result is not for patients, and what a person confirmed of its input."""
+    """Notices that a result is not for patients, and of what was confirmed of its input."""
     return (
         *(() if profile.for_patients else (notice("not-for-patients"),)),
         *confirmed_notes(confirmed),

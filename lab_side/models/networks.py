@@ -47,7 +47,7 @@ def build_network(profile: Profile) -> nn.Module:
 
 
 def construct(network: Network) -> nn.Module:
-    """The same without a profile.
+    """Construct a network from its description alone.
 
     Raises
     ------

@@ -108,7 +108,7 @@ class Unit:
     drain_minutes: float
 
     def text(self) -> str:
-        """The file."""
+        """The unit's file as text."""
         credentials = {"agent.toml": self.config, **self.credentials}
         return TEMPLATE.format(
             command=" ".join(self._words()),

@@ -88,7 +88,7 @@ class AgentService(ServiceFramework):  # type: ignore[misc]
             return DEFECT
 
     def SvcStop(self) -> None:  # noqa: N802
-        """Drain."""
+        """Drain the agent when Windows stops the service."""
         self._begin_to_stop()
 
     def SvcOtherEx(self, control: int, event_type: int, data: Any) -> None:  # noqa: ARG002, N802

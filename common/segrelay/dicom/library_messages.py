@@ -1,6 +1,6 @@
 """Messages of libraries that read data sets, without the values that they quote.
 
-pydicom and its kin quote what they warn of (``Invalid value for VR DA: '1970.01.01'``): a
+Libraries quote what they warn of (pydicom: ``Invalid value for VR DA: '1970.01.01'``): a
 patient's value, in whatever log, stream or event the warning ends. So in each process that reads
 data sets, their warnings, log records and the texts of their exceptions are reduced to who spoke,
 what kind of message it was and where in the code.

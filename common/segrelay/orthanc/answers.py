@@ -107,7 +107,7 @@ class Entry:
 
     @property
     def orthanc_id(self) -> str:
-        """``ID``."""
+        """The Orthanc id, ``ID``."""
         return self.id_of("ID")
 
     def id_of(self, name: str) -> str:

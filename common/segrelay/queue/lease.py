@@ -312,7 +312,7 @@ class Lease:
             return previous
 
     def renew(self, heartbeat: Heartbeat) -> None:
-        """Prove life.
+        """Renew the heartbeat.
 
         Raises
         ------

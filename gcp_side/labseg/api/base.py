@@ -118,7 +118,7 @@ class LabsegView(APIView):
 
     @classmethod
     def as_view(cls, **initkwargs: Any) -> Any:
-        """In no transaction of the request (``ATOMIC_REQUESTS``), whichever database has one.
+        """Make the view, without a transaction around the request (``ATOMIC_REQUESTS``).
 
         The jobs have transactions of their own; one around the whole request would be open
         while Orthanc and the queue are asked, and take back what a refusal leaves behind.
@@ -129,7 +129,7 @@ class LabsegView(APIView):
         return view
 
     def get_authenticators(self) -> list[BaseAuthentication]:
-        """Those of ``SEGRELAY``."""
+        """Make the authenticators that ``SEGRELAY["AUTHENTICATION_CLASSES"]`` names."""
         return [authenticator() for authenticator in authentication_classes()]
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:

@@ -29,7 +29,7 @@ class ConfirmField(serializers.Field[Any, Any, Any, Any]):
     """What a user has confirmed."""
 
     def to_internal_value(self, data: Any) -> Confirm:
-        """Everything, nothing, or the codes."""
+        """True, false, or the confirmed codes."""
         if isinstance(data, bool):
             return data
         if not isinstance(data, list) or not all(one in list(REASONS) for one in data):

@@ -22,7 +22,7 @@ class BodyTooLargeError(APIException):
 
 
 def check_size(request: Request) -> None:
-    """Before a byte of it is read: the framework reads streams that Django's limit never sees.
+    """Check the body's size before it is read: the framework's streams bypass Django's limit.
 
     Raises
     ------

@@ -26,7 +26,7 @@ _UNCHANGED = {304: OpenApiResponse(description="As before: the ETag is that of I
 
 
 class GuardedBasicScheme(BasicScheme):  # type: ignore[no-untyped-call]
-    """To a client it is Basic authentication as any other."""
+    """Basic authentication in the schema; wrong guesses are counted, which no client sees."""
 
     target_class = "gcp_side.labseg.access.brute_force.GuardedBasicAuthentication"
 

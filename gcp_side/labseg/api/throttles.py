@@ -36,7 +36,7 @@ class SubmitThrottle(UserRateThrottle):
 
 
 class ReadThrottle(UserRateThrottle):
-    """Everything else."""
+    """Limit of all requests but submissions."""
 
     scope = "labseg-read"
     cache = default_cache  # type: ignore[assignment]

@@ -56,7 +56,7 @@ class UtcTimeField(models.DateTimeField):  # type: ignore[type-arg]
     """
 
     def deconstruct(self) -> Any:
-        """As the field of Django's: the column is the same."""
+        """Describe Django's field to migrations: the column is the same."""
         name, _path, args, kwargs = super().deconstruct()
         return name, "django.db.models.DateTimeField", args, kwargs
 
@@ -114,6 +114,6 @@ class UserReference(models.ForeignKey[Any, Any]):
         super().__init__(**options | fixed | {"db_constraint": False, "related_name": "+"})
 
     def deconstruct(self) -> Any:
-        """As the field of Django's: the column is the same."""
+        """Describe Django's field to migrations: the column is the same."""
         name, _path, args, kwargs = super().deconstruct()
         return name, "django.db.models.ForeignKey", args, kwargs

@@ -114,7 +114,7 @@ class Follower:
         self._write(f"\r\x1b[K{text}" if self._redraw else f"{text}\n")
 
     def close(self) -> None:
-        """End the line."""
+        """End the line that is being rewritten."""
         if self._redraw and self._last:
             self._write("\n")
 

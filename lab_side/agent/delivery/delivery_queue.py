@@ -133,7 +133,7 @@ class DeliveryQueue:
         return self._pause is not None or jobs <= set(self._own)
 
     def run(self) -> None:
-        """One round."""
+        """Deliver every entry that is due, once."""
         self._is_running = True
         self._woken.clear()
         self._outbox.take_retry_request()

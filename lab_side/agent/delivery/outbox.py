@@ -118,7 +118,7 @@ class OutboxEntry:
 
     @property
     def attempt(self) -> int:
-        """Of the job; 1 by hand."""
+        """The number of the job's attempt; 1 by hand."""
         return 1 if self.claim is None else self.claim.attempt
 
     @property

@@ -76,7 +76,7 @@ class Pause(_Order):
         return ", ".join(filter(None, (self.reason, end)))
 
     def notice(self) -> Notice | None:
-        """The same for the heartbeat; None where neither is given."""
+        """The pause as a notice of the heartbeat; None without reason and end."""
         text = self.in_words()
         if not text:
             return None

@@ -47,7 +47,7 @@ class GpuHealth:
 
     @property
     def notice(self) -> Notice | None:
-        """The same for the heartbeat."""
+        """The reason as a notice of the heartbeat."""
         return self._notice
 
     def doubt(self, error: SegRelayError) -> None:

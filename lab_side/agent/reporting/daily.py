@@ -41,7 +41,7 @@ class DailyLine:
         self._began = monotonic()
 
     def write_if_due(self, state: StateReport) -> None:
-        """Write it, if a day is over."""
+        """Write the line of the day, if a day has passed since the last."""
         seconds = self._monotonic() - self._began
         if seconds < EVERY:
             return

@@ -105,7 +105,7 @@ class SegStatus(_Part):
 
 
 class AgentStatus(_Part):
-    """All of it."""
+    """The status of the agent on this computer."""
 
     agent: str
     queue: str

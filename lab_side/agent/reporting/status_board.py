@@ -26,7 +26,7 @@ class StateReport:
 
     @property
     def reason(self) -> str:
-        """The same in English; empty where it listens."""
+        """Why nothing is claimed, in English; empty while the agent listens."""
         return "" if self.notice is None else self.notice.text
 
 

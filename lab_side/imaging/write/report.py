@@ -84,7 +84,7 @@ def write_report(
 
 @disable_value_validation()
 def build_report(seg: Dataset, measurements: Sequence[SegmentMeasurement]) -> Dataset:
-    """Make the SR.
+    """Make the measurement report (DICOM SR, TID 1500).
 
     Parameters
     ----------

@@ -71,7 +71,7 @@ def build_seg(
     inputs: Sequence[SeriesVolume],
     origin: SegOrigin,
 ) -> Dataset:
-    """Make the SEG.
+    """Make the DICOM SEG (PS3.3 A.51) of the masks.
 
     Parameters
     ----------
