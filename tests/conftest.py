@@ -5,15 +5,14 @@ from __future__ import annotations
 import logging
 import os
 import random
-import sys
-from collections.abc import Callable, Iterator, Sequence
-from importlib.abc import MetaPathFinder
+from collections.abc import Callable, Iterator
 
 import pytest
 from hypothesis import settings
 
 from infra.packages.debian import ORTHANC_VARIABLE
 from infra.servers.orthanc import OrthancServer
+from lab_side.worker.light_monai import import_monai_lightly
 
 SEED_VARIABLE = "SEGRELAY_TEST_SEED"
 Tell = Callable[[str], None]
@@ -35,20 +34,8 @@ os.environ["SEGRELAY_CONFIG"] = ""
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
-class WithoutTransformers(MetaPathFinder):
-    """Keeps MONAI from importing transformers for a network that no profile can name.
-
-    As the worker does; that takes 5 s of every process. PEFT, in some tests, gets it.
-    """
-
-    def find_spec(self, fullname: str, path: Sequence[str] | None, target: object = None) -> None:
-        """Refuse ``transformers`` while MONAI's one user of it is being imported."""
-        user = sys.modules.get("monai.networks.nets.transchex")
-        if fullname == "transformers" and user is not None and not hasattr(user, "Transchex"):
-            raise ModuleNotFoundError(f"left out: {fullname}", name=fullname)
-
-
-sys.meta_path.insert(0, WithoutTransformers())
+# As in the worker; MONAI takes as long to import as all else together.
+import_monai_lightly()
 
 settings.register_profile("segrelay", deadline=None, print_blob=True, max_examples=60)
 settings.register_profile("long", settings.get_profile("segrelay"), max_examples=500)

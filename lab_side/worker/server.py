@@ -11,19 +11,18 @@ import json
 import logging
 import os
 import queue
-import sys
 import threading
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from types import ModuleType
-from typing import IO, TYPE_CHECKING, Any, cast
+from typing import IO, TYPE_CHECKING, Any
 
 from pydantic import BaseModel
 
 from lab_side.computer.account import complete_environment
 from lab_side.log import at_stage, configure_logging, log_context, log_event
 from lab_side.models.failures import is_gpu_failure
+from lab_side.worker.light_monai import import_monai_lightly
 from lab_side.worker.protocol import (
     Call,
     EvaluateReply,
@@ -61,7 +60,7 @@ def main() -> None:
     complete_environment()
     output = _take_standard_output()
     _silence_libraries()
-    _leave_out_libraries()
+    import_monai_lightly()
     calls: queue.Queue[str] = queue.Queue()
     threading.Thread(target=_read_calls, args=(calls,), daemon=True).start()
     server = WorkerServer(output)
@@ -302,14 +301,6 @@ def _silence_libraries() -> None:
     # pydicom sets the level of its logger when it is imported, highdicom never does.
     logging.getLogger("pydicom").disabled = True
     logging.getLogger("highdicom").setLevel(logging.CRITICAL)
-
-
-def _leave_out_libraries() -> None:
-    """Where it is installed, MONAI imports transformers for a network that no profile can name.
-
-    That doubles the time until a worker is there (5 s of 11), and brings much into the process.
-    """
-    sys.modules.setdefault("transformers", cast(ModuleType, None))
 
 
 def _read_calls(calls: queue.Queue[str]) -> None:
