@@ -20,7 +20,7 @@ CHROMIUM = Path("/usr/bin/chromium")
 """Debian's; the browser that Playwright drives."""
 
 HEADLESS_CHROMIUM = Path("/usr/bin/chromium-headless-shell")
-"""The same pages without a window around them, at three quarters of the processor time."""
+"""The same engine without a window around the page, in less processor time."""
 
 SIGNS = {
     "chromium": str(CHROMIUM),

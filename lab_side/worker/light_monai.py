@@ -1,7 +1,7 @@
 """MONAI without what it imports for transforms and networks that no profile can name.
 
 ``import monai`` loads all of its modules, and with them, where they are installed, libraries that
-it does without where they are not. They take two thirds of the time until a worker is ready.
+it does without where they are not. They take more than half of the import.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from tests.unit.gcp_side.fakes import FakeAgent, succeeded
 SCREENS = ROOT / "build" / "screens"
 SIZES = ((1280, 800), (1920, 1080))
 PICTURES_VARIABLE = "SEGRELAY_TEST_PICTURES"
-"""Set, the tests leave pictures, which take half of the browser's processor time."""
+"""Set, the tests leave pictures; each costs a redraw at its size and a PNG."""
 
 
 def shoot(page: Page, name: str) -> None:
