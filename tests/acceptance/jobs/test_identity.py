@@ -29,7 +29,7 @@ from tests.support.servers.fault_proxy import FaultProxy, fault_proxy
 
 TELLING = {
     "PatientName": "Zebrafinch^Quixotia",
-    "PatientID": "MRN-774411",
+    "PatientID": "MRN-IGUANA",
     "OtherPatientNames": "Okapiwood",
     "PatientAddress": "Wombatstrasse 9",
     "PatientTelephoneNumbers": "0555-8877",
@@ -41,13 +41,13 @@ TELLING = {
     "SeriesDescription": "Quixotia phase",
     "ProtocolName": "Quokkamoto",
     "ImageComments": "Tapirissimo",
-    "AccessionNumber": "ACC-99817",
+    "AccessionNumber": "ACC-PLATYPUS",
 }
 WORDS = (
-    *("zebrafinch", "quixotia", "774411", "okapiwood", "wombat", "0555-88", "narwhal"),
-    *("axolotl", "pangolin", "kakapo", "quokka", "tapir", "99817"),
+    *("zebrafinch", "quixotia", "iguana", "okapiwood", "wombat", "0555-88", "narwhal"),
+    *("axolotl", "pangolin", "kakapo", "quokka", "tapir", "platypus"),
 )
-"""Of each of them, in lower case."""
+"""Of each of them, in lower case; none of digits alone, as there are many in UIDs."""
 
 NUMBERS = ("PixelSpacing", "SliceThickness", "EchoTime", "AcquisitionTime")
 """Fields whose values the imaging may read: text in them must not be quoted."""

@@ -42,8 +42,9 @@ ODD = {
 PROGRAM = """
 import sys
 from pathlib import Path
-from lab_side.worker.server import _leave_out_libraries, _silence_libraries
-_leave_out_libraries()
+from lab_side.worker.light_monai import import_monai_lightly
+from lab_side.worker.server import _silence_libraries
+import_monai_lightly()
 _silence_libraries()
 from tests.unit.imaging.read.test_headers import made, read_series
 from segrelay.errors import SegRelayError
