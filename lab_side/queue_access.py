@@ -11,8 +11,6 @@ from segrelay.bucket.sealed import SealedBucket
 from segrelay.signing import PublicKey, Trust
 from segrelay.transient import PATIENCE
 
-__all__ = ["open_queue"]
-
 
 def open_queue(config: LocalConfig | QueueConfig) -> Bucket:
     """The queue, signing with this agent's key and believing whom ``config.trust`` names.

@@ -19,8 +19,6 @@ from segrelay.queue.site import JobState, read_progress
 from segrelay.queue.view import AgentHeartbeat, ClaimedJob, PendingJob, scan
 from segrelay.stages import Stage
 
-__all__ = ["QueueOverview", "overview_of"]
-
 REJECTED_SHOWN = 20
 """Newest rejections shown in full: their folder is an archive and may grow."""
 

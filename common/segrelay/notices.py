@@ -25,19 +25,6 @@ from segrelay.parsing.documents import Code, Sentence, first_items
 from segrelay.parsing.validation import form
 from segrelay.texts import gettext_noop
 
-__all__ = [
-    "SENTENCES",
-    "WORDS",
-    "Notice",
-    "Notices",
-    "OptionalNotice",
-    "fill",
-    "notice",
-    "notice_of",
-    "read_notices",
-    "word",
-]
-
 SENTENCES: Mapping[str, str] = {
     # What was done to the input of a result.
     "all-voxels-zero": gettext_noop("{role} is empty: every voxel is 0."),

@@ -9,8 +9,6 @@ import math
 import random
 from dataclasses import dataclass
 
-__all__ = ["RetryPolicy"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class RetryPolicy:

@@ -22,8 +22,6 @@ from datetime import UTC, datetime, timedelta
 
 from segrelay.signing import Kind, SigningKey, Trust, signed_bytes
 
-__all__ = ["NEVER", "SLACK", "StoreClock", "sign_heartbeat", "time_of_heartbeat"]
-
 SLACK = timedelta(seconds=60)
 """How much later than the time in it a heartbeat may reach the store: requests are repeated."""
 

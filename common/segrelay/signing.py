@@ -30,17 +30,6 @@ from segrelay.parsing.documents import model_of
 from segrelay.parsing.json_reader import JsonLimits, UnreadableJsonError, read_json_object
 from segrelay.parsing.validation import form
 
-__all__ = [
-    "RECORDS",
-    "Kind",
-    "PublicKey",
-    "SigningKey",
-    "Trust",
-    "open_envelope",
-    "seal",
-    "signed_bytes",
-]
-
 _KEY_BYTES = 32
 _MARK = "segrelay_signed"
 

@@ -6,8 +6,6 @@ from enum import IntEnum, StrEnum
 
 from segrelay.texts import gettext_noop
 
-__all__ = ["Stage", "Step"]
-
 
 class Step(IntEnum):
     """The parts of a request's way that its page shows; 0 is the wait for an agent."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["gettext_noop"]
-
 
 def gettext_noop(text: str) -> str:
     """Return ``text``; ``makemessages`` finds it by this function's name.

@@ -29,16 +29,6 @@ from segrelay.errors import (
     TransientError,
 )
 
-__all__ = [
-    "BY_CLASS",
-    "BY_CODE",
-    "PATIENCE",
-    "AnswerHistory",
-    "Finality",
-    "OwnRefusalError",
-    "finality_of",
-]
-
 PATIENCE = timedelta(minutes=60)
 """How long wrong answers of a server that has answered correctly before are transient."""
 

@@ -17,8 +17,6 @@ from infra.fake_gcs.preconditions import NO_CONDITIONS, Conditions, integer
 from infra.fake_gcs.store import Place, Store
 from infra.fake_gcs.uploads import Uploads
 
-__all__ = ["Api", "Names"]
-
 Names = Mapping[str, str]
 """The parts of the path, decoded: ``bucket``, ``object``, ``target_bucket``, ``target``."""
 

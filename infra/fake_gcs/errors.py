@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import json
 
-__all__ = ["ApiError", "bad_request", "not_found", "precondition_failed"]
-
 
 class ApiError(Exception):
     """A request that is refused; nothing was changed.

@@ -6,8 +6,6 @@ import threading
 from dataclasses import dataclass
 from enum import StrEnum
 
-__all__ = ["Fault", "FaultKind", "Faults"]
-
 
 class FaultKind(StrEnum):
     """How a request goes wrong."""

@@ -20,8 +20,6 @@ from infra.fake_gcs.faults import Fault, FaultKind, Faults
 from infra.fake_gcs.messages import Answer, Request
 from infra.fake_gcs.routes import Call, find_route
 
-__all__ = ["HttpServer", "Responder", "Service", "spoil"]
-
 SHORTEST_CUT = 1
 """Bytes that still arrive of a body that is cut."""
 

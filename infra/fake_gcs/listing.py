@@ -15,8 +15,6 @@ from infra.fake_gcs.errors import bad_request
 from infra.fake_gcs.objects import StoredObject
 from infra.fake_gcs.preconditions import integer
 
-__all__ = ["glob_pattern", "list_page"]
-
 MOST_RESULTS = 1000
 """Items and prefixes in one page; more is cut to this."""
 

@@ -9,8 +9,6 @@ from typing import Any
 
 from infra.fake_gcs.errors import bad_request
 
-__all__ = ["Answer", "Request", "json_answer"]
-
 
 @dataclass(frozen=True, kw_only=True)
 class Request:

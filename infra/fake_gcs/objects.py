@@ -14,8 +14,6 @@ import google_crc32c
 
 from infra.fake_gcs.errors import bad_request
 
-__all__ = ["Fields", "StoredObject", "changed_fields", "check_name", "crc32c", "md5", "new_fields"]
-
 Fields = Mapping[str, Any]
 
 _TEXT_FIELDS = (

@@ -13,8 +13,6 @@ from typing import Protocol
 
 from infra.fake_gcs.errors import ApiError, bad_request, precondition_failed
 
-__all__ = ["NO_CONDITIONS", "Conditions", "integer"]
-
 _KNOWN = frozenset(
     f"if{source}{what}{how}Match"
     for source in ("", "Source")

@@ -11,8 +11,6 @@ from infra.fake_gcs.api import Api, Names
 from infra.fake_gcs.errors import ApiError
 from infra.fake_gcs.messages import Answer, Request
 
-__all__ = ["OPERATIONS", "Call", "find_route"]
-
 _BUCKET = r"(?:/storage|/download/storage)/v1/b/(?P<bucket>[^/]+)"
 _OBJECT = rf"{_BUCKET}/o/(?P<object>[^/]+)"
 _UPLOAD = r"(?:/resumable)?/upload/storage/v1/b/(?P<bucket>[^/]+)/o"

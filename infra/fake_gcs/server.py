@@ -14,8 +14,6 @@ from infra.fake_gcs.http import HttpServer, Service
 from infra.fake_gcs.store import Store
 from infra.servers.certificates import Authority
 
-__all__ = ["FakeGcs"]
-
 _POLL_S = 0.05
 """How soon the server threads see that they are to stop."""
 

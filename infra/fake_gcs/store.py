@@ -18,8 +18,6 @@ from infra.fake_gcs.errors import bad_request, not_found
 from infra.fake_gcs.objects import Fields, StoredObject, changed_fields, check_name, new_fields
 from infra.fake_gcs.preconditions import NO_CONDITIONS, Conditions
 
-__all__ = ["Place", "Store"]
-
 
 def _utc_now() -> datetime:
     return datetime.now(UTC)

@@ -19,8 +19,6 @@ from infra.fake_gcs.objects import crc32c, md5
 from infra.fake_gcs.preconditions import Conditions
 from infra.fake_gcs.store import Place, Store
 
-__all__ = ["Uploads", "split_multipart"]
-
 CHUNK = 256 * 1024
 """Every chunk of a resumable upload but the last is a multiple of this many bytes."""
 

@@ -10,8 +10,6 @@ from pathlib import Path
 
 import trustme
 
-__all__ = ["LOOPBACK", "Authority", "Identity"]
-
 LOOPBACK = ("localhost", "127.0.0.1")
 
 

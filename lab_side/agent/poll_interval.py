@@ -12,8 +12,6 @@ import random
 import time
 from collections.abc import Callable
 
-__all__ = ["ACTIVE_FOR", "JITTER", "PollInterval"]
-
 ACTIVE_FOR = 300.0
 """Seconds after the last activity in which the short pause holds."""
 

@@ -17,8 +17,6 @@ from pathlib import Path
 
 from segrelay.errors import FixConfigurationError
 
-__all__ = ["NO_HOME", "complete_environment", "give_folders", "home_folder"]
-
 NO_HOME = "/nonexistent"
 """The home folder of accounts that have none, as in Debian's passwd; never made."""
 

@@ -14,8 +14,6 @@ from pathlib import Path
 
 import psutil
 
-__all__ = ["memory_bytes"]
-
 CONTROL_GROUPS = Path("/sys/fs/cgroup")
 MEMBERSHIP = Path("/proc/self/cgroup")
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 import hashlib
 import struct
 
-__all__ = ["SOP_INSTANCE_UID", "make_instance"]
-
 _SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 _EXPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
 _LONG_VRS = ("OB", "OW")

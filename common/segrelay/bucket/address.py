@@ -19,8 +19,6 @@ from urllib.parse import unquote_to_bytes
 
 from segrelay.errors import FixConfigurationError
 
-__all__ = ["CloudAddress", "directory_address", "parse_address"]
-
 _CLOUD = re.compile(
     r"gs://(?P<bucket>[a-z0-9][a-z0-9._-]{1,220}[a-z0-9])"
     r"(?P<prefix>(/[A-Za-z0-9_-][A-Za-z0-9._-]*)*)/?"

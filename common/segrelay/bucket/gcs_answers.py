@@ -27,8 +27,6 @@ from google.cloud import storage  # type: ignore[import-untyped]
 
 from segrelay.errors import StoreUnavailableError
 
-__all__ = ["check_content", "check_page", "is_stores_own", "not_the_store"]
-
 _LIST_KIND = "storage#objects"
 _ABSENT = "No such object"
 """In the body of a download's 404, which is text."""

@@ -18,8 +18,6 @@ from segrelay.bucket import Bucket, ObjectInfo
 from segrelay.signed_heartbeats import NEVER, StoreClock, sign_heartbeat, time_of_heartbeat
 from segrelay.signing import RECORDS, Kind, SigningKey, Trust, open_envelope, seal
 
-__all__ = ["UNTRUSTED", "SealedBucket", "demands_signatures"]
-
 UNTRUSTED = "its heartbeat is not signed with a key that is trusted here"
 """What a listing says of such a heartbeat."""
 

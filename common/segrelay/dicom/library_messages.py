@@ -21,8 +21,6 @@ from collections.abc import Iterator
 from types import FrameType, TracebackType
 from typing import Any
 
-__all__ = ["LIBRARIES", "in_short", "withhold_values"]
-
 LIBRARIES = frozenset(
     (
         *("pydicom", "highdicom", "pynetdicom", "gdcm", "pylibjpeg", "libjpeg", "openjpeg"),

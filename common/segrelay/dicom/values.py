@@ -27,21 +27,6 @@ if TYPE_CHECKING:
     from pydicom.dataelem import DataElement, RawDataElement
     from pydicom.dataset import Dataset
 
-__all__ = [
-    "NUMBERS",
-    "Number",
-    "WrongForm",
-    "WrongFormError",
-    "check_forms",
-    "name_of",
-    "numbers_of",
-    "read_numbers",
-    "settle_number",
-    "settle_numbers",
-    "value_of",
-    "wrong_value",
-]
-
 
 @dataclass(frozen=True)
 class Number:

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 else:
     _Connection = object
 
-__all__ = ["DeadlineAdapter", "TooSlowError", "deadline_pools"]
-
 MOST_BYTES = 32 * 1024 * 1024
 """Of an answer that is read whole, inflated: a page of 1,000 objects with all their metadata has
 a third of it."""

@@ -13,8 +13,6 @@ from functools import partial
 from requests import PreparedRequest, Response, Session
 from requests.auth import AuthBase
 
-__all__ = ["ignore_netrc"]
-
 
 class _AsItIs(AuthBase):
     """Leaves the request as it is: a session that has an authentication looks for no other."""

@@ -22,8 +22,6 @@ from segrelay.errors import FixConfigurationError
 from segrelay.system.causes import causes
 from segrelay.system.system_limits import raise_if_limit
 
-__all__ = ["check_surroundings", "lasting_fault", "proxy_refused", "silent_proxy"]
-
 AUTHORITY_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 """Each may name a file of certificates."""
 

@@ -15,18 +15,6 @@ from pydantic import AwareDatetime, BaseModel, BeforeValidator, Field, Validatio
 from segrelay.parsing.json_reader import JsonLimits, UnreadableJsonError, read_json_object
 from segrelay.parsing.validation import describe_first_error, form
 
-__all__ = [
-    "Code",
-    "LongText",
-    "Moment",
-    "Sentence",
-    "ShortText",
-    "cut",
-    "first_items",
-    "model_of",
-    "read_document",
-]
-
 SHORT_TEXT_CHARACTERS = 100
 """Of a label, a version, a device: DICOM's LO has 64, names of GPUs come close."""
 

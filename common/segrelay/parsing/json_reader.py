@@ -18,8 +18,6 @@ from typing import Any, NoReturn
 
 from segrelay.parsing.text_files import why_not_utf_8
 
-__all__ = ["JsonLimits", "UnreadableJsonError", "read_json", "read_json_object"]
-
 INTEGER_DIGITS = 19
 """Those of 2**63 - 1, the largest integer that every database and language here can hold."""
 

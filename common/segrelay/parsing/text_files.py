@@ -13,14 +13,6 @@ import codecs
 import re
 from pathlib import Path
 
-__all__ = [
-    "SAVE_AS_UTF_8",
-    "UnreadableTextError",
-    "decode_text",
-    "read_text",
-    "why_not_utf_8",
-]
-
 SAVE_AS_UTF_8 = (
     "Save it as UTF-8 (Notepad: Save as, Encoding: UTF-8; PowerShell: Out-File -Encoding utf8; "
     "else iconv -t UTF-8)."

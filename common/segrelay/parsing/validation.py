@@ -20,8 +20,6 @@ from pydantic import BaseModel, Field, ValidationError
 
 from segrelay.system.nearest import did_you_mean, nearest
 
-__all__ = ["describe_errors", "describe_first_error", "form"]
-
 _FIELD = re.compile(r"[A-Za-z_][A-Za-z0-9_-]{0,39}")
 
 _LINE = re.compile(r"line (\d+) column (\d+)")

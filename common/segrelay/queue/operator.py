@@ -47,15 +47,6 @@ from segrelay.queue.view import ClaimedJob, PendingJob, QueueView, scan
 from segrelay.stages import Stage
 from segrelay.ulid import is_ulid
 
-__all__ = [
-    "Cancelled",
-    "JobEndedError",
-    "JobInWorkError",
-    "JobUnknownError",
-    "OperatorQueue",
-    "Requeued",
-]
-
 TRIES = 3
 """Listings before a job is called unknown: it may move while it is being listed."""
 

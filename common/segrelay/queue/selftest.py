@@ -21,8 +21,6 @@ from segrelay.errors import (
 )
 from segrelay.queue.lease import new_nonce
 
-__all__ = ["verify_store"]
-
 
 def verify_store(bucket: Bucket) -> None:
     """Try what an honest store refuses, under ``v1/jobs/.probe/``, and clean up.

@@ -13,8 +13,6 @@ from dataclasses import dataclass
 from segrelay import names, retry
 from segrelay.errors import SegRelayError
 
-__all__ = ["PassedOver", "UnusableObject"]
-
 REMEMBERED = 1000
 """Objects; what comes after them is passed over without a try."""
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-__all__ = ["causes"]
-
 _MOST_CAUSES = 30
 
 

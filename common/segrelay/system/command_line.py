@@ -14,9 +14,6 @@ from typing import Any, NoReturn
 
 from segrelay.system.nearest import did_you_mean
 
-__all__ = ["IS_EMPTY", "HelpfulParser", "some_text"]
-
-
 IS_EMPTY = "this is empty; is a variable not set?"
 
 

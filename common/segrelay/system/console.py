@@ -15,8 +15,6 @@ import sys
 
 from segrelay.errors import TransientError
 
-__all__ = ["finish_output", "has_reader", "prepare_output", "say_error"]
-
 EXIT_NOT_PRINTED = 75
 """``EX_TEMPFAIL`` of sysexits.h: run the command again, with another place for its output."""
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-__all__ = ["did_you_mean", "nearest"]
-
 _LONGEST = 80
 """Characters; no option, key or code has more, and comparing long texts takes long."""
 

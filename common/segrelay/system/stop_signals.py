@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import signal
 
-__all__ = ["stop_signals"]
-
 
 def stop_signals() -> list[signal.Signals]:
     """Ctrl-C, what a service manager sends, and where there is one that of a lost terminal.

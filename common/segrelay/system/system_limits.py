@@ -15,8 +15,6 @@ from dataclasses import dataclass
 from segrelay.errors import LimitReachedError
 from segrelay.system.causes import causes
 
-__all__ = ["ReachedLimit", "raise_if_limit", "raise_open_files_limit", "reached_limit"]
-
 ENOUGH_OPEN_FILES = 4096
 """What the soft limit is raised to, where the hard one allows it; an agent needs some dozens."""
 

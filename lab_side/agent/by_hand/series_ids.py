@@ -13,8 +13,6 @@ from segrelay.errors import ManifestRejectedError
 from segrelay.manifest import ORTHANC_ID, is_orthanc_id
 from segrelay.orthanc import OrthancClient
 
-__all__ = ["check_ids", "check_in_orthanc", "check_number"]
-
 _UID = re.compile(r"[0-2](\.(0|[1-9][0-9]*)){2,}")
 """A DICOM UID (PS3.5 section 9.1)."""
 

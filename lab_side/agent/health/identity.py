@@ -21,8 +21,6 @@ import psutil
 from segrelay.queue import Identity
 from segrelay.queue.lease import new_nonce
 
-__all__ = ["Process", "System", "is_dead", "is_gone", "this_process", "this_system"]
-
 START_TOLERANCE = 2.0
 """Seconds; the start time of one process can be read differently after a clock step."""
 

@@ -29,17 +29,6 @@ from segrelay.queue.lease import HeartbeatJob, Life, store_now
 from segrelay.queue.site import read_progress
 from segrelay.queue.view import read_heartbeat
 
-__all__ = [
-    "AgentStatus",
-    "DiskStatus",
-    "HeartbeatStatus",
-    "QueueProblem",
-    "SegStatus",
-    "disk_status",
-    "heartbeat_status",
-    "seg_status",
-]
-
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True)
