@@ -38,6 +38,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import_monai_lightly()
 
 settings.register_profile("segrelay", deadline=None, print_blob=True, max_examples=60)
+settings.register_profile("quick", settings.get_profile("segrelay"), max_examples=10)
 settings.register_profile("long", settings.get_profile("segrelay"), max_examples=500)
 settings.load_profile("segrelay")
 

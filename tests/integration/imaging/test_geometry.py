@@ -29,7 +29,8 @@ from tests.support.dicom.dicom_series import (
     rotation,
     write_series,
 )
-from tests.support.dicom.imaging_cases import CREATED_AT, make_profile, read_with_dcmqi, stand_in
+from tests.support.dicom.imaging_cases import CREATED_AT, make_profile, read_with_dcmqi
+from tests.support.networks.stand_in import stand_in
 
 ROLES = ("first", "second")
 CENTRE = np.array([12.0, -30.0, 45.0])

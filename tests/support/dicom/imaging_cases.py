@@ -10,12 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813  (the library's own abbreviation)
-import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from lab_side.imaging.write.seg import SegOrigin
-from lab_side.models.loaded import LoadedModel
 from segrelay.profiles import (
     Code,
     Inference,
@@ -118,31 +115,6 @@ def blob(shape: tuple[int, int, int]) -> NDArray[np.uint8]:
     mask[1, 2, 2 : columns - 1] = 1
     mask[2, 4, 3] = 0
     return mask
-
-
-class Bright(nn.Module):
-    """Stands in for a network: every segment is where the first channel is above 100."""
-
-    def __init__(self, outputs: int = 1) -> None:
-        super().__init__()
-        self.outputs = outputs
-
-    def forward(self, windows: torch.Tensor) -> torch.Tensor:
-        """[batch, channels, …] to logits [batch, outputs, …]."""
-        return ((windows[:, :1] - 100.0) / 20.0).repeat(1, self.outputs, 1, 1, 1)
-
-
-def stand_in(profile: Profile, network: nn.Module | None = None) -> LoadedModel:
-    """A loaded model around ``network`` (default: :class:`Bright`)."""
-    return LoadedModel(
-        profile=profile,
-        network=network or Bright(len(profile.segments)),
-        device=torch.device("cpu"),
-        device_name="cpu",
-        model_sha256=MODEL_SHA256,
-        load_seconds=0.0,
-        warm_up_seconds=0.0,
-    )
 
 
 def image_of(values: NDArray[np.generic], affine: NDArray[np.float64]) -> sitk.Image:

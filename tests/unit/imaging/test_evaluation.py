@@ -20,7 +20,8 @@ from lab_side.worker.protocol import SegmentScore
 from segrelay.errors import FixConfigurationError, SeriesRefusedError
 from tests.conftest import SEED
 from tests.support.dicom.dicom_series import make_affine, write_series
-from tests.support.dicom.imaging_cases import image_of, make_profile, stand_in
+from tests.support.dicom.imaging_cases import image_of, make_profile
+from tests.support.networks.stand_in import stand_in
 
 SHAPE = (16, 30, 28)
 AFFINE = make_affine("sagittal", spacing=(1.0, 1.5, 2.0))

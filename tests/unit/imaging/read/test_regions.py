@@ -16,7 +16,8 @@ from segrelay.errors import SeriesRefusedError
 from segrelay.profiles import Profile
 from segrelay.result_notes import NOT_FOR_PATIENTS
 from tests.support.dicom.dicom_series import make_affine, write_series
-from tests.support.dicom.imaging_cases import CREATED_AT, make_origin, make_profile, stand_in
+from tests.support.dicom.imaging_cases import CREATED_AT, make_origin, make_profile
+from tests.support.networks.stand_in import stand_in
 
 SHAPE = (8, 24, 20)
 REFERENCE = make_affine("axial-head-to-foot", spacing=(1.0, 1.0, 2.0))

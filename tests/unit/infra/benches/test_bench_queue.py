@@ -111,6 +111,7 @@ def test_every_peer_takes_part(kind: str, tmp_path: Path) -> None:
         worker.close()
 
 
+@pytest.mark.process
 def test_a_worker_that_fails_is_an_error_not_a_figure(tmp_path: Path) -> None:
     worker = Worker("naive", str(tmp_path / "naive"))
     try:

@@ -63,6 +63,7 @@ def naive() -> Iterator[Worker]:
         yield workers["naive"]
 
 
+@pytest.mark.process
 @pytest.mark.parametrize("kind", PEERS)
 def test_every_peer_takes_part(scene: TransferScene, study: StoredStudy, kind: str) -> None:
     if not (repository_root() / PEERS_PYTHON).exists():
@@ -71,6 +72,7 @@ def test_every_peer_takes_part(scene: TransferScene, study: StoredStudy, kind: s
         assert download(scene, workers[kind], route, study).seconds >= 2 * FAST.rtt_ms / 1e3
 
 
+@pytest.mark.process
 def test_too_few_or_other_instances_are_an_error(
     scene: TransferScene, study: StoredStudy, naive: Worker
 ) -> None:
@@ -89,6 +91,7 @@ def test_too_few_or_other_instances_are_an_error(
                 download(scene, naive, route, replace(study, instances=instances))
 
 
+@pytest.mark.process
 def test_an_upload_is_compared_and_leaves_nothing_behind(
     scene: TransferScene, tmp_path: Path
 ) -> None:

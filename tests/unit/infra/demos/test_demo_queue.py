@@ -39,6 +39,7 @@ def test_without_gsutil_the_command_still_names_it() -> None:
     assert shlex.split(replace(QUEUE, gsutil=None).command)[1] == "gsutil"
 
 
+@pytest.mark.process
 def test_a_program_that_fails_or_hangs_ends_the_demo_with_its_words(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
