@@ -22,11 +22,10 @@ from segrelay.profiles import Postprocessing, Profile, SkullStrip
 from tests.support.dicom.dicom_series import centres, make_affine, rotation, write_series
 from tests.support.dicom.imaging_cases import (
     CREATED_AT,
-    Bright,
     make_profile,
     read_with_dcmqi,
-    stand_in,
 )
+from tests.support.networks.stand_in import Bright, stand_in
 
 SHAPE = (16, 40, 36)
 REFERENCE = make_affine("axial-head-to-foot", spacing=(1.0, 0.9, 2.0), tilt=rotation(6, -9, 14))

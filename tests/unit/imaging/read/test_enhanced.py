@@ -46,8 +46,8 @@ from tests.support.dicom.imaging_cases import (
     make_origin,
     make_profile,
     read_with_dcmqi,
-    stand_in,
 )
+from tests.support.networks.stand_in import stand_in
 
 SHAPE = (6, 10, 14)
 OBLIQUE = rotation(5, -12, 20)
