@@ -183,7 +183,7 @@ def _parser() -> HelpfulParser:
         nargs="+",
         required=True,
         metavar="ID",
-        help="Orthanc ids of the series, in the order of the profile's inputs",
+        help="Orthanc ids of the series, in the order of the profile's inputs; or of one with all",
     )
     complete_profiles(
         command.add_argument("--profile", help="model profile (default: the first configured)")

@@ -45,6 +45,7 @@ from segrelay.parsing.documents import (
 )
 from segrelay.parsing.json_reader import JsonLimits, UnreadableJsonError, read_json_object
 from segrelay.parsing.validation import form
+from segrelay.parts.keys import PartKey
 from segrelay.profiles import Profile, ProfileName, RoleName, Sha256
 from segrelay.system.nearest import did_you_mean
 from segrelay.ulid import ULID_PATTERN
@@ -61,7 +62,10 @@ CONFIRMED_SCHEMA = "1.2"
 NOTICES_SCHEMA = "1.3"
 """What a result with ``notices`` says."""
 
-NEWEST_SCHEMA = CONFIRMED_SCHEMA
+PARTS_SCHEMA = "1.4"
+"""In a job whose input is a part of a series."""
+
+NEWEST_SCHEMA = PARTS_SCHEMA
 """The newest of a job that this program runs."""
 
 MANIFEST_BYTES_LIMIT = 64 * 1024
@@ -71,13 +75,19 @@ RESULT_BYTES_LIMIT = 1024 * 1024
 """Results carry measurements and provenance: some kilobytes."""
 
 MANIFEST_LIMITS = JsonLimits(size_bytes=MANIFEST_BYTES_LIMIT, depth=6, values=500)
-"""Also of records, rejections and progress: 16 series with 4 values each are the most."""
+"""Also of records, rejections and progress: 16 series with 9 values each are the most."""
 
 RESULT_LIMITS = JsonLimits(size_bytes=RESULT_BYTES_LIMIT, depth=8, values=10_000)
 """255 segments with 5 values each are the most that a result needs."""
 
 MOST_SERIES = 16
 """Inputs of a profile."""
+
+URGENT = 0
+"""The priority that is served first."""
+
+MOST_PARTS = 10_000
+"""Volumes of a series: no dynamic scan has more."""
 
 MOST_SEGMENTS = 255
 """Segments of a profile: their numbers are bytes in a label map."""
@@ -113,11 +123,16 @@ Uid = Annotated[str, form(r"^[0-9.]+$", "a DICOM UID (digits and dots)", max_len
 SchemaVersion = Annotated[str, form(r"^[0-9]{1,3}\.[0-9]{1,3}$", "two numbers, like 1.0")]
 
 
-def schema_for(labels: Collection[str], confirmed: Collection[str] = ()) -> str:
+def schema_for(
+    labels: Collection[str], confirmed: Collection[str] = (), *, has_parts: bool = False
+) -> str:
     """The version of a document with these labels and confirmed contradictions.
 
-    The oldest that says it all: an older agent goes on reading jobs that have neither.
+    The oldest that says it all: an older agent goes on reading jobs that have none of them.
+    ``has_parts``: an input is a part of a series.
     """
+    if has_parts:
+        return PARTS_SCHEMA
     if confirmed:
         return CONFIRMED_SCHEMA
     return LABELS_SCHEMA if labels else SCHEMA_VERSION
@@ -168,14 +183,40 @@ class _LabelledDocument(_Document):
         return self.model_dump_json(indent=1, exclude=self._later_fields()).encode()
 
 
+class SeriesPart(_Document):
+    """One volume of a series that holds several (see ``segrelay.parts``)."""
+
+    key: PartKey
+    """What its volumes are told apart by."""
+    index: Annotated[int, Field(ge=0, lt=MOST_PARTS)]
+    """Which of them, from 0."""
+    count: Annotated[int, Field(ge=1, le=MOST_PARTS)]
+    """How many the site saw; a series that has others by now is refused."""
+    expected_images: Annotated[int, Field(ge=1, le=100_000)]
+    """Slices of the volume."""
+
+    @property
+    def name(self) -> str:
+        """Names the volume among those of its series."""
+        return f"{self.key} {self.index}/{self.count}"
+
+    @model_validator(mode="after")
+    def _index_is_one_of_them(self) -> SeriesPart:
+        if self.index >= self.count:
+            raise ValueError("index is not below count")
+        return self
+
+
 class SeriesInput(_Document):
-    """One input series of a job."""
+    """One input of a job: a series, or a part of one."""
 
     role: Role
     """Which of the profile's inputs this series is."""
     orthanc_id: OrthancId
     expected_instances: Annotated[int, Field(ge=1, le=100_000)] | None = None
     """How many instances the site saw when it submitted; a shorter series is refused."""
+    part: SeriesPart | None = None
+    """Which of its volumes; None: the whole series is one."""
 
 
 class JobManifest(_LabelledDocument):
@@ -198,22 +239,47 @@ class JobManifest(_LabelledDocument):
     def _later_fields(self) -> set[str]:
         return super()._later_fields() | (set() if self.confirmed else {"confirmed"})
 
+    def to_json(self) -> bytes:
+        """Without parts where there are none: an older agent reads the rest."""
+        unused: dict[str, Any] = dict.fromkeys(self._later_fields(), True)
+        unused["series"] = {
+            index: {"part"} for index, item in enumerate(self.series) if item.part is None
+        }
+        return self.model_dump_json(indent=1, exclude=unused).encode()
+
     @model_validator(mode="after")
-    def _confirmed_has_its_schema(self) -> JobManifest:
-        if self.confirmed and self.schema_version in (SCHEMA_VERSION, LABELS_SCHEMA):
+    def _later_fields_have_their_schema(self) -> JobManifest:
+        minor = _minor(self.schema_version)
+        if self.confirmed and minor < _minor(CONFIRMED_SCHEMA):
             raise ValueError(f"confirmed needs schema_version {CONFIRMED_SCHEMA}")
+        if self.has_parts and minor < _minor(PARTS_SCHEMA):
+            raise ValueError(f"part needs schema_version {PARTS_SCHEMA}")
         return self
+
+    @property
+    def has_parts(self) -> bool:
+        """Whether an input is a part of a series."""
+        return any(item.part is not None for item in self.series)
 
     @field_validator("series")
     @classmethod
-    def _no_series_twice(cls, value: tuple[SeriesInput, ...]) -> tuple[SeriesInput, ...]:
-        for what, items in (
-            ("series", [item.orthanc_id for item in value]),
-            ("role", [item.role for item in value]),
-        ):
-            if len(set(items)) != len(items):
-                raise ValueError(f"the same {what} is named twice")
+    def _no_volume_twice(cls, value: tuple[SeriesInput, ...]) -> tuple[SeriesInput, ...]:
+        roles = [item.role for item in value]
+        if len(set(roles)) != len(roles):
+            raise ValueError("the same role is named twice")
+        for index, item in enumerate(value):
+            for earlier in value[:index]:
+                if item.orthanc_id == earlier.orthanc_id:
+                    _check_different_parts(earlier.part, item.part)
         return value
+
+
+def _check_different_parts(first: SeriesPart | None, second: SeriesPart | None) -> None:
+    """Of one series: two parts of one split."""
+    if first is None or second is None or first.index == second.index:
+        raise ValueError("the same series is named twice")
+    if (first.key, first.count) != (second.key, second.count):
+        raise ValueError("parts of one series are of different splits")
 
 
 class AttemptOutcome(StrEnum):

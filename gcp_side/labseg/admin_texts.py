@@ -19,6 +19,7 @@ from gcp_side.labseg.host.addresses import page_address
 from gcp_side.labseg.jobs.confirmation import read_reasons
 from gcp_side.labseg.messages import explain_code, explain_warnings
 from gcp_side.labseg.models import Job
+from gcp_side.labseg.volume_ids import volume_name
 from segrelay.errors import FixConfigurationError
 from segrelay.manifest import is_orthanc_id
 from segrelay.result_notes import NOT_FOR_PATIENTS
@@ -123,8 +124,10 @@ def inputs(job: Job) -> SafeString | str:
         (
             (
                 item.get("role", ""),
-                item.get("expected_instances", ""),
-                format_html("<code>{}</code>", item.get("orthanc_id", "")),
+                item["part"]["expected_images"]
+                if "part" in item
+                else item.get("expected_instances", ""),
+                format_html("<code>{}</code>", volume_name({"orthanc_id": "", **item})),
             )
             for item in job.series
         ),

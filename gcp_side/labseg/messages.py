@@ -59,6 +59,14 @@ _ONE_REMEDY: Mapping[str, Mapping[str, str]] = {
             "The images of one series do not share one frame of reference."
         ),
         "duplicate-instance": _("The same image is there twice."),
+        "part-duplicate": _("A volume of the series, or slices of it, are there twice."),
+    },
+    _("Store each volume as a series of its own, and choose those that are meant."): {
+        "parts-contradict": _("Two attributes divide the series into different volumes."),
+        "parts-unordered": _("The series holds several volumes, and nothing tells them apart."),
+        "parts-shifted": _("The volumes of the series do not lie on the same places."),
+        "several-echoes": _("The series holds images of several echo times."),
+        "several-weightings": _("The series holds images of several diffusion weightings."),
     },
     _("Look at the series in Orthanc, or choose another one."): {
         "series-not-shown": _("The series cannot be shown."),
@@ -68,6 +76,7 @@ _ONE_REMEDY: Mapping[str, Mapping[str, str]] = {
         "sheared-stack": _("The slices are stacked at a slant."),
         "too-few-slices": _("The series has too few slices."),
         "not-greyscale": _("The images are not plain greyscale."),
+        "inverted-greyscale": _("The images are inverted: low values are white (MONOCHROME1)."),
         "pixel-depth": _("The images' bits a voxel are not of a kind that is read."),
         "no-position": _("An image has no place in space."),
         "no-pixel-spacing": _("The series has no usable Pixel Spacing."),
@@ -96,6 +105,8 @@ _ONE_REMEDY: Mapping[str, Mapping[str, str]] = {
     _("Send the complete series to Orthanc, then submit the request again."): {
         "missing-slice": _("A slice of the series is missing."),
         "uneven-spacing": _("The slices are not evenly spaced; one may be missing."),
+        "part-incomplete": _("A volume of the series lacks slices."),
+        "parts-changed": _("The series holds other volumes than when the request was submitted."),
     },
     _("Send the series to Orthanc again; the stored copy is damaged."): {
         "pixel-encoding": _("What the images say of their bits a voxel contradicts itself."),
@@ -194,7 +205,12 @@ _OWN_REMEDY: dict[str, tuple[str, str]] = {
     ),
     "duplicate-slice": (
         _("Two slices of the series lie at the same place."),
-        _("It may hold several phases: split it, or remove the duplicate."),
+        _("It may hold several phases: choose one of them, or remove the duplicate."),
+    ),
+    "part-needed": (_("The series holds several volumes."), _("Choose one of them.")),
+    "no-such-part": (
+        _("The series has no volume of this number."),
+        _("Open the page of the study again: the series may have changed."),
     ),
     "localizer": (
         _("The series holds localizer images."),

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from gcp_side.labseg.host.database import FreshManager, UserReference, UtcTimeField
+from gcp_side.labseg.volume_ids import volume_name
 from segrelay.profiles import MAX_PROFILE_LENGTH
 
 LONGEST_USER_NAME = 254
@@ -82,7 +81,8 @@ class Job(models.Model):
     study_instance_uid = models.CharField(_("Study Instance UID"), max_length=64)
     series = models.JSONField(_("series"))
     """In channel order: ``role``, ``orthanc_id``, ``series_instance_uid``,
-    ``expected_instances`` of each."""
+    ``expected_instances`` of each, and ``part`` where it is one of several volumes, as the
+    manifest has it."""
     max_attempts = models.PositiveSmallIntegerField(_("attempts allowed"))
     retry_of = models.ForeignKey(
         "self",
@@ -168,9 +168,8 @@ class Job(models.Model):
 
     @property
     def series_ids(self) -> tuple[str, ...]:
-        """Orthanc ids of the input series, in channel order."""
-        items: list[dict[str, Any]] = self.series
-        return tuple(item["orthanc_id"] for item in items)
+        """Names of the inputs (``VolumeId``), in channel order."""
+        return tuple(volume_name(item) for item in self.series)
 
 
 class JobEvent(models.Model):

@@ -1,4 +1,4 @@
-"""The first stage: four series from Orthanc to the job's folder."""
+"""The first stage: the job's series, or the wanted parts of them, from Orthanc to its folder."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from lab_side.agent.folders import SERIES_FOLDER
 from lab_side.agent.job_context import JobContext
 from lab_side.download import Progress, download_series
-from lab_side.worker.protocol import SeriesFiles
+from lab_side.download.wanted_parts import WantedParts
 from segrelay.errors import OtherStudyError, SeriesRefusedError
 from segrelay.orthanc import OrthancClient, SeriesInfo
 from segrelay.stages import Stage
@@ -27,13 +27,15 @@ def fetch(
     Raises
     ------
     SeriesRefusedError
-        ``series-missing``, ``series-incomplete``, ``other-study``.
+        ``series-missing``, ``series-incomplete``, ``other-study``, ``not-mr``, and as
+        :meth:`WantedParts.choose`.
     TransientError
         Orthanc or the disk is not ready.
     """
     began = time.monotonic()
     series = job.manifest.series
-    ids = [item.orthanc_id for item in series]
+    ids = list(dict.fromkeys(item.orthanc_id for item in series))
+    parts = WantedParts(client, series)
     check_series(client.series_list(ids), job.manifest.orthanc_study_id)
     downloaded = download_series(
         client,
@@ -42,14 +44,9 @@ def fetch(
         expected={item.orthanc_id: item.expected_instances for item in series},
         progress=progress,
         stop=stop,
+        choose=parts.choose,
     )
-    job.series = {
-        item.role: SeriesFiles(
-            files=downloaded[item.orthanc_id].files,
-            sop_instance_uids=downloaded[item.orthanc_id].sop_instance_uids,
-        )
-        for item in series
-    }
+    job.series = {item.role: parts.files(item, downloaded[item.orthanc_id]) for item in series}
     job.stage_seconds[Stage.FETCH] = time.monotonic() - began
 
 

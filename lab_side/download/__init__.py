@@ -1,14 +1,15 @@
-"""Whole series from Orthanc to a folder, each complete or refused.
+"""Series from Orthanc to a folder, each complete or refused.
 
 ``download``       the call: series in, files out
 ``inventory``      what a series holds, before its first file and after its last
 ``download_pool``  the threads and what they still have to do
 ``files``          one file, or an archive of some (``archive``), each whole or not there
+``wanted_parts``   which instances are of the parts that a job names
 ``transfer_mode``  whether archives are faster
 ``part10``         which instance a file is
 """
 
-from lab_side.download.download import download_series
+from lab_side.download.download import DownloadedSeries, download_series
 from lab_side.download.download_pool import Progress
 
-__all__ = ["Progress", "download_series"]
+__all__ = ["DownloadedSeries", "Progress", "download_series"]

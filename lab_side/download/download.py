@@ -9,7 +9,8 @@ from pathlib import Path
 
 from lab_side.download.download_pool import DownloadPool, Progress
 from lab_side.download.files import InstanceFiles
-from lab_side.download.inventory import Inventory
+from lab_side.download.inventory import Choose, Inventory
+from segrelay.orthanc.answers import InstanceInfo
 from segrelay.orthanc.client import OrthancClient
 from segrelay.system.durable import disk_errors
 
@@ -18,9 +19,15 @@ from segrelay.system.durable import disk_errors
 class DownloadedSeries:
     """One series on disk."""
 
+    instances: tuple[InstanceInfo, ...]
+    """What the inventory says was fetched; the reader of the files compares."""
     files: tuple[Path, ...]
-    sop_instance_uids: frozenset[str]
-    """What the inventory says they are; the reader of the files compares."""
+    """One for each instance."""
+
+    @property
+    def sop_instance_uids(self) -> frozenset[str]:
+        """SOP Instance UIDs of the instances."""
+        return frozenset(item.sop_instance_uid for item in self.instances)
 
 
 def download_series(
@@ -31,10 +38,12 @@ def download_series(
     expected: Mapping[str, int | None],
     progress: Progress,
     stop: threading.Event,
+    choose: Choose | None = None,
 ) -> dict[str, DownloadedSeries]:
     """Fetch every instance of the series into ``folder``; files there already are reused.
 
-    ``expected`` is the number of instances that the site saw, by series.
+    ``expected`` is the number of instances that the site saw, by series; ``choose`` leaves
+    instances out.
 
     Raises
     ------
@@ -45,19 +54,17 @@ def download_series(
     LocalDiskError
         The disk refused a write.
 
-    And as the client.
+    And as ``choose`` and the client.
     """
     with disk_errors("No folder for the series"):
         folder.mkdir(parents=True, exist_ok=True)
     files = InstanceFiles(client, folder)
-    inventory = Inventory(client, series_ids, expected)
+    inventory = Inventory(client, series_ids, expected, choose)
     DownloadPool(client.transport.settings, inventory, files, progress=progress, stop=stop).run()
     return {
         series_id: DownloadedSeries(
+            instances=tuple(inventory.instances(series_id)),
             files=tuple(files.path(item) for item in inventory.instances(series_id)),
-            sop_instance_uids=frozenset(
-                item.sop_instance_uid for item in inventory.instances(series_id)
-            ),
         )
         for series_id in inventory.series_ids
     }

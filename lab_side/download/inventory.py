@@ -3,17 +3,25 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from segrelay.errors import SeriesRefusedError, TransientError
 from segrelay.orthanc.answers import InstanceInfo
 from segrelay.orthanc.client import OrthancClient
 
+Choose = Callable[[str, list[InstanceInfo]], list[InstanceInfo]]
+"""From the id of a series and all of its instances to those that are fetched, at least one."""
+
 
 class Inventory:
     """The inventories of one download, a request for each series; thread-safe.
 
-    ``expected`` is the number of instances that the site saw, by series.
+    Parameters
+    ----------
+    expected:
+        The number of instances that the site saw, by series.
+    choose:
+        Which instances of a series are fetched; all unless given.
     """
 
     def __init__(
@@ -21,28 +29,31 @@ class Inventory:
         client: OrthancClient,
         series_ids: Sequence[str],
         expected: Mapping[str, int | None],
+        choose: Choose | None = None,
     ) -> None:
         self.series_ids = tuple(dict.fromkeys(series_ids))
         self._client = client
         self._expected = expected
+        self._choose = choose
         self._found: dict[str, list[InstanceInfo]] = {}
+        self._wanted: dict[str, list[InstanceInfo]] = {}
         self._missing: dict[str, int] = {}
         self._unsure = set(self.series_ids)
         self._lock = threading.Lock()
 
     def instances(self, series_id: str) -> list[InstanceInfo]:
-        """Instances of the first inventory."""
-        return self._found[series_id]
+        """Those of the first inventory that are fetched."""
+        return self._wanted[series_id]
 
     def first(self, series_id: str) -> list[InstanceInfo]:
-        """Take the inventory before anything is fetched.
+        """Take the inventory before anything is fetched; returns what is to be fetched of it.
 
         Raises
         ------
         SeriesRefusedError
             ``series-missing``; ``series-incomplete``: another number than expected.
 
-        And as the client.
+        And as ``choose`` and the client.
         """
         found, expected = self._client.inventory([series_id]), self._expected.get(series_id)
         if expected not in (None, len(found)):
@@ -50,10 +61,12 @@ class Inventory:
             found = self._client.inventory([series_id])
             self._client.confirm_inventory(series_id, len(found))
         _check_count(series_id, len(found), expected)
+        wanted = found if self._choose is None else self._choose(series_id, found)
         with self._lock:
             self._found[series_id] = found
-            self._missing[series_id] = len(found)
-        return found
+            self._wanted[series_id] = wanted
+            self._missing[series_id] = len(wanted)
+        return wanted
 
     def arrived(self, item: InstanceInfo) -> bool:
         """Count an instance as there; true when it was the last one of its series."""

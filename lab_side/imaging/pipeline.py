@@ -80,6 +80,10 @@ class CaseInput:
     """Role to the files of that series, in any order."""
     expected_sop_uids: Mapping[str, frozenset[str] | None]
     """Role to what Orthanc says the series holds; None or absent: not checked."""
+    frames: Mapping[str, Mapping[str, tuple[int, ...]]] = field(default_factory=dict)
+    """Role to the frames of each SOP Instance UID that are its input; absent or empty: all."""
+    parts: Mapping[str, str] = field(default_factory=dict)
+    """Role to the name of its volume, where its series holds several."""
     created_at: datetime
     """Time zone aware; every date and time of the SEG."""
     output: Path
@@ -246,6 +250,8 @@ def _read(case: CaseInput, profile: Profile, progress: Progress) -> dict[str, Se
             case.series[role],
             expected_sop_uids=case.expected_sop_uids.get(role),
             is_own_frame=profile.missing_frame_of_reference == "own",
+            frames=case.frames.get(role),
+            part=case.parts.get(role, ""),
         )
         progress(Stage.READ, index / len(profile.roles))
     check_together(volumes, is_registered=profile.preprocessing.registration != "none")

@@ -60,6 +60,10 @@ class SeriesFiles(_Message):
     files: tuple[Path, ...]
     sop_instance_uids: frozenset[str]
     """What Orthanc's inventory says the files are."""
+    frames: dict[str, tuple[int, ...]] = {}
+    """By SOP Instance UID, the frames from 1 that are of this input; empty: all of the files."""
+    part: str = ""
+    """Names the volume among those of its series; empty: the series is one volume."""
 
 
 class ReportFile(_Message):

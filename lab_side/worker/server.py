@@ -146,6 +146,8 @@ class WorkerServer:
                 expected_sop_uids={
                     role: item.sop_instance_uids for role, item in request.series.items()
                 },
+                frames={role: item.frames for role, item in request.series.items()},
+                parts={role: item.part for role, item in request.series.items()},
                 created_at=request.created_at,
                 output=request.output,
                 report_output=request.report_output,

@@ -18,7 +18,14 @@ from pytest_django.live_server_helper import LiveServer
 from gcp_side.labseg.conf import get_bucket
 from infra.packages.programs import CHROMIUM, HEADLESS_CHROMIUM
 from infra.servers.orthanc import OrthancServer
-from tests.browser.studies import Stored, store_axial, store_brain, store_turned, store_unsure
+from tests.browser.studies import (
+    Stored,
+    store_axial,
+    store_brain,
+    store_one_series,
+    store_turned,
+    store_unsure,
+)
 from tests.unit.gcp_side.fakes import FakeAgent
 
 TIME_ZONE = "Asia/Seoul"
@@ -60,6 +67,12 @@ def turned(orthanc: OrthancServer, tmp_path_factory: pytest.TempPathFactory) -> 
 def brain(orthanc: OrthancServer, tmp_path_factory: pytest.TempPathFactory) -> Stored:
     """A study whose attributes name another region than a breast."""
     return store_brain(orthanc, tmp_path_factory.mktemp("brain"))
+
+
+@pytest.fixture(scope="session")
+def dynamic(orthanc: OrthancServer, tmp_path_factory: pytest.TempPathFactory) -> Stored:
+    """A study of four phases in one series."""
+    return store_one_series(orthanc, tmp_path_factory.mktemp("dynamic"))
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,8 @@ from infra.phantom.dicom import StudyFiles, write_study
 from infra.phantom.grid import AXIAL, SAGITTAL, Matrix, tilted
 from infra.servers.orthanc import OrthancServer
 from segrelay.orthanc import OrthancClient, OrthancSettings
+from segrelay.parts import PartKey
+from tests.support.dicom.one_series import read_phases, write_one_series
 from tests.support.dicom.seg_study import BoolArray, make_seg
 
 PATIENT = 4
@@ -102,6 +104,26 @@ def store_brain(server: OrthancServer, folder: Path) -> Stored:
     return Stored(study, tuple(series), (known,))
 
 
+def store_one_series(server: OrthancServer, folder: Path) -> Stored:
+    """Four axial phases in one series, and the truth on the second."""
+    written = write_study(
+        _case(AXIAL, (32, 80, 96), (1.8, 1.8, 3.6)), folder / "apart", patient_name="Dynamic^A"
+    )
+    phases = read_phases([files.paths for files in written.series])
+    for image in (image for phase in phases for image in phase):
+        image.StudyInstanceUID += ".3"
+        image.SeriesDescription, image.SeriesNumber = "Ax T1 dyn", 5
+    paths = write_one_series(
+        phases, folder / "one", key=PartKey.TEMPORAL_POSITION, order="shuffled"
+    )
+    client = _client(server)
+    series = _upload(client, paths)
+    known = _store_seg(client, written, REFERENCE_PHASE, images=phases[REFERENCE_PHASE])
+    study = client.series(series).study_id
+    client.close()
+    return Stored(study, tuple(f"{series}:{index}" for index in range(4)), (known,))
+
+
 ORDER = (
     "AcquisitionDate AcquisitionTime AcquisitionDateTime ContentTime SeriesTime SeriesNumber "
     "TemporalPositionIdentifier TriggerTime SeriesDescription"
@@ -161,14 +183,18 @@ def _move_to_study(written: StudyFiles, example: Dataset) -> None:
 
 
 def _store_seg(
-    client: OrthancClient, written: StudyFiles, phase: int, *, is_empty: bool = False
+    client: OrthancClient,
+    written: StudyFiles,
+    phase: int,
+    *,
+    is_empty: bool = False,
+    images: Sequence[Dataset] | None = None,
 ) -> KnownSeg:
     with np.load(written.truth) as archive:
         mask = archive["mask"].astype(bool)
         order = [str(uid) for uid in archive["sop_instance_uids"]]
-    by_uid = {
-        str(item.SOPInstanceUID): item for item in map(pydicom.dcmread, written.series[phase].paths)
-    }
+    found = images or list(map(pydicom.dcmread, written.series[phase].paths))
+    by_uid = {str(item.SOPInstanceUID): item for item in found}
     images = [by_uid[uid] for uid in order]
     mask &= not is_empty
     file = BytesIO()

@@ -162,8 +162,13 @@ def acquired_at(text: Callable[[str], str]) -> datetime | None:
     text:
         From a keyword to the value as DICOM writes it (PS3.5 6.2: DA, DT, TM); empty where absent.
     """
-    both = _OFFSET.split(text("AcquisitionDateTime"))[0]
-    return _moment(both) or moment_of(text("AcquisitionDate"), text("AcquisitionTime"))
+    both = moment_of_both(text("AcquisitionDateTime"))
+    return both or moment_of(text("AcquisitionDate"), text("AcquisitionTime"))
+
+
+def moment_of_both(text: str) -> datetime | None:
+    """Read a DT, its offset from UTC aside; None where it has no time."""
+    return _moment(_OFFSET.split(text)[0])
 
 
 def moment_of(day: str, time: str) -> datetime | None:

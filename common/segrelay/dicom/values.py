@@ -236,6 +236,15 @@ def wrong_value(keyword: str, form: str) -> SeriesRefusedError:
     )
 
 
+_UID = re.compile(r"[0-2](\.(0|[1-9][0-9]*)){2,}")
+_LONGEST_UID = 64
+
+
+def is_uid(text: str) -> bool:
+    """Whether a text is a DICOM UID (PS3.5 section 9.1)."""
+    return len(text) <= _LONGEST_UID and _UID.fullmatch(text) is not None
+
+
 def name_of(keyword: str) -> str:
     """Name of an attribute in the standard."""
     from pydicom.datadict import dictionary_description

@@ -12,7 +12,7 @@ API: https://orthanc.uclouvain.be/api/ (``/tools/bulk-content``, ``/tools/lookup
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 from segrelay.errors import OrthancRefusedError, OrthancUnavailableError, TransientError
@@ -28,6 +28,9 @@ LIMITS = JsonLimits(
 )
 """An inventory of 20,000 instances has 500,000 values. Sequences of enhanced images lie in one
 another; a text may be a whole lookup table; some Orthancs leave the padding of a UID in."""
+
+SERIES_LIMITS = replace(LIMITS, size_bytes=128 * 1024 * 1024, values=8_000_000)
+"""Of the tags of all images of a series: those of 3,000 have some 60 MB."""
 
 TAG_CHARACTERS = 1024
 """Of a tag in Orthanc's index: its longest, Image Comments, is cut; UIDs have 64."""
@@ -199,6 +202,13 @@ def inventory(answer: object, series_ids: Collection[str]) -> list[InstanceInfo]
     if len({item.orthanc_id for item in found}) != len(found):
         raise_unexpected("an inventory", "an instance comes twice")
     return found
+
+
+def tags_by_instance(answer: object) -> dict[str, dict[str, Any]]:
+    """The tags of each instance of a series, by Orthanc id."""
+    found = _mapping(answer, "the tags of a series", "")
+    ids(list(found), "the tags of a series")
+    return {one: _mapping(tags, "the tags of a series", "an item") for one, tags in found.items()}
 
 
 def upload_reply(answer: object) -> UploadReply:

@@ -35,7 +35,7 @@ from segrelay.orthanc.failures import (
 )
 from segrelay.orthanc.pools import make_pools, request_base, request_headers
 from segrelay.orthanc.settings import OrthancSettings
-from segrelay.parsing.json_reader import UnreadableJsonError, read_json
+from segrelay.parsing.json_reader import JsonLimits, UnreadableJsonError, read_json
 
 TEXT_LIMIT = 64 * 1024
 """Bytes of an answer that is a line or a small object."""
@@ -119,7 +119,15 @@ class OrthancTransport:
         """Close the pool."""
         self._access.pools.clear()
 
-    def call_json(self, method: str, path: str, *, body: object | None = None) -> Any:
+    def call_json(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: object | None = None,
+        headers: Mapping[str, str] | None = None,
+        limits: JsonLimits = answers.LIMITS,
+    ) -> Any:
         """Call and read a JSON answer.
 
         Raises
@@ -128,9 +136,9 @@ class OrthancTransport:
             ``orthanc-answer``: it is not JSON.
         """
         data = None if body is None else json.dumps(body).encode()
-        content = self.call(method, path, data=data, limit=answers.LIMITS.size_bytes)
+        content = self.call(method, path, data=data, headers=headers, limit=limits.size_bytes)
         try:
-            return read_json(content, answers.LIMITS)
+            return read_json(content, limits)
         except UnreadableJsonError as error:
             if content.lstrip()[:1] in (b"{", b"["):
                 answers.raise_unexpected("a document", str(error))

@@ -37,6 +37,30 @@ _ALLOCATED = (8, 16, 32)
 _AS_INTEGERS = "Send the series as integers of 8, 16 or 32 bits a voxel."
 
 
+def check_greyscale(image: Dataset) -> None:
+    """Check that higher values are brighter (PS3.3 C.7.6.3.1.2).
+
+    An inverted image is not turned round: a network would take dark fat for bright, and nothing
+    says whether its values or only their display are inverted.
+
+    Raises
+    ------
+    SeriesRefusedError
+        ``inverted-greyscale``: MONOCHROME1. ``not-greyscale``
+    """
+    kind = image.get("PhotometricInterpretation")
+    if image.get("SamplesPerPixel") == 1 and kind == "MONOCHROME1":
+        raise SeriesRefusedError(
+            "The images are inverted: low values are white (MONOCHROME1).",
+            code="inverted-greyscale",
+            remedy="Send the series as MONOCHROME2, as the scanner made it.",
+        )
+    if image.get("SamplesPerPixel") != 1 or kind != "MONOCHROME2":
+        raise SeriesRefusedError(
+            "The images are not plain greyscale (MONOCHROME2).", code="not-greyscale"
+        )
+
+
 @dataclass(frozen=True, kw_only=True)
 class PixelForm:
     """The shape of an image, and where the bits of a voxel are in its cell."""

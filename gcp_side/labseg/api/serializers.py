@@ -14,7 +14,10 @@ from gcp_side.labseg.jobs.waiting import why_waiting
 from gcp_side.labseg.messages import Explanation, explain_code, explain_notice, explain_warnings
 from gcp_side.labseg.models import EventKind, Job, JobEvent, Outcome, State
 from gcp_side.labseg.orthanc.client import StudyEntry
+from gcp_side.labseg.part_texts import describe_parts
 from gcp_side.labseg.recognition import Confidence, plane_of
+from gcp_side.labseg.volume_ids import volume_name
+from segrelay.parts import PartKey
 from segrelay.profiles import Text
 from segrelay.result_notes import DOUBTS, NOT_FOR_PATIENTS
 
@@ -67,13 +70,27 @@ class ReasonSerializer(Shape):
     )
 
 
+class PartSerializer(Shape):
+    """Which of the volumes of a series is meant."""
+
+    key = serializers.ChoiceField(choices=[key.value for key in PartKey])
+    index = IntegerField(help_text="from 0")
+    count = IntegerField(help_text="volumes of the series")
+    expected_images = IntegerField()
+
+
 class InputSeriesSerializer(Shape):
-    """One series of a job."""
+    """One input of a job: a series, or a volume of one."""
 
     role = CharField()
-    orthanc_id = CharField()
+    orthanc_id = CharField(help_text="of the series")
+    volume_id = Computed(
+        CharField(help_text="orthanc_id, and : with an index if the series holds several volumes"),
+        volume_name,
+    )
     series_instance_uid = CharField()
     expected_instances = IntegerField(allow_null=True)
+    part = Computed(PartSerializer(allow_null=True), lambda item: item.get("part"))
 
 
 class MeasuredSegmentSerializer(Shape):
@@ -227,8 +244,31 @@ class StudySerializer(Shape):
     latest_request = RequestSerializer(source="latest", allow_null=True)
 
 
+class SeriesPartsSerializer(Shape):
+    """What a series holds that is not one volume as a whole."""
+
+    count = IntegerField(help_text="volumes; 0 where it cannot be split")
+    stacks = IntegerField()
+    images = IntegerField(help_text="in each volume")
+    key = CharField(help_text="what tells the volumes apart")
+    volume_ids = ListField(child=CharField(), help_text="in the order of time")
+    text = CharField(help_text="the same as a sentence in the active language")
+    code = CharField(help_text="why it cannot be split; empty where it can")
+    remedy = CharField()
+
+
+def _parts_of(series: Any) -> Any:
+    parts = series["read"] and series["read"].parts
+    return describe_parts(series["entry"].orthanc_id, parts) if parts else None
+
+
+def _first_volume(series: Any, name: str) -> Any:
+    read = series["read"]
+    return getattr(read.volumes[0], name) if read else None
+
+
 class SeriesSerializer(Shape):
-    """One series: its ``entry`` of Orthanc, and its ``attributes`` or None where none was read."""
+    """One series: its ``entry`` of Orthanc, and what was ``read`` of it, or None."""
 
     series_id = CharField(source="entry.orthanc_id")
     number = CharField(source="entry.number")
@@ -238,8 +278,8 @@ class SeriesSerializer(Shape):
     images = Computed(
         IntegerField(help_text="a frame of an enhanced instance is an image"),
         lambda series: (
-            series["attributes"].instances
-            if series["attributes"]
+            sum(volume.instances for volume in series["read"].volumes)
+            if series["read"]
             else len(series["entry"].instances)
         ),
     )
@@ -247,10 +287,13 @@ class SeriesSerializer(Shape):
         serializers.ChoiceField(
             choices=["axial", "sagittal", "coronal", "oblique"], allow_null=True
         ),
-        lambda series: series["attributes"] and plane_of(series["attributes"].orientation),
+        lambda series: plane_of(_first_volume(series, "orientation")),
     )
-    rows = IntegerField(source="attributes.rows", allow_null=True)
-    columns = IntegerField(source="attributes.columns", allow_null=True)
+    rows = Computed(IntegerField(allow_null=True), lambda series: _first_volume(series, "rows"))
+    columns = Computed(
+        IntegerField(allow_null=True), lambda series: _first_volume(series, "columns")
+    )
+    parts = Computed(SeriesPartsSerializer(allow_null=True), _parts_of)
 
 
 class TextsSerializer(Shape):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 from django.db.models import Max
@@ -20,8 +20,7 @@ from gcp_side.labseg.models import Job
 from gcp_side.labseg.orthanc import client as orthanc
 from gcp_side.labseg.orthanc.client import SeriesEntry, StudyEntry
 from gcp_side.labseg.orthanc.studies import SERIES_SHOWN, Catalogue, one_study
-from gcp_side.labseg.recognition import SeriesAttributes
-from gcp_side.labseg.recognition.series_attributes import read_attributes
+from gcp_side.labseg.recognition.series_attributes import ReadSeries, read_series, volumes_of
 from segrelay.manifest import is_orthanc_id
 
 REQUESTS_SHOWN = 50
@@ -69,16 +68,13 @@ class Study(LabsegView):
         # After the results: what they name was in Orthanc before them.
         entry, stored = one_study(study_id, client)
         series = stored[:SERIES_SHOWN]
-        attributes = read_attributes(series, client)
+        read = read_series(series, client)
         found = self.answer(
             {
                 "study": _study(entry, series, rows[0] if rows else None),
-                "series": [
-                    {"entry": item, "attributes": attributes.get(item.orthanc_id)}
-                    for item in series
-                ],
+                "series": [{"entry": item, "read": read.get(item.orthanc_id)} for item in series],
                 "profile": profile.offer.name,
-                "roles": _roles(profile, series, attributes),
+                "roles": _roles(profile, read),
                 "requests": rows,
                 "missing_reports": _missing_reports(rows, stored),
             }
@@ -103,12 +99,9 @@ def _profile(name: str | None) -> ProfileOnOffer:
     )
 
 
-def _roles(
-    profile: ProfileOnOffer, series: Sequence[SeriesEntry], attributes: dict[str, SeriesAttributes]
-) -> list[dict[str, Any]]:
-    known = [attributes[item.orthanc_id] for item in series if item.orthanc_id in attributes]
+def _roles(profile: ProfileOnOffer, read: Mapping[str, ReadSeries]) -> list[dict[str, Any]]:
     roles = profile.offer.roles
-    found = recognised_for(profile.offer, known)
+    found = recognised_for(profile.offer, volumes_of(read).values())
     return [{"offered": role, "found": item} for role, item in zip(roles, found, strict=True)]
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from django.utils.translation import gettext
 from rest_framework import status
+from rest_framework.exceptions import PermissionDenied
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -72,9 +74,19 @@ def accepted(answer: type[AnswerSerializer], job: Job, **more: object) -> Respon
     return Response(answer({"job": job, **more}).data, status=status.HTTP_202_ACCEPTED)
 
 
+def _check_priority(request: Request, priority: int | None, usual: int) -> None:
+    """Refuse to serve a request before others for a user who may only add requests."""
+    is_sooner = priority is not None and priority < usual
+    if is_sooner and not request.user.has_perm("labseg.change_job"):
+        raise PermissionDenied(
+            gettext("Only who may change requests may ask to be served before others.")
+        )
+
+
 def _by_role(request: Request, study_id: str) -> jobs.Submission:
     body = ByRole.of(request)
     conf = get_conf()
+    _check_priority(request, body["priority"], conf.priority)
     body["profile"] = body["profile"] or conf.usual_profile
     chosen = body.pop("series")
     roles = roles_of(body["profile"], conf, None)

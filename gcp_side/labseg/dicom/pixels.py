@@ -13,12 +13,17 @@ from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 
-from gcp_side.labseg.dicom.enhanced import PER_FRAME, SHARED, frame_attributes
 from gcp_side.labseg.errors import SeriesNotShownError
+from segrelay.dicom.functional_groups import PER_FRAME, SHARED, frame_attributes
 from segrelay.dicom.values import check_forms, settle_numbers, wrong_value
 from segrelay.errors import SeriesRefusedError
 from segrelay.voxels.file_format import plain_file
-from segrelay.voxels.pixel_form import FLOAT_PIXEL_ATTRIBUTES, PIXEL_ATTRIBUTES, check_integers
+from segrelay.voxels.pixel_form import (
+    FLOAT_PIXEL_ATTRIBUTES,
+    PIXEL_ATTRIBUTES,
+    check_greyscale,
+    check_integers,
+)
 from segrelay.voxels.stored import StoredImage, decode_stored
 
 _TAGS: list[Any] = [
@@ -80,19 +85,13 @@ def read_slices(data: bytes) -> list[SliceImage]:
     Raises
     ------
     SeriesNotShownError
-        ``unreadable-instance``, ``multiframe``, ``not-greyscale``, ``pixel-depth``,
-        ``pixel-encoding``, ``image-too-large``, ``compressed``, ``no-pixel-spacing`` or
-        ``header-value``.
+        ``unreadable-instance``, ``multiframe``, ``not-greyscale``, ``inverted-greyscale``,
+        ``pixel-depth``, ``pixel-encoding``, ``image-too-large``, ``compressed``,
+        ``no-pixel-spacing`` or ``header-value``.
     """
     dataset = _parsed(data)
-    if (dataset.get("SamplesPerPixel"), dataset.get("PhotometricInterpretation")) != (
-        1,
-        "MONOCHROME2",
-    ):
-        raise SeriesNotShownError(
-            "The images are not plain greyscale (MONOCHROME2).", code="not-greyscale"
-        )
     try:
+        check_greyscale(dataset)
         headers = _headers(dataset)
         for header in headers:
             check_forms(header, ("PixelSpacing", "RescaleSlope", "RescaleIntercept"))

@@ -17,7 +17,7 @@ LOG_PAUSE_S = 60.0
 
 Answer = TypeVar("Answer")
 
-CACHE_VERSION = 3
+CACHE_VERSION = 4
 """Raise it when a class in the cache moves or changes: older pickles are then unseen."""
 
 

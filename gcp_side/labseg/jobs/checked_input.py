@@ -14,7 +14,7 @@ from gcp_side.labseg.jobs.selection import Selection
 from gcp_side.labseg.orthanc.client import Orthanc
 from gcp_side.labseg.orthanc.studies import SERIES_SHOWN, in_order
 from gcp_side.labseg.recognition import Recognised, Rules, SeriesAttributes, recognise, usual_rule
-from gcp_side.labseg.recognition.series_attributes import read_attributes
+from gcp_side.labseg.recognition.series_attributes import read_series, volumes_of
 from segrelay.dicom.body_regions import regions_in, regions_of_body_part
 from segrelay.offers import Offer
 
@@ -29,13 +29,15 @@ def reasons_for(profile: str, selection: Selection, orthanc: Orthanc) -> tuple[R
     """
     offer = offer_for(profile, selection.roles, snapshot_or_empty(), get_conf())
     stored = in_order(orthanc.series_of([selection.study_id]))
-    attributes = read_attributes(stored[:SERIES_SHOWN], orthanc)
-    wanted = dict(zip(selection.roles, (info.orthanc_id for info in selection.series), strict=True))
+    shown = read_series(stored[:SERIES_SHOWN], orthanc)
+    wanted = {info.orthanc_id for info in selection.series}
     # A study may hold more series than are read for recognition.
-    left = [item for item in stored if item.orthanc_id in set(wanted.values()) - attributes.keys()]
-    read = attributes | read_attributes(left, orthanc)
-    chosen = {role: read[series] for role, series in wanted.items() if series in read}
-    return reasons_against(needs_of(offer), chosen, recognised_for(offer, attributes.values()))
+    left = [item for item in stored if item.orthanc_id in wanted - shown.keys()]
+    known = volumes_of(shown)
+    read = known | volumes_of(read_series(left, orthanc))
+    named = zip(selection.roles, selection.volume_ids, strict=True)
+    chosen = {role: read[volume] for role, volume in named if volume in read}
+    return reasons_against(needs_of(offer), chosen, recognised_for(offer, known.values()))
 
 
 def needs_of(offer: Offer) -> Needs:

@@ -18,7 +18,9 @@ def manifest_of(job: Job) -> JobManifest:
         A column holds what no manifest may hold.
     """
     return JobManifest(
-        schema_version=schema_for(job.labels, job.confirmed),
+        schema_version=schema_for(
+            job.labels, job.confirmed, has_parts=any("part" in item for item in job.series)
+        ),
         labels=tuple(job.labels),
         confirmed=tuple(dict.fromkeys(item["code"] for item in job.confirmed)),
         job_id=job.job_id,
@@ -31,6 +33,7 @@ def manifest_of(job: Job) -> JobManifest:
                 role=item["role"],
                 orthanc_id=item["orthanc_id"],
                 expected_instances=item["expected_instances"],
+                part=item.get("part"),
             )
             for item in job.series
         ),

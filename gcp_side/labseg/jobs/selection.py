@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gcp_side.labseg.conf import Conf
 from gcp_side.labseg.errors import SubmissionRefusedError
 from gcp_side.labseg.jobs.agents import offered_roles, snapshot
 from gcp_side.labseg.orthanc.client import Orthanc
+from gcp_side.labseg.orthanc.parts import WHOLE, SeriesParts, read_parts
+from gcp_side.labseg.volume_ids import VolumeId, volume_id_of
 from segrelay.errors import OtherStudyError, SeriesRefusedError
-from segrelay.manifest import is_orthanc_id
+from segrelay.manifest import SeriesPart
 from segrelay.orthanc import SeriesInfo
+from segrelay.parts.named import named_parts
 from segrelay.system.nearest import did_you_mean
 
 
@@ -22,6 +25,16 @@ class Selection:
     roles: tuple[str, ...]
     series: tuple[SeriesInfo, ...]
     """In channel order, one for each role."""
+    parts: tuple[SeriesPart | None, ...]
+    """Which volume of each; None: the whole series is one."""
+
+    @property
+    def volume_ids(self) -> tuple[str, ...]:
+        """Names of the volumes, in channel order."""
+        return tuple(
+            str(VolumeId(info.orthanc_id, None if part is None else part.index))
+            for info, part in zip(self.series, self.parts, strict=True)
+        )
 
     @property
     def study_id(self) -> str:
@@ -60,50 +73,142 @@ def roles_of(profile: str, conf: Conf, given: Sequence[str] | None) -> tuple[str
     return roles
 
 
-def check_series_ids(series_ids: Sequence[str], roles: Sequence[str]) -> None:
-    """Check form and number before Orthanc is asked.
+def check_volume_ids(volume_ids: Sequence[str], roles: Sequence[str]) -> tuple[VolumeId, ...]:
+    """Check form and number before Orthanc is asked; fewer than roles may hold several volumes.
 
     Raises
     ------
     SubmissionRefusedError
         ``series-id``, ``series-twice`` or ``series-count``.
     """
-    for position, series_id in enumerate(series_ids, start=1):
-        if not is_orthanc_id(series_id):
+    found = []
+    for position, text in enumerate(volume_ids, start=1):
+        volume = volume_id_of(text)
+        if volume is None:
             raise SubmissionRefusedError(
                 f"Series {position} is not an Orthanc id.",
                 code="series-id",
                 remedy="Copy the id from Orthanc: five groups of eight hexadecimal digits.",
             )
-    if len(set(series_ids)) != len(series_ids):
-        raise SubmissionRefusedError("The same series is named twice.", code="series-twice")
-    if len(series_ids) != len(roles):
-        raise SubmissionRefusedError(
-            f"{len(series_ids)} series were given; {len(roles)} are needed.",
-            code="series-count",
-            remedy=f"Give one series for each of: {', '.join(roles)}.",
-        )
+        found.append(volume)
+    if len(set(found)) != len(found):
+        raise _twice()
+    is_short = len(found) < len(roles) and all(volume.part is None for volume in found)
+    if len(found) != len(roles) and not (found and is_short):
+        raise _wrong_count(len(found), roles)
+    return tuple(found)
 
 
-def select(series_ids: Sequence[str], roles: Sequence[str], orthanc: Orthanc) -> Selection:
+def select(volume_ids: Sequence[str], roles: Sequence[str], orthanc: Orthanc) -> Selection:
     """Look the series up and check that together they can make a job.
+
+    Parameters
+    ----------
+    volume_ids:
+        A series or a volume of one (``VolumeId``) for each role; or fewer series, whose volumes
+        are taken in the order of time.
 
     Raises
     ------
     SubmissionRefusedError
-        As :func:`check_series_ids`, or ``series-missing``, ``not-mr``, ``series-empty``.
+        As :func:`check_volume_ids`, or ``series-missing``, ``not-mr``, ``series-empty``,
+        ``part-needed``: a series holds several volumes and none is named; ``no-such-part``; the
+        code of a series that cannot be split.
     OtherStudyError
     OrthancUnavailableError, OrthancRefusedError, FixConfigurationError
         Orthanc could not be asked.
     """
-    check_series_ids(series_ids, roles)
-    found = tuple(_look_up(series_id, orthanc) for series_id in series_ids)
-    for role, info in zip(roles, found, strict=True):
-        _check_usable(role, info)
-    for role, info in zip(roles, found, strict=True):
-        if info.study_id != found[0].study_id:
-            raise OtherStudyError.of(f"The series for {role}")
-    return Selection(roles=tuple(roles), series=found)
+    given = check_volume_ids(volume_ids, roles)
+    found = {one: _look_up(one, orthanc) for one in dict.fromkeys(v.series_id for v in given)}
+    named = {volume.series_id: role for volume, role in zip(given, roles, strict=False)}
+    first = found[given[0].series_id]
+    for series_id, info in found.items():
+        _check_usable(named[series_id], info)
+    for series_id, info in found.items():
+        if info.study_id != first.study_id:
+            raise OtherStudyError.of(f"The series for {named[series_id]}")
+    instances = {
+        entry.orthanc_id: entry.instances
+        for entry in orthanc.series_of([first.study_id])
+        if entry.orthanc_id in found
+    }
+    parts = read_parts(instances, orthanc)
+    if len(given) < len(roles):
+        given = tuple(volume for one in given for volume in _all_volumes(one.series_id, parts))
+        if len(given) < len(roles):
+            raise _wrong_count(len(given), roles)
+        given = given[: len(roles)]
+    chosen = [_named(volume, role, parts) for volume, role in zip(given, roles, strict=True)]
+    if len({volume for volume, _ in chosen}) < len(chosen):
+        raise _twice()
+    return Selection(
+        roles=tuple(roles),
+        series=tuple(found[volume.series_id] for volume, _ in chosen),
+        parts=tuple(part for _, part in chosen),
+    )
+
+
+def _all_volumes(series_id: str, parts: Mapping[str, SeriesParts]) -> list[VolumeId]:
+    held = parts.get(series_id, WHOLE)
+    if held.code:
+        raise _not_split(held)
+    if held.split is not None and held.split.stacks > 1:
+        raise SubmissionRefusedError(
+            f"The series holds {held.split.stacks} stacks of slices, not phases alone.",
+            code="part-needed",
+            remedy=f"Name each: {series_id}:0 to {series_id}:{held.count - 1}.",
+        )
+    if held.split is None:
+        return [VolumeId(series_id)]
+    return [VolumeId(series_id, part.index) for part in held.split.parts]
+
+
+def _named(
+    volume: VolumeId, role: str, parts: Mapping[str, SeriesParts]
+) -> tuple[VolumeId, SeriesPart | None]:
+    """A volume with its part as a manifest names it; None for a series that is one as a whole."""
+    held = parts.get(volume.series_id, WHOLE)
+    if held.code:
+        raise _not_split(held)
+    if held.count == 1 and volume.part is None:
+        volume = VolumeId(volume.series_id, 0)
+    if volume.part is None and held.count:
+        raise SubmissionRefusedError(
+            f"The series for {role} holds {held.count} volumes.",
+            code="part-needed",
+            remedy=f"Name one of them: {volume.series_id}:0 to …:{held.count - 1}.",
+        )
+    if volume.part is None or held.split is None:
+        if volume.part is not None:
+            raise _no_such_part(role)
+        return volume, None
+    if volume.part >= held.count:
+        raise _no_such_part(role)
+    return volume, named_parts(held.split)[volume.part]
+
+
+def _no_such_part(role: str) -> SubmissionRefusedError:
+    return SubmissionRefusedError(
+        f"The series for {role} has no volume of this number.",
+        code="no-such-part",
+        remedy="Open the page of the study again: the series may have changed.",
+    )
+
+
+def _not_split(held: SeriesParts) -> SubmissionRefusedError:
+    return SubmissionRefusedError(held.message, code=held.code, remedy=held.remedy)
+
+
+def _twice() -> SubmissionRefusedError:
+    return SubmissionRefusedError("The same series is named twice.", code="series-twice")
+
+
+def _wrong_count(count: int, roles: Sequence[str]) -> SubmissionRefusedError:
+    return SubmissionRefusedError(
+        f"{count} series were given; {len(roles)} are needed.",
+        code="series-count",
+        remedy=f"Give one series for each of: {', '.join(roles)}.",
+    )
 
 
 def _look_up(series_id: str, orthanc: Orthanc) -> SeriesInfo:

@@ -125,8 +125,9 @@ def _series_column(selection: Selection) -> list[dict[str, Any]]:
             "orthanc_id": info.orthanc_id,
             "series_instance_uid": info.series_instance_uid,
             "expected_instances": info.instances,
+            **({} if part is None else {"part": part.model_dump(mode="json")}),
         }
-        for role, info in zip(selection.roles, selection.series, strict=True)
+        for role, info, part in zip(selection.roles, selection.series, selection.parts, strict=True)
     ]
 
 

@@ -12,6 +12,8 @@ from gcp_side.labseg.jobs.confirmation import read_reasons
 from gcp_side.labseg.jobs.waiting import Waiting
 from gcp_side.labseg.messages import explain_stage
 from gcp_side.labseg.models import EventKind, Job, JobEvent, Outcome, State
+from gcp_side.labseg.part_texts import volume_words
+from gcp_side.labseg.volume_ids import volume_name
 from segrelay.queue import how_far
 
 BAR_WIDTH = 24
@@ -139,7 +141,9 @@ def _measurement(item: dict[str, Any]) -> str:
 
 
 def _series(item: dict[str, Any]) -> str:
-    return f"{item['orthanc_id']} ({item['expected_instances']} instances)"
+    part = item.get("part")
+    images = f"{item['expected_instances']} instances" if part is None else volume_words(part)
+    return f"{volume_name(item)} ({images})"
 
 
 def _event(event: JobEvent) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -12,12 +12,13 @@ from itertools import islice
 from typing import Any
 
 from gcp_side.labseg.conf import get_conf
-from gcp_side.labseg.dicom.enhanced import frame_attributes
 from segrelay.dicom.companions import is_companion
+from segrelay.dicom.functional_groups import frame_attributes
 from segrelay.dicom.values import WrongForm, numbers_of
 from segrelay.errors import SeriesMissingError
 from segrelay.orthanc import OrthancClient, OrthancSettings, SeriesInfo, answers
 from segrelay.orthanc.answers import Entry
+from segrelay.parts import PartImage, images_of
 
 logger = logging.getLogger(__name__)
 
@@ -145,6 +146,25 @@ class Orthanc:
         companions = {one.orthanc_id for one in unplaced if is_companion(self.tags(one.orthanc_id))}
         return [one for one in places if one.orthanc_id not in companions]
 
+    def studies_of_uid(self, uid: str) -> list[str]:
+        """Orthanc ids of the studies with this Study Instance UID."""
+        return [one for kind, one in self._client.lookup(uid) if kind == "Study"]
+
+    def index_images(self, series_ids: Sequence[str]) -> dict[str, list[PartImage]]:
+        """What Orthanc's index knows of the images of each series: places, temporal positions.
+
+        Objects beside the images have no place; where all others have one, they are left out.
+        """
+        found: dict[str, list[PartImage]] = {series_id: [] for series_id in series_ids}
+        for item in self._bulk(series_ids, "Instance", "an image"):
+            images = images_of(item.orthanc_id, item.tags().fields)
+            found.setdefault(item.id_of("ParentSeries"), []).extend(images)
+        return {series_id: _without_companions(images) for series_id, images in found.items()}
+
+    def series_images(self, series_id: str, instances: Collection[str]) -> list[PartImage]:
+        """What the tags of all images of a series say; ``instances`` are its instances."""
+        return self._client.series_images(series_id, instances)
+
     def _slices(self, item: Entry) -> list[SlicePlace]:
         place = _place(item)
         if place.position is not None or "NumberOfFrames" not in item.tags().fields:
@@ -184,6 +204,11 @@ class Orthanc:
         for start in range(0, len(orthanc_ids), STUDIES_A_REQUEST):
             some = orthanc_ids[start : start + STUDIES_A_REQUEST]
             yield from answers.entries(self._client.bulk(some, level=level), what)
+
+
+def _without_companions(images: list[PartImage]) -> list[PartImage]:
+    placed = [image for image in images if image.position is not None]
+    return placed if 0 < len(images) - len(placed) <= MOST_COMPANIONS and placed else images
 
 
 def connect() -> Orthanc:

@@ -7,8 +7,9 @@ from typing import Any, ClassVar
 from django.conf import settings
 from django.contrib.auth.decorators import login_not_required
 from django.contrib.auth.mixins import PermissionRequiredMixin
-from django.http import Http404, HttpRequest, HttpResponseBase
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.middleware.csrf import get_token
+from django.shortcuts import redirect
 from django.utils.decorators import method_decorator
 from django.views.decorators.csrf import ensure_csrf_cookie
 from django.views.generic import TemplateView
@@ -18,9 +19,11 @@ from gcp_side.labseg.api.base import NO_STORE
 from gcp_side.labseg.conf import get_conf
 from gcp_side.labseg.host.addresses import api_address
 from gcp_side.labseg.messages import explain_stage
+from gcp_side.labseg.orthanc import client as orthanc
 from gcp_side.labseg.pages.rendering import render_page
 from gcp_side.labseg.pages.scripts import script_address
-from segrelay.manifest import is_orthanc_id
+from segrelay.dicom.values import is_uid
+from segrelay.manifest import URGENT, is_orthanc_id
 from segrelay.stages import Stage
 
 
@@ -87,11 +90,20 @@ class StudyViewer(_Page):
     template_name = "labseg/study.html"
     script = "study.js"
 
+    def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        """The page; for a Study Instance UID, by which other viewers link, where the page is."""
+        study_id = self.kwargs["study_id"]
+        if is_orthanc_id(study_id):
+            return super().get(request, *args, **kwargs)
+        found = orthanc.connect().studies_of_uid(study_id) if is_uid(study_id) else []
+        if len(found) != 1:
+            # The same UID under two Patient IDs is two studies of Orthanc.
+            raise Http404
+        return redirect("labseg-pages:study", study_id=found[0])
+
     def config(self) -> dict[str, Any]:
         """With the study, what the stages are called, and what the buttons need."""
         study_id = self.kwargs["study_id"]
-        if not is_orthanc_id(study_id):
-            raise Http404
         has_perm = self.request.user.has_perm
         return super().config() | {
             "study": study_id,
@@ -99,6 +111,7 @@ class StudyViewer(_Page):
             "stages": {
                 stage: {"step": stage.step, "text": explain_stage(stage)} for stage in Stage
             },
+            "urgent": URGENT,
             # The endpoints check it again.
             "may": {"add": has_perm("labseg.add_job"), "change": has_perm("labseg.change_job")},
         }

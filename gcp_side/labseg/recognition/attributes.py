@@ -25,9 +25,16 @@ TEXT_LIMIT = 120
 
 @dataclass(frozen=True, kw_only=True)
 class SeriesAttributes:
-    """One MR series; None where the files do not say."""
+    """One MR series, or a volume of one that holds several; None where the files do not say."""
 
     series_id: str
+    """Names the volume: Orthanc's id of the series, and ``:`` with an index if it holds several."""
+    part: int | None = None
+    """Which of the volumes of its series, from 0; None: the series is one volume."""
+    stack: int = 0
+    """Which stack of its series it is of."""
+    positions_declared: int | None = None
+    """Number of Temporal Positions, where it is another number than that of the series' phases."""
     description: str = ""
     number: int | None = None
     """Series Number."""
@@ -61,6 +68,13 @@ class SeriesAttributes:
     """Body regions that its attributes name, by keyword; see ``segrelay.dicom.body_regions``."""
     laterality: str = ""
     """``L`` or ``R`` where it shows one side of a paired organ; else empty."""
+    acquisition_number: int | None = None
+    """Of a volume of a series; those of different series are counted in different ways."""
+
+    @property
+    def whole_series_id(self) -> str:
+        """Orthanc's id of the series."""
+        return self.series_id.partition(":")[0]
 
 
 def attributes_of(

@@ -15,6 +15,9 @@ SENTENCES: Mapping[str, str] = {
     "acquired": gettext_noop("it was acquired at {time}, number {position} of {count}"),
     "triggered": gettext_noop("its trigger time is {time} ms, number {position} of {count}"),
     "content": gettext_noop("its content time is {time}, number {position} of {count}"),
+    "acquisition-number": gettext_noop(
+        "its acquisition number {number} is number {position} of {count}"
+    ),
     "series-number": gettext_noop("its series number {number} is number {position} of {count}"),
     "phase-in-description": gettext_noop(
         "the description “{description}” makes it number {position} of {count}"
@@ -34,6 +37,7 @@ SENTENCES: Mapping[str, str] = {
     ),
     "repeated": gettext_noop("but “{description}” was acquired more than once"),
     "same-time": gettext_noop("but {count} of the series have the same time"),
+    "declared": gettext_noop("but the series says that it has {count} temporal positions"),
     "gap": gettext_noop("but the phases are counted {counts}: one is missing"),
     "not-counted": gettext_noop("but “{description}” has no number, and others have"),
     "break": gettext_noop("but the times have a break at {time}"),
@@ -70,6 +74,7 @@ ORDERS: Mapping[str, str] = {
     "acquired": gettext_noop("acquisition time"),
     "triggered": gettext_noop("trigger time"),
     "content": gettext_noop("content time"),
+    "acquisition-number": gettext_noop("acquisition number"),
     "series-number": gettext_noop("series number"),
     "phase-in-description": gettext_noop("description"),
 }

@@ -59,6 +59,7 @@ def phase_doubts(
     return [
         *_repeats(phases),
         *_same_times(phases),
+        *_fewer_than_declared(phases),
         *_gaps_in_counts(phases),
         *_uncounted(phases),
         *_breaks_in_time(phases),
@@ -75,7 +76,8 @@ def first_phase(ordered: Ordered) -> int:
     if not ordered.used:
         return start
     for index, item in enumerate(ordered.series):
-        if _word(item) is not ContrastWord.BEFORE:
+        # A series of all phases is called one thing.
+        if _word(item) is not ContrastWord.BEFORE or item.part is not None:
             break
         start = index
     return start
@@ -101,7 +103,12 @@ def _repeats(phases: Phases) -> Iterator[Evidence]:
         number = numbers[item.series_id]
         # A number that all descriptions have counts nothing; "before contrast" always does.
         is_counting = number is not None and (len(counted) > 1 or number == 0)
-        is_again = is_counting and number in seen
+        is_again = (
+            number is not None
+            and is_counting
+            and number in seen
+            and (item.part is None or seen[number].whole_series_id != item.whole_series_id)
+        )
         if is_again or words.is_repeated(words.plain(item.description)):
             yield Evidence.of("repeated", description=item.description)
             return
@@ -113,7 +120,7 @@ def _same_times(phases: Phases) -> Iterator[Evidence]:
     """Some at one time, others not: copies of a phase, not phases. All at one time is GE's way."""
     for value in (
         [item.acquired for item in phases.ordered.series],
-        [item.temporal_position for item in phases.ordered.series],
+        _positions(phases.ordered.series),
     ):
         known = [one for one in value if one is not None]
         if 1 < len(set(known)) < len(known):
@@ -122,11 +129,26 @@ def _same_times(phases: Phases) -> Iterator[Evidence]:
             return
 
 
+def _positions(series: Sequence[SeriesAttributes]) -> list[int | None]:
+    """Temporal positions; None where series that hold several begin to count again."""
+    is_again = len({item.whole_series_id for item in series}) > 1
+    is_split = any(item.part is not None for item in series)
+    return [None if is_again and is_split else item.temporal_position for item in series]
+
+
+def _fewer_than_declared(phases: Phases) -> Iterator[Evidence]:
+    """The series says that it has more phases than are there: the first may be missing."""
+    for item in phases.taken:
+        if item.positions_declared is not None:
+            yield Evidence.of("declared", count=item.positions_declared)
+            return
+
+
 def _gaps_in_counts(phases: Phases) -> Iterator[Evidence]:
     """What the scanner or the descriptions count begins later than it should, or skips one."""
     taken = phases.taken
     for counts in (
-        [item.temporal_position for item in taken],
+        _positions(taken),
         [_own_number(item) for item in taken],
     ):
         known = [(place, count) for place, count in enumerate(counts) if count is not None]

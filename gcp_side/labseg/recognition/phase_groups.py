@@ -89,6 +89,7 @@ def is_alike(first: SeriesAttributes, second: SeriesAttributes) -> bool:
         and is_same(first.repetition_ms, second.repetition_ms)
         and is_same(first.flip_degrees, second.flip_degrees)
         and dixon_of(first) == dixon_of(second)
+        and (first.stack == second.stack or first.whole_series_id != second.whole_series_id)
         and _side(first) == _side(second)
     )
 

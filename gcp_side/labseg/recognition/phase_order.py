@@ -13,6 +13,7 @@ from gcp_side.labseg.recognition.attributes import SeriesAttributes
 from gcp_side.labseg.recognition.contrast_words import ContrastWord, read_contrast
 from gcp_side.labseg.recognition.evidence import ORDERS, Confidence, Evidence
 from segrelay.dicom.acquisition import after_midnight, are_comparable
+from segrelay.manifest import MOST_PARTS
 
 Value = int | float | datetime
 Order = Callable[[SeriesAttributes], Value | None]
@@ -102,10 +103,13 @@ class _Clocks:
             code: [one for item in group if (one := time(item)) is not None]
             for code, time in _TIMES.items()
         }
+        self._is_one_series = len({item.whole_series_id for item in group}) == 1
         self._unusable = {code for code, known in moments.items() if not are_comparable(known)}
         self._after_midnight = {code: after_midnight(known) for code, known in moments.items()}
 
     def value(self, code: str, item: SeriesAttributes) -> Value | None:
+        if self._is_one_series and code == "series-number":
+            return None
         value = _ORDERS[code](item)
         if code in self._unusable or value is None:
             return None
@@ -138,10 +142,18 @@ def _position_evidence(code: str, series: Sequence[SeriesAttributes], index: int
         "acquired": {"time": _clock(item.acquired)},
         "triggered": {"time": f"{item.trigger_ms or 0:g}"},
         "content": {"time": _clock(item.content)},
+        "acquisition-number": {"number": item.acquisition_number or 0},
         "series-number": {"number": item.number or 0},
         DESCRIBED: {"description": item.description},
     }
     return Evidence.of(code, **parameters[code], **where)
+
+
+def _place_by_number(item: SeriesAttributes) -> float | None:
+    """Series Number; volumes of one series come one after the other."""
+    if item.number is None or item.part is None:
+        return item.number
+    return item.number + item.part / MOST_PARTS
 
 
 def _clock(moment: datetime | None) -> str:
@@ -156,7 +168,8 @@ _TIMES: Mapping[str, Callable[[SeriesAttributes], datetime | None]] = {
 _ORDERS: Mapping[str, Order] = {
     "temporal-position": lambda item: item.temporal_position,
     "triggered": lambda item: item.trigger_ms,
-    "series-number": lambda item: item.number,
+    "acquisition-number": lambda item: item.acquisition_number,
+    "series-number": _place_by_number,
     DESCRIBED: phase_number,
     **_TIMES,
 }

@@ -1,42 +1,103 @@
-"""The attributes of a study's MR series, read once: the files of a series never change."""
+"""The attributes of a study's MR series and their volumes, read once: files never change."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from gcp_side.labseg.conf import get_conf
 from gcp_side.labseg.host.caching import aid_cache, cache_key
 from gcp_side.labseg.orthanc.client import Orthanc, SeriesEntry
+from gcp_side.labseg.orthanc.parts import SeriesParts, read_parts
 from gcp_side.labseg.orthanc.studies import series_number
 from gcp_side.labseg.recognition import SeriesAttributes, attributes_of
+from gcp_side.labseg.volume_ids import VolumeId
 from segrelay.dicom.companions import is_companion
 from segrelay.errors import OrthancNotFoundError
+from segrelay.parts import PartKey
+from segrelay.parts.keys import PHASE_KEYS
 
 SERIES_READ = 60
 """One request for each: the rest of a study of more series is left to the user."""
+
+_CLOCKS = {
+    PartKey.TEMPORAL_POSITION: "temporal_position",
+    PartKey.TRIGGER_TIME: "trigger_ms",
+    PartKey.ACQUISITION_TIME: "acquired",
+    PartKey.CONTENT_TIME: "content",
+    PartKey.ACQUISITION_NUMBER: "acquisition_number",
+}
+"""By key, the attribute that both an image and a volume have."""
 
 INSTANCES_READ = 4
 """Of a series, until one is an image."""
 
 
-def read_attributes(series: Sequence[SeriesEntry], orthanc: Orthanc) -> dict[str, SeriesAttributes]:
+@dataclass(frozen=True)
+class ReadSeries:
+    """What a series is, and what its volumes are."""
+
+    parts: SeriesParts
+    volumes: tuple[SeriesAttributes, ...]
+    """The series itself where it is one volume, or cannot be split; else one for each."""
+
+
+def read_series(series: Sequence[SeriesEntry], orthanc: Orthanc) -> dict[str, ReadSeries]:
     """By Orthanc id of the series: the first :data:`SERIES_READ` MR series that have images.
 
     Raises
     ------
     OrthancUnavailableError, FixConfigurationError
     """
-    usable = [item for item in series if item.modality == "MR" and item.instances]
-    attributes = {}
-    for item in usable[:SERIES_READ]:
-        found = _attributes(item, orthanc)
-        if found is not None:
-            attributes[item.orthanc_id] = found
-    return attributes
+    usable = [item for item in series if item.modality == "MR" and item.instances][:SERIES_READ]
+    parts = read_parts({item.orthanc_id: item.instances for item in usable}, orthanc)
+    found = {}
+    for item in usable:
+        held = parts[item.orthanc_id]
+        attributes = _attributes(item, held, orthanc)
+        if attributes is not None:
+            found[item.orthanc_id] = ReadSeries(held, tuple(split_attributes(attributes, held)))
+    return found
 
 
-def _attributes(item: SeriesEntry, orthanc: Orthanc) -> SeriesAttributes | None:
+def volumes_of(series: Mapping[str, ReadSeries]) -> dict[str, SeriesAttributes]:
+    """Every volume of these series by its name; none of a series that cannot be split."""
+    return {
+        volume.series_id: volume
+        for item in series.values()
+        if not item.parts.code
+        for volume in item.volumes
+    }
+
+
+def split_attributes(series: SeriesAttributes, parts: SeriesParts) -> Iterator[SeriesAttributes]:
+    """The attributes of each volume: those of the series, and what its own images say."""
+    split = parts.split
+    if split is None:
+        yield series
+        return
+    is_one_time = split.key in (PartKey.STACK, PartKey.IMAGES)
+    # What does not cut the series into these volumes varies inside them, and orders nothing.
+    used = PHASE_KEYS if is_one_time else (split.key, *split.agreeing)
+    for part in split.parts:
+        first = part.images[0]
+        clocks: dict[str, Any] = {
+            name: getattr(first, name) if key in used else None for key, name in _CLOCKS.items()
+        }
+        yield replace(
+            series,
+            series_id=str(VolumeId(series.series_id, part.index)),
+            part=part.index,
+            stack=part.index * split.stacks // len(split.parts),
+            instances=len(part.images),
+            orientation=first.orientation,
+            **clocks,
+            positions_declared=split.declared,
+        )
+
+
+def _attributes(item: SeriesEntry, parts: SeriesParts, orthanc: Orthanc) -> SeriesAttributes | None:
     """None where the series was deleted meanwhile."""
     conf = get_conf()
     cache = aid_cache(conf.cache)
@@ -45,7 +106,7 @@ def _attributes(item: SeriesEntry, orthanc: Orthanc) -> SeriesAttributes | None:
     attributes: SeriesAttributes | None = cache.get(key)
     if attributes is None:
         try:
-            tags = _tags_of_image(item, orthanc)
+            tags = _tags_of_image(item, parts, orthanc)
         except OrthancNotFoundError:
             return None
         attributes = attributes_of(
@@ -59,8 +120,11 @@ def _attributes(item: SeriesEntry, orthanc: Orthanc) -> SeriesAttributes | None:
     return attributes
 
 
-def _tags_of_image(item: SeriesEntry, orthanc: Orthanc) -> dict[str, Any]:
-    """Of the first instance, or of one that comes soon after, where that is no image."""
+def _tags_of_image(item: SeriesEntry, parts: SeriesParts, orthanc: Orthanc) -> dict[str, Any]:
+    """Of an image of the first volume; else of the first instance, or of one soon after it, where
+    that is no image."""
+    if parts.split is not None:
+        return orthanc.tags(parts.split.parts[0].images[0].instance)
     tags = {}
     for instance in item.instances[:INSTANCES_READ]:
         tags = orthanc.tags(instance)

@@ -19,6 +19,7 @@ from gcp_side.labseg.dicom.segmentation import SegFrame, Segmentation, read_segm
 from gcp_side.labseg.errors import SegmentationUnreadableError
 from gcp_side.labseg.host.caching import cache_key
 from gcp_side.labseg.orthanc.client import Orthanc, orthanc_id
+from gcp_side.labseg.viewer.shown import places_of, volume_under
 from gcp_side.labseg.viewer.single_flight import shared
 from gcp_side.labseg.viewer.slices import (
     DisplayedSlices,
@@ -28,6 +29,7 @@ from gcp_side.labseg.viewer.slices import (
     place_frames,
     refused_as,
 )
+from gcp_side.labseg.volume_ids import VolumeId, volume_id_of
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
@@ -45,7 +47,8 @@ def load_frames(
     instance_id:
         Orthanc id of the SEG instance.
     series_id:
-        Orthanc id of a series on the same grid; the SEG's own reference series unless given.
+        Names a series, or a volume of one (``VolumeId``), on the same grid; the SEG's own
+        reference unless given.
     segment:
         Segment Number; all segments unless given.
 
@@ -65,7 +68,7 @@ def load_frames(
 
     def make() -> Frames:
         seg, target = read_on_series(instance_id, series_id, orthanc)
-        places = orthanc.places(target)
+        places = places_of(target, orthanc)
         with refused_as(SegmentationUnreadableError):
             slices = displayed_order(places)
         matrix = _matrix_of(slices, orthanc)
@@ -77,12 +80,14 @@ def load_frames(
 
 def read_on_series(
     instance_id: str, series_id: str | None, orthanc: Orthanc
-) -> tuple[Segmentation, str]:
-    """A SEG, and Orthanc's id of the series to show it on; raises as :func:`load_frames`."""
+) -> tuple[Segmentation, VolumeId]:
+    """A SEG, and the volume to show it on; raises as :func:`load_frames`."""
     seg = read_segmentation(orthanc.instance_file(instance_id))
-    if series_id is None:
-        series_id = orthanc_id(seg.patient_id, seg.study_uid, reference_series(seg))
-    return seg, series_id
+    given = volume_id_of(series_id or "")
+    if given is not None:
+        return seg, given
+    reference = orthanc_id(seg.patient_id, seg.study_uid, reference_series(seg))
+    return seg, volume_under(seg, reference, orthanc)
 
 
 def reference_series(seg: Segmentation) -> str:

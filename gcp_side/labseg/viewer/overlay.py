@@ -97,7 +97,7 @@ def load_overlay(instance_id: str, *, series_id: str | None, orthanc: Orthanc) -
 
     def make() -> Overlay:
         seg, target = read_on_series(instance_id, series_id, orthanc)
-        return make_overlay(seg, target, load_geometry(target, orthanc))
+        return make_overlay(seg, str(target), load_geometry(str(target), orthanc))
 
     key = cache_key("overlay", instance_id, series_id or "")
     return shared(key, make, size=lambda overlay: len(overlay.labels_gzip))

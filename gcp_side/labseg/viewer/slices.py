@@ -22,6 +22,7 @@ from gcp_side.labseg.errors import (
     SeriesNotShownError,
 )
 from gcp_side.labseg.orthanc.client import SlicePlace
+from gcp_side.labseg.volume_ids import volume_id_of
 from segrelay.errors import SeriesRefusedError
 from segrelay.manifest import is_orthanc_id
 from segrelay.voxels.slice_geometry import SAME_COSINE, check_parallel, slice_order
@@ -36,7 +37,7 @@ PlacedFrame = tuple[int, SegFrame]
 """A frame with the displayed index of its slice."""
 
 REMEDIES = {
-    "duplicate-slice": "It may hold several phases: split it, or remove the duplicate.",
+    "duplicate-slice": "It may hold several phases: choose one of them, or remove the duplicate.",
     "uneven-spacing": "A slice may be missing: send the complete series to Orthanc.",
 }
 """By code, for a series that is looked at; others have the remedy of the error's class."""
@@ -52,6 +53,8 @@ class DisplayedSlices:
     """[slices, 3] LPS millimetres."""
     orientation: NDArray[np.float64]
     """[6] direction of a row, then of a column; the same for all slices."""
+    is_part: bool = False
+    """Whether their instances may hold frames of other volumes."""
 
     @property
     def tolerance_mm(self) -> float:
@@ -74,20 +77,26 @@ def refused_as(
         raise kind(error.message, code=error.code, remedy=remedy) from None
 
 
-def check_ids(*given: str | None) -> None:
-    """Refuse what is no Orthanc id before it becomes part of an address.
+def check_ids(instance_id: str, series_id: str | None) -> None:
+    """Refuse what is no Orthanc id, or names no volume, before it becomes part of an address.
 
     Raises
     ------
     QueryRefusedError
         ``orthanc-id``
     """
-    if not all(one is None or is_orthanc_id(one) for one in given):
-        raise QueryRefusedError(
-            "An id is not an Orthanc id.",
-            code="orthanc-id",
-            remedy="Orthanc ids are five groups of eight hexadecimal digits.",
-        )
+    is_volume = series_id is None or volume_id_of(series_id) is not None
+    if not is_orthanc_id(instance_id) or not is_volume:
+        raise not_an_id()
+
+
+def not_an_id() -> QueryRefusedError:
+    """The error for what is no Orthanc id."""
+    return QueryRefusedError(
+        "An id is not an Orthanc id.",
+        code="orthanc-id",
+        remedy="Orthanc ids are five groups of eight hexadecimal digits.",
+    )
 
 
 def check_index(index: int, count: int) -> None:

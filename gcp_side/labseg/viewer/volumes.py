@@ -14,7 +14,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import Any, Generic, TypeVar
 
@@ -25,10 +25,10 @@ from gcp_side.labseg.dicom.pixels import SliceImage, read_slice, read_slices
 from gcp_side.labseg.errors import SeriesNotShownError
 from gcp_side.labseg.orthanc.client import Orthanc, SlicePlace
 from gcp_side.labseg.viewer.geometry import SeriesGeometry, make_geometry
+from gcp_side.labseg.viewer.shown import places_of, shown_volume
 from gcp_side.labseg.viewer.single_flight import KeyedLocks
 from gcp_side.labseg.viewer.slices import (
     DisplayedSlices,
-    check_ids,
     check_index,
     displayed_order,
     refused_as,
@@ -65,14 +65,14 @@ class DeflatedVoxels:
 
 
 def load_geometry(series_id: str, orthanc: Orthanc) -> SeriesGeometry:
-    """Where the series lies.
+    """Where the series, or one of its volumes (``VolumeId``), lies.
 
     Raises
     ------
     QueryRefusedError
         ``orthanc-id``
     SeriesNotShownError
-        The codes of ``geometry`` and ``pixels``.
+        ``no-such-part``, and the codes of ``geometry`` and ``pixels``.
     SeriesRefusedError
         ``series-missing``: Orthanc has no such series.
     OrthancUnavailableError, OrthancRefusedError, FixConfigurationError
@@ -153,6 +153,8 @@ def _read_volume(geometry: SeriesGeometry, orthanc: Orthanc) -> NDArray[Any]:
     for instance, data in orthanc.image_files(list(dict.fromkeys(geometry.instances))):
         for frame, image in enumerate(read_slices(data), start=1):
             _check_spacing(image, geometry)
+            if (instance, frame) not in index_of and geometry.slices.is_part:
+                continue
             if (instance, frame) not in index_of:
                 raise SeriesNotShownError(
                     "An instance has more frames than Orthanc knew.", code="unreadable-instance"
@@ -174,13 +176,13 @@ def _check_spacing(image: SliceImage, geometry: SeriesGeometry) -> None:
 
 
 def _geometry(series_id: str, orthanc: Orthanc) -> tuple[SeriesGeometry, str]:
-    check_ids(series_id)
-    places = orthanc.places(series_id)
-    tag = _tag(series_id, places)
+    volume = shown_volume(series_id)
+    places = places_of(volume, orthanc)
+    tag = _tag(str(volume), places)
     geometry = _geometries.get(tag)
     if geometry is None:
         with refused_as(SeriesNotShownError):
-            slices = displayed_order(places)
+            slices = replace(displayed_order(places), is_part=volume.part is not None)
         geometry = _geometries.keep(tag, _placed(slices, orthanc))
     return geometry, tag
 

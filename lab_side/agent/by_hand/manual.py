@@ -11,7 +11,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from lab_side import __version__
-from lab_side.agent.by_hand.series_ids import check_ids, check_in_orthanc, check_number
+from lab_side.agent.by_hand.inputs import inputs_of
+from lab_side.agent.by_hand.series_ids import check_ids, check_in_orthanc
 from lab_side.agent.by_hand.series_order import order_notes, phases_in_order
 from lab_side.agent.delivery.deliver import Uploader
 from lab_side.agent.delivery.outbox import Outbox, OutboxEntry
@@ -21,6 +22,7 @@ from lab_side.agent.health.orthanc_gate import OrthancGate
 from lab_side.agent.infer import infer
 from lab_side.agent.job_context import JobContext
 from lab_side.agent.models import load_model, new_worker
+from lab_side.download.wanted_parts import WantedParts
 from lab_side.log import at_stage, job_log_context
 from lab_side.settings.config import AgentConfig, ModelConfig
 from lab_side.settings.loading import secret_renewal
@@ -32,7 +34,6 @@ from segrelay.manifest import (
     ReportReference,
     SegmentMeasurement,
     SegReference,
-    SeriesInput,
     check_against_profile,
     schema_for,
     utc_now,
@@ -74,7 +75,10 @@ def segment_by_hand(
     *,
     confirm: bool = False,
 ) -> ManualResult:
-    """Segment four series and store the SEG; ``series_ids`` in the profile's order of inputs.
+    """Segment a case and store the SEG.
+
+    ``series_ids``: a series for each input of the profile, in its order; or fewer, whose volumes
+    are the inputs (see :func:`~lab_side.agent.by_hand.inputs.inputs_of`).
 
     ``confirm``: also where their attributes name another body region than the profile's.
 
@@ -168,7 +172,7 @@ def manifest_by_hand(
     """
     check_ids(series_ids, profile.roles)
     check_in_orthanc(client, series_ids, profile.roles)
-    check_number(series_ids, profile.roles)
+    inputs = inputs_of(client, series_ids, profile.roles)
     found = client.series_list(series_ids)
     check_series(found, found[0].study_id)
     try:
@@ -177,10 +181,8 @@ def manifest_by_hand(
             profile=profile.name,
             submitted_at=utc_now(),
             orthanc_study_id=found[0].study_id,
-            series=tuple(
-                SeriesInput(role=role, orthanc_id=series_id)
-                for role, series_id in zip(profile.roles, series_ids, strict=True)
-            ),
+            series=inputs,
+            schema_version=schema_for((), has_parts=any(item.part for item in inputs)),
         )
     except ValidationError as error:
         raise ManifestRejectedError(
@@ -202,12 +204,10 @@ def with_confirmation(
         ``confirmation-needed``: attributes name another body region than the profile's, or
         another order of the series, and ``confirm`` is not given.
     """
-    ids = {item.orthanc_id: item.role for item in manifest.series}
-    first = {item.series_id: item.orthanc_id for item in reversed(client.inventory(list(ids)))}
-    tags = {role: client.tags(first[series]) for series, role in ids.items()}
+    tags = _tags_of_first(manifest, client)
     if not confirm:
         _check_order(tags, manifest, profile)
-    named = {role: regions_of(tags[role]) for role in ids.values()}
+    named = {role: regions_of(found) for role, found in tags.items()}
     expected = regions_of_body_part(profile.body_part_examined)
     codes = region_codes(named, expected)
     if codes and not confirm:
@@ -217,8 +217,23 @@ def with_confirmation(
             code="confirmation-needed",
             remedy="Look at the series; if they are the right ones all the same, give --confirm.",
         )
-    schema = schema_for(manifest.labels, codes)
+    schema = schema_for(manifest.labels, codes, has_parts=manifest.has_parts)
     return manifest.model_copy(update={"schema_version": schema, "confirmed": codes})
+
+
+def _tags_of_first(manifest: JobManifest, client: OrthancClient) -> dict[str, Mapping[str, Any]]:
+    """The tags of one image of each input, by role."""
+    wanted = WantedParts(client, manifest.series)
+    instances = {
+        item.orthanc_id: wanted.choose(item.orthanc_id, client.inventory([item.orthanc_id]))
+        for item in manifest.series
+    }
+    return {
+        item.role: client.tags(
+            wanted.first_instance(item.role) or instances[item.orthanc_id][0].orthanc_id
+        )
+        for item in manifest.series
+    }
 
 
 def _check_order(
@@ -226,6 +241,9 @@ def _check_order(
 ) -> None:
     notes = order_notes(tags, profile)
     if not notes:
+        return
+    if manifest.has_parts:
+        # Phases of one series come in the order of time; their order cannot be given.
         return
     by_role = {item.role: item.orthanc_id for item in manifest.series}
     right = " ".join(by_role[role] for role in phases_in_order(tags, profile))

@@ -9,14 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
+from segrelay.dicom.values import is_uid
 from segrelay.errors import ManifestRejectedError
 from segrelay.manifest import ORTHANC_ID, is_orthanc_id
 from segrelay.orthanc import OrthancClient
-
-_UID = re.compile(r"[0-2](\.(0|[1-9][0-9]*)){2,}")
-"""A DICOM UID (PS3.5 section 9.1)."""
-
-_LONGEST_UID = 64
 
 _COPY = "Copy the id from Orthanc's page of the series."
 
@@ -86,11 +82,6 @@ def check_in_orthanc(
         if kind != "Series":
             what = f"is the id of {'an' if kind[0] in 'AEIOU' else 'a'} {kind.lower()}"
             raise _wrong(place, text, roles, what, _inside(client, kind, text))
-
-
-def is_uid(text: str) -> bool:
-    """Whether a text is a DICOM UID."""
-    return len(text) <= _LONGEST_UID and _UID.fullmatch(text) is not None
 
 
 def _uid_given(

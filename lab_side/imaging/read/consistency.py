@@ -9,7 +9,7 @@ from segrelay.errors import OtherStudyError, SeriesRefusedError
 
 
 def check_together(volumes: Mapping[str, SeriesVolume], *, is_registered: bool = False) -> None:
-    """Check that all roles are different series of one patient, study and frame of reference.
+    """Check that all roles are different volumes of one patient, study and frame of reference.
 
     Series of different frames of reference cannot be laid on each other by their headers
     (PS3.3 C.7.4.1.1.1), so they are refused rather than guessed; ``is_registered``: they will
@@ -27,7 +27,8 @@ def check_together(volumes: Mapping[str, SeriesVolume], *, is_registered: bool =
     for index, role in enumerate(roles):
         volume = volumes[role]
         for earlier in roles[:index]:
-            if volumes[earlier].series_uid == volume.series_uid:
+            other = volumes[earlier]
+            if (other.series_uid, other.part) == (volume.series_uid, volume.part):
                 raise SeriesRefusedError(
                     f"{earlier} and {role} are the same series.", code="same-series"
                 )

@@ -31,7 +31,12 @@ from segrelay.dicom.values import check_forms, wrong_value
 from segrelay.errors import SeriesRefusedError
 from segrelay.system.durable import disk_error
 from segrelay.voxels.file_format import damaged_file, plain_file
-from segrelay.voxels.pixel_form import FLOAT_PIXEL_ATTRIBUTES, PIXEL_ATTRIBUTES, check_integers
+from segrelay.voxels.pixel_form import (
+    FLOAT_PIXEL_ATTRIBUTES,
+    PIXEL_ATTRIBUTES,
+    check_greyscale,
+    check_integers,
+)
 from segrelay.voxels.stored import StoredImage, decode_stored
 
 PATIENT_AND_STUDY = (
@@ -227,7 +232,8 @@ def check_instances(instances: Sequence[Dataset]) -> None:
     ------
     SeriesRefusedError
         ``not-mr``, ``multiframe``, ``pixel-depth``, ``missing-pixel-data``, ``not-greyscale``,
-        ``no-uid`` or ``header-value``: a number or an identifier is in a wrong form.
+        ``inverted-greyscale``, ``no-uid`` or ``header-value``: a number or an identifier is in a
+        wrong form.
     """
     _once_for_equal_elements(instances, _KIND, _check_kind)
     # Before other elements: what is cut off lacks those as well.
@@ -286,14 +292,7 @@ def _check_kind(instance: Dataset) -> None:
 
 
 def _check_image(instance: Dataset) -> None:
-    samples, photometric = (
-        instance.get("SamplesPerPixel"),
-        instance.get("PhotometricInterpretation"),
-    )
-    if samples != 1 or photometric != "MONOCHROME2":
-        raise SeriesRefusedError(
-            "The images are not plain greyscale (MONOCHROME2).", code="not-greyscale"
-        )
+    check_greyscale(instance)
     for keyword in ("Rows", "Columns"):
         if not instance.get(keyword):
             raise wrong_value(keyword, "is missing or empty")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +19,7 @@ from lab_side.imaging.read.header_forms import text_read_as
 from lab_side.imaging.read.instance import (
     check_instances,
     check_slices,
+    is_enhanced,
     read_instances,
     rescale,
     take_pixels,
@@ -67,6 +67,8 @@ class SeriesVolume:
     """Whether the frame of reference is the series' own: its images name none."""
     text_read_as: str = ""
     """Which character set the text was found in, where it is not the declared one."""
+    part: str = ""
+    """Names the volume among those of its series; empty: the series is one volume."""
 
 
 @disable_value_validation()
@@ -75,8 +77,10 @@ def read_series(
     *,
     expected_sop_uids: frozenset[str] | None = None,
     is_own_frame: bool = False,
+    frames: Mapping[str, Collection[int]] | None = None,
+    part: str = "",
 ) -> SeriesVolume:
-    """Read the files of one series, in any order.
+    """Read the files of one series, or of one of its volumes, in any order.
 
     Parameters
     ----------
@@ -88,6 +92,10 @@ def read_series(
     is_own_frame:
         Whether a series without a Frame of Reference UID is a frame of reference of its own, with
         a UID made from its Series Instance UID; otherwise it is refused.
+    frames:
+        By SOP Instance UID, the frames from 1 that are read; None or empty: all.
+    part:
+        Names the volume among those of its series; empty: the series is one volume.
 
     Raises
     ------
@@ -107,14 +115,34 @@ def read_series(
     _check_complete(found, expected_sop_uids)
     if not instances:
         raise SeriesRefusedError("The series holds no images.", code="missing-pixel-data")
-    slices = [item for instance in instances for item in slices_of(instance)]
+    slices = _chosen([item for instance in instances for item in slices_of(instance)], frames)
     headers = [item.header for item in slices]
     check_slices(headers)
     has_own_frame = _settle_frame_of_reference(headers, is_own_frame=is_own_frame)
     check_one_volume(slices)
     _check_alike(headers)
     volume = _placed(instances, slices, has_own_frame=has_own_frame)
-    return replace(volume, companions=len(found) - len(instances))
+    return replace(volume, companions=len(found) - len(instances), part=part)
+
+
+def _chosen(
+    slices: Sequence[Slice], frames: Mapping[str, Collection[int]] | None
+) -> Sequence[Slice]:
+    """The slices that are read: all, or some frames of their instances."""
+    if not frames:
+        return slices
+    found = [item for item in slices if _is_chosen(item, frames)]
+    if len(found) != sum(map(len, frames.values())):
+        raise SeriesRefusedError(
+            "The files lack frames that the job names.",
+            code="series-incomplete",
+            remedy="Wait until the series is complete in Orthanc and submit again.",
+        )
+    return found
+
+
+def _is_chosen(item: Slice, frames: Mapping[str, Collection[int]]) -> bool:
+    return item.frame_number in frames.get(str(item.header.SOPInstanceUID), ())
 
 
 def _placed(
@@ -127,7 +155,7 @@ def _placed(
         np.array([header.ImageOrientationPatient for header in headers], dtype=np.float64),
         (float(headers[0].PixelSpacing[0]), float(headers[0].PixelSpacing[1])),
     )
-    voxels = _voxels(instances, headers, stack.order)
+    voxels = _voxels(instances, slices, stack.order)
     ordered = [headers[index] for index in stack.order]
     first = ordered[0]
     step_mm = float(np.linalg.norm(stack.affine[:3, 2]))
@@ -149,15 +177,25 @@ def _placed(
 
 
 def _voxels(
-    instances: Sequence[Dataset], headers: Sequence[Dataset], order: NDArray[np.intp]
+    instances: Sequence[Dataset], slices: Sequence[Slice], order: NDArray[np.intp]
 ) -> NDArray[np.float32]:
-    """The frames of the instances, to which the headers belong one by one, in slice order."""
-    size = (int(headers[0].Rows), int(headers[0].Columns))
-    voxels = np.empty((len(headers), *size), dtype=np.float32)
-    frames = chain.from_iterable(take_pixels(instance).frames() for instance in instances)
-    for place, (stored, padded), header in zip(np.argsort(order), frames, headers, strict=True):
-        rescale(stored, padded, header, voxels[place])
+    """The images of the slices, whose instances come in the same order, in slice order."""
+    size = (int(slices[0].header.Rows), int(slices[0].header.Columns))
+    voxels = np.empty((len(slices), *size), dtype=np.float32)
+    wanted = {
+        _name(item): (place, item) for place, item in zip(np.argsort(order), slices, strict=True)
+    }
+    for instance in instances:
+        uid, is_frames = str(instance.SOPInstanceUID), is_enhanced(instance)
+        for number, (stored, padded) in enumerate(take_pixels(instance).frames(), start=1):
+            place, item = wanted.get((uid, number if is_frames else None), (None, None))
+            if item is not None:
+                rescale(stored, padded, item.header, voxels[place])
     return voxels
+
+
+def _name(item: Slice) -> tuple[str, int | None]:
+    return str(item.header.SOPInstanceUID), item.frame_number
 
 
 def _settle_frame_of_reference(headers: Sequence[Dataset], *, is_own_frame: bool) -> bool:

@@ -117,7 +117,7 @@ def build_seg(
     seg.PatientName = name
     seg.BodyPartExamined = origin.profile.body_part_examined
     _refer_to_frames(seg, reference)
-    _reference_all(seg, inputs)
+    _reference_all(seg, reference, inputs)
     _set_times(seg, origin.created_at)
     _set_dimension_organisation(seg, derive_uid("dimension", seeds))
     return seg
@@ -211,7 +211,7 @@ def _seeds(
     return (
         origin.job_key,
         reference.study_uid,
-        *(volume.series_uid for volume in inputs),
+        *(f"{volume.series_uid} {volume.part}".rstrip() for volume in inputs),
         origin.model_sha256,
         json.dumps(options, sort_keys=True),
     )
@@ -281,10 +281,15 @@ def _equipment(origin: SegOrigin) -> hd.ContributingEquipment:
     )
 
 
-def _reference_all(seg: Dataset, inputs: Sequence[SeriesVolume]) -> None:
-    """Name every input instance in the Referenced Series Sequence (PS3.3 C.12.2.1)."""
+def _reference_all(seg: Dataset, reference: SeriesVolume, inputs: Sequence[SeriesVolume]) -> None:
+    """Name every input instance in the Referenced Series Sequence (PS3.3 C.12.2.1).
+
+    A series has one item: of several of its volumes the reference is named, else the first.
+    """
     items = []
-    for volume in inputs:
+    named = {volume.series_uid: volume for volume in (*inputs[::-1], reference)}
+    for uid in dict.fromkeys(volume.series_uid for volume in inputs):
+        volume = named[uid]
         item = Dataset()
         item.SeriesInstanceUID = volume.series_uid
         item.ReferencedInstanceSequence = _references(volume.headers)

@@ -133,14 +133,19 @@ def enhance(classic: Sequence[Path], path: Path, *, seed: int = 0) -> Path:
     """Write the images of a classic series as one enhanced instance, a series of its own."""
     slices: list[Dataset] = [pydicom.dcmread(one) for one in classic]
     random.Random(seed).shuffle(slices)
-    groups = [_functional_groups(item, index) for index, item in enumerate(slices)]
-    instance = _joined(slices, groups, SHARED)
+    instance = joined_frames(slices)
     instance.SeriesInstanceUID = generate_uid(entropy_srcs=["series", instance.SeriesInstanceUID])
     instance.SOPInstanceUID = generate_uid(entropy_srcs=["image", instance.SeriesInstanceUID])
     instance.file_meta.MediaStorageSOPInstanceUID = instance.SOPInstanceUID
     instance.file_meta.MediaStorageSOPClassUID = instance.SOPClassUID
     instance.save_as(path, enforce_file_format=True)
     return path
+
+
+def joined_frames(slices: Sequence[Dataset]) -> Dataset:
+    """One instance with these classic images as its frames, in this order; UIDs are the first's."""
+    groups = [_functional_groups(item, index) for index, item in enumerate(slices)]
+    return _joined(slices, groups, SHARED)
 
 
 def _joined(slices: Sequence[Dataset], groups: list[Dataset], shared: Sequence[str]) -> Dataset:
@@ -180,7 +185,8 @@ def _functional_groups(classic: Dataset, index: int) -> Dataset:
     kind.PixelPresentation, kind.VolumetricProperties = "MONOCHROME", "VOLUME"
     kind.VolumeBasedCalculationTechnique = "NONE"
     kind.ComplexImageComponent, kind.AcquisitionContrast = "MAGNITUDE", "T1"
-    group.MREchoSequence[0].EffectiveEchoTime = float(classic.EchoTime)
+    if "EchoTime" in classic:
+        group.MREchoSequence[0].EffectiveEchoTime = float(classic.EchoTime)
     return group
 
 

@@ -18,6 +18,7 @@ from segrelay.manifest import (
     notes_of,
     parse_job_manifest,
     parse_result,
+    schema_for,
 )
 from segrelay.notices import Notice, notice
 from tests.support.jobs import make_manifest, make_result, orthanc_id
@@ -27,6 +28,19 @@ def _changed(**changes: Any) -> bytes:
     document = json.loads(make_manifest().to_json())
     document.update(changes)
     return json.dumps(document).encode()
+
+
+def _parts(first: dict[str, object]) -> list[dict[str, object]]:
+    """Four phases of one series; ``first`` changes the first."""
+    part = {"key": "temporal-position", "count": 4, "expected_images": 70}
+    return [
+        {
+            "role": f"dce-{index}",
+            "orthanc_id": orthanc_id(1),
+            "part": part | {"index": index} | (first if index == 0 else {}),
+        }
+        for index in range(4)
+    ]
 
 
 def _series(*numbers: int) -> list[dict[str, str]]:
@@ -64,6 +78,18 @@ def test_confirmed_contradictions_have_a_newer_schema_and_are_written_where_ther
     assert empty.confirmed == ()
 
 
+def test_parts_of_one_series_are_written_only_where_there_are_any() -> None:
+    manifest = parse_job_manifest(_changed(schema_version="1.4", series=_parts({})))
+    assert parse_job_manifest(manifest.to_json()) == manifest
+    assert [item.part and item.part.name for item in manifest.series] == [
+        f"temporal-position {index}/4" for index in range(4)
+    ]
+    assert schema_for((), has_parts=manifest.has_parts) == "1.4"
+    plain = json.loads(make_manifest().to_json())
+    assert plain["schema_version"] == "1.0"
+    assert all("part" not in item for item in plain["series"])
+
+
 def test_a_result_reads_back_as_written() -> None:
     result = make_result(make_manifest().job_id)
     assert parse_result(result.to_json()) == result
@@ -80,7 +106,13 @@ def test_a_result_reads_back_as_written() -> None:
         (b"[" * 60_000, "manifest-not-json"),
         (b" " * (MANIFEST_BYTES_LIMIT + 1), "manifest-too-large"),
         (_changed(schema_version="2.0"), "schema-newer"),
-        (_changed(schema_version="1.3"), "schema-newer"),
+        (_changed(schema_version="1.5"), "schema-newer"),
+        (_changed(series=_parts({})), "manifest-invalid"),
+        (_changed(schema_version="1.3", series=_parts({})), "manifest-invalid"),
+        (_changed(schema_version="1.4", series=_parts({"index": 4})), "manifest-invalid"),
+        (_changed(schema_version="1.4", series=_parts({"index": 1})), "manifest-invalid"),
+        (_changed(schema_version="1.4", series=_parts({"count": 5})), "manifest-invalid"),
+        (_changed(schema_version="1.4", series=_parts({"key": "Kim"})), "manifest-invalid"),
         (_changed(confirmed=["body-part"]), "manifest-invalid"),
         (_changed(schema_version="1.1", confirmed=["body-part"]), "manifest-invalid"),
         (_changed(schema_version="1.2", confirmed=["Hong^Gildong"]), "manifest-invalid"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
@@ -42,6 +42,7 @@ from segrelay.manifest import (
 from segrelay.notices import Notice
 from segrelay.offers import Offer, OfferedRole, OfferedSegment
 from segrelay.orthanc import SeriesInfo
+from segrelay.parts import PartImage
 from segrelay.profiles import Text
 from segrelay.queue import AgentQueue, Claim, Heartbeat, HeartbeatJob, Identity, scan
 from segrelay.queue.lease import new_nonce
@@ -114,6 +115,8 @@ class FakeOrthanc(Orthanc):
     known: dict[str, SeriesInfo] = field(default_factory=dict)
     slices: dict[str, list[SlicePlace]] = field(default_factory=dict)
     """By Orthanc id of the series."""
+    images: dict[str, list[PartImage]] = field(default_factory=dict)
+    """The same, with what tells volumes apart; as ``slices`` where it is absent."""
     files: dict[str, bytes] = field(default_factory=dict)
     index: list[StudyEntry] = field(default_factory=list)
     series_index: list[SeriesEntry] = field(default_factory=list)
@@ -132,6 +135,28 @@ class FakeOrthanc(Orthanc):
         if series_id not in self.slices:
             raise SeriesMissingError("Orthanc has no such series.")
         return self.slices[series_id]
+
+    def index_images(self, series_ids: Sequence[str]) -> dict[str, list[PartImage]]:
+        self.calls.append("index_images")
+        return {one: self._images(one) for one in series_ids}
+
+    def series_images(self, series_id: str, instances: Collection[str]) -> list[PartImage]:
+        self.calls.append("series_images")
+        assert {image.instance for image in self._images(series_id)} <= set(instances)
+        return self._images(series_id)
+
+    def _images(self, series_id: str) -> list[PartImage]:
+        if series_id in self.images:
+            return self.images[series_id]
+        return [
+            PartImage(
+                instance=place.orthanc_id,
+                frame=place.frame,
+                position=place.position,
+                orientation=place.orientation,
+            )
+            for place in self.slices.get(series_id, [])
+        ]
 
     def instance_file(self, orthanc_id: str) -> bytes:
         self.calls.append("instance_file")

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from gcp_side.labseg.dicom.enhanced import frame_attributes
 from gcp_side.labseg.orthanc.client import SlicePlace, orthanc_id
+from segrelay.dicom.functional_groups import frame_attributes
 from tests.support.dicom.dicom_series import Edit, make_instance
 from tests.unit.gcp_side.fakes import FakeOrthanc, as_file, series_id
 

@@ -332,7 +332,8 @@ def _add_submit(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         required=True,
         metavar="ID",
-        help="Orthanc series ids, in the order of the profile's roles",
+        help="Orthanc series ids, in the order of the profile's roles, ID:INDEX for a volume of a "
+        "series; or one series that holds all phases",
     )
     parser.add_argument(
         "--roles",

@@ -9,7 +9,7 @@ import { Viewer } from "./viewer.js";
 const { gettext } = globalThis;
 const config = JSON.parse(document.getElementById("labseg-config").textContent);
 
-const page = { study: null, profiles: [], chosen: {}, shown: null, current: null, step: 0, stop: null };
+const page = { study: null, profiles: [], chosen: {}, shown: null, current: null, urgent: false, step: 0, stop: null };
 const viewer = new Viewer(part("panes"), { onMove: showPosition });
 const starting = patience(start);
 const looking = patience(loadViewer);
@@ -67,12 +67,47 @@ function drawLink() {
 
 // The series that were sent last for this profile, by role.
 function lastChoice(study) {
-  const there = new Set(study.series.map((one) => one.series_id));
+  const there = new Set(choices(study).map((one) => one.id));
   const sent = study.requests.find((one) => one.profile === study.profile)?.series ?? [];
-  return Object.fromEntries(sent.filter((one) => there.has(one.orthanc_id)).map((one) => [one.role, one.orthanc_id]));
+  return Object.fromEntries(sent.filter((one) => there.has(one.volume_id)).map((one) => [one.role, one.volume_id]));
 }
 
 // Sending -----------------------------------------------------------------------------
+
+// What can be chosen: a series, or each volume of one that holds several.
+function choices(study) {
+  return study.series.filter((item) => item.modality === "MR").flatMap((item) => {
+    const title = `${item.number} · ${item.description || gettext("no description")}`;
+    const held = item.parts?.volume_ids ?? [];
+    if (held.length < 2) return [{ id: held[0] ?? item.series_id, text: `${title} (${held.length ? item.parts.images : item.images})` }];
+    return held.map((id, index) => ({ id, text: fill(gettext("%(title)s · volume %(number)s of %(count)s (%(images)s)"),
+      { title, number: index + 1, count: held.length, images: item.parts.images }) }));
+  });
+}
+
+// What each series of several volumes holds, and which of them are chosen.
+function drawParts() {
+  const chosen = Object.values(page.chosen);
+  const lines = page.study.series.filter((item) => item.modality === "MR" && item.parts).map((item) => {
+    const used = item.parts.volume_ids.flatMap((id, index) => chosen.includes(id) ? [index + 1] : []);
+    const text = item.parts.code ? `${item.parts.text} ${item.parts.remedy}` : item.parts.text;
+    const line = fill(gettext("Series %(number)s: %(text)s"), { number: item.number, text });
+    return element("li", { class: item.parts.code ? "warning" : "", text: used.length ? `${line} · ${fill(gettext("used: %(numbers)s"), { numbers: ranges(used) })}` : line });
+  });
+  part("parts").hidden = !lines.length;
+  part("parts").replaceChildren(...lines);
+}
+
+// 1, 2, 3, 5 as 1–3, 5.
+function ranges(numbers) {
+  const runs = [];
+  for (const one of numbers) {
+    const last = runs.at(-1);
+    if (last && one === last[1] + 1) last[1] = one;
+    else runs.push([one, one]);
+  }
+  return runs.map(([first, last]) => first === last ? first : `${first}–${last}`).join(", ");
+}
 
 const profile = () => page.profiles.find((one) => one.name === page.study.profile);
 
@@ -81,24 +116,31 @@ function drawForm() {
   const profiles = page.profiles.length > 1 && element("label", { class: "field" }, element("span", { text: gettext("Profile") }),
     element("select", { id: "profile", autocomplete: "off", onchange: (event) => chooseProfile(event.target.value) },
       ...page.profiles.map((one) => element("option", { value: one.name, selected: one.name === page.study.profile, text: profileTitle(one) }))));
-  part("form").replaceChildren(...[profiles || null, ...fields].filter(Boolean));
+  const parts = element("ul", { id: "parts", class: "why", "aria-label": gettext("Volumes of the series"), hidden: true });
+  part("form").replaceChildren(...[profiles || null, ...fields, parts, urgency()].filter(Boolean));
+  drawParts();
   part("use").textContent = say(profile()?.intended_use);
   drawBanner();
   drawButton();
+}
+
+// Whether it is served before other requests; for those who may change requests.
+function urgency() {
+  if (!config.may.change) return null;
+  const tick = element("input", { type: "checkbox", id: "urgent", autocomplete: "off", checked: page.urgent, onchange: (event) => { page.urgent = event.target.checked; } });
+  return element("label", { class: "row" }, tick, ` ${gettext("Urgent: before all other requests")}`);
 }
 
 function roleField(one) {
   const select = element("select", { id: `role-${one.role}`, autocomplete: "off", "aria-describedby": `why-${one.role}`, onchange: (event) => {
     page.chosen[one.role] = event.target.value || null;
     drawEvidence(one);
+    drawParts();
     drawButton();
     if (!page.shown) loadViewer();
   } },
   element("option", { value: "", text: gettext("— choose —") }),
-  ...page.study.series.filter((item) => item.modality === "MR").map((item) => element("option", {
-    value: item.series_id, selected: item.series_id === page.chosen[one.role],
-    text: `${item.number} · ${item.description || gettext("no description")} (${item.images})`,
-  })));
+  ...choices(page.study).map((item) => element("option", { value: item.id, selected: item.id === page.chosen[one.role], text: item.text })));
   const field = element("div", { class: "field", id: `field-${one.role}` }, element("label", { for: select.id, text: roleTitle(one) }), select,
     element("p", { class: "why", id: `why-${one.role}` }));
   drawEvidence(one, field);
@@ -149,7 +191,7 @@ function drawButton() {
 async function send() {
   part("send").disabled = true;
   try {
-    const wanted = { profile: page.study.profile, series: page.chosen };
+    const wanted = { profile: page.study.profile, series: page.chosen, ...(page.urgent ? { priority: config.urgent } : {}) };
     const sent = await postConfirmed((more) => api.post(`studies/${config.study}/segment/`, { ...wanted, ...more }));
     if (sent) return watch({ ...sent, state: sent.status, finished: false });
     drawButton();
@@ -277,10 +319,10 @@ function show(request) {
 
 function loadViewer() {
   const roles = page.study.roles;
-  const ids = page.shown ? page.shown.series : roles.map((one) => ({ role: one.role, orthanc_id: page.chosen[one.role] }));
+  const ids = page.shown ? page.shown.series : roles.map((one) => ({ role: one.role, volume_id: page.chosen[one.role] }));
   viewer.linked = ids.every((one) => one.role.startsWith("dce"));
   const titles = new Map(page.profiles.flatMap((one) => one.roles).map((one) => [one.role, one.title]));
-  const series = ids.slice(0, 4).map((one) => ({ id: one.orthanc_id, title: roleTitle({ role: one.role, title: titles.get(one.role) }) }));
+  const series = ids.slice(0, 4).map((one) => ({ id: one.volume_id, title: roleTitle({ role: one.role, title: titles.get(one.role) }) }));
   while (series.length < 4) series.push({ id: null, title: "" });
   // Enhancement shows after contrast.
   if (page.lookedAt !== page.study.profile) viewer.active = viewer.linked ? 1 : 0;

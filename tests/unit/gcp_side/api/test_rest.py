@@ -507,6 +507,7 @@ class TestStudies:
             "orientation": "coronal",
             "rows": 16,
             "columns": 20,
+            "parts": None,
         }
         assert answer["series"][-1]["modality"] == "SEG"
         assert answer["series"][-1]["orientation"] is None

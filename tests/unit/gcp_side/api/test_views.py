@@ -79,7 +79,6 @@ def test_a_request_is_answered_at_once(
         "text",
         None,
         {"sequence_series_ids": "text"},
-        {"sequence_series_ids": list(FOUR[:3])},
         {"sequence_series_ids": [*FOUR, series_id(4)]},
         {"sequence_series_ids": [*FOUR[:3], FOUR[0]]},
         {"sequence_series_ids": [*FOUR[:3], "x"]},
@@ -99,6 +98,15 @@ def test_anything_but_four_valid_ids_is_refused(
     assert answer.json()["error"]
     assert answer.json()["remedy"]
     assert orthanc.calls == []
+    assert bucket.list("") == []
+
+
+def test_fewer_series_that_hold_one_volume_each_are_refused(
+    client: APIClient, orthanc: FakeOrthanc, bucket: Bucket
+) -> None:
+    answer = post(client, {"sequence_series_ids": list(FOUR[:3])})
+    assert (answer.status_code, answer.json()["code"]) == (400, "series-count")
+    assert "series_images" not in orthanc.calls
     assert bucket.list("") == []
 
 

@@ -213,7 +213,7 @@ def lose(keyword: str) -> Edit:
         (lose("PixelSpacing"), "no-pixel-spacing"),
         (put(PixelSpacing=[0, 1]), "no-pixel-spacing"),
         (put(NumberOfFrames=2), "multiframe"),
-        (put(PhotometricInterpretation="MONOCHROME1"), "not-greyscale"),
+        (put(PhotometricInterpretation="MONOCHROME1"), "inverted-greyscale"),
         (put(BitsAllocated=12), "pixel-depth"),
         (put(BitsAllocated=32), "unreadable-instance"),
         (put(HighBit=7), "pixel-encoding"),

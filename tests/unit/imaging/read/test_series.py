@@ -115,7 +115,7 @@ REFUSALS: dict[str, tuple[str, Callable[[Dataset, int], None]]] = {
     "frames": ("multiframe", set_on(-1, NumberOfFrames=2)),
     "scout": ("localizer", set_on(-1, ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"])),
     "colour": ("not-greyscale", set_on(1, PhotometricInterpretation="RGB", SamplesPerPixel=3)),
-    "inverted": ("not-greyscale", set_on(-1, PhotometricInterpretation="MONOCHROME1")),
+    "inverted": ("inverted-greyscale", set_on(-1, PhotometricInterpretation="MONOCHROME1")),
     "no study": ("no-uid", set_on(0, StudyInstanceUID="")),
     "no place": ("no-position", set_on(3, ImagePositionPatient=None)),
     "no direction": ("no-position", set_on(3, ImageOrientationPatient=None)),

@@ -1,0 +1,142 @@
+"""What the phases of a stack are told apart by, and whether it cuts the stack into whole phases.
+
+In order of trust: the temporal position says which phase an image is of; times say when it was
+taken; acquisition numbers are counted in different ways. Echo times and b-values never order
+phases.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from enum import StrEnum
+from itertools import pairwise
+
+from segrelay.dicom.acquisition import after_midnight
+from segrelay.parts.image import PartImage
+from segrelay.parts.stacks import Stack
+
+Value = float | datetime
+Phases = tuple[tuple[PartImage, ...], ...]
+"""Of a stack: for each phase, its images in the order of the places."""
+
+
+class PartKey(StrEnum):
+    """What the parts of a series are told apart by."""
+
+    TEMPORAL_POSITION = "temporal-position"
+    """Temporal Position Identifier (0020,0100), or Index of a frame (0020,9128)."""
+    TRIGGER_TIME = "trigger-time"
+    """Trigger Time (0018,1060), or Temporal Position Time Offset of a frame (0020,930D)."""
+    ACQUISITION_TIME = "acquisition-time"
+    CONTENT_TIME = "content-time"
+    ACQUISITION_NUMBER = "acquisition-number"
+    STACK = "stack"
+    """No phases: several stacks."""
+    IMAGES = "images"
+    """One volume, beside images that are left out."""
+
+
+JITTER = 0.5
+"""Seconds by which times of a later phase may be earlier: scanners and gateways round them, and
+no dynamic scan for a tumour is so fast."""
+
+_READ: dict[PartKey, Callable[[PartImage], Value | None]] = {
+    PartKey.TEMPORAL_POSITION: lambda image: image.temporal_position,
+    PartKey.TRIGGER_TIME: lambda image: image.trigger_ms,
+    PartKey.ACQUISITION_TIME: lambda image: image.acquired,
+    PartKey.CONTENT_TIME: lambda image: image.content,
+    PartKey.ACQUISITION_NUMBER: lambda image: image.acquisition_number,
+}
+PHASE_KEYS = tuple(_READ)
+"""In order of trust."""
+
+_COUNTED = frozenset({PartKey.TEMPORAL_POSITION, PartKey.ACQUISITION_NUMBER})
+"""All images of a phase have one value."""
+
+_SLACK: dict[PartKey, float] = {
+    PartKey.TRIGGER_TIME: JITTER * 1000,
+    PartKey.ACQUISITION_TIME: JITTER,
+    PartKey.CONTENT_TIME: JITTER,
+}
+"""In the unit of the key: what is nearer is no later phase."""
+
+_STRICT = (PartKey.TEMPORAL_POSITION, PartKey.TRIGGER_TIME, PartKey.ACQUISITION_TIME)
+"""Keys whose values may not fall from a phase to the next, whether they cut or not."""
+
+
+def values_of(key: PartKey, images: Sequence[PartImage]) -> list[Value] | None:
+    """The values of a key, times in seconds; None where an image has none.
+
+    Times over midnight without a date, or with one date for all, go on.
+    """
+    read = _READ[key]
+    values = [value for image in images if (value := read(image)) is not None]
+    if len(values) < len(images):
+        return None
+    moments = [value for value in values if isinstance(value, datetime)]
+    if not moments:
+        return values
+    late = after_midnight(moments)
+    first = min(moments)
+    return [(moment + timedelta(days=moment in late) - first).total_seconds() for moment in moments]
+
+
+def cut_by(key: PartKey, stack: Stack) -> Phases | None:
+    """The phases of a stack by a key; None where it does not cut it into whole ones.
+
+    Every phase has one image at every place, and is over before the next begins.
+    """
+    columns = _columns(key, stack)
+    if columns is None or len({len(column) for column in columns}) != 1:
+        return None
+    by_value = [sorted(column, key=lambda item: item[0]) for column in columns]
+    phases = list(zip(*by_value, strict=True))
+    spans = [(min(v for v, _ in phase), max(v for v, _ in phase)) for phase in phases]
+    slack = _SLACK.get(key, 0.0)
+    if not all(
+        before[1] < after[0] and before[0] + slack < after[0] for before, after in pairwise(spans)
+    ):
+        return None
+    if key in _COUNTED and any(low != high for low, high in spans):
+        return None
+    return tuple(tuple(image for _, image in phase) for phase in phases)
+
+
+def contradicts(key: PartKey, phases: Phases, stack: Stack) -> bool:
+    """Whether a key orders the images at any place in another way than these phases."""
+    other = cut_by(key, stack)
+    if other is not None:
+        return other != phases
+    if key not in _STRICT:
+        return False
+    columns = _columns(key, stack)
+    if columns is None:
+        return False
+    value_of = {_name(image): value for column in columns for value, image in column}
+    slack = _SLACK.get(key, 0.0)
+    return any(
+        value_of[_name(after)] < value_of[_name(before)] - slack
+        for place in zip(*phases, strict=True)
+        for before, after in pairwise(place)
+    )
+
+
+def has_values(key: PartKey, stack: Stack) -> bool:
+    """Whether every image has a value, and not all have the same."""
+    values = values_of(key, stack.images)
+    return values is not None and len(set(values)) > 1
+
+
+def _name(image: PartImage) -> tuple[str, int | None]:
+    return image.instance, image.frame
+
+
+def _columns(key: PartKey, stack: Stack) -> list[list[tuple[float, PartImage]]] | None:
+    """By place: values and images; None where an image has no value."""
+    images = stack.images
+    values = values_of(key, images)
+    if values is None:
+        return None
+    known = iter(values)
+    return [[(next(known), image) for image in place.images] for place in stack.places]  # type: ignore[misc]

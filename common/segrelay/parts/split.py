@@ -1,0 +1,208 @@
+"""The parts of a series, or why it has none."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from segrelay.dicom.acquisition import is_same
+from segrelay.errors import SeriesRefusedError
+from segrelay.parts.image import PartImage
+from segrelay.parts.keys import PHASE_KEYS, PartKey, Phases, contradicts, cut_by, has_values
+from segrelay.parts.stacks import LeftOutKind, Stack, stacks_of, without_left_out
+
+_SPLIT_REMEDY = (
+    "Store each volume as a series of its own (scanners and PACS can split it), and submit those "
+    "that are meant."
+)
+_ONE_REMEDY = (
+    "Store each volume as a series of its own (scanners and PACS can split it), and submit the "
+    "one that is meant."
+)
+_COMPLETE_REMEDY = "Wait until the scanner has sent everything, or send the series again."
+
+
+@dataclass(frozen=True, kw_only=True)
+class LeftOut:
+    """Images of the series that are of none of its volumes."""
+
+    kind: LeftOutKind
+    count: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One volume of a series."""
+
+    index: int
+    """From 0: stack by stack, in each the phases in the order of time."""
+    images: tuple[PartImage, ...]
+    """By rising distance along the slice normal."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """The volumes of a series."""
+
+    parts: tuple[Part, ...]
+    key: PartKey | None
+    """What they are told apart by; None: the whole series is one volume."""
+    agreeing: tuple[PartKey, ...] = ()
+    """Other keys that cut in the same way."""
+    stacks: int = 1
+    """How many stacks there are; each has as many phases."""
+    declared: int | None = None
+    """Number of Temporal Positions, where it is another number than that of the phases."""
+    left_out: tuple[LeftOut, ...] = ()
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the series is one volume, and nothing else."""
+        return self.key is None
+
+
+def split_series(images: Sequence[PartImage]) -> Split:
+    """Split the images of a series, in any order, into its volumes.
+
+    A key counts only if it cuts every stack into whole phases of one image at every place, and no
+    other key contradicts.
+
+    Raises
+    ------
+    SeriesRefusedError
+        ``no-position``, ``mixed-orientation``; ``several-echoes``, ``several-weightings``: the
+        volumes differ in echo time or b-value; ``parts-shifted``: they do not lie on the same
+        places; ``part-incomplete``: a volume lacks slices; ``part-duplicate``: one is there twice;
+        ``parts-contradict``: two keys give different volumes; ``parts-unordered``: nothing tells
+        them apart.
+    """
+    plain, left_out = without_left_out(images)
+    stacks, localizers = stacks_of(plain)
+    left_out += localizers
+    said = tuple(LeftOut(kind=kind, count=left_out[kind]) for kind in sorted(left_out))
+    cuts = [_cut(stack) for stack in stacks]
+    keys = {key for key, _, _ in cuts}
+    counts = {len(phases) for _, phases, _ in cuts}
+    if len(keys) > 1 or len(counts) > 1:
+        raise SeriesRefusedError(
+            f"The series holds {len(stacks)} stacks, which have not the same phases.",
+            code="parts-unordered",
+            remedy=_SPLIT_REMEDY,
+        )
+    key = next(iter(keys), None)
+    agreeing = [key for key in PHASE_KEYS if all(key in others for _, _, others in cuts)]
+    parts = [phase for _, phases, _ in cuts for phase in phases]
+    if key is None and len(stacks) > 1:
+        key = PartKey.STACK
+    elif key is None and said:
+        key = PartKey.IMAGES
+    declared = {image.positions_declared for image in plain} - {None, max(counts, default=1)}
+    return Split(
+        parts=tuple(Part(index=index, images=phase) for index, phase in enumerate(parts)),
+        key=key,
+        agreeing=tuple(agreeing),
+        stacks=len(stacks),
+        declared=max((one for one in declared if one is not None), default=None),
+        left_out=said,
+    )
+
+
+def _cut(stack: Stack) -> tuple[PartKey | None, Phases, tuple[PartKey, ...]]:
+    """The key of a stack, its phases, and the keys that cut in the same way."""
+    if all(len(place.images) == 1 for place in stack.places):
+        _check_one_time(stack)
+        return None, (tuple(stack.images),), ()
+    if not stack.is_aligned:
+        raise _shifted()
+    _check_one_contrast(stack)
+    key = next((key for key in PHASE_KEYS if cut_by(key, stack) is not None), None)
+    phases = None if key is None else cut_by(key, stack)
+    if key is None or phases is None:
+        raise _not_cut(stack)
+    others = [other for other in PHASE_KEYS if other is not key]
+    opposing = [other for other in others if contradicts(other, phases, stack)]
+    if opposing:
+        raise SeriesRefusedError(
+            f"The volumes of the series by {_words(key)} are others than by {_words(opposing[0])}.",
+            code="parts-contradict",
+            remedy=_SPLIT_REMEDY,
+        )
+    return key, phases, tuple(other for other in others if cut_by(other, stack) == phases)
+
+
+def _check_one_time(stack: Stack) -> None:
+    """Refuse phases of which no two images are at one place, which look like one stack."""
+    positions = Counter(image.temporal_position for image in stack.images)
+    if len(positions) > 1:
+        raise _shifted()
+
+
+def _check_one_contrast(stack: Stack) -> None:
+    if not _is_one([image.echo_ms for image in stack.images]):
+        raise SeriesRefusedError(
+            "The series holds images of several echo times, not phases of one acquisition.",
+            code="several-echoes",
+            remedy=_ONE_REMEDY,
+        )
+    if not _is_one([image.b_value for image in stack.images]):
+        raise SeriesRefusedError(
+            "The series holds images of several diffusion weightings, not phases of one "
+            "acquisition.",
+            code="several-weightings",
+            remedy=_ONE_REMEDY,
+        )
+
+
+def _is_one(values: Sequence[float | None]) -> bool:
+    return all(is_same(values[0], value) for value in values)
+
+
+def _not_cut(stack: Stack) -> SeriesRefusedError:
+    """Why no key cuts a stack."""
+    counts = Counter(len(place.images) for place in stack.places)
+    usual = max(counts, key=lambda count: (counts[count], count))
+    by_position = Counter(image.temporal_position for image in stack.images)
+    if len(by_position) > 1 and len(counts) > 1 and len(set(by_position.values())) == 1:
+        return _shifted()
+    if min(counts) < usual:
+        lacking = sum(usual - count for count in counts.elements() if count < usual)
+        return SeriesRefusedError(
+            f"The series holds {usual} volumes, which lack {lacking} slices.",
+            code="part-incomplete",
+            remedy=_COMPLETE_REMEDY,
+        )
+    known = [key for key in PHASE_KEYS if has_values(key, stack)]
+    if max(counts) > usual or _is_doubled(stack, known):
+        return SeriesRefusedError(
+            "A volume of the series, or slices of it, are there twice.",
+            code="part-duplicate",
+            remedy="Delete the duplicates in Orthanc, or send the series again.",
+        )
+    return SeriesRefusedError(
+        f"The series holds {usual} images at every place, and nothing tells the volumes apart.",
+        code="parts-unordered",
+        remedy=_SPLIT_REMEDY,
+    )
+
+
+def _is_doubled(stack: Stack, known: Sequence[PartKey]) -> bool:
+    """Whether some images at a place have one temporal position, while others have others."""
+    if PartKey.TEMPORAL_POSITION not in known:
+        return False
+    return all(
+        1 < len({image.temporal_position for image in place.images}) < len(place.images)
+        for place in stack.places
+    )
+
+
+def _shifted() -> SeriesRefusedError:
+    return SeriesRefusedError(
+        "The volumes of the series do not lie on the same places.",
+        code="parts-shifted",
+        remedy=_SPLIT_REMEDY,
+    )
+
+
+def _words(key: PartKey) -> str:
+    return key.replace("-", " ")

@@ -1,0 +1,197 @@
+"""The stacks of a series: images of one geometry, and those that are no part of any volume."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from operator import itemgetter
+from statistics import median
+from typing import Literal
+
+from segrelay.dicom.acquisition import dixon_image, is_computed
+from segrelay.errors import SeriesRefusedError
+from segrelay.parts.image import PartImage
+
+LeftOutKind = Literal[
+    "localizer", "computed", "complex", "water", "fat", "in-phase", "opposed-phase"
+]
+"""What images are that are left out: a localizer; a subtraction, projection or map; a phase, real
+or imaginary image beside magnitudes; an image of a Dixon acquisition beside those that are used."""
+
+SAME_PLACE_MM = 0.1
+"""Images that are no farther apart are at one place: phases are written with rounded positions."""
+
+SAME_COSINE = 1e-3
+SAME_SPACING_MM = 1e-3
+
+FEWEST_SLICES = 3
+"""Of a stack beside another one; fewer are a localizer."""
+
+SLAB_GAP_STEPS = 5.0
+SLAB_GAP_MM = 15.0
+"""Slices that are farther apart than both are of two slabs, as of both breasts."""
+
+_DIXON_ORDER = ("water", None, "in-phase", "opposed-phase", "fat")
+"""Which images of a Dixon acquisition are used where there are several."""
+
+_COMPLEX = frozenset({"R", "I", "REAL", "IMAGINARY"})
+_COMPLEX_VALUE = 2
+"""Place of it in the Image Type (C.8.3.1.1.1)."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Images at one place of a stack."""
+
+    at_mm: float
+    """Along the slice normal."""
+    images: tuple[PartImage, ...]
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Images of one orientation, matrix and spacing; places by rising distance along the normal."""
+
+    places: tuple[Place, ...]
+
+    @property
+    def images(self) -> list[PartImage]:
+        """All of its images."""
+        return [image for place in self.places for image in place.images]
+
+    @property
+    def is_aligned(self) -> bool:
+        """Whether the images of each place lie on one another."""
+        return all(
+            _are_near(place.images[0].position or (), image.position or (), SAME_PLACE_MM)
+            for place in self.places
+            for image in place.images
+        )
+
+
+def without_left_out(
+    images: Sequence[PartImage],
+) -> tuple[list[PartImage], Counter[LeftOutKind]]:
+    """The images that may be of volumes, and how many of each kind are not."""
+    left_out: Counter[LeftOutKind] = Counter()
+    kinds = [_kind(image) for image in images]
+    plain = [image for image, kind in zip(images, kinds, strict=True) if kind is None]
+    if plain and len(plain) < len(images):
+        left_out.update(kind for kind in kinds if kind is not None)
+    else:
+        plain = list(images)
+    dixon = {dixon_image(image.image_type) for image in plain}
+    used = next(kind for kind in _DIXON_ORDER if kind in dixon) if plain else None
+    for image in plain:
+        kind = dixon_image(image.image_type)
+        # What names no image of the acquisition may be a phase of the used ones.
+        if kind not in (used, None):
+            left_out[kind] += 1
+    return [i for i in plain if dixon_image(i.image_type) in (used, None)], left_out
+
+
+def stacks_of(images: Iterable[PartImage]) -> tuple[list[Stack], Counter[LeftOutKind]]:
+    """The stacks in a fixed order, and how many images beside them are localizers.
+
+    Raises
+    ------
+    SeriesRefusedError
+        ``no-position``: an image has no place in space. ``mixed-orientation``: there are several
+        stacks, none of which has :data:`FEWEST_SLICES`.
+    """
+    stacks = [slab for group in _groups(images) for slab in _slabs(group)]
+    large = [stack for stack in stacks if len(stack.places) >= FEWEST_SLICES]
+    small = [stack for stack in stacks if stack not in large]
+    if not large and len(stacks) > 1:
+        raise SeriesRefusedError(
+            "The slices of the series are not parallel.",
+            code="mixed-orientation",
+            remedy="Submit a series of one orientation, without localizer images.",
+        )
+    if not large:
+        return stacks, Counter()
+    left_out: Counter[LeftOutKind] = Counter()
+    left_out["localizer"] = sum(len(stack.images) for stack in small)
+    return large, +left_out
+
+
+def _kind(image: PartImage) -> LeftOutKind | None:
+    if "LOCALIZER" in image.image_type:
+        return "localizer"
+    if is_computed(image.image_type):
+        return "computed"
+    if _COMPLEX.intersection(image.image_type[_COMPLEX_VALUE : _COMPLEX_VALUE + 1]):
+        return "complex"
+    return None
+
+
+def _groups(images: Iterable[PartImage]) -> list[list[PartImage]]:
+    """Images of one geometry together, in an order that does not depend on that of the images."""
+    groups: list[list[PartImage]] = []
+    for image in sorted(images, key=_order):
+        if image.position is None or image.orientation is None:
+            raise SeriesRefusedError(
+                "The series has images without a position in space.", code="no-position"
+            )
+        group = next((one for one in groups if _is_alike(one[0], image)), None)
+        if group is None:
+            groups.append([image])
+        else:
+            group.append(image)
+    return groups
+
+
+def _order(image: PartImage) -> tuple[object, ...]:
+    return image.orientation or (), image.position or (), image.instance, image.frame or 0
+
+
+def _is_alike(first: PartImage, second: PartImage) -> bool:
+    return (
+        (first.stack, first.matrix) == (second.stack, second.matrix)
+        and _are_near(first.orientation or (), second.orientation or (), SAME_COSINE)
+        and _are_near(first.spacing, second.spacing, SAME_SPACING_MM)
+    )
+
+
+def _are_near(first: Sequence[float], second: Sequence[float], limit: float) -> bool:
+    return len(first) == len(second) and all(
+        abs(one - other) <= limit for one, other in zip(first, second, strict=True)
+    )
+
+
+def _slabs(group: Sequence[PartImage]) -> Iterator[Stack]:
+    """The group as one stack, or as several where a gap parts them."""
+    places = _places(group)
+    gaps = [after.at_mm - before.at_mm for before, after in pairwise(places)]
+    limit = max(SLAB_GAP_MM, SLAB_GAP_STEPS * median(gaps)) if gaps else 0.0
+    start = 0
+    for index, gap in enumerate(gaps, start=1):
+        if gap > limit:
+            yield Stack(tuple(places[start:index]))
+            start = index
+    yield Stack(tuple(places[start:]))
+
+
+def _places(group: Sequence[PartImage]) -> list[Place]:
+    normal = _normal(group[0].orientation or ())
+    placed = sorted(
+        ((_dot(image.position or (), normal), image) for image in group), key=itemgetter(0)
+    )
+    places: list[list[tuple[float, PartImage]]] = []
+    for at_mm, image in placed:
+        if places and at_mm - places[-1][0][0] <= SAME_PLACE_MM:
+            places[-1].append((at_mm, image))
+        else:
+            places.append([(at_mm, image)])
+    return [Place(items[0][0], tuple(image for _, image in items)) for items in places]
+
+
+def _normal(orientation: Sequence[float]) -> tuple[float, float, float]:
+    (a, b, c), (d, e, f) = orientation[:3], orientation[3:]
+    return b * f - c * e, c * d - a * f, a * e - b * d
+
+
+def _dot(first: Sequence[float], second: Sequence[float]) -> float:
+    return sum(one * other for one, other in zip(first, second, strict=True))

@@ -1,0 +1,96 @@
+"""The volumes of the series of a study: looked for in Orthanc's index, and kept.
+
+The index holds the places of images and their temporal positions, but no times: a series whose
+images lie all apart is one volume, and of any other the tags of all images are read once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from gcp_side.labseg.conf import get_conf
+from gcp_side.labseg.host.caching import aid_cache, cache_key
+from gcp_side.labseg.orthanc.client import Orthanc
+from segrelay.errors import NotFoundError, SeriesRefusedError
+from segrelay.orthanc import UnexpectedAnswerError
+from segrelay.parts import PartImage, Split, split_series
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeriesParts:
+    """What a series holds."""
+
+    split: Split | None = None
+    """None: it is one volume as a whole, or cannot be split."""
+    code: str = ""
+    """Why it cannot be split, a code of :func:`segrelay.parts.split_series`; else empty."""
+    message: str = ""
+    remedy: str = ""
+
+    @property
+    def count(self) -> int:
+        """Volumes that can be named; 0 for a series that is one as a whole, or cannot be split."""
+        return 0 if self.split is None else len(self.split.parts)
+
+
+WHOLE = SeriesParts()
+
+_NO_STACK = ("no-position", "mixed-orientation")
+"""Of localizers and of objects that are no images: viewer and lab say so where one is chosen."""
+
+
+def read_parts(instances: Mapping[str, Sequence[str]], orthanc: Orthanc) -> dict[str, SeriesParts]:
+    """What each series holds.
+
+    Parameters
+    ----------
+    instances:
+        By Orthanc id of the series, the ids of its instances.
+
+    Raises
+    ------
+    OrthancUnavailableError, OrthancRefusedError, FixConfigurationError
+    """
+    conf = get_conf()
+    cache = aid_cache(conf.cache)
+    keys = {
+        # A series that still arrives has another number of instances.
+        series_id: cache_key("parts", series_id, len(ids))
+        for series_id, ids in instances.items()
+    }
+    found = {series_id: cache.get(key) for series_id, key in keys.items()}
+    unknown = [series_id for series_id, parts in found.items() if parts is None]
+    if unknown:
+        index = orthanc.index_images(unknown)
+        for series_id in unknown:
+            try:
+                parts = _parts(series_id, index.get(series_id, []), instances[series_id], orthanc)
+            except (UnexpectedAnswerError, NotFoundError):
+                # It changes just now, or its index is damaged: the study is shown all the same.
+                continue
+            found[series_id] = parts
+            cache.set(keys[series_id], parts, timeout=conf.frames_cache_seconds)
+    return {series_id: parts or WHOLE for series_id, parts in found.items()}
+
+
+def _parts(
+    series_id: str, index: Sequence[PartImage], instances: Sequence[str], orthanc: Orthanc
+) -> SeriesParts:
+    if is_one_volume(index):
+        return WHOLE
+    try:
+        split = split_series(orthanc.series_images(series_id, instances))
+    except SeriesRefusedError as error:
+        if error.code in _NO_STACK:
+            return WHOLE
+        return SeriesParts(code=error.code, message=error.message, remedy=error.remedy)
+    return WHOLE if split.is_whole else SeriesParts(split=split)
+
+
+def is_one_volume(index: Iterable[PartImage]) -> bool:
+    """Whether the places of the images alone show that they are slices of one volume."""
+    try:
+        return split_series(list(index)).is_whole
+    except SeriesRefusedError:
+        return False

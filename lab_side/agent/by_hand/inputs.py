@@ -1,0 +1,64 @@
+"""The inputs of a job by hand: a series for each role, or the volumes of fewer series."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from lab_side.agent.by_hand.series_ids import check_number
+from segrelay.errors import ManifestRejectedError
+from segrelay.manifest import SeriesInput, SeriesPart
+from segrelay.orthanc import OrthancClient
+from segrelay.parts import split_series
+from segrelay.parts.named import named_parts
+
+
+def inputs_of(
+    client: OrthancClient, series_ids: Sequence[str], roles: Sequence[str]
+) -> tuple[SeriesInput, ...]:
+    """The input for each role, in their order.
+
+    Of fewer series than roles the volumes are taken, series by series as they are given, in each
+    in the order of time; the first where there are more than roles.
+
+    Raises
+    ------
+    ManifestRejectedError
+        ``series-count``: there are too many series, or too few volumes; ``part-needed``: a
+        series holds several stacks, as of both breasts.
+    SeriesRefusedError
+        As :func:`split_series`.
+
+    And as the client.
+    """
+    if len(series_ids) >= len(roles):
+        check_number(series_ids, roles)
+        return tuple(
+            SeriesInput(role=role, orthanc_id=series_id)
+            for role, series_id in zip(roles, series_ids, strict=True)
+        )
+    volumes = [item for series_id in series_ids for item in _volumes(client, series_id)]
+    if len(volumes) < len(roles):
+        raise ManifestRejectedError(
+            f"The profile needs {len(roles)} series, {len(series_ids)} given; volumes in them: "
+            f"{len(volumes)}.",
+            code="series-count",
+            remedy=f"Give one series for each of these, in this order: {' '.join(roles)}; or one "
+            "that holds all phases.",
+        )
+    return tuple(
+        SeriesInput(role=role, orthanc_id=series_id, part=part)
+        for role, (series_id, part) in zip(roles, volumes, strict=False)
+    )
+
+
+def _volumes(client: OrthancClient, series_id: str) -> list[tuple[str, SeriesPart | None]]:
+    instances = [item.orthanc_id for item in client.inventory([series_id])]
+    split = split_series(client.series_images(series_id, instances))
+    if split.stacks > 1:
+        raise ManifestRejectedError(
+            f"Series {series_id} holds {split.stacks} stacks of slices, not phases alone.",
+            code="part-needed",
+            remedy="Choose the volumes on the site's page of the study, or store each stack as a "
+            "series of its own.",
+        )
+    return [(series_id, part) for part in named_parts(split)]

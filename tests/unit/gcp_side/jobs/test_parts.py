@@ -1,0 +1,259 @@
+"""A study whose phases are one series: recognised, shown, chosen, and named in the manifest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission, User
+from rest_framework.test import APIClient
+
+from gcp_side.labseg.errors import ConfirmationNeededError, SubmissionRefusedError
+from gcp_side.labseg.jobs.queue_from_row import manifest_of
+from gcp_side.labseg.jobs.submission import Submission, retry, submit
+from gcp_side.labseg.models import Job
+from gcp_side.labseg.volume_ids import VolumeId, volume_id_of
+from segrelay.manifest import PARTS_SCHEMA, parse_job_manifest
+from segrelay.parts import PartImage
+from tests.unit.gcp_side.fakes import (
+    STUDY_ID,
+    FakeOrthanc,
+    phase_tags,
+    series_entry,
+    series_id,
+    series_info,
+)
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+ROOT = "/api/mri/segmentation"
+SERIES = series_id(5)
+SLICES = 6
+Change = Callable[[PartImage, int, int], PartImage]
+
+
+def dynamic(
+    orthanc: FakeOrthanc, *, phases: int = 5, change: Change | None = None, number: int = 5
+) -> None:
+    """Let the study be one series of phases, a minute apart."""
+    entry = series_entry(number, description="ax dyn", number=str(number))
+    images = []
+    for phase in range(phases):
+        for place in range(SLICES):
+            image = PartImage(
+                instance=f"{number}-{phase}-{place}",
+                position=(0.0, 4.0 * place, 0.0),
+                orientation=(1.0, 0.0, 0.0, 0.0, 0.0, -1.0),
+                image_type=("ORIGINAL", "PRIMARY"),
+                temporal_position=phase + 1,
+                acquired=datetime(2026, 5, 4, 3, 20) + timedelta(minutes=phase),
+            )
+            images.append(image if change is None else change(image, phase, place))
+    instances = tuple(image.instance for image in images)
+    orthanc.series_index = [replace(entry, instances=instances)]
+    orthanc.known = {entry.orthanc_id: series_info(number, instances=len(instances))}
+    orthanc.images = {entry.orthanc_id: images}
+    tags = phase_tags(0) | {"EchoTime": "1.8", "RepetitionTime": "4.6"}
+    orthanc.tags_of = dict.fromkeys(instances, tags)
+
+
+def volumes(*indices: int) -> tuple[str, ...]:
+    return tuple(f"{SERIES}:{index}" for index in indices)
+
+
+def ask(orthanc: FakeOrthanc, *volume_ids: str, **more: Any) -> Job:
+    return submit(Submission(series_ids=volume_ids, **more), orthanc=orthanc)
+
+
+def study(client: APIClient) -> Any:
+    answer = client.get(f"{ROOT}/studies/{STUDY_ID}/")
+    assert answer.status_code == 200, answer.content
+    return answer.json()
+
+
+def test_the_study_shows_its_phases(client: APIClient, orthanc: FakeOrthanc) -> None:
+    dynamic(orthanc)
+    found = study(client)
+    (series,) = found["series"]
+    assert series["images"] == 5 * SLICES
+    assert series["parts"] == {
+        "count": 5,
+        "stacks": 1,
+        "images": SLICES,
+        "key": "temporal-position",
+        "volume_ids": list(volumes(0, 1, 2, 3, 4)),
+        "text": "5 phases of 6 images, by temporal position",
+        "code": "",
+        "remedy": "",
+    }
+    assert [role["series_id"] for role in found["roles"]] == list(volumes(0, 1, 2, 3))
+    assert {role["confidence"] for role in found["roles"]} == {"certain"}
+    assert found["roles"][1]["evidence"].startswith("The temporal position is 2 of 5")
+
+
+def test_the_tags_of_all_images_are_read_once(client: APIClient, orthanc: FakeOrthanc) -> None:
+    study(client)
+    assert "series_images" not in orthanc.calls
+    dynamic(orthanc)
+    study(client)
+    study(client)
+    assert orthanc.calls.count("series_images") == 1
+
+
+def test_the_job_names_parts_of_the_series(orthanc: FakeOrthanc) -> None:
+    dynamic(orthanc)
+    job = ask(orthanc, *volumes(0, 1, 2, 3))
+    manifest = parse_job_manifest(manifest_of(job).to_json())
+    assert manifest.schema_version == PARTS_SCHEMA
+    assert {item.orthanc_id for item in manifest.series} == {SERIES}
+    assert {item.expected_instances for item in manifest.series} == {5 * SLICES}
+    parts = [item.part for item in manifest.series]
+    assert [part and (part.index, part.count, part.expected_images) for part in parts] == [
+        (index, 5, SLICES) for index in range(4)
+    ]
+    assert job.series_ids == volumes(0, 1, 2, 3)
+
+
+def test_one_series_is_enough(orthanc: FakeOrthanc) -> None:
+    dynamic(orthanc)
+    assert ask(orthanc, SERIES).series_ids == volumes(0, 1, 2, 3)
+
+
+def test_a_series_before_contrast_and_one_with_the_rest(
+    client: APIClient, orthanc: FakeOrthanc
+) -> None:
+    dynamic(orthanc, phases=1, number=4)
+    before = (orthanc.series_index[0], orthanc.known, orthanc.images, orthanc.tags_of)
+    dynamic(
+        orthanc,
+        phases=4,
+        change=lambda image, *_: replace(
+            image, acquired=(image.acquired or datetime.min) + timedelta(minutes=3)
+        ),
+    )
+    orthanc.series_index.append(before[0])
+    orthanc.known |= before[1]
+    orthanc.images |= before[2]
+    orthanc.tags_of |= before[3]
+    found = [role["series_id"] for role in study(client)["roles"]]
+    assert found == [series_id(4), *volumes(0, 1, 2)]
+    assert {role["confidence"] for role in study(client)["roles"]} <= {"certain", "likely"}
+    assert ask(orthanc, series_id(4), SERIES).series_ids == (series_id(4), *volumes(0, 1, 2))
+
+
+def test_other_phases_than_the_recognised_want_a_yes(orthanc: FakeOrthanc) -> None:
+    dynamic(orthanc)
+    with pytest.raises(ConfirmationNeededError):
+        ask(orthanc, *volumes(1, 2, 3, 4))
+    job = ask(orthanc, *volumes(1, 2, 3, 4), confirm=True)
+    assert [item["part"]["index"] for item in job.series] == [1, 2, 3, 4]
+    again = retry(_failed(job), orthanc=orthanc, confirm=True).job
+    assert again.series == job.series
+
+
+def _failed(job: Job) -> str:
+    job.refresh_from_db()
+    Job.objects.filter(pk=job.pk).update(state="failed")
+    return str(job.pk)
+
+
+@pytest.mark.parametrize(
+    ("ids", "code"),
+    [
+        (volumes(0, 1, 2, 2), "series-twice"),
+        (volumes(0, 1, 2, 5), "no-such-part"),
+        ((SERIES, *volumes(1, 2, 3)), "part-needed"),
+        (volumes(0, 1, 2), "series-count"),
+        ((f"{SERIES}:01", *volumes(1, 2, 3)), "series-id"),
+        ((f"{SERIES}:x", *volumes(1, 2, 3)), "series-id"),
+    ],
+)
+def test_what_names_no_volume_is_refused(
+    orthanc: FakeOrthanc, ids: tuple[str, ...], code: str
+) -> None:
+    dynamic(orthanc)
+    with pytest.raises(SubmissionRefusedError) as caught:
+        ask(orthanc, *ids)
+    assert caught.value.code == code
+    assert Job.objects.count() == 0
+
+
+def test_a_series_that_cannot_be_split_says_why(client: APIClient, orthanc: FakeOrthanc) -> None:
+    dynamic(orthanc, change=lambda image, *_: replace(image, temporal_position=None, acquired=None))
+    found = study(client)
+    parts = found["series"][0]["parts"]
+    assert (parts["count"], parts["code"]) == (0, "parts-unordered")
+    assert (
+        parts["text"]
+        == "The series holds 5 images at every place, and nothing tells the volumes apart."
+    )
+    assert {role["series_id"] for role in found["roles"]} == {None}
+    with pytest.raises(SubmissionRefusedError) as caught:
+        ask(orthanc, SERIES)
+    assert caught.value.code == "parts-unordered"
+
+
+def test_fewer_phases_than_the_series_declares_are_not_certain(
+    client: APIClient, orthanc: FakeOrthanc
+) -> None:
+    dynamic(orthanc, change=lambda image, *_: replace(image, positions_declared=6))
+    roles = study(client)["roles"]
+    assert {role["confidence"] for role in roles} == {"guess"}
+    assert "says that it has 6 temporal positions" in roles[0]["evidence"]
+
+
+def test_a_localizer_inside_is_left_out_and_said(client: APIClient, orthanc: FakeOrthanc) -> None:
+    def scout(image: PartImage, phase: int, place: int) -> PartImage:
+        is_scout = (phase, place) == (4, 5)
+        return (
+            replace(image, image_type=("ORIGINAL", "PRIMARY", "LOCALIZER")) if is_scout else image
+        )
+
+    dynamic(orthanc, phases=5, change=scout)
+    orthanc.images[SERIES] = [
+        image
+        for image in orthanc.images[SERIES]
+        if image.temporal_position != 5 or "LOCALIZER" in image.image_type
+    ]
+    orthanc.series_index = [
+        replace(
+            orthanc.series_index[0],
+            instances=tuple(image.instance for image in orthanc.images[SERIES]),
+        )
+    ]
+    text = study(client)["series"][0]["parts"]["text"]
+    assert text == "4 phases of 6 images, by temporal position; 1 images left out (localizer)"
+
+
+def test_urgent_is_for_those_who_may_change_requests(orthanc: FakeOrthanc) -> None:
+    dynamic(orthanc)
+    user = User.objects.create_user("nurse")
+    user.user_permissions.set(Permission.objects.filter(codename__in=["view_job", "add_job"]))
+    client = APIClient()
+    client.force_authenticate(user)
+    body = {
+        "series": dict(zip(("dce-0", "dce-1", "dce-2", "dce-3"), volumes(0, 1, 2, 3), strict=True))
+    }
+    address = f"{ROOT}/studies/{STUDY_ID}/segment/"
+    refused = client.post(address, {**body, "priority": 0}, format="json")
+    assert refused.status_code == 403
+    assert "served before others" in refused.json()["error"]
+    assert Job.objects.count() == 0
+    assert client.post(address, {**body, "priority": 7}, format="json").status_code == 202
+    user.user_permissions.add(Permission.objects.get(codename="change_job"))
+    client.force_authenticate(User.objects.get(pk=user.pk))
+    assert client.post(address, {**body, "priority": 0}, format="json").status_code == 202
+
+
+@pytest.mark.parametrize("text", ["", "x", f"{SERIES}:", f"{SERIES}:-1", f"{SERIES}:1:2", ":1"])
+def test_what_is_no_name_of_a_volume(text: str) -> None:
+    assert volume_id_of(text) is None
+
+
+def test_names_of_volumes() -> None:
+    assert volume_id_of(SERIES) == VolumeId(SERIES)
+    assert volume_id_of(f"{SERIES}:12") == VolumeId(SERIES, 12)
+    assert str(VolumeId(SERIES, 12)) == f"{SERIES}:12"
