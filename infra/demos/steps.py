@@ -19,6 +19,7 @@ import pydicom
 from PIL import Image
 from rich.console import Console
 
+from gcp_side.labseg.volume_ids import VolumeId
 from infra.demos.progress import follow
 from infra.demos.queue import CloudQueue
 from infra.demos.report import Evidence, FrameReading, Outcome
@@ -106,13 +107,20 @@ class Demo:
         )
 
     def _upload(self, inputs: Mapping[str, StudySeries]) -> list[str]:
-        """Send every file to Orthanc, some at once; Orthanc's series ids, in role order."""
-        ids: list[str] = []
+        """Send every file to Orthanc, some at once; the names of the inputs, in role order."""
+        ids: dict[str, str] = {}
         with ThreadPoolExecutor(UPLOADS_AT_ONCE) as pool:
             for series in inputs.values():
-                replies = pool.map(self.client.upload, (f.read_bytes() for f in series.files))
-                ids += {reply.orthanc_series_id for reply in replies}
-        return ids
+                if series.series_instance_uid not in ids:
+                    files = (file.read_bytes() for file in series.all_files)
+                    (found,) = {
+                        reply.orthanc_series_id for reply in pool.map(self.client.upload, files)
+                    }
+                    ids[series.series_instance_uid] = found
+        return [
+            str(VolumeId(ids[series.series_instance_uid], series.part))
+            for series in inputs.values()
+        ]
 
     def _run_job(self, orthanc_ids: list[str]) -> tuple[Outcome, float, tuple[QueueStep, ...]]:
         """The job's outcome, its seconds, and what was seen of it in a watched queue."""

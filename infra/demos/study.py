@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import zipfile
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
 from pydicom.multival import MultiValue
 
+from gcp_side.labseg.orthanc.parts import SeriesParts
 from gcp_side.labseg.recognition import (
     SENTENCES,
     Confidence,
@@ -22,9 +23,11 @@ from gcp_side.labseg.recognition import (
     attributes_of,
     recognise,
 )
+from gcp_side.labseg.recognition.series_attributes import split_attributes
 from infra.phantom.case import make_case
 from infra.phantom.dicom import write_study
-from segrelay.errors import FixConfigurationError
+from segrelay.errors import FixConfigurationError, SeriesRefusedError
+from segrelay.parts import images_of, split_series
 from segrelay.profiles import InputRole
 
 _HEADER = [
@@ -37,10 +40,13 @@ _HEADER = [
     # By which the site's rules recognise a series.
     "Rows",
     "Columns",
+    "ImagePositionPatient",
     "ImageOrientationPatient",
     "FrameOfReferenceUID",
     "ImageType",
     "TemporalPositionIdentifier",
+    "NumberOfTemporalPositions",
+    "AcquisitionNumber",
     "AcquisitionDateTime",
     "AcquisitionDate",
     "AcquisitionTime",
@@ -65,7 +71,7 @@ _HEADER = [
 
 @dataclass(frozen=True)
 class StudySeries:
-    """One MR series on disk."""
+    """One MR series on disk, or a volume of one that holds several."""
 
     series_instance_uid: str
     number: int | None
@@ -73,8 +79,16 @@ class StudySeries:
     description: str
     files: tuple[Path, ...]
     """In no particular order."""
+    all_files: tuple[Path, ...]
+    """Of the whole series."""
     attributes: SeriesAttributes
-    """What the site's rules look at; its id is the Series Instance UID."""
+    """What the site's rules look at; its id is the Series Instance UID, and ``:`` with an index
+    for a volume."""
+
+    @property
+    def part(self) -> int | None:
+        """Which of the volumes of its series; None: the series is one."""
+        return self.attributes.part
 
 
 @dataclass(frozen=True)
@@ -148,7 +162,8 @@ def read_series(files: Iterable[Path]) -> list[StudySeries]:
             code="study-count",
             remedy="Give a folder or a zip file with the DICOM files of one study.",
         )
-    return sorted((_series(uid, members) for uid, members in groups.items()), key=_order)
+    volumes = (volume for uid, members in groups.items() for volume in _series(uid, members))
+    return sorted(volumes, key=_order)
 
 
 def choose_inputs(study: Study, inputs: Sequence[InputRole]) -> dict[str, ChosenSeries]:
@@ -159,7 +174,7 @@ def choose_inputs(study: Study, inputs: Sequence[InputRole]) -> dict[str, Chosen
     FixConfigurationError
         No series of the study fits one of the roles.
     """
-    by_uid = {series.series_instance_uid: series for series in study.series}
+    by_id = {series.attributes.series_id: series for series in study.series}
     rules = {item.role: item.recognition for item in inputs if item.recognition is not None}
     attributes = [series.attributes for series in study.series]
     chosen = {}
@@ -173,7 +188,7 @@ def choose_inputs(study: Study, inputs: Sequence[InputRole]) -> dict[str, Chosen
                 + ", ".join(item.role for item in inputs)
                 + ".",
             )
-        chosen[found.role] = ChosenSeries(by_uid[found.series_id], found.confidence, why)
+        chosen[found.role] = ChosenSeries(by_id[found.series_id], found.confidence, why)
     return chosen
 
 
@@ -185,22 +200,41 @@ def _mr_header(file: Path) -> Dataset | None:
     return header if header.get("Modality") == "MR" else None
 
 
-def _series(uid: str, members: Sequence[tuple[Path, Dataset]]) -> StudySeries:
+def _series(uid: str, members: Sequence[tuple[Path, Dataset]]) -> Iterator[StudySeries]:
+    """The series, or each of its volumes."""
     header = members[0][1]
     number = header.get("SeriesNumber")
-    return StudySeries(
-        series_instance_uid=uid,
-        number=None if number is None else int(number),
+    files = tuple(path for path, _ in members)
+    parts = _parts(members)
+    whole = attributes_of(
+        uid,
         description=str(header.get("SeriesDescription", "")),
-        files=tuple(path for path, _ in members),
-        attributes=attributes_of(
-            uid,
-            description=str(header.get("SeriesDescription", "")),
-            number=None if number is None else int(number),
-            instances=len(members),
-            tags=_tags(header),
-        ),
+        number=None if number is None else int(number),
+        instances=len(members),
+        tags=_tags(header),
     )
+    for attributes in split_attributes(whole, parts):
+        images = () if parts.split is None else parts.split.parts[attributes.part or 0].images
+        yield StudySeries(
+            series_instance_uid=uid,
+            number=whole.number,
+            description=whole.description,
+            files=tuple(Path(image.instance) for image in images) or files,
+            all_files=files,
+            attributes=attributes,
+        )
+
+
+def _parts(members: Sequence[tuple[Path, Dataset]]) -> SeriesParts:
+    """The volumes of a classic series; any other is taken as one."""
+    if any("NumberOfFrames" in header for _, header in members):
+        return SeriesParts()
+    images = [one for path, header in members for one in images_of(str(path), _tags(header))]
+    try:
+        split = split_series(images)
+    except SeriesRefusedError:
+        return SeriesParts()
+    return SeriesParts() if split.is_whole else SeriesParts(split=split)
 
 
 def _tags(dataset: Dataset) -> dict[str, Any]:
@@ -219,8 +253,8 @@ def _as_text(value: object) -> str:
     return "\\".join("" if part is None else str(part) for part in parts)
 
 
-def _order(series: StudySeries) -> tuple[bool, int, list[tuple[int, str]]]:
+def _order(series: StudySeries) -> tuple[bool, int, int, list[tuple[int, str]]]:
     """By Series Number, then by description with its numbers read as numbers."""
     parts = re.findall(r"\d+|\D+", series.description)
     words = [(int(part), "") if part.isdigit() else (-1, part) for part in parts]
-    return series.number is None, series.number or 0, words
+    return series.number is None, series.number or 0, series.part or 0, words
