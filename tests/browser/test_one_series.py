@@ -14,6 +14,7 @@ from tests.unit.gcp_side.fakes import FakeAgent
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
+LISTED = {"en": "2 (4 phases in one)", "ko": "2 (한 시리즈에 시기 4개)"}
 TEXTS = {
     "en": ("Series 5: 4 phases of 32 images, by temporal position · used: 1\u20134", "certain"),
     "ko": (
@@ -32,8 +33,10 @@ def test_from_the_list_to_the_overlay(
     page.goto("/segmentation/")
     if language == "ko":
         page.get_by_role("button", name="한국어").click()
-    page.get_by_role("link", name="Dynamic A").click()
     held, sureness = TEXTS[language]
+    listed = page.locator("#rows tr").filter(has_text="Dynamic A")
+    expect(listed.locator("td.right")).to_have_text(LISTED[language])
+    page.get_by_role("link", name="Dynamic A").click()
     expect(page.locator("#parts li")).to_have_text(held)
     for number, volume in enumerate(dynamic.series):
         expect(page.locator(f"#role-dce-{number}")).to_have_value(volume)

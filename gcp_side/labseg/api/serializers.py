@@ -241,6 +241,10 @@ class StudySerializer(Shape):
         lambda study: sorted({item.modality for item in study["series"] if item.modality}),
     )
     series = Computed(IntegerField(), lambda study: len(study["series"]))
+    phases = Computed(
+        IntegerField(help_text="temporal positions of one series, as its header has them; else 0"),
+        lambda study: max((item.temporal_positions for item in study["series"]), default=0),
+    )
     latest_request = RequestSerializer(source="latest", allow_null=True)
 
 

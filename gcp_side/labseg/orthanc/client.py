@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
@@ -84,6 +85,8 @@ class SeriesEntry:
     description: str
     instances: tuple[str, ...]
     """Orthanc ids, in the order of the upload."""
+    temporal_positions: int = 0
+    """Number of Temporal Positions; 0 where the index has none."""
 
 
 class Orthanc:
@@ -264,7 +267,12 @@ def _series(item: Entry) -> SeriesEntry:
         number=tags.text_of("SeriesNumber"),
         description=tags.text_of("SeriesDescription"),
         instances=item.ids_of("Instances"),
+        temporal_positions=_count(tags.fields.get("NumberOfTemporalPositions")),
     )
+
+
+def _count(text: object) -> int:
+    return int(text) if isinstance(text, str) and re.fullmatch("[0-9]{1,4}", text.strip()) else 0
 
 
 def _place(item: Entry) -> SlicePlace:

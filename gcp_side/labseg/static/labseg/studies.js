@@ -40,7 +40,7 @@ function row(study) {
   return element("tr", {},
     element("td", { text: study.date ?? "" }),
     element("td", {}, element("a", { href: `${location.pathname}studies/${study.study_id}/`, text: name || study.patient_id || gettext("no name") })),
-    element("td", { text: study.patient_id }), element("td", { text: study.description }), element("td", { text: study.modalities.join(", ") }), element("td", { class: "right", text: study.series }),
+    element("td", { text: study.patient_id }), element("td", { text: study.description }), element("td", { text: study.modalities.join(", ") }), element("td", { class: "right", text: study.phases > 1 ? fill(gettext("%(series)s (%(count)s phases in one)"), { series: study.series, count: study.phases }) : study.series }),
     element("td", {}, latest ? element("span", { class: `state is-${latest.state}`, text: stateName(latest.state) }) : "–", latest?.finished ? ` ${volumes(latest)}` : ""));
 }
 

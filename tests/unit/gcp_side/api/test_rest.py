@@ -62,7 +62,7 @@ JOB_FIELDS = {
 }
 STUDY_FIELDS = {
     *("study_id", "study_instance_uid", "patient_name", "patient_id", "date", "description"),
-    *("modalities", "series", "latest_request"),
+    *("modalities", "series", "phases", "latest_request"),
 }
 
 
@@ -457,6 +457,7 @@ class TestStudies:
             "description": "Breast",
             "modalities": ["MR"],
             "series": 4,
+            "phases": 0,
         }
         assert [item["date"] for item in others] == ["2020-01-01", None]
         assert [item["latest_request"] for item in others] == [None, None]
