@@ -84,7 +84,7 @@ def _images_of(part: SeriesPart, split: Split) -> tuple[PartImage, ...]:
 
 
 def _changed(submitted: str, split: Split) -> SeriesRefusedError:
-    count, size = len(split.parts), len(split.parts[0].images)
+    count, size = len(split.parts), max((len(part.images) for part in split.parts), default=0)
     return SeriesRefusedError(
         f"The series had {submitted} when it was submitted; now it has {count} of {size} images"
         + (f" by {split.key}." if split.key else "."),

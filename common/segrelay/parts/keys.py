@@ -11,8 +11,9 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from itertools import pairwise
+from statistics import median, median_low
 
-from segrelay.dicom.acquisition import after_midnight
+from segrelay.dicom.acquisition import after_midnight, are_comparable
 from segrelay.parts.image import PartImage
 from segrelay.parts.stacks import Stack
 
@@ -61,12 +62,23 @@ _SLACK: dict[PartKey, float] = {
 }
 """In the unit of the key: what is nearer is no later phase."""
 
+SPREAD_OF_STEP = 0.1
+"""Of the time from phase to phase: by how much more than twice the usual the times of one phase
+may spread; an image that is farther off is of another phase, or a copy of one."""
+
 _STRICT = (PartKey.TEMPORAL_POSITION, PartKey.TRIGGER_TIME, PartKey.ACQUISITION_TIME)
 """Keys whose values may not fall from a phase to the next, whether they cut or not."""
 
 
+_DISTINCT = (PartKey.TEMPORAL_POSITION, PartKey.ACQUISITION_TIME)
+"""Keys that tell phases from copies: images at one place that share a value are one image twice,
+where others at that place have another value."""
+
+
 def values_of(key: PartKey, images: Sequence[PartImage]) -> list[Value] | None:
-    """The values of a key, times in seconds; None where an image has none.
+    """The values of a key, times in seconds.
+
+    None where an image has none, or where some images have a date and others have none.
 
     Times over midnight without a date, or with one date for all, go on.
     """
@@ -77,6 +89,8 @@ def values_of(key: PartKey, images: Sequence[PartImage]) -> list[Value] | None:
     moments = [value for value in values if isinstance(value, datetime)]
     if not moments:
         return values
+    if not are_comparable(moments):
+        return None
     late = after_midnight(moments)
     first = min(moments)
     return [(moment + timedelta(days=moment in late) - first).total_seconds() for moment in moments]
@@ -100,6 +114,8 @@ def cut_by(key: PartKey, stack: Stack) -> Phases | None:
         return None
     if key in _COUNTED and any(low != high for low, high in spans):
         return None
+    if key in _SLACK and not _is_even(spans, slack):
+        return None
     return tuple(tuple(image for _, image in phase) for phase in phases)
 
 
@@ -122,10 +138,38 @@ def contradicts(key: PartKey, phases: Phases, stack: Stack) -> bool:
     )
 
 
+def has_copies(key: PartKey, stack: Stack) -> bool:
+    """Whether a more trusted key than this says that images of two phases are copies.
+
+    At some place it has one value for several images, and another for others.
+    """
+    more_trusted = PHASE_KEYS[: PHASE_KEYS.index(key)]
+    return any(
+        1 < len(set(values)) < len(values)
+        for other in _DISTINCT
+        if other in more_trusted
+        for values in values_by_place(other, stack)
+    )
+
+
+def values_by_place(key: PartKey, stack: Stack) -> list[list[float]]:
+    """The values of a key at each place; empty where an image has none."""
+    return [[value for value, _ in column] for column in _columns(key, stack) or ()]
+
+
 def has_values(key: PartKey, stack: Stack) -> bool:
     """Whether every image has a value, and not all have the same."""
     values = values_of(key, stack.images)
     return values is not None and len(set(values)) > 1
+
+
+def _is_even(spans: Sequence[tuple[float, float]], slack: float) -> bool:
+    """Whether no phase takes much longer than the others: first and last time of each."""
+    if len(spans) < 2:
+        return True
+    spreads = [last - first for first, last in spans]
+    step = median(after[1] - before[1] for before, after in pairwise(spans))
+    return max(spreads) <= 2 * median_low(spreads) + SPREAD_OF_STEP * step + slack
 
 
 def _name(image: PartImage) -> tuple[str, int | None]:

@@ -9,7 +9,17 @@ from dataclasses import dataclass
 from segrelay.dicom.acquisition import is_same
 from segrelay.errors import SeriesRefusedError
 from segrelay.parts.image import PartImage
-from segrelay.parts.keys import PHASE_KEYS, PartKey, Phases, contradicts, cut_by, has_values
+from segrelay.parts.keys import (
+    PHASE_KEYS,
+    PartKey,
+    Phases,
+    contradicts,
+    cut_by,
+    has_copies,
+    has_values,
+    values_by_place,
+    values_of,
+)
 from segrelay.parts.stacks import LeftOutKind, Stack, stacks_of, without_left_out
 
 _SPLIT_REMEDY = (
@@ -81,10 +91,11 @@ def split_series(images: Sequence[PartImage]) -> Split:
     stacks, localizers = stacks_of(plain)
     left_out += localizers
     said = tuple(LeftOut(kind=kind, count=left_out[kind]) for kind in sorted(left_out))
+    _check_one_place(stacks)
     cuts = [_cut(stack) for stack in stacks]
     keys = {key for key, _, _ in cuts}
     counts = {len(phases) for _, phases, _ in cuts}
-    if len(keys) > 1 or len(counts) > 1:
+    if len(keys) > 1 or len(counts) > 1 or not _have_one_count(cuts):
         raise SeriesRefusedError(
             f"The series holds {len(stacks)} stacks, which have not the same phases.",
             code="parts-unordered",
@@ -108,6 +119,29 @@ def split_series(images: Sequence[PartImage]) -> Split:
     )
 
 
+def _check_one_place(stacks: Sequence[Stack]) -> None:
+    """Refuse phases that each have another place, turn or size, which look like several stacks."""
+    positions = [{image.temporal_position for image in stack.images} for stack in stacks]
+    if len(stacks) > 1 and all(len(found) == 1 for found in positions):
+        known = [next(iter(found)) for found in positions]
+        if len(set(known)) == len(known):
+            raise _shifted()
+
+
+def _have_one_count(cuts: Sequence[tuple[PartKey | None, Phases, tuple[PartKey, ...]]]) -> bool:
+    """Whether all stacks have the same temporal positions, where these are the key."""
+    return (
+        len(
+            {
+                tuple(phase[0].temporal_position for phase in phases)
+                for key, phases, _ in cuts
+                if key is PartKey.TEMPORAL_POSITION
+            }
+        )
+        < 2
+    )
+
+
 def _cut(stack: Stack) -> tuple[PartKey | None, Phases, tuple[PartKey, ...]]:
     """The key of a stack, its phases, and the keys that cut in the same way."""
     if all(len(place.images) == 1 for place in stack.places):
@@ -120,6 +154,8 @@ def _cut(stack: Stack) -> tuple[PartKey | None, Phases, tuple[PartKey, ...]]:
     phases = None if key is None else cut_by(key, stack)
     if key is None or phases is None:
         raise _not_cut(stack)
+    if has_copies(key, stack):
+        raise _duplicate()
     others = [other for other in PHASE_KEYS if other is not key]
     opposing = [other for other in others if contradicts(other, phases, stack)]
     if opposing:
@@ -134,7 +170,9 @@ def _cut(stack: Stack) -> tuple[PartKey | None, Phases, tuple[PartKey, ...]]:
 def _check_one_time(stack: Stack) -> None:
     """Refuse phases of which no two images are at one place, which look like one stack."""
     positions = Counter(image.temporal_position for image in stack.images)
-    if len(positions) > 1:
+    # Evenly spaced slices of several times may be packages of one volume.
+    is_by_times = not stack.is_even and any(_has_equal_groups(key, stack) for key in PHASE_KEYS)
+    if len(positions) > 1 or is_by_times:
         raise _shifted()
 
 
@@ -162,9 +200,12 @@ def _not_cut(stack: Stack) -> SeriesRefusedError:
     """Why no key cuts a stack."""
     counts = Counter(len(place.images) for place in stack.places)
     usual = max(counts, key=lambda count: (counts[count], count))
-    by_position = Counter(image.temporal_position for image in stack.images)
-    if len(by_position) > 1 and len(counts) > 1 and len(set(by_position.values())) == 1:
+    known = [key for key in PHASE_KEYS if has_values(key, stack)]
+    if len(counts) > 1 and any(_has_equal_groups(key, stack) for key in known):
         return _shifted()
+    if known and all(len(set(v)) == len(v) for v in values_by_place(known[0], stack)):
+        # Each image at a place is of another phase: the phases that few places have lack slices.
+        usual = max(counts)
     if min(counts) < usual:
         lacking = sum(usual - count for count in counts.elements() if count < usual)
         return SeriesRefusedError(
@@ -172,13 +213,8 @@ def _not_cut(stack: Stack) -> SeriesRefusedError:
             code="part-incomplete",
             remedy=_COMPLETE_REMEDY,
         )
-    known = [key for key in PHASE_KEYS if has_values(key, stack)]
     if max(counts) > usual or _is_doubled(stack, known):
-        return SeriesRefusedError(
-            "A volume of the series, or slices of it, are there twice.",
-            code="part-duplicate",
-            remedy="Delete the duplicates in Orthanc, or send the series again.",
-        )
+        return _duplicate()
     return SeriesRefusedError(
         f"The series holds {usual} images at every place, and nothing tells the volumes apart.",
         code="parts-unordered",
@@ -187,12 +223,32 @@ def _not_cut(stack: Stack) -> SeriesRefusedError:
 
 
 def _is_doubled(stack: Stack, known: Sequence[PartKey]) -> bool:
-    """Whether some images at a place have one temporal position, while others have others."""
-    if PartKey.TEMPORAL_POSITION not in known:
-        return False
-    return all(
-        1 < len({image.temporal_position for image in place.images}) < len(place.images)
-        for place in stack.places
+    """Whether images at a place have one temporal position, or one time, while others have others.
+
+    Of times only where every one is there equally often, as of a series that was sent twice.
+    """
+    for key in (PartKey.TEMPORAL_POSITION, PartKey.TRIGGER_TIME, PartKey.ACQUISITION_TIME):
+        values = [Counter(found) for found in values_by_place(key, stack)]
+        is_counted = key is PartKey.TEMPORAL_POSITION
+        if key in known and all(
+            1 < len(found) < found.total() and (is_counted or len(set(found.values())) == 1)
+            for found in values
+        ):
+            return True
+    return False
+
+
+def _has_equal_groups(key: PartKey, stack: Stack) -> bool:
+    """Whether each value of a key is that of equally many images, and of more than one."""
+    sizes = Counter(values_of(key, stack.images) or ()).values()
+    return len(sizes) > 1 and len(set(sizes)) == 1 and min(sizes) > 1
+
+
+def _duplicate() -> SeriesRefusedError:
+    return SeriesRefusedError(
+        "A volume of the series, or slices of it, are there twice.",
+        code="part-duplicate",
+        remedy="Delete the duplicates in Orthanc, or send the series again.",
     )
 
 

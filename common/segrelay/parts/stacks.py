@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from operator import itemgetter
 from statistics import median
@@ -20,8 +20,9 @@ LeftOutKind = Literal[
 """What images are that are left out: a localizer; a subtraction, projection or map; a phase, real
 or imaginary image beside magnitudes; an image of a Dixon acquisition beside those that are used."""
 
-SAME_PLACE_MM = 0.1
-"""Images that are no farther apart are at one place: phases are written with rounded positions."""
+SAME_PLACE_MM = 0.1 + 1e-6
+"""Images that are no farther apart are at one place: phases are written with rounded positions. The
+last digit of a binary number aside."""
 
 SAME_COSINE = 1e-3
 SAME_SPACING_MM = 1e-3
@@ -60,6 +61,12 @@ class Stack:
     def images(self) -> list[PartImage]:
         """All of its images."""
         return [image for place in self.places for image in place.images]
+
+    @property
+    def is_even(self) -> bool:
+        """Whether the places follow each other at one distance, rounding aside."""
+        gaps = [after.at_mm - before.at_mm for before, after in pairwise(self.places)]
+        return not gaps or max(gaps) - min(gaps) <= 2 * SAME_PLACE_MM
 
     @property
     def is_aligned(self) -> bool:
@@ -140,7 +147,26 @@ def _groups(images: Iterable[PartImage]) -> list[list[PartImage]]:
             groups.append([image])
         else:
             group.append(image)
-    return groups
+    return _joined(groups)
+
+
+def _joined(groups: Sequence[list[PartImage]]) -> list[list[PartImage]]:
+    """Groups of other Stack IDs at the same places are phases of one stack, and become one."""
+    joined: list[list[PartImage]] = []
+    for group in groups:
+        same = next((one for one in joined if _is_same_stack(one, group)), None)
+        if same is None:
+            joined.append(list(group))
+        else:
+            same += group
+    return joined
+
+
+def _is_same_stack(first: Sequence[PartImage], second: Sequence[PartImage]) -> bool:
+    if not _is_alike(first[0], replace(second[0], stack=first[0].stack)):
+        return False
+    places = [_places(first), _places([*first, *second]), _places(second)]
+    return len({len(found) for found in places}) == 1
 
 
 def _order(image: PartImage) -> tuple[object, ...]:
@@ -162,16 +188,20 @@ def _are_near(first: Sequence[float], second: Sequence[float], limit: float) -> 
 
 
 def _slabs(group: Sequence[PartImage]) -> Iterator[Stack]:
-    """The group as one stack, or as several where a gap parts them."""
+    """The group as one stack, or as several where a gap parts them.
+
+    Fewer than :data:`FEWEST_SLICES` beyond a gap are no slab and, alike as they are, no localizer
+    either: slices between are missing, and the volume is refused as uneven where it is read.
+    """
     places = _places(group)
     gaps = [after.at_mm - before.at_mm for before, after in pairwise(places)]
     limit = max(SLAB_GAP_MM, SLAB_GAP_STEPS * median(gaps)) if gaps else 0.0
-    start = 0
-    for index, gap in enumerate(gaps, start=1):
-        if gap > limit:
-            yield Stack(tuple(places[start:index]))
-            start = index
-    yield Stack(tuple(places[start:]))
+    ends = [index for index, gap in enumerate(gaps, start=1) if gap > limit]
+    bounds = list(pairwise([0, *ends, len(places)]))
+    if any(end - start < FEWEST_SLICES for start, end in bounds):
+        bounds = [(0, len(places))]
+    for start, end in bounds:
+        yield Stack(tuple(places[start:end]))
 
 
 def _places(group: Sequence[PartImage]) -> list[Place]:

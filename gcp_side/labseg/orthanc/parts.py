@@ -15,6 +15,7 @@ from gcp_side.labseg.orthanc.client import Orthanc
 from segrelay.errors import NotFoundError, SeriesRefusedError
 from segrelay.orthanc import UnexpectedAnswerError
 from segrelay.parts import PartImage, Split, split_series
+from segrelay.parts.stacks import stacks_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,8 +90,12 @@ def _parts(
 
 
 def is_one_volume(index: Iterable[PartImage]) -> bool:
-    """Whether the places of the images alone show that they are slices of one volume."""
+    """Whether the places of the images alone show that they are slices of one volume.
+
+    Places that are not even may be those of phases that were shifted.
+    """
+    images = list(index)
     try:
-        return split_series(list(index)).is_whole
+        return split_series(images).is_whole and all(one.is_even for one in stacks_of(images)[0])
     except SeriesRefusedError:
         return False

@@ -59,6 +59,7 @@ def phase_doubts(
     return [
         *_repeats(phases),
         *_same_times(phases),
+        *_one_acquisition(phases),
         *_fewer_than_declared(phases),
         *_gaps_in_counts(phases),
         *_uncounted(phases),
@@ -127,6 +128,18 @@ def _same_times(phases: Phases) -> Iterator[Evidence]:
             most = max(known.count(one) for one in known)
             yield Evidence.of("same-time", count=most)
             return
+
+
+def _one_acquisition(phases: Phases) -> Iterator[Evidence]:
+    """Volumes of one series that were acquired at one time, and have other times of writing alone.
+
+    Water and fat images, or one phase that was reconstructed twice, look like this too.
+    """
+    series = phases.ordered.series
+    known = {item.acquired for item in series if item.part is not None}
+    is_weak = phases.ordered.used in ("content", "acquisition-number")
+    if is_weak and len(known) == 1 and None not in known:
+        yield Evidence.of("same-time", count=len(series))
 
 
 def _positions(series: Sequence[SeriesAttributes]) -> list[int | None]:

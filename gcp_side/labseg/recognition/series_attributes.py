@@ -80,6 +80,10 @@ def split_attributes(series: SeriesAttributes, parts: SeriesParts) -> Iterator[S
     is_one_time = split.key in (PartKey.STACK, PartKey.IMAGES)
     # What does not cut the series into these volumes varies inside them, and orders nothing.
     used = PHASE_KEYS if is_one_time else (split.key, *split.agreeing)
+    acquired = {image.acquired for part in split.parts for image in part.images}
+    if split.key in (PartKey.CONTENT_TIME, PartKey.ACQUISITION_NUMBER) and len(acquired) == 1:
+        # One time of acquisition for all: they may be other images of one phase.
+        used = (*used, PartKey.ACQUISITION_TIME)
     for part in split.parts:
         first = part.images[0]
         clocks: dict[str, Any] = {

@@ -203,6 +203,62 @@ def test_two_slabs_are_parts_and_each_has_its_phases() -> None:
     assert (split.key, split.stacks, len(split.parts)) == (PartKey.TEMPORAL_POSITION, 2, 8)
 
 
+def test_stack_ids_that_count_phases_make_no_stacks() -> None:
+    def stacked(made: PartImage, phase: int, place: int) -> PartImage:
+        return replace(temporal(made, phase, place), stack=str(9 - phase))
+
+    assert names(series(stacked)) == RIGHT
+    assert split_series(series(stacked)).stacks == 1
+
+
+def test_positions_rounded_to_a_tenth_are_one_place() -> None:
+    def rounded(made: PartImage, phase: int, place: int) -> PartImage:
+        x, y, z = made.position or ()
+        return replace(temporal(made, phase, place), position=(x, y, z + (0.3, 0.4)[phase % 2]))
+
+    assert names(series(rounded)) == RIGHT
+
+
+def test_slices_of_the_volume_beyond_a_gap_are_not_called_a_localizer() -> None:
+    """The volume is refused where its spacing is measured, and none of it is left out."""
+
+    def far(made: PartImage, phase: int, place: int) -> PartImage:
+        x, y, z = made.position or ()
+        return replace(temporal(made, phase, place), position=(x, y, z + 30.0 * (place == 4)))
+
+    assert split_series(series(far)).left_out == ()
+    assert names(series(far)) == RIGHT
+    assert split_series(series(far, phases=1)).is_whole
+
+
+@given(
+    key=st.sampled_from([PartKey.TRIGGER_TIME, PartKey.ACQUISITION_TIME, PartKey.CONTENT_TIME]),
+    late=st.integers(0, 50),
+    lost=st.tuples(st.integers(1, PHASES - 1), st.integers(0, SLICES - 1)),
+)
+def test_a_copy_of_another_phase_never_takes_the_place_of_a_lost_slice(
+    key: PartKey, late: int, lost: tuple[int, int]
+) -> None:
+    """The copy was written later, so that times alone would sort it into the phase."""
+    phase, place = lost
+
+    def even(made: PartImage, phase: int, _: int) -> PartImage:
+        return KEYS[key](made, 2 * phase, 0)
+
+    images = [one for one in series(even) if one.instance != f"{phase}-{place}"]
+    other = next(one for one in images if one.instance == f"{phase - 1}-{place}")
+    wait = timedelta(seconds=late)
+    copy = replace(
+        other,
+        instance="copy",
+        trigger_ms=None if other.trigger_ms is None else other.trigger_ms + 1000 * late,
+        acquired=other.acquired and other.acquired + wait,
+        content=other.content and other.content + wait,
+    )
+    with pytest.raises(SeriesRefusedError):
+        split_series([*images, copy])
+
+
 def test_fewer_phases_than_declared_are_said() -> None:
     declared = [replace(one, positions_declared=6) for one in series(temporal)]
     assert split_series(declared).declared == 6
@@ -241,7 +297,56 @@ def _mixed_up(made: PartImage, phase: int, place: int) -> PartImage:
     return replace(temporal(made, phase, place), acquired=START + timedelta(minutes=wrong))
 
 
+def _again(images: Sequence[PartImage], seconds: float = 0.0) -> list[PartImage]:
+    """The same images under other UIDs, written a while later."""
+    wait = timedelta(seconds=seconds)
+    return [
+        replace(one, instance=f"again {one.instance}", content=one.content and one.content + wait)
+        for one in images
+    ]
+
+
+def _turned(made: PartImage, phase: int, place: int) -> PartImage:
+    turn = 0.003 * phase
+    return replace(temporal(made, phase, place), orientation=(1.0, 0.0, 0.0, 0.0, 1.0, turn))
+
+
+def _with_a_date_on_some(made: PartImage, phase: int, _: int) -> PartImage:
+    when = START + timedelta(minutes=phase)
+    return replace(made, acquired=when if phase < 2 else when.replace(2000, 1, 1))
+
+
 BROKEN = {
+    "a phase that has only begun": (
+        [one for one in series(temporal, phases=5) if one.instance not in ("4-2", "4-3", "4-4")],
+        "part-incomplete",
+    ),
+    "all twice": ([*series(temporal), *_again(series(temporal))], "part-duplicate"),
+    "all twice, by trigger time": (
+        [*series(triggered), *_again(series(triggered))],
+        "part-duplicate",
+    ),
+    "all twice, written later, with temporal positions": (
+        [*series(_both(temporal, content)), *_again(series(_both(temporal, content)), 12)],
+        "part-duplicate",
+    ),
+    "all twice, written later, with acquisition times": (
+        [*series(_both(acquired, content)), *_again(series(_both(acquired, content)), 12)],
+        "part-duplicate",
+    ),
+    "phases that are turned a little": (series(_turned), "parts-shifted"),
+    "phases shifted along the normal, by number": (
+        series(_both(numbered, lambda *at: replace(_shifted_along(*at), temporal_position=None))),
+        "parts-shifted",
+    ),
+    "dates on some images alone": (series(_with_a_date_on_some), "parts-unordered"),
+    "later phases of another pixel spacing": (
+        [
+            replace(one, spacing=(0.8, 0.8)) if one.instance > "2" else one
+            for one in series(temporal)
+        ],
+        "parts-unordered",
+    ),
     "a phase without one slice": (_without("2-3"), "part-incomplete"),
     "a phase without its last slices": (_without("3-3", "3-4"), "part-incomplete"),
     "a slice twice": ([*series(temporal), image(1, 2, temporal)], "part-duplicate"),

@@ -228,6 +228,41 @@ def test_a_localizer_inside_is_left_out_and_said(client: APIClient, orthanc: Fak
     assert text == "4 phases of 6 images, by temporal position; 1 images left out (localizer)"
 
 
+@pytest.mark.parametrize("key", ["content", "acquisition_number"])
+def test_volumes_of_one_time_of_acquisition_are_a_guess(
+    client: APIClient, orthanc: FakeOrthanc, key: str
+) -> None:
+    """Water and fat of one phase may look like this: only the times of writing differ."""
+    start = datetime(2026, 5, 4, 3, 20)
+
+    def written(image: PartImage, phase: int, _: int) -> PartImage:
+        value = start + timedelta(minutes=phase) if key == "content" else phase + 1
+        return replace(image, temporal_position=None, acquired=start, **{key: value})
+
+    dynamic(orthanc, phases=4, change=written)
+    roles = study(client)["roles"]
+    assert [role["series_id"] for role in roles] == list(volumes(0, 1, 2, 3))
+    assert {role["confidence"] for role in roles} == {"guess"}
+    dynamic(
+        orthanc,
+        phases=5,
+        change=lambda *at: replace(written(*at), acquired=None),
+    )
+    confidence = {role["confidence"] for role in study(client)["roles"]}
+    assert confidence == {"certain" if key == "content" else "likely"}
+
+
+def test_uneven_places_are_looked_at_for_shifted_phases(
+    client: APIClient, orthanc: FakeOrthanc
+) -> None:
+    def shifted(image: PartImage, phase: int, place: int) -> PartImage:
+        position = (0.0, 4.0 * place + 0.5 * phase, 0.0)
+        return replace(image, temporal_position=None, position=position)
+
+    dynamic(orthanc, change=shifted)
+    assert study(client)["series"][0]["parts"]["code"] == "parts-shifted"
+
+
 def test_urgent_is_for_those_who_may_change_requests(orthanc: FakeOrthanc) -> None:
     dynamic(orthanc)
     user = User.objects.create_user("nurse")
