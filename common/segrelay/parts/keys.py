@@ -119,22 +119,30 @@ def cut_by(key: PartKey, stack: Stack) -> Phases | None:
     return tuple(tuple(image for _, image in phase) for phase in phases)
 
 
-def contradicts(key: PartKey, phases: Phases, stack: Stack) -> bool:
-    """Whether a key orders the images at any place in another way than these phases."""
+def contradicts(key: PartKey, phases: Phases, stack: Stack, *, used: PartKey) -> bool:
+    """Whether a key orders the images at any place in another way than these phases of another.
+
+    One that is more trusted than theirs contradicts also where it does not cut, but falls from a
+    phase to the next at every place.
+    """
     other = cut_by(key, stack)
     if other is not None:
         return other != phases
-    if key not in _STRICT:
+    is_more_trusted = PHASE_KEYS.index(key) < PHASE_KEYS.index(used)
+    if key not in _STRICT and not is_more_trusted:
         return False
     columns = _columns(key, stack)
     if columns is None:
         return False
     value_of = {_name(image): value for column in columns for value, image in column}
     slack = _SLACK.get(key, 0.0)
+    is_enough = any if key in _STRICT else all
     return any(
-        value_of[_name(after)] < value_of[_name(before)] - slack
-        for place in zip(*phases, strict=True)
-        for before, after in pairwise(place)
+        is_enough(
+            value_of[_name(late)] < value_of[_name(early)] - slack
+            for early, late in zip(before, after, strict=True)
+        )
+        for before, after in pairwise(phases)
     )
 
 

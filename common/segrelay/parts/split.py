@@ -157,7 +157,7 @@ def _cut(stack: Stack) -> tuple[PartKey | None, Phases, tuple[PartKey, ...]]:
     if has_copies(key, stack):
         raise _duplicate()
     others = [other for other in PHASE_KEYS if other is not key]
-    opposing = [other for other in others if contradicts(other, phases, stack)]
+    opposing = [other for other in others if contradicts(other, phases, stack, used=key)]
     if opposing:
         raise SeriesRefusedError(
             f"The volumes of the series by {_words(key)} are others than by {_words(opposing[0])}.",

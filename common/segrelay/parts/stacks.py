@@ -163,6 +163,8 @@ def _joined(groups: Sequence[list[PartImage]]) -> list[list[PartImage]]:
 
 
 def _is_same_stack(first: Sequence[PartImage], second: Sequence[PartImage]) -> bool:
+    if first[0].stack == second[0].stack:
+        return False
     if not _is_alike(first[0], replace(second[0], stack=first[0].stack)):
         return False
     places = [_places(first), _places([*first, *second]), _places(second)]

@@ -311,6 +311,12 @@ def _turned(made: PartImage, phase: int, place: int) -> PartImage:
     return replace(temporal(made, phase, place), orientation=(1.0, 0.0, 0.0, 0.0, 1.0, turn))
 
 
+def _numbered_backwards(made: PartImage, phase: int, _: int) -> PartImage:
+    """Some phases were written at one time: this time cuts nothing, but it falls."""
+    written = START + timedelta(minutes=min(phase, 2))
+    return replace(made, acquisition_number=9 - phase, content=written)
+
+
 def _with_a_date_on_some(made: PartImage, phase: int, _: int) -> PartImage:
     when = START + timedelta(minutes=phase)
     return replace(made, acquired=when if phase < 2 else when.replace(2000, 1, 1))
@@ -339,6 +345,7 @@ BROKEN = {
         series(_both(numbered, lambda *at: replace(_shifted_along(*at), temporal_position=None))),
         "parts-shifted",
     ),
+    "numbers that fall in time": (series(_numbered_backwards), "parts-contradict"),
     "dates on some images alone": (series(_with_a_date_on_some), "parts-unordered"),
     "later phases of another pixel spacing": (
         [
