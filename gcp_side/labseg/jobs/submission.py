@@ -181,6 +181,8 @@ def retry(
     JobNotFoundError
     JobStateError
         ``job-open`` or ``job-succeeded``.
+    SubmissionRefusedError
+        ``parts-changed``: a series has other volumes by now.
     SubmissionRefusedError, ConfirmationNeededError, StoreUnavailableError
         And what else :func:`submit` raises; nothing was stored.
     """
@@ -199,6 +201,7 @@ def retry(
         confirm=confirm,
     )
     job = _new_job(submission, orthanc=orthanc)
+    _check_same_parts(old, job)
     job.retry_of = old
     with transaction.atomic(using=database()):
         # Two retries at once: the second one waits here for the first.
@@ -207,6 +210,19 @@ def retry(
         if known is None:
             _store(job)
     return Retried(job=known or job, is_new=known is None)
+
+
+def _check_same_parts(old: Job, new: Job) -> None:
+    """Refuse a retry whose volumes may be others: a phase that came later moves those after it."""
+    if any(
+        before.get("part") != after.get("part")
+        for before, after in zip(old.series, new.series, strict=True)
+    ):
+        raise SubmissionRefusedError(
+            "A series of the job has other volumes than when it was submitted.",
+            code="parts-changed",
+            remedy="Open the page of the study and choose the phases again.",
+        )
 
 
 def _check_may_retry(old: Job, *, force: bool) -> None:

@@ -104,11 +104,17 @@ class _Clocks:
             for code, time in _TIMES.items()
         }
         self._is_one_series = len({item.whole_series_id for item in group}) == 1
+        # Each series counts its volumes, and its time, from its own beginning.
+        self._is_counted_again = not self._is_one_series and any(
+            item.part is not None for item in group
+        )
         self._unusable = {code for code, known in moments.items() if not are_comparable(known)}
         self._after_midnight = {code: after_midnight(known) for code, known in moments.items()}
 
     def value(self, code: str, item: SeriesAttributes) -> Value | None:
         if self._is_one_series and code == "series-number":
+            return None
+        if self._is_counted_again and code in _OF_ONE_SERIES:
             return None
         value = _ORDERS[code](item)
         if code in self._unusable or value is None:
@@ -159,6 +165,8 @@ def _place_by_number(item: SeriesAttributes) -> float | None:
 def _clock(moment: datetime | None) -> str:
     return "" if moment is None else moment.strftime("%H:%M:%S")
 
+
+_OF_ONE_SERIES = frozenset({"temporal-position", "triggered", "acquisition-number"})
 
 _TIMES: Mapping[str, Callable[[SeriesAttributes], datetime | None]] = {
     "acquired": lambda item: item.acquired,

@@ -144,6 +144,38 @@ def test_a_series_before_contrast_and_one_with_the_rest(
     assert ask(orthanc, series_id(4), SERIES).series_ids == (series_id(4), *volumes(0, 1, 2))
 
 
+def test_trigger_times_of_two_series_are_not_compared(
+    client: APIClient, orthanc: FakeOrthanc
+) -> None:
+    """As GE writes them: each series begins at 0, and all images have one time of acquisition."""
+
+    def triggered(image: PartImage, phase: int, _: int) -> PartImage:
+        return replace(image, temporal_position=None, acquired=None, trigger_ms=30_000.0 * phase)
+
+    dynamic(orthanc, phases=1, change=triggered, number=4)
+    tags = phase_tags(0) | {"EchoTime": "1.8", "RepetitionTime": "4.6", "TriggerTime": "45000"}
+    tags |= {"TemporalPositionIdentifier": ""}
+    before = (orthanc.series_index[0], orthanc.known, orthanc.images, orthanc.tags_of)
+    dynamic(orthanc, phases=4, change=triggered)
+    orthanc.series_index.append(before[0])
+    orthanc.known |= before[1]
+    orthanc.images |= before[2]
+    orthanc.tags_of |= dict.fromkeys(before[3], tags)
+    roles = study(client)["roles"]
+    assert [role["series_id"] for role in roles] == [series_id(4), *volumes(0, 1, 2)]
+    assert {role["confidence"] for role in roles} == {"likely"}
+
+
+def test_a_retry_does_not_take_other_phases_than_the_job(orthanc: FakeOrthanc) -> None:
+    """A phase came later that is before those of the job: their numbers are those of others now."""
+    dynamic(orthanc, change=lambda image, phase, _: replace(image, temporal_position=phase + 2))
+    job = ask(orthanc, *volumes(0, 1, 2, 3), confirm=True)
+    dynamic(orthanc, phases=6)
+    with pytest.raises(SubmissionRefusedError) as caught:
+        retry(_failed(job), orthanc=orthanc, confirm=True)
+    assert caught.value.code == "parts-changed"
+
+
 def test_other_phases_than_the_recognised_want_a_yes(orthanc: FakeOrthanc) -> None:
     dynamic(orthanc)
     with pytest.raises(ConfirmationNeededError):
@@ -236,7 +268,7 @@ def test_volumes_of_one_time_of_acquisition_are_a_guess(
     start = datetime(2026, 5, 4, 3, 20)
 
     def written(image: PartImage, phase: int, _: int) -> PartImage:
-        value = start + timedelta(minutes=phase) if key == "content" else phase + 1
+        value: Any = start + timedelta(minutes=phase) if key == "content" else phase + 1
         return replace(image, temporal_position=None, acquired=start, **{key: value})
 
     dynamic(orthanc, phases=4, change=written)
