@@ -114,7 +114,8 @@ def cut_by(key: PartKey, stack: Stack) -> Phases | None:
         return None
     if key in _COUNTED and any(low != high for low, high in spans):
         return None
-    if key in _SLACK and not _is_even(spans, slack):
+    times = [sorted(v for v, _ in phase) for phase in phases]
+    if key in _SLACK and not _is_even(times, slack):
         return None
     return tuple(tuple(image for _, image in phase) for phase in phases)
 
@@ -171,13 +172,24 @@ def has_values(key: PartKey, stack: Stack) -> bool:
     return values is not None and len(set(values)) > 1
 
 
-def _is_even(spans: Sequence[tuple[float, float]], slack: float) -> bool:
-    """Whether no phase takes much longer than the others: first and last time of each."""
-    if len(spans) < 2:
+def _is_even(phases: Sequence[Sequence[float]], slack: float) -> bool:
+    """Whether no phase holds an image that is far from its others: a third of the way to the next.
+
+    Parameters
+    ----------
+    phases:
+        Of each, the rising times.
+    """
+    if len(phases) < 2:
         return True
-    spreads = [last - first for first, last in spans]
-    step = median(after[1] - before[1] for before, after in pairwise(spans))
-    return max(spreads) <= 2 * median_low(spreads) + SPREAD_OF_STEP * step + slack
+    spreads = [times[-1] - times[0] for times in phases]
+    step = median(after[-1] - before[-1] for before, after in pairwise(phases))
+    pause = min(after[0] - before[-1] for before, after in pairwise(phases))
+    limit = 2 * median_low(spreads) + SPREAD_OF_STEP * step + slack
+    return all(
+        spread <= limit or max(b - a for a, b in pairwise(times)) <= pause / 3
+        for spread, times in zip(spreads, phases, strict=True)
+    )
 
 
 def _name(image: PartImage) -> tuple[str, int | None]:

@@ -203,6 +203,15 @@ def test_two_slabs_are_parts_and_each_has_its_phases() -> None:
     assert (split.key, split.stacks, len(split.parts)) == (PartKey.TEMPORAL_POSITION, 2, 8)
 
 
+@pytest.mark.parametrize("seconds", [(2, 1, 8, 3), (3, 0, 0, 0)])
+def test_a_phase_may_be_written_more_slowly_than_others(seconds: tuple[int, ...]) -> None:
+    def slow(made: PartImage, phase: int, place: int) -> PartImage:
+        when = START + timedelta(seconds=60 * phase + seconds[phase] * place)
+        return replace(made, content=when)
+
+    assert names(series(slow)) == RIGHT
+
+
 def test_stack_ids_that_count_phases_make_no_stacks() -> None:
     def stacked(made: PartImage, phase: int, place: int) -> PartImage:
         return replace(temporal(made, phase, place), stack=str(9 - phase))
@@ -233,7 +242,7 @@ def test_slices_of_the_volume_beyond_a_gap_are_not_called_a_localizer() -> None:
 
 @given(
     key=st.sampled_from([PartKey.TRIGGER_TIME, PartKey.ACQUISITION_TIME, PartKey.CONTENT_TIME]),
-    late=st.integers(0, 50),
+    late=st.integers(0, 40),
     lost=st.tuples(st.integers(1, PHASES - 1), st.integers(0, SLICES - 1)),
 )
 def test_a_copy_of_another_phase_never_takes_the_place_of_a_lost_slice(
