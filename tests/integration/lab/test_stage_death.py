@@ -11,6 +11,7 @@ from infra.servers.orthanc import OrthancServer
 from lab_side.agent import pipeline
 from lab_side.agent.delivery.deliver import Uploader
 from segrelay.manifest import ResultStatus, parse_result
+from segrelay.ulid import new_ulid
 from tests.integration.lab.test_agent_faults import Scene, open_scene
 from tests.support.lab.fast_lab import attempts
 from tests.support.servers.orthanc import orthanc as orthanc
@@ -26,8 +27,10 @@ def poison() -> set[str]:
 
 def serve(scene: Scene, poison: set[str]) -> None:
     """One poison job with good ones behind it; all of them end, and the agent lives."""
-    bad = scene.lab.submit()
-    poison.add(bad.job_id)
+    job_id = new_ulid()
+    # Before the agent, which runs already, can claim it.
+    poison.add(job_id)
+    bad = scene.lab.submit(job_id)
     good = [scene.submit() for _ in range(GOOD)]
     for job in (bad, *good):
         scene.end(job)
