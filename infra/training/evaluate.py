@@ -42,7 +42,7 @@ class CaseScore:
 
 @dataclass(frozen=True)
 class Report:
-    """Figures of all cases.
+    """Figures of the evaluated cases.
 
     Attributes
     ----------

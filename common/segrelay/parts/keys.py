@@ -1,4 +1,4 @@
-"""What the phases of a stack are told apart by, and whether it cuts the stack into whole phases.
+"""What distinguishes the phases of a stack, and whether it cuts the stack into whole phases.
 
 In order of trust: the temporal position says which phase an image is of; times say when it was
 taken; acquisition numbers are counted in different ways. Echo times and b-values never order
@@ -7,7 +7,7 @@ phases.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from itertools import pairwise
@@ -23,7 +23,7 @@ Phases = tuple[tuple[PartImage, ...], ...]
 
 
 class PartKey(StrEnum):
-    """What the parts of a series are told apart by."""
+    """What distinguishes the parts of a series."""
 
     TEMPORAL_POSITION = "temporal-position"
     """Temporal Position Identifier (0020,0100), or Index of a frame (0020,9128)."""
@@ -42,14 +42,16 @@ JITTER = 0.5
 """Seconds by which times of a later phase may be earlier: scanners and gateways round them, and
 no dynamic scan for a tumour is so fast."""
 
-_READ: dict[PartKey, Callable[[PartImage], Value | None]] = {
-    PartKey.TEMPORAL_POSITION: lambda image: image.temporal_position,
-    PartKey.TRIGGER_TIME: lambda image: image.trigger_ms,
-    PartKey.ACQUISITION_TIME: lambda image: image.acquired,
-    PartKey.CONTENT_TIME: lambda image: image.content,
-    PartKey.ACQUISITION_NUMBER: lambda image: image.acquisition_number,
+ATTRIBUTES = {
+    PartKey.TEMPORAL_POSITION: "temporal_position",
+    PartKey.TRIGGER_TIME: "trigger_ms",
+    PartKey.ACQUISITION_TIME: "acquired",
+    PartKey.CONTENT_TIME: "content",
+    PartKey.ACQUISITION_NUMBER: "acquisition_number",
 }
-PHASE_KEYS = tuple(_READ)
+"""By key of phases: the attribute of a PartImage that holds its value."""
+
+PHASE_KEYS = tuple(ATTRIBUTES)
 """In order of trust."""
 
 _COUNTED = frozenset({PartKey.TEMPORAL_POSITION, PartKey.ACQUISITION_NUMBER})
@@ -82,8 +84,8 @@ def values_of(key: PartKey, images: Sequence[PartImage]) -> list[Value] | None:
 
     Times over midnight without a date, or with one date for all, go on.
     """
-    read = _READ[key]
-    values = [value for image in images if (value := read(image)) is not None]
+    name = ATTRIBUTES[key]
+    values: list[Value] = [value for image in images if (value := getattr(image, name)) is not None]
     if len(values) < len(images):
         return None
     moments = [value for value in values if isinstance(value, datetime)]
@@ -120,15 +122,12 @@ def cut_by(key: PartKey, stack: Stack) -> Phases | None:
     return tuple(tuple(image for _, image in phase) for phase in phases)
 
 
-def contradicts(key: PartKey, phases: Phases, stack: Stack, *, used: PartKey) -> bool:
-    """Whether a key orders the images at any place in another way than these phases of another.
+def falls(key: PartKey, phases: Phases, stack: Stack, *, used: PartKey) -> bool:
+    """Whether a key that does not cut the stack falls from one of these phases to the next.
 
-    One that is more trusted than theirs contradicts also where it does not cut, but falls from a
-    phase to the next at every place.
+    A temporal position, trigger or acquisition time falls where it does so at any place; another
+    key only where it does so at every place, and is trusted more than ``used``, which cut them.
     """
-    other = cut_by(key, stack)
-    if other is not None:
-        return other != phases
     is_more_trusted = PHASE_KEYS.index(key) < PHASE_KEYS.index(used)
     if key not in _STRICT and not is_more_trusted:
         return False

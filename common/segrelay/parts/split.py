@@ -13,8 +13,8 @@ from segrelay.parts.keys import (
     PHASE_KEYS,
     PartKey,
     Phases,
-    contradicts,
     cut_by,
+    falls,
     has_copies,
     has_values,
     values_by_place,
@@ -95,7 +95,7 @@ def split_series(images: Sequence[PartImage]) -> Split:
     cuts = [_cut(stack) for stack in stacks]
     keys = {key for key, _, _ in cuts}
     counts = {len(phases) for _, phases, _ in cuts}
-    if len(keys) > 1 or len(counts) > 1 or not _have_one_count(cuts):
+    if len(keys) > 1 or len(counts) > 1 or not _have_same_positions(cuts):
         raise SeriesRefusedError(
             f"The series holds {len(stacks)} stacks, which have not the same phases.",
             code="parts-unordered",
@@ -128,18 +128,16 @@ def _check_one_place(stacks: Sequence[Stack]) -> None:
             raise _shifted()
 
 
-def _have_one_count(cuts: Sequence[tuple[PartKey | None, Phases, tuple[PartKey, ...]]]) -> bool:
+def _have_same_positions(
+    cuts: Sequence[tuple[PartKey | None, Phases, tuple[PartKey, ...]]],
+) -> bool:
     """Whether all stacks have the same temporal positions, where these are the key."""
-    return (
-        len(
-            {
-                tuple(phase[0].temporal_position for phase in phases)
-                for key, phases, _ in cuts
-                if key is PartKey.TEMPORAL_POSITION
-            }
-        )
-        < 2
-    )
+    found = {
+        tuple(phase[0].temporal_position for phase in phases)
+        for key, phases, _ in cuts
+        if key is PartKey.TEMPORAL_POSITION
+    }
+    return len(found) < 2
 
 
 def _cut(stack: Stack) -> tuple[PartKey | None, Phases, tuple[PartKey, ...]]:
@@ -150,21 +148,25 @@ def _cut(stack: Stack) -> tuple[PartKey | None, Phases, tuple[PartKey, ...]]:
     if not stack.is_aligned:
         raise _shifted()
     _check_one_contrast(stack)
-    key = next((key for key in PHASE_KEYS if cut_by(key, stack) is not None), None)
-    phases = None if key is None else cut_by(key, stack)
+    cuts = {key: cut_by(key, stack) for key in PHASE_KEYS}
+    key, phases = next(((key, cut) for key, cut in cuts.items() if cut is not None), (None, None))
     if key is None or phases is None:
         raise _not_cut(stack)
     if has_copies(key, stack):
         raise _duplicate()
-    others = [other for other in PHASE_KEYS if other is not key]
-    opposing = [other for other in others if contradicts(other, phases, stack, used=key)]
+    others = {other: cut for other, cut in cuts.items() if other is not key}
+    opposing = [
+        other
+        for other, cut in others.items()
+        if (falls(other, phases, stack, used=key) if cut is None else cut != phases)
+    ]
     if opposing:
         raise SeriesRefusedError(
             f"The volumes of the series by {_words(key)} are others than by {_words(opposing[0])}.",
             code="parts-contradict",
             remedy=_SPLIT_REMEDY,
         )
-    return key, phases, tuple(other for other in others if cut_by(other, stack) == phases)
+    return key, phases, tuple(other for other, cut in others.items() if cut == phases)
 
 
 def _check_one_time(stack: Stack) -> None:

@@ -36,7 +36,7 @@ class SubmitThrottle(UserRateThrottle):
 
 
 class ReadThrottle(UserRateThrottle):
-    """Limit of all requests but submissions."""
+    """Limit of requests other than submissions."""
 
     scope = "labseg-read"
     cache = default_cache  # type: ignore[assignment]

@@ -170,18 +170,18 @@ def _named(
     held = parts.get(volume.series_id, WHOLE)
     if held.code:
         raise _not_split(held)
+    if held.split is None:
+        if volume.part is not None:
+            raise _no_such_part(role)
+        return volume, None
     if held.count == 1 and volume.part is None:
         volume = VolumeId(volume.series_id, 0)
-    if volume.part is None and held.count:
+    if volume.part is None:
         raise SubmissionRefusedError(
             f"The series for {role} holds {held.count} volumes.",
             code="part-needed",
             remedy=f"Name one of them: {volume.series_id}:0 to …:{held.count - 1}.",
         )
-    if volume.part is None or held.split is None:
-        if volume.part is not None:
-            raise _no_such_part(role)
-        return volume, None
     if volume.part >= held.count:
         raise _no_such_part(role)
     return volume, named_parts(held.split)[volume.part]

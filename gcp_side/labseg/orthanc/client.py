@@ -165,7 +165,7 @@ class Orthanc:
         return {series_id: _without_companions(images) for series_id, images in found.items()}
 
     def series_images(self, series_id: str, instances: Collection[str]) -> list[PartImage]:
-        """What the tags of all images of a series say; ``instances`` are its instances."""
+        """The images of a series, read from their tags; ``instances`` are its instances."""
         return self._client.series_images(series_id, instances)
 
     def _slices(self, item: Entry) -> list[SlicePlace]:

@@ -16,19 +16,10 @@ from gcp_side.labseg.volume_ids import VolumeId
 from segrelay.dicom.companions import is_companion
 from segrelay.errors import OrthancNotFoundError
 from segrelay.parts import PartKey
-from segrelay.parts.keys import PHASE_KEYS
+from segrelay.parts.keys import ATTRIBUTES, PHASE_KEYS
 
 SERIES_READ = 60
 """One request for each: the rest of a study of more series is left to the user."""
-
-_CLOCKS = {
-    PartKey.TEMPORAL_POSITION: "temporal_position",
-    PartKey.TRIGGER_TIME: "trigger_ms",
-    PartKey.ACQUISITION_TIME: "acquired",
-    PartKey.CONTENT_TIME: "content",
-    PartKey.ACQUISITION_NUMBER: "acquisition_number",
-}
-"""By key, the attribute that both an image and a volume have."""
 
 INSTANCES_READ = 4
 """Of a series, until one is an image."""
@@ -87,7 +78,7 @@ def split_attributes(series: SeriesAttributes, parts: SeriesParts) -> Iterator[S
     for part in split.parts:
         first = part.images[0]
         clocks: dict[str, Any] = {
-            name: getattr(first, name) if key in used else None for key, name in _CLOCKS.items()
+            name: getattr(first, name) if key in used else None for key, name in ATTRIBUTES.items()
         }
         yield replace(
             series,

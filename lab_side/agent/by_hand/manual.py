@@ -225,8 +225,8 @@ def _tags_of_first(manifest: JobManifest, client: OrthancClient) -> dict[str, Ma
     """The tags of one image of each input, by role."""
     wanted = WantedParts(client, manifest.series)
     instances = {
-        item.orthanc_id: wanted.choose(item.orthanc_id, client.inventory([item.orthanc_id]))
-        for item in manifest.series
+        series_id: wanted.choose(series_id, client.inventory([series_id]))
+        for series_id in dict.fromkeys(item.orthanc_id for item in manifest.series)
     }
     return {
         item.role: client.tags(
