@@ -88,8 +88,8 @@ class Demo:
         outcome, job_seconds, queue_steps = self._run_job(orthanc_ids)
         seg = self.out / SEG_FILE
         seg.write_bytes(self.client.instance_file(outcome.seg_instance_id))
-        reference = inputs[self.profile.reference_role].files
-        others = [file for s in inputs.values() if s.files is not reference for file in s.files]
+        reference = inputs[self.profile.reference_role]
+        others = [file for s in inputs.values() for file in s.files if s is not reference]
         return Evidence(
             title=self.study.title,
             weights=self.weights,
@@ -100,7 +100,7 @@ class Demo:
             seg_frames=int(pydicom.dcmread(seg, stop_before_pixels=True).NumberOfFrames),
             seg_bytes=seg.stat().st_size,
             frames=self._read_frames(outcome.seg_instance_id),
-            gate=check_seg(seg, reference, other_sources=others),
+            gate=check_seg(seg, reference.files, other_sources=others, frames=reference.frames),
             dice=self._draw_and_compare(seg, reference),
             overlay=self.out / OVERLAY,
             queue_steps=queue_steps,
@@ -160,13 +160,14 @@ class Demo:
         frames = self.servers.get(f"instances/{seg_instance_id}/frames/")["frames"]
         return FrameReading(len(frames), sum(_voxels(frame["mask_base64"]) for frame in frames))
 
-    def _draw_and_compare(self, seg: Path, reference: tuple[Path, ...]) -> float | None:
+    def _draw_and_compare(self, seg: Path, reference: StudySeries) -> float | None:
         """Write the overlay picture; Dice, where a truth is known."""
-        grid = read_grid(reference)
+        grid = read_grid(reference.files, reference.frames)
         mask = np.any([np.zeros(grid.shape, bool), *masks_by_dcmqi(seg, grid).values()], axis=0)
         truth = None if self.study.truth is None else load_truth(self.study.truth, grid)
         picture = self.out / OVERLAY
-        write_montage(picture, read_series(reference), mask, truth=truth, title=self.study.title)
+        volume = read_series(reference.files, frames=reference.frames)
+        write_montage(picture, volume, mask, truth=truth, title=self.study.title)
         return None if truth is None else dice(mask, truth)
 
 
@@ -180,6 +181,6 @@ def _in_words(chosen: ChosenSeries) -> str:
     series = chosen.series
     number = "no number" if series.number is None else f"number {series.number}"
     return (
-        f"series {number}, {series.description or 'no description'}, {len(series.files)} images; "
+        f"series {number}, {series.description or 'no description'}, {series.images} images; "
         f"{chosen.confidence.value}: {chosen.why}"
     )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import zipfile
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +84,13 @@ class StudySeries:
     attributes: SeriesAttributes
     """What the site's rules look at; its id is the Series Instance UID, and ``:`` with an index
     for a volume."""
+    frames: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """By SOP Instance UID, the frames of the volume from 1; empty: all, or classic images."""
+
+    @property
+    def images(self) -> int:
+        """Number of its slices."""
+        return sum(map(len, self.frames.values())) or len(self.files)
 
     @property
     def part(self) -> int | None:
@@ -206,6 +213,7 @@ def _series(uid: str, members: Sequence[tuple[Path, Dataset]]) -> Iterator[Study
     number = header.get("SeriesNumber")
     files = tuple(path for path, _ in members)
     parts = _parts(members)
+    uids = {str(path): str(header.SOPInstanceUID) for path, header in members}
     whole = attributes_of(
         uid,
         description=str(header.get("SeriesDescription", "")),
@@ -215,20 +223,24 @@ def _series(uid: str, members: Sequence[tuple[Path, Dataset]]) -> Iterator[Study
     )
     for attributes in split_attributes(whole, parts):
         images = () if parts.split is None else parts.split.parts[attributes.part or 0].images
+        frames: dict[str, tuple[int, ...]] = {}
+        for image in images:
+            if image.frame is not None:
+                known = frames.get(uids[image.instance], ())
+                frames[uids[image.instance]] = (*known, image.frame)
         yield StudySeries(
             series_instance_uid=uid,
             number=whole.number,
             description=whole.description,
-            files=tuple(Path(image.instance) for image in images) or files,
+            files=tuple(dict.fromkeys(Path(image.instance) for image in images)) or files,
             all_files=files,
             attributes=attributes,
+            frames=frames,
         )
 
 
 def _parts(members: Sequence[tuple[Path, Dataset]]) -> SeriesParts:
-    """The volumes of a classic series; any other is taken as one."""
-    if any("NumberOfFrames" in header for _, header in members):
-        return SeriesParts()
+    """The volumes of the series; one that cannot be split is taken as one."""
     images = [one for path, header in members for one in images_of(str(path), _tags(header))]
     try:
         split = split_series(images)

@@ -22,7 +22,7 @@ import re
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -109,6 +109,7 @@ def check_seg(
     sources: Sequence[Path],
     *,
     other_sources: Sequence[Path] = (),
+    frames: Mapping[str, Collection[int]] | None = None,
     expected: dict[int, BoolArray] | None = None,
 ) -> GateReport:
     """Run all checks on one SEG.
@@ -121,12 +122,14 @@ def check_seg(
         Every instance of the series on whose grid the SEG is written, in any order.
     other_sources:
         Instances of further series that the SEG may refer to.
+    frames:
+        As :func:`read_grid` takes them: of other frames the SEG may name none.
     expected:
         Segment Number -> mask of shape (slices, rows, columns), slices along the normal as in
         :class:`SourceGrid`; segments that are not named must be empty.
     """
     dataset = pydicom.dcmread(seg)
-    grid = read_grid(sources)
+    grid = read_grid(sources, frames)
     checks: list[tuple[str, Callable[[], tuple[bool, str]]]] = [
         ("dciodvfy", lambda: _check_dciodvfy(seg)),
         ("dcentvfy", lambda: _check_dcentvfy(seg, sources)),
@@ -138,15 +141,27 @@ def check_seg(
     return GateReport(tuple(_timed(name, check) for name, check in checks))
 
 
-def read_grid(sources: Sequence[Path]) -> SourceGrid:
+def read_grid(
+    sources: Sequence[Path], frames: Mapping[str, Collection[int]] | None = None
+) -> SourceGrid:
     """Place the source images in space, from their positions alone.
+
+    Parameters
+    ----------
+    frames:
+        By SOP Instance UID, the frames from 1 that are of the volume; None or empty: all.
 
     Raises
     ------
     ValueError
         The images do not share one orientation, or fewer than two are given.
     """
-    slices = [(path, *found) for path in sources for found in _slices(path)]
+    slices = [
+        (path, dataset, (uid, frame))
+        for path in sources
+        for dataset, (uid, frame) in _slices(path)
+        if not frames or frame in frames.get(uid, ())
+    ]
     if len(slices) < 2:
         raise ValueError("a grid needs two slices or more")
     row, column = np.split(np.asarray(slices[0][1].ImageOrientationPatient, np.float64), 2)

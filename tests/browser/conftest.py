@@ -16,6 +16,7 @@ from pytest_django import Settings
 from pytest_django.live_server_helper import LiveServer
 
 from gcp_side.labseg.conf import get_bucket
+from infra.one_series.rewrite import Kind
 from infra.packages.programs import CHROMIUM, HEADLESS_CHROMIUM
 from infra.servers.orthanc import OrthancServer
 from tests.browser.studies import (
@@ -72,7 +73,13 @@ def brain(orthanc: OrthancServer, tmp_path_factory: pytest.TempPathFactory) -> S
 @pytest.fixture(scope="session")
 def dynamic(orthanc: OrthancServer, tmp_path_factory: pytest.TempPathFactory) -> Stored:
     """A study of four phases in one series."""
-    return store_one_series(orthanc, tmp_path_factory.mktemp("dynamic"))
+    return store_one_series(orthanc, tmp_path_factory.mktemp("dynamic"), Kind.CLASSIC)
+
+
+@pytest.fixture(scope="session")
+def enhanced(orthanc: OrthancServer, tmp_path_factory: pytest.TempPathFactory) -> Stored:
+    """A study of four phases that are the frames of one instance."""
+    return store_one_series(orthanc, tmp_path_factory.mktemp("enhanced"), Kind.ENHANCED)
 
 
 @pytest.fixture(scope="session")

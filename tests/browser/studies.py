@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -13,13 +13,13 @@ import pydicom
 from pydantic import SecretStr
 from pydicom.dataset import Dataset
 
+from infra.one_series.rewrite import ORDERS, Kind, read_phases, write_as
 from infra.phantom.case import REFERENCE_PHASE, Case, make_case, scanner_grid
 from infra.phantom.dicom import StudyFiles, write_study
 from infra.phantom.grid import AXIAL, SAGITTAL, Matrix, tilted
 from infra.servers.orthanc import OrthancServer
 from segrelay.orthanc import OrthancClient, OrthancSettings
 from segrelay.parts import PartKey
-from tests.support.dicom.one_series import read_phases, write_one_series
 from tests.support.dicom.seg_study import BoolArray, make_seg
 
 PATIENT = 4
@@ -104,21 +104,32 @@ def store_brain(server: OrthancServer, folder: Path) -> Stored:
     return Stored(study, tuple(series), (known,))
 
 
-def store_one_series(server: OrthancServer, folder: Path) -> Stored:
+DYNAMIC = {Kind.CLASSIC: "Dynamic^A", Kind.ENHANCED: "Dynamic^E"}
+"""By kind of the series: the patient whose phases it holds."""
+
+
+def store_one_series(server: OrthancServer, folder: Path, kind: Kind) -> Stored:
     """Four axial phases in one series, and the truth on the second."""
     written = write_study(
-        _case(AXIAL, (32, 80, 96), (1.8, 1.8, 3.6)), folder / "apart", patient_name="Dynamic^A"
+        _case(AXIAL, (32, 80, 96), (1.8, 1.8, 3.6)), folder / "apart", patient_name=DYNAMIC[kind]
     )
-    phases = read_phases([files.paths for files in written.series])
-    for image in (image for phase in phases for image in phase):
-        image.StudyInstanceUID += ".3"
+    uid = f"2.25.93{list(Kind).index(kind)}"
+    for path in (path for files in written.series for path in files.paths):
+        image = pydicom.dcmread(path)
+        image.StudyInstanceUID, image.SeriesInstanceUID = f"{uid}1", uid
         image.SeriesDescription, image.SeriesNumber = "Ax T1 dyn", 5
-    paths = write_one_series(
-        phases, folder / "one", key=PartKey.TEMPORAL_POSITION, order="shuffled"
-    )
+        image.save_as(path)
+    phases = read_phases([files.paths for files in written.series])
+    frames = {
+        str(phases[phase][place].SOPInstanceUID): frame
+        for frame, (phase, place) in enumerate(ORDERS["shuffled"](4, len(phases[0])), start=1)
+    }
+    key = PartKey.TEMPORAL_POSITION
+    paths = write_as(kind, phases, folder / "one", key=key, order="shuffled", series_uid=uid)
     client = _client(server)
     series = _upload(client, paths)
-    known = _store_seg(client, written, REFERENCE_PHASE, images=phases[REFERENCE_PHASE])
+    instance = None if kind is Kind.CLASSIC else pydicom.dcmread(paths[0])
+    known = _store_seg(client, written, REFERENCE_PHASE, joined=instance, frames=frames)
     study = client.series(series).study_id
     client.close()
     return Stored(study, tuple(f"{series}:{index}" for index in range(4)), (known,))
@@ -188,18 +199,44 @@ def _store_seg(
     phase: int,
     *,
     is_empty: bool = False,
-    images: Sequence[Dataset] | None = None,
+    joined: Dataset | None = None,
+    frames: Mapping[str, int] | None = None,
 ) -> KnownSeg:
+    """Store a SEG on a phase.
+
+    Parameters
+    ----------
+    joined:
+        The enhanced instance that has the images as its frames.
+    frames:
+        By SOP Instance UID of an image, its frame of ``joined``.
+    """
     with np.load(written.truth) as archive:
         mask = archive["mask"].astype(bool)
         order = [str(uid) for uid in archive["sop_instance_uids"]]
-    found = images or list(map(pydicom.dcmread, written.series[phase].paths))
+    found = list(map(pydicom.dcmread, written.series[phase].paths))
     by_uid = {str(item.SOPInstanceUID): item for item in found}
     images = [by_uid[uid] for uid in order]
     mask &= not is_empty
+    seg = make_seg(images, mask)
+    if joined is not None:
+        _refer_to_frames(seg, joined, frames or {})
     file = BytesIO()
-    make_seg(images, mask).save_as(file)
+    seg.save_as(file)
     return KnownSeg(client.upload(file.getvalue()).orthanc_id, mask, _affine(images))
+
+
+def _refer_to_frames(seg: Dataset, joined: Dataset, frames: Mapping[str, int]) -> None:
+    for group in seg.PerFrameFunctionalGroupsSequence:
+        for source in group.DerivationImageSequence[0].SourceImageSequence:
+            source.ReferencedFrameNumber = frames[str(source.ReferencedSOPInstanceUID)]
+            source.ReferencedSOPInstanceUID = joined.SOPInstanceUID
+            source.ReferencedSOPClassUID = joined.SOPClassUID
+    (series,) = seg.ReferencedSeriesSequence
+    (*_, item) = series.ReferencedInstanceSequence
+    item.ReferencedSOPInstanceUID = joined.SOPInstanceUID
+    item.ReferencedSOPClassUID = joined.SOPClassUID
+    series.ReferencedInstanceSequence = [item]
 
 
 def _affine(images: Sequence[Dataset]) -> npt.NDArray[np.float64]:

@@ -6,14 +6,16 @@ import numpy as np
 import pytest
 from playwright.sync_api import Page, expect
 
+from infra.one_series.rewrite import Kind
 from segrelay.manifest import URGENT
 from tests.browser.conftest import Heard
 from tests.browser.steps import deliver, look_for_barriers, shoot, wait_loaded
-from tests.browser.studies import Stored
+from tests.browser.studies import DYNAMIC, Stored
 from tests.unit.gcp_side.fakes import FakeAgent
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
+FIXTURES = {Kind.CLASSIC: "dynamic", Kind.ENHANCED: "enhanced"}
 LISTED = {"en": "2 (4 phases in one)", "ko": "2 (한 시리즈에 시기 4개)"}
 TEXTS = {
     "en": ("Series 5: 4 phases of 32 images, by temporal position · used: 1\u20134", "certain"),
@@ -25,24 +27,29 @@ TEXTS = {
 }
 
 
-@pytest.mark.parametrize("language", TEXTS)
+@pytest.mark.parametrize(
+    ("kind", "language"),
+    [(Kind.CLASSIC, "en"), (Kind.CLASSIC, "ko"), (Kind.ENHANCED, "en")],
+)
 def test_from_the_list_to_the_overlay(
-    page: Page, dynamic: Stored, agent: FakeAgent, language: str
+    page: Page, request: pytest.FixtureRequest, agent: FakeAgent, kind: Kind, language: str
 ) -> None:
+    dynamic: Stored = request.getfixturevalue(FIXTURES[kind])
     (known,) = dynamic.segs
     page.goto("/segmentation/")
     if language == "ko":
         page.get_by_role("button", name="한국어").click()
     held, sureness = TEXTS[language]
-    listed = page.locator("#rows tr").filter(has_text="Dynamic A")
+    name = DYNAMIC[kind].replace("^", " ")
+    listed = page.locator("#rows tr").filter(has_text=name)
     expect(listed.locator("td.right")).to_have_text(LISTED[language])
-    page.get_by_role("link", name="Dynamic A").click()
+    page.get_by_role("link", name=name).click()
     expect(page.locator("#parts li")).to_have_text(held)
     for number, volume in enumerate(dynamic.series):
         expect(page.locator(f"#role-dce-{number}")).to_have_value(volume)
         expect(page.locator(f"#why-dce-{number} b")).to_have_text(sureness)
     wait_loaded(page)
-    shoot(page, f"one-series-{language}")
+    shoot(page, f"one-series-{kind}-{language}")
     look_for_barriers(page)
     page.locator("#urgent").check()
     page.locator("#send").click()
@@ -64,7 +71,7 @@ def test_from_the_list_to_the_overlay(
     assert overlay["series_id"] == reference
     assert overlay["shape"] == list(known.mask.shape)
     assert overlay["segments"][0]["voxels"] == int(np.count_nonzero(known.mask))
-    shoot(page, f"one-series-result-{language}")
+    shoot(page, f"one-series-result-{kind}-{language}")
     look_for_barriers(page)
 
 

@@ -184,6 +184,18 @@ def _refer_to_frames(seg: Dataset, reference: SeriesVolume) -> None:
                 header, image.ReferencedFrameNumber = frames[image.ReferencedSOPInstanceUID]
                 image.update(_reference_to(header))
     seg.SourceImageSequence = _references([header for header, _ in frames.values()])
+    if reference.part:
+        _name_frames(seg.SourceImageSequence, reference)
+
+
+def _name_frames(references: Iterable[Dataset], reference: SeriesVolume) -> None:
+    """Name the frames of the volume: without them a reference is to all (PS3.3 10.3)."""
+    for image in references:
+        image.ReferencedFrameNumber = sorted(
+            frame
+            for uid, frame in zip(reference.sop_instance_uids, reference.frame_numbers, strict=True)
+            if uid == image.ReferencedSOPInstanceUID and frame is not None
+        )
 
 
 def _seeds(

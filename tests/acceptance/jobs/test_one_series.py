@@ -11,11 +11,11 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 
+from infra.one_series.rewrite import read_phases, write_one_instance, write_one_series
 from segrelay import names
 from segrelay.manifest import PARTS_SCHEMA, RESULT_BYTES_LIMIT, SeriesInput, SeriesPart
 from segrelay.parts import PartKey
 from segrelay.queue import JobState
-from tests.support.dicom.one_series import read_phases, write_one_instance, write_one_series
 from tests.support.lab.lab import Lab, store_files
 
 

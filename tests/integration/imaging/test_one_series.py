@@ -12,19 +12,21 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 
+from infra.one_series.rewrite import (
+    ORDERS,
+    SERIES_UID,
+    Kind,
+    read_phases,
+    write_as,
+    write_one_instance,
+    write_one_series,
+)
 from lab_side.imaging.pipeline import CaseInput, segment_case
 from lab_side.imaging.read.series import SeriesVolume, read_series
 from segrelay.parts import Part, PartKey, split_series
 from tests.support.dicom.dicom_series import make_affine, write_series
 from tests.support.dicom.imaging_cases import blob, make_profile, real_study
-from tests.support.dicom.one_series import (
-    ORDERS,
-    SERIES_UID,
-    images_in,
-    read_phases,
-    write_one_instance,
-    write_one_series,
-)
+from tests.support.dicom.one_series import images_in
 from tests.support.networks.stand_in import stand_in
 
 ROLES = ("t0", "t1", "t2", "t3")
@@ -66,36 +68,34 @@ def as_read(part: Part) -> SeriesVolume:
 
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("key", KEYS)
-@pytest.mark.parametrize("kind", ["classic", "enhanced"])
+@pytest.mark.parametrize("kind", Kind)
 def test_each_volume_is_that_of_its_own_series(
     phases: Sequence[Sequence[Path]],
     apart: Sequence[SeriesVolume],
     tmp_path: Path,
-    kind: str,
+    kind: Kind,
     key: PartKey,
     order: str,
 ) -> None:
-    images = read_phases(phases)
-    write = write_one_series if kind == "classic" else write_one_instance
-    written = write(images, tmp_path, key=key, order=order)
-    split = split_series(images_in([written] if isinstance(written, Path) else written))
+    written = write_as(kind, read_phases(phases), tmp_path, key=key, order=order)
+    split = split_series(images_in(written))
     assert (split.key, len(split.parts)) == (key, 4)
     for part, alone in zip(split.parts, apart, strict=True):
         volume = as_read(part)
         assert volume.voxels.tobytes() == alone.voxels.tobytes()
         assert volume.affine.tobytes() == alone.affine.tobytes()
-        if kind == "classic":
+        if kind is Kind.CLASSIC:
             assert volume.sop_instance_uids == alone.sop_instance_uids
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("key", KEYS)
-@pytest.mark.parametrize("kind", ["classic", "enhanced"])
+@pytest.mark.parametrize("kind", Kind)
 def test_a_real_study(
     real: tuple[list[list[Path]], list[SeriesVolume]],
     tmp_path: Path,
-    kind: str,
+    kind: Kind,
     key: PartKey,
     order: str,
 ) -> None:
@@ -171,3 +171,5 @@ def test_the_seg_has_the_same_voxels_and_refers_to_the_reference_phase_alone(
         }
         assert named == {uid}
         assert frames <= {image.frame for image in reference}
+        (source,) = seg.SourceImageSequence
+        assert set(source.ReferencedFrameNumber) == {image.frame for image in reference}

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from infra.one_series.rewrite import read_phases, write_one_instance, write_one_series
 from infra.servers.orthanc import OrthancServer
 from lab_side.agent.by_hand.inputs import inputs_of
 from lab_side.download import download_series
@@ -19,7 +20,6 @@ from segrelay.manifest import SeriesInput
 from segrelay.orthanc import OrthancClient, OrthancSettings
 from segrelay.parts import PartKey
 from tests.support.dicom.dicom_series import make_affine, write_series
-from tests.support.dicom.one_series import read_phases, write_one_instance, write_one_series
 
 pytestmark = pytest.mark.orthanc
 

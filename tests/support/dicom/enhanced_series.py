@@ -10,9 +10,9 @@ import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from pydicom.tag import Tag
-from pydicom.uid import EnhancedMRImageStorage, generate_uid
+from pydicom.uid import generate_uid
 
+from infra.one_series.enhanced import SHARED, functional_groups, joined, joined_frames
 from tests.support.dicom.dicom_series import (
     FRAME_OF_REFERENCE_UID,
     SERIES_UID,
@@ -23,37 +23,6 @@ from tests.support.dicom.dicom_series import (
 
 Whole = Callable[[Dataset], None]
 """Changes an instance before it is written."""
-
-_CLASSIC_ONLY = (
-    "ImagePositionPatient",
-    "ImageOrientationPatient",
-    "PixelSpacing",
-    "SliceThickness",
-    "ScanningSequence",
-    "SequenceVariant",
-    "ScanOptions",
-    "RepetitionTime",
-    "EchoTime",
-    "EchoTrainLength",
-    "TemporalPositionIdentifier",
-    "RescaleSlope",
-    "RescaleIntercept",
-    "RescaleType",
-)
-
-PER_FRAME = (
-    "FrameContentSequence",
-    "PlanePositionSequence",
-    "PlaneOrientationSequence",
-    "PixelMeasuresSequence",
-    "PixelValueTransformationSequence",
-    "MRImageFrameTypeSequence",
-    "MREchoSequence",
-)
-"""The functional groups that are written."""
-
-SHARED = ("PlaneOrientationSequence", "PixelMeasuresSequence", "MRImageFrameTypeSequence")
-"""Those that all frames usually share."""
 
 
 def write_enhanced(
@@ -120,10 +89,10 @@ def make_enhanced(
     classic = [make_instance(voxels[index], affine, index, len(voxels)) for index in order]
     groups = []
     for frame, index in zip(classic, order, strict=True):
-        groups.append(_functional_groups(frame, index))
+        groups.append(functional_groups(frame, index))
         if edit_frame is not None:
             edit_frame(groups[-1], index)
-    instance = _joined(classic, groups, shared)
+    instance = joined(classic, groups, shared)
     instance.StudyInstanceUID = STUDY_UID
     instance.FrameOfReferenceUID = FRAME_OF_REFERENCE_UID
     return instance
@@ -140,75 +109,3 @@ def enhance(classic: Sequence[Path], path: Path, *, seed: int = 0) -> Path:
     instance.file_meta.MediaStorageSOPClassUID = instance.SOPClassUID
     instance.save_as(path, enforce_file_format=True)
     return path
-
-
-def joined_frames(slices: Sequence[Dataset]) -> Dataset:
-    """One instance with these classic images as its frames, in this order; UIDs are the first's."""
-    groups = [_functional_groups(item, index) for index, item in enumerate(slices)]
-    return _joined(slices, groups, SHARED)
-
-
-def _joined(slices: Sequence[Dataset], groups: list[Dataset], shared: Sequence[str]) -> Dataset:
-    """One instance with these classic images as its frames."""
-    instance = slices[0]
-    instance.SOPClassUID = EnhancedMRImageStorage
-    instance.NumberOfFrames = len(slices)
-    instance.PixelData = b"".join(item.PixelData for item in slices)
-    _add_enhanced_modules(instance)
-    instance.SharedFunctionalGroupsSequence = [Dataset()]
-    for keyword in shared:
-        setattr(instance.SharedFunctionalGroupsSequence[0], keyword, groups[0].get(keyword))
-        for group in groups:
-            delattr(group, keyword)
-    instance.PerFrameFunctionalGroupsSequence = groups
-    return instance
-
-
-def _functional_groups(classic: Dataset, index: int) -> Dataset:
-    group = Dataset()
-    for keyword in PER_FRAME:
-        setattr(group, keyword, [Dataset()])
-    content = group.FrameContentSequence[0]
-    content.StackID, content.InStackPositionNumber = "1", index + 1
-    content.TemporalPositionIndex = int(classic.get("TemporalPositionIdentifier", 1))
-    content.DimensionIndexValues = [1, index + 1]
-    content.FrameAcquisitionDateTime = "20240105101530"
-    group.PlanePositionSequence[0].ImagePositionPatient = classic.ImagePositionPatient
-    group.PlaneOrientationSequence[0].ImageOrientationPatient = classic.ImageOrientationPatient
-    group.PixelMeasuresSequence[0].PixelSpacing = classic.PixelSpacing
-    group.PixelMeasuresSequence[0].SliceThickness = classic.SliceThickness
-    scale = group.PixelValueTransformationSequence[0]
-    scale.RescaleIntercept = classic.get("RescaleIntercept", "0")
-    scale.RescaleSlope, scale.RescaleType = classic.get("RescaleSlope", "1"), "US"
-    kind = group.MRImageFrameTypeSequence[0]
-    kind.FrameType = ["ORIGINAL", "PRIMARY", "T1", "NONE"]
-    kind.PixelPresentation, kind.VolumetricProperties = "MONOCHROME", "VOLUME"
-    kind.VolumeBasedCalculationTechnique = "NONE"
-    kind.ComplexImageComponent, kind.AcquisitionContrast = "MAGNITUDE", "T1"
-    if "EchoTime" in classic:
-        group.MREchoSequence[0].EffectiveEchoTime = float(classic.EchoTime)
-    return group
-
-
-def _add_enhanced_modules(instance: Dataset) -> None:
-    for keyword in _CLASSIC_ONLY:
-        if keyword in instance:
-            delattr(instance, keyword)
-    instance.ImageType = ["ORIGINAL", "PRIMARY", "T1", "NONE"]
-    instance.ContentDate, instance.ContentTime = "20240105", "101530"
-    instance.AcquisitionDateTime = "20240105101530"
-    organisation = Dataset()
-    organisation.DimensionOrganizationUID = "2.25.1004"
-    instance.DimensionOrganizationSequence = [organisation]
-    instance.DimensionIndexSequence = [
-        _dimension("StackID"),
-        _dimension("InStackPositionNumber"),
-    ]
-
-
-def _dimension(keyword: str) -> Dataset:
-    item = Dataset()
-    item.DimensionOrganizationUID = "2.25.1004"
-    item.DimensionIndexPointer = Tag(keyword)
-    item.FunctionalGroupPointer = Tag("FrameContentSequence")
-    return item

@@ -22,6 +22,7 @@ from pydicom.uid import (
     RLELossless,
 )
 
+from infra.one_series.enhanced import PER_FRAME
 from lab_side.imaging.pipeline import CaseInput, segment_case
 from lab_side.imaging.read.consistency import check_together
 from lab_side.imaging.read.series import SeriesVolume, read_series
@@ -39,7 +40,7 @@ from tests.support.dicom.dicom_series import (
     rotation,
     write_series,
 )
-from tests.support.dicom.enhanced_series import PER_FRAME, Whole, write_enhanced
+from tests.support.dicom.enhanced_series import Whole, write_enhanced
 from tests.support.dicom.imaging_cases import (
     CREATED_AT,
     blob,
