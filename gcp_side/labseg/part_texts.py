@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.utils.translation import gettext, ngettext
 
 from gcp_side.labseg.messages import explain_code
 from gcp_side.labseg.orthanc.parts import SeriesParts
+from gcp_side.labseg.recognition import Recognised, SeriesAttributes
+from gcp_side.labseg.recognition.series_attributes import ReadSeries
 from gcp_side.labseg.volume_ids import VolumeId
 from segrelay.parts import PartKey
 from segrelay.texts import gettext_noop
@@ -20,6 +22,9 @@ _KEYS: Mapping[PartKey, str] = {
     PartKey.CONTENT_TIME: gettext_noop("content time"),
     PartKey.ACQUISITION_NUMBER: gettext_noop("acquisition number"),
 }
+_MS = 1000
+"""In a second."""
+
 _LEFT_OUT: Mapping[str, str] = {
     "localizer": gettext_noop("localizer"),
     "computed": gettext_noop("computed"),
@@ -31,8 +36,21 @@ _LEFT_OUT: Mapping[str, str] = {
 }
 
 
-def describe_parts(series_id: str, parts: SeriesParts) -> dict[str, Any] | None:
-    """Fields of an answer about a series; None where it is one volume as a whole."""
+def describe_parts(
+    series_id: str, read: ReadSeries, found: Sequence[Recognised] = ()
+) -> dict[str, Any] | None:
+    """Fields of an answer about a series; None where it is one volume as a whole.
+
+    Parameters
+    ----------
+    series_id:
+        Orthanc's id.
+    read:
+        What was read of the series.
+    found:
+        What was recognised for the roles of a profile.
+    """
+    parts = read.parts
     split = parts.split
     if split is None and not parts.code:
         return None
@@ -42,12 +60,43 @@ def describe_parts(series_id: str, parts: SeriesParts) -> dict[str, Any] | None:
         "images": 0 if split is None else len(split.parts[0].images),
         "key": "" if split is None or split.key is None else split.key,
         "volume_ids": [str(VolumeId(series_id, index)) for index in range(parts.count)],
+        "volumes": _volumes(read, found),
         "text": _sentence(parts),
         "code": parts.code,
         "remedy": explain_code(parts.code, parts.message, parts.remedy).remedy
         if parts.code
         else "",
     }
+
+
+def _volumes(read: ReadSeries, found: Sequence[Recognised]) -> list[dict[str, Any]]:
+    if read.parts.split is None:
+        return []
+    roles = {item.series_id: item for item in found}
+    return [
+        {"volume": volume, "found": roles.get(volume.series_id), "taken": taken_words(volume)}
+        for volume in read.volumes
+    ]
+
+
+def taken_words(volume: SeriesAttributes) -> str:
+    """``trigger time 120 s`` of a volume: by which it follows the others; empty if nothing says.
+
+    Trigger times of different series have different beginnings.
+    """
+    if volume.part is not None and volume.trigger_ms is not None:
+        return gettext("trigger time {seconds} s").format(
+            seconds=f"{volume.trigger_ms / _MS:.1f}".removesuffix(".0")
+        )
+    if volume.acquired is not None:
+        return gettext("acquisition time {time}").format(time=f"{volume.acquired:%H:%M:%S}")
+    if volume.content is not None:
+        return gettext("content time {time}").format(time=f"{volume.content:%H:%M:%S}")
+    if volume.temporal_position is not None:
+        return gettext("temporal position {number}").format(number=volume.temporal_position)
+    if volume.acquisition_number is not None:
+        return gettext("acquisition number {number}").format(number=volume.acquisition_number)
+    return ""
 
 
 def volume_words(part: Mapping[str, Any]) -> str:

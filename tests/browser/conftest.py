@@ -23,6 +23,7 @@ from tests.browser.studies import (
     Stored,
     store_axial,
     store_brain,
+    store_many_phases,
     store_one_series,
     store_turned,
     store_unsure,
@@ -80,6 +81,12 @@ def dynamic(orthanc: OrthancServer, tmp_path_factory: pytest.TempPathFactory) ->
 def enhanced(orthanc: OrthancServer, tmp_path_factory: pytest.TempPathFactory) -> Stored:
     """A study of four phases that are the frames of one instance."""
     return store_one_series(orthanc, tmp_path_factory.mktemp("enhanced"), Kind.ENHANCED)
+
+
+@pytest.fixture(scope="session")
+def many_phases(orthanc: OrthancServer, tmp_path_factory: pytest.TempPathFactory) -> Stored:
+    """A study of twelve phases in one series, of which no profile takes more than four."""
+    return store_many_phases(orthanc, tmp_path_factory.mktemp("many"))
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy.typing as npt
 import pydicom
 from pydantic import SecretStr
 from pydicom.dataset import Dataset
+from pydicom.uid import generate_uid
 
 from infra.one_series.rewrite import ORDERS, Kind, read_phases, write_as
 from infra.phantom.case import REFERENCE_PHASE, Case, make_case, scanner_grid
@@ -133,6 +135,47 @@ def store_one_series(server: OrthancServer, folder: Path, kind: Kind) -> Stored:
     study = client.series(series).study_id
     client.close()
     return Stored(study, tuple(f"{series}:{index}" for index in range(4)), (known,))
+
+
+def store_many_phases(server: OrthancServer, folder: Path) -> Stored:
+    """Twelve axial phases in one series, and the truth on the second.
+
+    Each phase after the fourth is a copy of it, in which every voxel has one more than before.
+    """
+    written = write_study(
+        _case(AXIAL, (32, 80, 96), (1.8, 1.8, 3.6)), folder / "apart", patient_name="Many^A"
+    )
+    for path in (path for files in written.series for path in files.paths):
+        image = pydicom.dcmread(path)
+        image.StudyInstanceUID, image.SeriesInstanceUID = "2.25.9351", "2.25.935"
+        image.SeriesDescription, image.SeriesNumber = "Ax T1 dyn", 5
+        image.save_as(path)
+    phases = read_phases([files.paths for files in written.series])
+    phases += [_brighter(phases[-1], number) for number in range(1, 9)]
+    paths = write_as(
+        Kind.CLASSIC,
+        phases,
+        folder / "one",
+        key=PartKey.TRIGGER_TIME,
+        order="shuffled",
+        series_uid="2.25.935",
+    )
+    client = _client(server)
+    series = _upload(client, paths)
+    known = _store_seg(client, written, REFERENCE_PHASE)
+    study = client.series(series).study_id
+    client.close()
+    return Stored(study, tuple(f"{series}:{index}" for index in range(len(phases))), (known,))
+
+
+def _brighter(phase: Sequence[Dataset], number: int) -> list[Dataset]:
+    images = []
+    for image in phase:
+        copy = deepcopy(image)
+        copy.PixelData = (image.pixel_array + number).astype(image.pixel_array.dtype).tobytes()
+        copy.SOPInstanceUID = generate_uid(entropy_srcs=[str(number), image.SOPInstanceUID])
+        images.append(copy)
+    return images
 
 
 ORDER = (

@@ -14,7 +14,7 @@ from gcp_side.labseg.jobs.waiting import why_waiting
 from gcp_side.labseg.messages import Explanation, explain_code, explain_notice, explain_warnings
 from gcp_side.labseg.models import EventKind, Job, JobEvent, Outcome, State
 from gcp_side.labseg.orthanc.client import StudyEntry
-from gcp_side.labseg.part_texts import describe_parts
+from gcp_side.labseg.part_texts import describe_parts, taken_words
 from gcp_side.labseg.recognition import Confidence, plane_of
 from gcp_side.labseg.volume_ids import volume_name
 from segrelay.parts import PartKey
@@ -248,6 +248,28 @@ class StudySerializer(Shape):
     latest_request = RequestSerializer(source="latest", allow_null=True)
 
 
+class HeldVolumeSerializer(Shape):
+    """One volume of a series, and the role that it was ``found`` for, or None."""
+
+    volume_id = CharField(source="volume.series_id")
+    index = IntegerField(source="volume.part", help_text="from 0")
+    stack = IntegerField(source="volume.stack", help_text="from 0; phases of one lie on another")
+    images = IntegerField(source="volume.instances")
+    taken = CharField(help_text="when, as words in the active language; empty if nothing says")
+    role = Computed(
+        CharField(allow_null=True, help_text="of the profile; null: it is not proposed for any"),
+        lambda item: item["found"] and item["found"].role,
+    )
+    confidence = Computed(
+        serializers.ChoiceField(choices=[item.value for item in Confidence], allow_null=True),
+        lambda item: item["found"] and item["found"].confidence,
+    )
+    evidence = Computed(
+        CharField(help_text="why this role, in the active language"),
+        lambda item: item["found"].sentence if item["found"] else "",
+    )
+
+
 class SeriesPartsSerializer(Shape):
     """What a series holds that is not one volume as a whole."""
 
@@ -256,14 +278,20 @@ class SeriesPartsSerializer(Shape):
     images = IntegerField(help_text="in each volume")
     key = CharField(help_text="what tells the volumes apart")
     volume_ids = ListField(child=CharField(), help_text="in the order of time")
+    volumes = HeldVolumeSerializer(many=True)
     text = CharField(help_text="the same as a sentence in the active language")
     code = CharField(help_text="why it cannot be split; empty where it can")
     remedy = CharField()
 
 
 def _parts_of(series: Any) -> Any:
-    parts = series["read"] and series["read"].parts
-    return describe_parts(series["entry"].orthanc_id, parts) if parts else None
+    read = series["read"]
+    return describe_parts(series["entry"].orthanc_id, read, series["found"]) if read else None
+
+
+def _taken(series: Any) -> str:
+    read = series["read"]
+    return taken_words(read.volumes[0]) if read and len(read.volumes) == 1 else ""
 
 
 def _first_volume(series: Any, name: str) -> Any:
@@ -272,7 +300,8 @@ def _first_volume(series: Any, name: str) -> Any:
 
 
 class SeriesSerializer(Shape):
-    """One series: its ``entry`` of Orthanc, and what was ``read`` of it, or None."""
+    """One series: its ``entry`` of Orthanc, what was ``read`` of it, or None, and all that was
+    ``found`` for the roles of the profile."""
 
     series_id = CharField(source="entry.orthanc_id")
     number = CharField(source="entry.number")
@@ -296,6 +325,9 @@ class SeriesSerializer(Shape):
     rows = Computed(IntegerField(allow_null=True), lambda series: _first_volume(series, "rows"))
     columns = Computed(
         IntegerField(allow_null=True), lambda series: _first_volume(series, "columns")
+    )
+    taken = Computed(
+        CharField(help_text="as that of a volume; empty for a series of several"), _taken
     )
     parts = Computed(SeriesPartsSerializer(allow_null=True), _parts_of)
 

@@ -69,12 +69,17 @@ class Study(LabsegView):
         entry, stored = one_study(study_id, client)
         series = stored[:SERIES_SHOWN]
         read = read_series(series, client)
+        roles = _roles(profile, read)
+        recognised = [item["found"] for item in roles]
         found = self.answer(
             {
                 "study": _study(entry, series, rows[0] if rows else None),
-                "series": [{"entry": item, "read": read.get(item.orthanc_id)} for item in series],
+                "series": [
+                    {"entry": item, "read": read.get(item.orthanc_id), "found": recognised}
+                    for item in series
+                ],
                 "profile": profile.offer.name,
-                "roles": _roles(profile, read),
+                "roles": roles,
                 "requests": rows,
                 "missing_reports": _missing_reports(rows, stored),
             }

@@ -71,8 +71,8 @@ export async function post(path, body = {}) {
 // float32: a series whose slices have not all one scale.
 const KINDS = { uint16: Uint16Array, int16: Int16Array, float32: Float32Array };
 
-export async function voxels(path) {
-  const answer = await call(path);
+export async function voxels(path, options = {}) {
+  const answer = await call(path, options);
   return new KINDS[answer.headers.get("X-Dtype")](await answer.arrayBuffer());
 }
 

@@ -2,6 +2,7 @@
 import * as api from "./api.js";
 import { postConfirmed } from "./confirm.js";
 import { clock, element, fill, number, part, profileTitle, roleTitle, say, stateName, volumes } from "./dom.js";
+import { connectPhases, drawPhases, drawWhich, phasesOf } from "./phases.js";
 import { follow, patience } from "./progress.js";
 import { connectTools, showPosition } from "./tools.js";
 import { Viewer } from "./viewer.js";
@@ -10,9 +11,14 @@ const { gettext } = globalThis;
 const config = JSON.parse(document.getElementById("labseg-config").textContent);
 
 const page = { study: null, profiles: [], chosen: {}, shown: null, current: null, urgent: false, step: 0, stop: null };
-const viewer = new Viewer(part("panes"), { onMove: showPosition });
+const viewer = new Viewer(part("panes"), { onMove: showPosition, onPhase: drawPhase, onFailure: (error) => looking.failed(error) });
 const starting = patience(start);
 const looking = patience(loadViewer);
+
+function drawPhase() {
+  drawPhases(viewer);
+  drawWhich(viewer);
+}
 
 async function start() {
   try {
@@ -322,12 +328,14 @@ function loadViewer() {
   const ids = page.shown ? page.shown.series : roles.map((one) => ({ role: one.role, volume_id: page.chosen[one.role] }));
   viewer.linked = ids.every((one) => one.role.startsWith("dce"));
   const titles = new Map(page.profiles.flatMap((one) => one.roles).map((one) => [one.role, one.title]));
-  const series = ids.slice(0, 4).map((one) => ({ id: one.volume_id, title: roleTitle({ role: one.role, title: titles.get(one.role) }) }));
-  while (series.length < 4) series.push({ id: null, title: "" });
+  const chosen = ids.map((one) => ({ id: one.volume_id, role: one.role }));
+  const titleOf = ({ role }) => roleTitle({ role, title: titles.get(role) });
+  const phases = phasesOf(chosen, page.study.series, { linked: viewer.linked, roleTitle: titleOf });
+  const series = chosen.slice(0, 4).map((one, index) => ({ id: one.id, title: titleOf(one), phases: phases[index] }));
+  while (series.length < 4) series.push({ id: null, title: "", phases: [] });
   // Enhancement shows after contrast.
   if (page.lookedAt !== page.study.profile) viewer.active = viewer.linked ? 1 : 0;
   page.lookedAt = page.study.profile;
-  part("which").replaceChildren(...series.map((one, index) => element("option", { value: index, text: one.title, selected: index === viewer.active })));
   viewer.load(series, page.shown?.seg_instance_id).then(() => {
     drawResult();
     const error = viewer.failure;
@@ -412,4 +420,5 @@ function drawHistory() {
 
 part("send").addEventListener("click", send);
 connectTools(viewer);
+connectPhases(viewer);
 start();

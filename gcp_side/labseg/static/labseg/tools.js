@@ -1,11 +1,14 @@
 // The viewer's tools: buttons, switches, keys, and the line below the images.
 import { fill, number, part } from "./dom.js";
+import { stepPhase } from "./phases.js";
 import { planeTitle } from "./viewer.js";
 
 const { gettext } = globalThis;
 const SAID_AFTER_MS = 400;
 const LAYOUTS = { 1: "axial", 2: "coronal", 3: "sagittal", 4: "mpr" };
 const SWITCHES = { o: ["overlay-on", "showOverlay"], l: ["outline-on", "showOutline"], c: ["cross-on", "showCross"] };
+
+const PHASES = { n: 1, p: -1 };
 
 export function showPosition(viewer) {
   part("position").textContent = `${viewer.position} mm`;
@@ -33,10 +36,11 @@ export function connectTools(viewer) {
     viewer.draw();
   });
   document.addEventListener("keydown", (event) => {
-    if (event.target.matches("input:not([type=checkbox]), select, textarea") || part("keys").open) return;
+    if (event.target.matches("input:not([type=checkbox], [type=range]), select, textarea") || part("keys").open) return;
     if (event.ctrlKey || event.metaKey) return;
     const pane = viewer.panes.find((one) => one.box === document.activeElement);
-    const key = event.key.toLowerCase();
+    // Under a Korean input method the key names a letter of Hangul, its code the place on the keyboard.
+    const key = (/^[\x20-\x7e]+$/.test(event.key) ? event.key : event.code.replace(/^Key/, "")).toLowerCase();
     if (pane && viewer.voxel && viewer.key(pane, event)) {
       event.preventDefault();
       announce(viewer, pane);
@@ -44,6 +48,7 @@ export function connectTools(viewer) {
     else if (LAYOUTS[key]) layout(LAYOUTS[key]);
     else if (SWITCHES[key]) part(SWITCHES[key][0]).click();
     else if (key === "t") viewer.jump();
+    else if (PHASES[key]) leaf(viewer, PHASES[key]);
     else if (key === "?") help();
   });
 }
@@ -55,10 +60,18 @@ function chooseLayout(viewer, name) {
   part("which").value = viewer.active;
 }
 
+function leaf(viewer, by) {
+  if (stepPhase(viewer, by)) announced(() => part("phase-text").textContent);
+}
+
 let saying = 0;
 
 // For those who hear the page: where the keys have led, once they rest.
 function announce(viewer, pane) {
+  announced(() => `${planeTitle(viewer.planeOf(pane))} ${pane.slice.textContent}`);
+}
+
+function announced(text) {
   clearTimeout(saying);
-  saying = setTimeout(() => { part("said").textContent = `${planeTitle(viewer.planeOf(pane))} ${pane.slice.textContent}`; }, SAID_AFTER_MS);
+  saying = setTimeout(() => { part("said").textContent = text(); }, SAID_AFTER_MS);
 }

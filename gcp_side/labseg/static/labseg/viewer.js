@@ -1,4 +1,4 @@
-// Four synchronised panes on canvas. Places come from geometry.js, pixels from render.js.
+// Four synchronised panes on canvas. Places come from geometry.js, voxels from volumes.js, pixels from render.js.
 import * as api from "./api.js";
 import { element, number } from "./dom.js";
 import {
@@ -6,37 +6,47 @@ import {
   sideLetters, sliceAxis, toWorld, add,
 } from "./geometry.js";
 import { brightRange, labelPixels, outline, projection, sampleImage, sampleLabels, surface, viewAxes, windowed } from "./render.js";
+import { Volumes } from "./volumes.js";
 
 const { gettext } = globalThis;
 const TURN = 10;
+// A phase that is shown for this long is fetched as a whole: fewer when phases are leafed through.
+const REST_MS = 250;
 
 export const planeTitle = (plane) => ({ axial: gettext("Axial"), coronal: gettext("Coronal"), sagittal: gettext("Sagittal"), "3d": gettext("3D") })[plane];
 
 export class Viewer {
-  constructor(root, { onMove = () => {} } = {}) {
-    Object.assign(this, { root, onMove, series: [], overlay: null, layout: "axial", zoom: 1, pan: [0, 0], voxel: null, active: 0 });
+  constructor(root, { onMove = () => {}, onPhase = () => {}, onFailure = () => {} } = {}) {
+    Object.assign(this, { root, onMove, onPhase, onFailure, volumes: new Volumes(), chosen: [], series: [], overlay: null, layout: "axial", zoom: 1, pan: [0, 0], voxel: null, active: 0 });
     Object.assign(this, { showOverlay: true, showOutline: true, opacity: 0.35, showCross: true, hidden: new Set(), turn: 20, tilt: 15, loads: 0 });
     this.panes = [0, 1, 2, 3].map((index) => this.#makePane(index));
     root.replaceChildren(...this.panes.map((pane) => pane.box));
     new ResizeObserver(() => this.draw()).observe(root);
   }
 
-  // series: [{ id, title }]; keeps what is loaded already.
-  async load(series, overlayId) {
+  // chosen: [{ id, title, phases }], one for each pane. Phases are those that the pane can show in place of it,
+  // [{ id, title }] in the order of time. What is loaded already is kept.
+  async load(chosen, overlayId) {
     const load = ++this.loads;
-    const before = new Map(this.series.map((one) => [one.id, one]));
-    this.series = series.map(({ id, title }) => ({ ...(before.get(id) ?? { id, version: 0 }), title, error: null }));
+    // A pane whose series is still the same goes on to show the phase that it shows.
+    this.series = chosen.map(({ id, phases }, index) => {
+      const shown = this.chosen[index]?.id === id && phases.find((one) => one.id === this.series[index].id);
+      return this.#again(shown ? shown.id : id);
+    });
+    this.chosen = chosen;
+    const homes = chosen.map(({ id }) => this.volumes.of(id));
     const isOther = this.overlay?.id !== overlayId;
     if (isOther) this.overlay = null;
     this.overlayError = null;
+    this.onPhase(this);
     this.draw();
     const overlay = overlayId && isOther ? this.#loadOverlay(overlayId, load) : null;
-    const placed = this.series.map((one) => (one.id && !one.geometry ? this.#place(one) : Promise.resolve()));
+    const placed = [...new Set([...homes, ...this.series])].map((one) => this.volumes.place(one));
     overlay?.then(() => this.draw(), (error) => { if (load === this.loads) this.overlayError = error; });
     await Promise.allSettled([...placed, overlay]);
     if (load !== this.loads) return;
-    this.#setWindows();
-    const reference = this.series.find((one) => one.id === this.overlay?.series_id && one.geometry) ?? this.series.find((one) => one.geometry);
+    this.#setWindows(homes);
+    const reference = homes.find((one) => one.id === this.overlay?.series_id && one.geometry) ?? homes.find((one) => one.geometry);
     if (!reference) return this.draw();
     if (this.frameOf !== reference.id) {
       this.frame = makeFrame(reference.geometry);
@@ -46,64 +56,108 @@ export class Viewer {
     }
     if (isOther) this.jump();
     this.draw();
-    await Promise.allSettled(this.series.map((one) => this.#first(one)));
+    await Promise.allSettled(this.series.map((one) => this.volumes.slice(one, this.#world)));
     this.draw();
-    for (const one of this.series) {
+    await this.#complete();
+  }
+
+  get #world() {
+    return frameWorld(this.frame, this.voxel);
+  }
+
+  // Of a volume that could not be loaded, another try.
+  #again(id) {
+    const one = this.volumes.of(id);
+    one.error = null;
+    return one;
+  }
+
+  // One whole volume after the other, of those that the panes show.
+  async #complete() {
+    const load = this.loads;
+    for (const one of [...this.series]) {
       if (load !== this.loads) return;
-      await this.#whole(one);
+      if (this.series.includes(one)) await this.volumes.whole(one);
       this.draw();
     }
   }
 
-  async #place(one) {
-    try {
-      const told = await api.get(`series/${one.id}/geometry/`);
-      one.geometry = told;
-      one.volume = { shape: told.shape, affine: told.affine, data: null };
-    } catch (error) {
-      one.error = error;
+  // Phases -----------------------------------------------------------------------------
+
+  // Which of its phases a pane shows, from 0; -1 where it shows none of them.
+  phaseOf(index) {
+    return this.chosen[index]?.phases.findIndex((one) => one.id === this.series[index]?.id) ?? -1;
+  }
+
+  titleOf(index) {
+    const phase = this.chosen[index]?.phases[this.phaseOf(index)];
+    return phase?.title ?? this.chosen[index]?.title ?? "";
+  }
+
+  // Shows a phase in a pane, at the same place and with the same window.
+  showPhase(index, number) {
+    const phases = this.chosen[index]?.phases ?? [];
+    const id = phases[Math.min(phases.length - 1, Math.max(0, number))]?.id;
+    const before = this.series[index];
+    if (!this.frame || !id || id === before.id) return;
+    const one = this.#again(id);
+    this.series[index] = one;
+    if (!this.series.includes(before)) before.stop?.abort();
+    takeWindow(one, before);
+    this.volumes.drop(this.series);
+    this.onPhase(this);
+    this.draw();
+    this.#fetchShown();
+  }
+
+  // One request at a time, of what is shown now: who leafs through thirty phases does not fetch all of them.
+  async #fetchShown() {
+    clearTimeout(this.resting);
+    if (this.fetching) return;
+    this.fetching = true;
+    const lacks = (one) => one.id && !one.error && (!one.geometry || !this.volumes.hasSlice(one, this.#world));
+    for (let one = this.series.find(lacks); one; one = this.series.find(lacks)) {
+      await this.volumes.place(one);
+      takeWindow(one, one);
+      if (one.geometry && this.series.includes(one)) await this.volumes.slice(one, this.#world);
+      this.draw();
+    }
+    this.fetching = false;
+    if (this.failure) this.onFailure(this.failure);
+    this.resting = setTimeout(() => this.#fetchAround(), REST_MS);
+  }
+
+  // The rest of what is shown, then the same slice of the phases beside the active one.
+  async #fetchAround() {
+    const shown = [...this.series];
+    const isStill = () => shown.every((one, index) => one === this.series[index]);
+    await this.#complete();
+    const [index, at] = [this.active, this.phaseOf(this.active)];
+    for (const near of [at + 1, at - 1]) {
+      const id = at < 0 ? null : this.chosen[index].phases[near]?.id;
+      if (!id || !isStill() || this.fetching) continue;
+      const one = this.#again(id);
+      await this.volumes.place(one);
+      if (one.geometry) await this.volumes.slice(one, this.#world);
     }
   }
 
   // Phases of one examination share a window, so that enhancement shows; other contrasts do not.
   // A window that was set by hand stays.
-  #setWindows() {
-    const placed = this.series.filter((one) => one.geometry);
+  #setWindows(homes) {
+    const placed = homes.filter((one) => one.geometry);
     const shared = this.linked ? span(placed.map((one) => one.geometry.window)) : null;
     const byHand = this.linked ? placed.find((one) => one.byHand)?.window : null;
     for (const one of placed) {
       one.home = shared ?? one.geometry.window;
       one.window = { ...(one.byHand ? one.window : byHand ?? one.home) };
     }
+    this.series.forEach((one, index) => { if (one !== homes[index]) takeWindow(one, homes[index]); });
   }
 
   // What kept something from being shown, if anything did.
   get failure() {
     return this.series.find((one) => one.error)?.error ?? this.overlayError;
-  }
-
-  // The slice under the cursor, long before the volume.
-  async #first(one) {
-    if (!one.geometry || one.complete) return;
-    const index = nearestSlice(one.geometry, frameWorld(this.frame, this.voxel));
-    try {
-      const data = await api.voxels(`series/${one.id}/slices/${index}/`);
-      if (!one.complete) one.volume.data = api.withSlice(one.volume.data, data, index, one.geometry.shape.reduce((a, b) => a * b));
-      one.version += 1;
-    } catch (error) {
-      one.error = error;
-    }
-  }
-
-  async #whole(one) {
-    if (!one.geometry || one.complete || one.error) return;
-    try {
-      one.volume.data = await api.voxels(`series/${one.id}/volume/`);
-      one.complete = true;
-      one.version += 1;
-    } catch (error) {
-      one.error = error;
-    }
   }
 
   async #loadOverlay(id, load) {
@@ -124,12 +178,14 @@ export class Viewer {
 
   setLayout(layout) {
     this.layout = layout;
+    this.onPhase(this);
     this.draw();
   }
 
   // The series of the three planes.
   activate(index) {
     this.active = index;
+    this.onPhase(this);
     this.draw();
   }
 
@@ -297,7 +353,7 @@ export class Viewer {
     const { width, height } = fit(pane);
     for (const name of ["slice", "window", "left", "right", "top", "bottom", "ruler"]) pane[name].textContent = "";
     pane.ruler.hidden = true;
-    const title = one?.title ?? "";
+    const title = this.titleOf(this.seriesOf(pane));
     pane.title.textContent = this.layout === "mpr" ? `${planeTitle(plane)}\n${title}` : title;
     pane.box.setAttribute("aria-label", `${planeTitle(plane)}: ${title}`);
     pane.box.classList.toggle("is-active", this.layout !== "mpr" && pane.index === this.active);
@@ -460,10 +516,10 @@ export class Viewer {
   }
 }
 
-function nearestSlice({ shape, affine }, world) {
-  const step = column(affine, 2);
-  const index = Math.round(dot(add(world, toWorld(affine, [0, 0, 0]), -1), step) / dot(step, step));
-  return Math.min(shape[0] - 1, Math.max(0, index));
+// The window of the phase before, else its own: phases are compared by their brightness.
+function takeWindow(one, before) {
+  const home = before.home ?? one.geometry?.window;
+  if (home) Object.assign(one, { home, window: { ...(before.window ?? home) }, byHand: before.byHand });
 }
 
 // The window that takes in all of these.

@@ -79,6 +79,13 @@ def test_the_study_shows_its_phases(client: APIClient, orthanc: FakeOrthanc) -> 
     found = study(client)
     (series,) = found["series"]
     assert series["images"] == 5 * SLICES
+    held = series["parts"].pop("volumes")
+    assert [item["volume_id"] for item in held] == list(volumes(0, 1, 2, 3, 4))
+    assert {(item["images"], item["stack"]) for item in held} == {(SLICES, 0)}
+    assert [item["role"] for item in held] == ["dce-0", "dce-1", "dce-2", "dce-3", None]
+    assert [item["confidence"] for item in held] == ["certain"] * 4 + [None]
+    assert held[1]["taken"] == "acquisition time 03:21:00"
+    assert held[1]["evidence"] == found["roles"][1]["evidence"]
     assert series["parts"] == {
         "count": 5,
         "stacks": 1,
