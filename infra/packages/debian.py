@@ -36,6 +36,16 @@ IMAGING: Group = {
     "usr/bin/dcentvfy": "dicom3tools",
 }
 NGINX: Group = {"usr/sbin/nginx": "nginx"}
+CODECS: Group = {
+    "usr/bin/dcmconv": "dcmtk",
+    "usr/bin/dcmcjpeg": "dcmtk",
+    "usr/bin/dcmdjpeg": "dcmtk",
+    "usr/bin/dcmcjpls": "dcmtk",
+    "usr/bin/dcmdjpls": "dcmtk",
+    "usr/bin/dcmcrle": "dcmtk",
+    "usr/bin/gdcmconv": "libgdcm-tools",
+    "usr/bin/ojph_compress": "openjph-tools",
+}
 
 
 @dataclass(frozen=True)
@@ -84,6 +94,23 @@ def nginx_program() -> tuple[Path, dict[str, str]]:
     """
     (program,), environment = _find(NGINX)
     return program, environment
+
+
+@functools.cache
+def codec_programs() -> tuple[dict[str, Path], dict[str, str]]:
+    """Find the compressing programs of dcmtk, GDCM and OpenJPH, fetching them where they are missing.
+
+    Returns
+    -------
+    Their paths by name, and the environment that they need.
+
+    Raises
+    ------
+    FixConfigurationError
+        As :func:`debian_programs`.
+    """
+    programs, environment = _find(CODECS)
+    return {program.name: program for program in programs}, environment
 
 
 def _find(group: Group) -> tuple[list[Path], dict[str, str]]:

@@ -6,7 +6,6 @@
 ``files``          one file, or an archive of some (``archive``), each whole or not there
 ``wanted_parts``   which instances are of the parts that a job names
 ``transfer_mode``  whether archives are faster
-``part10``         which instance a file is
 """
 
 from lab_side.download.download import DownloadedSeries, download_series

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
-from lab_side.download.part10 import HEAD_BYTES, sop_instance_uid
+from segrelay.dicom.file_head import HEAD_BYTES, read_file_head
 from segrelay.errors import OrthancUnavailableError
 from segrelay.orthanc.answers import InstanceInfo
 from segrelay.orthanc.client import OrthancClient
@@ -107,4 +107,4 @@ def _copy(source: IO[bytes], target: IO[bytes]) -> str | None:
     target.write(head)
     while piece := source.read(_PIECE):
         target.write(piece)
-    return sop_instance_uid(head)
+    return read_file_head(head).sop_instance_uid

@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lab_side.download.archive import fetch_archive
-from lab_side.download.part10 import HEAD_BYTES
 from segrelay.dicom.elements import has_preamble
+from segrelay.dicom.file_head import HEAD_BYTES, FileHead, read_file_head
 from segrelay.errors import LocalDiskError, OrthancUnavailableError, SeriesRefusedError
 from segrelay.orthanc.answers import InstanceInfo
 from segrelay.orthanc.client import OrthancClient
+from segrelay.orthanc.transcoding import fetch_transcoded, needs_transcoding
 from segrelay.system.durable import disk_errors
 from segrelay.system.sharing_violation import retry_sharing_violation
 
@@ -43,6 +45,8 @@ class InstanceFiles:
             usage = shutil.disk_usage(folder)
         self._disk_bytes, self._free_bytes = usage.total, usage.free
         self._least_room = min(LEAST_ROOM, usage.total // LEAST_SHARE)
+        self._transcoded: dict[InstanceInfo, int] = {}
+        """Bytes of those that Orthanc decoded in this download."""
 
     def check_room(self, size: int, missing: int) -> None:
         """Whether the disk, as it was before the first file, can hold what is to come.
@@ -79,9 +83,10 @@ class InstanceFiles:
         return Path(self._name(item))
 
     def is_whole(self, item: InstanceInfo) -> bool:
-        """Whether the file is there, in its full size."""
+        """Whether the file is there, in its full size: as stored, or as decoded by Orthanc."""
+        size = self._transcoded.get(item, item.size_bytes)
         try:
-            return os.stat(self._name(item)).st_size == item.size_bytes
+            return os.stat(self._name(item)).st_size == size
         except FileNotFoundError:
             return False
 
@@ -91,13 +96,15 @@ class InstanceFiles:
             return file.read(size)
 
     def fetch_one(self, item: InstanceInfo, check: Callable[[], None]) -> None:
-        """Fetch one instance.
+        """Fetch one instance; Orthanc decodes it where its transfer syntax is not read here.
 
         Raises
         ------
         OrthancUnavailableError
             It came with another size, at which it is broken off, or with another MD5, where
             that is checked.
+        SeriesRefusedError
+            ``compressed-unreadable``: neither this computer nor Orthanc decodes it.
         LocalDiskError
             The disk refused a write.
         """
@@ -115,7 +122,7 @@ class InstanceFiles:
             raise OrthancUnavailableError(
                 f"An instance arrived with {size} of {item.size_bytes} bytes."
             )
-        self._keep(item, part)
+        self._keep(item, part, check)
 
     def fetch_archive(
         self,
@@ -127,7 +134,7 @@ class InstanceFiles:
 
         def keep(item: InstanceInfo, path: Path) -> None:
             check()
-            self._keep(item, str(path))
+            self._keep(item, str(path), check)
             arrived(item)
 
         with disk_errors(_REFUSED):
@@ -136,22 +143,40 @@ class InstanceFiles:
     def _name(self, item: InstanceInfo) -> str:
         return f"{self._base}{item.orthanc_id}.dcm"
 
-    def _keep(self, item: InstanceInfo, part: str) -> None:
+    def _keep(self, item: InstanceInfo, part: str, check: Callable[[], None]) -> None:
+        head = _head(part)
         # A page before Orthanc can have the right size; a file without preamble looks like one.
-        is_to_verify = self._verify_md5 or not _is_part10(part)
+        is_to_verify = self._verify_md5 or not has_preamble(head)
         if is_to_verify and _md5(part) != self._client.instance_md5(item.orthanc_id):
             raise OrthancUnavailableError("An instance arrived with another MD5 than Orthanc's.")
+        stored = read_file_head(head)
+        if needs_transcoding(stored):
+            self._transcode(item, stored, part, check)
         with disk_errors(_REFUSED):
             retry_sharing_violation(lambda: os.replace(part, self._name(item)))
+
+    def _transcode(
+        self, item: InstanceInfo, stored: FileHead, part: str, check: Callable[[], None]
+    ) -> None:
+        """Replace a file as stored by the same instance as Orthanc decodes it."""
+        with (
+            disk_errors(_REFUSED),
+            tempfile.TemporaryFile(dir=self._folder) as buffer,
+            open(part, "wb") as target,
+        ):
+            fetch_transcoded(
+                self._client, item.orthanc_id, stored, target, buffer=buffer, check=check
+            )
+            self._transcoded[item] = target.tell()
 
 
 def _gigabytes(size: int) -> str:
     return f"{size / 1e9:.2f} GB"
 
 
-def _is_part10(path: str) -> bool:
+def _head(path: str) -> bytes:
     with disk_errors(_REFUSED), open(path, "rb") as file:
-        return has_preamble(file.read(HEAD_BYTES))
+        return file.read(HEAD_BYTES)
 
 
 def _md5(path: str) -> str:

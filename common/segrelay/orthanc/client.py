@@ -281,14 +281,23 @@ class OrthancClient:
         return answer.decode()
 
     @contextlib.contextmanager
-    def archive(self, instance_ids: Sequence[str]) -> Iterator[Iterator[bytes]]:
-        """A ZIP archive of these instances, piece by piece; its end may be missing silently."""
+    def archive(
+        self, instance_ids: Sequence[str], *, transcode: str | None = None
+    ) -> Iterator[Iterator[bytes]]:
+        """A ZIP archive of these instances, piece by piece; its end may be missing silently.
+
+        ``transcode`` is the UID of a transfer syntax. An instance that Orthanc cannot bring into
+        it comes as it is stored.
+        """
         for orthanc_id in instance_ids:
             _check_id(orthanc_id)
-        body = json.dumps({"Synchronous": True, "Resources": list(instance_ids)}).encode()
+        body: dict[str, Any] = {"Synchronous": True, "Resources": list(instance_ids)}
+        if transcode is not None:
+            body["Transcode"] = transcode
+        data = json.dumps(body).encode()
         with (
             self.history.judging("archive"),
-            self.transport.stream("POST", "/tools/create-archive", data=body) as response,
+            self.transport.stream("POST", "/tools/create-archive", data=data) as response,
         ):
             yield self.transport.pieces(response)
 

@@ -40,6 +40,20 @@ DISK_FULL = 14
 """``OrthancStatus`` of "Cannot write to file", answered with HTTP 500."""
 
 
+class OrthancProblemError(OrthancUnavailableError):
+    """Orthanc itself reports an error of its own (HTTP 5xx).
+
+    Parameters
+    ----------
+    orthanc_status:
+        Its ``OrthancStatus``, a number of Orthanc's list of error codes.
+    """
+
+    def __init__(self, message: str, *, orthanc_status: int) -> None:
+        super().__init__(message)
+        self.orthanc_status = orthanc_status
+
+
 def _https_wanted() -> FixConfigurationError:
     return FixConfigurationError(
         "The server at the Orthanc address speaks https.",
@@ -131,13 +145,18 @@ def refusal(status: int, text: bytes, settings: OrthancSettings, kind: str = "")
             remedy="Raise its limit (nginx: client_max_body_size); the SEG waits until then.",
         )
     if status in _PASSING_STATUS or status >= 500:
-        if _orthanc_status(text) == DISK_FULL:
+        problem = _orthanc_status(text)
+        if problem == DISK_FULL:
             return OrthancUnavailableError(
                 "Orthanc cannot write to its disk.",
                 code="orthanc-disk-full",
                 remedy="Free space on Orthanc's disk; it is retried automatically.",
             )
-        return OrthancUnavailableError(f"Orthanc has a problem (HTTP {status}).")
+        if problem is None:
+            return OrthancUnavailableError(f"Orthanc has a problem (HTTP {status}).")
+        return OrthancProblemError(
+            f"Orthanc has a problem (HTTP {status}).", orthanc_status=problem
+        )
     if is_orthancs_own(text):
         return OrthancRefusedError(f"Orthanc refuses the request (HTTP {status}).")
     return unexpected_answer(text, kind, status)

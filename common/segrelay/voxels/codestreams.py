@@ -15,22 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 from pydicom.encaps import generate_frames
-from pydicom.uid import (
-    HTJ2K,
-    JPEG2000,
-    UID,
-    HTJ2KLossless,
-    HTJ2KLosslessRPCL,
-    JPEG2000Lossless,
-    JPEGBaseline8Bit,
-    JPEGExtended12Bit,
-    JPEGLossless,
-    JPEGLosslessSV1,
-    JPEGLSLossless,
-    JPEGLSNearLossless,
-    RLELossless,
-)
 
+from segrelay.dicom.transfer_syntaxes import CODECS, Codec, syntax_name
 from segrelay.errors import SeriesRefusedError
 from segrelay.voxels.bounds import check_decoded_size
 from segrelay.voxels.pixel_form import PixelForm
@@ -88,10 +74,11 @@ def decode_frames(dataset: Dataset, form: PixelForm) -> Iterator[CodedFrame]:
         ``compressed-unreadable``: another transfer syntax, or a damaged or contradicting
         codestream; ``image-too-large``.
     """
-    syntax = dataset.file_meta.TransferSyntaxUID
-    decode = _DECODERS.get(syntax)
-    if decode is None:
+    syntax = str(dataset.file_meta.TransferSyntaxUID)
+    codec = CODECS.get(syntax)
+    if codec is None:
         raise _undecodable(syntax)
+    decode = _DECODERS[codec]
     check_decoded_size(
         frames=form.frames, rows=form.rows, columns=form.columns, bits=form.allocated
     )
@@ -120,10 +107,9 @@ def _frames(dataset: Dataset, form: PixelForm) -> Iterator[bytes]:
     )
 
 
-def _undecodable(syntax: UID) -> SeriesRefusedError:
-    name = syntax.name if syntax.name != syntax else "an unknown transfer syntax"
+def _undecodable(syntax: str) -> SeriesRefusedError:
     return SeriesRefusedError(
-        f"The pixel data cannot be decoded ({name}).",
+        f"The pixel data cannot be decoded ({syntax_name(syntax)}).",
         code="compressed-unreadable",
         remedy="Let Orthanc store or transcode the series as Explicit VR Little Endian.",
     )
@@ -230,14 +216,9 @@ def _measure_jpeg_2000(codestream: bytes) -> _Measures:
     return _Measures(height - top, width - left, samples, bits, start, is_signed)
 
 
-_DECODERS: Mapping[str, Callable[[bytes, PixelForm], CodedFrame]] = {
-    **dict.fromkeys(
-        (JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLossless, JPEGLosslessSV1), _decode_jpeg
-    ),
-    **dict.fromkeys((JPEGLSLossless, JPEGLSNearLossless), _decode_jpeg_ls),
-    **dict.fromkeys(
-        (JPEG2000Lossless, JPEG2000, HTJ2KLossless, HTJ2KLosslessRPCL, HTJ2K), _decode_jpeg_2000
-    ),
-    RLELossless: _decode_rle,
+_DECODERS: Mapping[Codec, Callable[[bytes, PixelForm], CodedFrame]] = {
+    Codec.JPEG: _decode_jpeg,
+    Codec.JPEG_LS: _decode_jpeg_ls,
+    Codec.JPEG_2000: _decode_jpeg_2000,
+    Codec.RLE: _decode_rle,
 }
-"""By transfer syntax UID."""

@@ -98,7 +98,7 @@ def read_slices(data: bytes) -> list[SliceImage]:
         frames = _decoded(dataset).frames()
         return [_image(header, *frame) for header, frame in zip(headers, frames, strict=True)]
     except SeriesRefusedError as error:
-        raise _not_shown(error) from None
+        raise not_shown(error) from None
     except (AttributeError, IndexError, TypeError, ValueError):
         raise _unreadable() from None
 
@@ -153,13 +153,13 @@ def _parsed(data: bytes) -> Dataset:
         check_integers(dataset)
         check_forms(dataset, _SIZES)
     except SeriesRefusedError as error:
-        raise _not_shown(error) from None
+        raise not_shown(error) from None
     except Exception:
         # The original text may quote a patient's attribute.
         raise _unreadable() from None
     for keyword in ("Rows", "Columns"):
         if not dataset.get(keyword):
-            raise _not_shown(wrong_value(keyword, "is missing or empty"))
+            raise not_shown(wrong_value(keyword, "is missing or empty"))
     if "PixelData" not in dataset:
         raise _unreadable()
     return dataset
@@ -173,13 +173,13 @@ def _unreadable() -> SeriesNotShownError:
     )
 
 
-def _not_shown(error: SeriesRefusedError) -> SeriesNotShownError:
+def not_shown(error: SeriesRefusedError) -> SeriesNotShownError:
     """Turn a refusal of the reader into an error of the site."""
     if error.code == "compressed-unreadable":
         return SeriesNotShownError(
-            "The images are compressed in a way that cannot be read here.",
+            f"The images are compressed in a way that cannot be read here. {error.message}",
             code="compressed",
-            remedy="Set IngestTranscoding in Orthanc to 1.2.840.10008.1.2.1, and send them again.",
+            remedy=error.remedy,
         )
     return SeriesNotShownError(error.message, code=error.code, remedy=error.remedy)
 
@@ -189,7 +189,7 @@ def _decoded(dataset: Dataset) -> StoredImage:
     try:
         image = decode_stored(dataset)
     except SeriesRefusedError as error:
-        raise _not_shown(error) from None
+        raise not_shown(error) from None
     target = np.dtype("<i2" if image.values.dtype.kind == "i" else "<u2")
     if image.values.dtype.itemsize <= target.itemsize:
         return StoredImage(image.values.astype(target, copy=False), image.padded)

@@ -13,12 +13,14 @@ from itertools import islice
 from typing import Any
 
 from gcp_side.labseg.conf import get_conf
+from gcp_side.labseg.dicom.pixels import not_shown
 from segrelay.dicom.companions import is_companion
 from segrelay.dicom.functional_groups import frame_attributes
 from segrelay.dicom.values import WrongForm, numbers_of
-from segrelay.errors import SeriesMissingError
+from segrelay.errors import SeriesMissingError, SeriesRefusedError
 from segrelay.orthanc import OrthancClient, OrthancSettings, SeriesInfo, answers
 from segrelay.orthanc.answers import Entry
+from segrelay.orthanc.transcoding import readable_file
 from segrelay.parts import PartImage, images_of
 
 logger = logging.getLogger(__name__)
@@ -106,7 +108,11 @@ class Orthanc:
         return self._client.instance_file(orthanc_id, limit=LARGEST_SEG_BYTES)
 
     def image_files(self, orthanc_ids: Sequence[str]) -> Iterator[tuple[str, bytes]]:
-        """Ids and DICOM files of images, as they come: no more at a time than connections."""
+        """Ids and DICOM files of images, as they come: no more at a time than connections.
+
+        An image in a transfer syntax that is not read here is decoded by Orthanc; raises
+        SeriesNotShownError, ``compressed``, where that fails too.
+        """
         most = self._client.transport.settings.connections
         waiting = iter(orthanc_ids)
         with ThreadPoolExecutor(most, thread_name_prefix="images") as pool:
@@ -126,7 +132,11 @@ class Orthanc:
     def _image_file(self, orthanc_id: str) -> tuple[str, bytes]:
         # Not deflated: noise gains nothing, and Orthanc would take ten times as long.
         with self._client.instance_pieces(orthanc_id) as pieces:
-            return orthanc_id, b"".join(pieces)
+            data = b"".join(pieces)
+        try:
+            return orthanc_id, readable_file(self._client, orthanc_id, data)
+        except SeriesRefusedError as error:
+            raise not_shown(error) from None
 
     def places(self, series_id: str) -> list[SlicePlace]:
         """Every slice of a series, in no order, without objects that are no images.

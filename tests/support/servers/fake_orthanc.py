@@ -24,13 +24,28 @@ NAME_IN_ARCHIVE = "Zebrafinch Quixotia/MR"
 SERIES_ID = orthanc_id(7)
 
 
-def part10(sop_instance_uid: str, content: bytes) -> bytes:
-    """A DICOM file as far as its File Meta Information goes, then ``content``."""
-    uid = sop_instance_uid.encode() + b"\0" * (len(sop_instance_uid) % 2)
+def part10(sop_instance_uid: str, content: bytes, *, syntax: str = "") -> bytes:
+    """A DICOM file as far as its File Meta Information goes, then ``content``.
+
+    ``syntax`` is its Transfer Syntax UID; it names none unless given.
+    """
     version = struct.pack("<HH2sHI", 2, 1, b"OB", 0, 2) + b"\0\1"
-    name = struct.pack("<HH2sH", 2, 3, b"UI", len(uid)) + uid
-    length = struct.pack("<HH2sHI", 2, 0, b"UL", 4, len(version + name))
-    return b"\0" * 128 + b"DICM" + length + version + name + content
+    meta = version + _uid(3, sop_instance_uid) + (_uid(16, syntax) if syntax else b"")
+    length = struct.pack("<HH2sHI", 2, 0, b"UL", 4, len(meta))
+    return b"\0" * 128 + b"DICM" + length + meta + content
+
+
+def _uid(element: int, uid: str) -> bytes:
+    value = uid.encode() + b"\0" * (len(uid) % 2)
+    return struct.pack("<HH2sH", 2, element, b"UI", len(value)) + value
+
+
+def _zipped(files: Sequence[bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for number, data in enumerate(files):
+            archive.writestr(f"{NAME_IN_ARCHIVE}/{number:06}.dcm", data)
+    return buffer.getvalue()
 
 
 @dataclass
@@ -67,10 +82,12 @@ class FakeOrthanc:
         """Of the first series."""
         return SERIES_ID
 
-    def add(self, number: int, size: int = 3000, *, series_id: str = SERIES_ID) -> InstanceInfo:
+    def add(
+        self, number: int, size: int = 3000, *, series_id: str = SERIES_ID, syntax: str = ""
+    ) -> InstanceInfo:
         """Store one more instance."""
         uid = f"2.25.{1000 + number}"
-        data = part10(uid, bytes([number % 256]) * size)
+        data = part10(uid, bytes([number % 256]) * size, syntax=syntax)
         info = InstanceInfo(
             orthanc_id=orthanc_id(100 + number),
             series_id=series_id,
@@ -108,15 +125,22 @@ class FakeOrthanc:
         return {"ApiVersion": 20}
 
     @contextlib.contextmanager
-    def archive(self, instance_ids: Sequence[str]) -> Iterator[Iterator[bytes]]:
+    def archive(
+        self, instance_ids: Sequence[str], *, transcode: str | None = None
+    ) -> Iterator[Iterator[bytes]]:
+        if transcode is not None:
+            (instance_id,) = instance_ids
+            yield self._pieces(_zipped([self.transcode(self._data(instance_id))]))
+            return
         self.archives.append(tuple(instance_ids))
         if self.archive_error is not None:
             raise self.archive_error
-        buffer = io.BytesIO()
-        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-            for number, instance_id in enumerate(instance_ids):
-                archive.writestr(f"{NAME_IN_ARCHIVE}/{number:06}.dcm", self._data(instance_id))
-        yield self._pieces(self.bend_archive(buffer.getvalue()))
+        archive = _zipped([self._data(instance_id) for instance_id in instance_ids])
+        yield self._pieces(self.bend_archive(archive))
+
+    def transcode(self, data: bytes) -> bytes:
+        """The file as Orthanc decodes it: as stored where it cannot. What a test replaces."""
+        return data
 
     def bend_archive(self, archive: bytes) -> bytes:
         """What a test replaces."""

@@ -29,6 +29,7 @@ from pydicom.uid import (
 )
 
 from infra.encodings.cases import CODED, NATIVE, encodings, make_files, true_values
+from segrelay.dicom.transfer_syntaxes import syntax_name
 from segrelay.errors import SeriesRefusedError
 from segrelay.voxels.file_format import plain_file
 from segrelay.voxels.stored import decode_stored
@@ -237,8 +238,9 @@ def test_another_transfer_syntax_is_refused_by_its_name() -> None:
     with pytest.raises(SeriesRefusedError, match="MPEG2 Main Profile") as caught:
         decode_stored(coded(b"", MPEG2MPML))
     assert caught.value.code == "compressed-unreadable"
-    with pytest.raises(SeriesRefusedError, match="an unknown transfer syntax"):
+    with pytest.raises(SeriesRefusedError, match=r"transfer syntax 1\.2\.3\.4"):
         decode_stored(coded(b"", UID("1.2.3.4")))
+    assert syntax_name("Zebrafinch") == "an unknown transfer syntax"
 
 
 def test_lossy_jpeg_of_8_and_12_bits_is_near_what_it_was() -> None:

@@ -1,4 +1,4 @@
-"""The one attribute that is read from a file's head, against a library's writer."""
+"""The attributes that are read from a file's head, against a library's writer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.filewriter import dcmwrite
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
-from lab_side.download.part10 import sop_instance_uid
+from segrelay.dicom.file_head import FileHead, read_file_head
 
 
 def file_of(uid: str, syntax: UID = ExplicitVRLittleEndian, private: bytes = b"") -> bytes:
@@ -30,20 +30,20 @@ def file_of(uid: str, syntax: UID = ExplicitVRLittleEndian, private: bytes = b""
 
 @pytest.mark.parametrize("uid", ["1.2", "2.25.1", "1.2.3.4567", "2." + "9" * 62])
 @pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, DeflatedExplicitVRLittleEndian])
-def test_the_uid_of_a_file(uid: str, syntax: UID) -> None:
+def test_the_uid_and_the_transfer_syntax_of_a_file(uid: str, syntax: UID) -> None:
     data = file_of(uid, syntax, private=b"\1" * 100)
-    assert sop_instance_uid(data) == uid
+    assert read_file_head(data) == FileHead(uid, syntax)
 
 
 def test_a_head_that_is_too_short_has_none() -> None:
     data = file_of("1.2.3.4567")
     whole = data.index(b"1.2.3.4567") + 10
-    assert {sop_instance_uid(data[:end]) for end in range(whole)} == {None}
-    assert sop_instance_uid(data[:whole]) == "1.2.3.4567"
+    assert {read_file_head(data[:end]) for end in range(whole)} == {FileHead()}
+    assert read_file_head(data[:whole]) == FileHead("1.2.3.4567", None)
 
 
 @given(st.binary(max_size=300), st.booleans())
 def test_junk_has_none_or_a_text(junk: bytes, is_dicom: bool) -> None:
     head = b"\0" * 128 + b"DICM" + junk if is_dicom else junk
-    found = sop_instance_uid(head)
-    assert found is None or is_dicom
+    found = read_file_head(head)
+    assert found == FileHead() or is_dicom
