@@ -79,6 +79,7 @@ BY_CODE: Mapping[str, Finality] = {
     # A limit of a proxy's: other SEGs may be small enough, and this one waits for an operator.
     "orthanc-too-large": Finality.TRANSIENT,
     # In Orthanc's own voice, or of what it certainly holds.
+    "compressed-unreadable": Finality.FINAL,
     "orthanc-foreign-instance": Finality.FINAL,
     "orthanc-id": Finality.FINAL,
     "orthanc-not-found": Finality.FINAL,

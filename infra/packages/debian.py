@@ -98,11 +98,11 @@ def nginx_program() -> tuple[Path, dict[str, str]]:
 
 @functools.cache
 def codec_programs() -> tuple[dict[str, Path], dict[str, str]]:
-    """Find the compressing programs of dcmtk, GDCM and OpenJPH, fetching them where they are missing.
+    """Find the programs that compress images, fetching them where they are missing.
 
     Returns
     -------
-    Their paths by name, and the environment that they need.
+    Paths by name, of dcmtk, GDCM and OpenJPH, and the environment that they need.
 
     Raises
     ------

@@ -179,7 +179,8 @@ def not_shown(error: SeriesRefusedError) -> SeriesNotShownError:
         return SeriesNotShownError(
             f"The images are compressed in a way that cannot be read here. {error.message}",
             code="compressed",
-            remedy=error.remedy,
+            remedy="Install Orthanc's GDCM plugin (orthanc-gdcm), or send the series to Orthanc "
+            "uncompressed (Explicit VR Little Endian).",
         )
     return SeriesNotShownError(error.message, code=error.code, remedy=error.remedy)
 
