@@ -9,11 +9,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from gcp_side.labseg.recognition.attributes import SeriesAttributes
+from gcp_side.labseg.recognition import words
+from gcp_side.labseg.recognition.attributes import SeriesAttributes, plane_of
 from gcp_side.labseg.recognition.contrast import contrast_of
+from gcp_side.labseg.recognition.contrast_words import ContrastWord, read_contrast
 from gcp_side.labseg.recognition.evidence import Confidence, Evidence, Recognised
 from gcp_side.labseg.recognition.weighting import WeightingReading, kind_of, read_weighting
 from segrelay.profiles import Weighting
+
+FAR_MORE_SLICES = 2
+"""A volume has at least this many times the slices of a series that is thick in one direction."""
 
 
 def recognise_sequence(
@@ -69,15 +74,71 @@ def _with_contrast(
 
 
 def _choose(readings: Sequence[WeightingReading]) -> WeightingReading:
-    """The one with the most slices; a choice among several is a guess, and says so."""
-    most = max(reading.series.instances for reading in readings)
-    largest = [reading for reading in readings if reading.series.instances == most]
+    """The only one, or the usual one of several: before contrast, then axial, then the largest.
+
+    A choice by the number of slices alone is a guess, and its evidence says so.
+    """
+    left, reasons = list(readings), []
+    for code, choose in (
+        ("before-contrast", _plain),
+        ("axial", _axial),
+        ("done-again", _repeated),
+    ):
+        usual = choose(left)
+        if usual and len(usual) < len(left):
+            reasons.append(Evidence.of(code, count=len(left)))
+            left = usual
+    if len(left) == 1:
+        confidence = _at_most_likely(left[0].confidence) if reasons else left[0].confidence
+        return replace(left[0], confidence=confidence, evidence=(*left[0].evidence, *reasons))
+    most = max(reading.series.instances for reading in left)
+    largest = [reading for reading in left if reading.series.instances == most]
     chosen = min(largest, key=lambda reading: reading.series.series_id)
-    if len(readings) == 1:
-        return chosen
     why = (
-        Evidence.of("several", count=len(readings))
+        Evidence.of("several", count=len(left))
         if len(largest) == 1
         else Evidence.of("several-equal", count=len(largest))
     )
-    return replace(chosen, confidence=Confidence.GUESS, evidence=(*chosen.evidence, why))
+    return replace(chosen, confidence=Confidence.GUESS, evidence=(*chosen.evidence, *reasons, why))
+
+
+def _plain(readings: Sequence[WeightingReading]) -> list[WeightingReading]:
+    """Those of which nothing says that contrast was given before, unless their role asks for it."""
+    return [
+        one
+        for one in readings
+        if one.contrast is not None
+        or not (
+            one.series.agent
+            or read_contrast(words.plain(one.series.description)).word is ContrastWord.AFTER
+        )
+    ]
+
+
+def _axial(readings: Sequence[WeightingReading]) -> list[WeightingReading]:
+    """The axial ones; none where another is a volume of far more slices.
+
+    Images of one study are compared in the axial plane, unless one is thin in every direction.
+    """
+    axial = [one for one in readings if plane_of(one.series.orientation) == "axial"]
+    most = max(one.series.instances for one in readings)
+    is_alike = any(one.series.instances * FAR_MORE_SLICES > most for one in axial)
+    return axial if is_alike else []
+
+
+def _repeated(readings: Sequence[WeightingReading]) -> list[WeightingReading]:
+    """Those that repeat another one of their name and size, which had failed."""
+    names = {one.series.series_id: words.plain(one.series.description) for one in readings}
+    again = [one for one in readings if words.is_repeated(names[one.series.series_id])]
+    first = [one for one in readings if one not in again]
+    is_each = all(
+        names[one.series.series_id].startswith(names[other.series.series_id])
+        and one.series.instances == other.series.instances
+        for one in again
+        for other in first
+    )
+    return again if first and is_each else []
+
+
+def _at_most_likely(confidence: Confidence) -> Confidence:
+    return Confidence.LIKELY if confidence is Confidence.CERTAIN else confidence

@@ -43,21 +43,25 @@ class ContrastReading:
 
 
 _PRE = frozenset({"pre", "prae", "pra", "before", "vor", "avant", "antes", "voor", "przed"})
-_POST = frozenset({"post", "after", "nach", "apres", "despues", "dopo"})
+_POST = frozenset(
+    {"post", "after", "nach", "apres", "despues", "dopo", "pos", "apos", "depois", "na", "po"}
+    | {"efter", "etter"}
+)
 _WITHOUT = frozenset(
     {"w/o", "wo", "w/out", "wout", "without", "no", "non", "sans", "sin", "ohne", "senza"}
     | {"kein", "keine", "keinen", "sem", "bez", "zonder", "utan", "uden"}
 )
-_WITH = frozenset({"w", "w/", "c/", "with", "avec", "con", "mit"})
+_WITH = frozenset({"w", "w/", "c/", "with", "avec", "con", "mit", "com", "met", "med", "z", "ze"})
 _AGENT = re.compile(
-    r"gad\w*|gd\w{0,5}|dtpa|dota\w*|km|mdc|pdc|ce|cont|contrast\w*|kontrast(?!siz|frei|los)\w*|enh|enhanc\w*|inj|inject\w*"
+    r"gad\w*|gd\w{0,5}|dtpa|dota\w*|km|mdc|pdc|ce|cte|cont|contrast\w*|contrs?t\w*"
+    r"|kontras[tc](?!siz|frei|los)\w*|enh|enhanc\w*|inj|inject\w*"
     r"|injekt\w*|iny\w*|gabe|magnevist|prohance|omniscan|multihance|primovist|eovist|clariscan"
     r"|vueway|elucirem|artirem|produit|bolus"
 )
 _WEAK_AGENT = frozenset({"c", "con", "cm", "iv", "i.v", "civ"})
 """An agent only after *with*, *without*, *pre*, *post* or a plus sign."""
 _BEFORE_MARK = re.compile(
-    r"c-|-c|t1w?n|nce?|nativ|native|nativo|nativa|natif|unenh\w*|noncon\w*|plain|basal|kontrast(?:siz|frei|los)\w*"
+    r"c-|-c|t1w?n|nce?|nativ|native|nativo|nativa|natif|unenh\w*|noncon\w*|plain|basal[ei]?|kontrast(?:siz|frei|los)\w*"
 )
 _AFTER_MARK = re.compile(r"c\+|\+c|t1w?\+?(?:c|ce|gd|gad|km)|postcon\w*")
 _JOIN = frozenset({"and", "und", "et", "y", "e", "or", "&", "+", "/", ",", "then"})
@@ -76,7 +80,7 @@ _STATUS_POST = frozenset({"s/p"})
 
 _ASIAN = (
     (re.compile(r"비 ?조영"), " unenhanced "),
-    (re.compile(r"조영 ?(?:증강|제)?|造影剤?|[增増]强|增強|注射"), " gd "),
+    (re.compile(r"조영 ?(?:증강|제)?|造影剤?|[增増][强強]|强化|強化|注射"), " gd "),
     (re.compile(r"주입|투여|증강"), " "),
     (
         re.compile(r"수술|시술|치료|방사선|항암|생검|술(?=[ 전후])|手?[術术]|治[療疗]|放疗|化疗"),

@@ -13,10 +13,16 @@ from gcp_side.labseg.recognition.evidence import Confidence, Evidence, Recognise
 from gcp_side.labseg.recognition.phase_doubts import (
     Phases,
     first_phase,
+    has_repeat_before,
     has_several_frames,
     phase_doubts,
 )
-from gcp_side.labseg.recognition.phase_groups import phase_candidates, phase_groups
+from gcp_side.labseg.recognition.phase_groups import (
+    PhaseGroup,
+    phase_candidates,
+    phase_groups,
+    without_fast_runs,
+)
 from gcp_side.labseg.recognition.phase_order import order_of
 
 
@@ -27,7 +33,7 @@ def recognise_phases(roles: Sequence[str], series: Sequence[SeriesAttributes]) -
     contrast that was repeated, the last.
     """
     candidates = phase_candidates(series)
-    groups = phase_groups(candidates)
+    groups, fast = without_fast_runs(phase_groups(candidates))
     if not groups:
         return [Recognised.none(role, Evidence.of("no-phases")) for role in roles]
     ordered = order_of(groups[0].series)
@@ -37,7 +43,7 @@ def recognise_phases(roles: Sequence[str], series: Sequence[SeriesAttributes]) -
     doubts = phase_doubts(phases, groups, candidates)
     if count < len(roles):
         doubts.append(Evidence.of("too-few-phases", count=len(ordered.series)))
-    remarks = _remarks(phases)
+    remarks = [*_remarks(phases), *(_fast_run(group) for group in fast[:1])]
     confidence = _confidence(phases, doubts, remarks)
     return [
         Recognised(
@@ -52,9 +58,16 @@ def recognise_phases(roles: Sequence[str], series: Sequence[SeriesAttributes]) -
     ]
 
 
+def _fast_run(group: PhaseGroup) -> Evidence:
+    return Evidence.of("faster-run", count=len(group.series))
+
+
 def _remarks(phases: Phases) -> list[Evidence]:
     """What keeps the answer from being certain, and makes no guess of it."""
     remarks = []
+    if has_repeat_before(phases):
+        again = phases.taken[0]
+        remarks.append(Evidence.of("repeated", description=again.description))
     if has_several_frames(phases):
         remarks.append(Evidence.of("several-frames"))
     if phases.group.dixon:

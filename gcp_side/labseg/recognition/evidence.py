@@ -29,6 +29,7 @@ SENTENCES: Mapping[str, str] = {
     "too-few-phases": gettext_noop("only {count} series of one geometry were found"),
     "several-frames": gettext_noop("the series have frames of reference of their own"),
     "frames-and-no-name": gettext_noop("but no description says which one is before contrast"),
+    "faster-run": gettext_noop("a faster series of {count} during the injection was left out"),
     "left-over": gettext_noop(
         "but “{description}” ({images} images) looks like a phase as well and is left over"
     ),
@@ -61,6 +62,9 @@ SENTENCES: Mapping[str, str] = {
     "unknown-words": gettext_noop("but what “{words}” means is not known"),
     "ambiguous": gettext_noop("but with these times ({timing}) it can be something else"),
     "contrast-in-description": gettext_noop("the description tells of contrast"),
+    "before-contrast": gettext_noop("{count} series fit; this one is before contrast"),
+    "axial": gettext_noop("{count} series fit; this one is axial"),
+    "done-again": gettext_noop("{count} series fit; this one repeats the other"),
     "several": gettext_noop("{count} series fit; this one has the most slices"),
     "several-equal": gettext_noop("{count} series fit equally well"),
     "none-fits": gettext_noop("no series looks like {kind}"),

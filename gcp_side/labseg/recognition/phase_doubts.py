@@ -95,12 +95,21 @@ def _rivals(phases: Phases, groups: Sequence[PhaseGroup]) -> Iterator[Evidence]:
             return
 
 
+def has_repeat_before(phases: Phases) -> bool:
+    """Whether the phase taken before contrast is called a repeat of those that precede it."""
+    first = phases.taken[0]
+    is_named = words.is_repeated(words.plain(first.description))
+    return phases.start > 0 and is_named and _word(first) is ContrastWord.BEFORE
+
+
 def _repeats(phases: Phases) -> Iterator[Evidence]:
     """A phase that was acquired twice, by its words: either one may be the better."""
     seen: dict[int, SeriesAttributes] = {}
     numbers = {item.series_id: phase_number(item) for item in phases.ordered.series}
     counted = {number for number in numbers.values() if number is not None}
-    for item in phases.ordered.series:
+    # Of those before contrast the last is taken, which is the one that was asked for again.
+    start = phases.start if has_repeat_before(phases) else 0
+    for place, item in enumerate(phases.ordered.series[start:]):
         number = numbers[item.series_id]
         # A number that all descriptions have counts nothing; "before contrast" always does.
         is_counting = number is not None and (len(counted) > 1 or number == 0)
@@ -110,7 +119,8 @@ def _repeats(phases: Phases) -> Iterator[Evidence]:
             and number in seen
             and (item.part is None or seen[number].whole_series_id != item.whole_series_id)
         )
-        if is_again or words.is_repeated(words.plain(item.description)):
+        is_named = words.is_repeated(words.plain(item.description))
+        if is_again or (is_named and not (start and place == 0)):
             yield Evidence.of("repeated", description=item.description)
             return
         if number is not None:
@@ -119,15 +129,27 @@ def _repeats(phases: Phases) -> Iterator[Evidence]:
 
 def _same_times(phases: Phases) -> Iterator[Evidence]:
     """Some at one time, others not: copies of a phase, not phases. All at one time is GE's way."""
+    series = phases.ordered.series
+    together = _counted_at_one_time(series)
     for value in (
-        [item.acquired for item in phases.ordered.series],
-        _positions(phases.ordered.series),
+        [item.acquired for item in series if item not in together],
+        _positions(series),
     ):
         known = [one for one in value if one is not None]
         if 1 < len(set(known)) < len(known):
             most = max(known.count(one) for one in known)
             yield Evidence.of("same-time", count=most)
             return
+
+
+def _counted_at_one_time(series: Sequence[SeriesAttributes]) -> list[SeriesAttributes]:
+    """The phases that GE counts after a mask of another time, all with the time of the first."""
+    counted = [item for item in series if words.is_after_a_mask(words.plain(item.description))]
+    numbers = {phase_number(item) for item in counted}
+    times = {item.acquired for item in counted}
+    others = {item.acquired for item in series if item not in counted}
+    is_one_time = len(times) == 1 and len(numbers) == len(counted) and not times & others
+    return counted if is_one_time else []
 
 
 def _one_acquisition(phases: Phases) -> Iterator[Evidence]:
@@ -227,7 +249,8 @@ def _no_phase_before(phases: Phases) -> Iterator[Evidence]:
     has_agent_alone = bool(first.agent) and any(not item.agent for item in others)
     is_unclear = reading.word is ContrastWord.BOTH and len({_word(item) for item in others}) > 1
     # "KM 1" is the first after it where phases are counted, "dyn KM" is every phase's name.
-    is_counted = is_after and _own_number(first) is not None
+    is_timed = words.names_delay(words.plain(first.description))
+    is_counted = is_after and (is_timed or _own_number(first) is not None)
     is_named = is_after and (reading.is_explicit or is_counted)
     is_pass = words.is_after_a_mask(words.plain(first.description))
     if is_alone or has_agent_alone or is_unclear or is_named or is_pass:

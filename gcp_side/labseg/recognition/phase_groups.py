@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from gcp_side.labseg.recognition import words
 from gcp_side.labseg.recognition.attributes import SeriesAttributes
@@ -12,6 +13,10 @@ from segrelay.dicom.acquisition import all_same, dixon_image, is_computed, is_sa
 FAST_ECHO_MS = 10.0
 FAST_REPETITION_MS = 50.0
 """A fast gradient echo, as every T1-weighted dynamic acquisition is, has times below these."""
+
+FASTEST_PHASES = 3
+FAST_RUN = timedelta(seconds=20)
+"""A run of images at shorter intervals shows the inflow of contrast, beside the phases proper."""
 
 _DIXON_ORDER = ("water", "", "in-phase", "opposed-phase", "fat")
 """Which images of a Dixon acquisition are taken first: fat is dark in water images, as it is in
@@ -72,6 +77,34 @@ def phase_groups(candidates: Sequence[SeriesAttributes]) -> list[PhaseGroup]:
         key=lambda group: (group.rank, [item.series_id for item in group.series]),
         reverse=True,
     )
+
+
+def without_fast_runs(
+    groups: Sequence[PhaseGroup],
+) -> tuple[list[PhaseGroup], list[PhaseGroup]]:
+    """The groups, and those beside them that were acquired fast between two phases of another.
+
+    Of the inflow of contrast, while the phases before it and after it are of a slower acquisition.
+    """
+    fast = [group for group in groups if any(_is_run_inside(group, one) for one in groups)]
+    return [group for group in groups if group not in fast], fast
+
+
+def _is_run_inside(run: PhaseGroup, other: PhaseGroup) -> bool:
+    times, slower = _times(run), _times(other)
+    if not times or len(slower) < FASTEST_PHASES or run is other:
+        return False
+    is_fast = times[-1] - times[0] <= FAST_RUN * (len(times) - 1)
+    before = [moment for moment in slower if moment < times[0]]
+    after = [moment for moment in slower if moment > times[-1]]
+    is_between = bool(before and after) and len(before) + len(after) == len(slower)
+    return is_fast and is_between and slower[-1] - slower[0] > FAST_RUN * (len(slower) - 1)
+
+
+def _times(group: PhaseGroup) -> list[datetime]:
+    """The rising times of acquisition; empty where one is unknown, or all are one."""
+    known = [item.acquired for item in group.series if item.acquired is not None]
+    return sorted(known) if len(known) == len(group.series) and len(set(known)) > 1 else []
 
 
 def is_alike(first: SeriesAttributes, second: SeriesAttributes) -> bool:

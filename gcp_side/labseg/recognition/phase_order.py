@@ -19,10 +19,11 @@ Value = int | float | datetime
 Order = Callable[[SeriesAttributes], Value | None]
 
 DESCRIBED = "phase-in-description"
+SERIES_NUMBER = "series-number"
 
 _ORDINALS = {"first": 1, "second": 2, "third": 3, "fourth": 4, "fifth": 5, "sixth": 6}
 _TECHNICAL = re.compile(
-    r"(?<![a-z0-9])(?:[es]?t[12]w?i?|p\d)(?![a-z0-9])|\d*[23]d|fl[23]d|[a-z]{2,4}[23]d\d*"
+    r"(?<![a-z0-9])(?:[es]?t[12][a-z]{0,4}|p\d)(?![a-z0-9])|\d*[23]d|fl[23]d|[a-z]{2,4}[23]d\d*"
     r"|\d+([.,]\d+)? ?(?:mm|x|deg|(?:min|sec|s)(?![a-z])|[분초分秒])|(?<=x)\d+|fa ?\d+"
 )
 """Numbers of the technique, and minutes after contrast, which count no phase."""
@@ -74,7 +75,7 @@ def order_of(group: Sequence[SeriesAttributes]) -> Ordered:
         tuple(sorted_series),
         used,
         tuple((_position_evidence(used, sorted_series, n), *extra) for n in range(len(group))),
-        _confidence(used, opposing),
+        _confidence(used, opposing, agreeing),
         tuple(values["acquired"][item.series_id] for item in sorted_series),  # type: ignore[misc]
     )
 
@@ -112,7 +113,7 @@ class _Clocks:
         self._after_midnight = {code: after_midnight(known) for code, known in moments.items()}
 
     def value(self, code: str, item: SeriesAttributes) -> Value | None:
-        if self._is_one_series and code == "series-number":
+        if self._is_one_series and code == SERIES_NUMBER:
             return None
         if self._is_counted_again and code in _OF_ONE_SERIES:
             return None
@@ -135,7 +136,10 @@ def _is_rising(values: Mapping[str, Value | None], series: Sequence[SeriesAttrib
     return all(first <= second for first, second in pairwise(known))  # type: ignore[operator]
 
 
-def _confidence(used: str, opposing: Sequence[str]) -> Confidence:
+def _confidence(used: str, opposing: Sequence[str], agreeing: Sequence[str]) -> Confidence:
+    if opposing == [SERIES_NUMBER] and used in CLOCKS and DESCRIBED in agreeing:
+        # Stations and gateways number series again, in the order in which they come.
+        return Confidence.LIKELY
     if opposing:
         return Confidence.GUESS
     return Confidence.CERTAIN if used in CLOCKS else Confidence.LIKELY
@@ -177,7 +181,7 @@ _ORDERS: Mapping[str, Order] = {
     "temporal-position": lambda item: item.temporal_position,
     "triggered": lambda item: item.trigger_ms,
     "acquisition-number": lambda item: item.acquisition_number,
-    "series-number": _place_by_number,
+    SERIES_NUMBER: _place_by_number,
     DESCRIBED: phase_number,
     **_TIMES,
 }

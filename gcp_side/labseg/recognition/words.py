@@ -36,7 +36,8 @@ def plain(description: str) -> str:
 
 
 _SUBTRACTION = re.compile(
-    _START + r"s?sub\d*(?![a-z])|subtr|(?:post|ph|phase|dyn) ?\d{0,2} ?- ?pre(?![a-z])"
+    _START + r"s?sub\d*(?![a-z])|subtr|(?:post ?\d{0,2}|(?:ph|phase|dyn) ?\d{1,2}) ?- ?pre(?![a-z])"
+    r"|(?:ph|phase|dyn) - pre(?![a-z])"
     r"|(?:post|ph|phase|dyn) ?\d{1,2} ?- ?(?:post|ph|phase|dyn) ?\d"
 )
 _PAIR_OF_PHASES = re.compile(r"(?<![\w.-])[2-9] ?- ?1(?![\w-])")
@@ -76,7 +77,7 @@ _NO_SEQUENCE = re.compile(
     r"stir(?![a-z])|permeab|(?:dark|black) ?-? ?blood|mp2rage|"
     + _START
     + r"(?:pdw?|proton|dir|double ?-?ir|fgatir|(?:sh)?molli\w*|dce|dyn\w*|twist"
-    r"|ciss|fiesta|trufi|truefisp|b-?ffe|haste|myelo\w*|cine|mt)" + _END
+    r"|ciss|fiesta|trufi|truefisp|b-?ffe|haste|myelo\w*|cine|mt|bb|i?msde|vwi)" + _END
 )
 needs_contrast = _names(r"perf|(?<![a-z])(?:dsc|dce|pwi|cbv|rcbv|ktrans)(?![a-z])|ce ?mra")
 """Whether the words name an acquisition that is only done with a contrast agent."""
@@ -101,6 +102,8 @@ is_after_a_mask = _names(
     r"(?<![a-z])(?:[1-9]\d?(?:st|nd|rd|th)? ?-? ?pass(?![a-z])|pass ?\d)|^ph ?\d+ ?/"
 )
 """Whether they count passes of the agent, or GE's phases after the mask (``Ph1/…``)."""
+names_delay = _names(r"\d ?(?:min|mn|sec|s)(?![a-z])|\d ?[분초分秒]")
+"""Whether they say how long after the injection it was acquired."""
 _SIDES = {
     "L": _words("left", "lt", "links", "gauche"),
     "R": _words("right", "rt", "rechts", "droit"),
@@ -171,9 +174,10 @@ _OTHER_REGION = re.compile(
 )
 
 _NEUTRAL = re.compile(
-    r"\d+(?:[.,]\d+)?(?:mm|d|ms|x\d+)?|[es]?t[12]w?i?|wi?|v?3d|2d|fl[23]d|[23]d\w{0,3}"
+    r"\d+(?:[.,]\d+)?(?:mm|d|ms|x\d+)?|[es]?t[12]w?i?(?:強調|强调|加[权權]|강조)?[像상]?|wi?|v?3d|2d|fl[23]d|[23]d\w{0,3}"
     # Planes
-    r"|ax|axial\w*|axi|tra|trans|transv\w*|trv|tr|sag\w*|cor\w*|obl\w*|ob|축상|시상|관상|축상면"
+    r"|ax|axial\w*|axi|tra|trans|transv\w*|trv|tr|sag\w*|cor\w*|obl\w*|ob|축상면?|시상면?|관상면?|횡단면?|ass(?:iale?)?"
+    r"|[横橫]断?[面像位]?|[轴軸][面位]|[水冠矢]平?状?[断面像位]{0,2}|[強强][調调]像?|加[权權]像?"
     # Techniques
     r"|f?se|tse|fse|ge|gre|gr|tfe|ffe|tfl|mprage|mp|rage|bravo|f?spgr|ir|irprep|prep|vibe|e?thrive"
     r"|lava|flash|space|spc|cube|vista|tirm|tir|flair|dark|fluid|da|fl|fs|fat\w*|sat|spair|spir|stir"
