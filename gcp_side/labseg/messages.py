@@ -65,6 +65,13 @@ _ONE_REMEDY: Mapping[str, Mapping[str, str]] = {
         "parts-contradict": _("Two attributes divide the series into different volumes."),
         "parts-unordered": _("The series holds several volumes, and nothing tells them apart."),
         "parts-shifted": _("The volumes of the series do not lie on the same places."),
+        "parts-turned": _("The volumes of the series are turned against each other."),
+        "parts-derived": _(
+            "Some images of the series are originals, others are derived, such as subtractions."
+        ),
+        "parts-dates": _("The times of the volumes are more than half a day apart."),
+        "part-key-missing": _("Some images of the series lack what tells the volumes apart."),
+        "mixed-rescale": _("Some images of the series have a Rescale Slope, others have none."),
         "several-echoes": _("The series holds images of several echo times."),
         "several-weightings": _("The series holds images of several diffusion weightings."),
     },

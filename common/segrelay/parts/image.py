@@ -11,6 +11,7 @@ from typing import Any
 from segrelay.dicom.acquisition import acquired_at, moment_of, moment_of_both
 from segrelay.dicom.functional_groups import AS_CLASSIC, frame_attributes
 from segrelay.dicom.values import NUMBERS, Number, WrongFormError, read_numbers
+from segrelay.errors import SeriesRefusedError
 
 _OF_FRAMES = (
     *AS_CLASSIC,
@@ -25,6 +26,8 @@ _OF_FRAMES = (
 _COUNTS = {
     "AcquisitionNumber": Number("Acquisition Number", "IS"),
     "NumberOfTemporalPositions": Number("Number of Temporal Positions", "IS"),
+    "EchoNumbers": Number("Echo Number(s)", "IS"),
+    "NumberOfFrames": Number("Number of Frames", "IS"),
 }
 
 _MS = 1000.0
@@ -55,8 +58,12 @@ class PartImage:
     image_type: tuple[str, ...] = ()
     """Image Type in capital letters."""
     echo_ms: float | None = None
+    echo_number: int | None = None
+    """Echo Number(s) of a classic image."""
     b_value: float | None = None
     """Diffusion b-value, s/mm2."""
+    is_rescaled: bool | None = None
+    """Whether Rescale Slope and Intercept change the values; None: it has neither."""
     temporal_position: int | None = None
     """Temporal Position Identifier, or Index of a frame."""
     positions_declared: int | None = None
@@ -78,11 +85,23 @@ def images_of(instance: str, tags: Mapping[str, Any]) -> list[PartImage]:
     tags:
         By keyword, as Orthanc's simplified tags: text, several values joined by backslashes;
         sequences are lists of the same.
+
+    Raises
+    ------
+    SeriesRefusedError
+        ``unreadable-instance``: it has functional groups, but not one for each frame.
     """
     frames = [
         _image(instance, {**tags, **found}, frame)
         for frame, found in enumerate(frame_attributes(tags, _OF_FRAMES), start=1)
     ]
+    declared = _whole(tags, "NumberOfFrames")
+    if frames and declared is not None and declared != len(frames):
+        raise SeriesRefusedError(
+            f"An instance of the series describes {len(frames)} of its {declared} frames.",
+            code="unreadable-instance",
+            remedy="Send the series to Orthanc again; the stored copy may be damaged.",
+        )
     return frames or [_image(instance, tags, None)]
 
 
@@ -99,7 +118,9 @@ def _image(instance: str, tags: Mapping[str, Any], frame: int | None) -> PartIma
         stack=text("StackID"),
         image_type=tuple(value.strip() for value in text("ImageType").upper().split("\\")),
         echo_ms=_first(tags, "EchoTime"),
+        echo_number=_whole(tags, "EchoNumbers"),
         b_value=_first(tags, "DiffusionBValue"),
+        is_rescaled=_is_rescaled(tags),
         temporal_position=_whole(tags, "TemporalPositionIdentifier"),
         positions_declared=_whole(tags, "NumberOfTemporalPositions"),
         trigger_ms=trigger if offset is None else offset * _MS,
@@ -108,6 +129,14 @@ def _image(instance: str, tags: Mapping[str, Any], frame: int | None) -> PartIma
         or moment_of(text("ContentDate"), text("ContentTime")),
         acquisition_number=_whole(tags, "AcquisitionNumber"),
     )
+
+
+def _is_rescaled(tags: Mapping[str, Any]) -> bool | None:
+    slope, intercept = _first(tags, "RescaleSlope"), _first(tags, "RescaleIntercept")
+    if slope is None and intercept is None:
+        return None
+    # A slope of 0 is read as none, as where the pixels are read.
+    return slope not in (None, 0, 1) or intercept not in (None, 0)
 
 
 def _numbers(tags: Mapping[str, Any], keyword: str) -> tuple[float, ...]:

@@ -7,13 +7,13 @@ phases.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from itertools import pairwise
 from statistics import median, median_low
 
-from segrelay.dicom.acquisition import after_midnight, are_comparable
+from segrelay.dicom.acquisition import HALF_A_DAY, after_midnight, are_comparable
 from segrelay.parts.image import PartImage
 from segrelay.parts.stacks import Stack
 
@@ -77,7 +77,7 @@ _DISTINCT = (PartKey.TEMPORAL_POSITION, PartKey.ACQUISITION_TIME)
 where others at that place have another value."""
 
 
-def values_of(key: PartKey, images: Sequence[PartImage]) -> list[Value] | None:
+def values_of(key: PartKey, images: Sequence[PartImage]) -> list[float] | None:
     """The values of a key, times in seconds.
 
     None where an image has none, or where some images have a date and others have none.
@@ -90,7 +90,7 @@ def values_of(key: PartKey, images: Sequence[PartImage]) -> list[Value] | None:
         return None
     moments = [value for value in values if isinstance(value, datetime)]
     if not moments:
-        return values
+        return [value for value in values if not isinstance(value, datetime)]
     if not are_comparable(moments):
         return None
     late = after_midnight(moments)
@@ -127,23 +127,29 @@ def falls(key: PartKey, phases: Phases, stack: Stack, *, used: PartKey) -> bool:
 
     A temporal position, trigger or acquisition time falls where it does so at any place; another
     key only where it does so at every place, and is trusted more than ``used``, which cut them.
+    Images without a value do not count.
     """
     is_more_trusted = PHASE_KEYS.index(key) < PHASE_KEYS.index(used)
     if key not in _STRICT and not is_more_trusted:
         return False
-    columns = _columns(key, stack)
-    if columns is None:
+    known = [image for image in stack.images if getattr(image, ATTRIBUTES[key]) is not None]
+    values = values_of(key, known) if known else None
+    if values is None:
         return False
-    value_of = {_name(image): value for column in columns for value, image in column}
+    value_of = dict(zip(map(_name, known), values, strict=True))
     slack = _SLACK.get(key, 0.0)
     is_enough = any if key in _STRICT else all
     return any(
-        is_enough(
-            value_of[_name(late)] < value_of[_name(early)] - slack
-            for early, late in zip(before, after, strict=True)
-        )
-        for before, after in pairwise(phases)
+        pairs and is_enough(late < early - slack for early, late in pairs)
+        for pairs in (_known_pairs(value_of, *both) for both in pairwise(phases))
     )
+
+
+def is_too_long(key: PartKey, stack: Stack) -> bool:
+    """Whether the times of a key span more than half a day, which no dynamic scan does."""
+    values = values_of(key, stack.images) or [0.0]
+    is_time = key in (PartKey.ACQUISITION_TIME, PartKey.CONTENT_TIME)
+    return is_time and max(values) - min(values) > HALF_A_DAY.total_seconds()
 
 
 def has_copies(key: PartKey, stack: Stack) -> bool:
@@ -191,6 +197,20 @@ def _is_even(phases: Sequence[Sequence[float]], slack: float) -> bool:
     )
 
 
+def _known_pairs(
+    value_of: Mapping[tuple[str, int | None], float],
+    before: Sequence[PartImage],
+    after: Sequence[PartImage],
+) -> list[tuple[float, float]]:
+    """The values of two phases at each place where both have one."""
+    names = ((_name(early), _name(late)) for early, late in zip(before, after, strict=True))
+    return [
+        (value_of[early], value_of[late])
+        for early, late in names
+        if early in value_of and late in value_of
+    ]
+
+
 def _name(image: PartImage) -> tuple[str, int | None]:
     return image.instance, image.frame
 
@@ -202,4 +222,4 @@ def _columns(key: PartKey, stack: Stack) -> list[list[tuple[float, PartImage]]] 
     if values is None:
         return None
     known = iter(values)
-    return [[(next(known), image) for image in place.images] for place in stack.places]  # type: ignore[misc]
+    return [[(next(known), image) for image in place.images] for place in stack.places]

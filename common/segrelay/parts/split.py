@@ -6,10 +6,17 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from segrelay.dicom.acquisition import is_same
 from segrelay.errors import SeriesRefusedError
+from segrelay.parts.checks import (
+    SPLIT_REMEDY,
+    check_dates,
+    check_one_contrast,
+    check_one_kind,
+    check_stacks,
+)
 from segrelay.parts.image import PartImage
 from segrelay.parts.keys import (
+    ATTRIBUTES,
     PHASE_KEYS,
     PartKey,
     Phases,
@@ -20,16 +27,8 @@ from segrelay.parts.keys import (
     values_by_place,
     values_of,
 )
-from segrelay.parts.stacks import LeftOutKind, Stack, stacks_of, without_left_out
+from segrelay.parts.stacks import LeftOutKind, Stack, stacks_of, without_left_out, without_scouts
 
-_SPLIT_REMEDY = (
-    "Store each volume as a series of its own (scanners and PACS can split it), and submit those "
-    "that are meant."
-)
-_ONE_REMEDY = (
-    "Store each volume as a series of its own (scanners and PACS can split it), and submit the "
-    "one that is meant."
-)
 _COMPLETE_REMEDY = "Wait until the scanner has sent everything, or send the series again."
 
 
@@ -85,10 +84,10 @@ def split_series(images: Sequence[PartImage]) -> Split:
         volumes differ in echo time or b-value; ``parts-shifted``: they do not lie on the same
         places; ``part-incomplete``: a volume lacks slices; ``part-duplicate``: one is there twice;
         ``parts-contradict``: two keys give different volumes; ``parts-unordered``: nothing tells
-        them apart.
+        them apart; and as the functions of ``checks``.
     """
     plain, left_out = without_left_out(images)
-    stacks, localizers = stacks_of(plain)
+    stacks, localizers = without_scouts(*stacks_of(plain))
     left_out += localizers
     said = tuple(LeftOut(kind=kind, count=left_out[kind]) for kind in sorted(left_out))
     _check_one_place(stacks)
@@ -96,10 +95,11 @@ def split_series(images: Sequence[PartImage]) -> Split:
     keys = {key for key, _, _ in cuts}
     counts = {len(phases) for _, phases, _ in cuts}
     if len(keys) > 1 or len(counts) > 1 or not _have_same_positions(cuts):
+        check_stacks(stacks)
         raise SeriesRefusedError(
             f"The series holds {len(stacks)} stacks, which have not the same phases.",
             code="parts-unordered",
-            remedy=_SPLIT_REMEDY,
+            remedy=SPLIT_REMEDY,
         )
     key = next(iter(keys), None)
     agreeing = [key for key in PHASE_KEYS if all(key in others for _, _, others in cuts)]
@@ -147,13 +147,15 @@ def _cut(stack: Stack) -> tuple[PartKey | None, Phases, tuple[PartKey, ...]]:
         return None, (tuple(stack.images),), ()
     if not stack.is_aligned:
         raise _shifted()
-    _check_one_contrast(stack)
+    check_one_contrast(stack)
+    check_one_kind(stack)
     cuts = {key: cut_by(key, stack) for key in PHASE_KEYS}
     key, phases = next(((key, cut) for key, cut in cuts.items() if cut is not None), (None, None))
     if key is None or phases is None:
         raise _not_cut(stack)
     if has_copies(key, stack):
         raise _duplicate()
+    check_dates(key, stack)
     others = {other: cut for other, cut in cuts.items() if other is not key}
     opposing = [
         other
@@ -164,7 +166,7 @@ def _cut(stack: Stack) -> tuple[PartKey | None, Phases, tuple[PartKey, ...]]:
         raise SeriesRefusedError(
             f"The volumes of the series by {_words(key)} are others than by {_words(opposing[0])}.",
             code="parts-contradict",
-            remedy=_SPLIT_REMEDY,
+            remedy=SPLIT_REMEDY,
         )
     return key, phases, tuple(other for other, cut in others.items() if cut == phases)
 
@@ -178,32 +180,13 @@ def _check_one_time(stack: Stack) -> None:
         raise _shifted()
 
 
-def _check_one_contrast(stack: Stack) -> None:
-    if not _is_one([image.echo_ms for image in stack.images]):
-        raise SeriesRefusedError(
-            "The series holds images of several echo times, not phases of one acquisition.",
-            code="several-echoes",
-            remedy=_ONE_REMEDY,
-        )
-    if not _is_one([image.b_value for image in stack.images]):
-        raise SeriesRefusedError(
-            "The series holds images of several diffusion weightings, not phases of one "
-            "acquisition.",
-            code="several-weightings",
-            remedy=_ONE_REMEDY,
-        )
-
-
-def _is_one(values: Sequence[float | None]) -> bool:
-    return all(is_same(values[0], value) for value in values)
-
-
 def _not_cut(stack: Stack) -> SeriesRefusedError:
     """Why no key cuts a stack."""
     counts = Counter(len(place.images) for place in stack.places)
     usual = max(counts, key=lambda count: (counts[count], count))
     known = [key for key in PHASE_KEYS if has_values(key, stack)]
-    if len(counts) > 1 and any(_has_equal_groups(key, stack) for key in known):
+    is_in_groups = not stack.is_even and any(_has_equal_groups(key, stack) for key in known)
+    if len(counts) > 1 and (is_in_groups or stack.has_close_places):
         return _shifted()
     if known and all(len(set(v)) == len(v) for v in values_by_place(known[0], stack)):
         # Each image at a place is of another phase: the phases that few places have lack slices.
@@ -217,22 +200,35 @@ def _not_cut(stack: Stack) -> SeriesRefusedError:
         )
     if max(counts) > usual or _is_doubled(stack, known):
         return _duplicate()
+    for key in PHASE_KEYS:
+        values = {getattr(image, ATTRIBUTES[key]) for image in stack.images}
+        if None in values and len(values) > 1:
+            return SeriesRefusedError(
+                f"Some images of the series have no {_words(key)}, and nothing else tells the "
+                "volumes apart.",
+                code="part-key-missing",
+                remedy="Send the series again with the values that the scanner gave.",
+            )
     return SeriesRefusedError(
         f"The series holds {usual} images at every place, and nothing tells the volumes apart.",
         code="parts-unordered",
-        remedy=_SPLIT_REMEDY,
+        remedy=SPLIT_REMEDY,
     )
 
 
 def _is_doubled(stack: Stack, known: Sequence[PartKey]) -> bool:
     """Whether images at a place have one temporal position, or one time, while others have others.
 
-    Of times only where every one is there equally often, as of a series that was sent twice.
+    At all places, of times only where every one is there equally often, as of a series that was
+    sent twice; or at fewer than half, as where a slice was replaced by that of another phase.
     """
     for key in (PartKey.TEMPORAL_POSITION, PartKey.TRIGGER_TIME, PartKey.ACQUISITION_TIME):
         values = [Counter(found) for found in values_by_place(key, stack)]
+        if key not in known or not values:
+            continue
         is_counted = key is PartKey.TEMPORAL_POSITION
-        if key in known and all(
+        doubled = sum(len(found) < found.total() for found in values)
+        if 0 < doubled < len(values) / 2 or all(
             1 < len(found) < found.total() and (is_counted or len(set(found.values())) == 1)
             for found in values
         ):
@@ -258,7 +254,7 @@ def _shifted() -> SeriesRefusedError:
     return SeriesRefusedError(
         "The volumes of the series do not lie on the same places.",
         code="parts-shifted",
-        remedy=_SPLIT_REMEDY,
+        remedy=SPLIT_REMEDY,
     )
 
 

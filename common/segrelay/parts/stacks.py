@@ -30,6 +30,9 @@ SAME_SPACING_MM = 1e-3
 FEWEST_SLICES = 3
 """Of a stack beside another one; fewer are a localizer."""
 
+CLOSE = 0.75
+"""Of the usual distance of slices: what is nearer is another slice that was shifted."""
+
 SLAB_GAP_STEPS = 5.0
 SLAB_GAP_MM = 15.0
 """Slices that are farther apart than both are of two slabs, as of both breasts."""
@@ -69,10 +72,16 @@ class Stack:
         return not gaps or max(gaps) - min(gaps) <= 2 * SAME_PLACE_MM
 
     @property
+    def has_close_places(self) -> bool:
+        """Whether two places are nearer to each other than the usual distance, rounding aside."""
+        gaps = [after.at_mm - before.at_mm for before, after in pairwise(self.places)]
+        return bool(gaps) and min(gaps) < CLOSE * median(gaps)
+
+    @property
     def is_aligned(self) -> bool:
         """Whether the images of each place lie on one another."""
         return all(
-            _are_near(place.images[0].position or (), image.position or (), SAME_PLACE_MM)
+            are_near(place.images[0].position or (), image.position or (), SAME_PLACE_MM)
             for place in self.places
             for image in place.images
         )
@@ -122,6 +131,37 @@ def stacks_of(images: Iterable[PartImage]) -> tuple[list[Stack], Counter[LeftOut
     left_out: Counter[LeftOutKind] = Counter()
     left_out["localizer"] = sum(len(stack.images) for stack in small)
     return large, +left_out
+
+
+def without_scouts(
+    stacks: Sequence[Stack], left_out: Counter[LeftOutKind]
+) -> tuple[list[Stack], Counter[LeftOutKind]]:
+    """The stacks without those of a scout: turned, small, and of one image at a place, beside a
+    stack of several phases."""
+    dynamic = [stack for stack in stacks if any(len(place.images) > 1 for place in stack.places)]
+    scouts = [
+        stack
+        for stack in stacks
+        if dynamic
+        and stack not in dynamic
+        and all(len(stack.places) < len(other.places) / 2 for other in dynamic)
+        and not any(_is_parallel(stack, other) for other in dynamic)
+    ]
+    left_out = Counter(left_out)
+    left_out["localizer"] += sum(len(stack.images) for stack in scouts)
+    return [stack for stack in stacks if stack not in scouts], +left_out
+
+
+def _is_parallel(first: Stack, second: Stack) -> bool:
+    one, other = first.images[0].orientation, second.images[0].orientation
+    return are_near(one or (), other or (), SAME_COSINE)
+
+
+def are_near(first: Sequence[float], second: Sequence[float], limit: float) -> bool:
+    """Whether as many numbers differ by no more than a limit each."""
+    return len(first) == len(second) and all(
+        abs(one - other) <= limit for one, other in zip(first, second, strict=True)
+    )
 
 
 def _kind(image: PartImage) -> LeftOutKind | None:
@@ -178,14 +218,8 @@ def _order(image: PartImage) -> tuple[object, ...]:
 def _is_alike(first: PartImage, second: PartImage) -> bool:
     return (
         (first.stack, first.matrix) == (second.stack, second.matrix)
-        and _are_near(first.orientation or (), second.orientation or (), SAME_COSINE)
-        and _are_near(first.spacing, second.spacing, SAME_SPACING_MM)
-    )
-
-
-def _are_near(first: Sequence[float], second: Sequence[float], limit: float) -> bool:
-    return len(first) == len(second) and all(
-        abs(one - other) <= limit for one, other in zip(first, second, strict=True)
+        and are_near(first.orientation or (), second.orientation or (), SAME_COSINE)
+        and are_near(first.spacing, second.spacing, SAME_SPACING_MM)
     )
 
 

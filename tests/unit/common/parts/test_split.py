@@ -15,6 +15,7 @@ from segrelay.errors import SeriesRefusedError
 from segrelay.parts import LeftOut, PartImage, PartKey, split_series
 
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
+TURNED = (0.8, 0.6, 0.0, -0.6, 0.8, 0.0)
 SAGITTAL = (0.0, 1.0, 0.0, 0.0, 0.0, -1.0)
 START = datetime(2024, 3, 5, 10, 0)
 SLICES, PHASES = 5, 4
@@ -189,6 +190,18 @@ def test_a_localizer_of_another_orientation_is_left_out() -> None:
     assert (split.key, split.left_out) == (PartKey.IMAGES, (LeftOut(kind="localizer", count=2),))
 
 
+def test_a_scout_of_some_slices_is_left_out() -> None:
+    scout = [replace(image(0, at, sagittal), instance=f"scout-{at}") for at in range(3)]
+    more = [
+        replace(one, position=(-10.0, 5.0, 2.0 * (at + SLICES)), instance=f"{one.instance}+")
+        for one in series(temporal)
+        for at in [int(one.instance[-1])]
+    ]
+    split = split_series([*series(temporal), *more, *scout])
+    assert split.left_out == (LeftOut(kind="localizer", count=3),)
+    assert [len(part.images) for part in split.parts] == [2 * SLICES] * PHASES
+
+
 def test_two_slabs_are_parts_and_each_has_its_phases() -> None:
     """As of both breasts: in a fixed order, slab by slab."""
 
@@ -331,6 +344,23 @@ def _with_a_date_on_some(made: PartImage, phase: int, _: int) -> PartImage:
     return replace(made, acquired=when if phase < 2 else when.replace(2000, 1, 1))
 
 
+def _far(made: PartImage, _: int, place: int) -> PartImage:
+    return replace(made, position=(-10.0, 5.0, 200.0 + 2.0 * place))
+
+
+def _late(phase: int, day: int | None = None) -> datetime:
+    time = datetime(2024, 3, 5, 23, 58, 30) + timedelta(seconds=75 * phase)
+    return time if day is None else time.replace(day=day)
+
+
+def _of_phase(phase: int, change: Change, **attributes: object) -> list[PartImage]:
+    """Other attributes of one phase."""
+    return [
+        replace(one, **attributes) if one.instance[0] == str(phase) else one  # type: ignore[arg-type]
+        for one in series(change)
+    ]
+
+
 BROKEN = {
     "a phase that has only begun": (
         [one for one in series(temporal, phases=5) if one.instance not in ("4-2", "4-3", "4-4")],
@@ -361,7 +391,7 @@ BROKEN = {
             replace(one, spacing=(0.8, 0.8)) if one.instance > "2" else one
             for one in series(temporal)
         ],
-        "parts-unordered",
+        "mixed-pixel-spacing",
     ),
     "a phase without one slice": (_without("2-3"), "part-incomplete"),
     "a phase without its last slices": (_without("3-3", "3-4"), "part-incomplete"),
@@ -370,7 +400,7 @@ BROKEN = {
     "no key": (series(), "parts-unordered"),
     "a key on some images alone": (
         [temporal(one, 0, 0) if one.instance < "2" else one for one in series()],
-        "parts-unordered",
+        "part-key-missing",
     ),
     "two keys that contradict": (series(_both(temporal, _backwards)), "parts-contradict"),
     "a key that contradicts on some slices": (series(_mixed_up), "parts-contradict"),
@@ -397,8 +427,57 @@ BROKEN = {
             *series(temporal),
             *series(lambda made, *at: sagittal(triggered(made, *at), *at), phases=2),
         ],
+        "parts-turned",
+    ),
+    "two slabs of other phases": (
+        [*series(temporal), *series(_both(triggered, _far), phases=2)],
         "parts-unordered",
     ),
+    "a phase of another size": (_of_phase(2, temporal, matrix=(16, 16)), "mixed-matrix"),
+    "a phase that is turned": (_of_phase(2, temporal, orientation=TURNED), "parts-turned"),
+    "a phase that is derived": (
+        _of_phase(2, temporal, image_type=("DERIVED", "SECONDARY", "M")),
+        "parts-derived",
+    ),
+    "a phase without rescale": (
+        [
+            replace(one, is_rescaled=None if one.instance < "1" else True)
+            for one in series(temporal)
+        ],
+        "mixed-rescale",
+    ),
+    "echo numbers": (
+        [replace(one, echo_number=int(one.instance[0])) for one in series(temporal)],
+        "several-echoes",
+    ),
+    "a date that is wrong after midnight": (
+        _of_phase(
+            3, lambda made, phase, _: replace(made, acquired=_late(phase)), acquired=_late(3, 5)
+        ),
+        "parts-dates",
+    ),
+    "positions on some images that fall in time": (
+        [
+            one if one.instance == "2-1" else temporal(one, int(one.instance[0]), 0)
+            for one in series(_backwards)
+        ],
+        "parts-contradict",
+    ),
+    "a slice in the place of another phase's": (
+        [
+            replace(temporal(one, 2, 0), instance="3-2") if one.instance == "3-2" else one
+            for one in series(temporal)
+        ],
+        "part-duplicate",
+    ),
+    "a slice shifted by half a step": (
+        [
+            replace(one, position=(-10.0, 5.0, 5.0)) if one.instance == "2-2" else one
+            for one in series(acquired)
+        ],
+        "parts-shifted",
+    ),
+    "another slice of each phase lost": (_without("0-0", "1-1", "2-2", "3-3"), "part-incomplete"),
 }
 
 
