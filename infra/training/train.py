@@ -9,8 +9,6 @@ functions of fixed seeds; only the order of floating-point sums may differ betwe
 from __future__ import annotations
 
 import hashlib
-import json
-import re
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -23,16 +21,16 @@ from time import monotonic
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from infra.training.cases import PROFILE_FOLDER, TRAINING_SEEDS, Example, example, is_healthy
 from infra.training.evaluate import as_text, evaluate_validation
+from infra.training.weights import WEIGHTS_FILE, store
 from lab_side.models.networks import build_network
 from segrelay.profiles import Profile, load_profile
 from segrelay.system.command_line import HelpfulParser
 
-WEIGHTS_FILE = "weights.safetensors"
 _SEED = 20260302
 _BATCH = 4
 _LESION_CROPS = 0.5
@@ -104,7 +102,7 @@ def main() -> None:
         network.load_state_dict(load_file(PROFILE_FOLDER / WEIGHTS_FILE))
     for stage in STAGES[first:]:
         run(stage, network, profile, options.cache, options.threads)
-    store(network.eval())
+    store(network.eval(), PROFILE_FOLDER)
     print(as_text(evaluate_validation()))
 
 
@@ -281,19 +279,6 @@ def segmentation_loss(logits: Tensor, truth: Tensor) -> Tensor:
     overlap = 2 * (share * truth).sum() + 1
     dice_loss = 1 - overlap / (share.square().sum() + truth.square().sum() + 1)
     return cross_entropy + dice_loss
-
-
-def store(network: nn.Module, folder: Path = PROFILE_FOLDER) -> None:
-    """Write the weights beside the profile and their SHA-256 into it."""
-    path = folder / WEIGHTS_FILE
-    save_file({name: value.contiguous() for name, value in network.state_dict().items()}, path)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    profile_path = folder / "profile.json"
-    text = profile_path.read_text(encoding="utf-8")
-    weights = json.dumps({"file": WEIGHTS_FILE, "sha256": digest, "lora": None})
-    text = re.sub(r'"weights": \{[^}]*\}', f'"weights": {weights}', text, count=1)
-    profile_path.write_text(text, encoding="utf-8")
-    print(f"{path.stat().st_size} bytes of weights, sha256 {digest}", flush=True)
 
 
 if __name__ == "__main__":

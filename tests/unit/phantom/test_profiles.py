@@ -24,14 +24,16 @@ ROLES = {
     "brats-segresnet": ("t1c", "t1", "t2", "flair"),
     "breast-dce-swinunetr": DCE,
     "demo": DCE,
+    "glioma": ("t1c", "t1", "t2", "flair"),
 }
 TYPES = {
     "brats-segresnet": (codes.SCT.Necrosis, codes.SCT.Edema, codes.cid7168.EnhancingLesion),
     "breast-dce-swinunetr": (codes.SCT.Neoplasm,),
     "demo": (codes.SCT.Neoplasm,),
+    "glioma": (codes.SCT.Neoplasm, codes.SCT.Edema, codes.cid7168.EnhancingLesion),
 }
 REGIONS = {"BRAIN": codes.SCT.Brain, "BREAST": codes.SCT.Breast}
-LARGEST_WEIGHTS = 8 * 1024 * 1024
+LARGEST_WEIGHTS = 16 * 1024 * 1024
 
 
 def test_these_are_all_profiles() -> None:

@@ -1,0 +1,1 @@
+"""How the network of the profile ``glioma`` was trained and measured, on synthetic heads alone."""
