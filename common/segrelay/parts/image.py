@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 from segrelay.dicom.acquisition import acquired_at, moment_of, moment_of_both
@@ -140,10 +140,20 @@ def _is_rescaled(tags: Mapping[str, Any]) -> bool | None:
 
 
 def _numbers(tags: Mapping[str, Any], keyword: str) -> tuple[float, ...]:
+    value = tags.get(keyword)
+    number = _COUNTS.get(keyword) or NUMBERS[keyword]
+    return _numbers_in(value, number) if isinstance(value, str) else _read(value, number)
+
+
+def _read(value: object, number: Number) -> tuple[float, ...]:
     try:
-        return read_numbers(tags.get(keyword), _COUNTS.get(keyword) or NUMBERS[keyword])
+        return read_numbers(value, number)
     except WrongFormError:
         return ()
+
+
+# Thousands of images of a series share most of their values.
+_numbers_in = lru_cache(maxsize=4096)(_read)
 
 
 def _first(tags: Mapping[str, Any], keyword: str) -> float | None:

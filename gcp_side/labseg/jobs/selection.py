@@ -127,12 +127,8 @@ def select(volume_ids: Sequence[str], roles: Sequence[str], orthanc: Orthanc) ->
     for series_id, info in found.items():
         if info.study_id != first.study_id:
             raise OtherStudyError.of(f"The series for {named[series_id]}")
-    instances = {
-        entry.orthanc_id: entry.instances
-        for entry in orthanc.series_of([first.study_id])
-        if entry.orthanc_id in found
-    }
-    parts = read_parts(instances, orthanc)
+    entries = orthanc.series_of([first.study_id])
+    parts = read_parts([entry for entry in entries if entry.orthanc_id in found], orthanc)
     if len(given) < len(roles):
         given = tuple(volume for one in given for volume in _all_volumes(one.series_id, parts))
         if len(given) < len(roles):

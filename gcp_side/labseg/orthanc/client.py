@@ -89,6 +89,14 @@ class SeriesEntry:
     """Orthanc ids, in the order of the upload."""
     temporal_positions: int = 0
     """Number of Temporal Positions; 0 where the index has none."""
+    last_update: str = ""
+    """When its last instance came, ``YYYYMMDDTHHMMSS``; empty where Orthanc does not report it."""
+
+    @property
+    def version(self) -> str:
+        """Another one when an instance came, went or was replaced."""
+        ids = "|".join(sorted(self.instances))
+        return orthanc_id(self.last_update, ids)
 
 
 class Orthanc:
@@ -147,11 +155,23 @@ class Orthanc:
         """
         answer = list(self._bulk([series_id], "Instance", "an image"))
         if not answer:
-            raise SeriesMissingError(
-                f"Orthanc has no series {series_id}.",
-                remedy="It may have been deleted: look in Orthanc.",
-            )
+            raise _no_series(series_id)
         places = [place for item in answer for place in self._slices(item)]
+        return self._without_companions(places)
+
+    def series_entry(self, series_id: str) -> SeriesEntry:
+        """One series of the index; raises SeriesRefusedError when there is none of this id."""
+        found = [_series(item) for item in self._bulk([series_id], "Series", "a series")]
+        if not found:
+            raise _no_series(series_id)
+        return found[0]
+
+    def places_of(self, instances: Sequence[str]) -> list[SlicePlace]:
+        """Every slice of these images, in no order; those that are gone are left out."""
+        answer = self._bulk(instances, "Instance", "an image")
+        return [place for item in answer for place in self._slices(item)]
+
+    def _without_companions(self, places: list[SlicePlace]) -> list[SlicePlace]:
         unplaced = [one for one in places if one.position is None and one.frame is None]
         # A series of many such objects is none of images, and is refused as it is.
         if not 0 < len(unplaced) <= min(MOST_COMPANIONS, len(places) - 1):
@@ -224,6 +244,13 @@ def _without_companions(images: list[PartImage]) -> list[PartImage]:
     return placed if 0 < len(images) - len(placed) <= MOST_COMPANIONS and placed else images
 
 
+def _no_series(series_id: str) -> SeriesMissingError:
+    return SeriesMissingError(
+        f"Orthanc has no series {series_id}.",
+        remedy="It may have been deleted: look in Orthanc.",
+    )
+
+
 def connect() -> Orthanc:
     """The Orthanc of the settings; one pool of connections in a process.
 
@@ -278,6 +305,7 @@ def _series(item: Entry) -> SeriesEntry:
         description=tags.text_of("SeriesDescription"),
         instances=item.ids_of("Instances"),
         temporal_positions=_count(tags.fields.get("NumberOfTemporalPositions")),
+        last_update=str(item.fields.get("LastUpdate") or ""),
     )
 
 

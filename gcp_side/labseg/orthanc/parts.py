@@ -6,12 +6,13 @@ images lie all apart is one volume, and of any other the tags of all images are 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from gcp_side.labseg.conf import get_conf
 from gcp_side.labseg.host.caching import aid_cache, cache_key
-from gcp_side.labseg.orthanc.client import Orthanc
+from gcp_side.labseg.orthanc.client import Orthanc, SeriesEntry
+from gcp_side.labseg.orthanc.together import ask_together
 from segrelay.errors import NotFoundError, SeriesRefusedError
 from segrelay.orthanc import UnexpectedAnswerError
 from segrelay.parts import PartImage, Split, split_series
@@ -37,17 +38,15 @@ class SeriesParts:
 
 WHOLE = SeriesParts()
 
+TAGS_AT_ONCE = 2
+"""Series whose tags are read at the same time: of thousands of images each has a hundred MB."""
+
 _NO_STACK = ("no-position", "mixed-orientation")
 """Of localizers and of objects that are no images: viewer and lab say so where one is chosen."""
 
 
-def read_parts(instances: Mapping[str, Sequence[str]], orthanc: Orthanc) -> dict[str, SeriesParts]:
-    """What each series holds.
-
-    Parameters
-    ----------
-    instances:
-        By Orthanc id of the series, the ids of its instances.
+def read_parts(series: Sequence[SeriesEntry], orthanc: Orthanc) -> dict[str, SeriesParts]:
+    """What each series holds, by its Orthanc id.
 
     Raises
     ------
@@ -55,33 +54,32 @@ def read_parts(instances: Mapping[str, Sequence[str]], orthanc: Orthanc) -> dict
     """
     conf = get_conf()
     cache = aid_cache(conf.cache)
-    keys = {
-        # A series that still arrives has another number of instances.
-        series_id: cache_key("parts", series_id, len(ids))
-        for series_id, ids in instances.items()
-    }
+    keys = {item.orthanc_id: cache_key("parts", item.orthanc_id, item.version) for item in series}
+    entries = {item.orthanc_id: item for item in series}
     found = {series_id: cache.get(key) for series_id, key in keys.items()}
     unknown = [series_id for series_id, parts in found.items() if parts is None]
     if unknown:
         index = orthanc.index_images(unknown)
+        held = [one for one in unknown if not is_one_volume(index.get(one, []))]
+        read = ask_together(
+            lambda series_id: _parts(entries[series_id], orthanc), held, at_once=TAGS_AT_ONCE
+        )
+        split = dict(zip(held, read, strict=True))
         for series_id in unknown:
-            try:
-                parts = _parts(series_id, index.get(series_id, []), instances[series_id], orthanc)
-            except (UnexpectedAnswerError, NotFoundError):
-                # It changes just now, or its index is damaged: the study is shown all the same.
-                continue
-            found[series_id] = parts
-            cache.set(keys[series_id], parts, timeout=conf.frames_cache_seconds)
+            parts = split.get(series_id, WHOLE)
+            if parts is not None:
+                found[series_id] = parts
+                cache.set(keys[series_id], parts, timeout=conf.frames_cache_seconds)
     return {series_id: parts or WHOLE for series_id, parts in found.items()}
 
 
-def _parts(
-    series_id: str, index: Sequence[PartImage], instances: Sequence[str], orthanc: Orthanc
-) -> SeriesParts:
-    if is_one_volume(index):
-        return WHOLE
+def _parts(series: SeriesEntry, orthanc: Orthanc) -> SeriesParts | None:
+    """What a series that is not one volume holds; None if that cannot be read now."""
     try:
-        split = split_series(orthanc.series_images(series_id, instances))
+        split = split_series(orthanc.series_images(series.orthanc_id, series.instances))
+    except (UnexpectedAnswerError, NotFoundError):
+        # It changes just now, or its index is damaged: the study is shown all the same.
+        return None
     except SeriesRefusedError as error:
         if error.code in _NO_STACK:
             return WHOLE

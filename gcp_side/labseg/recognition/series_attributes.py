@@ -11,6 +11,7 @@ from gcp_side.labseg.host.caching import aid_cache, cache_key
 from gcp_side.labseg.orthanc.client import Orthanc, SeriesEntry
 from gcp_side.labseg.orthanc.parts import SeriesParts, read_parts
 from gcp_side.labseg.orthanc.studies import series_number
+from gcp_side.labseg.orthanc.together import ask_together
 from gcp_side.labseg.recognition import SeriesAttributes, attributes_of
 from gcp_side.labseg.volume_ids import VolumeId
 from segrelay.dicom.companions import is_companion
@@ -42,13 +43,11 @@ def read_series(series: Sequence[SeriesEntry], orthanc: Orthanc) -> dict[str, Re
     OrthancUnavailableError, FixConfigurationError
     """
     usable = [item for item in series if item.modality == "MR" and item.instances][:SERIES_READ]
-    parts = read_parts({item.orthanc_id: item.instances for item in usable}, orthanc)
+    parts = read_parts(usable, orthanc)
     found = {}
-    for item in usable:
+    for item, attributes in _attributes(usable, parts, orthanc):
         held = parts[item.orthanc_id]
-        attributes = _attributes(item, held, orthanc)
-        if attributes is not None:
-            found[item.orthanc_id] = ReadSeries(held, tuple(split_attributes(attributes, held)))
+        found[item.orthanc_id] = ReadSeries(held, tuple(split_attributes(attributes, held)))
     return found
 
 
@@ -92,37 +91,49 @@ def split_attributes(series: SeriesAttributes, parts: SeriesParts) -> Iterator[S
         )
 
 
-def _attributes(item: SeriesEntry, parts: SeriesParts, orthanc: Orthanc) -> SeriesAttributes | None:
-    """None where the series was deleted meanwhile."""
+def _attributes(
+    series: Sequence[SeriesEntry], parts: Mapping[str, SeriesParts], orthanc: Orthanc
+) -> Iterator[tuple[SeriesEntry, SeriesAttributes]]:
+    """Those of each series that was not deleted meanwhile."""
     conf = get_conf()
     cache = aid_cache(conf.cache)
-    # A series that still arrives has another number of instances.
-    key = cache_key("series", item.orthanc_id, len(item.instances))
-    attributes: SeriesAttributes | None = cache.get(key)
-    if attributes is None:
-        try:
-            tags = _tags_of_image(item, parts, orthanc)
-        except OrthancNotFoundError:
-            return None
-        attributes = attributes_of(
-            item.orthanc_id,
-            description=item.description,
-            number=series_number(item),
-            instances=len(item.instances),
-            tags=tags,
-        )
-        cache.set(key, attributes, timeout=conf.frames_cache_seconds)
-    return attributes
+    keys = {item: cache_key("series", item.orthanc_id, item.version) for item in series}
+    found: dict[SeriesEntry, SeriesAttributes | None]
+    found = {item: cache.get(key) for item, key in keys.items()}
+    unknown = [item for item, attributes in found.items() if attributes is None]
+    read = ask_together(
+        lambda item: _tags_of_image(item, parts[item.orthanc_id], orthanc),
+        unknown,
+        at_once=conf.orthanc.connections,
+    )
+    for item, tags in zip(unknown, read, strict=True):
+        if tags is not None:
+            found[item] = attributes_of(
+                item.orthanc_id,
+                description=item.description,
+                number=series_number(item),
+                instances=len(item.instances),
+                tags=tags,
+            )
+            cache.set(keys[item], found[item], timeout=conf.frames_cache_seconds)
+    for item, attributes in found.items():
+        if attributes is not None:
+            yield item, attributes
 
 
-def _tags_of_image(item: SeriesEntry, parts: SeriesParts, orthanc: Orthanc) -> dict[str, Any]:
+def _tags_of_image(
+    item: SeriesEntry, parts: SeriesParts, orthanc: Orthanc
+) -> dict[str, Any] | None:
     """Of an image of the first volume; else of the first instance, or of one soon after it, where
-    that is no image."""
-    if parts.split is not None:
-        return orthanc.tags(parts.split.parts[0].images[0].instance)
-    tags = {}
-    for instance in item.instances[:INSTANCES_READ]:
-        tags = orthanc.tags(instance)
-        if not is_companion(tags):
-            break
+    that is no image. None where the series was deleted meanwhile."""
+    try:
+        if parts.split is not None:
+            return orthanc.tags(parts.split.parts[0].images[0].instance)
+        tags = {}
+        for instance in item.instances[:INSTANCES_READ]:
+            tags = orthanc.tags(instance)
+            if not is_companion(tags):
+                break
+    except OrthancNotFoundError:
+        return None
     return tags

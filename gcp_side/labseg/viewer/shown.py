@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from gcp_side.labseg.dicom.segmentation import Segmentation
 from gcp_side.labseg.errors import SeriesNotShownError
 from gcp_side.labseg.orthanc.client import Orthanc, SlicePlace
-from gcp_side.labseg.orthanc.parts import WHOLE, SeriesParts, is_one_volume, read_parts
+from gcp_side.labseg.orthanc.parts import read_parts
 from gcp_side.labseg.viewer.slices import not_an_id
 from gcp_side.labseg.volume_ids import VolumeId, volume_id_of
-from segrelay.parts import PartImage
+from segrelay.parts import Split
 
 
 def shown_volume(text: str) -> VolumeId:
@@ -37,27 +35,29 @@ def places_of(volume: VolumeId, orthanc: Orthanc) -> list[SlicePlace]:
 
     And as :meth:`Orthanc.places`.
     """
-    places = orthanc.places(volume.series_id)
     if volume.part is None:
-        return places
-    split = _parts(volume.series_id, places, orthanc).split
+        return orthanc.places(volume.series_id)
+    # Of a series of thousands of images only those of the volume are asked for.
+    split = _split(volume.series_id, orthanc)
     if split is None or volume.part >= len(split.parts):
-        raise SeriesNotShownError(
-            "The series has no volume of this number.",
-            code="no-such-part",
-            remedy="Open the page of the study again: the series may have changed.",
-        )
+        raise _no_such_part()
     images = {(image.instance, image.frame) for image in split.parts[volume.part].images}
-    return [place for place in places if (place.orthanc_id, place.frame) in images]
+    places = orthanc.places_of(sorted({instance for instance, _ in images}))
+    shown = [place for place in places if (place.orthanc_id, place.frame) in images]
+    if len(shown) != len(images):
+        raise _no_such_part()
+    return shown
 
 
 def volume_under(seg: Segmentation, series_id: str, orthanc: Orthanc) -> VolumeId:
     """The volume of a series that a SEG refers to alone, else the series itself."""
-    places = orthanc.places(series_id)
-    split = _parts(series_id, places, orthanc).split
+    split = _split(series_id, orthanc)
     if split is None:
         return VolumeId(series_id)
-    uids = {(place.orthanc_id, place.frame): place.sop_instance_uid for place in places}
+    uids = {
+        (place.orthanc_id, place.frame): place.sop_instance_uid
+        for place in orthanc.places(series_id)
+    }
     sources = {source for frame in seg.frames for source in frame.sources}
     for part in split.parts:
         images = {(uids.get((one.instance, one.frame), ""), one.frame) for one in part.images}
@@ -66,17 +66,13 @@ def volume_under(seg: Segmentation, series_id: str, orthanc: Orthanc) -> VolumeI
     return VolumeId(series_id)
 
 
-def _parts(series_id: str, places: Sequence[SlicePlace], orthanc: Orthanc) -> SeriesParts:
-    known = [
-        PartImage(
-            instance=place.orthanc_id,
-            frame=place.frame,
-            position=place.position,
-            orientation=place.orientation,
-        )
-        for place in places
-    ]
-    if is_one_volume(known):
-        return WHOLE
-    instances = tuple(dict.fromkeys(place.orthanc_id for place in places))
-    return read_parts({series_id: instances}, orthanc)[series_id]
+def _no_such_part() -> SeriesNotShownError:
+    return SeriesNotShownError(
+        "The series has no volume of this number.",
+        code="no-such-part",
+        remedy="Open the page of the study again: the series may have changed.",
+    )
+
+
+def _split(series_id: str, orthanc: Orthanc) -> Split | None:
+    return read_parts([orthanc.series_entry(series_id)], orthanc)[series_id].split

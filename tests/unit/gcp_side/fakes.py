@@ -136,6 +136,28 @@ class FakeOrthanc(Orthanc):
             raise SeriesMissingError("Orthanc has no such series.")
         return self.slices[series_id]
 
+    def series_entry(self, series_id: str) -> SeriesEntry:
+        self.calls.append("series_entry")
+        for item in self.series_index:
+            if item.orthanc_id == series_id:
+                return item
+        instances = dict.fromkeys(place.orthanc_id for place in self.slices.get(series_id, []))
+        if not instances:
+            raise SeriesMissingError("Orthanc has no such series.")
+        return SeriesEntry(
+            orthanc_id=series_id,
+            study_id=STUDY_ID,
+            modality="MR",
+            number="1",
+            description="",
+            instances=tuple(instances),
+        )
+
+    def places_of(self, instances: Sequence[str]) -> list[SlicePlace]:
+        self.calls.append("places_of")
+        held = [place for places in self.slices.values() for place in places]
+        return [place for place in held if place.orthanc_id in instances]
+
     def index_images(self, series_ids: Sequence[str]) -> dict[str, list[PartImage]]:
         self.calls.append("index_images")
         return {one: self._images(one) for one in series_ids}

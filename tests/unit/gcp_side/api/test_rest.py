@@ -508,6 +508,7 @@ class TestStudies:
             "orientation": "coronal",
             "rows": 16,
             "columns": 20,
+            "taken": "acquisition time 03:15:00",
             "parts": None,
         }
         assert answer["series"][-1]["modality"] == "SEG"
