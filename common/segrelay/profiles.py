@@ -61,6 +61,12 @@ Axis = Annotated[int, Field(ge=0, le=2)]
 Weighting = Literal["T1", "T2", "FLAIR"]
 Architecture = Literal["SwinUNETR", "SegResNet", "UNet", "DynUNet", "TorchScript"]
 
+SCHEMA_VERSION = "1.0"
+"""Of profiles that need nothing newer."""
+
+TOGETHER_SCHEMA = "1.1"
+"""Adds ``preprocessing.normalised_together``."""
+
 CpuEngine = Literal["torch", "openvino"]
 """What runs a network on a CPU: no part of a profile, but of the computer that serves it."""
 
@@ -188,8 +194,11 @@ class Preprocessing(_Data):
     spacing_mm: SpacingMm
     """Voxel size along those axes, in millimetres."""
     normalisation: Literal["zscore-nonzero", "zscore", "none"]
-    """Per channel. ``zscore-nonzero``: over the voxels that are not 0, and zeros stay 0;
+    """``zscore-nonzero``: over the voxels that are not 0, and zeros stay 0;
     ``zscore``: over all voxels; ``none``: as the scanner gave them."""
+    normalised_together: bool = False
+    """False: each input by its own mean and standard deviation. True: by those of all inputs
+    together, which keeps the enhancement from one phase of a dynamic study to the next."""
     registration: Literal["none", "rigid"] = "none"
     """``rigid``: each other series is moved and turned onto the reference series, where a check
     says that they then match better. Without it, series of another frame of reference are
@@ -288,7 +297,7 @@ class Segment(_Data):
 class Profile(_Data):
     """A model profile; see the module docstring."""
 
-    schema_version: Literal["1.0"]
+    schema_version: Literal["1.0", "1.1"]
     """Of this file's shape."""
     name: str
     """The folder's name, and the profile's in manifests: lower-case words and hyphens."""
@@ -348,6 +357,8 @@ class Profile(_Data):
             raise ValueError("input roles must differ")
         if self.reference_role not in roles:
             raise ValueError(f"reference_role must be one of {roles}")
+        if self.preprocessing.normalised_together and self.schema_version == SCHEMA_VERSION:
+            raise ValueError(f"normalised_together needs schema_version {TOGETHER_SCHEMA}")
         keeps_zeros = self.preprocessing.normalisation == "zscore-nonzero"
         if self.inference.foreground_multiple is not None and not keeps_zeros:
             raise ValueError("foreground_multiple needs the normalisation zscore-nonzero")

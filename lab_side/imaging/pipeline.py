@@ -310,7 +310,10 @@ def _normalised(
     sampled: Mapping[str, NDArray[np.float32]], profile: Profile
 ) -> NDArray[np.float32]:
     method = profile.preprocessing.normalisation
-    return np.stack([normalise(values, method).transpose(2, 1, 0) for values in sampled.values()])
+    channels = np.stack([values.transpose(2, 1, 0) for values in sampled.values()])
+    if profile.preprocessing.normalised_together:
+        return normalise(channels, method)
+    return np.stack([normalise(channel, method) for channel in channels])
 
 
 def _masks(

@@ -1,4 +1,4 @@
-"""Intensity normalisation, per channel."""
+"""Intensity normalisation, of each channel alone or of all together."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 
 def normalise(channel: NDArray[np.float32], method: str) -> NDArray[np.float32]:
-    """Normalise one channel.
+    """Normalise one channel, or several with the statistics of all of them.
 
     Parameters
     ----------

@@ -44,6 +44,22 @@ def test_zscore_equals_monai(nonzero: bool, seed: int, zeros: float) -> None:
         assert (result[values == 0] == 0).all()
 
 
+def test_channels_normalised_together_keep_their_relative_brightness() -> None:
+    rng = np.random.default_rng(4)
+    before = rng.uniform(100, 200, (5, 6, 7)).astype(np.float32)
+    before[:, :2] = 0
+    channels = np.stack([before, 2 * before])
+    result = normalise(channels, "zscore-nonzero")
+    inside = channels != 0
+    assert abs(float(result[inside].mean())) < 1e-5
+    assert abs(float(result[inside].std()) - 1) < 1e-5
+    assert (result[~inside] == 0).all()
+    mean, spread = float(channels[inside].mean()), float(channels[inside].std())
+    np.testing.assert_allclose(
+        result[1][inside[1]], (2 * before[before != 0] - mean) / spread, atol=1e-4
+    )
+
+
 def test_no_normalisation_changes_nothing() -> None:
     values = np.arange(8, dtype=np.float32)
     np.testing.assert_array_equal(normalise(values, "none"), values)

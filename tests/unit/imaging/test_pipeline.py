@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -13,8 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from lab_side.imaging.pipeline import CaseInput, CaseOutput, predict, segment_case
+from lab_side.imaging.pipeline import CaseInput, CaseOutput, network_input, predict, segment_case
 from lab_side.imaging.read.series import read_series
+from lab_side.imaging.volume.grid import Grid
 from lab_side.imaging.write.measure import measure_seg
 from lab_side.models.brain import BrainFinder
 from segrelay.errors import InferenceError, SeriesRefusedError
@@ -331,3 +332,30 @@ def test_nested_regions_become_segments_that_do_not_overlap() -> None:
     masks = predict({"first": Plain()}, stand_in(profile, Nested()))
     for mask, value in zip(masks, (200, 100, 300), strict=True):
         np.testing.assert_array_equal(mask, Plain.voxels == value)
+
+
+@dataclass(frozen=True)
+class Phase:
+    """A volume in memory."""
+
+    voxels: NDArray[np.float32]
+    affine: NDArray[np.float64]
+
+
+@pytest.mark.parametrize("together", [False, True])
+def test_enhancement_reaches_the_network_where_the_phases_are_normalised_together(
+    together: bool,
+) -> None:
+    profile = make_profile(roles=("before", "after"), normalisation="zscore-nonzero")
+    update = {"normalised_together": together}
+    preprocessing = profile.preprocessing.model_copy(update=update)
+    before = np.random.default_rng(1).uniform(50, 150, (6, 7, 8)).astype(np.float32)
+    affine = np.diag([-1.0, -1.0, 1.0, 1.0])  # RAS already: nothing is resampled
+    volumes = {"before": Phase(before, affine), "after": Phase(3 * before, affine)}
+    channels = network_input(
+        volumes,
+        profile.model_copy(update={"preprocessing": preprocessing}),
+        Grid((8, 7, 6), affine),
+    )
+    change = channels[1] - channels[0]
+    assert (float(change.min()) > 0) is together  # alone, both phases look the same
