@@ -1,4 +1,4 @@
-"""The endless stream of training samples: every one is scanned once, each head a few times.
+"""The endless stream of training samples: heads are scanned a few times, scans cut a few times.
 
 A sample is a function of its number alone, so a training that goes on after an interruption sees
 what it would have seen.
@@ -6,8 +6,9 @@ what it would have seen.
 
 from __future__ import annotations
 
-from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 import numpy as np
 import torch
@@ -20,11 +21,16 @@ from infra.brain_phantom.scanner import bright_images, random_slices, scan
 TRAINING_SEEDS = range(10_000_000, 11_000_000)
 """Of the patients of training; those of validation and of the final measure lie elsewhere."""
 
+T = TypeVar("T")
+
 CROP = (64, 80, 64)
 """Voxels along Right, Anterior, Superior: most of a brain on voxels of 2 mm."""
 
-SCANS_OF_ONE = 5
-_AT_HAND = 16
+SCANS_OF_ONE = 4
+USES_OF_ONE = 3
+"""Samples from one scan: an image is made in more time than a network needs to learn from it."""
+
+_AT_HAND = 12
 _HEALTHY_SHARE = 0.12
 _ABOUT_TUMOUR = 0.7
 
@@ -38,28 +44,44 @@ class Sample:
 
 
 class SampleStream:
-    """Samples by number; the patients in use are kept."""
+    """Samples by number; the patients and scans in use are kept."""
 
     def __init__(self, atlas: Atlas) -> None:
         self._atlas = atlas
-        self._patients: OrderedDict[int, Patient] = OrderedDict()
+        self._patients = _Kept(self._make_patient)
+        self._scans = _Kept(self._make_scan)
 
     def sample(self, number: int) -> Sample:
-        """Scan one of the patients whose turn it is, and cut out a part."""
+        """Take one of the scans whose turn it is, and cut out a part."""
         rng = np.random.default_rng([number, 23])
-        patient = self._patient(number // SCANS_OF_ONE + int(rng.integers(_AT_HAND)))
-        channels = scanned(patient, rng)
-        return _cropped(channels, patient.truth(), rng)
+        scan_of = self._scans[number // USES_OF_ONE + int(rng.integers(_AT_HAND))]
+        return _cropped(scan_of.channels, scan_of.truth, rng)
 
-    def _patient(self, index: int) -> Patient:
-        if index not in self._patients:
-            seed = TRAINING_SEEDS[index]
-            is_healthy = np.random.default_rng([seed, 12]).random() < _HEALTHY_SHARE
-            made = make_patient(seed, self._atlas, has_tumour=not is_healthy)
-            self._patients[index] = made
-            if len(self._patients) > _AT_HAND + 2:
-                self._patients.pop(min(self._patients))
-        return self._patients[index]
+    def _make_scan(self, index: int) -> Sample:
+        rng = np.random.default_rng([index, 29])
+        patient = self._patients[index // SCANS_OF_ONE + int(rng.integers(_AT_HAND))]
+        channels = scanned(patient, rng)
+        return Sample(channels.half(), patient.truth().half())
+
+    def _make_patient(self, index: int) -> Patient:
+        seed = TRAINING_SEEDS[index]
+        is_healthy = np.random.default_rng([seed, 12]).random() < _HEALTHY_SHARE
+        return make_patient(seed, self._atlas, has_tumour=not is_healthy)
+
+
+class _Kept(Generic[T]):
+    """What a function makes of a number; the numbers grow, and the lowest are forgotten."""
+
+    def __init__(self, make: Callable[[int], T]) -> None:
+        self._make = make
+        self._made: dict[int, T] = {}
+
+    def __getitem__(self, index: int) -> T:
+        if index not in self._made:
+            self._made[index] = self._make(index)
+            if len(self._made) > _AT_HAND + 2:
+                del self._made[min(self._made)]
+        return self._made[index]
 
 
 def scanned(patient: Patient, rng: np.random.Generator) -> Tensor:
@@ -112,10 +134,13 @@ def _cropped(channels: Tensor, truth: Tensor, rng: np.random.Generator) -> Sampl
         middle = tumour[int(rng.integers(len(tumour)))].numpy()
         low = middle - side // 2 + rng.integers(-side // 3, side // 3 + 1)
         low = np.clip(low, -6, np.maximum(size - side + 6, -6))
-    cut = [_window(values, low) for values in (channels, truth)]
-    if rng.random() < 0.5:
-        cut = [values.flip(1) for values in cut]
-    return Sample(cut[0], cut[1])
+    channels, truth = _window(channels, low), _window(truth, low)
+    gain, shift = torch.from_numpy(rng.normal([[1.0], [0.0]], 0.05, (2, 4))).float()
+    changed = channels * gain[:, None, None, None] + shift[:, None, None, None]
+    channels = torch.where(channels != 0, changed, 0.0)
+    return (
+        Sample(channels.flip(1), truth.flip(1)) if rng.random() < 0.5 else Sample(channels, truth)
+    )
 
 
 def _window(values: Tensor, low: np.ndarray[tuple[int], np.dtype[np.int64]]) -> Tensor:
