@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from segrelay.dicom.acquisition import is_same
+from segrelay.dicom.rounding import SAME_COSINE
 from segrelay.errors import SeriesRefusedError
-from segrelay.parts.keys import PartKey, is_too_long
-from segrelay.parts.stacks import SAME_COSINE, Stack, are_near
+from segrelay.parts.keys import PartKey, Phases, is_too_long
+from segrelay.parts.stacks import Stack, are_near
 
 SPLIT_REMEDY = (
     "Store each volume as a series of its own (scanners and PACS can split it), and submit those "
@@ -57,6 +58,21 @@ def check_one_kind(stack: Stack) -> None:
             "are not in one unit.",
             code="mixed-rescale",
             remedy="Send the series again with the values that the scanner gave.",
+        )
+
+
+def check_subtracted(phases: Phases) -> None:
+    """Refuse ``parts-derived``: phases that all have values below zero, beside others without.
+
+    As subtractions have that nothing else marks.
+    """
+    below = [[(image.lowest or 0) < 0 for image in phase] for phase in phases]
+    if any(map(all, below)) and not all(map(any, below)):
+        raise SeriesRefusedError(
+            "Some volumes of the series have values below zero, as subtractions have, and others "
+            "have none.",
+            code="parts-derived",
+            remedy=SPLIT_REMEDY,
         )
 
 

@@ -25,6 +25,8 @@ _OF_FRAMES = (
 
 _COUNTS = {
     "AcquisitionNumber": Number("Acquisition Number", "IS"),
+    "InstanceNumber": Number("Instance Number", "IS"),
+    "SmallestImagePixelValue": Number("Smallest Image Pixel Value", "DS"),
     "NumberOfTemporalPositions": Number("Number of Temporal Positions", "IS"),
     "EchoNumbers": Number("Echo Number(s)", "IS"),
     "NumberOfFrames": Number("Number of Frames", "IS"),
@@ -73,6 +75,10 @@ class PartImage:
     acquired: datetime | None = None
     content: datetime | None = None
     acquisition_number: int | None = None
+    number: int | None = None
+    """Instance Number; of a frame, its place in the instance."""
+    lowest: float | None = None
+    """Smallest Image Pixel Value after rescaling; where absent, the Rescale Intercept."""
 
 
 def images_of(instance: str, tags: Mapping[str, Any]) -> list[PartImage]:
@@ -128,7 +134,17 @@ def _image(instance: str, tags: Mapping[str, Any], frame: int | None) -> PartIma
         content=moment_of_both(text("ContentDateTime"))
         or moment_of(text("ContentDate"), text("ContentTime")),
         acquisition_number=_whole(tags, "AcquisitionNumber"),
+        number=_whole(tags, "InstanceNumber") if frame is None else frame,
+        lowest=_lowest(tags),
     )
+
+
+def _lowest(tags: Mapping[str, Any]) -> float | None:
+    smallest, slope = _first(tags, "SmallestImagePixelValue"), _first(tags, "RescaleSlope")
+    intercept = _first(tags, "RescaleIntercept")
+    if smallest is None or (slope is None) != (intercept is None):
+        return intercept
+    return smallest * (1.0 if slope is None else slope) + (intercept or 0.0)
 
 
 def _is_rescaled(tags: Mapping[str, Any]) -> bool | None:

@@ -64,6 +64,11 @@ _SLACK: dict[PartKey, float] = {
 }
 """In the unit of the key: what is nearer is no later phase."""
 
+FEWEST_FOLLOWING = 3
+EVEN = 1.5
+"""Phases after contrast that have one acquisition time are at least so many, and the longest time
+from one to the next is at most this many times the shortest."""
+
 SPREAD_OF_STEP = 0.1
 """Of the time from phase to phase: by how much more than twice the usual the times of one phase
 may spread; an image that is farther off is of another phase, or a copy of one."""
@@ -152,18 +157,40 @@ def is_too_long(key: PartKey, stack: Stack) -> bool:
     return is_time and max(values) - min(values) > HALF_A_DAY.total_seconds()
 
 
-def has_copies(key: PartKey, stack: Stack) -> bool:
+def has_copies(key: PartKey, phases: Phases, stack: Stack) -> bool:
     """Whether a more trusted key than this says that images of two phases are copies.
 
-    At some place it has one value for several images, and another for others.
+    At some place it has one value for several images, and another for others. An acquisition time
+    that only parts the phase before contrast from those after it is no sign of copies.
     """
     more_trusted = PHASE_KEYS[: PHASE_KEYS.index(key)]
     return any(
         1 < len(set(values)) < len(values)
         for other in _DISTINCT
-        if other in more_trusted
+        if other in more_trusted and not (_parts_first(other, phases) and _follow(key, phases))
         for values in values_by_place(other, stack)
     )
+
+
+def _parts_first(key: PartKey, phases: Phases) -> bool:
+    """Whether a time has one value for the first phase, and a later one for all others."""
+    if key is not PartKey.ACQUISITION_TIME or len(phases) < FEWEST_FOLLOWING + 1:
+        return False
+    values = values_of(key, [image for phase in phases for image in phase])
+    if values is None:
+        return False
+    size = len(phases[0])
+    first, later = set(values[:size]), set(values[size:])
+    return len(later) == 1 and max(first) < min(later)
+
+
+def _follow(key: PartKey, phases: Phases) -> bool:
+    """Whether the phases after the first follow each other evenly by a time, as no copies do."""
+    if key in _COUNTED:
+        return False
+    values = values_of(key, [phase[0] for phase in phases[1:]]) or []
+    steps = [after - before for before, after in pairwise(values)]
+    return len(steps) >= FEWEST_FOLLOWING - 1 and max(steps) <= EVEN * min(steps)
 
 
 def values_by_place(key: PartKey, stack: Stack) -> list[list[float]]:

@@ -13,7 +13,9 @@ from segrelay.parts.checks import (
     check_one_contrast,
     check_one_kind,
     check_stacks,
+    check_subtracted,
 )
+from segrelay.parts.doubts import PartDoubt, doubt_of
 from segrelay.parts.image import PartImage
 from segrelay.parts.keys import (
     ATTRIBUTES,
@@ -64,6 +66,8 @@ class Split:
     declared: int | None = None
     """Number of Temporal Positions, where it is another number than that of the phases."""
     left_out: tuple[LeftOut, ...] = ()
+    doubt: PartDoubt | None = None
+    """Why the order of the phases may be another one, though no key contradicts."""
 
     @property
     def is_whole(self) -> bool:
@@ -108,7 +112,9 @@ def split_series(images: Sequence[PartImage]) -> Split:
         key = PartKey.STACK
     elif key is None and said:
         key = PartKey.IMAGES
-    declared = {image.positions_declared for image in plain} - {None, max(counts, default=1)}
+    named = {image.positions_declared for image in plain}
+    declared = named - {None, max(counts, default=1)}
+    has_phases = max(counts, default=1) > 1
     return Split(
         parts=tuple(Part(index=index, images=phase) for index, phase in enumerate(parts)),
         key=key,
@@ -116,6 +122,12 @@ def split_series(images: Sequence[PartImage]) -> Split:
         stacks=len(stacks),
         declared=max((one for one in declared if one is not None), default=None),
         left_out=said,
+        doubt=doubt_of(
+            key if has_phases else None,
+            [phases for _, phases, _ in cuts],
+            is_confirmed=bool(agreeing),
+            declared=named,
+        ),
     )
 
 
@@ -153,9 +165,10 @@ def _cut(stack: Stack) -> tuple[PartKey | None, Phases, tuple[PartKey, ...]]:
     key, phases = next(((key, cut) for key, cut in cuts.items() if cut is not None), (None, None))
     if key is None or phases is None:
         raise _not_cut(stack)
-    if has_copies(key, stack):
+    if has_copies(key, phases, stack):
         raise _duplicate()
     check_dates(key, stack)
+    check_subtracted(phases)
     others = {other: cut for other, cut in cuts.items() if other is not key}
     opposing = [
         other

@@ -11,6 +11,7 @@ from statistics import median
 from typing import Literal
 
 from segrelay.dicom.acquisition import dixon_image, is_computed
+from segrelay.dicom.rounding import JITTER_MM, SAME_COSINE
 from segrelay.errors import SeriesRefusedError
 from segrelay.parts.image import PartImage
 
@@ -20,11 +21,10 @@ LeftOutKind = Literal[
 """What images are that are left out: a localizer; a subtraction, projection or map; a phase, real
 or imaginary image beside magnitudes; an image of a Dixon acquisition beside those that are used."""
 
-SAME_PLACE_MM = 0.1 + 1e-6
-"""Images that are no farther apart are at one place: phases are written with rounded positions. The
-last digit of a binary number aside."""
+SAME_PLACE_MM = 2 * JITTER_MM + 1e-6
+"""Images that are no farther apart may be at one place, each off it by a rounding. The last digit
+of a binary number aside."""
 
-SAME_COSINE = 1e-3
 SAME_SPACING_MM = 1e-3
 
 FEWEST_SLICES = 3
@@ -69,7 +69,7 @@ class Stack:
     def is_even(self) -> bool:
         """Whether the places follow each other at one distance, rounding aside."""
         gaps = [after.at_mm - before.at_mm for before, after in pairwise(self.places)]
-        return not gaps or max(gaps) - min(gaps) <= 2 * SAME_PLACE_MM
+        return not gaps or max(gaps) - min(gaps) <= 2 * JITTER_MM
 
     @property
     def has_close_places(self) -> bool:

@@ -12,15 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from segrelay.dicom.rounding import JITTER_MM, JITTER_OF_STEP, SAME_COSINE
 from segrelay.errors import SeriesRefusedError
-
-JITTER_MM = 0.1
-"""Scanners round positions; a slice may be this far off the regular grid …"""
-JITTER_OF_STEP = 0.02
-"""… or this share of the distance between slices, whichever is more."""
-
-SAME_COSINE = 1e-3
-"""Direction cosines that differ by less are the same orientation (0.06 degrees)."""
 
 SAME_PLACE_MM = 1e-3
 """Slices that are no farther apart along their normal are at one place."""

@@ -13,6 +13,7 @@ from gcp_side.labseg.dicom.enhanced import as_classic
 from segrelay.dicom.acquisition import acquired_at, moment_of, named_agent
 from segrelay.dicom.body_regions import regions_of
 from segrelay.dicom.values import Number, WrongFormError, read_numbers
+from segrelay.parts import PartDoubt
 
 Plane = Literal["axial", "sagittal", "coronal", "oblique"]
 
@@ -35,6 +36,8 @@ class SeriesAttributes:
     """Which stack of its series it is of."""
     positions_declared: int | None = None
     """Number of Temporal Positions, where it is another number than that of the series' phases."""
+    order_doubt: PartDoubt | None = None
+    """Why the phases of its series may be in another order."""
     description: str = ""
     number: int | None = None
     """Series Number."""

@@ -12,6 +12,7 @@ from gcp_side.labseg.recognition.attributes import SeriesAttributes
 from gcp_side.labseg.recognition.evidence import Confidence, Evidence, Recognised
 from gcp_side.labseg.recognition.phase_doubts import (
     Phases,
+    fewer_than_declared,
     first_phase,
     has_repeat_before,
     has_several_frames,
@@ -24,6 +25,7 @@ from gcp_side.labseg.recognition.phase_groups import (
     without_fast_runs,
 )
 from gcp_side.labseg.recognition.phase_order import order_of
+from segrelay.parts import PartDoubt
 
 
 def recognise_phases(roles: Sequence[str], series: Sequence[SeriesAttributes]) -> list[Recognised]:
@@ -44,6 +46,9 @@ def recognise_phases(roles: Sequence[str], series: Sequence[SeriesAttributes]) -
     if count < len(roles):
         doubts.append(Evidence.of("too-few-phases", count=len(ordered.series)))
     remarks = [*_remarks(phases), *(_fast_run(group) for group in fast[:1])]
+    declared = fewer_than_declared(phases)
+    if declared and declared not in doubts:
+        remarks.append(declared)
     confidence = _confidence(phases, doubts, remarks)
     return [
         Recognised(
@@ -68,6 +73,8 @@ def _remarks(phases: Phases) -> list[Evidence]:
     if has_repeat_before(phases):
         again = phases.taken[0]
         remarks.append(Evidence.of("repeated", description=again.description))
+    if any(item.order_doubt is PartDoubt.ONE_KEY for item in phases.taken):
+        remarks.append(Evidence.of("one-key"))
     if has_several_frames(phases):
         remarks.append(Evidence.of("several-frames"))
     if phases.group.dixon:

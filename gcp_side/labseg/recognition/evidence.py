@@ -29,6 +29,8 @@ SENTENCES: Mapping[str, str] = {
     "too-few-phases": gettext_noop("only {count} series of one geometry were found"),
     "several-frames": gettext_noop("the series have frames of reference of their own"),
     "frames-and-no-name": gettext_noop("but no description says which one is before contrast"),
+    "one-key": gettext_noop("nothing else in the images confirms this order"),
+    "other-order": gettext_noop("but the instance numbers count the volumes in another order"),
     "faster-run": gettext_noop("a faster series of {count} during the injection was left out"),
     "left-over": gettext_noop(
         "but “{description}” ({images} images) looks like a phase as well and is left over"

@@ -15,6 +15,7 @@ from gcp_side.labseg.recognition.contrast_words import ContrastWord, read_contra
 from gcp_side.labseg.recognition.evidence import Evidence
 from gcp_side.labseg.recognition.phase_groups import PhaseGroup, dixon_of, is_fast
 from gcp_side.labseg.recognition.phase_order import Ordered, phase_number
+from segrelay.parts import PartDoubt
 
 NEAR = 1.25
 """Times whose ratio is below this may be those of one protocol, changed by hand."""
@@ -60,7 +61,8 @@ def phase_doubts(
         *_repeats(phases),
         *_same_times(phases),
         *_one_acquisition(phases),
-        *_fewer_than_declared(phases),
+        *_other_order(phases),
+        *_first_may_be_missing(phases),
         *_gaps_in_counts(phases),
         *_uncounted(phases),
         *_breaks_in_time(phases),
@@ -164,6 +166,11 @@ def _one_acquisition(phases: Phases) -> Iterator[Evidence]:
         yield Evidence.of("same-time", count=len(series))
 
 
+def _other_order(phases: Phases) -> Iterator[Evidence]:
+    if any(item.order_doubt is PartDoubt.OTHER_ORDER for item in phases.taken):
+        yield Evidence.of("other-order")
+
+
 def _positions(series: Sequence[SeriesAttributes]) -> list[int | None]:
     """Temporal positions; None where series that hold several begin to count again."""
     is_again = len({item.whole_series_id for item in series}) > 1
@@ -171,12 +178,19 @@ def _positions(series: Sequence[SeriesAttributes]) -> list[int | None]:
     return [None if is_again and is_split else item.temporal_position for item in series]
 
 
-def _fewer_than_declared(phases: Phases) -> Iterator[Evidence]:
-    """The series says that it has more phases than are there: the first may be missing."""
-    for item in phases.taken:
-        if item.positions_declared is not None:
-            yield Evidence.of("declared", count=item.positions_declared)
-            return
+def fewer_than_declared(phases: Phases) -> Evidence | None:
+    """The series says that it has more phases than are there; one is what many scanners write."""
+    declared = [item.positions_declared or 0 for item in phases.taken]
+    return Evidence.of("declared", count=max(declared)) if max(declared) > 1 else None
+
+
+def _first_may_be_missing(phases: Phases) -> Iterator[Evidence]:
+    """Fewer phases than declared, and no temporal positions that count from the first on."""
+    positions = _positions(phases.taken)
+    is_counted = positions in ([*range(len(positions))], [*range(1, len(positions) + 1)])
+    declared = fewer_than_declared(phases)
+    if declared and not is_counted:
+        yield declared
 
 
 def _gaps_in_counts(phases: Phases) -> Iterator[Evidence]:

@@ -88,6 +88,7 @@ def split_attributes(series: SeriesAttributes, parts: SeriesParts) -> Iterator[S
             orientation=first.orientation,
             **clocks,
             positions_declared=split.declared,
+            order_doubt=split.doubt,
         )
 
 

@@ -23,9 +23,10 @@ from gcp_side.labseg.errors import (
 )
 from gcp_side.labseg.orthanc.client import SlicePlace
 from gcp_side.labseg.volume_ids import volume_id_of
+from segrelay.dicom.rounding import SAME_COSINE
 from segrelay.errors import SeriesRefusedError
 from segrelay.manifest import is_orthanc_id
-from segrelay.voxels.slice_geometry import SAME_COSINE, check_parallel, slice_order
+from segrelay.voxels.slice_geometry import check_parallel, slice_order
 
 SAME_PLACE_OF_STEP = 0.1
 """A frame lies on a slice when their positions differ by at most this share of the step."""

@@ -240,8 +240,19 @@ def test_fewer_phases_than_the_series_declares_are_not_certain(
 ) -> None:
     dynamic(orthanc, change=lambda image, *_: replace(image, positions_declared=6))
     roles = study(client)["roles"]
-    assert {role["confidence"] for role in roles} == {"guess"}
+    assert {role["confidence"] for role in roles} == {"likely"}
     assert "says that it has 6 temporal positions" in roles[0]["evidence"]
+
+
+def test_fewer_phases_than_declared_are_a_guess_where_nothing_counts_them_from_the_first_on(
+    client: APIClient, orthanc: FakeOrthanc
+) -> None:
+    def later(image: PartImage, *_: int) -> PartImage:
+        position = (image.temporal_position or 0) + 1
+        return replace(image, positions_declared=6, temporal_position=position)
+
+    dynamic(orthanc, change=later)
+    assert {role["confidence"] for role in study(client)["roles"]} == {"guess"}
 
 
 def test_a_localizer_inside_is_left_out_and_said(client: APIClient, orthanc: FakeOrthanc) -> None:
@@ -287,8 +298,7 @@ def test_volumes_of_one_time_of_acquisition_are_a_guess(
         phases=5,
         change=lambda *at: replace(written(*at), acquired=None),
     )
-    confidence = {role["confidence"] for role in study(client)["roles"]}
-    assert confidence == {"certain" if key == "content" else "likely"}
+    assert {role["confidence"] for role in study(client)["roles"]} == {"likely"}
 
 
 def test_uneven_places_are_looked_at_for_shifted_phases(
