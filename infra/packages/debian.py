@@ -45,6 +45,7 @@ CODECS: Group = {
     "usr/bin/dcmcrle": "dcmtk",
     "usr/bin/gdcmconv": "libgdcm-tools",
     "usr/bin/ojph_compress": "openjph-tools",
+    "usr/bin/ojph_expand": "openjph-tools",
 }
 
 

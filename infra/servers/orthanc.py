@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
 
 import requests
@@ -34,9 +35,17 @@ class OrthancServer(LoopbackServer):
         Orthanc's ``HttpCompressionEnabled``: answers are deflated where the client allows it.
     http_threads:
         Orthanc's ``HttpThreadsCount``; a kept-alive connection occupies one.
+    settings:
+        Further settings of Orthanc's configuration file.
     """
 
-    def __init__(self, *, http_compression: bool = False, http_threads: int = 50) -> None:
+    def __init__(
+        self,
+        *,
+        http_compression: bool = False,
+        http_threads: int = 50,
+        settings: Mapping[str, object] | None = None,
+    ) -> None:
         super().__init__("orthanc")
         self.name = f"segrelay-{secrets.token_hex(8)}"
         self.user = "lab"
@@ -44,6 +53,7 @@ class OrthancServer(LoopbackServer):
         self._port: int | None = None
         self._http_compression = http_compression
         self._http_threads = http_threads
+        self._settings = dict(settings or {})
 
     @property
     def url(self) -> str:
@@ -124,7 +134,7 @@ class OrthancServer(LoopbackServer):
 
     def _write_configuration(self, port: int, plugin: Path) -> Path:
         storage = str(self._folder / "storage")
-        settings = {
+        settings: dict[str, object] = {
             "Name": self.name,
             "StorageDirectory": storage,
             "IndexDirectory": storage,
@@ -140,6 +150,7 @@ class OrthancServer(LoopbackServer):
             "TcpNoDelay": True,
             "StableAge": 1,
             "Plugins": [str(plugin)],
+            **self._settings,
         }
         path = self._folder / "orthanc.json"
         # The password lies in this file: nobody else may read it, not even for a moment.

@@ -86,6 +86,8 @@ _NAMES: Mapping[str, str] = {
     "1.2.840.10008.1.2.4.110": "JPEG XL Lossless",
     "1.2.840.10008.1.2.4.111": "JPEG XL JPEG Recompression",
     "1.2.840.10008.1.2.4.112": "JPEG XL",
+    "1.2.840.10008.1.2.4.204": "JPIP HTJ2K Referenced",
+    "1.2.840.10008.1.2.4.205": "JPIP HTJ2K Referenced Deflate",
     "1.2.840.10008.1.2.8.1": "Deflated Image Frame Compression",
 }
 _UID = re.compile(r"[0-9.]{1,64}")
@@ -104,7 +106,8 @@ def has_codecs() -> bool:
 
 def syntax_name(syntax: str) -> str:
     """The name of a compressed transfer syntax, for an error: its UID where it is not known."""
-    name = _NAMES.get(syntax)
+    # The UIDs of fragmentable video are those of the same video with another component.
+    name = _NAMES.get(syntax) or _NAMES.get(syntax.removesuffix(".1"))
     if name is not None:
         return name
     # The text is a file's, and an error's text may hold nothing of a patient.

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pydicom
 import pytest
+from pydicom.uid import ImplicitVRLittleEndian
 
 from infra.phantom.case import make_case, scanner_grid
 from infra.phantom.dicom import write_study
@@ -561,3 +562,20 @@ def test_a_later_claim_delivers_what_an_earlier_one_made(scene: Scene, tmp_path:
     assert scene.result().attempt == 2
     assert scene.bucket.list(names.CLAIMED) == []
     shutil.rmtree(tmp_path / "home")
+
+
+def test_an_orthanc_that_transcodes_at_arrival_keeps_one_seg(tmp_path: Path, made: Made) -> None:
+    settings = {"IngestTranscoding": "1.2.840.10008.1.2"}
+    with OrthancServer(settings=settings) as server, open_scene(tmp_path, server, made) as scene:
+        for _ in ("the SEG", "the report"):
+            with pytest.raises(OrthancUnavailableError, match="other bytes"):
+                scene.deliver()
+        scene.deliver()
+        (stored,) = scene.stored()
+        assert (
+            pydicom.dcmread(BytesIO(stored)).file_meta.TransferSyntaxUID == ImplicitVRLittleEndian
+        )
+        seg = scene.result().seg
+        assert seg is not None
+        assert (seg.size_bytes, seg.sha256) == (len(stored), hashlib.sha256(stored).hexdigest())
+        assert len(scene.reports()) == 1

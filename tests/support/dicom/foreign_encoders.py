@@ -19,7 +19,7 @@ import pydicom
 import pytest
 from highdicom.frame import encode_frame
 from numpy.typing import NDArray
-from pydicom.encaps import encapsulate, encapsulate_extended
+from pydicom.encaps import encapsulate, encapsulate_extended, generate_frames
 from pydicom.uid import UID
 
 from infra.encodings.cases import SEED, SLICES, Encoding, make_files
@@ -148,6 +148,20 @@ def decoded_by(program: str, *options: str) -> Callable[[Path], NDArray[Any]]:
         return np.asarray(dataset.pixel_array.reshape(-1, dataset.Rows, dataset.Columns))
 
     return read
+
+
+def decoded_by_openjph(path: Path) -> NDArray[Any]:
+    """OpenJPH: [frames, rows, columns] unsigned, as stored."""
+    dataset = pydicom.dcmread(path)
+    frames = []
+    count = int(dataset.get("NumberOfFrames") or 1)
+    for stream in generate_frames(dataset.PixelData, number_of_frames=count):
+        coded, image = path.with_suffix(".j2c"), path.with_suffix(".pgm")
+        coded.write_bytes(stream)
+        run("ojph_expand", "-i", coded, "-o", image)
+        samples = image.read_bytes()[-2 * dataset.Rows * dataset.Columns :]
+        frames.append(np.frombuffer(samples, ">u2").reshape(dataset.Rows, dataset.Columns))
+    return np.stack(frames)
 
 
 def originals(

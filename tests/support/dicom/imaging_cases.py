@@ -154,7 +154,12 @@ def read_with_dcmqi(
 
 def real_study(name: str) -> Path:
     """Path of a real study's zip; skips the test where it is absent."""
-    path = ROOT.parent / "shared" / "data" / name / "study.zip"
+    return real_file(name, "study.zip")
+
+
+def real_file(study: str, name: str) -> Path:
+    """Path of a file with real images; skips the test where it is absent."""
+    path = ROOT.parent / "shared" / "data" / study / name
     if not path.is_file():
-        pytest.skip(f"the real study {name} is not on this machine")
+        pytest.skip(f"the real study {study} is not on this machine")
     return path
