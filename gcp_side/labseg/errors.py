@@ -79,3 +79,10 @@ class SeriesNotShownError(PermanentError):
 
     code = "series-not-shown"
     remedy = "Look at the series in Orthanc, or choose another one."
+
+
+class NoSuchVolumeError(SubmissionRefusedError, SeriesNotShownError):
+    """The series has no volume of this number: neither a job nor the viewer can take it."""
+
+    code = "no-such-part"
+    remedy = "Open the page of the study again: the series may have changed."

@@ -215,6 +215,13 @@ _OWN_REMEDY: dict[str, tuple[str, str]] = {
         _("It may hold several phases: choose one of them, or remove the duplicate."),
     ),
     "part-needed": (_("The series holds several volumes."), _("Choose one of them.")),
+    "volume-id": (
+        _("A name does not name a volume: behind the colon belongs its number, from 0."),
+        _(
+            "Take the names of the volumes from the series' parts, as the study's address "
+            "answers them."
+        ),
+    ),
     "no-such-part": (
         _("The series has no volume of this number."),
         _("Open the page of the study again: the series may have changed."),

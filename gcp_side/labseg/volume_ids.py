@@ -35,3 +35,8 @@ def volume_id_of(text: str) -> VolumeId | None:
         return VolumeId(series_id)
     is_number = index.isascii() and index.isdigit() and len(index) < len(str(MOST_PARTS))
     return VolumeId(series_id, int(index)) if is_number and str(int(index)) == index else None
+
+
+def names_series(text: str) -> bool:
+    """Whether what comes before a colon is an Orthanc id, whatever follows."""
+    return is_orthanc_id(text.partition(":")[0])

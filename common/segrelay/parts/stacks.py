@@ -11,6 +11,7 @@ from statistics import median
 from typing import Literal
 
 from segrelay.dicom.acquisition import dixon_image, is_computed
+from segrelay.dicom.orientation import normal_of, not_parallel
 from segrelay.dicom.rounding import JITTER_MM, SAME_COSINE
 from segrelay.errors import SeriesRefusedError
 from segrelay.parts.image import PartImage
@@ -121,11 +122,7 @@ def stacks_of(images: Iterable[PartImage]) -> tuple[list[Stack], Counter[LeftOut
     large = [stack for stack in stacks if len(stack.places) >= FEWEST_SLICES]
     small = [stack for stack in stacks if stack not in large]
     if not large and len(stacks) > 1:
-        raise SeriesRefusedError(
-            "The slices of the series are not parallel.",
-            code="mixed-orientation",
-            remedy="Submit a series of one orientation, without localizer images.",
-        )
+        raise not_parallel()
     if not large:
         return stacks, Counter()
     left_out: Counter[LeftOutKind] = Counter()
@@ -241,7 +238,7 @@ def _slabs(group: Sequence[PartImage]) -> Iterator[Stack]:
 
 
 def _places(group: Sequence[PartImage]) -> list[Place]:
-    normal = _normal(group[0].orientation or ())
+    normal = normal_of(group[0].orientation or ())
     placed = sorted(
         ((_dot(image.position or (), normal), image) for image in group), key=itemgetter(0)
     )
@@ -252,11 +249,6 @@ def _places(group: Sequence[PartImage]) -> list[Place]:
         else:
             places.append([(at_mm, image)])
     return [Place(items[0][0], tuple(image for _, image in items)) for items in places]
-
-
-def _normal(orientation: Sequence[float]) -> tuple[float, float, float]:
-    (a, b, c), (d, e, f) = orientation[:3], orientation[3:]
-    return b * f - c * e, c * d - a * f, a * e - b * d
 
 
 def _dot(first: Sequence[float], second: Sequence[float]) -> float:

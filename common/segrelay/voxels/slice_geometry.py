@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from segrelay.dicom.orientation import not_parallel
 from segrelay.dicom.rounding import JITTER_MM, JITTER_OF_STEP, SAME_COSINE
 from segrelay.errors import SeriesRefusedError
 
@@ -63,11 +64,7 @@ def check_parallel(orientations: NDArray[np.float64]) -> None:
         ``mixed-orientation``
     """
     if not np.abs(orientations - orientations[0]).max() <= SAME_COSINE:
-        raise SeriesRefusedError(
-            "The slices of the series are not parallel.",
-            code="mixed-orientation",
-            remedy="Submit a series of one orientation, without localizer images.",
-        )
+        raise not_parallel()
 
 
 def slice_order(positions: NDArray[np.float64], normal: NDArray[np.float64]) -> NDArray[np.intp]:

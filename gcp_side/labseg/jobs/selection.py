@@ -6,15 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from gcp_side.labseg.conf import Conf
-from gcp_side.labseg.errors import SubmissionRefusedError
+from gcp_side.labseg.errors import NoSuchVolumeError, SubmissionRefusedError
 from gcp_side.labseg.jobs.agents import offered_roles, snapshot
 from gcp_side.labseg.orthanc.client import Orthanc
 from gcp_side.labseg.orthanc.parts import WHOLE, SeriesParts, read_parts
-from gcp_side.labseg.volume_ids import VolumeId, volume_id_of
+from gcp_side.labseg.volume_ids import VolumeId, names_series, volume_id_of
 from segrelay.errors import OtherStudyError, SeriesRefusedError
 from segrelay.manifest import SeriesPart
 from segrelay.orthanc import SeriesInfo
-from segrelay.parts.named import named_parts
+from segrelay.parts import Split
+from segrelay.parts.named import named_parts, volumes_in_order
 from segrelay.system.nearest import did_you_mean
 
 
@@ -79,11 +80,19 @@ def check_volume_ids(volume_ids: Sequence[str], roles: Sequence[str]) -> tuple[V
     Raises
     ------
     SubmissionRefusedError
-        ``series-id``, ``series-twice`` or ``series-count``.
+        ``series-id``, ``volume-id``, ``series-twice`` or ``series-count``.
     """
     found = []
     for position, text in enumerate(volume_ids, start=1):
         volume = volume_id_of(text)
+        if volume is None and names_series(text):
+            raise SubmissionRefusedError(
+                f"Series {position} does not name a volume: behind the colon belongs its number, "
+                "from 0.",
+                code="volume-id",
+                remedy="Take the names of the volumes from the series' parts, as the study's "
+                "address answers them.",
+            )
         if volume is None:
             raise SubmissionRefusedError(
                 f"Series {position} is not an Orthanc id.",
@@ -130,7 +139,7 @@ def select(volume_ids: Sequence[str], roles: Sequence[str], orthanc: Orthanc) ->
     entries = orthanc.series_of([first.study_id])
     parts = read_parts([entry for entry in entries if entry.orthanc_id in found], orthanc)
     if len(given) < len(roles):
-        given = tuple(volume for one in given for volume in _all_volumes(one.series_id, parts))
+        given = _all_volumes(given, parts)
         if len(given) < len(roles):
             raise _wrong_count(len(given), roles)
         given = given[: len(roles)]
@@ -144,19 +153,23 @@ def select(volume_ids: Sequence[str], roles: Sequence[str], orthanc: Orthanc) ->
     )
 
 
-def _all_volumes(series_id: str, parts: Mapping[str, SeriesParts]) -> list[VolumeId]:
-    held = parts.get(series_id, WHOLE)
-    if held.code:
-        raise _not_split(held)
-    if held.split is not None and held.split.stacks > 1:
-        raise SubmissionRefusedError(
-            f"The series holds {held.split.stacks} stacks of slices, not phases alone.",
-            code="part-needed",
-            remedy=f"Name each: {series_id}:0 to {series_id}:{held.count - 1}.",
-        )
-    if held.split is None:
-        return [VolumeId(series_id)]
-    return [VolumeId(series_id, part.index) for part in held.split.parts]
+def _all_volumes(
+    given: Sequence[VolumeId], parts: Mapping[str, SeriesParts]
+) -> tuple[VolumeId, ...]:
+    held = [(one.series_id, parts.get(one.series_id, WHOLE)) for one in given]
+    for _, found in held:
+        if found.code:
+            raise _not_split(found)
+    volumes = volumes_in_order([(one, found.split) for one, found in held], _several_stacks)
+    return tuple(VolumeId(one, None if part is None else part.index) for one, part in volumes)
+
+
+def _several_stacks(series_id: str, split: Split) -> SubmissionRefusedError:
+    return SubmissionRefusedError(
+        f"The series holds {split.stacks} stacks of slices, not phases alone.",
+        code="part-needed",
+        remedy=f"Name each: {series_id}:0 to {series_id}:{len(split.parts) - 1}.",
+    )
 
 
 def _named(
@@ -168,7 +181,7 @@ def _named(
         raise _not_split(held)
     if held.split is None:
         if volume.part is not None:
-            raise _no_such_part(role)
+            raise NoSuchVolumeError(f"The series for {role} has no volume of this number.")
         return volume, None
     if held.count == 1 and volume.part is None:
         volume = VolumeId(volume.series_id, 0)
@@ -179,16 +192,8 @@ def _named(
             remedy=f"Name one of them: {volume.series_id}:0 to …:{held.count - 1}.",
         )
     if volume.part >= held.count:
-        raise _no_such_part(role)
+        raise NoSuchVolumeError(f"The series for {role} has no volume of this number.")
     return volume, named_parts(held.split)[volume.part]
-
-
-def _no_such_part(role: str) -> SubmissionRefusedError:
-    return SubmissionRefusedError(
-        f"The series for {role} has no volume of this number.",
-        code="no-such-part",
-        remedy="Open the page of the study again: the series may have changed.",
-    )
 
 
 def _not_split(held: SeriesParts) -> SubmissionRefusedError:

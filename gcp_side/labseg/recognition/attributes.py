@@ -12,6 +12,7 @@ from typing import Any, Literal
 from gcp_side.labseg.dicom.enhanced import as_classic
 from segrelay.dicom.acquisition import acquired_at, moment_of, named_agent
 from segrelay.dicom.body_regions import regions_of
+from segrelay.dicom.orientation import normal_of
 from segrelay.dicom.values import Number, WrongFormError, read_numbers
 from segrelay.parts import PartDoubt
 
@@ -132,8 +133,7 @@ def plane_of(orientation: tuple[float, ...] | None) -> Plane | None:
     """The body plane that slices of this orientation lie in; None where it is not known."""
     if orientation is None:
         return None
-    (a, b, c), (d, e, f) = orientation[:3], orientation[3:]
-    normal = (b * f - c * e, c * d - a * f, a * e - b * d)
+    normal = normal_of(orientation)
     length = math.hypot(*normal)
     planes: tuple[Plane, ...] = ("sagittal", "coronal", "axial")
     for plane, component in zip(planes, normal, strict=True):

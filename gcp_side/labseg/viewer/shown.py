@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gcp_side.labseg.dicom.segmentation import Segmentation
-from gcp_side.labseg.errors import SeriesNotShownError
+from gcp_side.labseg.errors import NoSuchVolumeError
 from gcp_side.labseg.orthanc.client import Orthanc, SlicePlace
 from gcp_side.labseg.orthanc.parts import read_parts
 from gcp_side.labseg.viewer.slices import not_an_id
@@ -17,11 +17,11 @@ def shown_volume(text: str) -> VolumeId:
     Raises
     ------
     QueryRefusedError
-        ``orthanc-id``
+        ``orthanc-id``, ``volume-id``
     """
     found = volume_id_of(text)
     if found is None:
-        raise not_an_id()
+        raise not_an_id(text)
     return found
 
 
@@ -30,8 +30,8 @@ def places_of(volume: VolumeId, orthanc: Orthanc) -> list[SlicePlace]:
 
     Raises
     ------
-    SeriesNotShownError
-        ``no-such-part``: the series has no volume of this index.
+    NoSuchVolumeError
+        The series has no volume of this index.
 
     And as :meth:`Orthanc.places`.
     """
@@ -40,12 +40,12 @@ def places_of(volume: VolumeId, orthanc: Orthanc) -> list[SlicePlace]:
     # Of a series of thousands of images only those of the volume are asked for.
     split = _split(volume.series_id, orthanc)
     if split is None or volume.part >= len(split.parts):
-        raise _no_such_part()
+        raise NoSuchVolumeError("The series has no volume of this number.")
     images = {(image.instance, image.frame) for image in split.parts[volume.part].images}
     places = orthanc.places_of(sorted({instance for instance, _ in images}))
     shown = [place for place in places if (place.orthanc_id, place.frame) in images]
     if len(shown) != len(images):
-        raise _no_such_part()
+        raise NoSuchVolumeError("The series has no volume of this number.")
     return shown
 
 
@@ -64,14 +64,6 @@ def volume_under(seg: Segmentation, series_id: str, orthanc: Orthanc) -> VolumeI
         if sources and sources <= images:
             return VolumeId(series_id, part.index)
     return VolumeId(series_id)
-
-
-def _no_such_part() -> SeriesNotShownError:
-    return SeriesNotShownError(
-        "The series has no volume of this number.",
-        code="no-such-part",
-        remedy="Open the page of the study again: the series may have changed.",
-    )
 
 
 def _split(series_id: str, orthanc: Orthanc) -> Split | None:

@@ -22,7 +22,7 @@ from gcp_side.labseg.errors import (
     SeriesNotShownError,
 )
 from gcp_side.labseg.orthanc.client import SlicePlace
-from gcp_side.labseg.volume_ids import volume_id_of
+from gcp_side.labseg.volume_ids import names_series, volume_id_of
 from segrelay.dicom.rounding import SAME_COSINE
 from segrelay.errors import SeriesRefusedError
 from segrelay.manifest import is_orthanc_id
@@ -84,15 +84,23 @@ def check_ids(instance_id: str, series_id: str | None) -> None:
     Raises
     ------
     QueryRefusedError
-        ``orthanc-id``
+        ``orthanc-id``, ``volume-id``
     """
-    is_volume = series_id is None or volume_id_of(series_id) is not None
-    if not is_orthanc_id(instance_id) or not is_volume:
-        raise not_an_id()
+    if not is_orthanc_id(instance_id):
+        raise not_an_id("")
+    if series_id is not None and volume_id_of(series_id) is None:
+        raise not_an_id(series_id)
 
 
-def not_an_id() -> QueryRefusedError:
-    """The error for what is no Orthanc id."""
+def not_an_id(text: str) -> QueryRefusedError:
+    """The error for what is no Orthanc id, or names no volume of a series."""
+    if names_series(text):
+        return QueryRefusedError(
+            "An id does not name a volume: behind the colon belongs its number, from 0.",
+            code="volume-id",
+            remedy="Take the names of the volumes from the series' parts, as the study's address "
+            "answers them.",
+        )
     return QueryRefusedError(
         "An id is not an Orthanc id.",
         code="orthanc-id",

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from lab_side.agent.by_hand.series_ids import check_number
 from segrelay.errors import ManifestRejectedError
-from segrelay.manifest import SeriesInput, SeriesPart
+from segrelay.manifest import SeriesInput
 from segrelay.orthanc import OrthancClient
-from segrelay.parts import split_series
-from segrelay.parts.named import named_parts
+from segrelay.parts import Split, split_series
+from segrelay.parts.named import volumes_in_order
 
 
 def inputs_of(
@@ -36,7 +36,8 @@ def inputs_of(
             SeriesInput(role=role, orthanc_id=series_id)
             for role, series_id in zip(roles, series_ids, strict=True)
         )
-    volumes = [item for series_id in series_ids for item in _volumes(client, series_id)]
+    splits = [(series_id, _split(client, series_id)) for series_id in series_ids]
+    volumes = volumes_in_order(splits, _several_stacks)
     if len(volumes) < len(roles):
         raise ManifestRejectedError(
             f"The profile needs {len(roles)} series, {len(series_ids)} given; volumes in them: "
@@ -51,14 +52,15 @@ def inputs_of(
     )
 
 
-def _volumes(client: OrthancClient, series_id: str) -> list[tuple[str, SeriesPart | None]]:
+def _split(client: OrthancClient, series_id: str) -> Split:
     instances = [item.orthanc_id for item in client.inventory([series_id])]
-    split = split_series(client.series_images(series_id, instances))
-    if split.stacks > 1:
-        raise ManifestRejectedError(
-            f"Series {series_id} holds {split.stacks} stacks of slices, not phases alone.",
-            code="part-needed",
-            remedy="Choose the volumes on the site's page of the study, or store each stack as a "
-            "series of its own.",
-        )
-    return [(series_id, part) for part in named_parts(split)]
+    return split_series(client.series_images(series_id, instances))
+
+
+def _several_stacks(series_id: str, split: Split) -> ManifestRejectedError:
+    return ManifestRejectedError(
+        f"Series {series_id} holds {split.stacks} stacks of slices, not phases alone.",
+        code="part-needed",
+        remedy="Choose the volumes on the site's page of the study, or store each stack as a "
+        "series of its own.",
+    )

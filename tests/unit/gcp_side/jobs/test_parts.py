@@ -19,6 +19,7 @@ from gcp_side.labseg.volume_ids import VolumeId, volume_id_of
 from segrelay.manifest import PARTS_SCHEMA, parse_job_manifest
 from segrelay.parts import PartImage
 from tests.unit.gcp_side.fakes import (
+    ROLES,
     STUDY_ID,
     FakeOrthanc,
     phase_tags,
@@ -206,8 +207,9 @@ def _failed(job: Job) -> str:
         (volumes(0, 1, 2, 5), "no-such-part"),
         ((SERIES, *volumes(1, 2, 3)), "part-needed"),
         (volumes(0, 1, 2), "series-count"),
-        ((f"{SERIES}:01", *volumes(1, 2, 3)), "series-id"),
-        ((f"{SERIES}:x", *volumes(1, 2, 3)), "series-id"),
+        ((f"{SERIES}:01", *volumes(1, 2, 3)), "volume-id"),
+        ((f"{SERIES}:x", *volumes(1, 2, 3)), "volume-id"),
+        (("x:0", *volumes(1, 2, 3)), "series-id"),
     ],
 )
 def test_what_names_no_volume_is_refused(
@@ -218,6 +220,41 @@ def test_what_names_no_volume_is_refused(
         ask(orthanc, *ids)
     assert caught.value.code == code
     assert Job.objects.count() == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        (f"{SERIES}:5", "no-such-part"),
+        (f"{SERIES}:x", "volume-id"),
+        (f"{series_id(1)}:0", "no-such-part"),
+        ("x", "series-id"),
+    ],
+)
+def test_a_request_for_what_is_no_volume_is_bad(
+    client: APIClient, orthanc: FakeOrthanc, name: str, code: str
+) -> None:
+    whole = (orthanc.series_index[1], orthanc.known)
+    dynamic(orthanc)
+    orthanc.series_index.append(whole[0])
+    orthanc.known |= whole[1]
+    body = {"series": dict(zip(ROLES, (name, *volumes(1, 2, 3)), strict=True))}
+    answer = client.post(f"{ROOT}/studies/{STUDY_ID}/segment/", body, format="json")
+    assert (answer.status_code, answer.json()["code"]) == (400, code)
+    assert answer.json()["remedy"]
+    viewed = client.get(f"{ROOT}/series/{name}/geometry/")
+    assert viewed.status_code == 400
+    assert viewed.json()["code"] == code.replace("series-id", "orthanc-id")
+
+
+def test_the_tags_are_read_again_when_an_instance_was_replaced(
+    client: APIClient, orthanc: FakeOrthanc
+) -> None:
+    dynamic(orthanc)
+    study(client)
+    orthanc.series_index[0] = replace(orthanc.series_index[0], last_update="20261130T101112")
+    study(client)
+    assert orthanc.calls.count("series_images") == 2
 
 
 def test_a_series_that_cannot_be_split_says_why(client: APIClient, orthanc: FakeOrthanc) -> None:
