@@ -16,7 +16,12 @@ from collections.abc import Callable
 from typing import IO
 
 from segrelay.dicom.file_head import HEAD_BYTES, FileHead, read_file_head
-from segrelay.dicom.transfer_syntaxes import EXPLICIT_LITTLE_ENDIAN, is_read, syntax_name
+from segrelay.dicom.transfer_syntaxes import (
+    CODECS,
+    EXPLICIT_LITTLE_ENDIAN,
+    is_read,
+    syntax_name,
+)
 from segrelay.errors import (
     FixConfigurationError,
     OrthancNotFoundError,
@@ -135,10 +140,14 @@ def _check(found: FileHead, stored: FileHead) -> None:
 
 
 def _refused(stored: FileHead, why: str) -> SeriesRefusedError:
-    return SeriesRefusedError(
-        f"The pixel data is compressed as {syntax_name(stored.transfer_syntax or '')}, which is "
-        f"not read here, and {why}.",
+    syntax = stored.transfer_syntax or ""
+    error = SeriesRefusedError(
+        f"The pixel data is compressed as {syntax_name(syntax)}, which is not read here, and "
+        f"{why}.",
         code="compressed-unreadable",
         remedy="Install Orthanc's GDCM plugin (orthanc-gdcm), or send the series to Orthanc "
         "uncompressed (Explicit VR Little Endian).",
     )
+    if syntax in CODECS:
+        error.remedy = f"Install the package imagecodecs on this computer. Or else: {error.remedy}"
+    return error

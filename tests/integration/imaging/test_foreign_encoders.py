@@ -169,8 +169,8 @@ def test_a_scanners_own_fragments_are_read_as_gdcm_reads_them(
     """One series as JPEG Lossless, one as JPEG 2000."""
     for series in sorted(fragmented.rglob("*_anat*")):
         # Enough of them to see one misplaced fragment; all would take a minute.
-        paths = sorted(series.glob("*.dcm"))[40:52]
-        assert len(paths) == 12
+        paths = sorted(series.glob("*.dcm"))[40:45]
+        assert len(paths) == 5
         assert all(parse_fragments(pydicom.dcmread(path).PixelData)[0] > 1 for path in paths)
         copies = [tmp_path / f"{series.name}-{path.name}" for path in paths]
         for path, copy in zip(paths, copies, strict=True):

@@ -137,8 +137,12 @@ def test_a_computer_without_the_codecs_asks_orthanc(
     fake = cast("Transcoding", Transcoding.with_series(0, transfer="pool"))
     info = fake.add(1, syntax=next(iter(CODECS)))
     monkeypatch.setattr("segrelay.dicom.transfer_syntaxes.has_codecs", lambda: False)
-    assert fetch(fake, tmp_path)[info.orthanc_id] == decoded(info)
+    assert fetch(fake, tmp_path / "decoded")[info.orthanc_id] == decoded(info)
+    fake.answer = lambda info: fake.files[info]
+    with pytest.raises(SeriesRefusedError) as caught:
+        fetch(fake, tmp_path / "refused")
+    assert "imagecodecs" in caught.value.remedy
     monkeypatch.undo()
     assert has_codecs()
-    assert fetch(fake, tmp_path)[info.orthanc_id] == fake.files[info]
-    assert fake.asked == 1
+    assert fetch(fake, tmp_path / "read")[info.orthanc_id] == fake.files[info]
+    assert fake.asked == 2
