@@ -76,6 +76,9 @@ SENTENCES: Mapping[str, str] = {
         "NOT FOR PATIENTS: this profile only shows how the program works; its result says nothing "
         "about a patient."
     ),
+    "trained-on-synthetic": gettext_noop(
+        "TRAINED ON SYNTHETIC IMAGES ONLY: for research; check every outline against the images."
+    ),
     "contradiction-confirmed": gettext_noop(
         "The input contradicts the profile; a person confirmed it: {codes}."
     ),

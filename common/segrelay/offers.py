@@ -75,6 +75,8 @@ class Offer(_Part):
     """Body Part Examined that its input must show; None: an older agent does not say."""
     for_patients: bool | None = None
     """Whether its results may be used for a patient; None: an older agent does not say."""
+    trained_on_synthetic: bool | None = None
+    """Whether its network saw synthetic images alone; None: an older agent does not say."""
     roles: Annotated[tuple[OfferedRole, ...], Field(min_length=1, max_length=16)]
     segments: tuple[OfferedSegment, ...] = ()
 
@@ -87,6 +89,7 @@ class Offer(_Part):
             intended_use=profile.intended_use,
             body_part=profile.body_part_examined,
             for_patients=profile.for_patients,
+            trained_on_synthetic=profile.trained_on_synthetic,
             roles=tuple(map(OfferedRole.of, profile.inputs)),
             segments=tuple(
                 OfferedSegment(
@@ -102,6 +105,7 @@ class Offer(_Part):
             name=self.name,
             body_part=self.body_part,
             for_patients=self.for_patients,
+            trained_on_synthetic=self.trained_on_synthetic,
             roles=tuple(OfferedRole(role=item.role) for item in self.roles),
             segments=tuple(item.model_copy(update={"title": None}) for item in self.segments),
         )

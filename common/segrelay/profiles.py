@@ -64,8 +64,8 @@ Architecture = Literal["SwinUNETR", "SegResNet", "UNet", "DynUNet", "TorchScript
 SCHEMA_VERSION = "1.0"
 """Of profiles that need nothing newer."""
 
-TOGETHER_SCHEMA = "1.1"
-"""Adds ``preprocessing.normalised_together``."""
+NEWER_SCHEMA = "1.1"
+"""Adds ``trained_on_synthetic`` and ``preprocessing.normalised_together``."""
 
 CpuEngine = Literal["torch", "openvino"]
 """What runs a network on a CPU: no part of a profile, but of the computer that serves it."""
@@ -310,6 +310,9 @@ class Profile(_Data):
     for_patients: bool = True
     """False: its results show how the program works and say nothing about a patient; the page,
     the SEG and its report say so."""
+    trained_on_synthetic: bool = False
+    """True: the network has learnt from synthetic images alone; the page, the SEG and its report
+    say so, and that its results are for research."""
     licence: Annotated[str, Field(min_length=1)]
     """Of the weights."""
     citation: str = ""
@@ -357,8 +360,13 @@ class Profile(_Data):
             raise ValueError("input roles must differ")
         if self.reference_role not in roles:
             raise ValueError(f"reference_role must be one of {roles}")
-        if self.preprocessing.normalised_together and self.schema_version == SCHEMA_VERSION:
-            raise ValueError(f"normalised_together needs schema_version {TOGETHER_SCHEMA}")
+        newer = {
+            "trained_on_synthetic": self.trained_on_synthetic,
+            "normalised_together": self.preprocessing.normalised_together,
+        }
+        for field, is_used in newer.items():
+            if is_used and self.schema_version == SCHEMA_VERSION:
+                raise ValueError(f"{field} needs schema_version {NEWER_SCHEMA}")
         keeps_zeros = self.preprocessing.normalisation == "zscore-nonzero"
         if self.inference.foreground_multiple is not None and not keeps_zeros:
             raise ValueError("foreground_multiple needs the normalisation zscore-nonzero")

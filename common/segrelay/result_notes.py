@@ -11,6 +11,9 @@ from segrelay.notices import SENTENCES, Notice, notice
 NOT_FOR_PATIENTS = SENTENCES["not-for-patients"]
 """Of every result of a profile with ``for_patients`` false."""
 
+TRAINED_ON_SYNTHETIC = SENTENCES["trained-on-synthetic"]
+"""Of every result of a profile with ``trained_on_synthetic`` true."""
+
 DOUBTS = frozenset({"role-unsure", "role-unrecognised"})
 """Codes of what a person confirmed that only say that nothing confirms a role; every other code
 contradicts the profile."""

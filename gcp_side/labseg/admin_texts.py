@@ -22,7 +22,7 @@ from gcp_side.labseg.models import Job
 from gcp_side.labseg.volume_ids import volume_name
 from segrelay.errors import FixConfigurationError
 from segrelay.manifest import is_orthanc_id
-from segrelay.result_notes import NOT_FOR_PATIENTS
+from segrelay.result_notes import NOT_FOR_PATIENTS, TRAINED_ON_SYNTHETIC
 
 NOTHING = "-"
 
@@ -64,6 +64,8 @@ def segments(job: Job) -> SafeString | str:
     """Each segment with its volume and longest diameter."""
     if NOT_FOR_PATIENTS in job.warnings:
         head = format_html("<strong>{}</strong><br>", gettext("NOT FOR PATIENTS"))
+    elif TRAINED_ON_SYNTHETIC in job.warnings:
+        head = format_html("<strong>{}</strong><br>", gettext("TRAINED ON SYNTHETIC IMAGES ONLY"))
     else:
         head = SafeString("")
     if job.tumour_found is False:

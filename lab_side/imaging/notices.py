@@ -60,9 +60,10 @@ def header_warnings(volumes: Iterable[SeriesVolume]) -> tuple[Notice, ...]:
 
 
 def use_warnings(profile: Profile, confirmed: Sequence[str]) -> tuple[Notice, ...]:
-    """Notices that a result is not for patients, and of what was confirmed of its input."""
+    """Notices that say for whom a result is, what the network saw, and what was confirmed."""
     return (
         *(() if profile.for_patients else (notice("not-for-patients"),)),
+        *((notice("trained-on-synthetic"),) if profile.trained_on_synthetic else ()),
         *confirmed_notes(confirmed),
     )
 

@@ -11,7 +11,7 @@ from gcp_side.labseg.models import Job
 from segrelay.manifest import ResultStatus
 from segrelay.offers import Offer
 from segrelay.profiles import load_profile
-from segrelay.result_notes import NOT_FOR_PATIENTS
+from segrelay.result_notes import NOT_FOR_PATIENTS, TRAINED_ON_SYNTHETIC
 from tests.browser.conftest import Heard
 from tests.browser.steps import (
     deliver,
@@ -241,6 +241,14 @@ def test_a_result_that_is_not_for_patients_says_so_beside_any_profile(
     wait_loaded(page)
     expect(page.locator("#not-for-patients")).to_be_visible()
     expect(page.locator("#warnings")).to_contain_text("NOT FOR PATIENTS")
+    expect(page.locator("#trained-on-synthetic")).to_be_hidden()
+    Job.objects.update(warnings=[TRAINED_ON_SYNTHETIC])
+    page.reload()
+    wait_loaded(page)
+    expect(page.locator("#not-for-patients")).to_be_hidden()
+    expect(page.locator("#trained-on-synthetic")).to_be_visible()
+    expect(page.locator("#history")).to_contain_text("TRAINED ON SYNTHETIC IMAGES ONLY")
+    look_for_barriers(page)
 
 
 def shoot_narrow(page: Page, name: str) -> None:

@@ -19,7 +19,7 @@ from gcp_side.labseg.recognition import Confidence, plane_of
 from gcp_side.labseg.volume_ids import volume_name
 from segrelay.parts import PartKey
 from segrelay.profiles import Text
-from segrelay.result_notes import DOUBTS, NOT_FOR_PATIENTS
+from segrelay.result_notes import DOUBTS, NOT_FOR_PATIENTS, TRAINED_ON_SYNTHETIC
 
 AnyField = serializers.Field[Any, Any, Any, Any]
 Shape = serializers.Serializer[Any]
@@ -156,6 +156,9 @@ class JobSerializer(Shape):
     confirmed = Computed(ReasonSerializer(many=True), lambda job: read_reasons(job.confirmed))
     confirmed_by = CharField()
     for_patients = Computed(BooleanField(), lambda job: NOT_FOR_PATIENTS not in job.warnings)
+    trained_on_synthetic = Computed(
+        BooleanField(), lambda job: TRAINED_ON_SYNTHETIC in job.warnings
+    )
     warnings = Computed(
         ListField(child=CharField()), lambda job: explain_warnings(job.warnings, job.notices)
     )
@@ -394,6 +397,9 @@ class ProfileSerializer(Shape):
     intended_use = Computed(TextsSerializer(), lambda item: _texts(item.offer.intended_use, ""))
     body_part = CharField(source="offer.body_part", allow_null=True)
     for_patients = Computed(BooleanField(), lambda item: item.offer.for_patients is not False)
+    trained_on_synthetic = Computed(
+        BooleanField(), lambda item: item.offer.trained_on_synthetic is True
+    )
     roles = RoleSerializer(source="offer.roles", many=True)
     segments = SegmentSerializer(source="offer.segments", many=True)
     online = BooleanField(source="is_online")

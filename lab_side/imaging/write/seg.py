@@ -36,6 +36,7 @@ CONTENT_DESCRIPTION = "AI result. NOT FOR CLINICAL USE"
 """Of a SEG of which there is nothing more to say."""
 
 FOR_NO_PATIENT = "NOT FOR PATIENTS"
+SYNTHETIC = "SYNTHETIC TRAINING"
 CONTRADICTED = "INPUT CONTRADICTS PROFILE"
 """What a viewer shows in the names of a series (VR LO, at most 64 characters)."""
 
@@ -237,17 +238,25 @@ def _series_number(reference: SeriesVolume) -> int:
 
 def content_description(origin: SegOrigin) -> str:
     """Content Description (0070,0081), an LO of at most 64 characters."""
-    if origin.profile.for_patients:
+    mark = _mark(origin.profile)
+    if not mark:
         more = ". Input contradicts the profile" if origin.is_contradicted else ""
         return CONTENT_DESCRIPTION + more
     if origin.is_contradicted:
-        return f"{FOR_NO_PATIENT}. NOT FOR CLINICAL USE. Input contradicts"
-    return f"{FOR_NO_PATIENT}. {CONTENT_DESCRIPTION}"
+        return f"{mark}. NOT FOR CLINICAL USE. Input contradicts"
+    return f"{mark}. {CONTENT_DESCRIPTION}"
+
+
+def _mark(profile: Profile) -> str:
+    """What the names of a series say of such a profile; the graver, where there are two."""
+    if not profile.for_patients:
+        return FOR_NO_PATIENT
+    return SYNTHETIC if profile.trained_on_synthetic else ""
 
 
 def _series_description(origin: SegOrigin) -> str:
     marks = [
-        *([] if origin.profile.for_patients else [FOR_NO_PATIENT]),
+        *filter(None, [_mark(origin.profile)]),
         *([CONTRADICTED] if origin.is_contradicted else []),
     ]
     mark = f"{', '.join(marks)}: " if marks else ""

@@ -115,6 +115,7 @@ def test_region_and_use_travel_even_without_texts_and_an_older_agent_tells_none(
     for offers in ((DEMO,), many(10)):
         found = read_back(heartbeat_of(*offers)).offers[0]
         assert (found.body_part, found.for_patients) == ("BREAST", False)
+        assert found.trained_on_synthetic is False
     document = json.loads(heartbeat_of(DEMO).to_metadata()["beat"])
     del document["offers"][0]["body_part"], document["offers"][0]["for_patients"]
     older = Heartbeat.from_metadata({"beat": json.dumps(document)})

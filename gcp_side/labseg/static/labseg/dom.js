@@ -60,5 +60,6 @@ export function stateName(state) {
 
 export function volumes(request) {
   const found = request.tumour_found === false ? gettext("no tumour") : (request.segments ?? []).map((one) => `${number(one.volume_ml, 2)} ml`).join(" · ");
-  return found && request.for_patients === false ? `${gettext("NOT FOR PATIENTS")} · ${found}` : found;
+  if (found && request.for_patients === false) return `${gettext("NOT FOR PATIENTS")} · ${found}`;
+  return found && request.trained_on_synthetic ? `${gettext("TRAINED ON SYNTHETIC IMAGES ONLY")} · ${found}` : found;
 }

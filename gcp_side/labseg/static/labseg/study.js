@@ -347,10 +347,12 @@ function loadViewer() {
 // In large letters, while such a profile is chosen or its result is shown.
 function drawBanner() {
   part("not-for-patients").hidden = isForPatients({ profile: page.study.profile }) && (!page.shown || isForPatients(page.shown));
+  part("trained-on-synthetic").hidden = !isSynthetic({ profile: page.study.profile }) && !(page.shown && isSynthetic(page.shown));
 }
 
 // By the result itself; one of an older agent says nothing, but its profile does.
 const isForPatients = (request) => request.for_patients !== false && page.profiles.find((one) => one.name === request.profile)?.for_patients !== false;
+const isSynthetic = (request) => request.trained_on_synthetic === true || page.profiles.find((one) => one.name === request.profile)?.trained_on_synthetic === true;
 
 function drawConfirmed(request) {
   const reasons = request.confirmed ?? [];
@@ -414,7 +416,7 @@ function drawHistory() {
   const list = page.study?.requests ?? [];
   part("history-box").hidden = !list.length;
   part("history").replaceChildren(...list.map((one) => element("li", { class: page.shown?.request_id === one.request_id ? "is-shown" : "" },
-    element("span", { text: clock(one.submitted_at) }), element("span", { class: `state is-${one.state}`, text: stateName(one.state) }), element("span", { text: volumes({ ...one, for_patients: isForPatients(one) }) }),
+    element("span", { text: clock(one.submitted_at) }), element("span", { class: `state is-${one.state}`, text: stateName(one.state) }), element("span", { text: volumes({ ...one, for_patients: isForPatients(one), trained_on_synthetic: isSynthetic(one) }) }),
     one.state === "succeeded" ? button(gettext("Show"), () => show(one), { "aria-label": fill(gettext("Show the result of %(time)s"), { time: clock(one.submitted_at) }) }) : null)));
 }
 

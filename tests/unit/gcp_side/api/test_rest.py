@@ -57,7 +57,7 @@ JOB_FIELDS = {
     *("missing_since", "orthanc_study_id", "study_instance_uid", "series", "seg_instance_id"),
     *("seg_sop_instance_uid", "seg_series_instance_uid", "tumour_found", "segments", "warnings"),
     *("report_instance_id", "report_sop_instance_uid", "report_series_instance_uid"),
-    *("confirmed", "confirmed_by", "for_patients"),
+    *("confirmed", "confirmed_by", "for_patients", "trained_on_synthetic"),
     *("provenance", "failure", "retry_of", "submitted_at", "updated_at", "finished_at"),
 }
 STUDY_FIELDS = {
@@ -321,6 +321,7 @@ class TestLab:
             "intended_use": {"en": "", "ko": ""},
             "body_part": None,
             "for_patients": True,
+            "trained_on_synthetic": False,
             "roles": [{"role": role, "title": {"en": role, "ko": role}} for role in ROLES],
             "segments": [],
             "online": False,
@@ -346,6 +347,7 @@ class TestLab:
             "intended_use": {"en": "Research.", "ko": "연구용."},
             "body_part": None,
             "for_patients": True,
+            "trained_on_synthetic": False,
             "roles": [
                 {"role": "t1", "title": {"en": "T1", "ko": "T1"}},
                 {"role": "t2", "title": {"en": "t2", "ko": "t2"}},

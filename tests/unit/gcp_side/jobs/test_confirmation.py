@@ -426,14 +426,19 @@ class TestRest:
         assert client.get(f"{ROOT}/status/{job_id}/").json()["for_patients"] is True
         result = succeeded(job_id, agent.name)
         agent.queue.finish(
-            agent.claim()[0], result.model_copy(update=notes_of([notice("not-for-patients")]))
+            agent.claim()[0],
+            result.model_copy(
+                update=notes_of([notice("not-for-patients"), notice("trained-on-synthetic")])
+            ),
         )
         told = client.get(f"{ROOT}/status/{job_id}/", HTTP_ACCEPT_LANGUAGE="ko").json()
-        assert told["for_patients"] is False
+        assert (told["for_patients"], told["trained_on_synthetic"]) == (False, True)
         assert told["warnings"][0].startswith("환자에게 사용 금지")
+        assert told["warnings"][1].startswith("합성 영상만으로 학습")
         agent.heartbeat(offers=(DEMO,))
         (profile,) = client.get(f"{ROOT}/profiles/").json()["profiles"]
         assert (profile["body_part"], profile["for_patients"]) == ("BREAST", False)
+        assert profile["trained_on_synthetic"] is False
 
 
 class TestOtherWays:

@@ -16,7 +16,7 @@ from segrelay.bucket import Bucket
 from segrelay.errors import OrthancUnavailableError, StoreUnavailableError
 from segrelay.manifest import ResultStatus
 from segrelay.queue.records import publish_result
-from segrelay.result_notes import NOT_FOR_PATIENTS
+from segrelay.result_notes import NOT_FOR_PATIENTS, TRAINED_ON_SYNTHETIC
 from tests.unit.gcp_side.fakes import FOUR, STUDY_ID, FakeAgent, FakeOrthanc, ended, radiologist
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -165,6 +165,13 @@ class TestReadable:
         )
         assert answer.status_code == 200
         return answer.content.decode()
+
+    def test_what_the_network_learnt_from_is_above_the_volumes(self, done: Job) -> None:
+        done.warnings = [TRAINED_ON_SYNTHETIC]
+        done.save()
+        assert "<strong>TRAINED ON SYNTHETIC IMAGES ONLY</strong>" in self.page(
+            only_looking(), done
+        )
 
     def test_result_links_and_sections(self, done: Job, settings: Settings) -> None:
         settings.SEGRELAY = settings.SEGRELAY | {"OHIF_URL": "https://ohif.example/viewer?x=1"}

@@ -14,7 +14,7 @@ from lab_side.imaging.read.series import read_series
 from lab_side.imaging.write.seg import content_description
 from segrelay.errors import SeriesRefusedError
 from segrelay.profiles import Profile
-from segrelay.result_notes import NOT_FOR_PATIENTS
+from segrelay.result_notes import NOT_FOR_PATIENTS, TRAINED_ON_SYNTHETIC
 from tests.support.dicom.dicom_series import make_affine, write_series
 from tests.support.dicom.imaging_cases import CREATED_AT, make_origin, make_profile
 from tests.support.networks.stand_in import stand_in
@@ -49,7 +49,8 @@ def segment(
 
 
 def changed(**changes: object) -> Profile:
-    return Profile.model_validate(make_profile().model_dump() | changes)
+    document = make_profile().model_dump() | {"schema_version": "1.1"} | changes
+    return Profile.model_validate(document)
 
 
 def texts(output: CaseOutput) -> tuple[str, ...]:
@@ -119,19 +120,28 @@ def test_a_profile_that_is_not_for_patients_says_so_everywhere(tmp_path: Path) -
     assert report.CompletionFlagDescription == seg.ContentDescription
 
 
+def test_a_profile_that_learnt_from_synthetic_images_says_so_everywhere(tmp_path: Path) -> None:
+    output, seg, report = segment(tmp_path, changed(trained_on_synthetic=True))
+    assert texts(output) == (TRAINED_ON_SYNTHETIC,)
+    assert seg.ContentDescription == "SYNTHETIC TRAINING. AI result. NOT FOR CLINICAL USE"
+    assert seg.SeriesDescription.startswith("SYNTHETIC TRAINING: AI SEG (research)")
+    assert report.SeriesDescription == "SYNTHETIC TRAINING: AI measurements (research)"
+
+
 @pytest.mark.parametrize("for_patients", [True, False])
 @pytest.mark.parametrize("confirmed", [(), ("body-part", "role-other")])
 def test_descriptions_have_their_room_and_uids_stay(
     tmp_path: Path, for_patients: bool, confirmed: tuple[str, ...]
 ) -> None:
     plain, _, _ = segment(tmp_path / "plain", make_profile())
-    profile = changed(for_patients=for_patients)
+    profile = changed(for_patients=for_patients, trained_on_synthetic=True)
     output, seg, report = segment(tmp_path / "other", profile, *confirmed)
     for text in (seg.ContentDescription, seg.SeriesDescription, report.SeriesDescription):
         assert 0 < len(text) <= 64
         assert text.isascii()
     assert ("NOT FOR PATIENTS" in seg.ContentDescription) is not for_patients
     assert ("NOT FOR PATIENTS" in report.SeriesDescription) is not for_patients
+    assert ("SYNTHETIC TRAINING" in seg.ContentDescription) is for_patients
     assert ("Input contradicts" in seg.ContentDescription) is bool(confirmed)
     assert output.sop_instance_uid == plain.sop_instance_uid
     assert output.report is not None
