@@ -21,7 +21,8 @@ from torch import Tensor, nn
 
 from infra.phantom.grid import FloatArray
 from infra.training.breast.crops import IGNORED, TRAINING_SEEDS, CropFolder
-from infra.training.train import initial_network, store
+from infra.training.train import initial_network
+from infra.training.weights import store
 from segrelay.profiles import load_profile
 from segrelay.system.command_line import HelpfulParser
 

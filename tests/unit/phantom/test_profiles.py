@@ -22,12 +22,14 @@ PROFILES = PROFILE_FOLDER.parent
 DCE = ("dce-0", "dce-1", "dce-2", "dce-3")
 ROLES = {
     "brats-segresnet": ("t1c", "t1", "t2", "flair"),
+    "breast-dce": DCE,
     "breast-dce-swinunetr": DCE,
     "demo": DCE,
     "glioma": ("t1c", "t1", "t2", "flair"),
 }
 TYPES = {
     "brats-segresnet": (codes.SCT.Necrosis, codes.SCT.Edema, codes.cid7168.EnhancingLesion),
+    "breast-dce": (codes.SCT.Neoplasm,),
     "breast-dce-swinunetr": (codes.SCT.Neoplasm,),
     "demo": (codes.SCT.Neoplasm,),
     "glioma": (codes.SCT.Neoplasm, codes.SCT.Edema, codes.cid7168.EnhancingLesion),
