@@ -19,7 +19,7 @@ from typing import NoReturn
 from pydantic import SecretStr
 from rich.console import Console
 
-from infra.demos.model import prepare_profile
+from infra.demos.model import PHANTOM_PROFILE, choose_profile, prepare_profile
 from infra.demos.options import make_parser, out_folder
 from infra.demos.queue import CloudQueue, Listing, make_directory_queue, start_cloud_queue
 from infra.demos.report import all_passed, listing_problem, print_table, rows
@@ -38,6 +38,11 @@ LOG_WIDTH = 120
 """Characters in a line where no terminal says how wide it is."""
 
 _WATCH_S = 1.0
+
+_REAL_STUDY = (
+    "This was a phantom. A real brain study (T1 before and after contrast, T2, FLAIR) or breast "
+    "study (four phases) is segmented by: infra/demo --study PATH.zip|DIR"
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -71,13 +76,15 @@ def _prepared(options: argparse.Namespace, console: Console) -> Iterator[Demo]:
     watch = Stopwatch()
     with tempfile.TemporaryDirectory(prefix="segrelay-demo-") as temporary:
         state = Path(temporary)
-        weights = options.relative_to / options.weights if options.weights else None
-        profile, in_words = prepare_profile(options.profile, weights, state / "profiles")
         with watch.step("study made" if options.study is None else "study read"):
             if options.study is None:
                 study = phantom_study(options.seed, state / "study")
             else:
                 study = load_study(options.relative_to / options.study, state / "study")
+        is_phantom = options.study is None
+        name = options.profile or (PHANTOM_PROFILE if is_phantom else choose_profile(study))
+        weights = options.relative_to / options.weights if options.weights else None
+        profile, in_words = prepare_profile(name, weights, state / "profiles")
         console.print("Starting Orthanc, the site and the lab agent …")
         with OrthancServer() as orthanc, ProcessSet() as processes:
             with watch.step("start of the servers"):
@@ -87,7 +94,7 @@ def _prepared(options: argparse.Namespace, console: Console) -> Iterator[Demo]:
                     processes,
                     orthanc,
                     Folders(state, logs),
-                    profile=options.profile,
+                    profile=profile.name,
                     queue=queue.environment,
                 )
                 servers.start_site()
@@ -111,6 +118,8 @@ def _run(demo: Demo, console: Console, *, stay: bool) -> int:
         if demo.cloud.gsutil is not None and not stay:
             passed &= _print_listing(demo.cloud.list_with_gsutil(), evidence.queue_steps, console)
     console.print("Everything passed." if passed else "[bold red]Something failed.[/]")
+    if demo.study.truth is not None:
+        _print_as_is(_REAL_STUDY, console)
     if stay:
         _stay(demo, console)
     return 0 if passed else 1

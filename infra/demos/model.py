@@ -1,4 +1,4 @@
-"""The demo's model where a profile comes without weights: a given file, or random numbers.
+"""The demo's model: which profile fits a study, and weights where it comes without them.
 
 Random weights show that a real study goes through the whole chain with this network. What they
 find means nothing, and the demo says so.
@@ -10,13 +10,42 @@ import hashlib
 import shutil
 from pathlib import Path
 
+from infra.demos.study import Study, choose_inputs
 from infra.packages.debian import repository_root
+from segrelay.errors import FixConfigurationError
 from segrelay.profiles import PROFILE_FILE, Profile, load_profile
 
 RANDOM_SEED = 20_240_506
 RANDOM_FILE = "random.safetensors"
 
+PHANTOM_PROFILE = "demo"
+"""Of the study that the demo makes."""
+
+STUDY_PROFILES = ("glioma", "breast-dce")
+"""Shipped with weights that find something in real studies; the first that fits is taken."""
+
 _SHIPPED = repository_root() / "lab_side" / "profiles"
+
+
+def choose_profile(study: Study) -> str:
+    """The name of the shipped profile for whose roles a study has a series each.
+
+    Raises
+    ------
+    FixConfigurationError
+        ``series-not-recognised``: there is none.
+    """
+    for name in STUDY_PROFILES:
+        try:
+            choose_inputs(study, load_profile(_SHIPPED / name).inputs)
+        except FixConfigurationError:
+            continue
+        return name
+    raise FixConfigurationError(
+        f"The series of the study fit none of the profiles {', '.join(STUDY_PROFILES)}.",
+        code="series-not-recognised",
+        remedy="Name a profile with --profile to see which series it lacks.",
+    )
 
 
 def prepare_profile(name: str, weights: Path | None, folder: Path) -> tuple[Profile, str]:

@@ -37,7 +37,10 @@ def make_parser() -> argparse.ArgumentParser:
         help="a directory (default), or a fake of Google Cloud Storage with the real client",
     )
     parser.add_argument("--study", type=Path, help="zip or folder of one study; default: a phantom")
-    parser.add_argument("--profile", default="demo", help="model profile (default: demo)")
+    parser.add_argument(
+        "--profile",
+        help="model profile; default: demo for a phantom, else the one that fits the study",
+    )
     parser.add_argument(
         "--weights", type=Path, help="weights file; random ones where the profile has none"
     )

@@ -9,6 +9,7 @@ import pydicom
 import pytest
 from pydicom.uid import generate_uid
 
+from infra.demos.model import choose_profile
 from infra.demos.study import Study, choose_inputs, load_study
 from lab_side.settings.config import PACKAGED_PROFILES
 from segrelay.errors import FixConfigurationError
@@ -121,4 +122,26 @@ def test_a_role_that_no_series_fits_is_named() -> None:
         FixConfigurationError, match=r"role t1c: no series looks like T1 [+]C"
     ) as error:
         choose_inputs(Study("x", ()), SEQUENCES)
+    assert error.value.code == "series-not-recognised"
+
+
+@pytest.mark.parametrize(
+    ("descriptions", "profile"),
+    [
+        (("T1 AX POST GAD", "T1 AX", "T2 AX", "FLAIR AX"), "glioma"),
+        (("dyn 5", "dyn 6", "dyn 7", "dyn 8"), "breast-dce"),
+    ],
+)
+def test_a_study_finds_its_profile(
+    folder: Path, template: Path, descriptions: tuple[str, ...], profile: str
+) -> None:
+    for number, description in enumerate(descriptions, start=5):
+        add_series(folder, template, number, description)
+    assert choose_profile(load_study(folder, folder)) == profile
+
+
+def test_a_study_that_no_profile_fits_is_refused(folder: Path, template: Path) -> None:
+    add_series(folder, template, 1, "LOCALIZER")
+    with pytest.raises(FixConfigurationError) as error:
+        choose_profile(load_study(folder, folder))
     assert error.value.code == "series-not-recognised"
