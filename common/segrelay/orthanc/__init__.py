@@ -7,7 +7,8 @@
 ``transport``  requests with retries and time-outs
 ``answers``    what each answer must be
 ``client``     the calls that SegRelay makes
-``transcoding``  images decoded by Orthanc, where their transfer syntax is not read here
+``transcoding``
+               images decoded by Orthanc, where their transfer syntax is not read here
 
 API: https://orthanc.uclouvain.be/api/
 """

@@ -139,6 +139,24 @@ def test_both_sides_get_what_dcmtk_decodes(
     np.testing.assert_array_equal(by_site(settings, series), wanted)
 
 
+@pytest.mark.long
+@pytest.mark.parametrize("is_multi_frame", [False, True], ids=["classic", "enhanced"])
+@pytest.mark.parametrize("name", [name for name, one in LOSSLESS.items() if not one.is_variant])
+def test_what_is_read_here_comes_as_it_is_stored(
+    client: OrthancClient,
+    settings: OrthancSettings,
+    tmp_path: Path,
+    name: str,
+    is_multi_frame: bool,
+) -> None:
+    sources, truth = plain_series(tmp_path, form(is_multi_frame=is_multi_frame))
+    series = upload(client, compressed(sources, LOSSLESS[name]))
+    np.testing.assert_array_equal(by_lab(client, series, tmp_path / "lab"), truth)
+    np.testing.assert_array_equal(by_site(settings, series), truth)
+    kept = [pydicom.dcmread(path) for path in (tmp_path / "lab").iterdir()]
+    assert {one.file_meta.TransferSyntaxUID for one in kept} == {LOSSLESS[name].syntax}
+
+
 @pytest.mark.parametrize("name", ["dcmtk JPEG Lossless", "dcmtk JPEG-LS", "dcmtk RLE"])
 @pytest.mark.parametrize("is_signed", [False, True], ids=["unsigned", "signed"])
 def test_a_computer_without_codecs_gets_the_original_voxels(
