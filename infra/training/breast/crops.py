@@ -35,6 +35,7 @@ SCANS = 2
 IGNORED = 2.0
 """Value of the truth where it counts neither as tumour nor as a mistake."""
 
+_REST_S = 25.0  # between two patients, so that most of a core is left to the training
 _FIRST = 24  # patients, without which a training does not begin
 _HEALTHY_EVERY = 4
 _CROPS = {"tumour": 3, "bright": 1, "anywhere": 1}  # of each examination
@@ -69,8 +70,9 @@ class CropFolder:
 
     def __enter__(self) -> Self:
         """Start making what is missing and wait for the first patients."""
-        for seed, path in zip(self._seeds, self._paths, strict=True):
-            self._pool.submit(write_crops, seed, path, self._spacing_mm)
+        for number, (seed, path) in enumerate(zip(self._seeds, self._paths, strict=True)):
+            rest_s = 0.0 if number < _FIRST else _REST_S
+            self._pool.submit(write_crops, seed, path, self._spacing_mm, rest_s)
         while self.refresh() < min(_FIRST, len(self._paths)):
             sleep(2)
         return self
@@ -90,12 +92,13 @@ class CropFolder:
         return np.array(crops[rng.integers(len(crops))])
 
 
-def write_crops(seed: int, path: Path, spacing_mm: float) -> None:
-    """Write the crops of a patient, never half of them, unless they exist."""
+def write_crops(seed: int, path: Path, spacing_mm: float, rest_s: float = 0.0) -> None:
+    """Write the crops of a patient, never half of them, unless they exist; then rest."""
     if not path.exists():
         partial_path = path.with_suffix(".part.npy")
         np.save(partial_path, crops_of(seed, spacing_mm))
         partial_path.replace(path)
+        sleep(rest_s)
 
 
 def crops_of(seed: int, spacing_mm: float) -> npt.NDArray[np.float16]:

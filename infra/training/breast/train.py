@@ -16,6 +16,7 @@ from pathlib import Path
 from time import monotonic
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
@@ -29,7 +30,8 @@ from segrelay.system.command_line import HelpfulParser
 PROFILE_FOLDER = Path(__file__).parents[3] / "lab_side" / "profiles" / "breast-dce"
 
 _SEED = 20261130
-_BATCH = 3
+_BATCH = 2
+_SIDE = 64  # voxels of what is cut out of a stored crop, at random
 _PEAK_RATE = 2e-3
 _WARM_UP = 200
 _ANY_POSITION = 0.35  # share of batches turned and mirrored along all axes
@@ -155,8 +157,8 @@ def _run(
 
 
 def random_batch(crops: CropFolder, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Random crops: [batch, 4, …] and [batch, 1, …] float32, alike in size."""
-    chosen = np.stack([crops.random(rng) for _ in range(_BATCH)]).astype(np.float32)
+    """Random cubes: [batch, 4, …] and [batch, 1, …] float32."""
+    chosen = np.stack([_cut(crops.random(rng), rng) for _ in range(_BATCH)]).astype(np.float32)
     mirrored = [2, 4]  # right and left, head and feet may always change places
     if rng.random() < _ANY_POSITION:
         # Exports that lost the orientation show patients in any position.
@@ -169,6 +171,12 @@ def random_batch(crops: CropFolder, rng: np.random.Generator) -> tuple[Tensor, T
     channels = torch.from_numpy(np.ascontiguousarray(chosen[:, :-1]))
     truth = torch.from_numpy(np.ascontiguousarray(chosen[:, -1:]))
     return channels.contiguous(memory_format=torch.channels_last_3d), truth
+
+
+def _cut(crop: npt.NDArray[np.float16], rng: np.random.Generator) -> npt.NDArray[np.float16]:
+    """A cube at a random place of a crop."""
+    starts = [int(rng.integers(max(side - _SIDE, 0) + 1)) for side in crop.shape[1:]]
+    return crop[(slice(None), *(slice(start, start + _SIDE) for start in starts))]
 
 
 def changed(channels: FloatArray, rng: np.random.Generator) -> FloatArray:

@@ -86,7 +86,7 @@ def test_batches_are_turned_with_their_truth_and_keep_air() -> None:
         channels, truth = random_batch(CROPS, np.random.default_rng(number))
         assert channels.shape[2:] == truth.shape[2:]
         inside = truth > 0.5
-        assert int(inside.sum()) == 3 * 5 * 5 * 3
+        assert int(inside.sum()) == 2 * 5 * 5 * 3
         assert float(channels[:, :1][inside].mean()) > 0.5
         assert float((channels == 0).float().mean()) > 0.2
 
