@@ -31,6 +31,9 @@ from segrelay.parts.keys import (
 )
 from segrelay.parts.stacks import LeftOutKind, Stack, stacks_of, without_left_out, without_scouts
 
+MOST_PLACES = 0.75
+"""Share of the places of all phases that each has, where slices were lost."""
+
 _COMPLETE_REMEDY = "Wait until the scanner has sent everything, or send the series again."
 
 
@@ -198,8 +201,7 @@ def _not_cut(stack: Stack) -> SeriesRefusedError:
     counts = Counter(len(place.images) for place in stack.places)
     usual = max(counts, key=lambda count: (counts[count], count))
     known = [key for key in PHASE_KEYS if has_values(key, stack)]
-    is_in_groups = not stack.is_even and any(_has_equal_groups(key, stack) for key in known)
-    if len(counts) > 1 and (is_in_groups or stack.has_close_places):
+    if len(counts) > 1 and (stack.has_close_places or _is_spread(stack, known)):
         return _shifted()
     if known and all(len(set(v)) == len(v) for v in values_by_place(known[0], stack)):
         # Each image at a place is of another phase: the phases that few places have lack slices.
@@ -247,6 +249,22 @@ def _is_doubled(stack: Stack, known: Sequence[PartKey]) -> bool:
         ):
             return True
     return False
+
+
+def _is_spread(stack: Stack, known: Sequence[PartKey]) -> bool:
+    """Whether phases of equally many images have places that are not the others'.
+
+    Where each only lacks another slice, the places are even, and each phase has most of them.
+    """
+    groups = [
+        len(set(values_of(key, stack.images) or ()))
+        for key in known
+        if _has_equal_groups(key, stack)
+    ]
+    if not groups:
+        return False
+    share = len(stack.images) / min(groups) / len(stack.places)
+    return not stack.is_even or share < MOST_PLACES
 
 
 def _has_equal_groups(key: PartKey, stack: Stack) -> bool:
