@@ -271,6 +271,21 @@ class OrthancClient:
             yield self.transport.pieces(response, limit=limit)
 
     @_judged
+    def transfer_syntax(self, orthanc_id: str) -> str:
+        """UID of the transfer syntax of an instance, as Orthanc noted it when the file came."""
+        _check_id(orthanc_id)
+        path = f"/instances/{orthanc_id}/metadata/TransferSyntax"
+        return self.transport.call("GET", path, limit=TEXT_LIMIT).decode("ascii", "replace").strip()
+
+    @_judged
+    def frame(self, orthanc_id: str, frame: int) -> bytes:
+        """Pixel data of one frame from 1, compressed as stored
+        (https://orthanc.uclouvain.be/book/users/rest.html#accessing-the-dicom-fields-of-an-instance).
+        """
+        _check_id(orthanc_id)
+        return self.transport.call("GET", f"/instances/{orthanc_id}/frames/{frame - 1}/raw")
+
+    @_judged
     def instance_md5(self, orthanc_id: str) -> str:
         """MD5 of an instance's file, in hexadecimal, as Orthanc computed it when it came."""
         _check_id(orthanc_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any
@@ -26,7 +27,7 @@ from segrelay.voxels.pixel_form import (
 )
 from segrelay.voxels.stored import StoredImage, decode_stored
 
-_TAGS: list[Any] = [
+TAGS: list[Any] = [
     *PIXEL_ATTRIBUTES,
     *FLOAT_PIXEL_ATTRIBUTES,
     "SamplesPerPixel",
@@ -75,7 +76,7 @@ def read_slice(data: bytes, frame: int | None = None) -> SliceImage:
     """
     images = read_slices(data)
     if len(images) < (frame or 1):
-        raise _unreadable()
+        raise unreadable()
     return images[(frame or 1) - 1]
 
 
@@ -89,7 +90,11 @@ def read_slices(data: bytes) -> list[SliceImage]:
         ``pixel-depth``, ``pixel-encoding``, ``image-too-large``, ``compressed``,
         ``no-pixel-spacing`` or ``header-value``.
     """
-    dataset = _parsed(data)
+    return images_of_dataset(_parsed(data))
+
+
+def images_of_dataset(dataset: Dataset) -> list[SliceImage]:
+    """Decode the images of a file that was parsed; raises as :func:`read_slices`."""
     try:
         check_greyscale(dataset)
         headers = _headers(dataset)
@@ -100,7 +105,7 @@ def read_slices(data: bytes) -> list[SliceImage]:
     except SeriesRefusedError as error:
         raise not_shown(error) from None
     except (AttributeError, IndexError, TypeError, ValueError):
-        raise _unreadable() from None
+        raise unreadable() from None
 
 
 def _headers(dataset: Dataset) -> list[Any]:
@@ -115,7 +120,7 @@ def _headers(dataset: Dataset) -> list[Any]:
             remedy="Send the study as Enhanced MR or as classic single-frame MR.",
         )
     if frames and len(frames) != count:
-        raise _unreadable()
+        raise unreadable()
     return frames or [dataset]
 
 
@@ -141,10 +146,21 @@ def _darkened(stored: NDArray[Any], padded: NDArray[np.bool_], nothing: float) -
 
 
 def _parsed(data: bytes) -> Dataset:
+    return settled(lambda: pydicom.dcmread(BytesIO(plain_file(data)), specific_tags=TAGS))
+
+
+def settled(read: Callable[[], Dataset]) -> Dataset:
+    """Read a header with its pixel data, and settle and check what decoding needs.
+
+    Raises
+    ------
+    SeriesNotShownError
+        As :func:`read_slices`.
+    """
     try:
         # Values of a wrong form are checked where they matter; warnings would quote them.
         with disable_value_validation():
-            dataset = pydicom.dcmread(BytesIO(plain_file(data)), specific_tags=_TAGS)
+            dataset = read()
             settle_numbers(dataset)
             # No text is read here, in whatever set it may be.
             dataset.pop("SpecificCharacterSet", None)
@@ -156,16 +172,17 @@ def _parsed(data: bytes) -> Dataset:
         raise not_shown(error) from None
     except Exception:
         # The original text may quote a patient's attribute.
-        raise _unreadable() from None
+        raise unreadable() from None
     for keyword in ("Rows", "Columns"):
         if not dataset.get(keyword):
             raise not_shown(wrong_value(keyword, "is missing or empty"))
     if "PixelData" not in dataset:
-        raise _unreadable()
+        raise unreadable()
     return dataset
 
 
-def _unreadable() -> SeriesNotShownError:
+def unreadable() -> SeriesNotShownError:
+    """The error for what is no image that can be decoded."""
     return SeriesNotShownError(
         "An instance of the series is not a readable image.",
         code="unreadable-instance",

@@ -5,25 +5,33 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
 from gcp_side.labseg.conf import get_conf
 from gcp_side.labseg.dicom.pixels import not_shown
 from segrelay.dicom.companions import is_companion
 from segrelay.dicom.functional_groups import frame_attributes
 from segrelay.dicom.values import WrongForm, numbers_of
-from segrelay.errors import SeriesMissingError, SeriesRefusedError
+from segrelay.errors import (
+    FixConfigurationError,
+    OrthancRefusedError,
+    SeriesMissingError,
+    SeriesRefusedError,
+)
 from segrelay.orthanc import OrthancClient, OrthancSettings, SeriesInfo, answers
 from segrelay.orthanc.answers import Entry
 from segrelay.orthanc.transcoding import readable_file
 from segrelay.parts import PartImage, images_of
 
 logger = logging.getLogger(__name__)
+
+Key = TypeVar("Key")
+Found = TypeVar("Found")
 
 MOST_ENHANCED = 64
 """Enhanced instances whose frames' places are held."""
@@ -121,18 +129,33 @@ class Orthanc:
         An image in a transfer syntax that is not read here is decoded by Orthanc; raises
         SeriesNotShownError, ``compressed``, where that fails too.
         """
+        yield from self._at_once(self._image_file, orthanc_ids)
+
+    def image_frames(self, orthanc_id: str, frames: Sequence[int]) -> Iterator[tuple[int, bytes]]:
+        """Numbers, from 1, and pixel data of some frames of an instance, as they come."""
+        yield from self._at_once(
+            lambda frame: (frame, self._client.frame(orthanc_id, frame)), frames
+        )
+
+    def transfer_syntax(self, orthanc_id: str) -> str:
+        """UID of the transfer syntax of an instance; empty where this account may not ask."""
+        try:
+            return self._client.transfer_syntax(orthanc_id)
+        except (OrthancRefusedError, FixConfigurationError):
+            return ""
+
+    def _at_once(self, fetch: Callable[[Key], Found], keys: Iterable[Key]) -> Iterator[Found]:
+        """What ``fetch`` brings of each key, no more at a time than connections."""
         most = self._client.transport.settings.connections
-        waiting = iter(orthanc_ids)
+        waiting = iter(keys)
         with ThreadPoolExecutor(most, thread_name_prefix="images") as pool:
-            running = {pool.submit(self._image_file, one) for one in islice(waiting, most)}
+            running = {pool.submit(fetch, one) for one in islice(waiting, most)}
             try:
                 while running:
                     done, running = wait(running, return_when=FIRST_COMPLETED)
                     for future in done:
                         yield future.result()
-                        running |= {
-                            pool.submit(self._image_file, one) for one in islice(waiting, 1)
-                        }
+                        running |= {pool.submit(fetch, one) for one in islice(waiting, 1)}
             finally:
                 for future in running:
                     future.cancel()

@@ -21,9 +21,10 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from gcp_side.labseg.dicom.pixels import SliceImage, read_slice, read_slices
+from gcp_side.labseg.dicom.pixels import SliceImage
 from gcp_side.labseg.errors import SeriesNotShownError
 from gcp_side.labseg.orthanc.client import Orthanc, SlicePlace
+from gcp_side.labseg.viewer.fetched_images import read_alone, read_image, read_images
 from gcp_side.labseg.viewer.geometry import SeriesGeometry, make_geometry
 from gcp_side.labseg.viewer.shown import places_of, shown_volume
 from gcp_side.labseg.viewer.single_flight import KeyedLocks
@@ -88,10 +89,9 @@ def load_slice(series_id: str, index: int, orthanc: Orthanc) -> DeflatedVoxels:
     key = f"{tag}-{index}"
     found = _volumes.get(key)
     if found is None:
-        place = geometry.slices.instances[index]
-        if place.frame is None:
-            ((_, data),) = orthanc.image_files([place.orthanc_id])
-            voxels = in_series_units(read_slice(data), geometry)
+        image = read_alone(geometry.slices.instances[index], orthanc)
+        if image is not None:
+            voxels = in_series_units(image, geometry)
         else:
             # All its frames come in one file: the next slice is asked for soon.
             volume = _volume(geometry, tag, orthanc)
@@ -150,19 +150,18 @@ def _read_volume(geometry: SeriesGeometry, orthanc: Orthanc) -> NDArray[Any]:
         (place.orthanc_id, place.frame or 1): index
         for index, place in enumerate(geometry.slices.instances)
     }
-    for instance, data in orthanc.image_files(list(dict.fromkeys(geometry.instances))):
-        for frame, image in enumerate(read_slices(data), start=1):
-            _check_spacing(image, geometry)
-            if (instance, frame) not in index_of and geometry.slices.is_part:
-                continue
-            if (instance, frame) not in index_of:
-                raise SeriesNotShownError(
-                    "An instance has more frames than Orthanc knew.", code="unreadable-instance"
-                )
-            voxels = in_series_units(image, geometry)
-            if voxels.dtype == MIXED_SCALES:
-                volume = volume.astype(MIXED_SCALES, copy=False)
-            volume[index_of[instance, frame]] = voxels
+    for name, image in read_images(geometry.slices.instances, orthanc):
+        _check_spacing(image, geometry)
+        if name not in index_of and geometry.slices.is_part:
+            continue
+        if name not in index_of:
+            raise SeriesNotShownError(
+                "An instance has more frames than Orthanc knew.", code="unreadable-instance"
+            )
+        voxels = in_series_units(image, geometry)
+        if voxels.dtype == MIXED_SCALES:
+            volume = volume.astype(MIXED_SCALES, copy=False)
+        volume[index_of[name]] = voxels
     return volume
 
 
@@ -189,8 +188,7 @@ def _geometry(series_id: str, orthanc: Orthanc) -> tuple[SeriesGeometry, str]:
 
 def _placed(slices: DisplayedSlices, orthanc: Orthanc) -> SeriesGeometry:
     middle = slices.instances[len(slices.instances) // 2]
-    ((_, data),) = orthanc.image_files([middle.orthanc_id])
-    return make_geometry(slices, read_slice(data, middle.frame))
+    return make_geometry(slices, read_image(middle, orthanc))
 
 
 def _tag(series_id: str, places: Sequence[SlicePlace]) -> str:

@@ -191,6 +191,11 @@ class FakeOrthanc(Orthanc):
         for one in reversed(orthanc_ids):
             yield one, self.instance_file(one)
 
+    def transfer_syntax(self, orthanc_id: str) -> str:
+        """Not known: files are read as a whole."""
+        assert orthanc_id
+        return ""
+
     def study_ids(self) -> list[str]:
         self.calls.append("study_ids")
         return [entry.orthanc_id for entry in self.index]

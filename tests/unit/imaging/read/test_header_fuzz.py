@@ -17,7 +17,7 @@ from pydicom.datadict import dictionary_VR
 from pydicom.dataset import Dataset
 from pydicom.uid import ImplicitVRLittleEndian
 
-from gcp_side.labseg.dicom.pixels import _TAGS as SITE_TAGS
+from gcp_side.labseg.dicom.pixels import TAGS as SITE_TAGS
 from gcp_side.labseg.dicom.pixels import read_slices
 from lab_side.imaging.notices import header_warnings
 from lab_side.imaging.read.enhanced import _TELLS_APART
