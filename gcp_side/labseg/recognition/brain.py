@@ -74,12 +74,13 @@ def _with_contrast(
 
 
 def _choose(readings: Sequence[WeightingReading]) -> WeightingReading:
-    """The only one, or the usual one of several: before contrast, then axial, then the largest.
+    """The only one, or the usual one of several: of the head, before contrast, axial, the repeat.
 
     A choice by the number of slices alone is a guess, and its evidence says so.
     """
     left, reasons = list(readings), []
     for code, choose in (
+        ("no-other-part", _of_the_head),
         ("before-contrast", _plain),
         ("axial", _axial),
         ("done-again", _repeated),
@@ -100,6 +101,11 @@ def _choose(readings: Sequence[WeightingReading]) -> WeightingReading:
         else Evidence.of("several-equal", count=len(largest))
     )
     return replace(chosen, confidence=Confidence.GUESS, evidence=(*chosen.evidence, *reasons, why))
+
+
+def _of_the_head(readings: Sequence[WeightingReading]) -> list[WeightingReading]:
+    """Those whose names speak of no other part of the body than the whole head."""
+    return [one for one in readings if not words.other_region(words.plain(one.series.description))]
 
 
 def _plain(readings: Sequence[WeightingReading]) -> list[WeightingReading]:

@@ -53,7 +53,7 @@ _WITHOUT = frozenset(
 )
 _WITH = frozenset({"w", "w/", "c/", "with", "avec", "con", "mit", "com", "met", "med", "z", "ze"})
 _AGENT = re.compile(
-    r"gad\w*|gd\w{0,5}|dtpa|dota\w*|km|mdc|pdc|ce|cte|cont|contrast\w*|contrs?t\w*"
+    r"gad\w*|gd\w{0,5}|dtpa|dota\w*|km|mdc|pdc|ce|cte|cont|contrast\w*|con[a-z]?tr?a?st\w*"
     r"|kontras[tc](?!siz|frei|los)\w*|enh|enhanc\w*|inj|inject\w*"
     r"|injekt\w*|iny\w*|gabe|magnevist|prohance|omniscan|multihance|primovist|eovist|clariscan"
     r"|vueway|elucirem|artirem|produit|bolus"
@@ -76,6 +76,7 @@ _UNIT_OF_DATE = re.compile(r"d|days?|w|wks?|weeks?|mos?|months?|mths?|y|yrs?|yea
 _DATE = re.compile(r"(?:19|20)\d{2}(?:\d{2}){0,2}|\d{6}|\d{8}|\d{1,4}[-./]\d{1,2}(?:[-./]\d{1,4})?")
 _NUMBERED_DAY = re.compile(r"(?:d|day|w|wk|m|mo)\d{1,3}")
 _TIMED = re.compile(r"\d*(?:min|mins|minutes?|s|sec|secs|delay\w*|late|early|arterial|venous)")
+_PURPOSE = re.compile(r"stealth|neuro\w*|navi?\w*|brainlab|plan\w*")
 _STATUS_POST = frozenset({"s/p"})
 
 _ASIAN = (
@@ -160,6 +161,7 @@ def _is_qualified(tokens: Sequence[str], meanings: Sequence[str | None]) -> bool
         and tokens[place] not in _JOIN
         and not tokens[place].isdigit()
         and not _is_of_technique(tokens[place])
+        and not _PURPOSE.fullmatch(tokens[place])
         for place in beside
     )
 

@@ -64,6 +64,7 @@ SENTENCES: Mapping[str, str] = {
     "unknown-words": gettext_noop("but what “{words}” means is not known"),
     "ambiguous": gettext_noop("but with these times ({timing}) it can be something else"),
     "contrast-in-description": gettext_noop("the description tells of contrast"),
+    "no-other-part": gettext_noop("{count} series fit; this one names no other part of the body"),
     "before-contrast": gettext_noop("{count} series fit; this one is before contrast"),
     "axial": gettext_noop("{count} series fit; this one is axial"),
     "done-again": gettext_noop("{count} series fit; this one repeats the other"),

@@ -8,7 +8,7 @@ from lab_side.agent.by_hand.series_ids import check_number
 from segrelay.errors import ManifestRejectedError
 from segrelay.manifest import SeriesInput
 from segrelay.orthanc import OrthancClient
-from segrelay.parts import Split, split_series
+from segrelay.parts import PartDoubt, Split, split_series
 from segrelay.parts.named import volumes_in_order
 
 
@@ -24,7 +24,7 @@ def inputs_of(
     ------
     ManifestRejectedError
         ``series-count``: there are too many series, or too few volumes; ``part-needed``: a
-        series holds several stacks, as of both breasts.
+        series holds several stacks, as of both breasts, or phases whose order is doubtful.
     SeriesRefusedError
         As :func:`split_series`.
 
@@ -54,7 +54,16 @@ def inputs_of(
 
 def _split(client: OrthancClient, series_id: str) -> Split:
     instances = [item.orthanc_id for item in client.inventory([series_id])]
-    return split_series(client.series_images(series_id, instances))
+    split = split_series(client.series_images(series_id, instances))
+    if split.doubt is PartDoubt.OTHER_ORDER:
+        raise ManifestRejectedError(
+            f"The instance numbers of series {series_id} count its phases in another order than "
+            f"{(split.key or '').replace('-', ' ')}, and nothing else in it says which is right.",
+            code="part-needed",
+            remedy="Choose the volumes on the site's page of the study, or store each phase as a "
+            "series of its own.",
+        )
+    return split
 
 
 def _several_stacks(series_id: str, split: Split) -> ManifestRejectedError:

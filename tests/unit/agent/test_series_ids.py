@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import pytest
 
+from lab_side.agent.by_hand.inputs import inputs_of
 from lab_side.agent.by_hand.manual import with_confirmation
 from lab_side.agent.by_hand.series_ids import check_ids, check_in_orthanc, check_number
 from lab_side.agent.by_hand.series_order import order_notes
@@ -14,6 +15,7 @@ from lab_side.settings.config import PACKAGED_PROFILES
 from segrelay.errors import ManifestRejectedError
 from segrelay.manifest import JobManifest, SeriesInput, utc_now
 from segrelay.orthanc import InstanceInfo, OrthancClient, SeriesInfo
+from segrelay.parts import PartImage
 from segrelay.profiles import load_profile
 from segrelay.ulid import new_ulid
 
@@ -28,6 +30,46 @@ def orthanc_id(number: int) -> str:
 IDS = [orthanc_id(number) for number in range(1, 5)]
 UIDS = [f"1.2.826.0.1.{number}" for number in range(1, 5)]
 STUDY, GONE = orthanc_id(50), orthanc_id(60)
+
+
+class OneSeries:
+    """An Orthanc with a series of four phases, which temporal positions count."""
+
+    def __init__(self, numbers: Sequence[int]) -> None:
+        self.numbers = numbers
+
+    def inventory(self, _: Sequence[str]) -> list[InstanceInfo]:
+        return []
+
+    def series_images(self, _: str, __: Sequence[str]) -> list[PartImage]:
+        return [
+            PartImage(
+                instance=f"{phase}/{place}",
+                position=(0.0, 0.0, 2.0 * place),
+                orientation=(1.0, 0.0, 0.0, 0.0, 1.0, 0.0),
+                temporal_position=phase,
+                number=10 * number + place,
+            )
+            for phase, number in enumerate(self.numbers)
+            for place in range(3)
+        ]
+
+
+def test_phases_of_one_series_are_taken_in_their_order() -> None:
+    client = cast(OrthancClient, OneSeries([0, 1, 2, 3]))
+    found = inputs_of(client, IDS[:1], ["a", "b", "c", "d"])
+    assert [item.part.index for item in found if item.part] == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("numbers", [[3, 2, 1, 0], [0, 2, 1, 3]])
+def test_phases_that_one_key_orders_against_the_instance_numbers_are_to_be_chosen(
+    numbers: list[int],
+) -> None:
+    client = cast(OrthancClient, OneSeries(numbers))
+    with pytest.raises(ManifestRejectedError) as caught:
+        inputs_of(client, IDS[:1], ["a", "b", "c", "d"])
+    assert caught.value.code == "part-needed"
+    assert "in another order than temporal position" in caught.value.message
 
 
 class Client:

@@ -15,8 +15,8 @@ from infra.role_sets import ROLE_SETS, SITES, VENDORS, RoleSet
 from infra.roles import count, judge, main, read_sets
 from tests.support.paths import ROOT
 
-RIGHT = 975
-"""Of 1192 roles; a change may raise it, never lower it."""
+RIGHT = 1076
+"""Of 1304 roles; a change may raise it, never lower it."""
 
 MOST = 0.9
 """Of the roles of whole examinations that have to be recognised with confidence."""

@@ -240,6 +240,20 @@ def test_a_phase_after_contrast_in_the_place_of_that_before_it_is_told(late: str
     assert any(sentence.startswith(f"The pixels of {late} are darker") for sentence in told)
 
 
+@pytest.mark.parametrize("order", [(3, 2, 1, 0), (1, 2, 3, 0), (2, 1, 0, 3)])
+def test_phases_in_an_order_that_no_header_contradicts_are_reported_by_their_pixels(
+    order: tuple[int, ...],
+) -> None:
+    """As of one series whose temporal positions lie: that before contrast is not the first."""
+    phases = list(phantom(500, has_lesion=True).values())
+    pixels = dict(zip(TIMES, (phases[place] for place in order), strict=True))
+    nothing: Mapping[str, Mapping[str, object]] = {role: {} for role in TIMES}
+    (found,) = {text.split(" are ")[0] for text in doubts(pixels, nothing, BREAST)} & {
+        f"The pixels of dce-{order.index(0)}"
+    }
+    assert found
+
+
 def test_the_profile_says_what_a_doubt_means() -> None:
     pixels = swapped(images())
     strict = BRAIN.model_copy(update={"role_checks": "fail"})
