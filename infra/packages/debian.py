@@ -36,6 +36,7 @@ IMAGING: Group = {
     "usr/bin/dcentvfy": "dicom3tools",
 }
 NGINX: Group = {"usr/sbin/nginx": "nginx"}
+GDCM_PLUGIN: Group = {"usr/share/orthanc/plugins/libOrthancGdcm.so": "orthanc-gdcm"}
 CODECS: Group = {
     "usr/bin/dcmconv": "dcmtk",
     "usr/bin/dcmcjpeg": "dcmtk",
@@ -95,6 +96,21 @@ def nginx_program() -> tuple[Path, dict[str, str]]:
     """
     (program,), environment = _find(NGINX)
     return program, environment
+
+
+@functools.cache
+def gdcm_plugin() -> tuple[Path, dict[str, str]]:
+    """Find Orthanc's plugin GDCM, fetching it where it is missing: its path, and its environment.
+
+    It fits the distribution's Orthanc alone.
+
+    Raises
+    ------
+    FixConfigurationError
+        As :func:`debian_programs`.
+    """
+    (plugin,), environment = _find(GDCM_PLUGIN)
+    return plugin, environment
 
 
 @functools.cache

@@ -10,12 +10,12 @@ from __future__ import annotations
 import json
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import requests
 
-from infra.packages.debian import debian_programs
+from infra.packages.debian import debian_programs, gdcm_plugin
 from infra.servers.ports import free_port
 from infra.servers.processes import LoopbackServer
 from segrelay.errors import FixConfigurationError
@@ -24,6 +24,7 @@ START_LIMIT_S = 30.0
 """Orthanc answers within half a second; more means that the machine is overloaded."""
 
 _PORT_TRIES = 3
+_LIBRARIES = "LD_LIBRARY_PATH"
 
 
 class OrthancServer(LoopbackServer):
@@ -37,6 +38,8 @@ class OrthancServer(LoopbackServer):
         Orthanc's ``HttpThreadsCount``; a kept-alive connection occupies one.
     settings:
         Further settings of Orthanc's configuration file.
+    has_gdcm:
+        Whether it has its plugin GDCM, which decodes JPEG 2000 as well.
     """
 
     def __init__(
@@ -45,6 +48,7 @@ class OrthancServer(LoopbackServer):
         http_compression: bool = False,
         http_threads: int = 50,
         settings: Mapping[str, object] | None = None,
+        has_gdcm: bool = False,
     ) -> None:
         super().__init__("orthanc")
         self.name = f"segrelay-{secrets.token_hex(8)}"
@@ -54,6 +58,7 @@ class OrthancServer(LoopbackServer):
         self._http_compression = http_compression
         self._http_threads = http_threads
         self._settings = dict(settings or {})
+        self._has_gdcm = has_gdcm
 
     @property
     def url(self) -> str:
@@ -117,11 +122,17 @@ class OrthancServer(LoopbackServer):
     def _launch_on(self, port: int) -> bool:
         """Start on ``port``; False where the process ended, say because the port is taken."""
         programs = debian_programs()
-        configuration = self._write_configuration(port, programs.dicomweb_plugin)
+        plugins, environment = [programs.dicomweb_plugin], programs.environment
+        if self._has_gdcm:
+            plugin, needed = gdcm_plugin()
+            plugins.append(plugin)
+            libraries = (one.get(_LIBRARIES) for one in (environment, needed))
+            environment = {**needed, **environment, _LIBRARIES: ":".join(filter(None, libraries))}
+        configuration = self._write_configuration(port, plugins)
         command = [str(programs.orthanc), str(configuration)]
         with self.session() as session:
             return self._launch(
-                command, programs.environment, lambda: self._answers(session, port), START_LIMIT_S
+                command, environment, lambda: self._answers(session, port), START_LIMIT_S
             )
 
     def _answers(self, session: requests.Session, port: int) -> bool:
@@ -132,7 +143,7 @@ class OrthancServer(LoopbackServer):
             return False
         return answer.status_code == 200 and answer.json().get("Name") == self.name
 
-    def _write_configuration(self, port: int, plugin: Path) -> Path:
+    def _write_configuration(self, port: int, plugins: Sequence[Path]) -> Path:
         storage = str(self._folder / "storage")
         settings: dict[str, object] = {
             "Name": self.name,
@@ -149,7 +160,7 @@ class OrthancServer(LoopbackServer):
             "KeepAlive": True,
             "TcpNoDelay": True,
             "StableAge": 1,
-            "Plugins": [str(plugin)],
+            "Plugins": [str(plugin) for plugin in plugins],
             **self._settings,
         }
         path = self._folder / "orthanc.json"

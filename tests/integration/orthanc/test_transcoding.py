@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from collections.abc import Iterator, Sequence
@@ -18,6 +19,7 @@ from gcp_side.labseg.errors import SeriesNotShownError
 from gcp_side.labseg.orthanc.client import Orthanc
 from gcp_side.labseg.viewer.volumes import inflated_slice, load_volume
 from infra.encodings.cases import Encoding
+from infra.packages.debian import ORTHANC_VARIABLE
 from infra.servers.orthanc import OrthancServer
 from lab_side.download import download_series
 from lab_side.imaging.read.series import read_series
@@ -232,3 +234,29 @@ def test_an_orthanc_that_stores_otherwise_than_it_was_sent(
         client.close()
     wanted = storage["IngestTranscoding"]
     assert {dataset.file_meta.TransferSyntaxUID for dataset in kept} == {wanted}
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("is_signed", [False, True], ids=["unsigned", "signed"])
+def test_the_plugin_that_a_refusal_recommends_adds_jpeg_2000(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_signed: bool
+) -> None:
+    if os.environ.get(ORTHANC_VARIABLE):
+        pytest.skip("the plugin fits the distribution's Orthanc alone")
+    sources, truth = plain_series(tmp_path, form(is_multi_frame=False, is_signed=is_signed))
+    paths = compressed(sources, LOSSLESS["GDCM JPEG 2000"])
+    monkeypatch.setattr("segrelay.dicom.transfer_syntaxes.has_codecs", lambda: False)
+    for has_gdcm in (False, True):
+        with OrthancServer(has_gdcm=has_gdcm) as server:
+            settings = OrthancSettings.model_validate(
+                {"url": server.url, "user": server.user, "password": server.password}
+            )
+            client = OrthancClient(settings)
+            series = upload(client, paths)
+            if has_gdcm:
+                np.testing.assert_array_equal(by_lab(client, series, tmp_path / "lab"), truth)
+                np.testing.assert_array_equal(by_site(settings, series), truth)
+            else:
+                with pytest.raises(SeriesRefusedError, match="JPEG 2000 Lossless"):
+                    by_lab(client, series, tmp_path / "refused")
+            client.close()
