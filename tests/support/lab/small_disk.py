@@ -8,7 +8,7 @@ import mmap
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -81,8 +81,8 @@ def put_storage_on(orthanc: OrthancServer, disk: Path, *, index_too: bool = Fals
 class ForgetfulOrthanc(OrthancServer):
     """Answers with what is on its disk, never with what it remembers of it."""
 
-    def _write_configuration(self, port: int, plugin: Path) -> Path:
-        path = super()._write_configuration(port, plugin)
+    def _write_configuration(self, port: int, plugins: Sequence[Path]) -> Path:
+        path = super()._write_configuration(port, plugins)
         settings = json.loads(path.read_bytes())
         path.write_text(json.dumps({**settings, "MaximumStorageCacheSize": 0}))
         return path
