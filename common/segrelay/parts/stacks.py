@@ -110,7 +110,7 @@ def without_left_out(
 
 
 def stacks_of(images: Iterable[PartImage]) -> tuple[list[Stack], Counter[LeftOutKind]]:
-    """The stacks in a fixed order, and how many images beside them are localizers.
+    """The stacks in the order of their places, and how many images beside them are localizers.
 
     Raises
     ------
@@ -119,6 +119,7 @@ def stacks_of(images: Iterable[PartImage]) -> tuple[list[Stack], Counter[LeftOut
         stacks, none of which has :data:`FEWEST_SLICES`.
     """
     stacks = [slab for group in _groups(images) for slab in _slabs(group)]
+    stacks.sort(key=_along)
     large = [stack for stack in stacks if len(stack.places) >= FEWEST_SLICES]
     small = [stack for stack in stacks if stack not in large]
     if not large and len(stacks) > 1:
@@ -210,6 +211,12 @@ def _is_same_stack(first: Sequence[PartImage], second: Sequence[PartImage]) -> b
 
 def _order(image: PartImage) -> tuple[object, ...]:
     return image.orientation or (), image.position or (), image.instance, image.frame or 0
+
+
+def _along(stack: Stack) -> tuple[object, ...]:
+    """Parallel stacks by rising distance along the normal, with Stack IDs or without."""
+    orientation = stack.places[0].images[0].orientation or ()
+    return tuple(round(cosine, 2) for cosine in orientation), stack.places[0].at_mm
 
 
 def _is_alike(first: PartImage, second: PartImage) -> bool:
