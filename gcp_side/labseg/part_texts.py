@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from statistics import fmean
+from typing import Any, Literal
 
 from django.utils.translation import gettext, ngettext
 
@@ -12,7 +13,7 @@ from gcp_side.labseg.orthanc.parts import SeriesParts
 from gcp_side.labseg.recognition import Recognised, SeriesAttributes
 from gcp_side.labseg.recognition.series_attributes import ReadSeries
 from gcp_side.labseg.volume_ids import VolumeId
-from segrelay.parts import PartKey
+from segrelay.parts import PartKey, Split
 from segrelay.texts import gettext_noop
 
 _KEYS: Mapping[PartKey, str] = {
@@ -22,6 +23,12 @@ _KEYS: Mapping[PartKey, str] = {
     PartKey.CONTENT_TIME: gettext_noop("content time"),
     PartKey.ACQUISITION_NUMBER: gettext_noop("acquisition number"),
 }
+Side = Literal["right", "left"]
+_SIDES: tuple[Side, Side] = ("right", "left")
+
+APART_MM = 50.0
+"""Two stacks that lie so far from each other, from right to left, are of both sides."""
+
 _MS = 1000
 """In a second."""
 
@@ -70,13 +77,36 @@ def describe_parts(
 
 
 def _volumes(read: ReadSeries, found: Sequence[Recognised]) -> list[dict[str, Any]]:
-    if read.parts.split is None:
+    split = read.parts.split
+    if split is None:
         return []
     roles = {item.series_id: item for item in found}
+    sides = _sides(split)
     return [
-        {"volume": volume, "found": roles.get(volume.series_id), "taken": taken_words(volume)}
+        {
+            "volume": volume,
+            "found": roles.get(volume.series_id),
+            "taken": taken_words(volume),
+            "side": sides[volume.stack],
+        }
         for volume in read.volumes
     ]
+
+
+def _sides(split: Split) -> Sequence[Side | None]:
+    """Of each stack, on which side of the other one it lies; None unless there are two so.
+
+    By Image Position (Patient), whose first number grows towards the patient's left.
+    """
+    phases = len(split.parts) // split.stacks
+    if split.stacks == len(_SIDES):
+        first, second = (
+            fmean((image.position or (0.0,))[0] for image in part.images)
+            for part in split.parts[::phases]
+        )
+        if abs(first - second) >= APART_MM:
+            return _SIDES if first < second else _SIDES[::-1]
+    return [None] * split.stacks
 
 
 def taken_words(volume: SeriesAttributes) -> str:

@@ -52,9 +52,9 @@ def test_from_phase_to_phase_before_and_after_a_job(
     page.goto(f"/segmentation/studies/{many_phases.study}/")
     if language == "ko":
         page.get_by_role("button", name="한국어").click()
-    wait_loaded(page)
     shown = page.locator("#phase-text")
     expect(shown).to_have_text(TEXTS[language][2])
+    wait_loaded(page)
     slice_before = page.locator(".pane .slice").nth(PANE).inner_text()
     leaf(page, 5)
     expect(shown).to_have_text(TEXTS[language][7])
@@ -120,3 +120,23 @@ def test_phases_in_series_of_their_own(page: Page, stored: Stored) -> None:
     page.locator("#phase").press("Home")
     expect(shown).to_contain_text("used as Before contrast")
     expect(page.locator("#phase-before")).to_be_disabled()
+
+
+@pytest.mark.parametrize("language", TEXTS)
+def test_nothing_is_cut_off_on_a_small_screen(
+    page: Page, many_phases: Stored, language: str
+) -> None:
+    page.set_viewport_size({"width": 1024, "height": 768})
+    page.goto(f"/segmentation/studies/{many_phases.study}/")
+    if language == "ko":
+        page.get_by_role("button", name="한국어").click()
+    expect(page.locator("#phase-text")).to_have_text(TEXTS[language][2])
+    wait_loaded(page)
+    leaf(page, 5)
+    page.keyboard.press("4")
+    expect(page.locator("#which")).to_be_visible()
+    for place in ("#phase-home", ".status strong", "#help", "#which"):
+        box = page.locator(place).bounding_box()
+        assert box is not None
+        assert box["x"] + box["width"] <= 1024
+    look_for_barriers(page)

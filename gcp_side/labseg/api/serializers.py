@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,7 +14,7 @@ from gcp_side.labseg.jobs.confirmation import REASONS, read_reasons
 from gcp_side.labseg.jobs.waiting import why_waiting
 from gcp_side.labseg.messages import Explanation, explain_code, explain_notice, explain_warnings
 from gcp_side.labseg.models import EventKind, Job, JobEvent, Outcome, State
-from gcp_side.labseg.orthanc.client import StudyEntry
+from gcp_side.labseg.orthanc.client import SeriesEntry, StudyEntry
 from gcp_side.labseg.part_texts import describe_parts, taken_words
 from gcp_side.labseg.recognition import Confidence, plane_of
 from gcp_side.labseg.volume_ids import volume_name
@@ -230,6 +231,13 @@ def _date_of(entry: StudyEntry) -> str | None:
         return None
 
 
+def _phases_in_one(series: Sequence[SeriesEntry]) -> int:
+    """The most temporal positions that a series declares; as many series that declare the same
+    number hold a phase each."""
+    declared = Counter(item.temporal_positions for item in series)
+    return max((count for count, held in declared.items() if held < count), default=0)
+
+
 class StudySerializer(Shape):
     """One study: its ``entry`` of Orthanc, its ``series`` and its ``latest`` job or None."""
 
@@ -246,7 +254,7 @@ class StudySerializer(Shape):
     series = Computed(IntegerField(), lambda study: len(study["series"]))
     phases = Computed(
         IntegerField(help_text="temporal positions of one series, as its header has them; else 0"),
-        lambda study: max((item.temporal_positions for item in study["series"]), default=0),
+        lambda study: _phases_in_one(study["series"]),
     )
     latest_request = RequestSerializer(source="latest", allow_null=True)
 
@@ -257,6 +265,11 @@ class HeldVolumeSerializer(Shape):
     volume_id = CharField(source="volume.series_id")
     index = IntegerField(source="volume.part", help_text="from 0")
     stack = IntegerField(source="volume.stack", help_text="from 0; phases of one lie on another")
+    side = serializers.ChoiceField(
+        choices=["right", "left"],
+        allow_null=True,
+        help_text="the patient's, where the series holds one stack of each",
+    )
     images = IntegerField(source="volume.instances")
     taken = CharField(help_text="when, as words in the active language; empty if nothing says")
     role = Computed(

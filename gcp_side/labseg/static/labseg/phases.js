@@ -19,7 +19,7 @@ function group(id, series) {
   const held = item.parts?.volumes ?? [];
   const stack = held.find((one) => one.volume_id === id)?.stack;
   if (stack === undefined) return [{ id, item, taken: item.taken }];
-  return held.filter((one) => one.stack === stack).map((one, index, every) => ({ id: one.volume_id, item, taken: one.taken, index, count: every.length }));
+  return held.filter((one) => one.stack === stack).map((one, index, every) => ({ id: one.volume_id, item, taken: one.taken, side: one.side, index, count: every.length }));
 }
 
 function titled(phases, roles) {
@@ -29,12 +29,15 @@ function titled(phases, roles) {
     const role = roles.get(one.id) ?? "";
     const words = [fill(gettext("phase %(number)s of %(count)s"), { number: index + 1, count: phases.length })];
     if (several && one.item) words.push(seriesWords(one));
-    if (one.taken) words.push(one.taken);
+    words.push(...[sideTitle(one.side), one.taken].filter(Boolean));
     const text = words.join(" · ");
     const use = role ? fill(gettext("used as %(role)s"), { role }) : gettext("not used");
     return { id: one.id, role, title: `${role || gettext("Not used")}\n${text}`, text: `${text} · ${use}` };
   });
 }
+
+// Which of two stacks of a series it is of, as of both breasts.
+export const sideTitle = (side) => ({ right: gettext("right side"), left: gettext("left side") })[side] ?? "";
 
 function seriesWords({ item, index, count }) {
   if (count === undefined) return fill(gettext("series %(number)s"), { number: item.number });
@@ -75,7 +78,13 @@ export function stepPhase(viewer, by) {
   return at >= 0;
 }
 
+// The role, and which phase it is.
+function shortTitle(title) {
+  const [role, words = ""] = title.split("\n");
+  return [role, words.split(" · ")[0]].filter(Boolean).join(" · ");
+}
+
 // What the three planes can show, by what the panes show now.
 export function drawWhich(viewer) {
-  part("which").replaceChildren(...viewer.chosen.map((one, index) => element("option", { value: index, text: viewer.titleOf(index).replace("\n", " · "), selected: index === viewer.active })));
+  part("which").replaceChildren(...viewer.chosen.map((one, index) => element("option", { value: index, text: shortTitle(viewer.titleOf(index)), selected: index === viewer.active })));
 }

@@ -2,7 +2,7 @@
 import * as api from "./api.js";
 import { postConfirmed } from "./confirm.js";
 import { clock, element, fill, number, part, profileTitle, roleTitle, say, stateName, volumes } from "./dom.js";
-import { connectPhases, drawPhases, drawWhich, phasesOf } from "./phases.js";
+import { connectPhases, drawPhases, drawWhich, phasesOf, sideTitle } from "./phases.js";
 import { follow, patience } from "./progress.js";
 import { connectTools, showPosition } from "./tools.js";
 import { Viewer } from "./viewer.js";
@@ -83,11 +83,12 @@ function lastChoice(study) {
 // What can be chosen: a series, or each volume of one that holds several.
 function choices(study) {
   return study.series.filter((item) => item.modality === "MR").flatMap((item) => {
-    const title = `${item.number} · ${item.description || gettext("no description")}`;
-    const held = item.parts?.volume_ids ?? [];
-    if (held.length < 2) return [{ id: held[0] ?? item.series_id, text: `${title} (${held.length ? item.parts.images : item.images})` }];
-    return held.map((id, index) => ({ id, text: fill(gettext("%(title)s · volume %(number)s of %(count)s (%(images)s)"),
-      { title, number: index + 1, count: held.length, images: item.parts.images }) }));
+    const name = item.description || gettext("no description");
+    const held = item.parts?.volumes ?? [];
+    if (held.length < 2) return [{ id: held[0]?.volume_id ?? item.series_id, text: `${item.number} · ${name} (${held[0]?.images ?? item.images})` }];
+    // The number first: a long description is cut off.
+    return held.map((one, index) => ({ id: one.volume_id, text: [fill(gettext("%(series)s: volume %(number)s of %(count)s"),
+      { series: item.number, number: index + 1, count: held.length }), sideTitle(one.side), `${name} (${one.images})`].filter(Boolean).join(" · ") }));
   });
 }
 

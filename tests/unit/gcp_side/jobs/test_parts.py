@@ -17,7 +17,7 @@ from gcp_side.labseg.jobs.submission import Submission, retry, submit
 from gcp_side.labseg.models import Job
 from gcp_side.labseg.volume_ids import VolumeId, volume_id_of
 from segrelay.manifest import PARTS_SCHEMA, parse_job_manifest
-from segrelay.parts import PartImage
+from segrelay.parts import PartImage, split_series
 from tests.unit.gcp_side.fakes import (
     ROLES,
     STUDY_ID,
@@ -100,6 +100,35 @@ def test_the_study_shows_its_phases(client: APIClient, orthanc: FakeOrthanc) -> 
     assert [role["series_id"] for role in found["roles"]] == list(volumes(0, 1, 2, 3))
     assert {role["confidence"] for role in found["roles"]} == {"certain"}
     assert found["roles"][1]["evidence"].startswith("The temporal position is 2 of 5")
+
+
+def test_the_stacks_of_both_breasts_are_named_by_their_side(
+    client: APIClient, orthanc: FakeOrthanc
+) -> None:
+    def sagittal(image: PartImage, _phase: int, place: int) -> PartImage:
+        x = 4.0 * place - 80 if place < SLICES // 2 else 4.0 * place + 60
+        return replace(image, position=(x, 0.0, 0.0), orientation=(0.0, 1.0, 0.0, 0.0, 0.0, -1.0))
+
+    dynamic(orthanc, phases=4, change=sagittal)
+    (series,) = study(client)["series"]
+    assert series["parts"]["stacks"] == 2
+    by_x = {
+        image.instance: "right" if (image.position or ())[0] < 0 else "left"
+        for image in orthanc.images[SERIES]
+    }
+    split = split_series(orthanc.images[SERIES])
+    expected = [by_x[part.images[0].instance] for part in split.parts]
+    assert [item["side"] for item in series["parts"]["volumes"]] == expected
+    assert set(expected) == {"right", "left"}
+
+
+@pytest.mark.parametrize(("series", "listed"), [(1, 4), (3, 4), (4, 0), (5, 0)])
+def test_phases_in_series_of_their_own_are_not_listed_as_in_one(
+    client: APIClient, orthanc: FakeOrthanc, series: int, listed: int
+) -> None:
+    orthanc.series_index = [series_entry(number, temporal_positions=4) for number in range(series)]
+    (found,) = client.get(f"{ROOT}/studies/").json()["studies"]
+    assert found["phases"] == listed
 
 
 def test_the_tags_of_all_images_are_read_once(client: APIClient, orthanc: FakeOrthanc) -> None:
