@@ -42,7 +42,13 @@ def _brain(rng: np.random.Generator, fields: Fields, sampled: Tensor) -> Tensor:
     bent = sharper * torch.exp(rng.uniform(0, 0.9) * fields.draw(5.5, 3))
     # More or less fluid in all folds: young and old brains.
     bent[0] *= float(np.exp(rng.normal(0, 0.45)))
-    return bent / bent.sum(dim=0) * inside * (sampled[3] > 0)
+    brain = bent / bent.sum(dim=0) * inside * (sampled[3] > 0)
+    if rng.random() < 0.4:
+        # Wide ventricles, of age or of obstruction.
+        wider = (8 * (sampled[5] - rng.uniform(0.12, 0.5))).clamp(0, 1) * (sampled[3] > 0)
+        brain = brain * (1 - wider)
+        brain[0] += wider
+    return brain
 
 
 def _cover(tissues: Tensor, tissue: Tissue, share: Tensor) -> None:
