@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from infra.brain_phantom.atlas import Atlas
@@ -16,10 +17,12 @@ def ball_atlas() -> Atlas:
     axes = [np.arange(side) - (side - 1) / 2 for side in SIDES]
     x, y, z = np.meshgrid(*axes, indexing="ij")
 
-    def inside(width: float, depth: float, height: float, aside: float = 0.0) -> np.ndarray:
+    def inside(
+        width: float, depth: float, height: float, aside: float = 0.0
+    ) -> npt.NDArray[np.float64]:
         shifted = np.abs(x) - aside
         radius = np.sqrt((shifted / width) ** 2 + (y / depth) ** 2 + (z / height) ** 2)
-        return (1 - radius) * min(width, depth, height)
+        return np.asarray((1 - radius) * min(width, depth, height))
 
     depth = inside(62, 78, 60)
     grey = np.clip(depth - 3, 0, 1) * (1 - np.clip(depth - 10, 0, 1))
