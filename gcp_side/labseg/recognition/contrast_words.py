@@ -76,6 +76,8 @@ _UNIT_OF_DATE = re.compile(r"d|days?|w|wks?|weeks?|mos?|months?|mths?|y|yrs?|yea
 _DATE = re.compile(r"(?:19|20)\d{2}(?:\d{2}){0,2}|\d{6}|\d{8}|\d{1,4}[-./]\d{1,2}(?:[-./]\d{1,4})?")
 _NUMBERED_DAY = re.compile(r"(?:d|day|w|wk|m|mo)\d{1,3}")
 _TIMED = re.compile(r"\d*(?:min|mins|minutes?|s|sec|secs|delay\w*|late|early|arterial|venous)")
+_OF_SCANNER = re.compile(r"nd|norm|dis[23]d|mtc|\d+(?:[.,]\d+)?t?")
+"""What scanners and stations add to the end of a name."""
 _PURPOSE = re.compile(r"stealth|neuro\w*|navi?\w*|brainlab|plan\w*")
 _STATUS_POST = frozenset({"s/p"})
 
@@ -230,8 +232,8 @@ def _preposition(tokens: Sequence[str], at: int) -> tuple[str | None, int]:
         # "dyn mit KM" names what was given, not when.
         given = "agent" if one in _WITH else "after"
         return ("before" if is_before else given), 1 + agents
-    is_last = at + 1 == len(tokens)
-    is_known = is_last or _is_of_technique(tokens[at + 1])
+    is_last = all(_OF_SCANNER.fullmatch(word) for word in tokens[at + 1 :])
+    is_known = at + 1 == len(tokens) or _is_of_technique(tokens[at + 1])
     if one in ("pre", "before"):
         return ("before" if is_known else "before?"), 1
     if one in ("post", "after", "apres"):

@@ -174,7 +174,7 @@ _OTHER_REGION = re.compile(
 )
 
 _NEUTRAL = re.compile(
-    r"\d+(?:[.,]\d+)?(?:mm|d|ms|x\d+)?|[es]?t[12]w?i?(?:強調|强调|加[权權]|강조)?[像상]?|wi?|v?3d|2d|fl[23]d|[23]d\w{0,3}"
+    r"\d+(?:[.,]\d+)?(?:mm|d|t|ms|x\d+)?|[es]?t[12]w?i?(?:強調|强调|加[权權]|강조)?[像상]?|wi?|v?3d|2d|fl[23]d|[23]d\w{0,3}"
     # Planes
     r"|ax|axial\w*|axi|tra|trans|transv\w*|trv|tr|sag\w*|cor\w*|obl\w*|ob|축상면?|시상면?|관상면?|횡단면?|ass(?:iale?)?"
     r"|[横橫]断?[面像位]?|[轴軸][面位]|[水冠矢]平?状?[断面像位]{0,2}|[強强][調调]像?|加[权權]像?"
@@ -187,7 +187,7 @@ _NEUTRAL = re.compile(
     r"|long\w*|te|tr|ti|mm|opt\w*|gap|dis[23]d|std"
     # Heads, and words that say nothing
     r"|posterior|anterior|fossa|brain|head|neuro|skull"
-    r"|mri?|routine|series|seq\w*|whole|without|with|a|of|the|[-/*,&]"
+    r"|mri?|routine|series|seq\w*|whole|a|of|the|[-/*,&]"
 )
 
 
