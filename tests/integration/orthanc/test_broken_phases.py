@@ -8,17 +8,22 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pydicom
 import pytest
 from django.core.cache import caches
 from pydantic import SecretStr
+from pydicom.dataset import Dataset
 from pytest_django import Settings
 
+from gcp_side.labseg.errors import SeriesNotShownError
 from gcp_side.labseg.orthanc.client import Orthanc
 from gcp_side.labseg.recognition.series_attributes import read_series
+from gcp_side.labseg.viewer.volumes import load_volume
 from infra.one_series.rewrite import read_phases
 from infra.servers.orthanc import OrthancServer
 from lab_side.agent.by_hand.inputs import inputs_of
 from lab_side.download.wanted_parts import WantedParts
+from lab_side.imaging.read.series import read_series as read_volume
 from segrelay.errors import SeriesRefusedError
 from segrelay.manifest import SeriesInput, SeriesPart
 from segrelay.orthanc import OrthancClient, OrthancSettings
@@ -150,6 +155,28 @@ def test_frames(
     variant, code = BROKEN_FRAMES[name]
     series = store(client, write_enhanced_variant(phases, tmp_path / "sent", variant))
     check_refused(client, at_orthanc, series, code)
+
+
+def test_pixel_data_that_ends_early(
+    client: OrthancClient, at_orthanc: OrthancSettings, synthetic: Phases, tmp_path: Path
+) -> None:
+    """Every frame is described, the last phase has no pixels: known where they are read."""
+
+    def cut(instance: Dataset) -> None:
+        instance.PixelData = instance.PixelData[: -len(instance.PixelData) // 4]
+
+    (path,) = write_enhanced_variant(synthetic, tmp_path / "sent", cut)
+    series = store(client, [path])
+    first, *_, last = inputs_of(client, [series], ROLES)
+    assert first.part is not None
+    assert last.part is not None
+    uid = str(pydicom.dcmread(path).SOPInstanceUID)
+    with pytest.raises(SeriesRefusedError) as at_the_lab:
+        read_volume([path], frames={uid: range(1, SLICES + 1)}, part=first.part.name)
+    connected = Orthanc(client, at_orthanc)
+    with pytest.raises(SeriesNotShownError) as at_the_page:
+        load_volume(f"{series}:{last.part.index}", connected)
+    assert at_the_lab.value.code == at_the_page.value.code == "unreadable-instance"
 
 
 @pytest.mark.parametrize("phases", ["synthetic", REAL], indirect=True)

@@ -139,6 +139,9 @@ def test_frames_of_an_enhanced_instance(
     assert fetch(client, inputs, tmp_path / "fetched") == {
         role: [100.0 + phase] * SLICES for phase, role in enumerate(ROLES)
     }
+    # Once for the four roles.
+    (file,) = (tmp_path / "fetched").iterdir()
+    assert file.read_bytes() == path.read_bytes()
 
 
 def test_a_series_before_contrast_and_one_with_the_rest(
