@@ -120,6 +120,9 @@ def test_phases_in_series_of_their_own(page: Page, stored: Stored) -> None:
     page.locator("#phase").press("Home")
     expect(shown).to_contain_text("used as Before contrast")
     expect(page.locator("#phase-before")).to_be_disabled()
+    # As a keyboard of Hangul sends it.
+    page.locator("#phase").dispatch_event("keydown", {"key": "ㅜ", "code": "KeyN", "bubbles": True})
+    expect(shown).to_contain_text("phase 2 of 4")
 
 
 @pytest.mark.parametrize("language", TEXTS)

@@ -40,7 +40,7 @@ export function connectTools(viewer) {
     if (event.ctrlKey || event.metaKey) return;
     const pane = viewer.panes.find((one) => one.box === document.activeElement);
     // Under a Korean input method the key names a letter of Hangul, its code the place on the keyboard.
-    const key = (/^[\x20-\x7e]+$/.test(event.key) ? event.key : event.code.replace(/^Key/, "")).toLowerCase();
+    const key = (/^[\x21-\x7e]$/.test(event.key) ? event.key : event.code.replace(/^Key/, "")).toLowerCase();
     if (pane && viewer.voxel && viewer.key(pane, event)) {
       event.preventDefault();
       announce(viewer, pane);
