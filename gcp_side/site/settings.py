@@ -172,6 +172,7 @@ LOGGING = {
 }
 
 _DCE_PHASES = ["dce-0", "dce-1", "dce-2", "dce-3"]
+_BRAIN_SEQUENCES = ["t1c", "t1", "t2", "flair"]
 
 SEGRELAY = {
     "BUCKET": text("SEGRELAY_BUCKET"),
@@ -191,8 +192,10 @@ SEGRELAY = {
     "AGENT_KEYS": words("SEGRELAY_AGENT_KEYS"),
     "PROFILES": {
         "demo": _DCE_PHASES,
+        "breast-dce": _DCE_PHASES,
         "breast-dce-swinunetr": _DCE_PHASES,
-        "brats-segresnet": ("t1c", "t1", "t2", "flair"),
+        "glioma": _BRAIN_SEQUENCES,
+        "brats-segresnet": _BRAIN_SEQUENCES,
     },
     "DEFAULT_PROFILE": text("SEGRELAY_DEFAULT_PROFILE", "demo"),
     "PUSH_AUDIENCE": text("SEGRELAY_PUSH_AUDIENCE"),

@@ -328,7 +328,10 @@ class TestLab:
             "default": True,
         }
         names = [item["name"] for item in profiles]
-        assert names == ["demo", "breast-dce-swinunetr", "brats-segresnet"]
+        assert names == [
+            *("demo", "breast-dce", "breast-dce-swinunetr"),
+            *("glioma", "brats-segresnet"),
+        ]
 
     def test_what_living_agents_offer(self, client: APIClient, bucket: Bucket) -> None:
         demo = Offer(
