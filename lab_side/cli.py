@@ -183,7 +183,8 @@ def _parser() -> HelpfulParser:
         nargs="+",
         required=True,
         metavar="ID",
-        help="Orthanc ids of the series, in the order of the profile's inputs; or of one with all",
+        help="Orthanc ids of the series, in the order of the profile's inputs; or of one that "
+        "holds all phases. ID:0 is the first volume of a series, ID:1 the second",
     )
     complete_profiles(
         command.add_argument("--profile", help="model profile (default: the first configured)")

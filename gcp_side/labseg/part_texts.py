@@ -12,8 +12,8 @@ from gcp_side.labseg.messages import explain_code
 from gcp_side.labseg.orthanc.parts import SeriesParts
 from gcp_side.labseg.recognition import Recognised, SeriesAttributes
 from gcp_side.labseg.recognition.series_attributes import ReadSeries
-from gcp_side.labseg.volume_ids import VolumeId
 from segrelay.parts import PartKey, Split
+from segrelay.parts.volume_ids import VolumeId
 from segrelay.texts import gettext_noop
 
 _KEYS: Mapping[PartKey, str] = {

@@ -19,7 +19,6 @@ import pydicom
 from PIL import Image
 from rich.console import Console
 
-from gcp_side.labseg.volume_ids import VolumeId
 from infra.demos.progress import follow
 from infra.demos.queue import CloudQueue
 from infra.demos.report import Evidence, FrameReading, Outcome
@@ -33,6 +32,7 @@ from lab_side.evaluation.overlap import dice
 from lab_side.imaging.read.series import read_series
 from segrelay.manifest import Provenance, SegmentMeasurement
 from segrelay.orthanc import OrthancClient
+from segrelay.parts.volume_ids import VolumeId
 from segrelay.profiles import Profile
 
 OVERLAY = "overlay.png"

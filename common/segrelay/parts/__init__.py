@@ -6,6 +6,7 @@
 ``doubts``  what makes their order doubtful
 ``split``   the parts of a series, or why there are none
 ``named``   the parts as a manifest names them
+``volume_ids``  names of volumes in commands and addresses
 
 Site, agent and by hand use the same split: a part is named by its key, its index and their count
 alone, and whoever reads the series again finds the same images.

@@ -10,12 +10,12 @@ from gcp_side.labseg.errors import NoSuchVolumeError, SubmissionRefusedError
 from gcp_side.labseg.jobs.agents import offered_roles, snapshot
 from gcp_side.labseg.orthanc.client import Orthanc
 from gcp_side.labseg.orthanc.parts import WHOLE, SeriesParts, read_parts
-from gcp_side.labseg.volume_ids import VolumeId, names_series, volume_id_of
 from segrelay.errors import OtherStudyError, SeriesRefusedError
 from segrelay.manifest import SeriesPart
 from segrelay.orthanc import SeriesInfo
 from segrelay.parts import Split
 from segrelay.parts.named import named_parts, volumes_in_order
+from segrelay.parts.volume_ids import VolumeId, names_series, volume_id_of
 from segrelay.system.nearest import did_you_mean
 
 

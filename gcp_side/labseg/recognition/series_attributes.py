@@ -13,11 +13,11 @@ from gcp_side.labseg.orthanc.parts import SeriesParts, read_parts
 from gcp_side.labseg.orthanc.studies import series_number
 from gcp_side.labseg.orthanc.together import ask_together
 from gcp_side.labseg.recognition import SeriesAttributes, attributes_of
-from gcp_side.labseg.volume_ids import VolumeId
 from segrelay.dicom.companions import is_companion
 from segrelay.errors import OrthancNotFoundError
 from segrelay.parts import PartKey
 from segrelay.parts.keys import ATTRIBUTES, PHASE_KEYS
+from segrelay.parts.volume_ids import VolumeId
 
 SERIES_READ = 60
 """One request for each: the rest of a study of more series is left to the user."""

@@ -29,7 +29,7 @@ from gcp_side.labseg.viewer.slices import (
     place_frames,
     refused_as,
 )
-from gcp_side.labseg.volume_ids import VolumeId, volume_id_of
+from segrelay.parts.volume_ids import VolumeId, volume_id_of
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 

@@ -7,8 +7,8 @@ from gcp_side.labseg.errors import NoSuchVolumeError
 from gcp_side.labseg.orthanc.client import Orthanc, SlicePlace
 from gcp_side.labseg.orthanc.parts import read_parts
 from gcp_side.labseg.viewer.slices import not_an_id
-from gcp_side.labseg.volume_ids import VolumeId, volume_id_of
 from segrelay.parts import Split
+from segrelay.parts.volume_ids import VolumeId, volume_id_of
 
 
 def shown_volume(text: str) -> VolumeId:

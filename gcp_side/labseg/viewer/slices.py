@@ -22,10 +22,10 @@ from gcp_side.labseg.errors import (
     SeriesNotShownError,
 )
 from gcp_side.labseg.orthanc.client import SlicePlace
-from gcp_side.labseg.volume_ids import names_series, volume_id_of
 from segrelay.dicom.rounding import SAME_COSINE
 from segrelay.errors import SeriesRefusedError
 from segrelay.manifest import is_orthanc_id
+from segrelay.parts.volume_ids import names_series, volume_id_of
 from segrelay.voxels.slice_geometry import check_parallel, slice_order
 
 SAME_PLACE_OF_STEP = 0.1

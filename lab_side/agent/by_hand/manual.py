@@ -40,6 +40,7 @@ from segrelay.manifest import (
 )
 from segrelay.orthanc import OrthancClient, new_history
 from segrelay.parsing.validation import describe_first_error
+from segrelay.parts.volume_ids import VolumeId
 from segrelay.profiles import Profile
 from segrelay.result_notes import region_codes, region_notes
 from segrelay.stages import Stage
@@ -77,8 +78,8 @@ def segment_by_hand(
 ) -> ManualResult:
     """Segment a case and store the SEG.
 
-    ``series_ids``: a series for each input of the profile, in its order; or fewer, whose volumes
-    are the inputs (see :func:`~lab_side.agent.by_hand.inputs.inputs_of`).
+    ``series_ids``: a series, or a volume of one, for each input of the profile, in its order; or
+    fewer, whose volumes are the inputs (see :func:`~lab_side.agent.by_hand.inputs.inputs_of`).
 
     ``confirm``: also where their attributes name another body region than the profile's.
 
@@ -171,9 +172,9 @@ def manifest_by_hand(
         As :func:`segment_by_hand`.
     """
     check_ids(series_ids, profile.roles)
-    check_in_orthanc(client, series_ids, profile.roles)
+    check_in_orthanc(client, [text.partition(":")[0] for text in series_ids], profile.roles)
     inputs = inputs_of(client, series_ids, profile.roles)
-    found = client.series_list(series_ids)
+    found = client.series_list(list(dict.fromkeys(item.orthanc_id for item in inputs)))
     check_series(found, found[0].study_id)
     try:
         manifest = JobManifest(
@@ -242,10 +243,12 @@ def _check_order(
     notes = order_notes(tags, profile)
     if not notes:
         return
-    if manifest.has_parts:
-        # Phases of one series come in the order of time; their order cannot be given.
+    if _is_in_order_of_one_series(manifest):
         return
-    by_role = {item.role: item.orthanc_id for item in manifest.series}
+    by_role = {
+        item.role: str(VolumeId(item.orthanc_id, item.part.index if item.part else None))
+        for item in manifest.series
+    }
     right = " ".join(by_role[role] for role in phases_in_order(tags, profile))
     raise ManifestRejectedError(
         f"The series are not in the order of the profile {profile.name} "
@@ -254,6 +257,16 @@ def _check_order(
         remedy=(f"In order they are: --series-ids {right}. " if right else "Correct the order. ")
         + "If it is right all the same, give --confirm.",
     )
+
+
+def _is_in_order_of_one_series(manifest: JobManifest) -> bool:
+    """Whether the inputs are volumes of one series in the order of its key.
+
+    The tags of one image each may then still fall by a rounding.
+    """
+    indices = [item.part.index for item in manifest.series if item.part is not None]
+    is_one = len({item.orthanc_id for item in manifest.series}) == 1
+    return is_one and bool(indices) and indices == sorted(indices)
 
 
 def check_weights(config: AgentConfig, model: ModelConfig, profile: Profile) -> None:

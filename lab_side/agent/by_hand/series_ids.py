@@ -13,6 +13,7 @@ from segrelay.dicom.values import is_uid
 from segrelay.errors import ManifestRejectedError
 from segrelay.manifest import ORTHANC_ID, is_orthanc_id
 from segrelay.orthanc import OrthancClient
+from segrelay.parts.volume_ids import names_series, volume_id_of
 
 _COPY = "Copy the id from Orthanc's page of the series."
 
@@ -26,14 +27,15 @@ def check_ids(series_ids: Sequence[str], roles: Sequence[str]) -> None:
         ``orthanc-id``
     """
     for place, text in enumerate(series_ids, 1):
-        if not is_orthanc_id(text) and not is_uid(text):
+        if volume_id_of(text) is None and not is_uid(text):
             raise _wrong(place, text, roles, _what_it_is(text), _remedy(text))
         if text in series_ids[: place - 1]:
             first = series_ids.index(text) + 1
             raise _wrong(
                 *(place, text, roles),
                 f"is the {_nth(first)} one again",
-                "Give another series for each role.",
+                "Give another series for each role; one that holds all phases is given once, or "
+                "with the number of a volume for each role (ID:0 ID:1 …).",
             )
 
 
@@ -57,6 +59,11 @@ def check_in_orthanc(
     client: OrthancClient, series_ids: Sequence[str], roles: Sequence[str]
 ) -> None:
     """Check that Orthanc has a series under each of these ids.
+
+    Parameters
+    ----------
+    series_ids:
+        Without the numbers of volumes.
 
     Raises
     ------
@@ -125,6 +132,8 @@ def _what_it_is(text: str) -> str:
 
 
 def _forms(text: str) -> Iterator[str]:
+    if names_series(text):
+        yield "names no volume: behind the colon belongs its number, from 0"
     if "://" in text or "#" in text or "/" in text:
         yield "is an address or a path, not an id"
     if is_orthanc_id(text.lower()):
@@ -148,7 +157,8 @@ def _wrong(
     place: int, text: str, roles: Sequence[str], what: str, remedy: str
 ) -> ManifestRejectedError:
     # Only what is an id is repeated: somebody may have pasted a name.
-    about = [*roles[place - 1 : place], *([text] if is_orthanc_id(text) or is_uid(text) else [])]
+    is_known = volume_id_of(text) is not None or is_uid(text)
+    about = [*roles[place - 1 : place], *([text] if is_known else [])]
     return ManifestRejectedError(
         f"The {_nth(place)} series id" + (f" ({', '.join(about)})" if about else "") + f" {what}.",
         code="orthanc-id",

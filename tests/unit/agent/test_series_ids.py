@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -13,7 +14,7 @@ from lab_side.agent.by_hand.series_ids import check_ids, check_in_orthanc, check
 from lab_side.agent.by_hand.series_order import order_notes
 from lab_side.settings.config import PACKAGED_PROFILES
 from segrelay.errors import ManifestRejectedError
-from segrelay.manifest import JobManifest, SeriesInput, utc_now
+from segrelay.manifest import JobManifest, SeriesInput, schema_for, utc_now
 from segrelay.orthanc import InstanceInfo, OrthancClient, SeriesInfo
 from segrelay.parts import PartImage
 from segrelay.profiles import load_profile
@@ -41,10 +42,10 @@ class OneSeries:
     def inventory(self, _: Sequence[str]) -> list[InstanceInfo]:
         return []
 
-    def series_images(self, _: str, __: Sequence[str]) -> list[PartImage]:
+    def series_images(self, series_id: str, _: Sequence[str]) -> list[PartImage]:
         return [
             PartImage(
-                instance=f"{phase}/{place}",
+                instance=f"{series_id}/{phase}/{place}",
                 position=(0.0, 0.0, 2.0 * place),
                 orientation=(1.0, 0.0, 0.0, 0.0, 1.0, 0.0),
                 temporal_position=phase,
@@ -70,6 +71,36 @@ def test_phases_that_one_key_orders_against_the_instance_numbers_are_to_be_chose
         inputs_of(client, IDS[:1], ["a", "b", "c", "d"])
     assert caught.value.code == "part-needed"
     assert "in another order than temporal position" in caught.value.message
+
+
+def parts_of(found: Sequence[SeriesInput]) -> list[tuple[str, int | None]]:
+    return [(item.orthanc_id, item.part.index if item.part else None) for item in found]
+
+
+def test_volumes_are_named_by_their_number_where_nothing_says_the_order() -> None:
+    client = cast(OrthancClient, OneSeries([3, 2, 1, 0]))
+    names = [f"{IDS[0]}:{index}" for index in (3, 2, 0, 1)]
+    check_ids(names, DEMO.roles)
+    found = inputs_of(client, names, DEMO.roles)
+    assert parts_of(found) == [(IDS[0], index) for index in (3, 2, 0, 1)]
+    mixed = inputs_of(client, [IDS[1], f"{IDS[0]}:0", f"{IDS[0]}:2", IDS[2]], DEMO.roles)
+    assert parts_of(mixed) == [(IDS[1], None), (IDS[0], 0), (IDS[0], 2), (IDS[2], None)]
+
+
+def test_a_volume_that_a_series_has_not_is_answered_with_those_that_it_has() -> None:
+    with pytest.raises(ManifestRejectedError) as caught:
+        inputs_of(cast(OrthancClient, OneSeries([0, 1, 2, 3])), [f"{IDS[0]}:4"], DEMO.roles)
+    assert caught.value.code == "no-such-part"
+    assert f"{IDS[0]}:0 to {IDS[0]}:3" in caught.value.remedy
+
+
+def test_a_series_after_enough_volumes_is_not_left_out_in_silence() -> None:
+    """Phases after contrast, given before the series without it, are enough for all roles."""
+    with pytest.raises(ManifestRejectedError) as caught:
+        inputs_of(cast(OrthancClient, OneSeries([0, 1, 2, 3])), IDS[:2], DEMO.roles)
+    assert caught.value.code == "series-count"
+    assert f"Series {IDS[1]} is not used" in caught.value.message
+    assert f"{IDS[0]}:0 {IDS[0]}:1" in caught.value.message
 
 
 class Client:
@@ -129,6 +160,9 @@ def put(place: int, text: str) -> list[str]:
         (put(0, IDS[0].replace("-", "")), "orthanc-id", "lacks the hyphens"),
         (put(3, f"https://o/app/explorer.html#series?uuid={IDS[3]}"), "orthanc-id", "an address"),
         ([",".join(IDS)], "orthanc-id", "ids are separated by spaces"),
+        (put(1, f"{IDS[1]}:01"), "orthanc-id", "behind the colon belongs its number"),
+        (put(1, f"{IDS[1]}:"), "orthanc-id", "behind the colon belongs its number"),
+        ([f"{IDS[0]}:1"] * 2, "orthanc-id", f"(dce-1, {IDS[0]}:1) is the 1st one again"),
         (put(3, ""), "orthanc-id", "4th series id (dce-3) is empty"),
     ],
 )
@@ -262,6 +296,64 @@ def test_the_right_order_is_given_and_confirm_goes_on() -> None:
     right = [IDS[3], IDS[1], IDS[2], IDS[0]]
     assert f"--series-ids {' '.join(right)}. If it is right" in caught.value.remedy
     assert with_confirmation(manifest, client, DEMO, confirm=True).confirmed == ()
+
+
+class Volumes(OneSeries):
+    """Two series that hold phases, of which the second was acquired first."""
+
+    def __init__(self, minutes: Mapping[str, Sequence[int]]) -> None:
+        super().__init__([0, 1, 2, 3])
+        self.minutes = minutes
+
+    def series_images(self, series_id: str, _: Sequence[str]) -> list[PartImage]:
+        images = super().series_images(series_id, [])
+        minutes = self.minutes[series_id]
+        return [
+            replace(image, instance=f"{series_id}/{minutes[image.temporal_position or 0]}")
+            for image in images
+            if (image.temporal_position or 0) < len(minutes)
+        ]
+
+    def tags(self, instance_id: str) -> dict[str, Any]:
+        return {"AcquisitionTime": f"10{int(instance_id.partition('/')[2]):02}00"}
+
+
+@pytest.mark.parametrize(
+    ("names", "right"),
+    [
+        ([IDS[0], IDS[1]], [f"{IDS[1]}:0", f"{IDS[1]}:1", f"{IDS[0]}:0", f"{IDS[0]}:1"]),
+        (
+            [f"{IDS[0]}:{index}" for index in (1, 0)] + [f"{IDS[2]}:{index}" for index in (0, 1)],
+            [
+                f"{IDS[0]}:0",
+                f"{IDS[0]}:1",
+                f"{IDS[2]}:0",
+                f"{IDS[2]}:1",
+            ],
+        ),
+        ([IDS[1], IDS[0]], None),
+    ],
+)
+def test_volumes_of_several_series_in_another_order_than_that_of_time(
+    names: list[str], right: list[str] | None
+) -> None:
+    minutes = {IDS[0]: [4, 5], IDS[1]: [1, 2], IDS[2]: [7, 8]}
+    client = cast(OrthancClient, Volumes(minutes))
+    manifest = JobManifest(
+        job_id=new_ulid(),
+        profile="demo",
+        submitted_at=utc_now(),
+        orthanc_study_id=STUDY,
+        series=inputs_of(client, names, DEMO.roles),
+        schema_version=schema_for((), has_parts=True),
+    )
+    if right is None:
+        assert with_confirmation(manifest, client, DEMO, confirm=False) == manifest
+        return
+    with pytest.raises(ManifestRejectedError) as caught:
+        with_confirmation(manifest, client, DEMO, confirm=False)
+    assert caught.value.code == "confirmation-needed"
+    assert f"--series-ids {' '.join(right)}. If it is right" in caught.value.remedy
 
 
 @pytest.mark.parametrize("ids", [IDS[:3], [*IDS, orthanc_id(9)]])

@@ -15,9 +15,9 @@ from gcp_side.labseg.errors import ConfirmationNeededError, SubmissionRefusedErr
 from gcp_side.labseg.jobs.queue_from_row import manifest_of
 from gcp_side.labseg.jobs.submission import Submission, retry, submit
 from gcp_side.labseg.models import Job
-from gcp_side.labseg.volume_ids import VolumeId, volume_id_of
 from segrelay.manifest import PARTS_SCHEMA, parse_job_manifest
 from segrelay.parts import PartImage, split_series
+from segrelay.parts.volume_ids import VolumeId, volume_id_of
 from tests.unit.gcp_side.fakes import (
     ROLES,
     STUDY_ID,
