@@ -96,7 +96,8 @@ def _check_order(series_id: str, split: Split) -> None:
             f"The instance numbers of series {series_id} count its phases in another order than "
             f"{(split.key or '').replace('-', ' ')}, and nothing else in it says which is right.",
             code="part-needed",
-            remedy=_name_them(series_id, split),
+            remedy=f"Name a volume for each role, {_names(series_id, split)}, or choose them on "
+            "the site's page of the study.",
         )
 
 
@@ -104,18 +105,17 @@ def _several_stacks(series_id: str, split: Split) -> ManifestRejectedError:
     return ManifestRejectedError(
         f"Series {series_id} holds {split.stacks} stacks of slices, not phases alone.",
         code="part-needed",
-        remedy=_name_them(series_id, split),
+        remedy=f"Name a volume for each role, {_names(series_id, split)}, or choose them on the "
+        "site's page of the study.",
     )
 
 
-def _name_them(series_id: str, split: Split) -> str:
+def _names(series_id: str, split: Split) -> str:
+    """The names of the volumes, and in what order they come."""
     last, phases = len(split.parts) - 1, len(split.parts) // split.stacks
-    by = f" by {split.key.replace('-', ' ')}" if split.key and phases > 1 else ""
+    by = f" by {split.key.replace('-', ' ')}" if split.key and phases > 1 else " of their places"
     stacks = f", {phases} of each stack in turn" if split.stacks > 1 and phases > 1 else ""
-    return (
-        f"Name a volume for each role, {series_id}:0 to {series_id}:{last} (in the order{by}"
-        f"{stacks}), or choose them on the site's page of the study."
-    )
+    return f"{series_id}:0 to {series_id}:{last} (in the order{by}{stacks})"
 
 
 def _unused(volume: VolumeId, used: Sequence[_Volume]) -> ManifestRejectedError:
