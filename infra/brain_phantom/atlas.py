@@ -38,7 +38,6 @@ CHANNELS = ("csf", "grey", "white", "depth", "ventricle", "beside_ventricle")
 _NILEARN = "nilearn==0.14.1"
 _MNI_FILE = "nilearn/datasets/data/mni_icbm152_{}_tal_nlin_sym_09a_converted.nii.gz"
 _COLIN_FILE = "usr/share/mricron/templates/ch2bet.nii.gz"
-_COLIN_HEAD = "usr/share/mricron/templates/ch2.nii.gz"
 _MARGIN = 14
 _VENTRICLE_DEPTH_MM = 18.0
 
@@ -84,11 +83,6 @@ def load_atlas(name: str) -> Atlas:
     with np.load(path) as stored:
         maps = torch.from_numpy(stored["maps"].astype(np.float32))
         return Atlas(name, maps, stored["origin"])
-
-
-def colin_head() -> tuple[FloatArray, npt.NDArray[np.float64]]:
-    """Colin's whole head in T1: float32 [Right, Anterior, Superior] of 1 mm, and its origin."""
-    return _read(_colin_folder() / _COLIN_HEAD)
 
 
 def _cache() -> Path:

@@ -68,7 +68,7 @@ def make_patient(
         few = (slice(None), *(slice(None, None, 2),) * 3)
         seats = _random_seats(rng, _sample(atlas, places[few]), places[few], points[few])
         for seat in seats:
-            places = places + to_template_push(rng, seat, points, to_template)
+            places = places + _pushed(rng, seat, points, to_template)
     sampled = _sample(atlas, places)
     tissues = normal_tissues(rng, fields, sampled, places)
     around = Surroundings(
@@ -144,7 +144,7 @@ def _template_places(
     return places
 
 
-def to_template_push(
+def _pushed(
     rng: np.random.Generator, seat: Seat, points: Tensor, to_template: npt.NDArray[np.float64]
 ) -> Tensor:
     """[3, ...] mm: where tissue about a tumour came from before the tumour pushed it away."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,13 +14,16 @@ from numpy.typing import NDArray
 
 from lab_side.evaluation.montage import write_montage
 from lab_side.evaluation.overlap import dice
-from lab_side.evaluation.reading import read_truth, read_volumes
+from lab_side.evaluation.reading import Volume, read_truth, read_volumes
 from lab_side.imaging.pipeline import Progress, predict
+from lab_side.imaging.read.series import SeriesVolume
+from lab_side.imaging.volume.grid import VolumeLike
 from lab_side.imaging.volume.postprocess import Mask
+from lab_side.imaging.volume.registration import find_motions
 from lab_side.imaging.write.measure import voxel_ml
 from lab_side.models.loaded import LoadedModel
 from lab_side.worker.protocol import SegmentScore
-from segrelay.profiles import Segment
+from segrelay.profiles import Profile, Segment
 
 PERCENTILE = 95
 
@@ -40,11 +43,32 @@ def evaluate_case(
     volumes = read_volumes(case, profile.roles)
     reference = volumes[profile.reference_role]
     truth = read_truth(case, profile, reference)
-    found = predict(volumes, model, progress)
+    found = predict(_placed(volumes, profile), model, progress)
     if montage is not None:
         segmented, right = (np.any(masks, axis=0) for masks in (found, truth))
         write_montage(montage, reference, segmented, truth=right, title=case.name)
     return compare(found, truth, profile.segments, np.asarray(reference.affine, np.float64))
+
+
+def _placed(volumes: Mapping[str, VolumeLike], profile: Profile) -> Mapping[str, VolumeLike]:
+    """The volumes where a job's registration would lay them."""
+    if profile.preprocessing.registration == "none":
+        return volumes
+    frames = {
+        role: volume.frame_of_reference_uid
+        for role, volume in volumes.items()
+        if isinstance(volume, SeriesVolume)
+    }
+    # A file that is no DICOM series says nothing of a frame: its affine places it.
+    own = frames.get(profile.reference_role)
+    unplaced = {role for role, frame in frames.items() if own is not None and frame != own}
+    motions = find_motions(volumes, profile.reference_role, unplaced)
+    return {
+        role: Volume(volume.voxels, motions[role].motion @ volume.affine)
+        if role in motions and motions[role].kept
+        else volume
+        for role, volume in volumes.items()
+    }
 
 
 def compare(

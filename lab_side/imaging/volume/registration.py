@@ -11,7 +11,7 @@ series gets another affine, and is sampled once, on the network's grid.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -81,17 +81,9 @@ def place_together(
     SeriesRefusedError
         ``frame-of-reference``: headers do not place a series, and no motion was found.
     """
-    fixed = volumes[reference_role]
-    frame = fixed.frame_of_reference_uid
-    with _one_thread_each(), ThreadPoolExecutor() as pool:
-        running = {
-            role: pool.submit(
-                register, volume, fixed, is_placed=volume.frame_of_reference_uid == frame
-            )
-            for role, volume in volumes.items()
-            if role != reference_role
-        }
-        found = {role: future.result() for role, future in running.items()}
+    frame = volumes[reference_role].frame_of_reference_uid
+    unplaced = {role for role, item in volumes.items() if item.frame_of_reference_uid != frame}
+    found = find_motions(volumes, reference_role, unplaced)
     placed = dict(volumes)
     for role, item in found.items():
         volume = volumes[role]
@@ -104,6 +96,26 @@ def place_together(
                 code="frame-of-reference",
             )
     return placed, tuple(_record(role, item) for role, item in found.items())
+
+
+def find_motions(
+    volumes: Mapping[str, VolumeLike], reference_role: str, unplaced: Collection[str]
+) -> dict[str, Registration]:
+    """The motion of every volume but the reference, by role; each in one thread.
+
+    Parameters
+    ----------
+    unplaced:
+        Roles whose headers do not place them in the reference's frame.
+    """
+    fixed = volumes[reference_role]
+    with _one_thread_each(), ThreadPoolExecutor() as pool:
+        running = {
+            role: pool.submit(register, volume, fixed, is_placed=role not in unplaced)
+            for role, volume in volumes.items()
+            if role != reference_role
+        }
+        return {role: future.result() for role, future in running.items()}
 
 
 def _record(role: str, item: Registration) -> RegistrationRecord:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import SimpleITK as sitk  # noqa: N813  (the library's own abbreviation)
 from numpy.typing import NDArray
-from scipy.ndimage import distance_transform_edt
+from scipy.ndimage import distance_transform_edt, gaussian_filter
 
 from lab_side.commands.evaluate import as_json, as_text, means_of, worst_case
+from lab_side.evaluation import scores
 from lab_side.evaluation.cases import find_cases
 from lab_side.evaluation.overlap import dice
 from lab_side.evaluation.scores import compare, evaluate_case, hd95_mm
@@ -19,7 +21,7 @@ from lab_side.evaluation.summary import mean_of
 from lab_side.worker.protocol import SegmentScore
 from segrelay.errors import FixConfigurationError, SeriesRefusedError
 from tests.conftest import SEED
-from tests.support.dicom.dicom_series import make_affine, write_series
+from tests.support.dicom.dicom_series import centres, make_affine, write_series
 from tests.support.dicom.imaging_cases import image_of, make_profile
 from tests.support.networks.stand_in import stand_in
 
@@ -245,3 +247,35 @@ def test_the_report_for_people_and_for_programs() -> None:
     document = as_json("demo", scores, Path("worst.png"))
     assert document["worst_case"] == "two"
     assert document["means"]["Tumor"]["dice"]["count"] == 3
+
+
+def test_series_are_registered_as_in_a_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    case = tmp_path / "case"
+    case.mkdir()
+    grid = make_affine("axial", spacing=(3.0, 3.0, 4.0), origin=(-60.0, -66.0, -54.0))
+    rng = np.random.default_rng(SEED)
+    places = centres((28, 44, 40), grid)
+    inside = np.linalg.norm(places / (50, 58, 46), axis=-1) < 1
+    blobs = gaussian_filter(rng.normal(size=inside.shape), 3)
+    head = np.where(inside, 400 + 4000 * blobs, 0).astype(np.float32)
+    moved = grid.copy()
+    moved[:3, 3] += (6.0, -5.0, 4.0)
+    for name, affine in (("first", grid), ("second", moved)):
+        sitk.WriteImage(image_of(head, affine), str(case / f"{name}.nii.gz"))
+    truth = image_of((head > 600).astype(np.uint8), grid)
+    sitk.WriteImage(truth, str(case / "truth.nii.gz"))
+    seen: dict[str, Any] = {}
+
+    def predicted(volumes: dict[str, Any], *_: object) -> list[NDArray[np.uint8]]:
+        seen.update(volumes)
+        return [np.zeros(head.shape, np.uint8)]
+
+    monkeypatch.setattr(scores, "predict", predicted)
+    plain = make_profile(roles=("first", "second"))
+    evaluate_case(case, stand_in(plain), lambda *_: None)
+    assert np.allclose(seen["second"].affine, moved)
+    rigid = plain.preprocessing.model_copy(update={"registration": "rigid"})
+    profile = plain.model_copy(update={"preprocessing": rigid})
+    evaluate_case(case, stand_in(profile), lambda *_: None)
+    assert np.allclose(seen["second"].affine, grid, atol=1.0)
+    assert np.allclose(seen["first"].affine, grid)
