@@ -37,7 +37,8 @@ from pydantic import (
 )
 from rest_framework.authentication import BaseAuthentication
 
-from segrelay.bucket import Bucket, check_address, open_bucket
+from segrelay.bucket import Bucket
+from segrelay.bucket.address import SiteAddress, parse_address
 from segrelay.bucket.sealed import SealedBucket
 from segrelay.errors import FixConfigurationError
 from segrelay.manifest import Labels, Role
@@ -48,7 +49,8 @@ from segrelay.signing import PublicKey, SigningKey, Trust
 from segrelay.system.nearest import did_you_mean, nearest
 
 REMEDIES = {
-    "BUCKET": "Set it to the queue's address: gs://bucket/prefix or file:///srv/segrelay.",
+    "BUCKET": "Set it to the queue's address: database: for the site's own database, "
+    "gs://bucket/prefix or file:///srv/segrelay.",
     "ORTHANC_URL": "Set it to Orthanc's address, e.g. https://orthanc.example.org.",
     "OHIF_URL": "Set it to the address of OHIF's viewer page, e.g. https://ohif.example.org/viewer.",
     "PROFILES": "Map each profile's name to the list of its roles, in channel order.",
@@ -56,6 +58,7 @@ REMEDIES = {
     "DEFAULT_LABELS": "Map keys of PROFILES to lists of labels: small letters, digits, hyphens.",
     "SUBMIT_RATE": "Write a number and a period, e.g. 30/min.",
     "READ_RATE": "Write a number and a period, e.g. 600/min.",
+    "QUEUE_RATE": "Write a number and a period, e.g. 1200/min.",
     "GUESS_RATE": "Write a number and a period, e.g. 10/h.",
     "GUESS_ADDRESS_RATE": "Write a number and a period, e.g. 100/h.",
     "SIGNING_KEY": "Make a pair with `manage.py labseg keygen`.",
@@ -121,9 +124,11 @@ def _revealed(key: str, secret: Secret) -> SecretStr:
 
 def _bucket_address(value: str) -> str:
     try:
-        check_address(value)
+        where = parse_address(value)
     except FixConfigurationError as error:
         raise ValueError(f"is wrong. {error.message} {error.remedy}") from None
+    if isinstance(where, SiteAddress):
+        raise ValueError("is how agents reach a queue that the site keeps: write database: here")
     return value
 
 
@@ -197,7 +202,7 @@ class Conf(BaseModel):
     )
 
     bucket: Annotated[str, AfterValidator(_bucket_address)]
-    """Address of the queue, as :func:`segrelay.bucket.open_bucket` takes it."""
+    """Address of the queue, as :func:`segrelay.bucket.address.parse_address` reads it."""
     orthanc_url: str
     ohif_url: Annotated[str, AfterValidator(_web_address)] = ""
     """Address of OHIF's viewer page, for the link "Open in OHIF"; none where empty."""
@@ -244,6 +249,11 @@ class Conf(BaseModel):
     """Requests for a segmentation, by user."""
     read_rate: Rate = "600/min"
     """All other requests, by user."""
+    queue_rate: Rate = "1200/min"
+    """Operations of one agent in the queue that this site keeps (``database:``)."""
+    queue_waiting_calls: Annotated[int, Field(ge=0, le=1000)] | None = None
+    """Calls of agents for new jobs that one process of the site holds at once, each with one of
+    its threads; unless given one, and none in a server without threads."""
     authentication_classes: Annotated[
         tuple[AuthenticationClass, ...], AfterValidator(_at_least_one)
     ] = DEFAULT_AUTHENTICATION
@@ -438,23 +448,9 @@ def authentication_classes() -> list[type[BaseAuthentication]]:
     return [import_string(item) if isinstance(item, str) else item for item in named]
 
 
-@lru_cache(maxsize=1)
-def get_bucket() -> Bucket:
-    """The queue's bucket, opened once in a process.
-
-    Raises
-    ------
-    FixConfigurationError
-        It cannot be used.
-    """
-    conf = get_conf()
-    return conf.sealed(open_bucket(conf.bucket))
-
-
 def _forget(*, setting: str, **_: object) -> None:
     if setting in ("SEGRELAY", "CACHES"):
         get_conf.cache_clear()
-        get_bucket.cache_clear()
 
 
 setting_changed.connect(_forget)

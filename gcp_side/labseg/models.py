@@ -7,6 +7,9 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from gcp_side.labseg.host.database import FreshManager, UserReference, UtcTimeField
+
+# Django looks for tables in this module.
+from gcp_side.labseg.queue.rows import AgentToken, QueueChange, QueueObject  # noqa: F401
 from gcp_side.labseg.volume_ids import volume_name
 from segrelay.profiles import MAX_PROFILE_LENGTH
 

@@ -14,7 +14,7 @@ import logging
 import time
 
 from lab_side.agent.claiming import Claiming
-from lab_side.agent.doorbell import Doorbell
+from lab_side.agent.doorbells import Doorbell
 from lab_side.agent.health.control import ControlWatch
 from lab_side.agent.health.heartbeat import Heartbeat
 from lab_side.agent.health.orthanc_gate import OrthancGate

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import cached_property
-from pathlib import Path
 
 from lab_side import __version__
 from lab_side.agent.agent import Agent
@@ -12,7 +11,9 @@ from lab_side.agent.claiming import Claiming, Readiness
 from lab_side.agent.delivery.deliver import Uploader
 from lab_side.agent.delivery.delivery_queue import DeliveryQueue
 from lab_side.agent.delivery.outbox import Outbox, read_entries, refused_folder
-from lab_side.agent.doorbell import Doorbell
+from lab_side.agent.doorbells import Doorbell
+from lab_side.agent.doorbells.directory import DirectoryDoorbell
+from lab_side.agent.doorbells.site import SiteDoorbell
 from lab_side.agent.folders import GIGABYTE, WorkFolders
 from lab_side.agent.health import control
 from lab_side.agent.health.circuit_breaker import CircuitBreaker
@@ -33,9 +34,10 @@ from lab_side.agent.reporting.status_board import StatusBoard
 from lab_side.service.notify import ServiceManager, Supervisor
 from lab_side.settings.config import AgentConfig
 from lab_side.settings.loading import secret_renewal
-from segrelay.bucket import Bucket
+from segrelay.bucket import Bucket, directory_at
 from segrelay.bucket.local import LocalBucket
 from segrelay.bucket.sealed import SealedBucket
+from segrelay.bucket.site import SiteBucket
 from segrelay.errors import LeaseLostError
 from segrelay.offers import Offer
 from segrelay.orthanc import OrthancClient, new_history
@@ -81,9 +83,7 @@ class _Parts:
 
     def agent(self, supervisor: Supervisor) -> Agent:
         config, signals = self.config, self.signals
-        directory = _directory_of(self.bucket)
-        # A scan of a directory costs nothing; one of a cloud bucket is billed.
-        idle = config.idle_poll_seconds if directory is None else config.poll_seconds
+        doorbell = self._doorbell()
         port = config.metrics_port
         return Agent(
             config,
@@ -96,8 +96,8 @@ class _Parts:
             recovery=self.recovery,
             claiming=self.claiming,
             pipeline=self.pipeline,
-            doorbell=self._doorbell(directory),
-            poll_interval=PollInterval(active=config.poll_seconds, idle=idle),
+            doorbell=doorbell,
+            poll_interval=self._poll_interval(doorbell),
             daily=DailyLine(self.home, round(config.min_free_gb * GIGABYTE), self.counters),
             metrics=MetricsServer(port, self._snapshot) if port else None,
             supervisor=supervisor,
@@ -205,11 +205,23 @@ class _Parts:
             signals=self.signals,
         )
 
-    def _doorbell(self, directory: Path | None) -> Doorbell | None:
-        events = self.config.directory_events
-        if directory is None or events == "off":
-            return None
-        return Doorbell(directory, self.signals.wake, polling=events == "polling")
+    def _doorbell(self) -> Doorbell | None:
+        inner = self.bucket.inner if isinstance(self.bucket, SealedBucket) else self.bucket
+        if isinstance(inner, LocalBucket) and self.config.directory_events != "off":
+            polling = self.config.directory_events == "polling"
+            return DirectoryDoorbell(inner.root, self.signals.wake, polling=polling)
+        if isinstance(inner, SiteBucket):
+            return SiteDoorbell(inner, self.signals.wake)
+        return None
+
+    def _poll_interval(self, doorbell: Doorbell | None) -> PollInterval:
+        active, idle = self.config.poll_seconds, self.config.idle_poll_seconds
+        if directory_at(self.config.bucket) is not None:
+            # A scan of a directory costs nothing; one of a cloud bucket is billed.
+            return PollInterval(active=active, idle=active)
+        if isinstance(doorbell, SiteDoorbell):
+            return PollInterval(active=active, idle=idle, is_rung=lambda: doorbell.is_listening)
+        return PollInterval(active=active, idle=idle)
 
     def _pause(self, order: Pause) -> None:
         """Write the circuit breaker's order; an operator's that holds goes before it."""
@@ -230,9 +242,3 @@ class _Parts:
             gpu_peak_bytes=self.worker.gpu_peak_bytes,
             worker_bytes=self.worker.size_bytes,
         )
-
-
-def _directory_of(bucket: Bucket) -> Path | None:
-    """Where a queue that is a directory lies."""
-    inner = bucket.inner if isinstance(bucket, SealedBucket) else bucket
-    return inner.root if isinstance(inner, LocalBucket) else None

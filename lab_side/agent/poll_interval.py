@@ -15,6 +15,10 @@ from collections.abc import Callable
 ACTIVE_FOR = 300.0
 """Seconds after the last activity in which the short pause holds."""
 
+RUNG = 60.0
+"""Seconds between two scans where every arrival wakes the agent: what is left then (a retry that is
+due, a dead agent's claim) can wait."""
+
 JITTER = 0.2
 """Each pause is longer or shorter by up to this share."""
 
@@ -26,6 +30,9 @@ class PollInterval:
     ----------
     active, idle:
         Seconds between two scans soon after activity, and otherwise.
+    is_rung:
+        Whether each arrival wakes the agent now: then ``idle`` holds soon after activity, and
+        :data:`RUNG` otherwise.
     """
 
     def __init__(
@@ -33,11 +40,13 @@ class PollInterval:
         *,
         active: float,
         idle: float,
+        is_rung: Callable[[], bool] = bool,
         monotonic: Callable[[], float] = time.monotonic,
         chance: random.Random | None = None,
     ) -> None:
         self._active = active
         self._idle = max(active, idle)
+        self._is_rung = is_rung
         self._monotonic = monotonic
         self._chance = random.Random() if chance is None else chance  # noqa: S311
         self._last_activity = monotonic()
@@ -49,5 +58,8 @@ class PollInterval:
     def pause(self) -> float:
         """Return the seconds until the next scan."""
         is_active = self._monotonic() - self._last_activity < ACTIVE_FOR
-        middle = self._active if is_active else self._idle
+        soon, later = self._active, self._idle
+        if self._is_rung():
+            soon, later = self._idle, max(self._idle, RUNG)
+        middle = soon if is_active else later
         return middle * self._chance.uniform(1 - JITTER, 1 + JITTER)

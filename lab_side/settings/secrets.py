@@ -52,7 +52,10 @@ PROXY_PASSWORD = SecretPlaces(
 SIGNING = SecretPlaces(
     variable="SEGRELAY_SIGNING_KEY", credential="signing-key", service="segrelay-signing"
 )
-EVERY_SECRET = (PASSWORD, TOKEN, PROXY_PASSWORD, SIGNING)
+QUEUE_TOKEN = SecretPlaces(
+    variable="SEGRELAY_QUEUE_TOKEN", credential="queue-token", service="segrelay-queue"
+)
+EVERY_SECRET = (PASSWORD, TOKEN, PROXY_PASSWORD, SIGNING, QUEUE_TOKEN)
 
 COMMAND_TIMEOUT_S = 30.0
 """For a command that prints a token: one that asks the cloud takes a second or two."""
@@ -151,6 +154,11 @@ def proxy_password(user: str, environment: Mapping[str, str]) -> str:
         whose="proxy's user",
         code="orthanc-proxy-password-missing",
     )
+
+
+def queue_token(agent_id: str, environment: Mapping[str, str]) -> str:
+    """This agent's token for a queue that the site keeps; empty where there is none."""
+    return _find(QUEUE_TOKEN, agent_id, environment)
 
 
 def signing_key(agent_id: str, environment: Mapping[str, str]) -> SigningKey | None:

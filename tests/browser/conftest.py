@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from pytest_django import Settings
 from pytest_django.live_server_helper import LiveServer
 
-from gcp_side.labseg.conf import get_bucket
+from gcp_side.labseg.queue.access import get_bucket
 from infra.one_series.rewrite import Kind
 from infra.packages.programs import CHROMIUM, HEADLESS_CHROMIUM
 from infra.servers.orthanc import OrthancServer

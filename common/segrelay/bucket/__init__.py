@@ -12,17 +12,17 @@ have happened. Where the store answers and only refuses the one object, that err
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Protocol
 
-from segrelay.bucket.address import CloudAddress, parse_address
+from segrelay.bucket.address import DATABASE, CloudAddress, SiteAddress, parse_address
 from segrelay.errors import FixConfigurationError
 from segrelay.transient import PATIENCE
 
-__all__ = ["Bucket", "ObjectInfo", "check_address", "directory_at", "open_bucket"]
+__all__ = ["Bucket", "ObjectInfo", "directory_at", "open_bucket"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,10 +117,17 @@ class Bucket(Protocol):
         ...
 
 
-def open_bucket(address: str, *, patience: timedelta = PATIENCE) -> Bucket:
-    """The bucket at ``file:///directory`` or ``gs://bucket/prefix``, rooted there.
+def open_bucket(
+    address: str, *, patience: timedelta = PATIENCE, token: Callable[[], str] = str
+) -> Bucket:
+    """Return the bucket at an address (:mod:`segrelay.bucket.address`), rooted there.
 
-    ``patience``: how long refusals of a cloud bucket that has answered before are transient.
+    Parameters
+    ----------
+    patience:
+        How long refusals of a server that has answered before are transient.
+    token:
+        Reads this agent's token for a queue that the site keeps; empty where there is none.
 
     Raises
     ------
@@ -128,25 +135,24 @@ def open_bucket(address: str, *, patience: timedelta = PATIENCE) -> Bucket:
         The address is not one that this version can use, or nobody is signed in to it.
     """
     where = parse_address(address)
+    # Imported where they are needed: a directory as queue needs nothing of Google's.
     if isinstance(where, CloudAddress):
-        # Imported here: a directory as queue needs nothing of Google's.
         from segrelay.bucket.gcs import open_gcs_bucket
 
         return open_gcs_bucket(where.bucket, where.prefix, patience=patience)
-    from segrelay.bucket.local import LocalBucket
+    if isinstance(where, SiteAddress):
+        from segrelay.bucket.site import open_site_bucket
 
-    return LocalBucket(Path(where))
+        return open_site_bucket(where.url, token, patience=patience)
+    if isinstance(where, PurePath):
+        from segrelay.bucket.local import LocalBucket
 
-
-def check_address(address: str) -> None:
-    """Check that :func:`open_bucket` understands an address; opens nothing.
-
-    Raises
-    ------
-    FixConfigurationError
-        ``bucket-address``
-    """
-    parse_address(address)
+        return LocalBucket(Path(where))
+    raise FixConfigurationError(
+        f"{DATABASE} is the site's own database, which only the site can open.",
+        code="bucket-address",
+        remedy="Give the address at which the site offers its queue: https://…/queue.",
+    )
 
 
 def directory_at(address: str) -> Path | None:
@@ -155,4 +161,4 @@ def directory_at(address: str) -> Path | None:
         where = parse_address(address)
     except FixConfigurationError:
         return None
-    return None if isinstance(where, CloudAddress) else Path(where)
+    return Path(where) if isinstance(where, PurePath) else None

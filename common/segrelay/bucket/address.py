@@ -1,4 +1,11 @@
-"""Addresses of queues: ``gs://bucket/prefix`` or ``file:///absolute/directory``.
+"""Addresses of queues.
+
+==============================  ==================================================
+``file:///absolute/directory``  a directory
+``gs://bucket/prefix``          a bucket of Google Cloud Storage
+``https://site.example/queue``  the hospital's site, as an agent reaches it
+``database:``                   the site's own database, at the site itself
+==============================  ==================================================
 
 Two addresses that differ never lead to one directory by accident. A general parser of URLs would
 cut ``file:///srv/queue#2`` and ``file:///srv/queue?2`` to ``file:///srv/queue``, take tabs and line
@@ -15,9 +22,10 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import PurePath, PurePosixPath, PureWindowsPath
-from urllib.parse import unquote_to_bytes
+from urllib.parse import SplitResult, unquote_to_bytes, urlsplit
 
 from segrelay.errors import FixConfigurationError
+from segrelay.http.loopback import is_loopback
 
 _CLOUD = re.compile(
     r"gs://(?P<bucket>[a-z0-9][a-z0-9._-]{1,220}[a-z0-9])"
@@ -28,6 +36,13 @@ _CLOUD = re.compile(
 _FILE = re.compile(
     r"file:(?://(?P<host>[^/]*)(?P<path>/.*)|(?P<alone>/(?!/).*))", re.IGNORECASE | re.DOTALL
 )
+DATABASE = "database:"
+"""The queue in the site's own database, in the settings of the site."""
+
+_WEB = re.compile(r"https?:", re.IGNORECASE)
+_WEB_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*/?")
+"""Plain names: the address of an endpoint that a Django project serves."""
+
 _DRIVE = re.compile(r"/[A-Za-z]:(?=/|\\|$)")
 
 _ESCAPES = {"#": "%23", "?": "%3F"}
@@ -43,8 +58,25 @@ class CloudAddress:
     """Folder names within the bucket, without slashes at the ends; may be empty."""
 
 
-def parse_address(address: str, *, windows: bool | None = None) -> CloudAddress | PurePath:
-    """The bucket, or the absolute directory, at an address.
+@dataclass(frozen=True, kw_only=True)
+class SiteAddress:
+    """A queue that the hospital's site keeps, as its agents reach it."""
+
+    url: str
+    """``https://host[:port]/path`` without a slash at its end; ``http`` only to this computer."""
+
+
+@dataclass(frozen=True)
+class DatabaseAddress:
+    """The queue in the site's own database: only the site itself can open it."""
+
+
+Address = CloudAddress | SiteAddress | DatabaseAddress | PurePath
+"""Where a queue is; a path is that of an absolute directory."""
+
+
+def parse_address(address: str, *, windows: bool | None = None) -> Address:
+    """Read where a queue is from its address.
 
     Parameters
     ----------
@@ -67,6 +99,10 @@ def parse_address(address: str, *, windows: bool | None = None) -> CloudAddress 
     cloud = _CLOUD.fullmatch(address)
     if cloud is not None:
         return CloudAddress(bucket=cloud["bucket"], prefix=cloud["prefix"].strip("/"))
+    if address.lower() == DATABASE:
+        return DatabaseAddress()
+    if _WEB.match(address) is not None:
+        return SiteAddress(url=_checked_url(address))
     found = _FILE.fullmatch(address)
     if found is None:
         raise _not_an_address(address)
@@ -95,6 +131,44 @@ def _check_signs(address: str) -> None:
                 "Remove it; where it belongs to a directory's name, write its UTF-8 bytes "
                 "with per cent, as %09.",
             )
+
+
+def _checked_url(address: str) -> str:
+    parts = _split(address)
+    if parts is None or not parts.hostname or not parts.path.strip("/"):
+        raise _unusable(
+            address,
+            "is not the address of a queue that a site keeps",
+            "Write it as the site's operator gave it: https://site.example.org/…/queue.",
+        )
+    if "@" in parts.netloc:
+        raise _unusable(
+            address,
+            "holds a user name or password",
+            "Give the address alone; the agent's token is a secret of its own.",
+        )
+    if parts.query or parts.fragment or _WEB_PATH.fullmatch(parts.path) is None:
+        raise _unusable(
+            address,
+            "goes on after ? or #, or has a path that no site has",
+            "Write the address up to …/queue.",
+        )
+    if parts.scheme == "http" and not is_loopback(parts.hostname):
+        raise _unusable(
+            address,
+            "would show the agent's token to the network",
+            "Write https://.",
+        )
+    return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
+
+
+def _split(address: str) -> SplitResult | None:
+    try:
+        parts = urlsplit(address)
+        # Reading the port is what checks it.
+        return parts if parts.port != 0 else None
+    except ValueError:
+        return None
 
 
 def _directory(address: str, host: str, path: str, windows: bool) -> PurePath:
@@ -184,7 +258,9 @@ def _not_an_address(address: str) -> FixConfigurationError:
             "folder names of letters, digits, - _ . after it.",
         )
     return _unusable(
-        address, "is not usable", "Use gs://bucket/prefix, or file:///absolute/directory."
+        address,
+        "is not usable",
+        "Use https://site.example.org/…/queue, gs://bucket/prefix, or file:///absolute/directory.",
     )
 
 

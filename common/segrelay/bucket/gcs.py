@@ -26,7 +26,6 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
 from http.client import HTTPException
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
@@ -56,6 +55,7 @@ from segrelay.errors import (
     StoreUnavailableError,
 )
 from segrelay.http.deadline_http import DeadlineAdapter
+from segrelay.http.loopback import is_loopback
 from segrelay.http.no_netrc import ignore_netrc
 from segrelay.http.proxy_environment import (
     check_surroundings,
@@ -603,7 +603,7 @@ def _check_emulator(address: str) -> None:
     """Left over from a test, the variable would silently send the queue to another server."""
     parts = urlsplit(address)
     is_http = parts.scheme in ("http", "https") and "@" not in address
-    if is_http and _is_loopback(parts.hostname):
+    if is_http and is_loopback(parts.hostname):
         return
     raise FixConfigurationError(
         f"{_EMULATOR} is set and is not an http address on this computer.",
@@ -614,21 +614,12 @@ def _check_emulator(address: str) -> None:
 
 def _check_endpoint(endpoint: str) -> None:
     parts = urlsplit(endpoint)
-    if "@" in endpoint or (parts.scheme != "https" and not _is_loopback(parts.hostname)):
+    if "@" in endpoint or (parts.scheme != "https" and not is_loopback(parts.hostname)):
         raise FixConfigurationError(
             "The endpoint of Google Cloud Storage is not an https address without a password.",
             code="bucket-endpoint",
             remedy="Unset API_ENDPOINT_OVERRIDE, or give an https address.",
         )
-
-
-def _is_loopback(host: str | None) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return host is not None and ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _is_text(name: str) -> bool:

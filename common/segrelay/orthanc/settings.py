@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from pathlib import Path
 from typing import Annotated, Literal
@@ -12,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from urllib3.util import parse_url
 
 from segrelay.errors import FixConfigurationError
+from segrelay.http.loopback import is_loopback
 from segrelay.system.nearest import nearest
 
 _PAGE = re.compile(r"/(?:app/[^/]*\.html|ui/app(?:/(?:[^/]*\.html)?)?)$")
@@ -64,7 +64,7 @@ class OrthancSettings(BaseModel):
         parts = urlsplit(self.url)
         if parts.scheme != "http":
             return False
-        return bool(self.proxy) or not _is_here(parts.hostname or "")
+        return bool(self.proxy) or not is_loopback(parts.hostname)
 
     def checked(self) -> OrthancSettings:
         """Itself, with the address tidied; opens no file.
@@ -192,12 +192,3 @@ def _split(url: str) -> SplitResult | None:
         return parts if host and host[0] != "*" and parts.hostname and parts.port != 0 else None
     except ValueError:
         return None
-
-
-def _is_here(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

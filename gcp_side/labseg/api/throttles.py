@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.http import HttpRequest
 from rest_framework.request import Request
 from rest_framework.settings import api_settings
-from rest_framework.throttling import AnonRateThrottle, UserRateThrottle
+from rest_framework.throttling import AnonRateThrottle, SimpleRateThrottle, UserRateThrottle
 
 from gcp_side.labseg.conf import get_conf
 from gcp_side.labseg.host.caching import default_cache
@@ -59,3 +59,19 @@ class PushThrottle(AnonRateThrottle):
     def get_rate(self) -> str:
         """``READ_RATE``."""
         return get_conf().read_rate
+
+
+class QueueThrottle(SimpleRateThrottle):
+    """Operations in the queue that the site keeps, by token."""
+
+    scope = "labseg-queue"
+    cache = default_cache  # type: ignore[assignment]
+
+    def get_rate(self) -> str:
+        """``QUEUE_RATE``."""
+        return get_conf().queue_rate
+
+    def get_cache_key(self, request: Request, view: object) -> str:  # noqa: ARG002
+        """See the REST framework; the row's number is no secret."""
+        ident = getattr(request.auth, "pk", None)
+        return self.cache_format % {"scope": self.scope, "ident": ident}

@@ -3,6 +3,7 @@
 =================  ================================================================
 ``FreshManager``   reads where this app writes: a replica may be behind
 ``UtcTimeField``   a moment, also where the project has ``USE_TZ = False``
+``NameField``      a text whose order is that of its code points, in every database
 ``UserReference``  a user, who may be in another database than the row
 =================  ================================================================
 """
@@ -89,6 +90,19 @@ class UtcTimeField(models.DateTimeField):  # type: ignore[type-arg]
         if connection.vendor == "postgresql":
             return make_aware(value, get_default_timezone())
         return value.replace(tzinfo=UTC)
+
+
+_COLLATIONS = {"postgresql": "C", "mysql": "utf8mb4_bin"}
+"""By the kind of database, where its own order of texts is not that of their code points."""
+
+
+class NameField(models.CharField):  # type: ignore[type-arg]
+    """A text that is compared by its code points, so that a prefix is a range of names."""
+
+    def db_parameters(self, connection: BaseDatabaseWrapper) -> Any:
+        """Describe the column, with its collation."""
+        parameters = super().db_parameters(connection)
+        return {**parameters, "collation": _COLLATIONS.get(connection.vendor)}
 
 
 class _InTheirOwnDatabase(Descriptor):

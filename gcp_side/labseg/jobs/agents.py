@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from gcp_side.labseg.conf import Conf, get_bucket, get_conf
+from gcp_side.labseg.conf import Conf, get_conf
 from gcp_side.labseg.host.caching import cache_key, default_cache
+from gcp_side.labseg.queue.access import get_bucket
 from gcp_side.labseg.recognition import usual_rule
 from segrelay.errors import TransientError
 from segrelay.names import SITE

@@ -13,7 +13,7 @@ from django.db import transaction
 from django.db.models import Q
 from pydantic import ValidationError
 
-from gcp_side.labseg.conf import Conf, get_bucket, get_conf
+from gcp_side.labseg.conf import Conf, get_conf
 from gcp_side.labseg.errors import ConfirmationNeededError, JobStateError, SubmissionRefusedError
 from gcp_side.labseg.host.database import now
 from gcp_side.labseg.jobs.checked_input import reasons_for
@@ -24,6 +24,7 @@ from gcp_side.labseg.jobs.selection import Selection, roles_of, select
 from gcp_side.labseg.jobs.sync import publish_or_leave, read_through
 from gcp_side.labseg.models import LONGEST_USER_NAME, OPEN_STATES, Job, State
 from gcp_side.labseg.orthanc.client import Orthanc
+from gcp_side.labseg.queue.access import get_bucket
 from segrelay.errors import OtherStudyError
 from segrelay.manifest import JobManifest
 from segrelay.parsing.validation import describe_first_error

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from gcp_side.labseg.conf import get_bucket, get_conf
+from gcp_side.labseg.conf import get_conf
 from gcp_side.labseg.host.caching import cache_key, default_cache
 from gcp_side.labseg.host.database import now
 from gcp_side.labseg.jobs.freshness import note_pass
@@ -20,6 +20,7 @@ from gcp_side.labseg.jobs.row_from_queue import columns_of
 from gcp_side.labseg.jobs.rows import find, write
 from gcp_side.labseg.jobs.unusable_log import log_unusable
 from gcp_side.labseg.models import CHANGEABLE_STATES, OPEN_STATES, Job, State
+from gcp_side.labseg.queue.access import get_bucket
 from segrelay.bucket import Bucket
 from segrelay.errors import (
     ManifestRejectedError,

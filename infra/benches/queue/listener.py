@@ -14,7 +14,7 @@ import threading
 import time
 
 from infra.benches.queue.relay import AGENT, make_result, now
-from lab_side.agent.doorbell import Doorbell
+from lab_side.agent.doorbells.directory import DirectoryDoorbell
 from lab_side.agent.poll_interval import ACTIVE_FOR, PollInterval
 from segrelay.bucket import open_bucket
 from segrelay.bucket.local import LocalBucket
@@ -29,9 +29,9 @@ def listen(
     bucket = open_bucket(address)
     queue = AgentQueue(bucket, AGENT, now=now)
     changed = threading.Event()
-    watcher: Doorbell | None = None
+    watcher: DirectoryDoorbell | None = None
     if doorbell and isinstance(bucket, LocalBucket):
-        watcher = Doorbell(bucket.root, changed)
+        watcher = DirectoryDoorbell(bucket.root, changed)
         watcher.supervise()
     _print("null")
     while jobs:

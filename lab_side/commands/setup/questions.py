@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Mapping
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from pydantic import SecretStr
@@ -126,9 +126,9 @@ def queue_address(text: str) -> str:
                 remedy="Use gs://bucket/prefix, or a directory like /srv/segrelay/queue.",
             )
         text = directory_address(absolute(Path(text)))
-    place = parse_address(text)
-    if not isinstance(place, CloudAddress):
-        writable_folder(Path(place), "The queue's directory")
+    where = parse_address(text)
+    if isinstance(where, PurePath):
+        writable_folder(Path(where), "The queue's directory")
     return text
 
 

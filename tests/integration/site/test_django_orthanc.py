@@ -20,9 +20,9 @@ from pydantic import SecretStr
 from pytest_django import Settings
 from rest_framework.test import APIClient
 
-from gcp_side.labseg.conf import get_bucket
 from gcp_side.labseg.models import Job, State
 from gcp_side.labseg.orthanc.client import orthanc_id
+from gcp_side.labseg.queue.access import get_bucket
 from infra.servers.orthanc import OrthancServer
 from segrelay.orthanc import OrthancClient, OrthancSettings
 from tests.conftest import SEED

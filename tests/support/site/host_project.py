@@ -364,7 +364,7 @@ def look_at_page(visitor: Visitor) -> tuple[Project, Project]:
 
 def work(visitor: Visitor, config: Project) -> Project:
     """One job to its end and one that is called off, with what became of them."""
-    from gcp_side.labseg.conf import get_bucket
+    from gcp_side.labseg.queue.access import get_bucket
     from gcp_side.labseg.signals import job_finished
     from tests.unit.gcp_side.fakes import FOUR, STUDY_ID, FakeAgent
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from watchdog.events import FileSystemEventHandler
 
-from lab_side.agent.doorbell import Doorbell, new_observer
+from lab_side.agent.doorbells.directory import DirectoryDoorbell, new_observer
 from segrelay import names
 from segrelay.bucket.local import LocalBucket
 from segrelay.queue import SiteQueue
@@ -33,8 +33,8 @@ def rang() -> threading.Event:
 
 
 @pytest.fixture
-def doorbell(tmp_path: Path, rang: threading.Event, polling: bool) -> Iterator[Doorbell]:
-    bell = Doorbell(tmp_path, rang, polling=polling)
+def doorbell(tmp_path: Path, rang: threading.Event, polling: bool) -> Iterator[DirectoryDoorbell]:
+    bell = DirectoryDoorbell(tmp_path, rang, polling=polling)
     bell.supervise()
     yield bell
     bell.close()
@@ -47,7 +47,7 @@ def test_a_submitted_job_rings(tmp_path: Path, rang: threading.Event) -> None:
 
 
 def test_it_rings_again_after_the_folder_was_removed_and_made_again(
-    tmp_path: Path, rang: threading.Event, doorbell: Doorbell
+    tmp_path: Path, rang: threading.Event, doorbell: DirectoryDoorbell
 ) -> None:
     shutil.rmtree(tmp_path / names.PENDING)
     site = SiteQueue(LocalBucket(tmp_path))
@@ -61,7 +61,7 @@ def test_it_rings_again_after_the_folder_was_removed_and_made_again(
 
 
 def test_a_file_that_is_read_or_removed_does_not_ring(
-    tmp_path: Path, rang: threading.Event, doorbell: Doorbell
+    tmp_path: Path, rang: threading.Event, doorbell: DirectoryDoorbell
 ) -> None:
     bucket = LocalBucket(tmp_path)
     name = SiteQueue(bucket).submit(make_manifest())

@@ -12,9 +12,9 @@ from pytest_django import Settings
 from rest_framework.test import APIClient
 
 from gcp_side.labseg.api import studies
-from gcp_side.labseg.conf import get_bucket
 from gcp_side.labseg.orthanc import client as orthanc_module
 from gcp_side.labseg.orthanc.studies import Catalogue
+from gcp_side.labseg.queue.access import get_bucket
 from segrelay.bucket import Bucket
 from tests.unit.gcp_side.fakes import FakeAgent, FakeOrthanc, four_series, radiologist
 

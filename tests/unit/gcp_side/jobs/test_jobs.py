@@ -11,11 +11,11 @@ from django.db import transaction
 from pytest_django import Settings
 
 from gcp_side.labseg import jobs
-from gcp_side.labseg.conf import get_bucket
 from gcp_side.labseg.errors import JobNotFoundError, SubmissionRefusedError
 from gcp_side.labseg.jobs import sync
 from gcp_side.labseg.jobs.queue_from_row import manifest_of
 from gcp_side.labseg.models import EventKind, Job, JobEvent, State
+from gcp_side.labseg.queue.access import get_bucket
 from segrelay import names
 from segrelay.bucket import Bucket
 from segrelay.errors import (

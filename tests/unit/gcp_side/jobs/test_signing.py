@@ -10,9 +10,10 @@ from django.core.management import call_command
 from pytest_django import Settings
 
 from gcp_side.labseg import jobs
-from gcp_side.labseg.conf import get_bucket, get_conf
+from gcp_side.labseg.conf import get_conf
 from gcp_side.labseg.jobs.queue_from_row import manifest_of
 from gcp_side.labseg.models import State
+from gcp_side.labseg.queue.access import get_bucket
 from segrelay.bucket import open_bucket
 from segrelay.bucket.sealed import SealedBucket
 from segrelay.signing import Kind, SigningKey, Trust, open_envelope

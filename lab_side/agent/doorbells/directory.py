@@ -57,7 +57,7 @@ POLLING_EVERY = 1.0
 logger = logging.getLogger("segrelay.doorbell")
 
 
-class Doorbell(FileSystemEventHandler):
+class DirectoryDoorbell(FileSystemEventHandler):
     """Sets ``rang`` when something appears in the pending folder.
 
     Parameters

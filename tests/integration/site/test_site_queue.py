@@ -1,0 +1,180 @@
+"""An agent's bucket over HTTP, at the real site: promises, tokens, rights, lost answers."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+
+import pytest
+from pytest_django import Settings
+from pytest_django.live_server_helper import LiveServer
+
+from gcp_side.labseg.queue.store import DatabaseBucket
+from gcp_side.labseg.queue.tokens import MARK, add_token, revoke_tokens
+from segrelay import names
+from segrelay.bucket import open_bucket
+from segrelay.bucket.site import SiteBucket
+from segrelay.errors import (
+    FixConfigurationError,
+    ObjectExistsError,
+    ObjectNotFoundError,
+    StoreUnavailableError,
+)
+from tests.support.buckets.below import BucketBelow
+from tests.unit.common.bucket import test_local_bucket as contract
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+test_create_writes_once = contract.test_create_writes_once
+test_read_stops_just_past_its_limit = contract.test_read_stops_just_past_its_limit
+test_move_keeps_the_bytes = contract.test_move_keeps_the_bytes_and_needs_the_right_generation
+test_move_never_overwrites = contract.test_move_never_overwrites
+test_delete_needs_the_right_generation = contract.test_delete_needs_the_right_generation
+test_a_beacon_taken_over = contract.test_a_beacon_taken_over_refuses_the_beats_of_its_first_owner
+test_a_beat_needs_a_beacon = contract.test_a_beat_needs_a_beacon
+test_a_manifest_like_a_beacon = contract.test_a_manifest_that_looks_like_a_beacon_is_only_bytes
+test_list_is_sorted = contract.test_list_is_sorted_by_name_and_hides_what_is_not_an_object
+
+JOB = f"{names.PENDING}5-01.json"
+CLAIM = f"{names.CLAIMED}lab/5-01.json"
+
+
+@pytest.fixture
+def address(
+    # Before the server: it would share the settings' database in memory among its threads.
+    django_db_setup: None,
+    live_server: LiveServer,
+    transactional_db: None,
+    settings: Settings,
+) -> str:
+    settings.SEGRELAY = settings.SEGRELAY | {"BUCKET": "database:"}
+    return f"{live_server.url}/api/mri/segmentation/queue"
+
+
+@pytest.fixture
+def site(address: str) -> DatabaseBucket:
+    """The queue as the site itself writes to it."""
+    return DatabaseBucket()
+
+
+@pytest.fixture
+def agents(address: str) -> Iterator[SiteBucket]:
+    """The queue as the agent ``lab`` reaches it."""
+    bucket = connected(address, add_token("lab"))
+    yield bucket
+    bucket.close()
+
+
+@pytest.fixture
+def bucket(agents: SiteBucket) -> BucketBelow:
+    """Where an agent may do everything."""
+    return BucketBelow(agents, names.PROBE)
+
+
+def connected(address: str, token: str) -> SiteBucket:
+    return SiteBucket(address, lambda: token, deadline=2.0, first_pause=0.05)
+
+
+def test_one_job_from_submit_to_result(site: DatabaseBucket, agents: SiteBucket) -> None:
+    site.create(JOB, b"{}")
+    (seen,) = agents.list(names.PENDING)
+    claimed = agents.move(JOB, CLAIM, generation=seen.generation)
+    assert agents.read(CLAIM, limit=100) == b"{}"
+    with pytest.raises(ObjectNotFoundError):
+        agents.move(JOB, CLAIM, generation=seen.generation)
+    agents.create(names.result_object("01"), b'{"ok": 1}')
+    agents.move(CLAIM, f"{names.DONE}5-01.json", generation=claimed.generation)
+    assert [info.name for info in site.list("")] == [
+        f"{names.DONE}5-01.json",
+        names.result_object("01"),
+    ]
+    with pytest.raises(ObjectExistsError):
+        agents.create(names.result_object("01"), b"another")
+
+
+@pytest.mark.parametrize("token", ["", "wrong", MARK, f"{MARK}wrong", "Bearer x", "é"])
+def test_a_missing_or_foreign_token(address: str, token: str) -> None:
+    with pytest.raises(FixConfigurationError) as caught:
+        connected(address, token).list(names.PENDING)
+    assert caught.value.code == "bucket-credentials"
+    assert "agent-token add" in caught.value.remedy
+
+
+def test_a_token_that_is_revoked_while_an_agent_runs(agents: SiteBucket) -> None:
+    agents.list(names.PENDING)
+    revoke_tokens("lab")
+    # It may be the site's trouble of a moment: the agent goes on trying for its patience.
+    with pytest.raises(StoreUnavailableError) as caught:
+        agents.list(names.PENDING)
+    assert caught.value.code == "bucket-credentials"
+
+
+def test_a_token_that_was_replaced_is_read_again(address: str) -> None:
+    tokens = [add_token("lab")]
+    bucket = SiteBucket(address, lambda: tokens[-1])
+    bucket.list(names.PENDING)
+    revoke_tokens("lab")
+    tokens.append(add_token("lab"))
+    assert bucket.list(names.PENDING) == []
+
+
+def test_an_agent_acts_for_no_other(site: DatabaseBucket, agents: SiteBucket) -> None:
+    job = site.create(JOB, b"{}")
+    with pytest.raises(FixConfigurationError) as caught:
+        agents.move(JOB, f"{names.CLAIMED}other/5-01.json", generation=job.generation)
+    assert caught.value.code == "bucket-forbidden"
+    assert "lab" in caught.value.message
+    assert site.read(JOB, limit=9) == b"{}"
+
+
+def test_a_site_whose_queue_is_elsewhere(address: str, settings: Settings, tmp_path: str) -> None:
+    token = add_token("lab")
+    settings.SEGRELAY = settings.SEGRELAY | {"BUCKET": f"file://{tmp_path}/queue"}
+    with pytest.raises(FixConfigurationError, match="does not keep the queue") as caught:
+        connected(address, token).list(names.PENDING)
+    assert caught.value.code == "bucket-missing"
+
+
+@pytest.mark.parametrize("path", ["/nowhere/queue", "/admin/login", "/api/mri/segmentation/health"])
+def test_an_address_that_is_not_the_queues(address: str, path: str) -> None:
+    site = address.removesuffix("/api/mri/segmentation/queue")
+    with pytest.raises((FixConfigurationError, StoreUnavailableError)) as caught:
+        connected(f"{site}{path}", "x").list(names.PENDING)
+    assert "address" in caught.value.remedy
+
+
+def test_too_many_requests_are_put_off(address: str, settings: Settings) -> None:
+    settings.SEGRELAY = settings.SEGRELAY | {"QUEUE_RATE": "2/min"}
+    bucket = connected(address, add_token("lab"))
+    bucket.list(names.PENDING)
+    bucket.list(names.PENDING)
+    with pytest.raises(StoreUnavailableError, match="429"):
+        bucket.list(names.PENDING)
+
+
+def test_a_waiting_call_ends_with_the_submit(site: DatabaseBucket, agents: SiteBucket) -> None:
+    change, _ = agents.wait("", 0)
+    threading.Timer(0.5, site.create, (JOB, b"{}")).start()
+    begin = time.monotonic()
+    newer, waited = agents.wait(change, 20)
+    assert (newer != change, waited) == (True, True)
+    assert 0.4 < time.monotonic() - begin < 5
+
+
+def test_a_waiting_call_ends_with_its_time(site: DatabaseBucket, agents: SiteBucket) -> None:
+    change, _ = agents.wait("", 0)
+    assert agents.wait(change, 0.3) == (change, True)
+
+
+def test_a_site_without_threads_to_spare_answers_at_once(
+    site: DatabaseBucket, agents: SiteBucket, settings: Settings
+) -> None:
+    settings.SEGRELAY = settings.SEGRELAY | {"QUEUE_WAITING_CALLS": 0}
+    change, _ = agents.wait("", 0)
+    assert agents.wait(change, 20) == (change, False)
+
+
+def test_the_sites_own_database_is_for_the_site_alone() -> None:
+    with pytest.raises(FixConfigurationError, match="only the site"):
+        open_bucket("database:")
