@@ -5,8 +5,9 @@ from __future__ import annotations
 from django.apps import apps
 from django.urls import URLPattern, URLResolver, include, path
 
-from gcp_side.labseg.api import agents, images, push, queue, requests, studies, submit
+from gcp_side.labseg.api import agents, images, push, requests, studies, submit
 from gcp_side.labseg.api.base import LabsegView
+from gcp_side.labseg.api.queue.view import QueueOperation
 
 app_name = "labseg"
 
@@ -49,7 +50,7 @@ _segmentation: list[URLPattern | URLResolver] = [
     path("requests/<str:request_id>/", include(_requests)),
     path("status/<str:request_id>/", requests.SegmentationStatus.as_view(), name="status"),
     path("push/", push.Push.as_view(), name="push"),
-    path("queue/<str:operation>/", queue.QueueOperation.as_view(), name="queue"),
+    path("queue/<str:operation>/", QueueOperation.as_view(), name="queue"),
     path("instances/<str:seg_instance_id>/", include(_instances)),
 ]
 

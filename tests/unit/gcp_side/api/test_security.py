@@ -100,7 +100,7 @@ ROWS = (
         needs="add_job",
     ),
 )
-WITHOUT_USER = {"push"}
+WITHOUT_USER = {"push", "queue"}
 """Called by programs that show another proof; tested beside what checks it."""
 
 IMAGES = {"overlay-slice", "labels", "volume", "slice"}

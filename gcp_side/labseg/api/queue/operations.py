@@ -1,38 +1,22 @@
-"""The queue that the site keeps, for agents: ``POST …/queue/<operation>/``.
-
-The messages are those of :mod:`segrelay.bucket.site_messages`, and the caller no user of the site
-but an agent with its token.
-"""
+"""The operations of an agent in the queue that the site keeps: message, right, store."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar, cast
+from typing import TypeVar
 
 from pydantic import ValidationError
 from rest_framework import status
-from rest_framework.authentication import BaseAuthentication
-from rest_framework.exceptions import (
-    APIException,
-    AuthenticationFailed,
-    PermissionDenied,
-    Throttled,
-)
+from rest_framework.exceptions import APIException, PermissionDenied
 from rest_framework.request import Request
-from rest_framework.response import Response
 
-from gcp_side.labseg.api.base import LabsegView
-from gcp_side.labseg.api.throttles import QueueThrottle
 from gcp_side.labseg.conf import get_conf
-from gcp_side.labseg.queue.access import own_bucket, waiting_calls
+from gcp_side.labseg.queue.access import waiting_calls
 from gcp_side.labseg.queue.rights import Right, why_not_allowed
-from gcp_side.labseg.queue.rows import AgentToken
 from gcp_side.labseg.queue.store import DatabaseBucket
-from gcp_side.labseg.queue.tokens import agent_of
 from segrelay.bucket import ObjectInfo
 from segrelay.bucket import site_messages as messages
 from segrelay.bucket.site_messages import Answer, ObjectMessage
-from segrelay.errors import QueueConflictError, SegRelayError
 from segrelay.parsing.validation import describe_errors
 
 _Message = TypeVar("_Message", bound=messages.Request)
@@ -44,68 +28,6 @@ class QueueRefusedError(APIException):
     def __init__(self, code: str, text: str, status_code: int) -> None:
         super().__init__(text, code)
         self.status_code = status_code
-
-
-class AgentTokenAuthentication(BaseAuthentication):
-    """``Authorization: Bearer`` with a token that was made for an agent."""
-
-    def authenticate(self, request: Request) -> tuple[Any, AgentToken]:
-        """Return no user, and the token's row.
-
-        Raises
-        ------
-        AuthenticationFailed
-            There is none, or none that is in use.
-        """
-        kind, _, token = str(request.META.get("HTTP_AUTHORIZATION", "")).partition(" ")
-        found = agent_of(token.strip()) if kind.lower() == "bearer" else None
-        if found is None:
-            raise AuthenticationFailed
-        return None, found
-
-    def authenticate_header(self, request: Request) -> str:  # noqa: ARG002
-        """See the REST framework: with it, the status is 401."""
-        return "Bearer"
-
-
-class QueueOperation(LabsegView):
-    """``POST …/queue/<operation>/``."""
-
-    permission_classes = ()
-    throttle_classes = (QueueThrottle,)
-
-    def get_authenticators(self) -> list[BaseAuthentication]:
-        """Return the one way in: the token is no user's."""
-        return [AgentTokenAuthentication()]
-
-    def post(self, request: Request, operation: str) -> Response:
-        """Carry one operation out."""
-        bucket = own_bucket()
-        if bucket is None:
-            raise QueueRefusedError(
-                messages.NO_QUEUE, "The queue is elsewhere.", status.HTTP_404_NOT_FOUND
-            )
-        known = _OPERATIONS.get(operation)
-        if known is None:
-            raise QueueRefusedError(
-                messages.OTHER_PROTOCOL,
-                f"There is no operation {operation[:20]!r}.",
-                status.HTTP_400_BAD_REQUEST,
-            )
-        token = cast(AgentToken, request.auth)
-        return _answer(known(Call(bucket, token.agent, request)))
-
-    def handle_exception(self, exc: Exception) -> Response:
-        """Every error has the mark of the queue's answers, by which the agent knows the site."""
-        if isinstance(exc, QueueConflictError):
-            return _refusal(exc.code, exc.message, messages.REFUSALS[exc.code])
-        if isinstance(exc, SegRelayError):
-            return _refusal(messages.STORE_AWAY, exc.message, status.HTTP_503_SERVICE_UNAVAILABLE)
-        response = super().handle_exception(exc)
-        code = _code_of(exc)
-        text = str(getattr(exc, "detail", ""))
-        response.data = Answer(code=code, error=text).as_json()
-        return response
 
 
 class Call:
@@ -235,7 +157,7 @@ def _wait(call: Call) -> Answer:
     return Answer(change=change, waited=waited)
 
 
-_OPERATIONS: Mapping[str, Callable[[Call], Answer]] = {
+OPERATIONS: Mapping[str, Callable[[Call], Answer]] = {
     "list": _list,
     "stat": _stat,
     "read": _read,
@@ -251,23 +173,3 @@ _OPERATIONS: Mapping[str, Callable[[Call], Answer]] = {
 
 def _about(info: ObjectInfo) -> Answer:
     return Answer(object=ObjectMessage.of(info))
-
-
-def _answer(answer: Answer) -> Response:
-    return Response(answer.as_json())
-
-
-def _refusal(code: str, text: str, status_code: int) -> Response:
-    return Response(Answer(code=code, error=text).as_json(), status=status_code)
-
-
-def _code_of(exc: Exception) -> str:
-    if isinstance(exc, AuthenticationFailed):
-        return messages.NO_TOKEN
-    if isinstance(exc, PermissionDenied):
-        return messages.NOT_ALLOWED
-    if isinstance(exc, QueueRefusedError):
-        return str(exc.get_codes())
-    if isinstance(exc, Throttled):
-        return messages.STORE_AWAY
-    return messages.BAD_REQUEST

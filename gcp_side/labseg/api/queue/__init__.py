@@ -1,0 +1,1 @@
+"""The endpoint of the queue that the site keeps itself."""
