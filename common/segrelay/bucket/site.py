@@ -309,19 +309,20 @@ class SiteBucket:
         """Raise what the site itself refuses."""
         if answer.code == messages.NO_TOKEN:
             raise FixConfigurationError(
-                "The site does not know this agent's token, or has revoked it."
-                if self._token
-                else "This agent has no token for the site's queue.",
+                "The site knows no token of this agent: it has none, or a foreign or revoked one.",
                 code="bucket-credentials",
                 remedy="Have a token made at the site (manage.py labseg agent-token add), and "
                 "store it here: lab-agent setup, or SEGRELAY_QUEUE_TOKEN.",
             )
         if answer.code == messages.NOT_ALLOWED:
-            refusal = f"The site does not let this agent do this ({operation}): {answer.error}"
-            remedy = "Give each agent the token that was made for its own agent_id."
+            refused = FixConfigurationError(
+                f"The site does not let this agent do this ({operation}): {answer.error}",
+                code="bucket-forbidden",
+                remedy="Give each agent the token that was made for its own agent_id.",
+            )
             if self._history.has_succeeded(operation):
-                raise FixConfigurationError(refusal, code="bucket-forbidden", remedy=remedy)
-            raise OwnRefusalError(refusal, code="bucket-forbidden", remedy=remedy)
+                raise refused
+            raise OwnRefusalError(refused.message, code=refused.code, remedy=refused.remedy)
         if answer.code == messages.NO_QUEUE:
             raise FixConfigurationError(
                 "The site does not keep the queue itself.",
