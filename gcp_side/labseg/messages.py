@@ -112,8 +112,13 @@ _ONE_REMEDY: Mapping[str, Mapping[str, str]] = {
     _("Send the complete series to Orthanc, then submit the request again."): {
         "missing-slice": _("A slice of the series is missing."),
         "uneven-spacing": _("The slices are not evenly spaced; one may be missing."),
-        "part-incomplete": _("A volume of the series lacks slices."),
         "parts-changed": _("The series holds other volumes than when the request was submitted."),
+    },
+    _(
+        "Send the complete series to Orthanc, or delete there the images of a phase that was "
+        "stopped, then submit the request again."
+    ): {
+        "part-incomplete": _("A volume of the series lacks slices."),
     },
     _("Send the series to Orthanc again; the stored copy is damaged."): {
         "pixel-encoding": _("What the images say of their bits a voxel contradicts itself."),

@@ -151,7 +151,8 @@ def _sentence(parts: SeriesParts) -> str:
     if split.key is not None and split.key in _KEYS:
         text += gettext(", by {key}").format(key=gettext(_KEYS[split.key]))
     for item in split.left_out:
-        text += "; " + gettext("{count} images left out ({kind})").format(
-            count=item.count, kind=gettext(_LEFT_OUT[item.kind])
+        left_out = ngettext(
+            "{count} image left out ({kind})", "{count} images left out ({kind})", item.count
         )
+        text += "; " + left_out.format(count=item.count, kind=gettext(_LEFT_OUT[item.kind]))
     return text

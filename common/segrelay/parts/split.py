@@ -34,7 +34,10 @@ from segrelay.parts.stacks import LeftOutKind, Stack, stacks_of, without_left_ou
 MOST_PLACES = 0.75
 """Share of the places of all phases that each has, where slices were lost."""
 
-_COMPLETE_REMEDY = "Wait until the scanner has sent everything, or send the series again."
+_COMPLETE_REMEDY = (
+    "Wait until the scanner has sent everything, or send the series again; if the scan was stopped "
+    "during a volume, delete the images of that volume in Orthanc."
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -196,10 +197,10 @@ def _first_may_be_missing(phases: Phases) -> Iterator[Evidence]:
 def _gaps_in_counts(phases: Phases) -> Iterator[Evidence]:
     """What the scanner or the descriptions count begins later than it should, or skips one."""
     taken = phases.taken
-    for counts in (
-        _positions(taken),
-        [_own_number(item) for item in taken],
-    ):
+    held = Counter(item.whole_series_id for item in phases.ordered.series)
+    # "post 1-4" of a series that holds four phases counts none of them.
+    numbers = [_own_number(item) if held[item.whole_series_id] == 1 else None for item in taken]
+    for counts in (_positions(taken), numbers):
         known = [(place, count) for place, count in enumerate(counts) if count is not None]
         if len({count for _, count in known}) < 2:
             continue

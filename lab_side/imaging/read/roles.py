@@ -17,6 +17,7 @@ timing         echo or inversion time do not fit the weighting
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import combinations, pairwise
@@ -179,7 +180,12 @@ def _standardised(values: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def _order_by_time(rules: Rules, headers: Mapping[str, Dataset]) -> Iterator[Notice]:
     ordered = _phase_roles(rules)
+    series = Counter(str(headers[role].get("SeriesInstanceUID")) for role in ordered)
+    # Each series that holds phases counts them, and its time, from its own beginning.
+    is_counted_again = len(series) > 1 and max(series.values()) > 1
     for name, moment in _MOMENTS:
+        if is_counted_again and name in _OF_ONE_SERIES:
+            continue
         known = _known([moment(headers[role]) for role in ordered])
         if len(known) != len(ordered) or len(ordered) < 2:
             continue
@@ -283,3 +289,5 @@ _MOMENTS: Sequence[tuple[str, Callable[[Dataset], float | datetime | None]]] = (
     ("trigger-time", lambda header: _number(header, "TriggerTime")),
 )
 """What a scanner measures; series numbers and descriptions are for the site's recognition."""
+
+_OF_ONE_SERIES = frozenset({"temporal-position", "trigger-time"})

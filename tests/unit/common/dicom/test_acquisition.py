@@ -91,6 +91,10 @@ def test_images_of_a_dixon_acquisition(image_type: str, image: str | None) -> No
     ("image_type", "computed"),
     [
         ("DERIVED\\PRIMARY\\M\\SUB", True),
+        ("ORIGINAL\\PRIMARY\\M\\SUBTRACTED", True),
+        ("DERIVED\\PRIMARY\\VOLUME\\SUB_MIP", True),
+        ("DERIVED\\PRIMARY\\VOLUME\\MAXIMUM", True),
+        ("ORIGINAL\\PRIMARY\\SUBJECT", False),
         ("DERIVED\\SECONDARY\\PROJECTION IMAGE", True),
         ("DERIVED\\PRIMARY\\DIFFUSION\\ADC", True),
         ("ORIGINAL\\PRIMARY\\P\\ND", True),

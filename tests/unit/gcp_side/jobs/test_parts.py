@@ -341,7 +341,7 @@ def test_a_localizer_inside_is_left_out_and_said(client: APIClient, orthanc: Fak
         )
     ]
     text = study(client)["series"][0]["parts"]["text"]
-    assert text == "4 phases of 6 images, by temporal position; 1 images left out (localizer)"
+    assert text == "4 phases of 6 images, by temporal position; 1 image left out (localizer)"
 
 
 @pytest.mark.parametrize("key", ["content", "acquisition_number"])

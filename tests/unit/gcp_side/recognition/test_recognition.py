@@ -62,6 +62,27 @@ def confidences(found: Sequence[Recognised]) -> set[str]:
 RIGHT = {role: f"phase-{number}" for number, role in enumerate(PHASES)}
 
 
+@pytest.mark.parametrize("name", ["t1 fl3d post 1-4", "t1 fl3d 4 x post", "Ph1-4 +C"])
+def test_a_name_that_all_phases_of_a_series_share_counts_none_of_them(name: str) -> None:
+    """Before contrast in a series of its own, the rest in one."""
+    before = phase(0, series_id="a", number=5, description="t1 fl3d pre", acquired=START)
+    rest = [
+        phase(
+            number,
+            series_id=f"b:{number - 1}",
+            part=number - 1,
+            number=6,
+            description=name,
+            temporal_position=number,
+            acquired=START + timedelta(minutes=number),
+        )
+        for number in range(1, 5)
+    ]
+    found = recognise(PHASES, [*rest, before])
+    assert list(chosen(found).values()) == ["a", "b:0", "b:1", "b:2"]
+    assert confidences(found) == {"certain"}
+
+
 @pytest.mark.parametrize(
     ("told", "confidence"),
     [

@@ -201,6 +201,21 @@ def test_phases_of_two_scans_are_told(values: dict[str, object], sentence: str) 
     assert about_headers(changed("dce-0", **values)) == [sentence]
 
 
+def test_series_that_hold_phases_count_them_from_their_own_beginning() -> None:
+    """Before contrast in a series of its own, the rest in one: both have a first position."""
+    headers = changed("dce-0")
+    for place, role in enumerate(TIMES):
+        headers[role] |= {
+            "SeriesInstanceUID": "1.2.4" if place else "1.2.3",
+            "TemporalPositionIdentifier": max(place, 1),
+            "TriggerTime": f"{60_000 * max(place - 1, 0)}",
+        }
+    assert about_headers(headers) == []
+    for role in TIMES:
+        headers[role]["SeriesInstanceUID"] = "1.2.3"
+    assert "By temporal position dce-0 and dce-1 are one phase." in about_headers(headers)
+
+
 def test_phases_over_midnight_are_in_order() -> None:
     """The date was written once, for all."""
     clock = dict(zip(TIMES, ("235830", "235959.5", "000130", "000300"), strict=True))
