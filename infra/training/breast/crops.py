@@ -35,7 +35,7 @@ SCANS = 2
 IGNORED = 2.0
 """Value of the truth where it counts neither as tumour nor as a mistake."""
 
-_REST_S = 25.0  # between two patients, so that most of a core is left to the training
+_REST_S = 8.0  # between two patients, so that most of a core is left to the training
 _FIRST = 24  # patients, without which a training does not begin
 _HEALTHY_EVERY = 4
 _CROPS = {"tumour": 3, "bright": 1, "anywhere": 1}  # of each examination

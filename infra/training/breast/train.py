@@ -111,7 +111,6 @@ def main() -> None:
         train(training, crops, options.steps, options.cache)
         if options.decay:
             finish(training, crops, options.decay, options.cache)
-            recalibrate(training.network, crops)
             store(training.network.eval(), options.profile)
 
 
@@ -125,11 +124,18 @@ def train(training: Training, crops: CropFolder, steps: int, folder: Path) -> No
 
 
 def finish(training: Training, crops: CropFolder, steps: int, folder: Path) -> None:
-    """Let the rate fall linearly to 0 over ``steps`` steps, or go on doing so."""
+    """Let the rate fall linearly to 0 over ``steps`` steps, or go on doing so.
+
+    Batch statistics are fixed from here on: with those of two crops at a time the network
+    adapts to each examination, which it cannot do once it is in use.
+    """
     start = training.steps_done
     checkpoint = folder / f"decay-{start}-{steps}.pt"
     if checkpoint.exists():
         training.load(checkpoint)
+    else:
+        recalibrate(training.network, crops)
+    _fix_statistics(training.network)
     _run(training, crops, start + steps, checkpoint, lambda step: 1 - (step - start) / steps)
 
 
@@ -212,6 +218,12 @@ def recalibrate(network: nn.Module, crops: CropFolder) -> None:
     with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
         for number in range(_STATISTICS_BATCHES):
             network(random_batch(crops, np.random.default_rng([_SEED, 1, number]))[0])
+
+
+def _fix_statistics(network: nn.Module) -> None:
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm3d):
+            module.eval()
 
 
 if __name__ == "__main__":
