@@ -22,7 +22,7 @@ _ONE_REMEDY: Mapping[str, Mapping[str, str]] = {
         "submission-refused": _("These series cannot make a request."),
         "request-invalid": _("The request is not valid."),
         "series-ids": _("The series are not given as they must be."),
-        "series-twice": _("The same series is named twice."),
+        "series-twice": _("The same series or volume is named twice."),
         "priority": _("The priority is not a number from 0 to 9."),
         "confirm": _("The field confirm is neither true, false nor a list of codes of reasons."),
         "force": _("The field force is neither true nor false."),
@@ -59,6 +59,11 @@ _ONE_REMEDY: Mapping[str, Mapping[str, str]] = {
             "The images of one series do not share one frame of reference."
         ),
         "duplicate-instance": _("The same image is there twice."),
+    },
+    _(
+        "Look at the images: delete copies in Orthanc, or store images of another kind, as fat "
+        "beside water, as a series of their own."
+    ): {
         "part-duplicate": _("A volume of the series, or slices of it, are there twice."),
     },
     _("Store each volume as a series of its own, and choose those that are meant."): {

@@ -280,7 +280,8 @@ def _duplicate() -> SeriesRefusedError:
     return SeriesRefusedError(
         "A volume of the series, or slices of it, are there twice.",
         code="part-duplicate",
-        remedy="Delete the duplicates in Orthanc, or send the series again.",
+        remedy="Look at the images: delete copies in Orthanc, or store images of another kind, as "
+        "fat beside water, as a series of their own.",
     )
 
 

@@ -122,7 +122,8 @@ def select(volume_ids: Sequence[str], roles: Sequence[str], orthanc: Orthanc) ->
     SubmissionRefusedError
         As :func:`check_volume_ids`, or ``series-missing``, ``not-mr``, ``series-empty``,
         ``part-needed``: a series holds several volumes and none is named; ``no-such-part``; the
-        code of a series that cannot be split.
+        code of a series that cannot be split; ``series-count``: they hold too few volumes, or one
+        of them comes after enough.
     OtherStudyError
     OrthancUnavailableError, OrthancRefusedError, FixConfigurationError
         Orthanc could not be asked.
@@ -139,10 +140,7 @@ def select(volume_ids: Sequence[str], roles: Sequence[str], orthanc: Orthanc) ->
     entries = orthanc.series_of([first.study_id])
     parts = read_parts([entry for entry in entries if entry.orthanc_id in found], orthanc)
     if len(given) < len(roles):
-        given = _all_volumes(given, parts)
-        if len(given) < len(roles):
-            raise _wrong_count(len(given), roles)
-        given = given[: len(roles)]
+        given = _first_volumes(given, parts, roles)
     chosen = [_named(volume, role, parts) for volume, role in zip(given, roles, strict=True)]
     if len({volume for volume, _ in chosen}) < len(chosen):
         raise _twice()
@@ -153,15 +151,33 @@ def select(volume_ids: Sequence[str], roles: Sequence[str], orthanc: Orthanc) ->
     )
 
 
-def _all_volumes(
-    given: Sequence[VolumeId], parts: Mapping[str, SeriesParts]
+def _first_volumes(
+    given: Sequence[VolumeId], parts: Mapping[str, SeriesParts], roles: Sequence[str]
 ) -> tuple[VolumeId, ...]:
+    """A volume for each role, of fewer series than roles; each series has one at least."""
     held = [(one.series_id, parts.get(one.series_id, WHOLE)) for one in given]
     for _, found in held:
         if found.code:
             raise _not_split(found)
     volumes = volumes_in_order([(one, found.split) for one, found in held], _several_stacks)
-    return tuple(VolumeId(one, None if part is None else part.index) for one, part in volumes)
+    if len(volumes) < len(roles):
+        raise SubmissionRefusedError(
+            f"{len(roles)} volumes are needed; the given series hold {len(volumes)}.",
+            code="series-count",
+            remedy=f"Give one series for each of: {', '.join(roles)}; or one that holds all.",
+        )
+    taken = [
+        VolumeId(one, None if part is None else part.index) for one, part in volumes[: len(roles)]
+    ]
+    unused = [one.series_id for one in given if one.series_id not in {v.series_id for v in taken}]
+    if unused:
+        raise SubmissionRefusedError(
+            f"Series {unused[0]} is not used: the volumes of those before it are enough.",
+            code="series-count",
+            remedy="Give the series in the order of time, those alone that are meant; or name a "
+            "volume for each role.",
+        )
+    return tuple(taken)
 
 
 def _several_stacks(series_id: str, split: Split) -> SubmissionRefusedError:
@@ -201,7 +217,7 @@ def _not_split(held: SeriesParts) -> SubmissionRefusedError:
 
 
 def _twice() -> SubmissionRefusedError:
-    return SubmissionRefusedError("The same series is named twice.", code="series-twice")
+    return SubmissionRefusedError("The same series or volume is named twice.", code="series-twice")
 
 
 def _wrong_count(count: int, roles: Sequence[str]) -> SubmissionRefusedError:

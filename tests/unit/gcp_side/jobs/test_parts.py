@@ -251,6 +251,20 @@ def test_what_names_no_volume_is_refused(
     assert Job.objects.count() == 0
 
 
+def test_a_series_after_enough_volumes_is_not_left_out_in_silence(orthanc: FakeOrthanc) -> None:
+    """Phases after contrast, given before the series without it: also where all is confirmed."""
+    before = (orthanc.series_index[1], orthanc.known)
+    dynamic(orthanc)
+    orthanc.series_index.append(before[0])
+    orthanc.known |= before[1]
+    with pytest.raises(SubmissionRefusedError) as caught:
+        ask(orthanc, SERIES, series_id(1), confirm=True)
+    assert caught.value.code == "series-count"
+    assert f"Series {series_id(1)} is not used" in caught.value.message
+    job = ask(orthanc, series_id(1), SERIES, confirm=True)
+    assert [item["orthanc_id"] for item in job.series] == [series_id(1), SERIES, SERIES, SERIES]
+
+
 @pytest.mark.parametrize(
     ("name", "code"),
     [
