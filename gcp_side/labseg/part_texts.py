@@ -140,7 +140,9 @@ def _sentence(parts: SeriesParts) -> str:
     split = parts.split
     if split is None:
         return explain_code(parts.code, parts.message, parts.remedy).message
-    images, phases = len(split.parts[0].images), len(split.parts) // split.stacks
+    sizes, phases = {len(part.images) for part in split.parts}, len(split.parts) // split.stacks
+    # The stacks of both breasts may differ in height.
+    images = f"{min(sizes)}–{max(sizes)}" if len(sizes) > 1 else str(min(sizes))  # noqa: RUF001
     text = ngettext(
         "{count} phase of {images} images", "{count} phases of {images} images", phases
     ).format(count=phases, images=images)

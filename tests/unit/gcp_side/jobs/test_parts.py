@@ -37,13 +37,18 @@ Change = Callable[[PartImage, int, int], PartImage]
 
 
 def dynamic(
-    orthanc: FakeOrthanc, *, phases: int = 5, change: Change | None = None, number: int = 5
+    orthanc: FakeOrthanc,
+    *,
+    phases: int = 5,
+    slices: int = SLICES,
+    change: Change | None = None,
+    number: int = 5,
 ) -> None:
     """Let the study be one series of phases, a minute apart."""
     entry = series_entry(number, description="ax dyn", number=str(number))
     images = []
     for phase in range(phases):
-        for place in range(SLICES):
+        for place in range(slices):
             image = PartImage(
                 instance=f"{number}-{phase}-{place}",
                 position=(0.0, 4.0 * place, 0.0),
@@ -109,9 +114,10 @@ def test_the_stacks_of_both_breasts_are_named_by_their_side(
         x = 4.0 * place - 80 if place < SLICES // 2 else 4.0 * place + 60
         return replace(image, position=(x, 0.0, 0.0), orientation=(0.0, 1.0, 0.0, 0.0, 0.0, -1.0))
 
-    dynamic(orthanc, phases=4, change=sagittal)
+    dynamic(orthanc, phases=4, slices=SLICES + 1, change=sagittal)
     (series,) = study(client)["series"]
     assert series["parts"]["stacks"] == 2
+    assert series["parts"]["text"].startswith("2 stacks, each with 4 phases of 3–4 images, by ")  # noqa: RUF001
     by_x = {
         image.instance: "right" if (image.position or ())[0] < 0 else "left"
         for image in orthanc.images[SERIES]
