@@ -12,8 +12,11 @@ from django.utils.html import format_html
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from gcp_side.labseg import (
+    admin_queue,  # noqa: F401 (Django looks for classes in this module)
+    jobs,
+)
 from gcp_side.labseg import admin_texts as texts
-from gcp_side.labseg import jobs
 from gcp_side.labseg.api.serializers import EventSerializer
 from gcp_side.labseg.messages import explain_code, explain_stage
 from gcp_side.labseg.models import Job, JobEvent, State

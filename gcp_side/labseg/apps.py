@@ -21,6 +21,7 @@ class LabsegConfig(AppConfig):
         from gcp_side.labseg import checks  # noqa: F401
         from gcp_side.labseg.access.users import watch_users
         from gcp_side.labseg.host import project_checks  # noqa: F401
+        from gcp_side.labseg.queue import checks as queue_checks  # noqa: F401
 
         watch_users()
         withhold_values()

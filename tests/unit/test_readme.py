@@ -166,7 +166,7 @@ def test_every_documented_option_of_the_agent_exists(name: str) -> None:
 def test_every_command_of_the_site_is_one_that_there_is(name: str) -> None:
     parser = Command().create_parser("manage.py", "labseg")
     (commands,) = (a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
-    used = set(re.findall(r"`?labseg ([a-z]+)", read(name)))
+    used = set(re.findall(r"`?labseg ([a-z-]+)", read(name)))
     assert used
     assert used - {"command"} <= set(commands.choices)
 

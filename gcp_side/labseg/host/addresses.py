@@ -50,6 +50,17 @@ api_address = partial(address, API)
 page_address = partial(address, PAGES)
 
 
+def queue_path() -> str:
+    """The path below which agents reach the queue that the site keeps.
+
+    Raises
+    ------
+    NoReverseMatch
+        As :func:`address`.
+    """
+    return api_address("queue", "list").removesuffix("/list/")
+
+
 @lru_cache
 def _places_in(urlconf: Any, app_name: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(_search(get_resolver(urlconf), app_name, ())))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,17 +23,25 @@ _COLUMNS = ("JOB", "STATE", "PROFILE", "SUBMITTED (UTC)", "WHAT")
 
 def table(jobs: Iterable[Job]) -> str:
     """One line for each job, under a heading."""
-    rows = [_COLUMNS] + [
+    return aligned(
+        _COLUMNS,
         (
-            job.job_id,
-            str(job.state),
-            job.profile,
-            _time(job.submitted_at),
-            in_words(job),
-        )
-        for job in jobs
-    ]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_COLUMNS))]
+            (
+                job.job_id,
+                str(job.state),
+                job.profile,
+                time_in_words(job.submitted_at),
+                in_words(job),
+            )
+            for job in jobs
+        ),
+    )
+
+
+def aligned(heading: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    """Cells in columns, each as wide as its longest cell, under a heading."""
+    rows = [heading, *lines]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(heading))]
     return "\n".join(
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
         for row in rows
@@ -47,7 +55,7 @@ def in_words(job: Job, waiting: Waiting | None = None) -> str:
     if job.failure_code:
         return f"{job.failure_code}: {job.failure_reason}"
     if job.missing_since:
-        return f"the queue shows nothing of it since {_time(job.missing_since)}"
+        return f"the queue shows nothing of it since {time_in_words(job.missing_since)}"
     if job.is_open and job.cancel_requested_at:
         return f"{State(job.state).label}; to be cancelled"
     if job.state == State.CLAIMED:
@@ -66,7 +74,7 @@ def in_full(job: Job, waiting: Waiting | None = None) -> str:
         *([("labels", ", ".join(job.labels))] if job.labels else []),
         ("study", job.orthanc_study_id),
         *((item["role"], _series(item)) for item in job.series),
-        ("submitted", f"{_time(job.submitted_at)} UTC"),
+        ("submitted", f"{time_in_words(job.submitted_at)} UTC"),
     ]
     if job.retry_of_id:
         lines.append(("retry of", job.retry_of_id))
@@ -76,7 +84,7 @@ def in_full(job: Job, waiting: Waiting | None = None) -> str:
     if job.is_open:
         lines.append(("now", in_words(job, waiting)))
     if job.finished_at:
-        lines.append(("finished", f"{_time(job.finished_at)} UTC"))
+        lines.append(("finished", f"{time_in_words(job.finished_at)} UTC"))
     if job.seg_orthanc_id:
         lines.append(("SEG instance", job.seg_orthanc_id))
         if job.report_orthanc_id:
@@ -92,7 +100,7 @@ def in_full(job: Job, waiting: Waiting | None = None) -> str:
             ("reason", f"{job.failure_reason} ({job.failure_code})"),
             ("remedy", job.failure_remedy),
         ]
-    lines += [(_time(event.at, "%H:%M:%S"), _event(event)) for event in job.events.all()]
+    lines += [(time_in_words(event.at, "%H:%M:%S"), _event(event)) for event in job.events.all()]
     width = max(len(name) for name, _ in lines)
     return "\n".join(f"{name.ljust(width)}  {text}" for name, text in lines)
 
@@ -131,7 +139,7 @@ def _bar(percent: int) -> str:
     return f"[{'#' * filled}{'.' * (BAR_WIDTH - filled)}]"
 
 
-def _time(value: datetime, form: str = "%Y-%m-%d %H:%M:%S") -> str:
+def time_in_words(value: datetime, form: str = "%Y-%m-%d %H:%M:%S") -> str:
     """In UTC, whatever zone the project reads its columns in."""
     return value.astimezone(UTC).strftime(form)
 

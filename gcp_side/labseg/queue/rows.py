@@ -19,11 +19,11 @@ LONGEST_NAME = 512
 class QueueObject(models.Model):
     """One object of the queue (:class:`segrelay.bucket.Bucket`)."""
 
-    name = NameField(max_length=LONGEST_NAME, unique=True)
-    generation = models.BigIntegerField()
-    updated = UtcTimeField()
+    name = NameField(_("object"), max_length=LONGEST_NAME, unique=True)
+    generation = models.BigIntegerField(_("generation"))
+    updated = UtcTimeField(_("changed at"))
     """The database's clock at the last write or move."""
-    size = models.PositiveIntegerField()
+    size = models.PositiveIntegerField(_("bytes"))
     """Bytes of content."""
     content = models.BinaryField()
     metadata = models.TextField(null=True)  # noqa: DJ001 (an empty text is a heartbeat's, too)
@@ -34,7 +34,9 @@ class QueueObject(models.Model):
     objects = FreshManager()
 
     class Meta:
-        default_permissions = ()
+        verbose_name = _("object in the queue")
+        verbose_name_plural = _("objects in the queue")
+        default_permissions = ("view",)
         base_manager_name = "objects"
 
     def __str__(self) -> str:

@@ -10,6 +10,8 @@ import hashlib
 import secrets
 from datetime import timedelta
 
+from django.db.models import QuerySet
+
 from gcp_side.labseg.host.database import now
 from gcp_side.labseg.queue.rows import AgentToken
 from segrelay import names
@@ -22,7 +24,12 @@ USE_NOTED_EVERY = timedelta(minutes=1)
 
 
 def add_token(agent: str) -> str:
-    """Make a token of an agent and return it: it cannot be shown again.
+    """Make a token of an agent and return it; raises as :func:`new_token`."""
+    return new_token(agent)[1]
+
+
+def new_token(agent: str) -> tuple[AgentToken, str]:
+    """Make a token of an agent; returns its row and the token, which cannot be shown again.
 
     Raises
     ------
@@ -36,13 +43,28 @@ def add_token(agent: str) -> str:
             remedy="Give the agent_id of the computer in the lab, as lab-agent status shows it.",
         )
     token = MARK + secrets.token_urlsafe(32)
-    AgentToken.objects.create(agent=agent, digest=_digest(token), created_at=now())
-    return token
+    row = AgentToken.objects.create(agent=agent, digest=_digest(token), created_at=now())
+    return row, token
 
 
-def revoke_tokens(agent: str) -> int:
-    """Revoke every token of an agent; returns how many were in use."""
-    return AgentToken.objects.filter(agent=agent, revoked_at=None).update(revoked_at=now())
+def revoke_tokens(agent: str, *, but_newest: bool = False) -> int:
+    """Revoke the tokens of an agent; returns how many were in use.
+
+    Parameters
+    ----------
+    but_newest:
+        Leave the newest one: the others were replaced by it.
+    """
+    valid = AgentToken.objects.filter(agent=agent, revoked_at=None)
+    newest = valid.order_by("-created_at", "-pk").first() if but_newest else None
+    if newest is not None:
+        valid = valid.exclude(pk=newest.pk)
+    return revoke(valid)
+
+
+def revoke(rows: QuerySet[AgentToken]) -> int:
+    """Revoke these tokens; returns how many were in use."""
+    return rows.filter(revoked_at=None).update(revoked_at=now())
 
 
 def agent_of(token: str) -> AgentToken | None:

@@ -1,4 +1,4 @@
-"""``manage.py labseg submit | list | show | retry | cancel | sync | keygen``."""
+"""``manage.py labseg submit | list | show | retry | cancel | sync | keygen | agent-token``."""
 
 from __future__ import annotations
 
@@ -29,6 +29,7 @@ from gcp_side.labseg.conf import get_conf
 from gcp_side.labseg.errors import JobStateError
 from gcp_side.labseg.jobs.freshness import as_sentence, is_kept_fresh, last_pass
 from gcp_side.labseg.jobs.waiting import why_waiting
+from gcp_side.labseg.management import agent_tokens
 from gcp_side.labseg.management.console import Follower, in_full, in_words, table
 from gcp_side.labseg.models import Job, State
 from gcp_side.labseg.orthanc import client
@@ -104,7 +105,7 @@ class Command(BaseCommand):
         ) -> CommandParser:
             """A parser with the options of others, and the method that it leads to."""
             found = verbs.add_parser(
-                run.__name__.lstrip("_"),
+                run.__name__.lstrip("_").replace("_", "-"),
                 help=text,
                 parents=shared,
                 epilog=EXIT_CODES,
@@ -125,6 +126,8 @@ class Command(BaseCommand):
         verb(self._cancel, "call a job off", _JOB, _JSON)
         _add_sync(verb(self._sync, "read results and progress", _JSON))
         verb(self._keygen, "make a pair of keys for signing")
+        tokens = verb(self._agent_token, "the agents' tokens for the queue that this site keeps")
+        agent_tokens.add_arguments(tokens, _JSON)
 
     @no_translations
     def handle(self, *_: Any, **options: Any) -> None:
@@ -186,6 +189,9 @@ class Command(BaseCommand):
         key = SigningKey.new()
         self.stdout.write(f"SEGRELAY_SIGNING_KEY={key.text}  # secret: keep it on this server")
         self.stdout.write(f"public key: {key.public.text}")
+
+    def _agent_token(self, options: dict[str, Any]) -> None:
+        agent_tokens.run(options, out=self.stdout, notes=self.stderr)
 
     def _answer(self, job: Job, options: dict[str, Any]) -> None:
         """Print a job that has just been submitted, once it has ended if that was asked for."""
