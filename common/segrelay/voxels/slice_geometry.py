@@ -123,7 +123,8 @@ def duplicate_slice() -> SeriesRefusedError:
     return SeriesRefusedError(
         "Two slices of the series lie at the same place.",
         code="duplicate-slice",
-        remedy="Remove the duplicate, or split the series if it holds several phases.",
+        remedy="Remove the duplicate; of a series that holds several phases choose one: on the "
+        "site's page, or by hand as ID:0, ID:1 ….",
     )
 
 

@@ -313,7 +313,8 @@ def _check_slice(header: Dataset) -> None:
         raise SeriesRefusedError(
             "The series holds localizer images.",
             code="localizer",
-            remedy="Submit the diagnostic series, not the scout.",
+            remedy="Submit the diagnostic series, not the scout; of a series with a scout inside "
+            "choose the volume: on the site's page, or by hand as ID:0.",
         )
     if header.get("FrameOfReferenceUID"):
         check_uid(header, "FrameOfReferenceUID")
