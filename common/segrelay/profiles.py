@@ -65,7 +65,8 @@ SCHEMA_VERSION = "1.0"
 """Of profiles that need nothing newer."""
 
 NEWER_SCHEMA = "1.1"
-"""Adds ``trained_on_synthetic`` and ``preprocessing.normalised_together``."""
+"""Adds ``trained_on_synthetic``, ``preprocessing.normalised_together`` and
+``postprocessing.component_choice``."""
 
 CpuEngine = Literal["torch", "openvino"]
 """What runs a network on a CPU: no part of a profile, but of the computer that serves it."""
@@ -253,6 +254,10 @@ class Postprocessing(_Data):
     apply: there the channel with the highest probability has the voxel."""
     keep_largest_component: bool = False
     """Of each segment only the largest part stays; parts touch by faces, edges or corners."""
+    component_choice: Literal["volume", "certainty"] = "volume"
+    """Which part ``keep_largest_component`` keeps. ``volume``: the largest. ``certainty``: the
+    one whose most probable millilitre has the highest mean probability, a smaller part being
+    counted as a whole millilitre; so a large doubtful part does not displace a certain one."""
     fill_holes: bool = False
     """Background that the segment encloses belongs to it."""
     minimum_volume_ml: Annotated[float, Field(ge=0)] = 0.0
@@ -360,13 +365,17 @@ class Profile(_Data):
             raise ValueError("input roles must differ")
         if self.reference_role not in roles:
             raise ValueError(f"reference_role must be one of {roles}")
+        by_certainty = self.postprocessing.component_choice == "certainty"
         newer = {
             "trained_on_synthetic": self.trained_on_synthetic,
             "normalised_together": self.preprocessing.normalised_together,
+            "component_choice": by_certainty,
         }
         for field, is_used in newer.items():
             if is_used and self.schema_version == SCHEMA_VERSION:
                 raise ValueError(f"{field} needs schema_version {NEWER_SCHEMA}")
+        if by_certainty and self.inference.activation == "softmax":
+            raise ValueError("component_choice certainty needs the activation sigmoid")
         keeps_zeros = self.preprocessing.normalisation == "zscore-nonzero"
         if self.inference.foreground_multiple is not None and not keeps_zeros:
             raise ValueError("foreground_multiple needs the normalisation zscore-nonzero")

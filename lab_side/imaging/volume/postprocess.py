@@ -37,7 +37,7 @@ def clean_mask(
         return result
     part = mask[box]
     if settings.minimum_volume_ml > 0 or settings.keep_largest_component:
-        part = _keep_components(part, settings, voxel_ml)
+        part = _keep_components(part, probabilities[box], settings, voxel_ml)
     if settings.fill_holes:
         part = ndimage.binary_fill_holes(part)
     result[box] = part
@@ -57,7 +57,10 @@ def bounding_box(mask: NDArray[Any]) -> tuple[slice, slice, slice] | None:
 
 
 def _keep_components(
-    mask: NDArray[np.bool_], settings: Postprocessing, voxel_ml: float
+    mask: NDArray[np.bool_],
+    probabilities: NDArray[np.float32],
+    settings: Postprocessing,
+    voxel_ml: float,
 ) -> NDArray[np.bool_]:
     labels, count = ndimage.label(mask, structure=np.ones((3, 3, 3), dtype=bool))
     sizes = np.bincount(labels.ravel(), minlength=count + 1)
@@ -65,8 +68,24 @@ def _keep_components(
     keep = sizes * voxel_ml >= settings.minimum_volume_ml
     keep[0] = False
     if settings.keep_largest_component and keep.any():
-        largest = int(np.argmax(np.where(keep, sizes, 0)))
+        merit = sizes.astype(np.float64)
+        if settings.component_choice == "certainty":
+            merit = _certainty(labels, probabilities, voxel_ml)
+        best = int(np.argmax(np.where(keep, merit, 0)))
         keep[:] = False
-        keep[largest] = True
+        keep[best] = True
     kept: NDArray[np.bool_] = keep[labels]
     return kept
+
+
+def _certainty(
+    labels: NDArray[np.integer[Any]], probabilities: NDArray[np.float32], voxel_ml: float
+) -> NDArray[np.float64]:
+    """By label: sum of the probabilities of a part's most probable millilitre, or of all of it."""
+    most = max(1, round(1.0 / voxel_ml))
+    sums = [0.0]
+    for number, box in enumerate(ndimage.find_objects(labels), start=1):
+        values = probabilities[box][labels[box] == number]
+        top = values if len(values) <= most else np.partition(values, len(values) - most)[-most:]
+        sums.append(float(top.sum(dtype=np.float64)))
+    return np.array(sums)

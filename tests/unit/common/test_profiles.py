@@ -114,6 +114,7 @@ def put(path: str, value: object) -> Change:
         ),
         (put("preprocessing.normalised_together", True), "profile.json"),  # schema 1.0
         (put("trained_on_synthetic", True), "profile.json"),  # schema 1.0
+        (put("postprocessing.component_choice", "certainty"), "profile.json"),  # schema 1.0
         (put("inference.overlap", 1), "inference.overlap"),
         (put("inference.window", [0, 64, 64]), "inference.window.0"),
         (put("inputs.0.recognition", {}), "inputs.0.recognition"),

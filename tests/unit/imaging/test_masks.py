@@ -95,6 +95,17 @@ def test_components_and_holes(settings_: dict[str, object], voxels: int) -> None
     assert int(clean(two_blobs(), **settings_).sum()) == voxels
 
 
+def test_a_certain_part_is_kept_before_a_large_doubtful_one() -> None:
+    soft = np.zeros((20, 20, 20), dtype=np.float32)
+    soft[1:17, 1:11, 1:11] = 0.6  # 1.6 ml
+    soft[1:11, 13:19, 1:19] = 0.9  # 1.08 ml, more than the millilitre that counts
+    soft[18, 1, 1] = 1.0  # a single voxel is not certain enough
+    by_volume = clean(soft, keep_largest_component=True)
+    certain = clean(soft, keep_largest_component=True, component_choice="certainty")
+    assert by_volume.sum() == (soft == np.float32(0.6)).sum()
+    np.testing.assert_array_equal(certain, soft == np.float32(0.9))
+
+
 def test_voxels_that_touch_by_a_corner_are_one_component() -> None:
     soft = np.zeros((4, 4, 4), dtype=np.float32)
     soft[0, 0, 0] = soft[1, 1, 1] = soft[3, 3, 3] = 1
