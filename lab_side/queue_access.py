@@ -6,7 +6,12 @@ import os
 from functools import partial
 
 from lab_side.settings.config import LocalConfig, QueueConfig
-from lab_side.settings.secrets import queue_token, secret_environment, signing_key
+from lab_side.settings.secrets import (
+    queue_token,
+    redis_password,
+    secret_environment,
+    signing_key,
+)
 from segrelay.bucket import Bucket, open_bucket
 from segrelay.bucket.sealed import SealedBucket
 from segrelay.signing import PublicKey, Trust
@@ -24,7 +29,9 @@ def open_queue(config: LocalConfig | QueueConfig) -> Bucket:
     patience = config.patience if isinstance(config, LocalConfig) else PATIENCE
     secrets = secret_environment(os.environ, config.credentials_dir)
     token = partial(queue_token, config.agent_id, secrets)
-    bucket, trust = open_bucket(config.bucket, patience=patience, token=token), config.trust
+    password = partial(redis_password, config.agent_id, secrets)
+    bucket = open_bucket(config.bucket, patience=patience, token=token, password=password)
+    trust = config.trust
     key = signing_key(config.agent_id, secrets)
     sites = [PublicKey.from_text(text) for text in trust.site_keys]
     agents = [PublicKey.from_text(text) for text in trust.agent_keys]

@@ -50,7 +50,7 @@ from segrelay.system.nearest import did_you_mean, nearest
 
 REMEDIES = {
     "BUCKET": "Set it to the queue's address: database: for the site's own database, "
-    "gs://bucket/prefix or file:///srv/segrelay.",
+    "gs://bucket/prefix, rediss://user@host/0/prefix or file:///srv/segrelay.",
     "ORTHANC_URL": "Set it to Orthanc's address, e.g. https://orthanc.example.org.",
     "OHIF_URL": "Set it to the address of OHIF's viewer page, e.g. https://ohif.example.org/viewer.",
     "PROFILES": "Map each profile's name to the list of its roles, in channel order.",
@@ -70,7 +70,8 @@ REMEDIES = {
 }
 """What to do about a wrong value, by key."""
 
-SECRETS = ("ORTHANC_PASSWORD", "ORTHANC_TOKEN", "ORTHANC_PROXY_PASSWORD")
+ORTHANC_SECRETS = ("ORTHANC_PASSWORD", "ORTHANC_TOKEN", "ORTHANC_PROXY_PASSWORD")
+SECRETS = (*ORTHANC_SECRETS, "REDIS_PASSWORD")
 """Keys whose value may be a function."""
 
 FUNCTION_REMEDY = "Correct the function, or what it asks for the secret."
@@ -222,6 +223,8 @@ class Conf(BaseModel):
     orthanc_proxy_password: Secret = SecretStr("")
     orthanc_allow_plain_http: bool = False
     """Send credentials and images unencrypted to another machine: only inside a VPN."""
+    redis_password: Secret = SecretStr("")
+    """Of the user that the address of a Redis names."""
     signing_key: SecretStr = SecretStr("")
     """Signs this site's jobs, as ``labseg keygen`` prints it; empty leaves them unsigned."""
     agent_keys: tuple[str, ...] = ()
@@ -316,6 +319,16 @@ class Conf(BaseModel):
         records = [] if self.accept_unsigned_records else results
         return SealedBucket(bucket, key, Trust.of(jobs=own, results=results, records=records))
 
+    def read_redis_password(self) -> str:
+        """The password of the queue's user in a Redis, empty where there is none.
+
+        Raises
+        ------
+        FixConfigurationError
+            ``site-settings``: its function fails, or returns no text.
+        """
+        return _revealed("REDIS_PASSWORD", self.redis_password).get_secret_value()
+
     @property
     def orthanc(self) -> OrthancSettings:
         """Where Orthanc is and how to get in; secrets of functions are asked for each time.
@@ -330,7 +343,7 @@ class Conf(BaseModel):
             for name, value in self
             if name.startswith("orthanc_")
         }
-        for key in SECRETS:
+        for key in ORTHANC_SECRETS:
             name = key.removeprefix("ORTHANC_").lower()
             given[name] = _revealed(key, given[name])
         return OrthancSettings.model_validate(given)

@@ -1,7 +1,9 @@
 """Settings of the project, all from the environment.
 
 ==============================  ==========================================================
-``SEGRELAY_BUCKET``             the queue: ``gs://bucket/prefix`` or ``file:///directory``
+``SEGRELAY_BUCKET``             the queue: ``database:``, ``gs://bucket/prefix``,
+                                ``rediss://user@host/0/prefix`` or ``file:///directory``
+``SEGRELAY_REDIS_PASSWORD``     optional (or ``…_FILE``): of the user of a Redis
 ``SEGRELAY_ORTHANC_URL``        ``https://host[:port][/path]``
 ``SEGRELAY_ORTHANC_USER``       optional; with ``SEGRELAY_ORTHANC_PASSWORD`` (or ``…_FILE``)
 ``SEGRELAY_ORTHANC_TOKEN``      optional (or ``…_FILE``): bearer token in place of the user
@@ -188,6 +190,7 @@ SEGRELAY = {
     "ORTHANC_PROXY_USER": text("SEGRELAY_ORTHANC_PROXY_USER"),
     "ORTHANC_PROXY_PASSWORD": renewed_secret("SEGRELAY_ORTHANC_PROXY_PASSWORD"),
     "ORTHANC_ALLOW_PLAIN_HTTP": flag("SEGRELAY_ORTHANC_PLAIN_HTTP", default=False),
+    "REDIS_PASSWORD": renewed_secret("SEGRELAY_REDIS_PASSWORD"),
     "SIGNING_KEY": secret("SEGRELAY_SIGNING_KEY"),
     "AGENT_KEYS": words("SEGRELAY_AGENT_KEYS"),
     "PROFILES": {

@@ -65,7 +65,8 @@ WORDS: Mapping[str, tuple[str, str]] = {
     ),
     "bucket-address": (
         "The queue's address cannot be used; the message says why.",
-        "Use https://site.example.org/…/queue, gs://bucket/prefix, or file:///absolute/directory.",
+        "Use https://site.example.org/…/queue, gs://bucket/prefix, rediss://user@host/0/prefix, or "
+        "file:///absolute/directory.",
     ),
     "bundle-json": ("A file of the bundle is no JSON object in UTF-8; it is named.", ""),
     "cases": ("The folder of cases, or one of them, is not as it must be; it is named.", ""),

@@ -3,9 +3,9 @@
 Orthanc, its DICOMweb plugin and dicom3tools are unpacked under ``.cache/debian/``: no root, no
 service that starts automatically, nothing left on the machine. Programs that are installed already
 are used as they are. Only the standard library is needed, so it runs before the venv is full.
-nginx is fetched when somebody first asks for it.
+nginx and Redis are fetched when somebody first asks for them.
 
-    python -m infra.packages.debian        fetch what is missing, except nginx; print where it is
+    python -m infra.packages.debian        fetch what is missing, except those; print where it is
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ IMAGING: Group = {
     "usr/bin/dcentvfy": "dicom3tools",
 }
 NGINX: Group = {"usr/sbin/nginx": "nginx"}
+REDIS: Group = {"usr/bin/redis-server": "redis-server", "usr/bin/redis-cli": "redis-tools"}
 GDCM_PLUGIN: Group = {"usr/share/orthanc/plugins/libOrthancGdcm.so": "orthanc-gdcm"}
 CODECS: Group = {
     "usr/bin/dcmconv": "dcmtk",
@@ -96,6 +97,19 @@ def nginx_program() -> tuple[Path, dict[str, str]]:
     """
     (program,), environment = _find(NGINX)
     return program, environment
+
+
+@functools.cache
+def redis_programs() -> tuple[Path, Path, dict[str, str]]:
+    """Find a Redis, fetching it where it is missing: server, redis-cli, and their environment.
+
+    Raises
+    ------
+    FixConfigurationError
+        As :func:`debian_programs`.
+    """
+    (server, console), environment = _find(REDIS)
+    return server, console, environment
 
 
 @functools.cache

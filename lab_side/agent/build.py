@@ -13,6 +13,7 @@ from lab_side.agent.delivery.delivery_queue import DeliveryQueue
 from lab_side.agent.delivery.outbox import Outbox, read_entries, refused_folder
 from lab_side.agent.doorbells import Doorbell
 from lab_side.agent.doorbells.directory import DirectoryDoorbell
+from lab_side.agent.doorbells.listening import ListeningDoorbell
 from lab_side.agent.doorbells.site import SiteDoorbell
 from lab_side.agent.folders import GIGABYTE, WorkFolders
 from lab_side.agent.health import control
@@ -35,6 +36,7 @@ from lab_side.service.notify import ServiceManager, Supervisor
 from lab_side.settings.config import AgentConfig
 from lab_side.settings.loading import secret_renewal
 from segrelay.bucket import Bucket, directory_at
+from segrelay.bucket.address import RedisAddress, parse_address
 from segrelay.bucket.local import LocalBucket
 from segrelay.bucket.sealed import SealedBucket
 from segrelay.bucket.site import SiteBucket
@@ -212,6 +214,14 @@ class _Parts:
             return DirectoryDoorbell(inner.root, self.signals.wake, polling=polling)
         if isinstance(inner, SiteBucket):
             return SiteDoorbell(inner, self.signals.wake)
+        if isinstance(parse_address(self.config.bucket), RedisAddress):
+            # Imported here: the package redis is an extra.
+            from lab_side.agent.doorbells.redis import RedisDoorbell
+            from segrelay.bucket.redis import RedisBucket
+
+            return (
+                RedisDoorbell(inner, self.signals.wake) if isinstance(inner, RedisBucket) else None
+            )
         return None
 
     def _poll_interval(self, doorbell: Doorbell | None) -> PollInterval:
@@ -219,7 +229,7 @@ class _Parts:
         if directory_at(self.config.bucket) is not None:
             # A scan of a directory costs nothing; one of a cloud bucket is billed.
             return PollInterval(active=active, idle=active)
-        if isinstance(doorbell, SiteDoorbell):
+        if isinstance(doorbell, ListeningDoorbell):
             return PollInterval(active=active, idle=idle, is_rung=lambda: doorbell.is_listening)
         return PollInterval(active=active, idle=idle)
 

@@ -46,7 +46,14 @@ class Recovery:
 
     def verify_store(self) -> None:
         """Refuse a store that breaks its promises; raises as ``segrelay.queue.verify_store``."""
-        verify_store(self._bucket)
+        for remark in verify_store(self._bucket):
+            log_event(
+                logger,
+                logging.WARNING,
+                "queue server checked",
+                found=remark.text,
+                remedy=remark.remedy,
+            )
 
     def begin(self, previous: Heartbeat | None) -> None:
         """Recover what a previous life of this agent left; ``previous`` is its last heartbeat."""

@@ -179,7 +179,7 @@ def examine_queue(bucket: Bucket, address: str) -> Iterator[Finding]:
     walk = RightsWalk(bucket)
     yield from walk.run()
     yield judge_clock("clock of the queue", walk.clock_offset_s, "the queue's store")
-    yield check_promises(bucket)
+    yield from check_promises(bucket)
     yield check_unusable(bucket)
     if cloud is not None:
         from lab_side.doctor.settings import examine_settings

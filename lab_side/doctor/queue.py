@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -72,12 +72,14 @@ def check_account(client: storage.Client) -> Finding:
     return Finding.ok("signed in", f"as {name}" if name else f"with {kind}")
 
 
-def check_promises(bucket: Bucket) -> Finding:
-    """Check whether the store refuses what would let two agents own one job."""
+def check_promises(bucket: Bucket) -> Iterator[Finding]:
+    """Check whether the store refuses what would let two agents own one job, and keeps all else."""
     check = "self-test"
     try:
-        verify_store(bucket)
+        remarks = verify_store(bucket)
     except SegRelayError as error:
-        return failed(check, error)
-    detail = "double creations, stale moves and stale heartbeats are refused"
-    return Finding.ok(check, detail)
+        yield failed(check, error)
+        return
+    yield Finding.ok(check, "double creations, stale moves and stale heartbeats are refused")
+    for remark in remarks:
+        yield Finding.warning("queue server", remark.text, remark.remedy)

@@ -55,7 +55,10 @@ SIGNING = SecretPlaces(
 QUEUE_TOKEN = SecretPlaces(
     variable="SEGRELAY_QUEUE_TOKEN", credential="queue-token", service="segrelay-queue"
 )
-EVERY_SECRET = (PASSWORD, TOKEN, PROXY_PASSWORD, SIGNING, QUEUE_TOKEN)
+REDIS_PASSWORD = SecretPlaces(
+    variable="SEGRELAY_REDIS_PASSWORD", credential="redis-password", service="segrelay-redis"
+)
+EVERY_SECRET = (PASSWORD, TOKEN, PROXY_PASSWORD, SIGNING, QUEUE_TOKEN, REDIS_PASSWORD)
 
 COMMAND_TIMEOUT_S = 30.0
 """For a command that prints a token: one that asks the cloud takes a second or two."""
@@ -159,6 +162,11 @@ def proxy_password(user: str, environment: Mapping[str, str]) -> str:
 def queue_token(agent_id: str, environment: Mapping[str, str]) -> str:
     """This agent's token for a queue that the site keeps; empty where there is none."""
     return _find(QUEUE_TOKEN, agent_id, environment)
+
+
+def redis_password(agent_id: str, environment: Mapping[str, str]) -> str:
+    """The password of the queue's user in a Redis; empty where there is none."""
+    return _find(REDIS_PASSWORD, agent_id, environment)
 
 
 def signing_key(agent_id: str, environment: Mapping[str, str]) -> SigningKey | None:

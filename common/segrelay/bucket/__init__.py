@@ -12,17 +12,31 @@ have happened. Where the store answers and only refuses the one object, that err
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from importlib.util import find_spec
 from pathlib import Path, PurePath
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from segrelay.bucket.address import DATABASE, CloudAddress, SiteAddress, parse_address
+from segrelay.bucket.address import (
+    DATABASE,
+    CloudAddress,
+    RedisAddress,
+    SiteAddress,
+    parse_address,
+)
 from segrelay.errors import FixConfigurationError
 from segrelay.transient import PATIENCE
 
-__all__ = ["Bucket", "ObjectInfo", "directory_at", "open_bucket"]
+__all__ = [
+    "Bucket",
+    "CheckedServer",
+    "ObjectInfo",
+    "ServerRemark",
+    "directory_at",
+    "open_bucket",
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,8 +131,37 @@ class Bucket(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class ServerRemark:
+    """What an operator should know about a store that can be used."""
+
+    text: str
+    remedy: str
+
+
+@runtime_checkable
+class CheckedServer(Protocol):
+    """A store whose server may be set up in a way that loses objects."""
+
+    def check_server(self) -> Sequence[ServerRemark]:
+        """Check the server's settings.
+
+        Raises
+        ------
+        FixConfigurationError
+            It is not safe for a queue.
+        StoreUnavailableError
+            It did not answer; nothing is known.
+        """
+        ...
+
+
 def open_bucket(
-    address: str, *, patience: timedelta = PATIENCE, token: Callable[[], str] = str
+    address: str,
+    *,
+    patience: timedelta = PATIENCE,
+    token: Callable[[], str] = str,
+    password: Callable[[], str] = str,
 ) -> Bucket:
     """Return the bucket at an address (:mod:`segrelay.bucket.address`), rooted there.
 
@@ -128,6 +171,8 @@ def open_bucket(
         How long refusals of a server that has answered before are transient.
     token:
         Reads this agent's token for a queue that the site keeps; empty where there is none.
+    password:
+        Reads the password of a Redis; empty where there is none.
 
     Raises
     ------
@@ -144,6 +189,11 @@ def open_bucket(
         from segrelay.bucket.site import open_site_bucket
 
         return open_site_bucket(where.url, token, patience=patience)
+    if isinstance(where, RedisAddress):
+        _require_redis()
+        from segrelay.bucket.redis import open_redis_bucket
+
+        return open_redis_bucket(where, password, patience=patience)
     if isinstance(where, PurePath):
         from segrelay.bucket.local import LocalBucket
 
@@ -153,6 +203,15 @@ def open_bucket(
         code="bucket-address",
         remedy="Give the address at which the site offers its queue: https://…/queue.",
     )
+
+
+def _require_redis() -> None:
+    if find_spec("redis") is None:
+        raise FixConfigurationError(
+            "The queue is in a Redis, and the package redis is not installed.",
+            code="redis-missing",
+            remedy='Install SegRelay with its extra redis: pip install "segrelay[redis]".',
+        )
 
 
 def directory_at(address: str) -> Path | None:

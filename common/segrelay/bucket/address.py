@@ -5,6 +5,7 @@
 ``gs://bucket/prefix``          a bucket of Google Cloud Storage
 ``https://site.example/queue``  the hospital's site, as an agent reaches it
 ``database:``                   the site's own database, at the site itself
+``rediss://user@host/0/queue``  a Redis: its database 0, keys that begin with ``queue:``
 ==============================  ==================================================
 
 Two addresses that differ never lead to one directory by accident. A general parser of URLs would
@@ -43,6 +44,14 @@ _WEB = re.compile(r"https?:", re.IGNORECASE)
 _WEB_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*/?")
 """Plain names: the address of an endpoint that a Django project serves."""
 
+_REDIS = re.compile(r"rediss?:", re.IGNORECASE)
+_REDIS_USER = re.compile(r"[A-Za-z0-9._~-]*")
+_REDIS_PATH = re.compile(r"(?:/(?P<database>[0-9]{1,4})(?:/(?P<prefix>[A-Za-z0-9._-]{1,100}))?)?/?")
+_REDIS_PORT = 6379
+_REDIS_PREFIX = "segrelay"
+_REDIS_OPTIONS = ("allow_plain=yes", "allow_loss=yes")
+"""To another computer without TLS; into a Redis that keeps nothing on a disk."""
+
 _DRIVE = re.compile(r"/[A-Za-z]:(?=/|\\|$)")
 
 _ESCAPES = {"#": "%23", "?": "%3F"}
@@ -71,7 +80,30 @@ class DatabaseAddress:
     """The queue in the site's own database: only the site itself can open it."""
 
 
-Address = CloudAddress | SiteAddress | DatabaseAddress | PurePath
+@dataclass(frozen=True, kw_only=True)
+class RedisAddress:
+    """A queue in a Redis or Valkey."""
+
+    host: str
+    port: int
+    user: str
+    """Of its access control list; empty: its default user."""
+    database: int
+    prefix: str
+    """Each key of the queue begins with it and a colon."""
+    is_encrypted: bool
+    allow_loss: bool
+    """Use it although it keeps nothing on a disk."""
+
+    @property
+    def url(self) -> str:
+        """The address without its user and options."""
+        scheme = "rediss" if self.is_encrypted else "redis"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{scheme}://{host}:{self.port}/{self.database}/{self.prefix}"
+
+
+Address = CloudAddress | SiteAddress | DatabaseAddress | RedisAddress | PurePath
 """Where a queue is; a path is that of an absolute directory."""
 
 
@@ -103,6 +135,8 @@ def parse_address(address: str, *, windows: bool | None = None) -> Address:
         return DatabaseAddress()
     if _WEB.match(address) is not None:
         return SiteAddress(url=_checked_url(address))
+    if _REDIS.match(address) is not None:
+        return _redis(address)
     found = _FILE.fullmatch(address)
     if found is None:
         raise _not_an_address(address)
@@ -160,6 +194,48 @@ def _checked_url(address: str) -> str:
             "Write https://.",
         )
     return f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/')}"
+
+
+def _redis(address: str) -> RedisAddress:
+    parts = _split(address)
+    # Shown without what may be a password.
+    form = "Write it as rediss://USER@HOST:6379/0/segrelay: database number, then the keys' prefix."
+    if parts is None or not parts.hostname or parts.fragment:
+        raise _unusable(address, "is not the address of a Redis", form)
+    path = _REDIS_PATH.fullmatch(parts.path)
+    if path is None:
+        raise _unusable(address, "has a path that is not a database number and a prefix", form)
+    user, mark, _ = parts.netloc.rpartition("@")
+    if ":" in user:
+        raise _unusable(
+            address,
+            "holds a password",
+            "Take it out, and give it as a secret: SEGRELAY_REDIS_PASSWORD, or "
+            'SEGRELAY["REDIS_PASSWORD"] at the site.',
+        )
+    if _REDIS_USER.fullmatch(user) is None or (mark and not user):
+        raise _unusable(address, "holds a user name that it cannot hold", form)
+    options = set(parts.query.split("&")) if parts.query else set()
+    if not options <= set(_REDIS_OPTIONS):
+        raise _unusable(
+            address, "has an unknown option", f"There are {' and '.join(_REDIS_OPTIONS)}."
+        )
+    is_encrypted = parts.scheme == "rediss"
+    if not is_encrypted and not is_loopback(parts.hostname) and "allow_plain=yes" not in options:
+        raise _unusable(
+            address,
+            "would show the password and the queue to the network",
+            "Write rediss://; or, where a VPN or another tunnel encrypts, add ?allow_plain=yes.",
+        )
+    return RedisAddress(
+        host=parts.hostname,
+        port=parts.port or _REDIS_PORT,
+        user=user,
+        database=int(path["database"] or 0),
+        prefix=path["prefix"] or _REDIS_PREFIX,
+        is_encrypted=is_encrypted,
+        allow_loss="allow_loss=yes" in options,
+    )
 
 
 def _split(address: str) -> SplitResult | None:
@@ -260,7 +336,8 @@ def _not_an_address(address: str) -> FixConfigurationError:
     return _unusable(
         address,
         "is not usable",
-        "Use https://site.example.org/…/queue, gs://bucket/prefix, or file:///absolute/directory.",
+        "Use https://site.example.org/…/queue, gs://bucket/prefix, rediss://user@host/0/prefix, or "
+        "file:///absolute/directory.",
     )
 
 

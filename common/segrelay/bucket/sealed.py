@@ -9,12 +9,12 @@ can still move and delete objects, and so delay a job or hide it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from segrelay import names
-from segrelay.bucket import Bucket, ObjectInfo
+from segrelay.bucket import Bucket, CheckedServer, ObjectInfo, ServerRemark
 from segrelay.signed_heartbeats import NEVER, StoreClock, sign_heartbeat, time_of_heartbeat
 from segrelay.signing import RECORDS, Kind, SigningKey, Trust, open_envelope, seal
 
@@ -128,6 +128,10 @@ class SealedBucket:
         info = self.inner.refresh(name, signed, generation=generation)
         self._clock.note(info.updated)
         return info
+
+    def check_server(self) -> Sequence[ServerRemark]:
+        """Call the inner bucket, if its server has settings to check."""
+        return self.inner.check_server() if isinstance(self.inner, CheckedServer) else []
 
     def _sealed(self, name: str, data: bytes) -> bytes:
         kind = _kind_of(name)

@@ -44,9 +44,20 @@ def check_surroundings(address: str, environment: Mapping[str, str] | None = Non
     if proxy is not None:
         _check_proxy(proxy, _variable_of(urlsplit(address).scheme, environment))
     if urlsplit(address).scheme == "https":
-        for variable in AUTHORITY_VARIABLES:
-            if environment.get(variable):
-                _check_authorities(environment[variable], variable)
+        check_authorities(environment)
+
+
+def check_authorities(environment: Mapping[str, str]) -> None:
+    """Check the files of certificates that variables of the environment name.
+
+    Raises
+    ------
+    FixConfigurationError
+        ``ca-bundle``
+    """
+    for variable in AUTHORITY_VARIABLES:
+        if environment.get(variable):
+            _check_authorities(environment[variable], variable)
 
 
 def lasting_fault(error: BaseException, address: str) -> FixConfigurationError | None:

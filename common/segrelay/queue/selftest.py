@@ -8,10 +8,10 @@ a store two agents own one job and nobody notices, so the program refuses to sta
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from segrelay import names
-from segrelay.bucket import Bucket
+from segrelay.bucket import Bucket, CheckedServer, ServerRemark
 from segrelay.errors import (
     FixConfigurationError,
     ObjectExistsError,
@@ -22,22 +22,29 @@ from segrelay.errors import (
 from segrelay.queue.lease import new_nonce
 
 
-def verify_store(bucket: Bucket) -> None:
+def verify_store(bucket: Bucket) -> Sequence[ServerRemark]:
     """Try what an honest store refuses, under ``v1/jobs/.probe/``, and clean up.
+
+    Returns
+    -------
+    What an operator should know about the server's settings, where it has any.
 
     Raises
     ------
     FixConfigurationError
-        ``store-dishonest``: the store let one of them through.
+        ``store-dishonest``: the store let one of them through. ``store-evicts``,
+        ``store-not-durable``: it may lose what it has acknowledged.
     StoreUnavailableError
         It did not answer; nothing is known.
     """
+    remarks = bucket.check_server() if isinstance(bucket, CheckedServer) else []
     probe = _Probe(bucket)
     try:
         probe.try_objects()
         probe.try_beacon()
     finally:
         probe.clean_up()
+    return remarks
 
 
 class _Probe:

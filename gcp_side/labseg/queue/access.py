@@ -23,7 +23,7 @@ def get_bucket() -> Bucket:
         It cannot be used.
     """
     conf = get_conf()
-    return conf.sealed(own_bucket() or open_bucket(conf.bucket))
+    return conf.sealed(own_bucket() or open_bucket(conf.bucket, password=conf.read_redis_password))
 
 
 @lru_cache(maxsize=1)

@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
 from django.db.models.functions import Now
 
 from gcp_side.labseg.queue.rows import QueueObject
-from segrelay import names
-
-LIFETIMES = {
-    names.PROBE: timedelta(days=1),
-    names.PROGRESS: timedelta(days=7),
-    names.REJECTED: timedelta(days=90),
-    names.ATTEMPTS: timedelta(days=365),
-    names.DONE: timedelta(days=365),
-    names.FAILED: timedelta(days=365),
-    names.RESULTS: timedelta(days=365),
-}
-"""How long an object lasts after its last change, by prefix; the others last."""
+from segrelay.bucket.lifetimes import LIFETIMES
 
 AT_ONCE = 1000
 """Objects of a prefix that one call removes at most: a request waits for it."""
 
 
 def prune() -> int:
-    """Remove objects that are older than :data:`LIFETIMES`; returns how many."""
+    """Remove objects that are older than their lifetimes; returns how many."""
     removed = 0
     for prefix, age in LIFETIMES.items():
         # "0" follows "/", with which every prefix ends.

@@ -32,6 +32,7 @@ from gcp_side.labseg.queue.rows import LONGEST_NAME, QueueChange, QueueObject
 from segrelay import names
 from segrelay.bucket import ObjectInfo
 from segrelay.bucket.address import DATABASE
+from segrelay.bucket.lifetimes import PRUNE_EVERY
 from segrelay.errors import (
     FixConfigurationError,
     ObjectExistsError,
@@ -39,9 +40,6 @@ from segrelay.errors import (
     PreconditionFailedError,
     StoreUnavailableError,
 )
-
-PRUNE_EVERY = 3600.0
-"""Seconds between two removals of what is too old, in one process."""
 
 _COLUMNS = ("name", "generation", "updated", "size", "metadata")
 

@@ -7,9 +7,9 @@ import re
 
 import pytest
 
-from gcp_side.labseg.queue.pruning import LIFETIMES
 from gcp_side.labseg.queue.rights import Right, why_not_allowed
 from segrelay import names
+from segrelay.bucket.lifetimes import LIFETIMES
 from tests.support.paths import ROOT
 
 GCS = ROOT / "infra" / "gcs"

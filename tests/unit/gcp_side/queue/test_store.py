@@ -9,10 +9,11 @@ from django.db import transaction
 from django.db.models import F
 
 from gcp_side.labseg.host.database import now
-from gcp_side.labseg.queue.pruning import LIFETIMES, prune
+from gcp_side.labseg.queue.pruning import prune
 from gcp_side.labseg.queue.rows import QueueObject
 from gcp_side.labseg.queue.store import DatabaseBucket
 from segrelay import names
+from segrelay.bucket.lifetimes import LIFETIMES
 from segrelay.errors import (
     ObjectExistsError,
     ObjectNotFoundError,

@@ -24,7 +24,17 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 READERS = {
     *("cryptography", "django", "djangorestframework", "filelock", "google-cloud-storage"),
     *("gunicorn", "highdicom", "imagecodecs", "monai", "numpy", "pillow", "psycopg", "pydantic"),
-    *("pydicom", "requests", "safetensors", "scipy", "setuptools", "simpleitk", "torch", "urllib3"),
+    *(
+        "pydicom",
+        "redis",
+        "requests",
+        "safetensors",
+        "scipy",
+        "setuptools",
+        "simpleitk",
+        "torch",
+        "urllib3",
+    ),
 }
 """What reads images, archives, weights, keys or answers of servers."""
 

@@ -55,6 +55,7 @@ BY_NAME = {"importlib.import_module", "pytest.importorskip"}
 """Calls whose argument is imported."""
 
 OPTIONAL = {
+    "segrelay": {"redis": "redis"},
     "lab_side": {"deepbet": "brain", "openvino": "openvino"},
     "gcp_side": {"drf_spectacular": "an API description, if wished", "gunicorn": "site.Dockerfile"},
 }
