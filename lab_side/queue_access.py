@@ -18,6 +18,21 @@ from segrelay.signing import PublicKey, Trust
 from segrelay.transient import PATIENCE
 
 
+def open_store(config: LocalConfig | QueueConfig) -> Bucket:
+    """The queue without signatures, with this agent's token or password where it needs one.
+
+    Raises
+    ------
+    FixConfigurationError
+        ``bucket-address``, or a secret's file that others may read.
+    """
+    patience = config.patience if isinstance(config, LocalConfig) else PATIENCE
+    secrets = secret_environment(os.environ, config.credentials_dir)
+    token = partial(queue_token, config.agent_id, secrets)
+    password = partial(redis_password, config.agent_id, secrets)
+    return open_bucket(config.bucket, patience=patience, token=token, password=password)
+
+
 def open_queue(config: LocalConfig | QueueConfig) -> Bucket:
     """The queue, signing with this agent's key and believing whom ``config.trust`` names.
 
@@ -26,12 +41,8 @@ def open_queue(config: LocalConfig | QueueConfig) -> Bucket:
     FixConfigurationError
         ``bucket-address``, ``key-invalid``, or a secret's file that others may read.
     """
-    patience = config.patience if isinstance(config, LocalConfig) else PATIENCE
+    bucket, trust = open_store(config), config.trust
     secrets = secret_environment(os.environ, config.credentials_dir)
-    token = partial(queue_token, config.agent_id, secrets)
-    password = partial(redis_password, config.agent_id, secrets)
-    bucket = open_bucket(config.bucket, patience=patience, token=token, password=password)
-    trust = config.trust
     key = signing_key(config.agent_id, secrets)
     sites = [PublicKey.from_text(text) for text in trust.site_keys]
     agents = [PublicKey.from_text(text) for text in trust.agent_keys]

@@ -38,7 +38,7 @@ from lab_side.settings.loading import secret_renewal
 from segrelay.bucket import Bucket, directory_at
 from segrelay.bucket.address import RedisAddress, parse_address
 from segrelay.bucket.local import LocalBucket
-from segrelay.bucket.sealed import SealedBucket
+from segrelay.bucket.sealed import unsealed
 from segrelay.bucket.site import SiteBucket
 from segrelay.errors import LeaseLostError
 from segrelay.offers import Offer
@@ -176,6 +176,7 @@ class _Parts:
             self.bucket,
             self.queue,
             Reaper(self.bucket, agent, now=self.lease.now, is_dead=is_dead),
+            agent=agent,
             outbox=self.outbox,
             deliveries=self.deliveries,
             folders=self.folders,
@@ -208,7 +209,7 @@ class _Parts:
         )
 
     def _doorbell(self) -> Doorbell | None:
-        inner = self.bucket.inner if isinstance(self.bucket, SealedBucket) else self.bucket
+        inner = unsealed(self.bucket)
         if isinstance(inner, LocalBucket) and self.config.directory_events != "off":
             polling = self.config.directory_events == "polling"
             return DirectoryDoorbell(inner.root, self.signals.wake, polling=polling)

@@ -11,6 +11,8 @@ from lab_side.agent.reporting.status_board import StatusBoard
 from lab_side.agent.reporting.unusable_log import UnusableObjectLog
 from lab_side.log import job_log_context, log_event
 from segrelay.bucket import Bucket
+from segrelay.bucket.sealed import unsealed
+from segrelay.bucket.site import SiteBucket
 from segrelay.queue import AgentQueue, Heartbeat, QueueView, Reaper, scan, verify_store
 
 RECOVER = "recover"
@@ -28,12 +30,14 @@ class Recovery:
         queue: AgentQueue,
         reaper: Reaper,
         *,
+        agent: str,
         outbox: Outbox,
         deliveries: DeliveryQueue,
         folders: WorkFolders,
         status: StatusBoard,
     ) -> None:
         self._bucket = bucket
+        self._agent = agent
         self._queue = queue
         self._reaper = reaper
         self._outbox = outbox
@@ -45,7 +49,14 @@ class Recovery:
         """Of the queue, as logged."""
 
     def verify_store(self) -> None:
-        """Refuse a store that breaks its promises; raises as ``segrelay.queue.verify_store``."""
+        """Refuse a store that breaks its promises, and a token that is another agent's.
+
+        Raises as ``segrelay.queue.verify_store`` and ``SiteBucket.verify_agent`` do.
+        """
+        store = unsealed(self._bucket)
+        if isinstance(store, SiteBucket):
+            # First: what the site refuses later may be its trouble of a moment.
+            store.verify_agent(self._agent)
         for remark in verify_store(self._bucket):
             log_event(
                 logger,

@@ -20,6 +20,7 @@ from lab_side.doctor.queue import (
     check_unusable,
 )
 from lab_side.doctor.rights import RightsWalk
+from lab_side.queue_access import token_source
 from lab_side.settings.config import AgentConfig
 from lab_side.settings.loading import (
     has_agent,
@@ -27,10 +28,12 @@ from lab_side.settings.loading import (
     load_config,
     load_orthanc_settings,
     load_queue_address,
+    load_queue_config,
 )
 from lab_side.settings.settings_file import find_settings
 from lab_side.settings.sources import misspelt_variables, no_settings
 from segrelay.bucket import Bucket, open_bucket
+from segrelay.bucket.address import SiteAddress, parse_address
 from segrelay.errors import SegRelayError
 
 if TYPE_CHECKING:
@@ -63,7 +66,7 @@ def add_to(commands: Any) -> None:
     command.add_argument(
         "--conformance",
         action="store_true",
-        help="try on the bucket every request that the real store must refuse (a minute)",
+        help="try on the queue every request that its store must refuse (a minute)",
     )
     command.add_argument(
         "--write",
@@ -141,12 +144,16 @@ def _check_queue(report: Report, options: argparse.Namespace) -> Bucket | None:
     """The queue, where it can be used."""
     try:
         address = load_queue_address(options.config)
-        bucket = open_bucket(address)
+        agent, token = "", _no_token
+        if isinstance(parse_address(address), SiteAddress):
+            queue = load_queue_config(options.config)
+            agent, token = queue.agent_id, token_source(queue)
+        bucket = open_bucket(address, token=token)
     except SegRelayError as error:
         report.add(check_emulator(os.environ))
         report.add(failed("queue address", error))
         return None
-    for finding in examine_queue(bucket, address):
+    for finding in examine_queue(bucket, address, agent):
         report.add(finding)
     if options.conformance:
         _conform(report, bucket, address)
@@ -166,8 +173,15 @@ def _check_orthanc(report: Report, options: argparse.Namespace) -> None:
             report.add(finding)
 
 
-def examine_queue(bucket: Bucket, address: str) -> Iterator[Finding]:
-    """Every check of the queue; nothing more once it is not reached."""
+def _no_token() -> str:
+    return ""
+
+
+def examine_queue(bucket: Bucket, address: str, agent: str = "") -> Iterator[Finding]:
+    """Every check of the queue; nothing more once it is not reached.
+
+    ``agent``: whose token leads to a queue that the site keeps.
+    """
     cloud = _as_cloud(bucket, address)
     yield check_emulator(os.environ)
     if cloud is not None:
@@ -176,6 +190,13 @@ def examine_queue(bucket: Bucket, address: str) -> Iterator[Finding]:
     yield reached
     if reached.verdict is Verdict.FAILED:
         return
+    if agent:
+        # Imported here: another queue needs no client of the site's.
+        from lab_side.doctor.site import examine_site
+        from segrelay.bucket.site import SiteBucket
+
+        if isinstance(bucket, SiteBucket):
+            yield from examine_site(bucket, agent)
     walk = RightsWalk(bucket)
     yield from walk.run()
     yield judge_clock("clock of the queue", walk.clock_offset_s, "the queue's store")
@@ -188,18 +209,19 @@ def examine_queue(bucket: Bucket, address: str) -> Iterator[Finding]:
 
 
 def _conform(report: Report, bucket: Bucket, address: str) -> None:
-    cloud = _as_cloud(bucket, address)
-    if cloud is None:
-        detail = "does not apply to a directory: its self-test is all there is to try"
-        report.add(Finding.ok(_CONFORMANCE, detail))
-        return
     if report.has_failed:
         detail = "not tried: fix the failures above first"
         report.add(Finding.not_known(_CONFORMANCE, detail))
         return
-    from lab_side.conformance import open_probe
+    from lab_side.conformance import open_probe, try_promises
 
-    report.say(UNTRIED)
+    results = [report.add_row(result) for result in try_promises(bucket)]
+    cloud = _as_cloud(bucket, address)
+    if cloud is None:
+        report.add(judge_rows(results))
+        return
+    report.add(judge_rows(results, check="promises of the protocol"))
+    report.note(UNTRIED)
     with open_probe(cloud.client, cloud.bucket_name, cloud.prefix) as probe:
         results = [report.add_row(result) for result in probe.run()]
     report.add(judge_rows(results))
@@ -207,7 +229,7 @@ def _conform(report: Report, bucket: Bucket, address: str) -> None:
         report.add(_left_behind(probe.root, probe.left_behind))
 
 
-def judge_rows(results: Iterable[RowResult]) -> Finding:
+def judge_rows(results: Iterable[RowResult], *, check: str = _CONFORMANCE) -> Finding:
     """Summarise all rows in one finding."""
     from lab_side.conformance import Outcome
 
@@ -220,7 +242,7 @@ def judge_rows(results: Iterable[RowResult]) -> Finding:
     )
     if counts[Outcome.DIFFERS]:
         return Finding.failure(
-            _CONFORMANCE,
+            check,
             detail=detail,
             remedy="Do not run the queue here where a row on creating, moving, deleting or "
             "patching differs. On the real service, report the rows: the table is wrong there.",
@@ -228,7 +250,7 @@ def judge_rows(results: Iterable[RowResult]) -> Finding:
         )
     if unanswered:
         return Finding.failure(
-            _CONFORMANCE,
+            check,
             detail=detail,
             remedy="The store did not answer; run it again.",
             code="store-unavailable",
@@ -236,12 +258,12 @@ def judge_rows(results: Iterable[RowResult]) -> Finding:
         )
     if counts[Outcome.NOT_KNOWN]:
         return Finding.not_known(
-            _CONFORMANCE,
+            check,
             detail,
             "Run it again with an account that may do all this under the queue's "
             "prefix; roles/storage.objectUser may.",
         )
-    return Finding.ok(_CONFORMANCE, detail)
+    return Finding.ok(check, detail)
 
 
 def _left_behind(root: str, count: int | None) -> Finding:
@@ -324,6 +346,7 @@ class Report:
         self._terminal = None if as_json else terminal()
         self._findings: list[Finding] = []
         self._rows: list[RowResult] = []
+        self._note = ""
 
     @property
     def has_failed(self) -> bool:
@@ -350,6 +373,11 @@ class Report:
             f"{result.outcome.value:<10}{result.what}: expected {result.expected}, got {got}{why}"
         )
         return result
+
+    def note(self, text: str) -> None:
+        """Add what is to be known about the table."""
+        self._note = text
+        self.say(text)
 
     def say(self, line: str) -> None:
         """Print a line, unless a program reads."""
@@ -379,7 +407,7 @@ class Report:
             document = {
                 "findings": self._findings,
                 "conformance": self._rows,
-                "conformance_note": UNTRIED if self._rows else "",
+                "conformance_note": self._note,
                 "conclusion": conclusion,
                 "next": next_step,
                 "exit_code": code,

@@ -6,13 +6,12 @@ import contextlib
 import secrets
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
 
 from google.api_core import exceptions as api
 from google.cloud import storage  # type: ignore[import-untyped]
 
 from lab_side.conformance.cases import REFUSALS, Row
+from lab_side.conformance.results import Outcome, RowResult
 from lab_side.conformance.sandbox import NO_ANSWER, Ground
 from segrelay import names
 
@@ -21,31 +20,6 @@ TRIES = 3
 
 PAUSE = 2.0
 """Seconds before a row is tried again."""
-
-
-class Outcome(StrEnum):
-    """The outcome of a row."""
-
-    OK = "OK"
-    """Refused with the documented status."""
-    DIFFERS = "DIFFERS"
-    """Let through, or refused with another status."""
-    NOT_KNOWN = "NOT KNOWN"
-    """The account may not ask, or the store did not answer."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RowResult:
-    """One row, tried."""
-
-    what: str
-    expected: int
-    """HTTP status."""
-    got: int | None
-    """HTTP status, 200 for every success; None for no answer."""
-    outcome: Outcome
-    why: str = ""
-    """Why nothing is known."""
 
 
 class Probe:
@@ -79,7 +53,7 @@ class Probe:
     def _run(self, row: Row) -> RowResult:
         result = self._try(row)
         for _ in range(TRIES - 1):
-            if result.got is not None and not _will_pass(result.got):
+            if isinstance(result.got, int) and not _will_pass(result.got):
                 break
             time.sleep(self._pause)
             result = self._try(row)

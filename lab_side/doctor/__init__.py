@@ -7,6 +7,8 @@ A check is a small function that checks one thing, leaves nothing behind, and re
 ``rights``    every step of a job, really done in the queue
 ``settings``  the cloud bucket's settings
 ``orthanc``   the way to Orthanc, what it permits, how fast it is
+``site``      the queue at the hospital's site: token, certificate, waiting calls
+``certificate``  how long a server's certificate is valid
 ``instance``  what ``--write`` stores   ``clock``  this computer's clock against others
 ``computer``  disk, models, GPU, and whether the agent runs
 """

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import socket
-import ssl
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -15,19 +13,17 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
+from lab_side.doctor.certificate import judge_certificate
 from lab_side.doctor.clock import judge_clock
 from lab_side.doctor.finding import Finding, Verdict, failed
 from lab_side.doctor.instance import make_instance
-from segrelay.errors import OrthancUnavailableError, SegRelayError
+from segrelay.errors import SegRelayError
 from segrelay.manifest import utc_now
 from segrelay.orthanc import OrthancClient, OrthancSettings, answers
 from segrelay.orthanc.tls import client_context
 
 TIMEOUT_S, RETRIES = 15.0, 1
 """For each request: an operator waits."""
-
-RENEW_DAYS = 21
-"""A certificate that ends sooner is warned of."""
 
 ASKED = 5
 """Requests whose median is the latency."""
@@ -119,25 +115,8 @@ def check_certificate(settings: OrthancSettings, now: datetime) -> Finding:
         detail = "not asked for over a proxy; it is valid now"
         return Finding.not_known(check, detail)
     parts = urlsplit(settings.url)
-    host, port = parts.hostname or "", parts.port or 443
-    try:
-        context = client_context(settings)
-        with (
-            socket.create_connection((host, port), TIMEOUT_S) as line,
-            context.wrap_socket(line, server_hostname=host) as secured,
-        ):
-            certificate = secured.getpeercert() or {}
-    except (OSError, SegRelayError):
-        return failed(check, OrthancUnavailableError("Orthanc's server broke off."))
-    days = (ssl.cert_time_to_seconds(str(certificate["notAfter"])) - now.timestamp()) / 86_400
-    if days < RENEW_DAYS:
-        return Finding.warning(
-            check,
-            detail=f"it ends in {days:.0f} days",
-            remedy="Have it renewed at the server before that: no job can be served afterwards.",
-            code="orthanc-certificate-date",
-        )
-    return Finding.ok(check, f"valid for {days:.0f} days more")
+    place = parts.hostname or "", parts.port or 443
+    return judge_certificate(check, place, lambda: client_context(settings), now, timeout=TIMEOUT_S)
 
 
 def check_overwriting(system: Mapping[str, Any]) -> Finding:

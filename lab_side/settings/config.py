@@ -121,7 +121,7 @@ class LocalConfig(SecretsPart):
     """The settings of an agent on its own computer: its folder, and its queue if any."""
 
     bucket: str = ""
-    """The queue: ``gs://bucket/prefix`` or ``file:///directory``; not needed to segment by hand."""
+    """The queue, as :mod:`segrelay.bucket.address` reads it; not needed to segment by hand."""
     agent_id: AgentId
     """This agent's name in the queue; one per running agent."""
     work_dir: Annotated[Path, AfterValidator(_is_absolute)]

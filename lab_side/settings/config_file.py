@@ -15,7 +15,8 @@ TEMPLATE = """\
 # The agent's settings. No secret belongs here: password, token and keys lie elsewhere, see below.
 # Environment variables overrule this file; lab_side/README.md lists all settings.
 
-# The queue: gs://bucket/prefix, or file:///directory.
+# The queue: https://site/…/queue of a site that keeps it (its token lies elsewhere, see above),
+# gs://bucket/prefix, or file:///directory.
 bucket = {bucket}
 
 # This agent's name in the queue. Two agents that run at the same time need two names.

@@ -174,3 +174,8 @@ def _kind_of(name: str) -> Kind | None:
         if name.startswith(prefix):
             return kind
     return None
+
+
+def unsealed(bucket: Bucket) -> Bucket:
+    """Return the store itself, without the signatures around it."""
+    return bucket.inner if isinstance(bucket, SealedBucket) else bucket

@@ -17,7 +17,7 @@ from typing import NoReturn
 import requests
 from pydantic import ValidationError
 
-from segrelay import retry
+from segrelay import names, retry
 from segrelay.bucket import ObjectInfo
 from segrelay.bucket import site_messages as messages
 from segrelay.errors import (
@@ -25,6 +25,7 @@ from segrelay.errors import (
     ObjectExistsError,
     ObjectNotFoundError,
     PreconditionFailedError,
+    QueueConflictError,
     StoreUnavailableError,
 )
 from segrelay.http.deadline_http import DeadlineAdapter
@@ -193,6 +194,31 @@ class SiteBucket:
             raise self._not_the_site()
         return answer.change, answer.waited
 
+    def verify_agent(self, agent: str) -> None:
+        """Check that the token is the one of this agent; changes nothing.
+
+        Raises
+        ------
+        FixConfigurationError
+            ``bucket-forbidden``: it is another agent's, which the message names as well.
+        StoreUnavailableError
+            There is no answer.
+        """
+        try:
+            # No heartbeat has generation 0, so this is refused, one way or the other.
+            self.refresh(names.agent_object(agent), {}, generation=0)
+        except QueueConflictError:
+            return
+        except FixConfigurationError as error:
+            if error.code != "bucket-forbidden":
+                raise
+            raise FixConfigurationError(
+                f"This agent is {agent}. {error.message}",
+                code=error.code,
+                remedy=f"Store the token that was made for {agent} here (lab-agent setup), or set "
+                "agent_id to the token's agent where no other computer runs it.",
+            ) from None
+
     def _object(self, operation: str, request: messages.Request) -> ObjectInfo:
         answer = self._ask(operation, request)
         if answer.object is None:
@@ -360,8 +386,14 @@ class _LaterError(StoreUnavailableError):
         """Seconds."""
 
 
-def open_site_bucket(url: str, token: TokenSource, *, patience: timedelta = PATIENCE) -> SiteBucket:
-    """Return the queue that a site keeps; asks it nothing.
+def open_site_bucket(
+    url: str,
+    token: TokenSource,
+    *,
+    patience: timedelta = PATIENCE,
+    deadline: float = retry.STORE_REQUEST.deadline,
+) -> SiteBucket:
+    """Return the queue that a site keeps; asks it nothing. The parameters are the class's.
 
     Raises
     ------
@@ -369,7 +401,7 @@ def open_site_bucket(url: str, token: TokenSource, *, patience: timedelta = PATI
         The environment leads to a proxy or to certificates that cannot be used.
     """
     check_surroundings(url)
-    return SiteBucket(url, token, patience=patience)
+    return SiteBucket(url, token, patience=patience, deadline=deadline)
 
 
 def _new_session(url: str) -> requests.Session:

@@ -91,9 +91,10 @@ def proxy_refused(status: int | str, address: str) -> FixConfigurationError:
             "with %40 for @ and %20 for a space.",
         )
     return FixConfigurationError(
-        f"The proxy in {variable} lets nothing through to the bucket ({status}).",
+        f"The proxy in {variable} lets nothing through to the queue ({status}).",
         code="bucket-proxy",
-        remedy="Have the proxy allow storage.googleapis.com and oauth2.googleapis.com.",
+        remedy="Have the proxy allow the queue's host: that of the site, or "
+        "storage.googleapis.com and oauth2.googleapis.com.",
     )
 
 
@@ -166,7 +167,7 @@ def _variable_of(scheme: str, environment: Mapping[str, str]) -> str:
 def _fault(error: BaseException, address: str) -> FixConfigurationError | None:
     if isinstance(error, ssl.SSLCertVerificationError):
         return FixConfigurationError(
-            f"The certificate of the bucket's server is not trusted here ({error.verify_message}).",
+            f"The certificate of the queue's server is not trusted here ({error.verify_message}).",
             code="bucket-certificate",
             remedy="Behind a proxy that opens TLS, let REQUESTS_CA_BUNDLE name a file with its "
             "authority's certificate; else check this computer's clock.",

@@ -1,16 +1,14 @@
 """``lab-agent setup``: ask what this computer needs to know, and write it down.
 
 Every answer can be given as an option; what is missing is asked for on a terminal. A password
-is never an option: it is typed without echo, or read from standard input.
+or token is never an option: it is typed without echo, or read from standard input.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +17,14 @@ from pydantic import SecretStr
 from lab_side.commands.console import EXIT_OK
 from lab_side.commands.setup.dialogue import (
     answers_of,
-    ask_password,
+    ask_secret,
     ask_user,
     is_on_terminal,
+    read_line,
     say,
     show,
 )
+from lab_side.commands.setup.keeper import Keeper
 from lab_side.commands.setup.questions import (
     absolute,
     agent_id,
@@ -35,21 +35,20 @@ from lab_side.commands.setup.questions import (
     try_orthanc,
     writable_folder,
 )
+from lab_side.commands.setup.queue_token import token_for
 from lab_side.completion import complete_profiles
 from lab_side.computer.account import home_folder
-from lab_side.settings.config_file import Answers, as_toml, check_free, refused, write_config
+from lab_side.settings.config_file import Answers, as_toml, check_free, write_config
 from lab_side.settings.loading import check_values
 from lab_side.settings.secrets import (
     FOLDER_VARIABLE,
     PASSWORD,
-    keep_in_folder,
-    keep_in_keyring,
+    QUEUE_TOKEN,
     orthanc_password,
 )
 from lab_side.settings.settings_file import CONFIG_VARIABLE, find_settings, new_settings_path
 from lab_side.settings.sources import default_agent_id, read_settings
 from segrelay.errors import FixConfigurationError
-from segrelay.parsing.text_files import UnreadableTextError, decode_text
 from segrelay.system.command_line import some_text
 
 NEXT = """\
@@ -70,11 +69,14 @@ def add_to(commands: Any) -> None:
         help="write this computer's configuration file and keep the password",
         description="Ask what is not given, write the file of --config (else of "
         f"${CONFIG_VARIABLE}, else /etc/segrelay/agent.toml for root and "
-        "~/.config/segrelay/agent.toml for others), readable by this account alone, and keep the "
-        "password. Run it as the account that will run the agent.",
+        "~/.config/segrelay/agent.toml for others), readable by this account alone, and keep "
+        "password and token. Run it as the account that will run the agent.",
     )
     command.add_argument(
-        "--bucket", type=some_text, metavar="ADDRESS", help="gs://bucket/prefix or a directory"
+        "--bucket",
+        type=some_text,
+        metavar="ADDRESS",
+        help="https://site/…/queue, gs://bucket/prefix or a directory",
     )
     command.add_argument(
         "--orthanc-url", type=some_text, metavar="URL", help="https://host[:port][/path]"
@@ -95,6 +97,11 @@ def add_to(commands: Any) -> None:
         "--password-stdin", action="store_true", help="read the password from standard input"
     )
     command.add_argument(
+        "--queue-token-stdin",
+        action="store_true",
+        help="read the token for a site's queue from standard input, before the password",
+    )
+    command.add_argument(
         "--secrets",
         choices=("auto", "keyring", "file"),
         default="auto",
@@ -111,9 +118,12 @@ def run(options: argparse.Namespace) -> int:
     earlier = _earlier(path, asks=asks, force=options.force)
     writable_folder(path.parent, "The folder of the settings file")
     try:
-        answers, password = _gather(options, earlier, asks=asks)
-        keeper = _Keeper(path.parent / "credentials", options.secrets)
-        answers = keeper.keep(answers, password)
+        answers, token, password = _gather(options, earlier, asks=asks)
+        keeper = Keeper(path.parent / "credentials", options.secrets)
+        answers = keeper.keep(
+            answers, QUEUE_TOKEN, answers.agent_id, "The token of the queue", token
+        )
+        answers = keeper.keep(answers, PASSWORD, answers.user, "The password", password)
         write_config(path, as_toml(answers, earlier))
     except KeyboardInterrupt:
         say("\nEnded. Nothing was written.")
@@ -142,7 +152,8 @@ def _earlier(path: Path, *, asks: bool, force: bool) -> dict[str, Any]:
 
 def _gather(
     options: argparse.Namespace, earlier: dict[str, Any], *, asks: bool
-) -> tuple[Answers, SecretStr | None]:
+) -> tuple[Answers, SecretStr | None, SecretStr | None]:
+    """The answers, the queue's token and Orthanc's password; None for what is not to be kept."""
     orthanc = earlier.get("orthanc", {})
     profiles_dir = folder_of_profiles(_chosen(options.profiles_dir, earlier.get("profiles_dir")))
     ca_file = authority(_chosen(options.orthanc_ca_file, orthanc.get("ca_file")))
@@ -163,6 +174,7 @@ def _gather(
         "work_dir": None if options.work_dir is None else str(options.work_dir),
     }
     found = answers_of(asked, given, asks=asks)
+    token = token_for(options, earlier, found["bucket"], name, asks=asks)
     found["user"], password = _credentials(options, earlier, found, ca_file, asks=asks)
     weights, sha256 = found.get("weights", (None, ""))
     answers = Answers(
@@ -180,7 +192,7 @@ def _gather(
         credentials_dir=_chosen(None, earlier.get("credentials_dir")),
     )
     check_values(as_toml(answers, earlier)).load_profiles()
-    return answers, password
+    return answers, token, password
 
 
 def _credentials(
@@ -231,9 +243,10 @@ def _password(
 ) -> SecretStr | None:
     """Return what is to be kept; None where the stored one stays."""
     if options.password_stdin:
-        password = _read_line()
+        password = read_line("The password")
     elif asks:
-        password = ask_password(user, has_stored=bool(stored.get_secret_value()))
+        has_stored = bool(stored.get_secret_value())
+        password = ask_secret(f"Password of {user}", "--password-stdin", has_stored=has_stored)
     else:
         password = os.environ.get(PASSWORD.variable, "")
     if password:
@@ -246,53 +259,6 @@ def _password(
         remedy="Run it on a terminal, or give the password with --password-stdin or "
         f"{PASSWORD.variable}.",
     )
-
-
-def _read_line() -> str:
-    """The first line of standard input, whatever the terminal's code page is."""
-    stream = getattr(sys.stdin, "buffer", None)
-    if stream is None:
-        return sys.stdin.readline().rstrip("\r\n")
-    try:
-        return decode_text(stream.readline()).rstrip("\r\n")
-    except UnreadableTextError as error:
-        raise FixConfigurationError(
-            f"The password on standard input {error}.",
-            code="secret-file-unreadable",
-            remedy="Send it as UTF-8, or type it on a terminal.",
-        ) from None
-
-
-@dataclass
-class _Keeper:
-    """Puts the password where the agent will find it."""
-
-    folder: Path
-    where: str
-    report: tuple[str, ...] = ()
-
-    def keep(self, answers: Answers, password: SecretStr | None) -> Answers:
-        """Keep it; returns the answers with the place."""
-        if password is None:
-            return answers
-        secret = password.get_secret_value()
-        if self.where != "file" and keep_in_keyring(PASSWORD.service, answers.user, secret):
-            self.report = (
-                f"The password is in the keyring, as {PASSWORD.service} {answers.user}.",
-            )
-            return answers
-        if self.where == "keyring":
-            raise FixConfigurationError(
-                "There is no keyring here that keeps a secret.",
-                code="keyring-unusable",
-                remedy="Run it with --secrets file, or unlock the keyring of this account.",
-            )
-        try:
-            path = keep_in_folder(self.folder, PASSWORD.credential, secret)
-        except OSError as error:
-            raise refused(self.folder, error) from None
-        self.report = (f"The password is in {path}, which this account alone may read.",)
-        return replace(answers, credentials_dir=self.folder)
 
 
 def _what_follows(path: Path, is_usual: bool) -> Iterator[str]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from segrelay.errors import FixConfigurationError, SegRelayError
+from segrelay.parsing.text_files import UnreadableTextError, decode_text
 
 Found = Mapping[str, Any]
 """The answers so far, judged, by key."""
@@ -66,8 +67,15 @@ def answers_of(
     return found
 
 
-def ask_password(user: str, *, has_stored: bool) -> str:
-    """Type a password without echo; empty keeps the stored one.
+def ask_secret(what: str, option: str, *, has_stored: bool) -> str:
+    """Ask for a secret without echo; empty keeps the stored one.
+
+    Parameters
+    ----------
+    what:
+        The secret, as ``Password of lab``.
+    option:
+        The option that reads it from standard input.
 
     Raises
     ------
@@ -79,9 +87,30 @@ def ask_password(user: str, *, has_stored: bool) -> str:
         with warnings.catch_warnings():
             # Where it cannot be hidden, getpass would warn and show it.
             warnings.simplefilter("error", getpass.GetPassWarning)
-            return getpass.getpass(f"Password of {user} (not shown{kept}): ")
+            return getpass.getpass(f"{what} (not shown{kept}): ")
     except (EOFError, getpass.GetPassWarning):
-        raise _missing("the password", "--password-stdin") from None
+        raise _missing(what, option) from None
+
+
+def read_line(what: str) -> str:
+    """Read the next line of standard input, whatever the terminal's code page is.
+
+    Raises
+    ------
+    FixConfigurationError
+        ``secret-file-unreadable``: it is no UTF-8; ``what`` it is begins the sentence.
+    """
+    stream = getattr(sys.stdin, "buffer", None)
+    if stream is None:
+        return sys.stdin.readline().rstrip("\r\n")
+    try:
+        return decode_text(stream.readline()).rstrip("\r\n")
+    except UnreadableTextError as error:
+        raise FixConfigurationError(
+            f"{what} on standard input {error}.",
+            code="secret-file-unreadable",
+            remedy="Send it as UTF-8, or type it on a terminal.",
+        ) from None
 
 
 def ask_user(user: str) -> str:

@@ -17,8 +17,8 @@ from lab_side.model_files import sha256_of
 from lab_side.settings.config import PACKAGED_PROFILES, ModelsConfig, profile_names, unknown_profile
 from segrelay import names
 from segrelay.bucket import open_bucket
-from segrelay.bucket.address import CloudAddress, directory_address, parse_address
-from segrelay.errors import FixConfigurationError, SegRelayError
+from segrelay.bucket.address import CloudAddress, SiteAddress, directory_address, parse_address
+from segrelay.errors import FixConfigurationError, SegRelayError, StoreUnavailableError
 from segrelay.orthanc import OrthancClient, OrthancSettings
 from segrelay.orthanc.tls import client_context
 from segrelay.profiles import Profile, load_profile
@@ -26,6 +26,9 @@ from segrelay.system.nearest import did_you_mean, nearest
 
 _GPUS = {"gpu": "cuda", "nvidia": "cuda"}
 """What a device is called elsewhere."""
+
+_HOST_AND_PATH = re.compile(r"[\w-]+(\.[\w-]+)*\.[A-Za-z]{2,}(:[0-9]+)?/|localhost(:[0-9]+)?/")
+"""How an address begins that lacks its ``https://``."""
 
 TRIAL_SECONDS = 10.0
 """For a server to answer: the next question waits."""
@@ -65,7 +68,7 @@ def _server_questions(earlier: Mapping[str, Any], ca_file: Path | None) -> list[
     return [
         Question(
             key="bucket",
-            text="Queue (gs://bucket/prefix, or a directory)",
+            text="Queue (https://site/…/queue, gs://bucket/prefix, or a directory)",
             option="--bucket",
             judge=queue_address,
             default=earlier.get("bucket") or None,
@@ -123,7 +126,14 @@ def queue_address(text: str) -> str:
             raise FixConfigurationError(
                 "This is neither an address nor a directory.",
                 code="bucket-address",
-                remedy="Use gs://bucket/prefix, or a directory like /srv/segrelay/queue.",
+                remedy="Use https://site.example.org/…/queue, gs://bucket/prefix, or a directory "
+                "like /srv/segrelay/queue.",
+            )
+        if _HOST_AND_PATH.match(text) and not Path(text).exists():
+            raise FixConfigurationError(
+                "The queue's address has no https:// before it.",
+                code="bucket-address",
+                remedy=f"Did you mean https://{text}?",
             )
         text = directory_address(absolute(Path(text)))
     where = parse_address(text)
@@ -288,11 +298,49 @@ def try_orthanc(
 
 
 def try_queue(address: str) -> SegRelayError | None:
-    """List one folder of a cloud bucket; None where that works, or where it is a directory."""
-    if not isinstance(parse_address(address), CloudAddress):
+    """List one folder of the queue; None where that works, or where it is a directory.
+
+    A site that asks for a token is there, and that is enough.
+    """
+    where = parse_address(address)
+    if isinstance(where, SiteAddress):
+        error = try_site(where.url)
+        return None if error is not None and error.code == "bucket-credentials" else error
+    if not isinstance(where, CloudAddress):
         return None
     try:
         open_bucket(address).list(names.PROBE)
+    except SegRelayError as error:
+        return error
+    return None
+
+
+def try_site(url: str, *, agent: str = "", token: SecretStr | None = None) -> SegRelayError | None:
+    """Ask the site's queue; None where it lets this agent in with its token.
+
+    Parameters
+    ----------
+    agent:
+        Whose token it must be; empty asks without one.
+    """
+    # Imported here: another queue needs no client of the site's.
+    from segrelay.bucket.site import open_site_bucket
+
+    secret = "" if token is None else token.get_secret_value()
+    try:
+        bucket = open_site_bucket(url, lambda: secret, deadline=TRIAL_SECONDS)
+        try:
+            bucket.list(names.PROBE)
+            if agent:
+                bucket.verify_agent(agent)
+        finally:
+            bucket.close()
+    except StoreUnavailableError as error:
+        error.remedy = (
+            "Check the address, and what is between this computer and the site (proxy, login page, "
+            "firewall)."
+        )
+        return error
     except SegRelayError as error:
         return error
     return None

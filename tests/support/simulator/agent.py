@@ -232,6 +232,7 @@ class AgentProcess:
             bucket,
             self._queue,
             Reaper(bucket, machine.agent, now=self._lease.now, is_dead=self._is_dead),
+            agent=machine.agent,
             outbox=self._outbox,
             deliveries=deliveries,
             folders=folders,

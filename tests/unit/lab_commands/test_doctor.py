@@ -11,7 +11,7 @@ import pytest
 
 from lab_side import cli
 from lab_side.commands import console, doctor
-from lab_side.conformance import Outcome, RowResult
+from lab_side.conformance import PROMISES, Outcome, RowResult
 from lab_side.doctor import Verdict, computer
 from lab_side.doctor.computer import check_agent
 from lab_side.doctor.orthanc import ASKED, check_way
@@ -177,7 +177,8 @@ def test_a_directory_is_checked_without_any_other_setting(
     assert sorted(found) == sorted([*others, *steps, "conformance"])
     assert len(steps) == 10
     assert {item["verdict"] for item in found.values()} == {"OK"}
-    assert "does not apply" in found["conformance"]["detail"]
+    assert found["conformance"]["detail"].startswith(f"{len(PROMISES)} of {len(PROMISES)} requests")
+    assert len(answer["conformance"]) == len(PROMISES)
     assert LocalBucket(tmp_path).list("") == []
 
 

@@ -1,0 +1,238 @@
+"""The lab's commands with a queue that the real site keeps: setup, doctor, queue, status, start."""
+
+from __future__ import annotations
+
+import getpass
+import io
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from keyring.backends import null
+from pytest_django import Settings
+from pytest_django.live_server_helper import LiveServer
+
+from gcp_side.labseg.queue.rows import QueueObject
+from gcp_side.labseg.queue.tokens import add_token, revoke_tokens
+from lab_side.commands.setup import questions
+from lab_side.conformance import PROMISES
+from lab_side.settings.loading import load_config, load_queue_config
+from lab_side.settings.secrets import EVERY_SECRET
+from lab_side.settings.sources import VARIABLES
+from segrelay import names
+from segrelay.bucket import open_bucket
+from segrelay.bucket.site import SiteBucket
+from segrelay.errors import FixConfigurationError
+from tests.support.command_line import Cli, Running
+from tests.support.lab.keyrings import keyring_replaced
+from tests.support.servers.raw_server import answer, raw_server
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+CONFIGURATION = 78
+AGENT = "lab-1"
+
+
+@pytest.fixture(autouse=True)
+def _a_bare_computer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    for variable in [*VARIABLES, "SEGRELAY_PROFILES", "CREDENTIALS_DIRECTORY"]:
+        monkeypatch.delenv(variable, raising=False)
+    for places in EVERY_SECRET:
+        monkeypatch.delenv(places.variable, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("SEGRELAY_WORK_DIR", str(tmp_path / "work"))
+    with keyring_replaced(null.Keyring()):  # type: ignore[no-untyped-call]
+        yield
+
+
+@pytest.fixture
+def address(
+    # Before the server: it would share the settings' database in memory among its threads.
+    django_db_setup: None,
+    live_server: LiveServer,
+    transactional_db: None,
+    settings: Settings,
+) -> str:
+    settings.SEGRELAY = settings.SEGRELAY | {"BUCKET": "database:"}
+    return f"{live_server.url}/api/mri/segmentation/queue"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "etc" / "agent.toml"
+
+
+@pytest.fixture
+def lab(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Cli:
+    monkeypatch.setattr(sys, "stdin", io.StringIO(""))
+    return Cli(capsys)
+
+
+class Person:
+    """Somebody at a terminal who types addresses and secrets, one after another."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, addresses: list[str], tokens: list[str]):
+        self.addresses, self.tokens = addresses, tokens
+        self.asked: list[str] = []
+        monkeypatch.setattr("builtins.input", self._answer)
+        monkeypatch.setattr(getpass, "getpass", self._token)
+        monkeypatch.setattr("lab_side.commands.setup.command.is_on_terminal", lambda: True)
+
+    def _answer(self, question: str) -> str:
+        return self.addresses.pop(0) if question.startswith("Queue") else ""
+
+    def _token(self, question: str) -> str:
+        self.asked.append(question)
+        return self.tokens.pop(0)
+
+
+ORTHANC = ("--orthanc-url", "https://orthanc.example.org", "--orthanc-user", "")
+
+
+def set_up(lab: Cli, file: Path, *options: str, code: int = 0) -> str:
+    given = ("--agent-id", AGENT, *ORTHANC, *options)
+    return lab("--config", str(file), "setup", *given, code=code)
+
+
+def test_setup_takes_an_address_and_a_token_and_nothing_else(
+    lab: Cli, file: Path, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    token = add_token(AGENT)
+    person = Person(monkeypatch, [address], [token])
+    said = set_up(lab, file)
+    assert "The site's queue answers, and lets this agent in." in said
+    assert f"Token of {AGENT} (not shown)" in person.asked[0]
+    assert token not in said + lab.said.err + file.read_text()
+    secret = file.parent / "credentials" / "queue-token"
+    assert secret.read_text().strip() == token
+    assert secret.stat().st_mode & 0o077 == 0
+    config = load_config(file, {})
+    assert (config.bucket, config.agent_id) == (address, AGENT)
+    # A second run offers what was kept.
+    person = Person(monkeypatch, [""], [""])
+    set_up(lab, file)
+    assert "empty keeps the stored one" in person.asked[0]
+    assert secret.read_text().strip() == token
+
+
+def test_each_wrong_answer_is_said_in_one_line_and_asked_for_again(
+    lab: Cli, file: Path, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = address.removesuffix("/api/mri/segmentation/queue")
+    revoked = add_token(AGENT)
+    revoke_tokens(AGENT)
+    foreign, right = add_token("lab-2"), add_token(AGENT)
+    monkeypatch.setattr(questions, "TRIAL_SECONDS", 0.5)
+    login = raw_server(answer(b"<html>Log in</html>", headers="Content-Type: text/html\r\n"))
+    with login as page:
+        person = Person(
+            monkeypatch,
+            [
+                "http://site.example.org/api/mri/segmentation/queue",
+                "site.example.org/api/mri/segmentation/queue",
+                f"{page.url}/queue",
+                f"{site}/nowhere/queue",
+                address,
+            ],
+            ["wrong", revoked, foreign, right],
+        )
+        said = set_up(lab, file)
+    for line in (
+        "  ! The bucket address 'http://site.example.org/api/mri/segmentation/queue' would show",
+        "    Did you mean https://site.example.org/api/mri/segmentation/queue?",
+        "  ! There is a page, or another service's answer, where the queue of the site should",
+        f"  ! There is no queue at {site}/nowhere/queue (404).",
+        "  ! The site knows no token of this agent",
+        f"  ! This agent is {AGENT}. The site does not let this agent do this (refresh): the token "
+        "is of lab-2,",
+    ):
+        assert line in said, line
+    assert said.count("knows no token") == 2
+    assert not person.addresses + person.tokens
+    for token in (revoked, foreign, right):
+        assert token not in said
+    secret = file.parent / "credentials" / "queue-token"
+    assert secret.read_text().strip() == right
+
+
+def test_a_site_whose_queue_is_elsewhere(
+    lab: Cli, file: Path, address: str, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings.SEGRELAY = settings.SEGRELAY | {"BUCKET": "gs://bucket-1/queue"}
+    token = add_token(AGENT)
+    Person(monkeypatch, [address], [token, token])
+    assert "! The site does not keep the queue itself." in set_up(lab, file)
+
+
+def test_without_a_terminal_the_token_comes_by_standard_input(
+    lab: Cli, file: Path, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("the-token\nthe-password\n"))
+    options = ("--queue-token-stdin", "--password-stdin", "--orthanc-user", "lab")
+    set_up(lab, file, "--bucket", address, *options)
+    folder = file.parent / "credentials"
+    assert (folder / "queue-token").read_text() == "the-token\n"
+    assert (folder / "orthanc-password").read_text() == "the-password\n"
+    file.unlink()
+    (folder / "queue-token").unlink()
+    set_up(lab, file, "--bucket", address, code=CONFIGURATION)
+    assert "--queue-token-stdin" in lab.said.err
+    assert not file.exists()
+
+
+def configure(file: Path, address: str, token: str) -> None:
+    file.parent.mkdir(parents=True, exist_ok=True)
+    credentials = file.parent / "credentials"
+    credentials.mkdir(exist_ok=True)
+    file.write_text(
+        f'bucket = "{address}"\nagent_id = "{AGENT}"\ncredentials_dir = "{credentials}"\n'
+    )
+    secret = credentials / "queue-token"
+    secret.write_text(token)
+    secret.chmod(0o600)
+
+
+def test_the_doctor_checks_token_rights_clock_and_promises(
+    lab: Cli, file: Path, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SEGRELAY_WORK_DIR")
+    configure(file, address, add_token(AGENT))
+    report = lab.json("--config", str(file), "doctor", "--conformance")
+    found = {item["check"]: item for item in report["findings"]}
+    for check in ("token for the queue", "waiting for jobs", "clock of the queue", "self-test"):
+        assert found[check]["verdict"] == "OK", found[check]
+    assert found["waiting for jobs"]["detail"].startswith("the site holds a call")
+    assert found["conformance"]["detail"].startswith(f"{len(PROMISES)} of {len(PROMISES)}")
+    assert {item["verdict"] for item in found.values()} == {"OK", "NOT KNOWN"}
+    assert not QueueObject.objects.exists()
+    configure(file, address, add_token("lab-2"))
+    report = lab.json("--config", str(file), "doctor", code=CONFIGURATION)
+    (failed,) = (item for item in report["findings"] if item["verdict"] == "FAILED")
+    assert failed["check"] == "token for the queue"
+    assert AGENT in failed["detail"]
+    assert "lab-2" in failed["detail"]
+
+
+def test_the_queue_is_looked_at_with_the_token(lab: Cli, file: Path, address: str) -> None:
+    token = add_token(AGENT)
+    configure(file, address, token)
+    Running(open_bucket(address, token=lambda: token), AGENT)
+    assert AGENT in lab("--config", str(file), "queue")
+    assert load_queue_config(file, {}).bucket == address
+    revoke_tokens(AGENT)
+    lab("--config", str(file), "queue", code=CONFIGURATION)
+    assert "bucket-credentials" in lab.said.err
+
+
+def test_two_computers_of_one_agent_id_and_the_token_of_another(address: str) -> None:
+    token = add_token(AGENT)
+    bucket = open_bucket(address, token=lambda: token)
+    Running(bucket, AGENT)
+    with pytest.raises(FixConfigurationError) as caught:
+        SiteBucket(address, lambda: add_token("lab-2")).verify_agent(AGENT)
+    assert caught.value.code == "bucket-forbidden"
+    assert "\n" not in caught.value.message
+    assert AGENT in caught.value.message
+    assert "lab-2" in caught.value.message
+    assert bucket.list(names.AGENTS)
