@@ -144,11 +144,11 @@ def _check_queue(report: Report, options: argparse.Namespace) -> Bucket | None:
     """The queue, where it can be used."""
     try:
         address = load_queue_address(options.config)
-        agent, token = "", _no_token
         if isinstance(parse_address(address), SiteAddress):
             queue = load_queue_config(options.config)
-            agent, token = queue.agent_id, token_source(queue)
-        bucket = open_bucket(address, token=token)
+            agent, bucket = queue.agent_id, open_bucket(address, token=token_source(queue))
+        else:
+            agent, bucket = "", open_bucket(address)
     except SegRelayError as error:
         report.add(check_emulator(os.environ))
         report.add(failed("queue address", error))
@@ -171,10 +171,6 @@ def _check_orthanc(report: Report, options: argparse.Namespace) -> None:
     if settings is not None:
         for finding in examine_orthanc(settings, write=options.write):
             report.add(finding)
-
-
-def _no_token() -> str:
-    return ""
 
 
 def examine_queue(bucket: Bucket, address: str, agent: str = "") -> Iterator[Finding]:

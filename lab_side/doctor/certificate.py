@@ -21,7 +21,7 @@ def judge_certificate(
     now: datetime,
     *,
     timeout: float,
-    code: str = "orthanc-certificate-date",
+    warned_as: str = "orthanc-certificate-date",
 ) -> Finding:
     """Check how long a server's certificate, already trusted, is still valid.
 
@@ -33,8 +33,8 @@ def judge_certificate(
         Makes what is trusted; may raise OSError or SegRelayError.
     timeout:
         Seconds to connect.
-    code:
-        Of the warning.
+    warned_as:
+        Code of the warning.
     """
     try:
         with (
@@ -50,6 +50,6 @@ def judge_certificate(
             check,
             detail=f"it ends in {days:.0f} days",
             remedy="Have it renewed at the server before that: no job can be served afterwards.",
-            code=code,
+            code=warned_as,
         )
     return Finding.ok(check, f"valid for {days:.0f} days more")

@@ -48,7 +48,7 @@ def check_certificate(address: str) -> Finding:
     parts = urlsplit(address)
     place = parts.hostname or "", parts.port or 443
     return judge_certificate(
-        check, place, _context, utc_now(), timeout=TIMEOUT_S, code="bucket-certificate"
+        check, place, _context, utc_now(), timeout=TIMEOUT_S, warned_as="bucket-certificate"
     )
 
 
