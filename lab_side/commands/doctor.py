@@ -20,7 +20,7 @@ from lab_side.doctor.queue import (
     check_unusable,
 )
 from lab_side.doctor.rights import RightsWalk
-from lab_side.queue_access import token_source
+from lab_side.queue_access import open_store
 from lab_side.settings.config import AgentConfig
 from lab_side.settings.loading import (
     has_agent,
@@ -33,7 +33,7 @@ from lab_side.settings.loading import (
 from lab_side.settings.settings_file import find_settings
 from lab_side.settings.sources import misspelt_variables, no_settings
 from segrelay.bucket import Bucket, open_bucket
-from segrelay.bucket.address import SiteAddress, parse_address
+from segrelay.bucket.address import RedisAddress, SiteAddress, parse_address
 from segrelay.errors import SegRelayError
 
 if TYPE_CHECKING:
@@ -144,11 +144,12 @@ def _check_queue(report: Report, options: argparse.Namespace) -> Bucket | None:
     """The queue, where it can be used."""
     try:
         address = load_queue_address(options.config)
-        if isinstance(parse_address(address), SiteAddress):
+        agent = ""
+        if isinstance(parse_address(address), SiteAddress | RedisAddress):
             queue = load_queue_config(options.config)
-            agent, bucket = queue.agent_id, open_bucket(address, token=token_source(queue))
+            agent, bucket = queue.agent_id, open_store(queue)
         else:
-            agent, bucket = "", open_bucket(address)
+            bucket = open_bucket(address)
     except SegRelayError as error:
         report.add(check_emulator(os.environ))
         report.add(failed("queue address", error))
@@ -176,7 +177,7 @@ def _check_orthanc(report: Report, options: argparse.Namespace) -> None:
 def examine_queue(bucket: Bucket, address: str, agent: str = "") -> Iterator[Finding]:
     """Every check of the queue; nothing more once it is not reached.
 
-    ``agent``: whose token leads to a queue that the site keeps.
+    ``agent``: who is let in, by a token or password, where the queue needs one.
     """
     cloud = _as_cloud(bucket, address)
     yield check_emulator(os.environ)
