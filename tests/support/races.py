@@ -10,6 +10,7 @@ from segrelay.bucket import Bucket
 from segrelay.bucket.local import LocalBucket
 from segrelay.queue import AgentQueue, scan
 from tests.support.buckets.gcs import make_bucket
+from tests.support.buckets.redis import redis_bucket
 
 CROWD = 40
 """How many jobs a claimer goes for between two looks: all want the same ones, so they meet."""
@@ -26,6 +27,15 @@ def race_in_directory(root: Path, number: int, racers: int) -> list[str]:
 def race_in_cloud(url: str, prefix: str, number: int, racers: int) -> list[str]:
     """Claim from the queue of the fake at ``url`` as agent ``number``."""
     bucket = make_bucket(url, prefix)
+    try:
+        return _race(bucket, number, racers)
+    finally:
+        bucket.close()
+
+
+def race_in_redis(address: str, number: int, racers: int) -> list[str]:
+    """Claim from the queue in a Redis as agent ``number``."""
+    bucket = redis_bucket(address, deadline=30)
     try:
         return _race(bucket, number, racers)
     finally:
