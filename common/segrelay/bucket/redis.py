@@ -227,7 +227,13 @@ class RedisBucket:
             pubsub.close()
 
     def prune(self) -> int:
-        """Remove objects that are older than their lifetimes, in pages; returns how many."""
+        """Remove objects that are older than their lifetimes, in pages; returns how many.
+
+        Raises
+        ------
+        SegRelayError
+            The Redis does not answer or refuses; it is asked once.
+        """
         removed = 0
         for prefix, age in LIFETIMES.items():
             removed += self._prune(prefix, age)
@@ -237,12 +243,15 @@ class RedisBucket:
         begin, end = _range_of(prefix)
         removed = 0
         while True:
-            last, count = self._ask(
-                "prune",
-                PRUNE,
-                [self._keys.names],
-                [self._keys.objects, begin, end, PAGE, age // timedelta(microseconds=1)],
-            )
+            values: Values = [
+                self._keys.objects,
+                begin,
+                end,
+                PAGE,
+                age // timedelta(microseconds=1),
+            ]
+            with self._named_errors("prune"):
+                last, count = self._run(PRUNE, [self._keys.names], values)
             removed += int(count)
             if last is None:
                 return removed
@@ -254,12 +263,13 @@ class RedisBucket:
         if now - self._pruned_at < PRUNE_EVERY:
             return
         self._pruned_at = now
-        every = int(PRUNE_EVERY * 1e6)
         try:
-            if self._ask("prune", IS_PRUNING_DUE, [self._keys.pruned], [every]):
+            with self._named_errors("prune"):
+                is_due = self._run(IS_PRUNING_DUE, [self._keys.pruned], [int(PRUNE_EVERY * 1e6)])
+            if is_due:
                 self.prune()
-        except ObjectRefusedError as error:
-            # What is listed does not depend on it.
+        except SegRelayError as error:
+            # What is listed does not depend on it; the listing says what is wrong with the server.
             logger.warning("old objects not removed: %s", error.message)
 
     def _key(self, name: str) -> str:
@@ -439,6 +449,8 @@ def _new_client(address: RedisAddress, password: PasswordSource) -> redis.Redis:
         retry=Retry(NoBackoff(), 0),
         protocol=2,
         client_name="segrelay",
+        # It would need one more command that the user may send.
+        driver_info=None,
     )
 
 

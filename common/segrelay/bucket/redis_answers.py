@@ -32,13 +32,19 @@ _PASSING = {
 """First words of refusals after which the same request may succeed."""
 
 
+_NO_RIGHT = ("The user executing the script can't", "ACL failure in script")
+"""Words of a refusal within a script: of Redis 7.0, and of 7.2 and Valkey."""
+
+
 def code_of(error: BaseException) -> str:
     """Return the first word of an error reply, in capitals; empty of anything else."""
     if not isinstance(error, redis_errors.RedisError):
         return ""
+    text = str(error)
+    if any(words in text for words in _NO_RIGHT):
+        return "NOPERM"
     if error.status_code:
         return error.status_code
-    text = str(error)
     if text.lower().startswith("max number of clients reached"):
         return "MAXCLIENTS"
     word = text.partition(" ")[0]
@@ -70,7 +76,11 @@ def explain(error: Exception, address: str) -> SegRelayError:
     if tls is not None:
         return tls
     if isinstance(error, redis_errors.ConnectionError | redis_errors.TimeoutError | OSError):
-        return StoreUnavailableError(f"The Redis did not answer ({type(error).__name__}).")
+        return StoreUnavailableError(
+            f"The Redis did not answer ({type(error).__name__}).",
+            remedy="Nothing: it is tried again automatically. If it lasts, check host and port of "
+            "the queue's address, and that it is rediss:// exactly where the Redis speaks TLS.",
+        )
     # In the server's own words, which may hold a value.
     return FixConfigurationError(
         f"The Redis refused a request ({code_of(error) or type(error).__name__}).",

@@ -209,7 +209,8 @@ IS_PRUNING_DUE = Script("""
 -- KEYS: when it was last done. ARGV: microseconds between two. One process in that time gets 1.
 local time, last = now(), tonumber(redis.call('GET', KEYS[1]) or 0)
 if last <= tonumber(time) and tonumber(time) - last < tonumber(ARGV[1]) then return 0 end
-redis.call('SET', KEYS[1], time)
+-- A full Redis takes no SET, and needs the removal all the more.
+redis.pcall('SET', KEYS[1], time)
 return 1
 """)
 

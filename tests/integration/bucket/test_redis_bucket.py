@@ -11,8 +11,9 @@ import pytest
 from infra.servers.redis import RedisServer
 from segrelay import names
 from segrelay.bucket import open_bucket
+from segrelay.bucket import redis as redis_module
 from segrelay.bucket.lifetimes import LIFETIMES
-from segrelay.bucket.redis import PAGE, RedisBucket
+from segrelay.bucket.redis import RedisBucket
 from segrelay.bucket.redis_scripts import Keys
 from segrelay.errors import (
     ObjectExistsError,
@@ -61,8 +62,12 @@ def test_names_are_in_the_order_of_code_points(bucket: RedisBucket) -> None:
     assert [info.name for info in bucket.list("p/")] == made
 
 
-def test_a_listing_of_several_pages(bucket: RedisBucket) -> None:
-    made = [f"p/{number:05}" for number in range(2 * PAGE + 1)]
+@pytest.mark.parametrize("count", [7, 8, 9])
+def test_a_listing_of_several_pages(
+    bucket: RedisBucket, monkeypatch: pytest.MonkeyPatch, count: int
+) -> None:
+    monkeypatch.setattr(redis_module, "PAGE", 4)
+    made = [f"p/{number:05}" for number in range(count)]
     for name in made:
         bucket.create(name, b"x")
     assert [info.name for info in bucket.list("p/")] == made
@@ -160,7 +165,10 @@ def test_an_object_whose_hash_was_deleted_by_hand(server: RedisServer, bucket: R
     assert bucket.list("")[0].problem == ""
 
 
-def test_what_is_too_old_is_removed(server: RedisServer, bucket: RedisBucket) -> None:
+def test_what_is_too_old_is_removed(
+    server: RedisServer, bucket: RedisBucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_module, "PAGE", 2)
     kept = [JOB, f"{names.CLAIMED}lab/x", f"{names.AGENTS}lab.json"]
     for name in [*kept, *(f"{prefix}old" for prefix in LIFETIMES)]:
         bucket.create(name, b"{}")
