@@ -11,7 +11,7 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import NoReturn
@@ -21,7 +21,16 @@ from rich.console import Console
 
 from infra.demos.model import PHANTOM_PROFILE, choose_profile, prepare_profile
 from infra.demos.options import make_parser, out_folder
-from infra.demos.queue import CloudQueue, Listing, make_directory_queue, start_cloud_queue
+from infra.demos.queue import (
+    AT_SITE,
+    CloudQueue,
+    Listing,
+    QueueAtSite,
+    RedisQueue,
+    WatchedQueue,
+    make_directory_queue,
+    start_cloud_queue,
+)
 from infra.demos.report import all_passed, listing_problem, print_table, rows
 from infra.demos.running import RunningDemo, send
 from infra.demos.steps import OVERLAY, SEG_FILE, Demo, Stopwatch
@@ -86,25 +95,48 @@ def _prepared(options: argparse.Namespace, console: Console) -> Iterator[Demo]:
         weights = options.relative_to / options.weights if options.weights else None
         profile, in_words = prepare_profile(name, weights, state / "profiles")
         console.print("Starting Orthanc, the site and the lab agent …")
-        with OrthancServer() as orthanc, ProcessSet() as processes:
+        with OrthancServer() as orthanc, ProcessSet() as processes, _redis(options) as redis:
             with watch.step("start of the servers"):
-                cloud = start_cloud_queue(processes, logs) if options.queue == "gcs" else None
-                queue = cloud or make_directory_queue(state / "bucket")
+                watched: WatchedQueue | None = redis
+                environment: Mapping[str, str] = AT_SITE
+                if options.queue == "gcs":
+                    watched = cloud = start_cloud_queue(processes, logs)
+                    environment = cloud.environment
+                elif redis is not None:
+                    environment = redis.environment
+                elif options.queue == "local":
+                    environment = make_directory_queue(state / "bucket").environment
                 servers = DemoServers(
                     processes,
                     orthanc,
                     Folders(state, logs),
                     profile=profile.name,
-                    queue=queue.environment,
+                    queue=environment,
                 )
                 servers.start_site()
                 servers.start_sync()
-                servers.start_agent()
+                if options.queue == "site":
+                    watched = at_site = QueueAtSite(*servers.let_agent_in())
+                    environment = at_site.environment
+                servers.start_agent(environment)
             settings = OrthancSettings(
                 url=orthanc.url, user=orthanc.user, password=SecretStr(orthanc.password)
             )
             with closing(OrthancClient(settings)) as client:
-                yield Demo(study, profile, in_words, client, servers, out, console, watch, cloud)
+                yield Demo(study, profile, in_words, client, servers, out, console, watch, watched)
+
+
+@contextmanager
+def _redis(options: argparse.Namespace) -> Iterator[RedisQueue | None]:
+    """A Redis for the block, where it is to be the queue."""
+    if options.queue != "redis":
+        yield None
+        return
+    # Imported here: the package is an extra.
+    from infra.servers.redis import RedisServer
+
+    with RedisServer() as server:
+        yield RedisQueue(server.address)
 
 
 def _run(demo: Demo, console: Console, *, stay: bool) -> int:
@@ -113,27 +145,17 @@ def _run(demo: Demo, console: Console, *, stay: bool) -> int:
     table = rows(evidence)
     print_table(console, table)
     passed = all_passed(table)
-    if demo.cloud is not None:
-        _print_queue(demo.cloud, console)
-        if demo.cloud.gsutil is not None and not stay:
-            passed &= _print_listing(demo.cloud.list_with_gsutil(), evidence.queue_steps, console)
+    queue = demo.queue
+    if queue is not None:
+        _print_as_is("\n".join(queue.in_words), console)
+    if isinstance(queue, CloudQueue) and queue.gsutil is not None and not stay:
+        passed &= _print_listing(queue.list_with_gsutil(), evidence.queue_steps, console)
     console.print("Everything passed." if passed else "[bold red]Something failed.[/]")
     if demo.study.truth is not None:
         _print_as_is(_REAL_STUDY, console)
     if stay:
         _stay(demo, console)
     return 0 if passed else 1
-
-
-def _print_queue(cloud: CloudQueue, console: Console) -> None:
-    """How to look at the queue."""
-    for line in (
-        f"The queue is {cloud.address}, in a fake of Google Cloud Storage at {cloud.url}.",
-        f"A real bucket is listed by: {cloud.plain_command}",
-        "This one, while the demo runs, by:",
-        cloud.command,
-    ):
-        _print_as_is(line, console)
 
 
 def _print_listing(listing: Listing, steps: tuple[QueueStep, ...], console: Console) -> bool:

@@ -32,9 +32,10 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--queue",
-        choices=("local", "gcs"),
+        choices=("local", "site", "redis", "gcs"),
         default="local",
-        help="a directory (default), or a fake of Google Cloud Storage with the real client",
+        help="a directory (default), the site's own database and a token for the agent, a Redis, "
+        "or a fake of Google Cloud Storage with the real client",
     )
     parser.add_argument("--study", type=Path, help="zip or folder of one study; default: a phantom")
     parser.add_argument(

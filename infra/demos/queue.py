@@ -1,7 +1,7 @@
-"""The demo's queue: a directory, or a bucket of the strict fake of Google Cloud Storage.
+"""The demo's queue: a directory, the site's database, a Redis, or a bucket of the strict fake.
 
-Site and agent learn from their environment alone which one it is; with the fake they use
-Google's own client, as with a real bucket.
+Site and agent learn from their environment alone which one it is; with the fake of Google Cloud
+Storage they use Google's own client, as with a real bucket.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 from google.auth.credentials import AnonymousCredentials
 from google.cloud import storage  # type: ignore[import-untyped]
@@ -22,8 +23,14 @@ from google.cloud import storage  # type: ignore[import-untyped]
 from infra.packages.debian import repository_root
 from infra.servers.processes import ProcessSet
 from infra.servers.site_and_agent import DemoError, last_words, wait_until_ready
+from segrelay.bucket import Bucket
+from segrelay.bucket.address import DATABASE
 from segrelay.bucket.gcs import GcsBucket
+from segrelay.bucket.site import SiteBucket
 from segrelay.names import VERSION
+
+if TYPE_CHECKING:
+    from segrelay.bucket.redis import RedisBucket
 
 BUCKET = "segrelay-demo"
 PREFIX = "queue"
@@ -38,6 +45,27 @@ _SERVED_AT = re.compile(
     r"STORAGE_EMULATOR_HOST=(?P<url>\S+)\n# https on port (?P<port>\d+), certificate (?P<file>.+)\n"
 )
 """What the fake prints once it serves."""
+
+
+class ClosableBucket(Bucket, Protocol):
+    """A bucket with connections."""
+
+    def close(self) -> None:
+        """Close them."""
+        ...
+
+
+class WatchedQueue(Protocol):
+    """A queue in which the job is watched while it runs."""
+
+    def open(self) -> ClosableBucket:
+        """The queue as the demo itself looks at it."""
+        ...
+
+    @property
+    def in_words(self) -> tuple[str, ...]:
+        """What it is, and how to look at it; a line each."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -151,8 +179,85 @@ class CloudQueue:
         return GcsBucket(client, BUCKET, PREFIX)
 
     @property
+    def in_words(self) -> tuple[str, ...]:
+        """What it is, and how to look at it; a line each."""
+        return (
+            f"The queue is {self.address}, in a fake of Google Cloud Storage at {self.url}.",
+            f"A real bucket is listed by: {self.plain_command}",
+            "This one, while the demo runs, by:",
+            self.command,
+        )
+
+    @property
     def _listing(self) -> list[str]:
         return ["ls", "-r", f"{self.address}/{VERSION}/"]
+
+
+AT_SITE = {"SEGRELAY_BUCKET": DATABASE}
+"""What leads the site to the queue that it keeps itself; the agent's address comes later."""
+
+
+@dataclass(frozen=True)
+class QueueAtSite:
+    """A queue that the site keeps in its database; the agent has its address and a token."""
+
+    address: str
+    token: str = field(repr=False)
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """What leads the agent to it."""
+        return {
+            "SEGRELAY_BUCKET": self.address,
+            "SEGRELAY_QUEUE_TOKEN": self.token,
+            **_NO_PROXY,
+        }
+
+    def open(self) -> SiteBucket:
+        """The queue as the demo itself looks at it, with the agent's token."""
+        return SiteBucket(self.address, lambda: self.token)
+
+    @property
+    def in_words(self) -> tuple[str, ...]:
+        """What it is, and how to look at it; a line each."""
+        return (
+            f"The queue is in the site's database; the agent reached it at {self.address}",
+            "with a token, and with nothing else. Its objects are listed in the admin, under "
+            "Objects in the queue; tokens by: manage.py labseg agent-token list",
+        )
+
+
+@dataclass(frozen=True)
+class RedisQueue:
+    """A queue in a private Redis."""
+
+    address: str
+
+    @property
+    def environment(self) -> Mapping[str, str]:
+        """What leads site and agent to it."""
+        return {"SEGRELAY_BUCKET": self.address}
+
+    def open(self) -> RedisBucket:
+        """The queue as the demo itself looks at it."""
+        # Imported here: the package is an extra.
+        from segrelay.bucket.address import RedisAddress, parse_address
+        from segrelay.bucket.redis import open_redis_bucket
+
+        where = parse_address(self.address)
+        if not isinstance(where, RedisAddress):
+            raise DemoError(f"{self.address} is no address of a Redis.")
+        return open_redis_bucket(where, str)
+
+    @property
+    def in_words(self) -> tuple[str, ...]:
+        """What it is, and how to look at it; a line each."""
+        server, _, _ = self.address.removeprefix("redis://").partition("/")
+        _, _, port = server.partition(":")
+        return (
+            f"The queue is {self.address}, in a Redis of the demo's own.",
+            f"Its keys, while the demo runs: redis-cli -p {port} --scan",
+        )
 
 
 def make_directory_queue(folder: Path) -> DirectoryQueue:

@@ -20,7 +20,7 @@ from PIL import Image
 from rich.console import Console
 
 from infra.demos.progress import follow
-from infra.demos.queue import CloudQueue
+from infra.demos.queue import WatchedQueue
 from infra.demos.report import Evidence, FrameReading, Outcome
 from infra.demos.study import ChosenSeries, Study, StudySeries, choose_inputs
 from infra.demos.watch import QueueStep, QueueWatch
@@ -68,8 +68,8 @@ class Demo:
     out: Path
     console: Console
     watch: Stopwatch
-    cloud: CloudQueue | None
-    """The queue; None where it is a directory, which is not watched."""
+    queue: WatchedQueue | None
+    """None where it is a directory, which is not watched."""
 
     def run(self) -> Evidence:
         """The whole job, and all checks of what came out.
@@ -124,9 +124,9 @@ class Demo:
 
     def _run_job(self, orthanc_ids: list[str]) -> tuple[Outcome, float, tuple[QueueStep, ...]]:
         """The job's outcome, its seconds, and what was seen of it in a watched queue."""
-        if self.cloud is None:
+        if self.queue is None:
             return (*self._segment(orthanc_ids), ())
-        with closing(self.cloud.open()) as bucket:
+        with closing(self.queue.open()) as bucket:
             watch = QueueWatch(bucket)
             with watch.running():
                 outcome, seconds = self._segment(orthanc_ids)

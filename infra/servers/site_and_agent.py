@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 
@@ -106,10 +107,18 @@ class DemoServers:
         """Keep all jobs up to date, whether or not anybody looks at their pages."""
         self._start("sync", [sys.executable, _MANAGE, "labseg", "sync", "--watch"])
 
-    def start_agent(self) -> None:
-        """Start the lab agent as a process of its own and wait until it takes jobs."""
+    def let_agent_in(self) -> tuple[str, str]:
+        """Make a token for the agent; returns the address of the site's queue, and the token."""
+        made = self.labseg("agent-token", "add", self._environment["SEGRELAY_AGENT_ID"])
+        return f"{self.url}{urlsplit(made['address']).path}", made["token"]
+
+    def start_agent(self, queue: Mapping[str, str] | None = None) -> None:
+        """Start the lab agent as a process of its own and wait until it takes jobs.
+
+        ``queue``: variables that lead it to its queue, where they are not the site's.
+        """
         program = Path(sys.executable).parent / "lab-agent"
-        agent = self._start("agent", [str(program), "--log", "json", "run"])
+        agent = self._start("agent", [str(program), "--log", "json", "run"], queue)
         wait_until_ready(agent, lambda: AGENT_IS_READY in agent.log.read_text(errors="replace"))
 
     def get(self, path: str) -> Any:
@@ -177,12 +186,14 @@ class DemoServers:
                 f"{last_words(child.log_tail())}"
             )
 
-    def _start(self, name: str, command: Sequence[str]) -> Child:
+    def _start(
+        self, name: str, command: Sequence[str], extra: Mapping[str, str] | None = None
+    ) -> Child:
         return self._processes.start(
             name,
             command,
             log=self._folders.logs / f"{name}.log",
-            environment=self._environment,
+            environment={**self._environment, **(extra or {})},
             folder=repository_root(),
         )
 
