@@ -24,8 +24,8 @@ ARRIVAL_SECONDS = 20.0
 LARGEST_HEAD = 64 * 1024
 """Bytes; gunicorn refuses a longer one itself."""
 
-LARGEST_BODY = 512 * 1024
-"""Bytes; twice what the site accepts, so that its own answer is usually the one that is seen."""
+LARGEST_BODY = 6 * 1024 * 1024
+"""Bytes; more than a long result of an agent, so that the site's own answer is usually seen."""
 
 MOST_ARRIVING = 500
 """Connections of a worker whose request is not whole."""

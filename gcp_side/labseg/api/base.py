@@ -110,6 +110,8 @@ class LabsegView(APIView):
     permission_classes: Sequence[type[BasePermission]] = (IsAuthenticated, HasJobPermission)
     throttle_classes: Sequence[type[BaseThrottle]] = (ReadThrottle,)
     parser_classes = (ShallowJSONParser,)
+    most_bytes: int | None = None
+    """Of a request's body; the project's own limit unless given."""
     renderer_classes: Sequence[type[BaseRenderer]] = (OwnJSONRenderer,)
     content_negotiation_class = OwnNegotiation
     metadata_class: type[BaseMetadata] | None = SimpleMetadata
@@ -134,7 +136,7 @@ class LabsegView(APIView):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Who asks, whether they may, and how often; nothing is read of a body too large."""
-        check_size(request)
+        check_size(request, self.most_bytes)
         super().initial(request, *args, **kwargs)
 
     def finalize_response(

@@ -15,20 +15,25 @@ from rest_framework.request import Request
 
 
 class BodyTooLargeError(APIException):
-    """The body is larger than ``DATA_UPLOAD_MAX_MEMORY_SIZE``."""
+    """The body is larger than its limit, mostly ``DATA_UPLOAD_MAX_MEMORY_SIZE``."""
 
     status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
     default_detail = _("The body is too large.")
 
 
-def check_size(request: Request) -> None:
+def check_size(request: Request, most_bytes: int | None = None) -> None:
     """Check the body's size before it is read: the framework's streams bypass Django's limit.
+
+    Parameters
+    ----------
+    most_bytes:
+        The limit; Django's setting unless given.
 
     Raises
     ------
     BodyTooLargeError
     """
-    limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    limit = settings.DATA_UPLOAD_MAX_MEMORY_SIZE if most_bytes is None else most_bytes
     # WSGI reads no further than this header says; what is no number counts as 0 there.
     length = str(request.META.get("CONTENT_LENGTH") or "")
     if limit is not None and length.isdigit() and int(length) > limit:

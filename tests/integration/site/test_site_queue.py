@@ -21,6 +21,7 @@ from segrelay.errors import (
     ObjectNotFoundError,
     StoreUnavailableError,
 )
+from segrelay.manifest import RESULT_BYTES_LIMIT
 from tests.support.buckets.below import BucketBelow
 from tests.unit.common.bucket import test_local_bucket as contract
 
@@ -142,6 +143,15 @@ def test_an_address_that_is_not_the_queues(address: str, path: str) -> None:
     with pytest.raises((FixConfigurationError, StoreUnavailableError)) as caught:
         connected(f"{site}{path}", "x").list(names.PENDING)
     assert "address" in caught.value.remedy
+
+
+def test_a_long_result_passes_where_users_may_send_little(
+    agents: SiteBucket, settings: Settings
+) -> None:
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024
+    content = b"x" * RESULT_BYTES_LIMIT
+    agents.create(names.result_object("01"), content)
+    assert agents.read(names.result_object("01"), limit=RESULT_BYTES_LIMIT) == content
 
 
 def test_too_many_requests_are_put_off(address: str, settings: Settings) -> None:

@@ -15,7 +15,7 @@ FOLDER = ROOT / "infra"
 FILE = FOLDER / "docker-compose.yml"
 SECRETS = "/run/secrets/"
 GIVEN = {"SEGRELAY_HOST": "localhost", "SEGRELAY_BUCKET": "gs://hospital/queue"}
-"""What its user must set."""
+"""What its user sets."""
 
 _VARIABLE = re.compile(r"\$\{(\w+)(?:(:[-?])([^}]*))?\}")
 

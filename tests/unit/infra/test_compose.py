@@ -39,9 +39,13 @@ def secrets(tmp_path: Path) -> Path:
 
 
 def test_what_must_be_given_has_no_default() -> None:
-    for name in compose.GIVEN:
-        with pytest.raises(KeyError, match=name):
-            compose.load({key: value for key, value in compose.GIVEN.items() if key != name})
+    with pytest.raises(KeyError, match="SEGRELAY_HOST"):
+        compose.load({"SEGRELAY_BUCKET": "gs://hospital/queue"})
+
+
+def test_without_a_bucket_the_site_keeps_the_queue() -> None:
+    services = compose.load({"SEGRELAY_HOST": "localhost"})["services"]
+    assert services["site"]["environment"]["SEGRELAY_BUCKET"] == "database:"
 
 
 @pytest.mark.skipif(

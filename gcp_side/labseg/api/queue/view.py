@@ -28,6 +28,9 @@ from segrelay.bucket import site_messages as messages
 from segrelay.bucket.site_messages import Answer
 from segrelay.errors import QueueConflictError, SegRelayError
 
+LONGEST_BODY = messages.MOST_CONTENT * 4 // 3 + 64 * 1024
+"""Bytes of a request: base64 has four for three of the content, and the rest is short."""
+
 
 class AgentTokenAuthentication(BaseAuthentication):
     """``Authorization: Bearer`` with a token that was made for an agent."""
@@ -56,6 +59,8 @@ class QueueOperation(LabsegView):
 
     permission_classes = ()
     throttle_classes = (QueueThrottle,)
+    # A result is longer than what users send.
+    most_bytes = LONGEST_BODY
     # Its messages are described where both sides read them.
     schema = None
 
