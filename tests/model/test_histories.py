@@ -1,4 +1,4 @@
-"""Random histories of agents, zombies, crashes and bad networks, over both stores.
+"""Random histories of agents, zombies, crashes and bad networks, over three stores.
 
 Each history is made by the seed of the run and its number. To see one again, with its story,
 give both to ``pytest tests/model``::
@@ -10,22 +10,30 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
+from infra.servers.redis import RedisServer
 from tests.conftest import SEED, SEED_VARIABLE
 from tests.support.simulator.history import History
 
 NUMBER_VARIABLE = "SEGRELAY_HISTORY"
 BATCH = 100
 
-IN_DIRECTORY, IN_CLOUD = 200, 40
+IN_DIRECTORY, IN_CLOUD, IN_REDIS = 200, 40, 20
 """Histories of every run; more than the rarest planted fault needs to be found."""
 
 LONG = 4000
 """More of each with ``--long``."""
+
+
+@pytest.fixture(scope="module")
+def redis() -> Iterator[RedisServer]:
+    """It forgets: a history ends before the server does."""
+    with RedisServer({"appendonly": "no"}) as server:
+        yield server
 
 
 def batches(first: int, count: int) -> Sequence[range]:
@@ -42,11 +50,14 @@ def ids(numbers: range) -> str:
     return f"{numbers[0]}-{numbers[-1]}"
 
 
-def live(folder: Path, numbers: range, *, cloud: bool) -> None:
+def live(
+    folder: Path, numbers: range, *, cloud: bool = False, redis: RedisServer | None = None
+) -> None:
     """Run the histories; the first broken promise fails, with its story."""
-    store = "cloud" if cloud else "directory"
+    store = "redis" if redis else "cloud" if cloud else "directory"
     for number in numbers:
-        history = History(f"{SEED}/{store}/{number}", folder / str(number), cloud=cloud)
+        seed = f"{SEED}/{store}/{number}"
+        history = History(seed, folder / str(number), cloud=cloud, redis=redis)
         try:
             history.run()
         except BaseException:
@@ -65,6 +76,11 @@ def test_i1_i3_i5_in_the_cloud(fast_folder: Path, numbers: range) -> None:
     live(fast_folder, numbers, cloud=True)
 
 
+@pytest.mark.parametrize("numbers", batches(0, IN_REDIS), ids=ids)
+def test_i1_i3_i5_in_a_redis(fast_folder: Path, redis: RedisServer, numbers: range) -> None:
+    live(fast_folder, numbers, redis=redis)
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("numbers", batches(IN_DIRECTORY, LONG), ids=ids)
 def test_i1_i3_i5_in_a_directory_at_length(fast_folder: Path, numbers: range) -> None:
@@ -75,3 +91,11 @@ def test_i1_i3_i5_in_a_directory_at_length(fast_folder: Path, numbers: range) ->
 @pytest.mark.parametrize("numbers", batches(IN_CLOUD, LONG), ids=ids)
 def test_i1_i3_i5_in_the_cloud_at_length(fast_folder: Path, numbers: range) -> None:
     live(fast_folder, numbers, cloud=True)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("numbers", batches(IN_REDIS, LONG), ids=ids)
+def test_i1_i3_i5_in_a_redis_at_length(
+    fast_folder: Path, redis: RedisServer, numbers: range
+) -> None:
+    live(fast_folder, numbers, redis=redis)

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 
+from infra.servers.redis import RedisServer
 from lab_side.settings.config import PACKAGED_PROFILES
 from segrelay import names
 from segrelay.errors import ObjectExistsError, StoreUnavailableError
@@ -24,9 +25,10 @@ from tests.support.jobs import make_manifest
 from tests.support.simulator.agent import POLL, AgentProcess, Machine, World
 from tests.support.simulator.clock import START, Clock
 from tests.support.simulator.orthanc import MemoryOrthanc, uid_of
+from tests.support.simulator.redis_store import RedisStore
 from tests.support.simulator.site import Site
 from tests.support.simulator.stage import Actor, Stage
-from tests.support.simulator.stores import CloudStore, DirectoryStore
+from tests.support.simulator.stores import CloudStore, DirectoryStore, ModelStore
 from tests.support.simulator.watch import Owner, Watch
 from tests.support.simulator.weather import Weather
 from tests.support.simulator.work import Fate
@@ -55,7 +57,9 @@ def _profiles() -> Mapping[str, Profile]:
 class History:
     """A seeded story; :meth:`run` raises Violation when it breaks a promise."""
 
-    def __init__(self, seed: str, folder: Path, *, cloud: bool) -> None:
+    def __init__(
+        self, seed: str, folder: Path, *, cloud: bool = False, redis: RedisServer | None = None
+    ) -> None:
         self._chance = random.Random(seed)
         self._folder = folder
         self.clock = Clock()
@@ -66,6 +70,7 @@ class History:
         self._watch = Watch(self.clock, self._orthanc, self._actor_of_this_step)
         self._orthanc.deleted = self._watch.instance_deleted
         self._cloud = cloud
+        self._redis = redis
         self._fates: dict[str, Fate] = {}
         self._world = self._make_world()
         self._jobs = self._make_jobs()
@@ -101,8 +106,16 @@ class History:
                 shutil.rmtree(self._folder, ignore_errors=True)
 
     def _make_world(self) -> World:
-        store: CloudStore | DirectoryStore
-        if self._cloud:
+        store: ModelStore
+        if self._redis is not None:
+            store = RedisStore(
+                self._redis,
+                self.clock,
+                self._watch.moved,
+                pause=self._stage.pause,
+                weather=self._weather,
+            )
+        elif self._cloud:
             store = CloudStore(
                 self.clock, self._watch.moved, pause=self._stage.pause, weather=self._weather
             )
