@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -20,6 +22,7 @@ from segrelay.errors import (
     ObjectNotFoundError,
     ObjectRefusedError,
     PreconditionFailedError,
+    StoreUnavailableError,
 )
 from segrelay.queue import verify_store
 from tests.support.buckets.redis import fresh_address, redis_bucket
@@ -211,6 +214,22 @@ def test_an_arrival_wakes_who_listens(bucket: RedisBucket) -> None:
         assert not arrivals.wait(0.01)
         bucket.move("a", JOB, generation=info.generation)
         assert arrivals.wait(5)
+
+
+def test_a_connection_on_which_nothing_comes_is_noticed(
+    server: RedisServer, bucket: RedisBucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redis_module, "PONG_TIMEOUT", 0.1)
+    with closing(server.client()) as client:
+        process = int(client.info("server")["process_id"])
+    with bucket.arrivals() as arrivals:
+        arrivals.begin()
+        os.kill(process, signal.SIGSTOP)
+        try:
+            with pytest.raises(StoreUnavailableError):
+                arrivals.wait(0.01)
+        finally:
+            os.kill(process, signal.SIGCONT)
 
 
 def test_two_prefixes_are_two_queues(server: RedisServer, bucket: RedisBucket) -> None:
