@@ -1,4 +1,4 @@
-"""System checks of the queue that the site keeps (``"BUCKET": "database:"``)."""
+"""System checks of the queue that the site keeps (``"BUCKET": "database:"``), and of a Redis."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Warning, register
 from django.db import connections, router
 
-from gcp_side.labseg.conf import problems
-from gcp_side.labseg.queue.access import own_bucket
+from gcp_side.labseg.conf import get_conf, problems
+from gcp_side.labseg.queue.access import get_bucket, own_bucket
 from gcp_side.labseg.queue.rows import AgentToken, QueueChange, QueueObject
+from segrelay.bucket import CheckedServer
+from segrelay.bucket.address import RedisAddress, parse_address
+from segrelay.errors import SegRelayError
 
 
 @register()
@@ -58,4 +61,20 @@ def check_connections(**_: Any) -> list[CheckMessage]:
             hint=f'Set DATABASES[{alias!r}]["CONN_MAX_AGE"] = 60 and "CONN_HEALTH_CHECKS" to True.',
             id="labseg.W011",
         )
+    ]
+
+
+@register(deploy=True)
+def check_redis(**_: Any) -> list[CheckMessage]:
+    """labseg.W012: the Redis that holds the queue may lose what it acknowledges, or refuses."""
+    if problems() or not isinstance(parse_address(get_conf().bucket), RedisAddress):
+        return []
+    try:
+        bucket = get_bucket()
+        remarks = bucket.check_server() if isinstance(bucket, CheckedServer) else []
+    except SegRelayError as error:
+        return [Warning(error.message, hint=error.remedy, id="labseg.W012")]
+    return [
+        Warning(f"The queue: {remark.text}.", hint=remark.remedy, id="labseg.W012")
+        for remark in remarks
     ]

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from segrelay.bucket import directory_at, open_bucket
-from segrelay.bucket.address import CloudAddress, directory_address, parse_address
+from segrelay.bucket.address import CloudAddress, RedisAddress, directory_address, parse_address
 from segrelay.bucket.local import LocalBucket
 from segrelay.errors import FixConfigurationError
 
@@ -183,3 +183,53 @@ def test_site_and_agent_meet_whatever_the_directory_is_called(tmp_path: Path, na
     again = open_bucket(bucket.describe())
     assert again.read("v1/a.json", limit=10) == b"{}"
     assert directory_at(bucket.describe()) == tmp_path / name
+
+
+@pytest.mark.parametrize(
+    ("address", "url", "user"),
+    [
+        ("redis://localhost", "redis://localhost:6379/0/segrelay", ""),
+        ("redis://127.0.0.1:7000/3", "redis://127.0.0.1:7000/3/segrelay", ""),
+        (
+            "rediss://lab@redis.example.org/0/a-b.c_d",
+            "rediss://redis.example.org:6379/0/a-b.c_d",
+            "lab",
+        ),
+        ("REDISS://lab@Redis.example.org/0/Q/", "rediss://redis.example.org:6379/0/Q", "lab"),
+        ("redis://[::1]:6380/1/q", "redis://[::1]:6380/1/q", ""),
+        ("redis://10.0.0.7/0/q?allow_plain=yes", "redis://10.0.0.7:6379/0/q", ""),
+    ],
+)
+def test_a_redis(address: str, url: str, user: str) -> None:
+    where = parse_address(address)
+    assert isinstance(where, RedisAddress)
+    assert (where.url, where.user, where.allow_loss) == (url, user, False)
+    with_loss = parse_address(f"{address}{'&' if '?' in address else '?'}allow_loss=yes")
+    assert isinstance(with_loss, RedisAddress)
+    assert with_loss.allow_loss
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("redis://10.0.0.7/0/q", "rediss://"),
+        ("redis://lab:hunter2@localhost/0/q", "SEGRELAY_REDIS_PASSWORD"),
+        ("redis://:hunter2@localhost/0/q", "SEGRELAY_REDIS_PASSWORD"),
+        ("redis://lab:hun@ter2@localhost/0/q", "SEGRELAY_REDIS_PASSWORD"),
+        ("redis://@localhost/0/q", "USER@HOST"),
+        ("redis://localhost/q", "database number"),
+        ("redis://localhost/0/q/r", "database number"),
+        ("redis://localhost/0/q:r", "database number"),
+        ("redis://localhost/0/q#r", "USER@HOST"),
+        ("redis://localhost/0/q?db=1", "allow_loss=yes"),
+        ("redis://localhost:0/0/q", "USER@HOST"),
+        ("redis://localhost:99999/0/q", "USER@HOST"),
+        ("redis:///0/q", "USER@HOST"),
+        ("redis:localhost", "USER@HOST"),
+    ],
+)
+def test_a_redis_that_cannot_be_meant(address: str, words: str) -> None:
+    error = refusal(address)
+    assert words in error.remedy
+    assert "hun" not in error.message + error.remedy
+    assert "ter2" not in error.message + error.remedy
