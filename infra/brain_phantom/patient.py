@@ -120,7 +120,8 @@ def _random_pose(rng: np.random.Generator) -> tuple[npt.NDArray[np.float64], Ten
         turn[first, first] = turn[second, second] = np.cos(angle)
         turn[first, second], turn[second, first] = -np.sin(angle), np.sin(angle)
         matrix = matrix @ turn
-    scale = rng.uniform(0.92, 1.14) * np.exp(rng.normal(0, 0.035, 3))
+    # The template is larger than most heads.
+    scale = rng.uniform(0.98, 1.2) * np.exp(rng.normal(0, 0.03, 3))
     shear = np.eye(3) + rng.normal(0, 0.02, (3, 3)) * (1 - np.eye(3))
     mirrored = np.diag([1.0 if rng.random() < 0.5 else -1.0, 1.0, 1.0])
     shift = torch.from_numpy(rng.normal(0, [3.0, 4.0, 4.0])).float()
