@@ -13,7 +13,6 @@ from lab_side.agent.delivery.delivery_queue import DeliveryQueue
 from lab_side.agent.delivery.outbox import Outbox, read_entries, refused_folder
 from lab_side.agent.doorbells import Doorbell
 from lab_side.agent.doorbells.directory import DirectoryDoorbell
-from lab_side.agent.doorbells.listening import ListeningDoorbell
 from lab_side.agent.doorbells.site import SiteDoorbell
 from lab_side.agent.folders import GIGABYTE, WorkFolders
 from lab_side.agent.health import control
@@ -230,7 +229,8 @@ class _Parts:
         if directory_at(self.config.bucket) is not None:
             # A scan of a directory costs nothing; one of a cloud bucket is billed.
             return PollInterval(active=active, idle=active)
-        if isinstance(doorbell, ListeningDoorbell):
+        if isinstance(doorbell, SiteDoorbell):
+            # A scan is a request to the site; one of a Redis costs it a millisecond.
             return PollInterval(active=active, idle=idle, is_rung=lambda: doorbell.is_listening)
         return PollInterval(active=active, idle=idle)
 

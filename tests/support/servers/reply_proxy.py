@@ -14,6 +14,9 @@ from tests.support.listener import Listener, end
 _SCRIPT = (b"EVAL", b"EVALSHA")
 _CHUNK = 1 << 16
 
+_ANSWER_LIMIT = 10.0
+"""Seconds for the server to do what it was asked."""
+
 
 class Loss(Enum):
     """How a request goes wrong; each time the client gets no answer."""
@@ -31,7 +34,7 @@ class ReplyProxy:
 
     def __init__(self, port: int) -> None:
         self._target = ("127.0.0.1", port)
-        self._orders: list[Loss] = []
+        self._orders: list[Loss | None] = []
         self.lost = 0
         """How many were lost so far."""
         self._listener = Listener(self._serve)
@@ -42,40 +45,54 @@ class ReplyProxy:
         """Where clients connect."""
         return urlsplit(self._listener.url).port or 0
 
-    def lose_next(self, loss: Loss, times: int = 1) -> None:
-        """Lose the next scripts."""
-        self._orders += [loss] * times
+    def lose_next(self, loss: Loss, times: int = 1, *, skip: int = 0) -> None:
+        """Lose so many scripts after the next ``skip``."""
+        self._orders += [None] * skip + [loss] * times
 
     def _serve(self, client: socket.socket) -> None:
         with socket.create_connection(self._target) as server:
-            is_silent = threading.Event()
-            back = threading.Thread(target=_pass_back, args=(server, client, is_silent))
+            back = _WayBack(server, client)
             back.start()
             try:
                 while data := client.recv(_CHUNK):
-                    if self._orders and data.startswith(b"*") and any(w in data for w in _SCRIPT):
-                        self.lost += 1
-                        loss = self._orders.pop(0)
-                        if loss is Loss.BEFORE:
-                            return
-                        is_silent.set()
-                        server.sendall(data)
-                        if loss is Loss.AFTER:
-                            # It answers once it has done it.
-                            back.join(0.2)
-                            return
-                    else:
-                        server.sendall(data)
+                    loss = self._order(data)
+                    if loss is Loss.BEFORE:
+                        return
+                    back.is_silent = back.is_silent or loss is not None
+                    server.sendall(data)
+                    if loss is Loss.AFTER:
+                        back.has_answered.wait(_ANSWER_LIMIT)
+                        return
             finally:
                 end(server, client)
                 back.join()
 
+    def _order(self, data: bytes) -> Loss | None:
+        """What is to happen to a request."""
+        if not self._orders or not any(word in data for word in _SCRIPT):
+            return None
+        loss = self._orders.pop(0)
+        self.lost += loss is not None
+        return loss
 
-def _pass_back(server: socket.socket, client: socket.socket, is_silent: threading.Event) -> None:
-    with contextlib.suppress(OSError):
-        while data := server.recv(_CHUNK):
-            if not is_silent.is_set():
-                client.sendall(data)
+
+class _WayBack(threading.Thread):
+    """Passes answers on until one shall be lost."""
+
+    def __init__(self, server: socket.socket, client: socket.socket) -> None:
+        super().__init__(daemon=True)
+        self._server = server
+        self._client = client
+        self.is_silent = False
+        self.has_answered = threading.Event()
+
+    def run(self) -> None:
+        with contextlib.suppress(OSError):
+            while data := self._server.recv(_CHUNK):
+                if self.is_silent:
+                    self.has_answered.set()
+                else:
+                    self._client.sendall(data)
 
 
 @contextlib.contextmanager
