@@ -130,7 +130,6 @@ class RedisBucket:
 
     def list(self, prefix: str) -> list[ObjectInfo]:
         """See the protocol; brings the metadata of heartbeat objects along."""
-        self._prune_if_due()
         begin, end = _range_of(prefix)
         found: list[ObjectInfo] = []
         while True:
@@ -139,6 +138,7 @@ class RedisBucket:
             )
             found += [_entry(item) for item in page]
             if len(page) < PAGE:
+                self._prune_if_due()
                 return found
             begin = b"(" + page[-1][0]
 

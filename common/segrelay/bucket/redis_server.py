@@ -127,6 +127,6 @@ def _judge_persistence(
     return [
         ServerRemark(
             f"appendfsync is {fsync}: a power failure loses {lost} of acknowledged submits",
-            "Set appendfsync always; the site submits again what it finds nowhere.",
+            "Set appendfsync always; the site names a job that was lost so, for labseg retry.",
         )
     ]
