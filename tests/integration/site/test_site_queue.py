@@ -12,6 +12,7 @@ from pytest_django.live_server_helper import LiveServer
 
 from gcp_side.labseg.queue.store import DatabaseBucket
 from gcp_side.labseg.queue.tokens import MARK, add_token, revoke_tokens
+from lab_side.conformance import PROMISES, Outcome, try_promises
 from segrelay import names
 from segrelay.bucket import open_bucket
 from segrelay.bucket.site import SiteBucket
@@ -143,6 +144,12 @@ def test_an_address_that_is_not_the_queues(address: str, path: str) -> None:
     with pytest.raises((FixConfigurationError, StoreUnavailableError)) as caught:
         connected(f"{site}{path}", "x").list(names.PENDING)
     assert "address" in caught.value.remedy
+
+
+def test_every_promise_is_kept(site: DatabaseBucket) -> None:
+    results = list(try_promises(site))
+    assert {result.outcome for result in results} == {Outcome.OK}
+    assert len(results) == len(PROMISES)
 
 
 def test_a_long_result_passes_where_users_may_send_little(

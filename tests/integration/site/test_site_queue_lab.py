@@ -6,6 +6,7 @@ import getpass
 import io
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,8 +16,9 @@ from pytest_django.live_server_helper import LiveServer
 
 from gcp_side.labseg.queue.rows import QueueObject
 from gcp_side.labseg.queue.tokens import add_token, revoke_tokens
+from lab_side import conformance
 from lab_side.commands.setup import questions
-from lab_side.conformance import PROMISES
+from lab_side.conformance import PROMISES, try_promises
 from lab_side.settings.loading import load_config, load_queue_config
 from lab_side.settings.secrets import EVERY_SECRET
 from lab_side.settings.sources import VARIABLES
@@ -197,13 +199,16 @@ def test_the_doctor_checks_token_rights_clock_and_promises(
     lab: Cli, file: Path, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("SEGRELAY_WORK_DIR")
+    # All of them are tried on the site's store itself; here it is the way that counts.
+    few = (*PROMISES[:2], *PROMISES[-3:])
+    monkeypatch.setattr(conformance, "try_promises", partial(try_promises, promises=few))
     configure(file, address, add_token(AGENT))
     report = lab.json("--config", str(file), "doctor", "--conformance")
     found = {item["check"]: item for item in report["findings"]}
     for check in ("token for the queue", "waiting for jobs", "clock of the queue", "self-test"):
         assert found[check]["verdict"] == "OK", found[check]
     assert found["waiting for jobs"]["detail"].startswith("the site holds a call")
-    assert found["conformance"]["detail"].startswith(f"{len(PROMISES)} of {len(PROMISES)}")
+    assert found["conformance"]["detail"].startswith(f"{len(few)} of {len(few)}")
     assert {item["verdict"] for item in found.values()} == {"OK", "NOT KNOWN"}
     assert not QueueObject.objects.exists()
     configure(file, address, add_token("lab-2"))
