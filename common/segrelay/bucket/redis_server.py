@@ -127,6 +127,7 @@ def _judge_persistence(
     return [
         ServerRemark(
             f"appendfsync is {fsync}: a power failure loses {lost} of acknowledged submits",
-            "Set appendfsync always; the site names a job that was lost so, for labseg retry.",
+            "Set appendfsync always. A job that was lost is called off and submitted again at the "
+            "site: manage.py labseg cancel, then labseg retry.",
         )
     ]
