@@ -33,7 +33,7 @@ FOUND = {
     "take over": {"take over as new what is there", "take over a wrong generation"},
     "refresh generation": {"refresh a wrong generation", "refresh what was taken over"},
     "refresh missing": {"refresh what is not there"},
-    "refresh anew": {"generation and text of a heartbeat"},
+    "refresh generation changed": {"generation and text of a heartbeat"},
     "list": {"order of a listing"},
 }
 """What a store lies about, and the rows that show it at least."""
@@ -118,7 +118,7 @@ class Liar(LocalBucket):
             return super().refresh(name, metadata, generation=true)
         except ObjectNotFoundError:
             return self._made_up(name, "refresh missing")
-        is_new = self.lie == "refresh anew"
+        is_new = self.lie == "refresh generation changed"
         return replace(seen, generation=seen.generation + 1) if is_new else seen
 
     def _made_up(self, name: str, lie: str) -> ObjectInfo:
