@@ -90,6 +90,7 @@ def main() -> None:
     parser.add_argument("--patients", type=int, default=400, help="how many are trained on")
     parser.add_argument("--steps", type=int, default=6000, help="at the full learning rate")
     parser.add_argument("--decay", type=int, default=1500, help="while it falls to 0; 0: no end")
+    parser.add_argument("--again", type=int, default=0, help="steps of a second fall of the rate")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--profile", type=Path, default=PROFILE_FOLDER)
     parser.add_argument(
@@ -111,6 +112,7 @@ def main() -> None:
         train(training, crops, options.steps, options.cache)
         if options.decay:
             finish(training, crops, options.decay, options.cache)
+            finish(training, crops, options.again, options.cache, has_fixed_statistics=True)
             store(training.network.eval(), options.profile)
 
 
@@ -123,7 +125,14 @@ def train(training: Training, crops: CropFolder, steps: int, folder: Path) -> No
     _run(training, crops, steps, checkpoint, lambda step: min(1.0, (step + 1) / _WARM_UP))
 
 
-def finish(training: Training, crops: CropFolder, steps: int, folder: Path) -> None:
+def finish(
+    training: Training,
+    crops: CropFolder,
+    steps: int,
+    folder: Path,
+    *,
+    has_fixed_statistics: bool = False,
+) -> None:
     """Let the rate fall linearly to 0 over ``steps`` steps, or go on doing so.
 
     Batch statistics are fixed from here on: with those of two crops at a time the network
@@ -133,7 +142,7 @@ def finish(training: Training, crops: CropFolder, steps: int, folder: Path) -> N
     checkpoint = folder / f"decay-{start}-{steps}.pt"
     if checkpoint.exists():
         training.load(checkpoint)
-    else:
+    elif not has_fixed_statistics:
         recalibrate(training.network, crops)
     _fix_statistics(training.network)
     _run(training, crops, start + steps, checkpoint, lambda step: 1 - (step - start) / steps)

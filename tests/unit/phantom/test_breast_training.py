@@ -48,6 +48,10 @@ def weights(training: Training) -> torch.Tensor:
     return torch.cat([value.flatten() for value in training.network.parameters()]).detach()
 
 
+def buffers(training: Training) -> list[tuple[str, torch.Tensor]]:
+    return [item for item in training.network.named_buffers() if "running" in item[0]]
+
+
 @pytest.mark.process
 def test_a_broken_off_training_ends_as_an_unbroken_one(tmp_path: Path) -> None:
     whole = Training(network())
@@ -58,6 +62,11 @@ def test_a_broken_off_training_ends_as_an_unbroken_one(tmp_path: Path) -> None:
     train(resumed, CROPS, 12, tmp_path / "parts")
     finish(resumed, CROPS, 4, tmp_path / "parts")
     torch.testing.assert_close(weights(resumed), weights(whole))
+    statistics = [value.clone() for _, value in buffers(whole)]
+    finish(whole, CROPS, 3, tmp_path / "whole", has_fixed_statistics=True)
+    assert whole.steps_done == 19
+    for before, (_, after) in zip(statistics, buffers(whole), strict=True):
+        torch.testing.assert_close(after, before)
 
 
 def test_recalibration_leaves_the_weights_and_replaces_the_statistics() -> None:
