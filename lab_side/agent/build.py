@@ -35,7 +35,7 @@ from lab_side.service.notify import ServiceManager, Supervisor
 from lab_side.settings.config import AgentConfig
 from lab_side.settings.loading import secret_renewal
 from segrelay.bucket import Bucket, directory_at
-from segrelay.bucket.address import RedisAddress, parse_address
+from segrelay.bucket.address import REDIS_SCHEMES
 from segrelay.bucket.local import LocalBucket
 from segrelay.bucket.sealed import unsealed
 from segrelay.bucket.site import SiteBucket
@@ -214,14 +214,13 @@ class _Parts:
             return DirectoryDoorbell(inner.root, self.signals.wake, polling=polling)
         if isinstance(inner, SiteBucket):
             return SiteDoorbell(inner, self.signals.wake)
-        if isinstance(parse_address(self.config.bucket), RedisAddress):
+        if inner.describe().startswith(REDIS_SCHEMES):
             # Imported here: the package redis is an extra.
             from lab_side.agent.doorbells.redis import RedisDoorbell
             from segrelay.bucket.redis import RedisBucket
 
-            return (
-                RedisDoorbell(inner, self.signals.wake) if isinstance(inner, RedisBucket) else None
-            )
+            if isinstance(inner, RedisBucket):
+                return RedisDoorbell(inner, self.signals.wake)
         return None
 
     def _poll_interval(self, doorbell: Doorbell | None) -> PollInterval:

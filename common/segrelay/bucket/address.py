@@ -44,7 +44,9 @@ _WEB = re.compile(r"https?:", re.IGNORECASE)
 _WEB_PATH = re.compile(r"(/[A-Za-z0-9._~-]+)*/?")
 """Plain names: the address of an endpoint that a Django project serves."""
 
-_REDIS = re.compile(r"rediss?:", re.IGNORECASE)
+REDIS_SCHEMES = ("redis:", "rediss:")
+"""What addresses of a Redis begin with."""
+
 _REDIS_USER = re.compile(r"[A-Za-z0-9._~-]*")
 _REDIS_PATH = re.compile(r"(?:/(?P<database>[0-9]{1,4})(?:/(?P<prefix>[A-Za-z0-9._-]{1,100}))?)?/?")
 _REDIS_PORT = 6379
@@ -135,7 +137,7 @@ def parse_address(address: str, *, windows: bool | None = None) -> Address:
         return DatabaseAddress()
     if _WEB.match(address) is not None:
         return SiteAddress(url=_checked_url(address))
-    if _REDIS.match(address) is not None:
+    if address.lower().startswith(REDIS_SCHEMES):
         return _redis(address)
     found = _FILE.fullmatch(address)
     if found is None:
