@@ -43,6 +43,8 @@ REJECTED = f"{VERSION}/rejected/"
 RESULTS = f"{VERSION}/results/"
 
 MAX_AGENT_LENGTH = 40
+MAX_OBJECT_LENGTH = 512
+"""Characters of an object's name in a store of this program's own; the queue's have about 100."""
 MAX_FENCE = 999_999
 """The greatest claim number that a name can hold; a job that has it cannot be claimed again."""
 
@@ -214,6 +216,16 @@ def is_usable(name: str) -> bool:
     return all(part not in ("", ".", "..") for part in name.split("/")) and not any(
         character == "\\" or unicodedata.category(character) == "Cc" for character in name
     )
+
+
+def can_be_stored(name: str) -> bool:
+    """Return whether the site's database and a Redis take an object of this name.
+
+    >>> can_be_stored("v1/jobs/pending/x.json"), can_be_stored("x" * 513)
+    (True, False)
+    """
+    is_text = name.encode(errors="replace") == name.encode(errors="surrogatepass")
+    return is_text and len(name) <= MAX_OBJECT_LENGTH and is_usable(name)
 
 
 def as_shown(name: str) -> str:

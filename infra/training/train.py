@@ -26,7 +26,7 @@ from torch import Tensor, nn
 
 from infra.training.cases import PROFILE_FOLDER, TRAINING_SEEDS, Example, example, is_healthy
 from infra.training.evaluate import as_text, evaluate_validation
-from infra.training.weights import WEIGHTS_FILE, store
+from infra.training.weights import WEIGHTS_FILE, save_checkpoint, store
 from lab_side.models.networks import build_network
 from segrelay.profiles import Profile, load_profile
 from segrelay.system.command_line import HelpfulParser
@@ -201,8 +201,7 @@ class _Training:
             "schedule": self.schedule.state_dict(),
             "steps": self.steps_done,
         }
-        torch.save(state, path.with_suffix(".part"))
-        path.with_suffix(".part").replace(path)
+        save_checkpoint(state, path)
 
     def load(self, path: Path) -> None:
         """Go on from a checkpoint."""

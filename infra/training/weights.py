@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -30,3 +31,9 @@ def store(network: nn.Module, folder: Path, *, dtype: torch.dtype | None = None)
     text = re.sub(r'"weights": \{[^}]*\}', f'"weights": {weights}', text, count=1)
     profile_path.write_text(text, encoding="utf-8")
     print(f"{path.stat().st_size} bytes of weights, sha256 {digest}", flush=True)
+
+
+def save_checkpoint(state: Mapping[str, object], path: Path) -> None:
+    """Write a checkpoint, never half of one."""
+    torch.save(dict(state), path.with_suffix(".part"))
+    path.with_suffix(".part").replace(path)

@@ -16,7 +16,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 import redis
 from redis import exceptions as redis_errors
@@ -48,6 +48,7 @@ from segrelay.bucket.redis_scripts import (
     Script,
 )
 from segrelay.bucket.redis_server import examine
+from segrelay.bucket.repeat import Answer, repeat
 from segrelay.errors import (
     FixConfigurationError,
     ObjectExistsError,
@@ -67,15 +68,12 @@ ANSWER_TIMEOUT = 10.0
 PAGE = 1000
 """Objects that one script lists: other users of the Redis wait for it, some milliseconds."""
 
-LONGEST_NAME = 512
-
 PONG_TIMEOUT = 5.0
 """Seconds for the answer to a PING."""
 
 PasswordSource = Callable[[], str]
 """Reads the password; empty where there is none."""
 
-Answer = TypeVar("Answer")
 Values = Sequence[str | bytes | int]
 
 logger = logging.getLogger(__name__)
@@ -113,9 +111,11 @@ class RedisBucket:
         self.address = address
         self._keys = Keys(address.prefix)
         self._client = _new_client(address, password)
-        self._deadline = deadline
         self._pauses = retry.RetryPolicy(
-            first=first_pause, longest=retry.STORE_REQUEST.longest, jitter=0.2
+            first=first_pause,
+            longest=retry.STORE_REQUEST.longest,
+            jitter=0.2,
+            deadline=deadline,
         )
         self._history = AnswerHistory(StoreUnavailableError, patience=patience)
         self._pruned_at = -PRUNE_EVERY
@@ -258,7 +258,7 @@ class RedisBucket:
             begin = b"(" + last
 
     def _prune_if_due(self) -> None:
-        """Prune once an hour: one of all processes that use this queue."""
+        """Prune once an hour, in one of the processes that use this queue."""
         now = time.monotonic()
         if now - self._pruned_at < PRUNE_EVERY:
             return
@@ -274,8 +274,7 @@ class RedisBucket:
 
     def _key(self, name: str) -> str:
         """The key of an object; raises ObjectNotFoundError where no object can have the name."""
-        is_text = name.encode(errors="replace") == name.encode(errors="surrogatepass")
-        if not is_text or len(name) > LONGEST_NAME or not names.is_usable(name):
+        if not names.can_be_stored(name):
             raise ObjectNotFoundError(f"{names.as_shown(name)!r} cannot name an object.")
         return self._keys.object(name)
 
@@ -313,20 +312,11 @@ class RedisBucket:
             return self._try_again(operation, lambda: self._run(script, keys, values))
 
     def _try_again(self, operation: str, request: Callable[[], Answer]) -> Answer:
-        until = time.monotonic() + self._deadline
-        tries = 0
-        while True:
-            try:
-                with self._named_errors(operation):
-                    return request()
-            except ObjectRefusedError:
-                raise
-            except StoreUnavailableError:
-                pause = self._pauses.pause(tries)
-                if time.monotonic() + pause > until:
-                    raise
-            tries += 1
-            time.sleep(pause)
+        def once() -> Answer:
+            with self._named_errors(operation):
+                return request()
+
+        return repeat(once, self._pauses)
 
     def _run(self, script: Script, keys: Sequence[str], values: Values) -> Any:
         arguments = [*keys, *values]

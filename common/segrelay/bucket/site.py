@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-import time
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from typing import NoReturn
@@ -20,6 +19,7 @@ from pydantic import ValidationError
 from segrelay import names, retry
 from segrelay.bucket import ObjectInfo
 from segrelay.bucket import site_messages as messages
+from segrelay.bucket.repeat import LaterError, repeat
 from segrelay.errors import (
     FixConfigurationError,
     ObjectExistsError,
@@ -90,9 +90,11 @@ class SiteBucket:
         self._url = url
         self._read_token = token
         self._token = token()
-        self._deadline = deadline
         self._pauses = retry.RetryPolicy(
-            first=first_pause, longest=retry.STORE_REQUEST.longest, jitter=0.2
+            first=first_pause,
+            longest=retry.STORE_REQUEST.longest,
+            jitter=0.2,
+            deadline=deadline,
         )
         self._session = _new_session(url)
         self._history = AnswerHistory(StoreUnavailableError, patience=patience)
@@ -228,26 +230,11 @@ class SiteBucket:
     def _ask(self, operation: str, request: messages.Request) -> messages.Answer:
         """Ask until there is an answer or the deadline has passed."""
         with self._history.judging(operation):
-            answer = self._ask_again(operation, request)
+            answer = repeat(lambda: self._post(operation, request, REQUEST_TIMEOUT), self._pauses)
         conflict = _CONFLICTS.get(answer.code)
         if conflict is not None:
             raise conflict(answer.error)
         return answer
-
-    def _ask_again(self, operation: str, request: messages.Request) -> messages.Answer:
-        until = time.monotonic() + self._deadline
-        tries = 0
-        while True:
-            try:
-                return self._post(operation, request, REQUEST_TIMEOUT)
-            except StoreUnavailableError as error:
-                pause = self._pauses.pause(tries)
-                if isinstance(error, _LaterError):
-                    pause = max(pause, error.pause)
-                if time.monotonic() + pause > until:
-                    raise
-            tries += 1
-            time.sleep(pause)
 
     def _post(
         self, operation: str, request: messages.Request, timeout: tuple[float, float]
@@ -314,7 +301,7 @@ class SiteBucket:
         if answer is not None and (status == 200 or answer.code in messages.REFUSALS):
             return answer
         if status in _PASSING or status >= 500:
-            raise _LaterError(
+            raise LaterError(
                 f"The site's queue answered {status}.",
                 _seconds(response.headers.get("Retry-After")),
             )
@@ -377,15 +364,6 @@ class SiteBucket:
         )
 
 
-class _LaterError(StoreUnavailableError):
-    """The site asks to come back later."""
-
-    def __init__(self, message: str, pause: float) -> None:
-        super().__init__(message)
-        self.pause = pause
-        """Seconds."""
-
-
 def open_site_bucket(
     url: str,
     token: TokenSource,
@@ -433,12 +411,10 @@ def _sendable(name: str) -> str:
     Raises
     ------
     ObjectNotFoundError
-        No store can have it: a part of it is empty or a dot, or it is not UTF-8.
+        The site can have none of this name.
     """
-    is_text = name.encode(errors="replace") == name.encode(errors="surrogatepass")
-    parts = name.split("/")
-    if not is_text or len(name) > 512 or any(p in ("", ".", "..") or "\\" in p for p in parts):
-        raise ObjectNotFoundError(f"{name!r} cannot name an object.")
+    if not names.can_be_stored(name):
+        raise ObjectNotFoundError(f"{names.as_shown(name)!r} cannot name an object.")
     return name
 
 

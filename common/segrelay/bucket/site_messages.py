@@ -34,6 +34,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator
 
 from segrelay.bucket import ObjectInfo
+from segrelay.names import MAX_OBJECT_LENGTH
 
 KIND = "segrelay#queue"
 """Marks every answer of the site."""
@@ -77,7 +78,7 @@ Content = Annotated[
 ]
 """Bytes, in base64."""
 
-Name = Annotated[str, Field(min_length=1, max_length=512)]
+Name = Annotated[str, Field(min_length=1, max_length=MAX_OBJECT_LENGTH)]
 Generation = Annotated[int, Field(ge=0, lt=2**63)]
 Nonce = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 Metadata = Annotated[dict[str, str], Field(max_length=20)]
@@ -97,7 +98,7 @@ class Request(_Message):
 class ListRequest(Request):
     """``list``"""
 
-    prefix: Annotated[str, Field(max_length=512)]
+    prefix: Annotated[str, Field(max_length=MAX_OBJECT_LENGTH)]
 
 
 class NameRequest(Request):

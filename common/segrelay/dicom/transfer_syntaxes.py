@@ -1,4 +1,4 @@
-"""Which transfer syntaxes are read here, and the names of all (PS3.6 table A-1).
+"""Transfer syntaxes: the names of PS3.6 table A-1, and those that are read on this computer.
 
 No DICOM library is used: the agent asks before an image is opened.
 """

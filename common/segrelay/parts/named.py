@@ -28,7 +28,7 @@ def volumes_in_order(
     splits: Iterable[tuple[str, Split | None]],
     several_stacks: Callable[[str, Split], SegRelayError],
 ) -> list[tuple[str, SeriesPart | None]]:
-    """The volumes of all of these series: series by series, in each in the order of time.
+    """Return the volumes of several series: series by series, in each in the order of time.
 
     Parameters
     ----------

@@ -10,16 +10,13 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 from gcp_side.labseg.host.database import FreshManager, NameField, UtcTimeField
-from segrelay.names import MAX_AGENT_LENGTH
-
-LONGEST_NAME = 512
-"""Characters of an object's name; those of the queue have about a hundred."""
+from segrelay.names import MAX_AGENT_LENGTH, MAX_OBJECT_LENGTH
 
 
 class QueueObject(models.Model):
     """One object of the queue (:class:`segrelay.bucket.Bucket`)."""
 
-    name = NameField(_("object"), max_length=LONGEST_NAME, unique=True)
+    name = NameField(_("object"), max_length=MAX_OBJECT_LENGTH, unique=True)
     generation = models.BigIntegerField(_("generation"))
     updated = UtcTimeField(_("changed at"))
     """The database's clock at the last write or move."""

@@ -28,7 +28,7 @@ from django.db.models import F, QuerySet
 from django.db.models.functions import Now
 
 from gcp_side.labseg.queue.pruning import prune
-from gcp_side.labseg.queue.rows import LONGEST_NAME, QueueChange, QueueObject
+from gcp_side.labseg.queue.rows import QueueChange, QueueObject
 from segrelay import names
 from segrelay.bucket import ObjectInfo
 from segrelay.bucket.address import DATABASE
@@ -73,7 +73,7 @@ class DatabaseBucket:
         """See the protocol."""
         with _database_errors():
             row = QueueObject.objects.filter(name=name, metadata__isnull=False)
-            found = row.values(*_COLUMNS).first() if _is_name(name) else None
+            found = row.values(*_COLUMNS).first() if names.can_be_stored(name) else None
         if found is None:
             raise ObjectNotFoundError(f"There is no heartbeat object {name}.")
         return _info(found)
@@ -81,7 +81,7 @@ class DatabaseBucket:
     def read(self, name: str, *, limit: int) -> bytes:
         """See the protocol."""
         with _database_errors():
-            found = QueueObject.objects.filter(name=name) if _is_name(name) else None
+            found = QueueObject.objects.filter(name=name) if names.can_be_stored(name) else None
             content = None if found is None else found.values_list("content", flat=True).first()
         if content is None:
             raise _absent(name)
@@ -266,7 +266,9 @@ def _note_arrival(name: str) -> None:
 
 def _require(name: str) -> ObjectInfo:
     row = (
-        QueueObject.objects.filter(name=name).values(*_COLUMNS).first() if _is_name(name) else None
+        QueueObject.objects.filter(name=name).values(*_COLUMNS).first()
+        if names.can_be_stored(name)
+        else None
     )
     if row is None:
         raise _absent(name)
@@ -288,13 +290,8 @@ def _absent(name: str) -> ObjectNotFoundError:
     return ObjectNotFoundError(f"There is no object {names.as_shown(name)}.")
 
 
-def _is_name(name: str) -> bool:
-    is_text = name.encode(errors="replace") == name.encode(errors="surrogatepass")
-    return is_text and len(name) <= LONGEST_NAME and names.is_usable(name)
-
-
 def _check_name(name: str) -> None:
-    if not _is_name(name):
+    if not names.can_be_stored(name):
         raise ObjectNotFoundError(f"{names.as_shown(name)!r} cannot name an object.")
 
 

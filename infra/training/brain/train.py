@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from infra.brain_phantom.atlas import load_atlas
 from infra.training.brain.samples import SampleStream
-from infra.training.weights import store
+from infra.training.weights import save_checkpoint, store
 from lab_side.models.networks import build_network
 from segrelay.profiles import load_profile
 from segrelay.system.command_line import HelpfulParser
@@ -118,8 +118,7 @@ class Training:
             "optimiser": self.optimiser.state_dict(),
             "steps": self.steps_done,
         }
-        torch.save(state, path.with_suffix(".part"))
-        path.with_suffix(".part").replace(path)
+        save_checkpoint(state, path)
 
     def load(self, path: Path) -> None:
         """Go on from a checkpoint."""

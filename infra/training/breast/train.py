@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from infra.phantom.grid import FloatArray
 from infra.training.breast.crops import IGNORED, TRAINING_SEEDS, CropFolder
 from infra.training.train import initial_network
-from infra.training.weights import store
+from infra.training.weights import save_checkpoint, store
 from segrelay.profiles import load_profile
 from segrelay.system.command_line import HelpfulParser
 
@@ -73,8 +73,7 @@ class Training:
             "optimiser": self.optimiser.state_dict(),
             "steps": self.steps_done,
         }
-        torch.save(state, path.with_suffix(".part"))
-        path.with_suffix(".part").replace(path)
+        save_checkpoint(state, path)
 
     def load(self, path: Path) -> None:
         """Go on from a checkpoint."""

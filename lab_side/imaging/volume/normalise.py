@@ -1,4 +1,4 @@
-"""Intensity normalisation, of each channel alone or of all together."""
+"""Intensity normalisation of one channel, or of several with common statistics."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 
 def normalise(channel: NDArray[np.float32], method: str) -> NDArray[np.float32]:
-    """Normalise one channel, or several with the statistics of all of them.
+    """Normalise one channel, or several with common statistics.
 
     Parameters
     ----------
