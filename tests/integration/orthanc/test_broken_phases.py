@@ -10,10 +10,8 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
-from django.core.cache import caches
 from pydantic import SecretStr
 from pydicom.dataset import Dataset
-from pytest_django import Settings
 
 from gcp_side.labseg.errors import SeriesNotShownError
 from gcp_side.labseg.orthanc.client import Orthanc
@@ -39,25 +37,13 @@ from tests.support.dicom.broken_phases import (
 from tests.support.dicom.dicom_series import make_affine, write_series
 from tests.support.dicom.imaging_cases import real_study
 from tests.support.servers.orthanc import orthanc  # noqa: F401
+from tests.support.site.at_orthanc import site_at_orthanc  # noqa: F401
 
 pytestmark = pytest.mark.orthanc
 
 ROLES = ("dce-0", "dce-1", "dce-2", "dce-3")
 SLICES = 6
 REAL = pytest.param("real", marks=pytest.mark.long)
-
-
-@pytest.fixture(autouse=True)
-def site(settings: Settings, tmp_path: Path, orthanc: OrthancServer) -> Iterator[None]:  # noqa: F811
-    settings.SEGRELAY = settings.SEGRELAY | {
-        "BUCKET": (tmp_path / "queue").as_uri(),
-        "ORTHANC_URL": orthanc.url,
-        "ORTHANC_USER": orthanc.user,
-        "ORTHANC_PASSWORD": orthanc.password,
-    }
-    yield
-    for cache in caches.all():
-        cache.clear()
 
 
 @pytest.fixture(scope="module")

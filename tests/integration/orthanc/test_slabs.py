@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import gzip
 import threading
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pydicom
 import pytest
-from django.core.cache import caches
 from numpy.typing import NDArray
 from pydantic import SecretStr
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
-from pytest_django import Settings
 
 from gcp_side.labseg.orthanc.client import Orthanc
 from gcp_side.labseg.recognition.series_attributes import read_series
@@ -37,6 +34,7 @@ from tests.support.dicom.dicom_series import make_affine, write_series
 from tests.support.dicom.imaging_cases import blob, make_profile
 from tests.support.networks.stand_in import stand_in
 from tests.support.servers.orthanc import orthanc  # noqa: F401
+from tests.support.site.at_orthanc import site_at_orthanc  # noqa: F401
 
 pytestmark = [pytest.mark.orthanc, pytest.mark.django_db]
 
@@ -45,19 +43,6 @@ SHAPE = (6, 20, 24)
 STEP = 2.5
 FAR, NEXT = 120.0, SHAPE[0] * STEP
 """From the first slice of one slab to that of the other: beyond the chest, or without a gap."""
-
-
-@pytest.fixture(autouse=True)
-def site(settings: Settings, tmp_path: Path, orthanc: OrthancServer) -> Iterator[None]:  # noqa: F811
-    settings.SEGRELAY = settings.SEGRELAY | {
-        "BUCKET": (tmp_path / "queue").as_uri(),
-        "ORTHANC_URL": orthanc.url,
-        "ORTHANC_USER": orthanc.user,
-        "ORTHANC_PASSWORD": orthanc.password,
-    }
-    yield
-    for cache in caches.all():
-        cache.clear()
 
 
 @pytest.fixture(scope="module")

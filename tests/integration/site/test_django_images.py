@@ -14,7 +14,6 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK
-from django.core.cache import caches
 from numpy.typing import NDArray
 from PIL import Image
 from pydantic import SecretStr
@@ -22,7 +21,6 @@ from pydicom.dataset import Dataset
 from pydicom.pixels.utils import pack_bits
 from pydicom.sr.codedict import codes
 from pydicom.uid import generate_uid
-from pytest_django import Settings
 from rest_framework.test import APIClient
 
 from gcp_side.labseg.orthanc.client import orthanc_id
@@ -32,6 +30,7 @@ from tests.conftest import SEED
 from tests.support.dicom.dicom_series import ORIENTATIONS, make_affine, rotation, write_series
 from tests.support.dicom.enhanced_series import write_enhanced
 from tests.support.servers.orthanc import orthanc  # noqa: F401
+from tests.support.site.at_orthanc import site_at_orthanc  # noqa: F401
 from tests.unit.gcp_side.fakes import radiologist
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -57,20 +56,6 @@ class Stored:
     def sources(self) -> list[Dataset]:
         """The same, read."""
         return [pydicom.dcmread(path) for path in self.files]
-
-
-@pytest.fixture(autouse=True)
-def site(settings: Settings, tmp_path: Path, orthanc: OrthancServer) -> Iterator[None]:  # noqa: F811
-    """The site's settings lead to this Orthanc."""
-    settings.SEGRELAY = settings.SEGRELAY | {
-        "BUCKET": (tmp_path / "queue").as_uri(),
-        "ORTHANC_URL": orthanc.url,
-        "ORTHANC_USER": orthanc.user,
-        "ORTHANC_PASSWORD": orthanc.password,
-    }
-    yield
-    for cache in caches.all():
-        cache.clear()
 
 
 @pytest.fixture

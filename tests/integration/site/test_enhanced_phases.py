@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,6 @@ from typing import Any
 import numpy as np
 import pydicom
 import pytest
-from django.core.cache import caches
 from numpy.typing import NDArray
 from pydantic import SecretStr
 from pydicom.pixels.utils import get_expected_length
@@ -23,7 +21,6 @@ from pydicom.uid import (
     RLELossless,
     generate_uid,
 )
-from pytest_django import Settings
 from rest_framework.test import APIClient
 
 from infra.one_series.rewrite import read_phases, write_one_instance
@@ -34,6 +31,7 @@ from segrelay.parts import PartKey
 from tests.conftest import SEED
 from tests.support.dicom.dicom_series import make_affine, rotation, write_series
 from tests.support.servers.orthanc import orthanc  # noqa: F401
+from tests.support.site.at_orthanc import site_at_orthanc  # noqa: F401
 from tests.unit.gcp_side.fakes import radiologist
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -49,19 +47,6 @@ class Fetched:
 
     files: int = 0
     frame_bytes: int = 0
-
-
-@pytest.fixture(autouse=True)
-def site(settings: Settings, tmp_path: Path, orthanc: OrthancServer) -> Iterator[None]:  # noqa: F811
-    settings.SEGRELAY = settings.SEGRELAY | {
-        "BUCKET": (tmp_path / "queue").as_uri(),
-        "ORTHANC_URL": orthanc.url,
-        "ORTHANC_USER": orthanc.user,
-        "ORTHANC_PASSWORD": orthanc.password,
-    }
-    yield
-    for cache in caches.all():
-        cache.clear()
 
 
 @pytest.fixture

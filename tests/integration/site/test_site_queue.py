@@ -8,7 +8,6 @@ from collections.abc import Iterator
 
 import pytest
 from pytest_django import Settings
-from pytest_django.live_server_helper import LiveServer
 
 from gcp_side.labseg.queue.store import DatabaseBucket
 from gcp_side.labseg.queue.tokens import MARK, add_token, revoke_tokens
@@ -40,18 +39,6 @@ test_list_is_sorted = contract.test_list_is_sorted_by_name_and_hides_what_is_not
 
 JOB = f"{names.PENDING}5-01.json"
 CLAIM = f"{names.CLAIMED}lab/5-01.json"
-
-
-@pytest.fixture
-def address(
-    # Before the server: it would share the settings' database in memory among its threads.
-    django_db_setup: None,
-    live_server: LiveServer,
-    transactional_db: None,
-    settings: Settings,
-) -> str:
-    settings.SEGRELAY = settings.SEGRELAY | {"BUCKET": "database:"}
-    return f"{live_server.url}/api/mri/segmentation/queue"
 
 
 @pytest.fixture

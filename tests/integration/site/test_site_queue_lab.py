@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 from keyring.backends import null
 from pytest_django import Settings
-from pytest_django.live_server_helper import LiveServer
 
 from gcp_side.labseg.queue.rows import QueueObject
 from gcp_side.labseg.queue.tokens import add_token, revoke_tokens
@@ -46,18 +45,6 @@ def _a_bare_computer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     monkeypatch.setenv("SEGRELAY_WORK_DIR", str(tmp_path / "work"))
     with keyring_replaced(null.Keyring()):  # type: ignore[no-untyped-call]
         yield
-
-
-@pytest.fixture
-def address(
-    # Before the server: it would share the settings' database in memory among its threads.
-    django_db_setup: None,
-    live_server: LiveServer,
-    transactional_db: None,
-    settings: Settings,
-) -> str:
-    settings.SEGRELAY = settings.SEGRELAY | {"BUCKET": "database:"}
-    return f"{live_server.url}/api/mri/segmentation/queue"
 
 
 @pytest.fixture
