@@ -81,7 +81,12 @@ class WaitingCalls:
 
     def _watch(self) -> None:
         try:
-            while self._looks_once():
+            while self._is_wanted():
+                newest = self._newest()
+                with self._condition:
+                    if newest is not None and newest != self._seen:
+                        self._seen = newest
+                        self._condition.notify_all()
                 time.sleep(LOOK_EVERY)
         finally:
             with self._condition:
@@ -90,13 +95,9 @@ class WaitingCalls:
             # Each thread has connections of its own, which end with it.
             connections.close_all()
 
-    def _looks_once(self) -> bool:
-        """Look once; returns whether anybody waits still."""
-        newest = self._newest()
+    def _is_wanted(self) -> bool:
+        """Return whether anybody waits; else the next call starts another thread."""
         with self._condition:
-            if newest is not None and newest != self._seen:
-                self._seen = newest
-                self._condition.notify_all()
             if not self._held:
                 self._looker = None
             return self._held > 0

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Iterator
+
 import pytest
 from pytest_django import Settings
 from pytest_django.live_server_helper import LiveServer
@@ -14,7 +17,11 @@ def address(
     live_server: LiveServer,
     transactional_db: None,
     settings: Settings,
-) -> str:
+) -> Iterator[str]:
     """Where agents reach the queue."""
     settings.SEGRELAY = settings.SEGRELAY | {"BUCKET": "database:"}
-    return f"{live_server.url}/api/mri/segmentation/queue"
+    yield f"{live_server.url}/api/mri/segmentation/queue"
+    for thread in threading.enumerate():
+        # It looks into the database, which the next test does not have yet.
+        if thread.name == "labseg-waiting":
+            thread.join()
