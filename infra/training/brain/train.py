@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from infra.brain_phantom.atlas import load_atlas
 from infra.training.brain.samples import SampleStream
+from infra.training.statistics import fix_statistics, recalibrate, set_momentum
 from infra.training.weights import save_checkpoint, store
 from lab_side.models.networks import build_network
 from segrelay.profiles import load_profile
@@ -34,7 +35,8 @@ _BATCH = 2
 _PEAK_RATE = 2e-3
 _WARM_UP = 100
 _FALLING_SHARE = 0.35
-_FROZEN_SHARE = 0.2
+_FREE_SHARE = 0.5  # of the steps; then the batch statistics are fixed
+_STATISTICS_BATCHES = 150
 _MEAN_OVER = 250
 _CHECKPOINT_EVERY = 100
 _PRINT_EVERY = 50
@@ -73,7 +75,7 @@ class Training:
 
     def __init__(self, steps: int) -> None:
         torch.manual_seed(_SEED)
-        self.steps, self.steps_done = steps, 0
+        self.steps, self.steps_done, self.has_fixed_statistics = steps, 0, False
         self.network = build_network(load_profile(PROFILE_FOLDER)).train()
         _start_from_rare(self.network)
         self.mean = {key: value.clone() for key, value in self.network.state_dict().items()}
@@ -85,10 +87,11 @@ class Training:
         """One optimisation step: its loss, and [3] the Dice of the batch."""
         for group in self.optimiser.param_groups:
             group["lr"] = _PEAK_RATE * rate_share(self.steps_done, self.steps)
-        if self.steps_done >= (1 - _FROZEN_SHARE) * self.steps:
-            _freeze_statistics(self.network)
         self.optimiser.zero_grad()
-        loss, dice = region_loss(self.network(channels), truth)
+        # A third less work on CPUs that compute with bfloat16; parameters stay float32.
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            logits = self.network(channels)
+        loss, dice = region_loss(logits.float(), truth)
         torch.autograd.backward(loss)
         nn.utils.clip_grad_norm_(self.network.parameters(), 2.0)
         self.optimiser.step()
@@ -117,6 +120,7 @@ class Training:
             "mean": self.mean,
             "optimiser": self.optimiser.state_dict(),
             "steps": self.steps_done,
+            "has_fixed_statistics": self.has_fixed_statistics,
         }
         save_checkpoint(state, path)
 
@@ -127,6 +131,13 @@ class Training:
         self.mean = state["mean"]
         self.optimiser.load_state_dict(state["optimiser"])
         self.steps_done = int(state["steps"])
+        if state["has_fixed_statistics"]:
+            self.fix_statistics()
+
+    def fix_statistics(self) -> None:
+        """Let no further batch move the batch statistics."""
+        fix_statistics(self.network)
+        self.has_fixed_statistics = True
 
 
 def rate_share(done: int, steps: int) -> float:
@@ -139,6 +150,8 @@ def run(training: Training, checkpoint: Path, options: argparse.Namespace) -> No
     """Train to the last step, with a line and a checkpoint now and then."""
     start, losses, dices = monotonic(), list[float](), list[Tensor]()
     for channels, truth in batches(training.steps_done, training.steps):
+        if training.steps_done >= _FREE_SHARE * training.steps:
+            _fix_statistics_once(training)
         loss, dice = training.step(channels, truth)
         losses.append(loss)
         dices.append(dice)
@@ -153,6 +166,14 @@ def run(training: Training, checkpoint: Path, options: argparse.Namespace) -> No
                 flush=True,
             )
             losses, dices = [], []
+
+
+def _fix_statistics_once(training: Training) -> None:
+    if not training.has_fixed_statistics:
+        first = training.steps_done
+        others = batches(first, first + _STATISTICS_BATCHES)
+        recalibrate(training.network, (channels for channels, _ in others))
+        training.fix_statistics()
 
 
 def batches(first: int, end: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -197,16 +218,7 @@ def _start_from_rare(network: nn.Module) -> None:
     for parameter in network.parameters():
         if parameter.ndim == 5:  # convolutions run 1.6 times faster with channels last
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last_3d)
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm3d):
-            module.momentum = 0.03
-
-
-def _freeze_statistics(network: nn.Module) -> None:
-    """The last steps learn with the statistics that the product uses."""
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm3d):
-            module.eval()
+    set_momentum(network, 0.03)
 
 
 if __name__ == "__main__":

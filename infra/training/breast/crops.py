@@ -23,8 +23,8 @@ from lab_side.imaging.volume.normalise import normalise
 
 TRAINING_SEEDS = range(11_000_000, 11_002_000)
 VALIDATION_SEEDS = range(12_000_000, 12_000_040)
-HELD_OUT_LESION_SEEDS = range(15_000_000, 15_000_040)
-HELD_OUT_HEALTHY_SEEDS = range(15_000_040, 15_000_080)
+HELD_OUT_LESION_SEEDS = range(16_000_000, 16_000_040)
+HELD_OUT_HEALTHY_SEEDS = range(16_000_040, 16_000_080)
 
 CROP = (80, 80, 64)
 """Voxels along Right, Anterior and Superior."""

@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from infra.phantom.grid import FloatArray
 from infra.training.breast.crops import IGNORED, TRAINING_SEEDS, CropFolder
+from infra.training.statistics import fix_statistics, recalibrate, set_momentum
 from infra.training.train import initial_network
 from infra.training.weights import save_checkpoint, store
 from segrelay.profiles import load_profile
@@ -45,9 +46,7 @@ class Training:
 
     def __init__(self, network: nn.Module) -> None:
         self.network = network.train()
-        for module in network.modules():
-            if isinstance(module, nn.BatchNorm3d):
-                module.momentum = _MOMENTUM
+        set_momentum(network, _MOMENTUM)
         self.optimiser = torch.optim.AdamW(network.parameters(), lr=_PEAK_RATE, weight_decay=1e-4)
         self.steps_done = 0
 
@@ -134,16 +133,16 @@ def finish(
 ) -> None:
     """Let the rate fall linearly to 0 over ``steps`` steps, or go on doing so.
 
-    Batch statistics are fixed from here on: with those of two crops at a time the network
-    adapts to each examination, which it cannot do once it is in use.
+    Batch statistics are fixed from here on.
     """
     start = training.steps_done
     checkpoint = folder / f"decay-{start}-{steps}.pt"
     if checkpoint.exists():
         training.load(checkpoint)
     elif not has_fixed_statistics:
-        recalibrate(training.network, crops)
-    _fix_statistics(training.network)
+        generators = (np.random.default_rng([_SEED, 1, n]) for n in range(_STATISTICS_BATCHES))
+        recalibrate(training.network, (random_batch(crops, rng)[0] for rng in generators))
+    fix_statistics(training.network)
     _run(training, crops, start + steps, checkpoint, lambda step: 1 - (step - start) / steps)
 
 
@@ -214,24 +213,6 @@ def masked_loss(logits: Tensor, truth: Tensor) -> Tensor:
     overlap = 2 * (share * wanted).sum() + 1
     dice_loss = 1 - overlap / (share.square().sum() + wanted.square().sum() + 1)
     return entropy + dice_loss
-
-
-def recalibrate(network: nn.Module, crops: CropFolder) -> None:
-    """Replace the running batch statistics by the mean over many batches."""
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm3d):
-            module.reset_running_stats()
-            module.momentum = None  # a plain mean
-    network.train()
-    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
-        for number in range(_STATISTICS_BATCHES):
-            network(random_batch(crops, np.random.default_rng([_SEED, 1, number]))[0])
-
-
-def _fix_statistics(network: nn.Module) -> None:
-    for module in network.modules():
-        if isinstance(module, nn.BatchNorm3d):
-            module.eval()
 
 
 if __name__ == "__main__":

@@ -81,7 +81,7 @@ def _keep_components(
 def _certainty(
     labels: NDArray[np.integer[Any]], probabilities: NDArray[np.float32], voxel_ml: float
 ) -> NDArray[np.float64]:
-    """By label: sum of the probabilities of a part's most probable millilitre, or of all of it."""
+    """By label: sum of the probabilities of its most probable millilitre, or of a lesser part."""
     most = max(1, round(1.0 / voxel_ml))
     sums = [0.0]
     for number, box in enumerate(ndimage.find_objects(labels), start=1):

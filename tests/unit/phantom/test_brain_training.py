@@ -104,3 +104,17 @@ def test_an_examination_is_four_series_of_their_own_grids() -> None:
     # The tumour lies where the series has signal.
     assert (case.series["flair"].voxels > 0).any()
     assert (case.series["t1c"].voxels[regions["whole"]] > 0).mean() > 0.95
+
+
+@pytest.mark.usefixtures("small")
+def test_fixed_statistics_are_fixed_after_a_checkpoint_too(tmp_path: Path) -> None:
+    training = Training(6)
+    training.fix_statistics()
+    training.save(tmp_path / "checkpoint.pt")
+    later = Training(6)
+    later.load(tmp_path / "checkpoint.pt")
+    before = {name: value.clone() for name, value in later.network.named_buffers()}
+    later.step(torch.randn(2, 4, 8, 8, 8) + 3, torch.ones(2, 3, 8, 8, 8))
+    assert later.has_fixed_statistics
+    for name, value in later.network.named_buffers():
+        assert torch.equal(value, before[name]), name

@@ -17,7 +17,6 @@ from infra.training.breast.train import (
     finish,
     masked_loss,
     random_batch,
-    recalibrate,
     train,
 )
 
@@ -67,17 +66,6 @@ def test_a_broken_off_training_ends_as_an_unbroken_one(tmp_path: Path) -> None:
     assert whole.steps_done == 19
     for before, (_, after) in zip(statistics, buffers(whole), strict=True):
         torch.testing.assert_close(after, before)
-
-
-def test_recalibration_leaves_the_weights_and_replaces_the_statistics() -> None:
-    training = Training(network())
-    before = weights(training)
-    recalibrate(training.network, CROPS)
-    torch.testing.assert_close(weights(training), before)
-    norm = cast("nn.Sequential", training.network)[1]
-    assert isinstance(norm, nn.BatchNorm3d)
-    assert norm.running_var is not None
-    assert not torch.allclose(norm.running_var, torch.ones(4))
 
 
 def test_what_is_ignored_does_not_count() -> None:
