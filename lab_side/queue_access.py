@@ -14,12 +14,17 @@ from lab_side.settings.secrets import (
 )
 from segrelay.bucket import Bucket, open_bucket
 from segrelay.bucket.sealed import SealedBucket
+from segrelay.retry import STORE_REQUEST
 from segrelay.signing import PublicKey, Trust
 from segrelay.transient import PATIENCE
 
 
-def open_store(config: LocalConfig | QueueConfig) -> Bucket:
+def open_store(
+    config: LocalConfig | QueueConfig, *, deadline: float = STORE_REQUEST.deadline
+) -> Bucket:
     """The queue without signatures, with this agent's token or password where it needs one.
+
+    ``deadline``: seconds for all tries of one operation at a site or a Redis.
 
     Raises
     ------
@@ -30,7 +35,14 @@ def open_store(config: LocalConfig | QueueConfig) -> Bucket:
     secrets = secret_environment(os.environ, config.credentials_dir)
     token = partial(queue_token, config.agent_id, secrets)
     password = partial(redis_password, config.agent_id, secrets)
-    return open_bucket(config.bucket, patience=patience, token=token, password=password)
+    return open_bucket(
+        config.bucket,
+        patience=patience,
+        token=token,
+        password=password,
+        ca_file=config.queue_ca_file,
+        deadline=deadline,
+    )
 
 
 def open_queue(config: LocalConfig | QueueConfig) -> Bucket:

@@ -57,7 +57,11 @@ def pytest_report_header() -> list[str]:
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Mark what starts Orthanc: none of the unit tests does."""
+    """Mark what starts Orthanc (no unit test does), and what keeps a queue in the site's tables."""
+    callspec = getattr(item, "callspec", None)
+    if callspec is not None and callspec.params.get("store") == "site":
+        # For its threads as well.
+        item.add_marker(pytest.mark.django_db(transaction=True))
     if "unit" in item.path.parts:
         return
     in_folder = "acceptance" in item.path.parts

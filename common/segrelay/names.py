@@ -54,6 +54,8 @@ _JOB = re.compile(
 )
 _AGENT = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _PLAIN = re.compile(r"[0-9A-Za-z~_-][0-9A-Za-z~._ -]{0,99}")
+_USUAL = re.compile(r"(?:[\w~-][\w~.-]*/)*[\w~-][\w~.-]*", re.ASCII)
+"""Paths that need no look at each character: those of the queue's own objects are such."""
 _WINDOWS_DEVICES = re.compile(
     r"(con|conin\$|conout\$|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])[ .]*([.:].*)?",
     re.DOTALL,
@@ -213,6 +215,8 @@ def is_usable(name: str) -> bool:
     >>> is_usable("v1/jobs/pending/x.json"), is_usable("v1/jobs/pending/")
     (True, False)
     """
+    if _USUAL.fullmatch(name):
+        return True
     return all(part not in ("", ".", "..") for part in name.split("/")) and not any(
         character == "\\" or unicodedata.category(character) == "Cc" for character in name
     )

@@ -6,7 +6,7 @@ changes an object.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from django import forms
 from django.contrib import admin, messages
@@ -41,6 +41,9 @@ class AgentTokenForm(TokenForm):
     class Meta:
         model = AgentToken
         fields = ("agent",)
+        help_texts: ClassVar = {
+            "agent": _("The name of the computer in the queue, for which lab-agent setup asks.")
+        }
 
     def clean_agent(self) -> str:
         """Return an id that an agent can have.

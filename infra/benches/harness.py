@@ -107,7 +107,7 @@ class Bench(Generic[P, S]):
         options.dir.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f"bench-{self.name}-", dir=options.dir) as folder:
             try:
-                report = self.measure(plan, Path(folder))
+                report = self.measure(plan, Path(folder), options.only or ())
             except SegRelayError as error:
                 sys.stderr.write(f"{error.message} {error.remedy}\n")
                 return 78
@@ -118,12 +118,14 @@ class Bench(Generic[P, S]):
                 print_report(report, self.also_shown, self.tables(report))
         return 0
 
-    def measure(self, plan: P, folder: Path) -> Report:
-        """Run every phase in ``folder``; returns the report."""
+    def measure(self, plan: P, folder: Path, only: Sequence[str] = ()) -> Report:
+        """Run the phases in ``folder``, or ``only`` some of them; returns the report."""
         machine = describe_machine(folder)
         measured: Report = {}
         with self.scene(plan, folder) as scene:
             for name, phase in self.phases.items():
+                if only and name not in only:
+                    continue
                 with step(name):
                     measured |= phase(scene)
         machine["load_after"] = load()
@@ -153,6 +155,13 @@ class Bench(Generic[P, S]):
             option = f"--{name.replace('_', '-')}"
             text = f"{text} (default: {default:g})"
             parser.add_argument(option, type=type(default), default=default, help=text)
+        parser.add_argument(
+            "--only",
+            action="append",
+            choices=list(self.phases),
+            metavar="PHASE",
+            help=f"measure this part alone; may be repeated: {', '.join(self.phases)}",
+        )
         if self.quick:
             text = "small inputs, one round: to see it run, not for figures"
             parser.add_argument("--quick", action="store_true", help=text)

@@ -13,8 +13,8 @@ WORKDIR /srv/segrelay
 # First what the agent needs of others: it changes less often than the agent.
 COPY pyproject.toml LICENSE ./
 COPY infra/constraints.txt infra/
-# "lab,brain" adds what cuts a brain out of a head.
-ARG EXTRAS=lab
+# "lab,redis,brain" adds what cuts a brain out of a head.
+ARG EXTRAS=lab,redis
 RUN mkdir -p common/segrelay lab_side && touch README.md common/segrelay/__init__.py lab_side/__init__.py \
     && pip install --no-cache-dir --root-user-action ignore --constraint infra/constraints.txt \
     ".[$EXTRAS]" \

@@ -10,7 +10,7 @@ COPY pyproject.toml LICENSE ./
 COPY infra/constraints.txt infra/
 RUN mkdir -p common/segrelay gcp_side && touch README.md common/segrelay/__init__.py gcp_side/__init__.py \
     && pip install --no-cache-dir --root-user-action ignore --constraint infra/constraints.txt \
-    '.[gcp]' 'gunicorn>=27.0.1' 'psycopg[binary]' drf-spectacular \
+    '.[gcp,redis]' 'gunicorn>=27.0.1' 'psycopg[binary]' drf-spectacular \
     && pip uninstall --yes --root-user-action ignore segrelay && rm -r common gcp_side build
 COPY common/segrelay segrelay
 COPY gcp_side gcp_side

@@ -127,16 +127,19 @@ def phantom_study(seed: int, folder: Path) -> Study:
 def load_study(path: Path, folder: Path) -> Study:
     """Read a study from a zip file (unpacked below ``folder``) or a directory.
 
+    A directory may hold the study as its only zip file.
+
     Raises
     ------
     FixConfigurationError
         Nothing is there, it is no zip, or it holds no MR image or several studies.
     """
-    if path.is_dir():
-        root = path
-    elif zipfile.is_zipfile(path):
+    source = _only_archive(path) or path
+    if source.is_dir():
+        root = source
+    elif zipfile.is_zipfile(source):
         root = folder
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(source) as archive:
             archive.extractall(root)
     else:
         raise FixConfigurationError(
@@ -146,6 +149,14 @@ def load_study(path: Path, folder: Path) -> Study:
         )
     series = read_series(file for file in root.rglob("*") if file.is_file())
     return Study(path.name, tuple(series))
+
+
+def _only_archive(path: Path) -> Path | None:
+    """The zip file of a directory that has one, and no MR image beside it."""
+    archives = [file for file in path.glob("*.zip") if zipfile.is_zipfile(file)]
+    if len(archives) != 1 or any(_mr_header(file) for file in path.rglob("*") if file.is_file()):
+        return None
+    return archives[0]
 
 
 def read_series(files: Iterable[Path]) -> list[StudySeries]:

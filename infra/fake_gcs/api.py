@@ -63,7 +63,12 @@ class Api:
 
     def list_objects(self, names: Names, request: Request) -> Answer:
         """``objects.list``"""
-        return json_answer(list_page(self._store.objects(names["bucket"]), request.query))
+        return json_answer(
+            list_page(
+                self._store.objects(names["bucket"], request.query.get("prefix", "")),
+                request.query,
+            )
+        )
 
     def get_object(self, names: Names, request: Request) -> Answer:
         """``objects.get``"""

@@ -8,6 +8,7 @@ Source: https://cloud.google.com/storage/docs/metadata#generation-number
 
 from __future__ import annotations
 
+import bisect
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
@@ -31,6 +32,34 @@ class Place:
     name: str
 
 
+class _Objects(dict[str, StoredObject]):
+    """The live objects of a bucket; a listing costs no more than what it finds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._order: list[str] = []
+
+    def __setitem__(self, name: str, item: StoredObject) -> None:
+        if name not in self:
+            # The order of code points is that of the bytes of UTF-8.
+            bisect.insort(self._order, name)
+        super().__setitem__(name, item)
+
+    def __delitem__(self, name: str) -> None:
+        super().__delitem__(name)
+        del self._order[bisect.bisect_left(self._order, name)]
+
+    def below(self, prefix: str) -> list[StoredObject]:
+        """Those whose names begin with ``prefix``, by name."""
+        found = []
+        for number in range(bisect.bisect_left(self._order, prefix), len(self._order)):
+            name = self._order[number]
+            if not name.startswith(prefix):
+                break
+            found.append(self[name])
+        return found
+
+
 class Store:
     """Objects in memory; thread-safe.
 
@@ -52,7 +81,7 @@ class Store:
         now: Callable[[], datetime] = _utc_now,
         destination_first: bool = False,
     ) -> None:
-        self._buckets: dict[str, dict[str, StoredObject]] = {name: {} for name in buckets}
+        self._buckets = {name: _Objects() for name in buckets}
         self._now = now
         self._destination_first = destination_first
         self._lock = threading.RLock()
@@ -62,11 +91,10 @@ class Store:
         """The buckets that exist."""
         return sorted(self._buckets)
 
-    def objects(self, bucket: str) -> list[StoredObject]:
+    def objects(self, bucket: str, prefix: str = "") -> list[StoredObject]:
         """The live objects of a bucket by name, in byte order of UTF-8."""
         with self._lock:
-            found = list(self._bucket(bucket).values())
-        return sorted(found, key=lambda item: item.name.encode())
+            return self._bucket(bucket).below(prefix)
 
     def get(
         self, place: Place, conditions: Conditions = NO_CONDITIONS, generation: int | None = None
@@ -162,7 +190,7 @@ class Store:
             del self._bucket(source.bucket)[source.name]
             return moved
 
-    def _bucket(self, name: str) -> dict[str, StoredObject]:
+    def _bucket(self, name: str) -> _Objects:
         try:
             return self._buckets[name]
         except KeyError:

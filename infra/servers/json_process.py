@@ -28,12 +28,16 @@ class JsonProcess:
 
     def ask(self, request: object) -> Any:
         """Send one line and wait for the answer; raises as :meth:`receive`."""
+        self.send(request)
+        return self.receive()
+
+    def send(self, request: object) -> None:
+        """Send one line; its answer is received later."""
         if self._process.stdin is None:
             raise RuntimeError(f"{self._called} was started without pipes")
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.write(json.dumps(request).encode() + b"\n")
             self._process.stdin.flush()
-        return self.receive()
 
     def receive(self) -> Any:
         """Wait for a line.

@@ -114,7 +114,7 @@ class NginxServer(LoopbackServer):
 daemon off;
 master_process off;
 pid {self._folder}/pid;
-events {{ worker_connections 256; }}
+events {{ worker_connections 1024; }}
 http {{
   access_log off;
 {temporary}

@@ -130,6 +130,13 @@ class LoopbackServer(ABC):
         shutil.rmtree(self._folder, ignore_errors=True)
 
     @property
+    def pid(self) -> int:
+        """Of our process, which runs."""
+        if self._process is None:
+            raise RuntimeError("start the server first")
+        return self._process.pid
+
+    @property
     def running(self) -> bool:
         """Whether our process is alive."""
         return self._process is not None and self._process.poll() is None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 import redis
 from redis.backoff import NoBackoff
@@ -20,6 +22,10 @@ START_LIMIT_S = 30.0
 
 SAFE = {"appendonly": "yes", "appendfsync": "always", "save": '""', "maxmemory": "0"}
 """Settings with which nothing that was acknowledged is lost."""
+
+
+_ASKED = re.compile(r"\d+\.\d+ \[\d+ (?!lua\])")
+"""A line of ``MONITOR`` with a client's command."""
 
 
 class RedisServer(LoopbackServer):
@@ -75,6 +81,29 @@ class RedisServer(LoopbackServer):
             timeout=START_LIMIT_S,
         )
         return done.stdout
+
+    @contextlib.contextmanager
+    def watched(self) -> Iterator[Callable[[], int]]:
+        """Count what clients ask, until the block ends; gives how much so far.
+
+        A script counts once, whatever commands it runs.
+        """
+        _, console, environment = redis_programs()
+        path = self._folder / "asked"
+        with path.open("w") as output:
+            process = subprocess.Popen(
+                [console, "-p", str(self.port), "monitor"],
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+            )
+        try:
+            yield lambda: sum(
+                _ASKED.match(line) is not None for line in path.read_text().splitlines()
+            )
+        finally:
+            process.kill()
+            process.wait()
 
     def start(self) -> None:
         """Start and wait until it has loaded its data.

@@ -164,19 +164,7 @@ class DemoServers:
         DemoError
             It failed; the message has its last words.
         """
-        result = subprocess.run(
-            [sys.executable, _MANAGE, *arguments],
-            cwd=repository_root(),
-            env={**os.environ, **self._environment, **(extra or {})},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=COMMAND_LIMIT_S,
-            check=False,
-        )
-        if result.returncode != 0:
-            raise DemoError(f"`manage.py {arguments[0]}` failed: {last_words(result.stderr)}")
-        return result.stdout
+        return run_command({**self._environment, **(extra or {})}, *arguments)
 
     def check_alive(self) -> None:
         """Raise DemoError where a server has ended unasked, with the end of its log."""
@@ -281,6 +269,29 @@ def fresh_folder(path: Path, *old: str) -> Path:
             remedy="Give another one with --out.",
         ) from None
     return path
+
+
+def run_command(environment: Mapping[str, str], *arguments: str) -> str:
+    """Run a management command of the reference site and return what it printed.
+
+    Raises
+    ------
+    DemoError
+        It failed; the message has its last words.
+    """
+    result = subprocess.run(
+        [sys.executable, _MANAGE, *arguments],
+        cwd=repository_root(),
+        env={**os.environ, **environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=COMMAND_LIMIT_S,
+        check=False,
+    )
+    if result.returncode != 0:
+        raise DemoError(f"`manage.py {arguments[0]}` failed: {last_words(result.stderr)}")
+    return result.stdout
 
 
 def last_words(text: str) -> str:

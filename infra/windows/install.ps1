@@ -104,7 +104,7 @@ function Install-Environment([string] $Environment) {
     if ($TorchIndex) { $torch += @('--index-url', $TorchIndex) }
     Invoke-Checked 'torch' $interpreter $torch
     $repository = Split-Path -Parent (Split-Path -Parent $PSScriptRoot)
-    Invoke-Checked 'SegRelay' $interpreter @('-m', 'pip', 'install', '--upgrade', "${repository}[lab]")
+    Invoke-Checked 'SegRelay' $interpreter @('-m', 'pip', 'install', '--upgrade', "${repository}[lab,redis]")
     # The service's account may run it, and nobody but administrators change it.
     Invoke-Checked 'rights of the program' 'icacls.exe' @(
         $Environment, '/inheritance:r', '/grant:r',

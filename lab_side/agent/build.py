@@ -213,7 +213,7 @@ class _Parts:
             polling = self.config.directory_events == "polling"
             return DirectoryDoorbell(inner.root, self.signals.wake, polling=polling)
         if isinstance(inner, SiteBucket):
-            return SiteDoorbell(inner, self.signals.wake)
+            return SiteDoorbell(inner, self.signals.wake, self.heartbeat)
         if inner.describe().startswith(REDIS_SCHEMES):
             # Imported here: the package redis is an extra.
             from lab_side.agent.doorbells.redis import RedisDoorbell

@@ -15,7 +15,7 @@ from collections.abc import Callable
 ACTIVE_FOR = 300.0
 """Seconds after the last activity in which the short pause holds."""
 
-RUNG = 60.0
+RUNG = 90.0
 """Seconds between two scans where every arrival wakes the agent: what is left then (a retry that is
 due, a dead agent's claim) can wait."""
 

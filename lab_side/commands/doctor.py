@@ -48,6 +48,9 @@ UNTRIED = (
     "somebody has run it there."
 )
 
+TRIAL_SECONDS = 5.0
+"""For all tries of one operation of the queue: there are many, and somebody waits."""
+
 _CONFORMANCE = "conformance"
 
 _COLOURS = {
@@ -147,7 +150,7 @@ def _check_queue(report: Report, options: argparse.Namespace) -> Bucket | None:
         agent = ""
         if isinstance(parse_address(address), SiteAddress | RedisAddress):
             queue = load_queue_config(options.config)
-            agent, bucket = queue.agent_id, open_store(queue)
+            agent, bucket = queue.agent_id, open_store(queue, deadline=TRIAL_SECONDS)
         else:
             bucket = open_bucket(address)
     except SegRelayError as error:
@@ -188,12 +191,7 @@ def examine_queue(bucket: Bucket, address: str, agent: str = "") -> Iterator[Fin
     if reached.verdict is Verdict.FAILED:
         return
     if agent:
-        # Imported here: another queue needs no client of the site's.
-        from lab_side.doctor.site import examine_site
-        from segrelay.bucket.site import SiteBucket
-
-        if isinstance(bucket, SiteBucket):
-            yield from examine_site(bucket, agent)
+        yield from _examine_server(bucket, address, agent)
     walk = RightsWalk(bucket)
     yield from walk.run()
     yield judge_clock("clock of the queue", walk.clock_offset_s, "the queue's store")
@@ -203,6 +201,23 @@ def examine_queue(bucket: Bucket, address: str, agent: str = "") -> Iterator[Fin
         from lab_side.doctor.settings import examine_settings
 
         yield from examine_settings(cloud.client, cloud.bucket_name, cloud.prefix)
+
+
+def _examine_server(bucket: Bucket, address: str, agent: str) -> Iterator[Finding]:
+    """What only a queue at a site or in a Redis has."""
+    # Imported here: another queue needs neither client.
+    if isinstance(parse_address(address), SiteAddress):
+        from lab_side.doctor.site import examine_site
+        from segrelay.bucket.site import SiteBucket
+
+        if isinstance(bucket, SiteBucket):
+            yield from examine_site(bucket, agent)
+        return
+    from lab_side.doctor.redis import examine_redis
+    from segrelay.bucket.redis import RedisBucket
+
+    if isinstance(bucket, RedisBucket):
+        yield from examine_redis(bucket)
 
 
 def _conform(report: Report, bucket: Bucket, address: str) -> None:

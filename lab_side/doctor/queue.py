@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from lab_side.doctor.finding import Finding, failed
 from segrelay import names
-from segrelay.bucket import Bucket
+from segrelay.bucket import Bucket, CheckedServer
 from segrelay.errors import SegRelayError
 from segrelay.queue.selftest import verify_store
 from segrelay.queue.view import scan
@@ -81,5 +81,7 @@ def check_promises(bucket: Bucket) -> Iterator[Finding]:
         yield failed(check, error)
         return
     yield Finding.ok(check, "double creations, stale moves and stale heartbeats are refused")
+    if isinstance(bucket, CheckedServer) and not remarks:
+        yield Finding.ok("queue server", "it keeps what it acknowledges, and removes nothing")
     for remark in remarks:
         yield Finding.warning("queue server", remark.text, remark.remedy)

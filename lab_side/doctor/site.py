@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import ssl
 from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from requests.utils import DEFAULT_CA_BUNDLE_PATH, get_environ_proxies, select_proxy
@@ -26,7 +28,7 @@ def examine_site(bucket: SiteBucket, agent: str) -> Iterator[Finding]:
     """Check what only a queue at the site has, once it is reached."""
     yield check_token(bucket, agent)
     if bucket.describe().startswith("https:"):
-        yield check_certificate(bucket.describe())
+        yield check_certificate(bucket.describe(), bucket.ca_file)
     yield check_waiting(bucket)
 
 
@@ -40,15 +42,23 @@ def check_token(bucket: SiteBucket, agent: str) -> Finding:
     return Finding.ok(check, f"it is that of {agent}, which may send its heartbeat")
 
 
-def check_certificate(address: str) -> Finding:
-    """Check how long the certificate of the site is still valid."""
+def check_certificate(address: str, ca_file: Path | None) -> Finding:
+    """Check how long the certificate of the site is still valid.
+
+    ``ca_file``: what is trusted instead of what the environment names.
+    """
     check = "certificate of the site"
     if select_proxy(address, get_environ_proxies(address)) is not None:
         return Finding.not_known(check, "not asked for over a proxy; it is valid now")
     parts = urlsplit(address)
     place = parts.hostname or "", parts.port or 443
     return judge_certificate(
-        check, place, _context, utc_now(), timeout=TIMEOUT_S, warned_as="bucket-certificate"
+        check,
+        place,
+        partial(_context, ca_file),
+        utc_now(),
+        timeout=TIMEOUT_S,
+        warned_as="bucket-certificate",
     )
 
 
@@ -69,10 +79,10 @@ def check_waiting(bucket: SiteBucket) -> Finding:
     )
 
 
-def _context() -> ssl.SSLContext:
+def _context(ca_file: Path | None) -> ssl.SSLContext:
     """What the queue's client trusts."""
     named = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
-    bundle = named or DEFAULT_CA_BUNDLE_PATH
+    bundle = str(ca_file or named or DEFAULT_CA_BUNDLE_PATH)
     is_folder = os.path.isdir(bundle)
     return ssl.create_default_context(
         cafile=None if is_folder else bundle, capath=bundle if is_folder else None

@@ -98,11 +98,16 @@ class SecretsPart(BaseModel):
     """One file for each secret, which no other account may read; as ``lab-agent setup`` writes."""
 
 
+QueueCaFile = Annotated[Path | None, AfterValidator(_is_absolute)]
+"""Certificates to trust for a site or a Redis as queue instead of the public authorities, PEM."""
+
+
 class QueueConfig(SecretsPart):
     """The settings of the queue: where it is, who asks, and whom to believe."""
 
     bucket: str
     agent_id: AgentId
+    queue_ca_file: QueueCaFile = None
     trust: TrustConfig = TrustConfig()
 
 
@@ -126,6 +131,7 @@ class LocalConfig(SecretsPart):
     """This agent's name in the queue; one per running agent."""
     work_dir: Annotated[Path, AfterValidator(_is_absolute)]
     """Downloads, and the outbox of SEGs that wait for Orthanc. Absolute, on a local disk."""
+    queue_ca_file: QueueCaFile = None
     trust: TrustConfig = TrustConfig()
     patience_minutes: PatienceMinutes = PATIENCE.total_seconds() / 60
     """How long wrong answers of Orthanc or the bucket (login pages, refused passwords) are

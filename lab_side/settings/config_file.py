@@ -15,10 +15,10 @@ TEMPLATE = """\
 # The agent's settings. No secret belongs here: password, token and keys lie elsewhere, see below.
 # Environment variables overrule this file; lab_side/README.md lists all settings.
 
-# The queue: https://site/…/queue of a site that keeps it (its token lies elsewhere, see above),
-# gs://bucket/prefix, or file:///directory.
+# The queue: https://site/…/queue of a site that keeps it, rediss://user@host/0/segrelay (token and
+# password lie elsewhere, see above), gs://bucket/prefix, or file:///directory.
 bucket = {bucket}
-
+{queue}
 # This agent's name in the queue. Two agents that run at the same time need two names.
 agent_id = {agent_id}
 
@@ -45,6 +45,10 @@ PROFILES_DIR = """
 # The lab's own profiles.
 profiles_dir = {}
 """
+QUEUE_CA_FILE = """\
+# What is trusted for the queue instead of the public authorities.
+queue_ca_file = {}
+"""
 CREDENTIALS_DIR = """
 # One file for each secret, which no other account may read.
 credentials_dir = {}
@@ -66,7 +70,7 @@ sha256 = {}
 
 _ANSWERED = (
     *("bucket", "agent_id", "work_dir", "device", "min_free_gb", "drain_minutes"),
-    *("profiles_dir", "credentials_dir"),
+    *("profiles_dir", "credentials_dir", "queue_ca_file"),
 )
 _ANSWERED_OF_ORTHANC = ("url", "user", "ca_file", "password", "token", "proxy_password")
 """Keys that the template writes itself, and secrets, which no file keeps."""
@@ -77,6 +81,7 @@ class Answers:
     """The answers of the set-up; empty where one is not needed."""
 
     bucket: str
+    queue_ca_file: Path | None
     agent_id: str
     work_dir: Path
     device: str
@@ -95,7 +100,9 @@ def as_toml(answers: Answers, earlier: Mapping[str, Any] | None = None) -> str:
     """The file's text; what ``earlier`` settings say beyond the answers is kept."""
     earlier = earlier or {}
     place = "the keyring of this account"
-    optional = orthanc = model = ""
+    optional = orthanc = model = queue = ""
+    if answers.queue_ca_file is not None:
+        queue = QUEUE_CA_FILE.format(_text(answers.queue_ca_file))
     if answers.profiles_dir is not None:
         optional += PROFILES_DIR.format(_text(answers.profiles_dir))
     if answers.credentials_dir is not None:
@@ -119,6 +126,7 @@ def as_toml(answers: Answers, earlier: Mapping[str, Any] | None = None) -> str:
         drain_minutes=_value(earlier.get("drain_minutes", 10)),
         others="".join(rest),
         bucket=_text(answers.bucket),
+        queue=queue,
         agent_id=_text(answers.agent_id),
         work_dir=_text(answers.work_dir),
         device=_text(answers.device),

@@ -23,6 +23,7 @@ from segrelay.system.system_limits import raise_if_limit
 
 VARIABLES: Mapping[str, tuple[str, ...]] = {
     "SEGRELAY_BUCKET": ("bucket",),
+    "SEGRELAY_QUEUE_CA_FILE": ("queue_ca_file",),
     "SEGRELAY_AGENT_ID": ("agent_id",),
     "SEGRELAY_LABELS": ("labels",),
     "SEGRELAY_WORK_DIR": ("work_dir",),

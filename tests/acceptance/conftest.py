@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from infra.servers.orthanc import OrthancServer
-from tests.support.lab.fast_lab import QUEUES, FastLab, open_fast_lab
+from tests.support.lab.fast_lab import FastLab, open_fast_lab
 from tests.support.lab.lab import Lab, open_lab
 from tests.support.servers.orthanc import orthanc as orthanc
 
@@ -20,7 +20,7 @@ def lab(tmp_path: Path) -> Iterator[Lab]:
         yield lab
 
 
-@pytest.fixture(params=QUEUES)
+@pytest.fixture(params=("directory", "gcs"))
 def fast_lab(
     request: pytest.FixtureRequest, orthanc: OrthancServer, tmp_path: Path
 ) -> Iterator[FastLab]:

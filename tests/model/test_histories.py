@@ -1,4 +1,4 @@
-"""Random histories of agents, zombies, crashes and bad networks, over three stores.
+"""Random histories of agents, zombies, crashes and bad networks, over every store.
 
 Each history is made by the seed of the run and its number. To see one again, with its story,
 give both to ``pytest tests/model``::
@@ -10,30 +10,23 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
-from infra.servers.redis import RedisServer
 from tests.conftest import SEED, SEED_VARIABLE
 from tests.support.simulator.history import History
+from tests.support.simulator.stores import MakeStore
 
 NUMBER_VARIABLE = "SEGRELAY_HISTORY"
 BATCH = 100
 
-IN_DIRECTORY, IN_CLOUD, IN_REDIS = 200, 40, 20
-"""Histories of every run; more than the rarest planted fault needs to be found."""
+FEW = {"directory": 200, "cloud": 20, "redis": 15, "site": 15}
+"""Histories of every run, by store; of the first more than the rarest planted fault needs."""
 
-LONG = 4000
+MANY = 4000
 """More of each with ``--long``."""
-
-
-@pytest.fixture(scope="module")
-def redis() -> Iterator[RedisServer]:
-    """It forgets: a history ends before the server does."""
-    with RedisServer({"appendonly": "no"}) as server:
-        yield server
 
 
 def batches(first: int, count: int) -> Sequence[range]:
@@ -45,19 +38,15 @@ def batches(first: int, count: int) -> Sequence[range]:
     return [numbers[start : start + BATCH] for start in range(0, count, BATCH)]
 
 
-def ids(numbers: range) -> str:
-    """``first-last``."""
-    return f"{numbers[0]}-{numbers[-1]}"
+def ids(value: object) -> str:
+    """The store, and ``first-last``."""
+    return f"{value[0]}-{value[-1]}" if isinstance(value, range) else str(value)
 
 
-def live(
-    folder: Path, numbers: range, *, cloud: bool = False, redis: RedisServer | None = None
-) -> None:
+def live(folder: Path, store: str, make_store: MakeStore, numbers: range) -> None:
     """Run the histories; the first broken promise fails, with its story."""
-    store = "redis" if redis else "cloud" if cloud else "directory"
     for number in numbers:
-        seed = f"{SEED}/{store}/{number}"
-        history = History(seed, folder / str(number), cloud=cloud, redis=redis)
+        history = History(f"{SEED}/{store}/{number}", folder / str(number), make_store)
         try:
             history.run()
         except BaseException:
@@ -66,36 +55,19 @@ def live(
             raise
 
 
-@pytest.mark.parametrize("numbers", batches(0, IN_DIRECTORY), ids=ids)
-def test_i1_i3_i5_in_a_directory(fast_folder: Path, numbers: range) -> None:
-    live(fast_folder, numbers, cloud=False)
-
-
-@pytest.mark.parametrize("numbers", batches(0, IN_CLOUD), ids=ids)
-def test_i1_i3_i5_in_the_cloud(fast_folder: Path, numbers: range) -> None:
-    live(fast_folder, numbers, cloud=True)
-
-
-@pytest.mark.parametrize("numbers", batches(0, IN_REDIS), ids=ids)
-def test_i1_i3_i5_in_a_redis(fast_folder: Path, redis: RedisServer, numbers: range) -> None:
-    live(fast_folder, numbers, redis=redis)
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("numbers", batches(IN_DIRECTORY, LONG), ids=ids)
-def test_i1_i3_i5_in_a_directory_at_length(fast_folder: Path, numbers: range) -> None:
-    live(fast_folder, numbers, cloud=False)
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("numbers", batches(IN_CLOUD, LONG), ids=ids)
-def test_i1_i3_i5_in_the_cloud_at_length(fast_folder: Path, numbers: range) -> None:
-    live(fast_folder, numbers, cloud=True)
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("numbers", batches(IN_REDIS, LONG), ids=ids)
-def test_i1_i3_i5_in_a_redis_at_length(
-    fast_folder: Path, redis: RedisServer, numbers: range
+@pytest.mark.parametrize(
+    ("store", "numbers"),
+    [
+        *((store, numbers) for store, few in FEW.items() for numbers in batches(0, few)),
+        *(
+            pytest.param(store, numbers, marks=pytest.mark.long)
+            for store, few in FEW.items()
+            for numbers in batches(few, MANY)
+        ),
+    ],
+    ids=ids,
+)
+def test_i1_i3_i5_in_every_store(
+    fast_folder: Path, store: str, make_store: MakeStore, numbers: range
 ) -> None:
-    live(fast_folder, numbers, redis=redis)
+    live(fast_folder, store, make_store, numbers)

@@ -37,6 +37,7 @@ SHORT_TIMES: dict[str, Any] = {
     "segrelay.retry.STORE_REQUEST": RetryPolicy(first=0.5, longest=0.1, deadline=30),
     "segrelay.bucket.gcs.REQUEST_TIMEOUT": (1.0, 1.0),
     "lab_side.agent.health.heartbeat.HEARTBEAT_EVERY": HEARTBEAT_EVERY,
+    "lab_side.agent.health.heartbeat.CARRIED_EVERY": 2 * HEARTBEAT_EVERY,
     "lab_side.agent.health.heartbeat.PROGRESS_EVERY": 0.1,
     "segrelay.retry.HEARTBEAT": RetryPolicy(first=0.1, longest=0.1),
     "lab_side.agent.health.orthanc_gate.CHECK_EVERY": 0.2,

@@ -15,7 +15,8 @@ from infra.servers.orthanc import OrthancServer
 from segrelay import names
 from segrelay.names import JobName
 from tests.conftest import SEED, Tell
-from tests.support.lab.fast_lab import check_once, directory_queue, store_small_study
+from tests.support.lab.fast_lab import check_once, store_small_study
+from tests.support.lab.fast_queues import directory_queue
 from tests.support.lab.windows import Windows, in_windows
 from tests.support.lab.windows_lab import WindowsLab
 from tests.support.servers.orthanc import orthanc as orthanc

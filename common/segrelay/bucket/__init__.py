@@ -27,6 +27,7 @@ from segrelay.bucket.address import (
     parse_address,
 )
 from segrelay.errors import FixConfigurationError
+from segrelay.retry import STORE_REQUEST
 from segrelay.transient import PATIENCE
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "ServerRemark",
     "directory_at",
     "open_bucket",
+    "require_redis",
 ]
 
 
@@ -162,6 +164,8 @@ def open_bucket(
     patience: timedelta = PATIENCE,
     token: Callable[[], str] = str,
     password: Callable[[], str] = str,
+    ca_file: Path | None = None,
+    deadline: float = STORE_REQUEST.deadline,
 ) -> Bucket:
     """Return the bucket at an address (:mod:`segrelay.bucket.address`), rooted there.
 
@@ -173,6 +177,10 @@ def open_bucket(
         Reads this agent's token for a queue that the site keeps; empty where there is none.
     password:
         Reads the password of a Redis; empty where there is none.
+    ca_file:
+        Certificates to trust for a site or a Redis instead of the public authorities, PEM.
+    deadline:
+        Seconds for all tries of one operation at a site or a Redis.
 
     Raises
     ------
@@ -188,12 +196,16 @@ def open_bucket(
     if isinstance(where, SiteAddress):
         from segrelay.bucket.site import open_site_bucket
 
-        return open_site_bucket(where.url, token, patience=patience)
+        return open_site_bucket(
+            where.url, token, patience=patience, ca_file=ca_file, deadline=deadline
+        )
     if isinstance(where, RedisAddress):
-        _require_redis()
+        require_redis()
         from segrelay.bucket.redis import open_redis_bucket
 
-        return open_redis_bucket(where, password, patience=patience)
+        return open_redis_bucket(
+            where, password, patience=patience, ca_file=ca_file, deadline=deadline
+        )
     if isinstance(where, PurePath):
         from segrelay.bucket.local import LocalBucket
 
@@ -205,12 +217,20 @@ def open_bucket(
     )
 
 
-def _require_redis() -> None:
+def require_redis() -> None:
+    """Check that a Redis can be spoken to.
+
+    Raises
+    ------
+    FixConfigurationError
+        ``redis-missing``: the extra is not installed.
+    """
     if find_spec("redis") is None:
         raise FixConfigurationError(
             "The queue is in a Redis, and the package redis is not installed.",
             code="redis-missing",
-            remedy='Install SegRelay with its extra redis: pip install "segrelay[redis]".',
+            remedy="Install the extra redis in SegRelay's folder: pip install '.[lab,redis]', at "
+            "the site '.[gcp,redis]'.",
         )
 
 

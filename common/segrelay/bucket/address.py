@@ -212,8 +212,8 @@ def _redis(address: str) -> RedisAddress:
         raise _unusable(
             address,
             "holds a password",
-            "Take it out, and give it as a secret: SEGRELAY_REDIS_PASSWORD, or "
-            'SEGRELAY["REDIS_PASSWORD"] at the site.',
+            "Take it out, and give it as a secret: lab-agent setup asks for it; at the site "
+            'SEGRELAY_REDIS_PASSWORD, or SEGRELAY["REDIS_PASSWORD"].',
         )
     if _REDIS_USER.fullmatch(user) is None or (mark and not user):
         raise _unusable(address, "holds a user name that it cannot hold", form)

@@ -16,6 +16,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import redis
@@ -58,7 +59,7 @@ from segrelay.errors import (
     SegRelayError,
     StoreUnavailableError,
 )
-from segrelay.http.proxy_environment import check_authorities
+from segrelay.http.proxy_environment import check_authorities, check_certificates
 from segrelay.transient import PATIENCE, AnswerHistory, OwnRefusalError
 
 CONNECT_TIMEOUT = 5.0
@@ -67,6 +68,9 @@ ANSWER_TIMEOUT = 10.0
 
 PAGE = 1000
 """Objects that one script lists: other users of the Redis wait for it, some milliseconds."""
+
+_BEGIN = datetime.fromtimestamp(0, UTC)
+"""From which the server's times are counted."""
 
 PONG_TIMEOUT = 5.0
 """Seconds for the answer to a PING."""
@@ -94,6 +98,8 @@ class RedisBucket:
         Seconds for all tries of one operation.
     first_pause:
         Seconds before the second try; doubles with every further one.
+    ca_file:
+        Certificates to trust instead of the public authorities, PEM.
     """
 
     content_is_proven = True
@@ -107,10 +113,12 @@ class RedisBucket:
         patience: timedelta = PATIENCE,
         deadline: float = retry.STORE_REQUEST.deadline,
         first_pause: float = retry.STORE_REQUEST.first,
+        ca_file: Path | None = None,
     ) -> None:
         self.address = address
+        self.ca_file = ca_file
         self._keys = Keys(address.prefix)
-        self._client = _new_client(address, password)
+        self._client = _new_client(address, password, ca_file)
         self._pauses = retry.RetryPolicy(
             first=first_pause,
             longest=retry.STORE_REQUEST.longest,
@@ -401,30 +409,41 @@ class _Login(CredentialProvider):
 
 
 def open_redis_bucket(
-    address: RedisAddress, password: PasswordSource, *, patience: timedelta = PATIENCE
+    address: RedisAddress,
+    password: PasswordSource,
+    *,
+    patience: timedelta = PATIENCE,
+    ca_file: Path | None = None,
+    deadline: float = retry.STORE_REQUEST.deadline,
 ) -> RedisBucket:
-    """Return the queue in a Redis; asks it nothing.
+    """Return the queue in a Redis; asks it nothing. The parameters are the class's.
 
     Raises
     ------
     FixConfigurationError
-        The address names a user and there is no password, or the environment leads to
-        certificates that cannot be used.
+        The address names a user and there is no password, or ``ca_file`` or the environment
+        leads to certificates that cannot be used.
     """
     if address.is_encrypted:
         check_authorities(os.environ)
+        if ca_file is not None:
+            check_certificates(str(ca_file), "queue_ca_file")
     if address.user and not password():
         raise FixConfigurationError(
             f"There is no password for the user {address.user} of the Redis.",
             code="bucket-credentials",
-            remedy='Set SEGRELAY_REDIS_PASSWORD, or SEGRELAY["REDIS_PASSWORD"] at the site.',
+            remedy="Store it: lab-agent setup, or SEGRELAY_REDIS_PASSWORD; at the site "
+            'SEGRELAY["REDIS_PASSWORD"].',
         )
-    return RedisBucket(address, password, patience=patience)
+    return RedisBucket(address, password, patience=patience, ca_file=ca_file, deadline=deadline)
 
 
-def _new_client(address: RedisAddress, password: PasswordSource) -> redis.Redis:
+def _new_client(
+    address: RedisAddress, password: PasswordSource, ca_file: Path | None
+) -> redis.Redis:
     has_login = bool(address.user or password())
-    authorities = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
+    environment = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE")
+    authorities = environment if ca_file is None else str(ca_file)
     return redis.Redis(
         host=address.host,
         port=address.port,
@@ -459,7 +478,7 @@ def _entry(item: Sequence[Any]) -> ObjectInfo:
         return ObjectInfo(
             name=name,
             generation=int(generation),
-            updated=datetime.fromtimestamp(0, UTC) + timedelta(microseconds=int(updated)),
+            updated=_BEGIN + timedelta(microseconds=int(updated)),
             size=int(size),
             metadata={} if metadata is None else dict(json.loads(metadata)),
         )
@@ -467,7 +486,7 @@ def _entry(item: Sequence[Any]) -> ObjectInfo:
         return ObjectInfo(
             name=name,
             generation=0,
-            updated=datetime.fromtimestamp(0, UTC),
+            updated=_BEGIN,
             size=0,
             problem="is missing, or holds what is not the queue's",
         )

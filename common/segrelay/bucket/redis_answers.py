@@ -11,6 +11,7 @@ import ssl
 from redis import exceptions as redis_errors
 
 from segrelay.errors import FixConfigurationError, SegRelayError, StoreUnavailableError
+from segrelay.http.certificate_fault import certificate_fault
 from segrelay.system.causes import causes
 from segrelay.system.system_limits import reached_limit
 
@@ -20,16 +21,31 @@ WRONG_TYPE = "WRONGTYPE"
 _CLUSTER = ("MOVED", "ASK", "CROSSSLOT", "TRYAGAIN")
 _FULL = ("OOM", "MISCONF")
 
+_ITS_LOG = "look at the log of the Redis"
+_OTHER_SERVER = (
+    "name the server that takes writes in the queue's address: of a replica its master, after a "
+    "failover the new one"
+)
 _PASSING = {
-    "LOADING": "is loading its data",
-    "READONLY": "is a replica, which takes no writes",
-    "CLUSTERDOWN": "belongs to a cluster that is down",
-    "MASTERDOWN": "is a replica that has lost its master",
-    "NOREPLICAS": "has too few replicas to take writes",
-    "BUSY": "is running a script",
-    "MAXCLIENTS": "has as many connections as it may have",
+    "LOADING": ("is loading its data", _ITS_LOG),
+    "READONLY": ("is a replica, which takes no writes", _OTHER_SERVER),
+    "CLUSTERDOWN": ("belongs to a cluster that is down", _ITS_LOG),
+    "MASTERDOWN": ("is a replica that has lost its master", _OTHER_SERVER),
+    "NOREPLICAS": (
+        "has too few replicas to take writes",
+        "start its replicas, or lower min-replicas-to-write",
+    ),
+    "BUSY": (
+        "is running a script",
+        "end the script (redis-cli SCRIPT KILL), which is not the queue's",
+    ),
+    "MAXCLIENTS": (
+        "has as many connections as it may have",
+        "raise maxclients of the Redis",
+    ),
 }
-"""First words of refusals after which the same request may succeed."""
+"""First words of refusals after which the same request may succeed: what is wrong, and what to do
+if it lasts."""
 
 
 _NO_RIGHT = ("The user executing the script can't", "ACL failure in script")
@@ -100,7 +116,8 @@ def _refusal(error: Exception, code: str, address: str) -> SegRelayError | None:
             "The Redis refuses the user or the password, or asks for one and got none.",
             code="bucket-credentials",
             remedy="Name the user in the address (rediss://USER@…), and store the password: "
-            'SEGRELAY_REDIS_PASSWORD, or SEGRELAY["REDIS_PASSWORD"] at the site.',
+            "lab-agent setup, or SEGRELAY_REDIS_PASSWORD; at the site "
+            'SEGRELAY["REDIS_PASSWORD"].',
         )
     if code == "NOPERM":
         return FixConfigurationError(
@@ -132,7 +149,10 @@ def _refusal(error: Exception, code: str, address: str) -> SegRelayError | None:
             remedy="Write a database that it has: 0, or less than its setting databases.",
         )
     if code in _PASSING:
-        return StoreUnavailableError(f"The Redis {_PASSING[code]}.")
+        words, remedy = _PASSING[code]
+        return StoreUnavailableError(
+            f"The Redis {words}.", remedy=f"It is tried again automatically. If it lasts, {remedy}."
+        )
     return None
 
 
@@ -156,12 +176,7 @@ def _not_redis(address: str) -> FixConfigurationError:
 def _tls_fault(error: Exception, address: str) -> SegRelayError | None:
     for cause in causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return FixConfigurationError(
-                f"The certificate of the Redis is not trusted here ({cause.verify_message}).",
-                code="bucket-certificate",
-                remedy="Let SSL_CERT_FILE name a file with its authority's certificate in PEM "
-                "form, and use the host name that the certificate holds.",
-            )
+            return certificate_fault(cause, "the Redis")
         if isinstance(cause, ssl.SSLError) and cause.reason in (
             "WRONG_VERSION_NUMBER",
             "RECORD_LAYER_FAILURE",

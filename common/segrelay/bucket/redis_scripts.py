@@ -52,7 +52,7 @@ class Keys:
 
     @property
     def names(self) -> str:
-        """The sorted set of all names."""
+        """The key of the sorted set that holds every name."""
         return f"{self.prefix}:names"
 
     @property

@@ -48,6 +48,9 @@ def examine(client: redis.Redis, address: RedisAddress) -> list[ServerRemark]:
             )
         ]
     _check_kind(info)
+    if info.get("loading"):
+        # For that long a Redis reports appendonly as switched off.
+        raise redis_errors.BusyLoadingError("LOADING its settings are not in force yet")
     settings = _settings(client)
     return [*_judge_eviction(info), *_judge_persistence(info, settings, address)]
 

@@ -129,6 +129,14 @@ class SealedBucket:
         self._clock.note(info.updated)
         return info
 
+    def signed_heartbeat(self, name: str, metadata: Mapping[str, str]) -> Mapping[str, str]:
+        """Sign a heartbeat that travels in another way than :meth:`refresh`."""
+        return self._signed_heartbeat(name, metadata, self._clock.now() or NEVER)
+
+    def note_time(self, now: datetime) -> None:
+        """Note the store's time, as such another way has brought it."""
+        self._clock.note(now)
+
     def check_server(self) -> Sequence[ServerRemark]:
         """Call the inner bucket, if its server has settings to check."""
         return self.inner.check_server() if isinstance(self.inner, CheckedServer) else []

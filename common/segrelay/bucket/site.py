@@ -10,8 +10,9 @@ from __future__ import annotations
 import contextlib
 import secrets
 from collections.abc import Callable, Iterator, Mapping
-from datetime import timedelta
-from typing import NoReturn
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple, NoReturn
 
 import requests
 from pydantic import ValidationError
@@ -31,6 +32,7 @@ from segrelay.errors import (
 from segrelay.http.deadline_http import DeadlineAdapter
 from segrelay.http.no_netrc import ignore_netrc
 from segrelay.http.proxy_environment import (
+    check_certificates,
     check_surroundings,
     lasting_fault,
     proxy_refused,
@@ -58,6 +60,15 @@ TokenSource = Callable[[], str]
 """Reads the agent's token; empty where there is none."""
 
 
+class Renewal(NamedTuple):
+    """A heartbeat that a waiting call has renewed."""
+
+    updated: datetime
+    """The store's clock at the renewal."""
+    held: timedelta
+    """From then to the site's answer."""
+
+
 class SiteBucket:
     """The bucket protocol over ``https://site.example/…/queue``; thread-safe.
 
@@ -73,6 +84,8 @@ class SiteBucket:
         Seconds for all tries of one operation.
     first_pause:
         Seconds before the second try; doubles with every further one.
+    ca_file:
+        Certificates to trust instead of the public authorities, PEM.
     """
 
     content_is_proven = True
@@ -86,8 +99,10 @@ class SiteBucket:
         patience: timedelta = PATIENCE,
         deadline: float = retry.STORE_REQUEST.deadline,
         first_pause: float = retry.STORE_REQUEST.first,
+        ca_file: Path | None = None,
     ) -> None:
         self._url = url
+        self.ca_file = ca_file
         self._read_token = token
         self._token = token()
         self._pauses = retry.RetryPolicy(
@@ -188,13 +203,27 @@ class SiteBucket:
         What to give next time, and whether the site has kept the call waiting: one without threads
         to spare answers at once.
         """
-        request = messages.WaitRequest(change=change, seconds=seconds)
+        return self.wait_alive(change, seconds, None)[:2]
+
+    def wait_alive(
+        self, change: str, seconds: float, heartbeat: messages.CarriedHeartbeat | None
+    ) -> tuple[str, bool, Renewal | None]:
+        """Wait as :meth:`wait`, and renew this agent's heartbeat with the same call.
+
+        Returns
+        -------
+        As :meth:`wait`, and the renewal; None where the site has renewed nothing.
+        """
+        request = messages.WaitRequest(change=change, seconds=seconds, heartbeat=heartbeat)
         with self._history.judging("wait"):
             connect, read = REQUEST_TIMEOUT
             answer = self._post("wait", request, (connect, read + seconds))
         if answer.change is None or answer.waited is None:
             raise self._not_the_site()
-        return answer.change, answer.waited
+        renewal = None
+        if heartbeat is not None and answer.object is not None and answer.held is not None:
+            renewal = Renewal(answer.object.updated, timedelta(seconds=answer.held))
+        return answer.change, answer.waited, renewal
 
     def verify_agent(self, agent: str) -> None:
         """Check that the token is the one of this agent; changes nothing.
@@ -269,6 +298,8 @@ class SiteBucket:
                 },
                 timeout=timeout,
                 allow_redirects=False,
+                # Given with each request: a variable would overrule that of the session.
+                verify=None if self.ca_file is None else str(self.ca_file),
             )
 
     @contextlib.contextmanager
@@ -292,7 +323,9 @@ class SiteBucket:
                     "again automatically.",
                 ) from error
             raise StoreUnavailableError(
-                f"The site's queue did not answer ({type(error).__name__})."
+                f"The site's queue did not answer ({type(error).__name__}).",
+                remedy="It is tried again automatically. If it lasts, check the address (https:// "
+                "exactly where the site speaks TLS), and that the site can be reached from here.",
             ) from error
 
     def _read(self, response: requests.Response, operation: str) -> messages.Answer:
@@ -370,6 +403,7 @@ def open_site_bucket(
     *,
     patience: timedelta = PATIENCE,
     deadline: float = retry.STORE_REQUEST.deadline,
+    ca_file: Path | None = None,
 ) -> SiteBucket:
     """Return the queue that a site keeps; asks it nothing. The parameters are the class's.
 
@@ -377,9 +411,12 @@ def open_site_bucket(
     ------
     FixConfigurationError
         The environment leads to a proxy or to certificates that cannot be used.
+        ``ca-bundle``: ``ca_file`` holds no certificates.
     """
     check_surroundings(url)
-    return SiteBucket(url, token, patience=patience, deadline=deadline)
+    if ca_file is not None:
+        check_certificates(str(ca_file), "queue_ca_file")
+    return SiteBucket(url, token, patience=patience, deadline=deadline, ca_file=ca_file)
 
 
 def _new_session(url: str) -> requests.Session:

@@ -17,8 +17,12 @@ operation       request                                                 answer
 ``delete``      ``name``, ``generation``
 ``take-over``   ``name``, ``metadata``, ``generation``, ``nonce``       ``object``
 ``refresh``     ``name``, ``metadata``, ``generation``                  ``object``
-``wait``        ``change``, ``seconds``                                 ``change``, ``waited``
+``wait``        ``change``, ``seconds``, perhaps ``heartbeat``          ``change``, ``waited``
 ==============  ======================================================  ====================
+
+An idle agent's heartbeat is carried by the calls that wait for a job (``heartbeat``): the site
+renews it before it holds the call, and answers with ``object`` and ``held``. An older site
+does not, nor one where the object was written since: then the agent sends heartbeats of its own.
 
 A refusal has ``code`` and ``error`` and the status of :data:`REFUSALS`. The nonce of a write is
 kept with the object: a repetition of a write whose answer was lost is answered as the first.
@@ -31,7 +35,15 @@ import binascii
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, PlainSerializer, PlainValidator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PlainValidator,
+)
 
 from segrelay.bucket import ObjectInfo
 from segrelay.names import MAX_OBJECT_LENGTH
@@ -59,6 +71,9 @@ LONGEST_WAIT = 25.0
 MOST_CONTENT = 4 * 1024 * 1024
 """Bytes of an object: several times the largest result."""
 
+MOST_METADATA = 8 * 1024
+"""Bytes of an object's metadata, as in Google Cloud Storage."""
+
 
 def _decoded(value: object) -> bytes:
     if isinstance(value, bytes):
@@ -81,7 +96,15 @@ Content = Annotated[
 Name = Annotated[str, Field(min_length=1, max_length=MAX_OBJECT_LENGTH)]
 Generation = Annotated[int, Field(ge=0, lt=2**63)]
 Nonce = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
-Metadata = Annotated[dict[str, str], Field(max_length=20)]
+
+
+def _short(metadata: dict[str, str]) -> dict[str, str]:
+    if sum(len(text.encode()) for item in metadata.items() for text in item) > MOST_METADATA:
+        raise ValueError(f"must have at most {MOST_METADATA} bytes")
+    return metadata
+
+
+Metadata = Annotated[dict[str, str], Field(max_length=20), AfterValidator(_short)]
 
 
 class _Message(BaseModel):
@@ -154,12 +177,21 @@ class TakeOverRequest(RefreshRequest):
     nonce: Nonce
 
 
+class CarriedHeartbeat(RefreshRequest):
+    """A heartbeat that a waiting call brings along."""
+
+    updated: AwareDatetime
+    """Of the object as the agent knows it: it is renewed only if nothing was written since, as what
+    was sent later may have arrived before."""
+
+
 class WaitRequest(Request):
     """``wait``: for something new among the pending jobs."""
 
     change: Annotated[str, Field(max_length=64)]
     """Of the last answer; empty at first."""
     seconds: Annotated[float, Field(ge=0, le=LONGEST_WAIT)]
+    heartbeat: CarriedHeartbeat | None = None
 
 
 class ObjectMessage(_Message):
@@ -203,6 +235,8 @@ class Answer(_Message):
     content: Content | None = None
     change: str | None = None
     waited: bool | None = None
+    held: Annotated[float, Field(ge=0)] | None = None
+    """Seconds from the renewal of a carried heartbeat to this answer."""
     code: str = ""
     """Of a refusal; empty of any other answer."""
     error: str = ""

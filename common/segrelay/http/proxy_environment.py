@@ -19,6 +19,7 @@ from requests import exceptions
 from requests.utils import get_environ_proxies, select_proxy
 
 from segrelay.errors import FixConfigurationError
+from segrelay.http.certificate_fault import certificate_fault
 from segrelay.system.causes import causes
 from segrelay.system.system_limits import raise_if_limit
 
@@ -57,7 +58,7 @@ def check_authorities(environment: Mapping[str, str]) -> None:
     """
     for variable in AUTHORITY_VARIABLES:
         if environment.get(variable):
-            _check_authorities(environment[variable], variable)
+            check_certificates(environment[variable], variable)
 
 
 def lasting_fault(error: BaseException, address: str) -> FixConfigurationError | None:
@@ -132,10 +133,22 @@ def _bad_proxy(variable: str, why: str) -> FixConfigurationError:
     )
 
 
-def _check_authorities(path: str, variable: str) -> None:
+def check_certificates(path: str, variable: str) -> None:
+    """Check a file of certificates, or a folder of them.
+
+    Parameters
+    ----------
+    variable:
+        The variable or setting that names it.
+
+    Raises
+    ------
+    FixConfigurationError
+        ``ca-bundle``
+    """
     try:
         if os.path.isdir(path):
-            if variable == AUTHORITY_VARIABLES[-1] or not os.listdir(path):
+            if variable not in AUTHORITY_VARIABLES[:-1] or not os.listdir(path):
                 raise _bad_authorities(variable, "is a folder without certificates")
             return
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
@@ -166,12 +179,7 @@ def _variable_of(scheme: str, environment: Mapping[str, str]) -> str:
 
 def _fault(error: BaseException, address: str) -> FixConfigurationError | None:
     if isinstance(error, ssl.SSLCertVerificationError):
-        return FixConfigurationError(
-            f"The certificate of the queue's server is not trusted here ({error.verify_message}).",
-            code="bucket-certificate",
-            remedy="Behind a proxy that opens TLS, let REQUESTS_CA_BUNDLE name a file with its "
-            "authority's certificate; else check this computer's clock.",
-        )
+        return certificate_fault(error)
     if isinstance(error, ssl.SSLError) and error.reason == "NO_CERTIFICATE_OR_CRL_FOUND":
         return _bad_authorities("REQUESTS_CA_BUNDLE", "holds no certificate in PEM form")
     if isinstance(error, (exceptions.InvalidProxyURL, exceptions.InvalidSchema)):

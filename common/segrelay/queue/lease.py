@@ -13,6 +13,7 @@ import secrets
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Annotated
@@ -28,7 +29,7 @@ from pydantic import (
 
 from segrelay import names
 from segrelay.bucket import Bucket
-from segrelay.bucket.sealed import demands_signatures
+from segrelay.bucket.sealed import SealedBucket, demands_signatures
 from segrelay.errors import LeaseLostError, ObjectNotFoundError, PreconditionFailedError
 from segrelay.manifest import Attempt
 from segrelay.notices import OptionalNotice
@@ -259,6 +260,19 @@ def store_now(bucket: Bucket, who: str) -> datetime:
             continue
 
 
+@dataclass(frozen=True, kw_only=True)
+class Carried:
+    """A heartbeat that another request shall renew, with what the lease knew when it was made."""
+
+    name: str
+    metadata: Mapping[str, str]
+    generation: int
+    updated: datetime
+    """The store's clock at the last known heartbeat: a newer one must not be overwritten."""
+    made: float
+    """By the monotonic clock."""
+
+
 class Lease:
     """This process's hold on an agent id; thread-safe."""
 
@@ -280,6 +294,8 @@ class Lease:
         self._store_time: datetime | None = None
         self._at = 0.0
         self._heard = 0.0
+        self._updated: datetime | None = None
+        """Of the object, exactly; None where nothing else may renew it."""
         self.agent = agent
 
     @property
@@ -333,6 +349,51 @@ class Lease:
                     ) from error
                 return
             self._remember(info.updated, sent)
+
+    def carried(self, heartbeat: Heartbeat) -> Carried | None:
+        """A heartbeat for another request to carry; None until one of this lease's own succeeds.
+
+        Whatever becomes of that request: :meth:`note_carried`.
+        """
+        name, metadata = names.agent_object(self.agent), heartbeat.to_metadata()
+        with self._lock:
+            if self._updated is None:
+                return None
+            if isinstance(self._bucket, SealedBucket):
+                metadata = dict(self._bucket.signed_heartbeat(name, metadata))
+            return Carried(
+                name=name,
+                metadata=metadata,
+                generation=self._generation,
+                updated=self._updated,
+                made=self._monotonic(),
+            )
+
+    def note_carried(
+        self, carried: Carried, updated: datetime | None, held: timedelta = timedelta(0)
+    ) -> bool:
+        """Note what became of a heartbeat that another request carried; returns whether it counts.
+
+        Parameters
+        ----------
+        updated:
+            The store's clock at the renewal; None where there was none, or nothing is known of it.
+        held:
+            From then to the answer.
+        """
+        with self._lock:
+            if updated is None:
+                self._updated = None
+                return False
+            if carried.generation != self._generation or carried.made < self._at:
+                # A heartbeat of its own was sent in between.
+                return False
+            now = updated + held
+            if isinstance(self._bucket, SealedBucket):
+                self._bucket.note_time(now)
+            self._updated = updated
+            self._store_time, self._at, self._heard = now, carried.made, self._monotonic()
+            return True
 
     def _take_back(self, heartbeat: Heartbeat) -> bool:
         """Where signatures are demanded: take the id again from what no agent has signed.
@@ -394,3 +455,4 @@ class Lease:
 
     def _remember(self, store_time: datetime, sent: float) -> None:
         self._store_time, self._at, self._heard = store_time, sent, self._monotonic()
+        self._updated = store_time

@@ -19,7 +19,7 @@ from segrelay.errors import SegRelayError
 
 @register()
 def check_tables(**_: Any) -> list[CheckMessage]:
-    """labseg.W010: the tables of the site's queue are missing; silent without a database."""
+    """labseg.W013: the tables of the site's queue are missing; silent without a database."""
     if problems() or own_bucket() is None:
         return []
     alias = router.db_for_write(QueueObject)
@@ -39,7 +39,7 @@ def check_tables(**_: Any) -> list[CheckMessage]:
         Warning(
             'SEGRELAY["BUCKET"] is "database:", and the database has no tables for the queue.',
             hint="Run manage.py migrate.",
-            id="labseg.W010",
+            id="labseg.W013",
         )
     ]
 

@@ -1,7 +1,7 @@
 """What an agent may do in the queue that the site keeps.
 
-The same as the roles and conditions of ``infra/gcs`` allow in a bucket, and besides: an agent
-writes no other agent's heartbeat and claims for no other agent.
+The same as the roles and conditions of ``infra/gcs`` allow in a bucket, and less: an agent
+neither writes nor deletes another agent's heartbeat, and claims for no other agent.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def why_not_allowed(agent: str, right: Right, name: str) -> str:
     own_claims = f"{names.CLAIMED}{agent}/"
     if right is Right.CREATE and name.startswith(names.CLAIMED) and not name.startswith(own_claims):
         return f"the token is of {agent}, and claims for no other agent"
-    writes_heartbeat = right in (Right.CREATE, Right.UPDATE) and name.startswith(names.AGENTS)
-    if writes_heartbeat and name != names.agent_object(agent):
-        return f"the token is of {agent}, and writes no other agent's heartbeat"
+    changes_heartbeat = right is not Right.READ and name.startswith(names.AGENTS)
+    if changes_heartbeat and name != names.agent_object(agent):
+        return f"the token is of {agent}, and changes no other agent's heartbeat"
     return ""

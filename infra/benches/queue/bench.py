@@ -33,21 +33,33 @@ from __future__ import annotations
 
 from typing import Any
 
-from infra.benches.harness import Bench, Report, Scene
+from infra.benches.harness import Bench, Report
 from infra.benches.queue import phases
 from infra.benches.queue.phases import QueuePlan, QueueScene
+from infra.benches.queue.stores import history, idle, latency, side_by_side
+from infra.benches.queue.stores.side_by_side import JQUEUE_KINDS, REDIS_KINDS, best_durable
 from infra.benches.queue.table import tables
 from lab_side.settings.config import AgentConfig
 
-PEERS = ("persist-queue", "litequeue-full", "litequeue", "huey", "dirq")
+FILE_PEERS = ("persist-queue", "litequeue-full", "litequeue", "huey", "dirq")
+"""On files, beside the directory."""
+
+PEERS = (*FILE_PEERS, *REDIS_KINDS, *JQUEUE_KINDS)
 
 DURABLE_PEERS = ("persist-queue", "litequeue-full")
-"""Those that acknowledge and flush every step."""
+"""Those on files that acknowledge and flush every step."""
+
+DURABLE_REDIS_PEERS = ("rq", "saq", "arq", "dramatiq")
+"""Those that keep a job until its worker has acknowledged it."""
 
 
-def make_plan(*, samples: int, poll: float, idle_poll: float, **others: Any) -> QueuePlan:
+def make_plan(
+    *, samples: int, poll: float, idle_poll: float, peers: tuple[str, ...], **others: Any
+) -> QueuePlan:
     """Of ``samples`` claims timed for latency, a tenth by scan and a fiftieth when idle."""
     return QueuePlan(
+        peers=peers,
+        file_peers=tuple(kind for kind in peers if kind in FILE_PEERS),
         doorbell_samples=samples,
         poll_samples=max(1, samples // 10),
         idle_samples=max(1, samples // 50),
@@ -59,22 +71,47 @@ def make_plan(*, samples: int, poll: float, idle_poll: float, **others: Any) -> 
 
 def headlines(measured: Report) -> Report:
     """Figures over several phases; None where they were not measured."""
-    rivals = measured["side_by_side"]
+    return {**_of_directory(measured), **_of_stores(measured)}
+
+
+def _of_directory(measured: Report) -> Report:
+    rivals, past = measured.get("side_by_side", {}), measured.get("history", {})
     peers = [kind for kind in DURABLE_PEERS if kind in rivals]
     best = min(peers, key=lambda kind: float(rivals[kind]["cycle_ratio"]), default=None)
-    full = [float(measured["history"][kind]["cycle_ratio_to_relay"]) for kind in peers]
-    steps = measured["growth"]
+    full = [float(past[kind]["cycle_ratio_to_relay"]) for kind in DURABLE_PEERS if kind in past]
+    steps = measured.get("growth", ())
     naive, ours = (sum(step[f"{kind}_claim_us"] for step in steps) for kind in ("naive", "relay"))
     cycles = None if best is None else rivals[best]["cycle_ratio"]
-    lower_bound = rivals["floor-files"]["cycle_ratio"]
+    latency = measured.get("latency_ms")
     return {
-        "claims_vs_naive": round(naive / ours, 1),
+        "claims_vs_naive": round(naive / ours, 1) if steps else None,
         "cycles_vs_best_durable_peer": cycles,
-        "history_ratio": measured["history"]["relay"]["claim_ratio"],
-        "local_claim_p99_ms": measured["latency_ms"]["doorbell"]["p99_ms"],
+        "local_claim_p99_ms": latency and latency["doorbell"]["p99_ms"],
         "best_durable_peer": best,
-        "flush_floor_vs_best_durable_peer": cycles and round(cycles / lower_bound, 3),
+        "flush_floor_vs_best_durable_peer": cycles
+        and round(cycles / rivals["floor-files"]["cycle_ratio"], 3),
         "cycles_vs_best_durable_peer_full_history": min(full, default=None),
+    }
+
+
+def _of_stores(measured: Report) -> Report:
+    rows, waiting = measured.get("stores", {}), measured.get("stores_backlog", {})
+    latency, idle = measured.get("stores_latency_ms", {}), measured.get("stores_idle", {})
+    best = best_durable(rows, DURABLE_REDIS_PEERS)
+    ratios = {kind: row["cycle_ratio"] for kind, row in measured.get("stores_history", {}).items()}
+    past = measured.get("history", {}).get("relay")
+    own = [past["claim_ratio"]] if past else []
+    at_site = idle.get("relay-site", {})
+    return {
+        "site_claim_p99_ms": latency.get("relay-site", {}).get("p99_ms"),
+        "site_idle_requests_per_hour": at_site.get("requests_per_hour"),
+        "site_idle_cpu_50_agents": at_site.get("cores"),
+        "redis_cycles_vs_best_durable_peer": best and best[1],
+        "best_durable_redis_peer": best and best[0],
+        "cycles_vs_jqueue": waiting.get("jqueue-flushed", {}).get("ratio_to_directory"),
+        "cycles_vs_jqueue_unflushed": waiting.get("jqueue", {}).get("ratio_to_directory"),
+        "cycles_vs_jqueue_none_waiting": rows.get("jqueue-flushed", {}).get("ratio_to_directory"),
+        "history_ratio": max([*own, *ratios.values()], default=None),
     }
 
 
@@ -96,9 +133,11 @@ BENCH: Bench[QueuePlan, QueueScene] = Bench(
         "samples": (200, "claims timed for latency"),
         "poll": (_agent_default("poll_seconds"), "seconds between scans soon after activity"),
         "idle_poll": (_agent_default("idle_poll_seconds"), "seconds between scans when idle"),
+        "agents": (50, "idle agents at the site"),
+        "idle_s": (100.0, "seconds for which they are watched"),
     },
     peers=PEERS,
-    scene=Scene,
+    scene=QueueScene,
     phases={
         "side by side": phases.side_by_side,
         "beside the naive way": phases.growth,
@@ -106,6 +145,11 @@ BENCH: Bench[QueuePlan, QueueScene] = Bench(
         "backlog": phases.backlog,
         "latency": phases.latency,
         "cloud bucket": phases.cloud,
+        "stores": side_by_side.stores,
+        "stores waiting": side_by_side.jqueue_backlog,
+        "stores latency": latency.stores_latency,
+        "stores history": history.stores_history,
+        "stores idle": idle.stores_idle,
     },
     summary=headlines,
     expected={
@@ -113,7 +157,18 @@ BENCH: Bench[QueuePlan, QueueScene] = Bench(
         "cycles_vs_best_durable_peer": ("at least", 1.0),
         "history_ratio": ("at most", 1.1),
         "local_claim_p99_ms": ("at most", 50.0),
+        "site_claim_p99_ms": ("at most", 300.0),
+        "site_idle_requests_per_hour": ("at most", 200.0),
+        "site_idle_cpu_50_agents": ("at most", 0.05),
+        "redis_cycles_vs_best_durable_peer": ("at least", 1.0),
+        "cycles_vs_jqueue": ("at least", 3.0),
     },
-    also_shown=("flush_floor_vs_best_durable_peer", "cycles_vs_best_durable_peer_full_history"),
+    also_shown=(
+        "flush_floor_vs_best_durable_peer",
+        "cycles_vs_best_durable_peer_full_history",
+        "best_durable_redis_peer",
+        "cycles_vs_jqueue_unflushed",
+        "cycles_vs_jqueue_none_waiting",
+    ),
     tables=tables,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ from infra.benches.harness import Plan, Report, Scene
 from infra.benches.queue.contender import Timing
 from infra.benches.queue.latency import Listening, measure_latency
 from infra.benches.queue.lower_bounds import LOWER_BOUNDS
+from infra.benches.queue.stores.site import QueueSite, queue_site
 from infra.benches.queue.workers import (
     Worker,
     claim,
@@ -25,6 +27,7 @@ from infra.benches.queue.workers import (
 )
 from infra.benches.rounds import interleaved, percentile
 from infra.fake_gcs import FakeGcs
+from infra.servers.redis import RedisServer
 
 GROWTH_SHARES = (0.1, 0.3, 0.5, 0.7, 0.9)
 """Where in a run of N jobs the claims are timed: their mean is that of the run."""
@@ -47,9 +50,31 @@ class QueuePlan(Plan):
     idle_samples: int
     active_poll_s: float
     idle_poll_s: float
+    file_peers: tuple[str, ...] = ()
+    """Those of the peers that keep their queue in files."""
+    agents: int = 50
+    """Idle agents at the site."""
+    idle_s: float = 100.0
+    """For how long they are watched."""
 
 
-QueueScene = Scene[QueuePlan]
+class QueueScene(Scene[QueuePlan]):
+    """The folder of a run, and its servers, each started when it is first asked for."""
+
+    @functools.cached_property
+    def redis(self) -> RedisServer:
+        """A Redis that flushes each change before it acknowledges it."""
+        return self.enter_context(RedisServer())
+
+    @functools.cached_property
+    def fake_gcs(self) -> FakeGcs:
+        """The strict fake of the cloud bucket; this program's clients are led to it."""
+        return self.enter_context(_fake_gcs())
+
+    @functools.cached_property
+    def site(self) -> QueueSite:
+        """A site that keeps the queue."""
+        return self.enter_context(queue_site(self.folder / "site"))
 
 
 def side_by_side(scene: QueueScene) -> Report:
@@ -57,7 +82,7 @@ def side_by_side(scene: QueueScene) -> Report:
 
     The lower bounds take part in the same rounds: they have a cycle and no claim.
     """
-    plan, kinds = scene.plan, ["relay", "naive", *scene.plan.peers, *LOWER_BOUNDS]
+    plan, kinds = scene.plan, ["relay", "naive", *scene.plan.file_peers, *LOWER_BOUNDS]
     with workers_in(scene.folder / "side-by-side", kinds) as workers:
         for worker in workers.values():
             worker.steady(2)
@@ -91,7 +116,7 @@ def growth(scene: QueueScene) -> Report:
 
 def history(scene: QueueScene) -> Report:
     """Everybody with an empty and with a full history, in turn; ratios: full to empty."""
-    plan, kinds, folder = scene.plan, ["relay", *scene.plan.peers], scene.folder / "history"
+    plan, kinds, folder = scene.plan, ["relay", *scene.plan.file_peers], scene.folder / "history"
     with workers_in(folder / "empty", kinds) as empty, workers_in(folder / "full", kinds) as full:
         for worker in full.values():
             worker.fill_history(plan.history)
@@ -139,7 +164,7 @@ def latency(scene: QueueScene) -> Report:
     active, idle, polls = plan.active_poll_s, plan.idle_poll_s, plan.poll_samples
 
     def measure(address: str, how: Listening) -> Report:
-        return _summary(measure_latency(address, how, plan.rng(how.label)))
+        return summary_ms(measure_latency(address, how, plan.rng(how.label)))
 
     rings = Listening(
         label="doorbell",
@@ -188,7 +213,8 @@ def _fake_gcs() -> Iterator[FakeGcs]:
         yield fake
 
 
-def _summary(latencies: Sequence[float]) -> Report:
+def summary_ms(latencies: Sequence[float]) -> Report:
+    """What a report says of latencies in milliseconds."""
     return {
         "samples": len(latencies),
         "mean_ms": round(fmean(latencies), 2),

@@ -7,12 +7,13 @@ result (file and folder flushed) and renames the manifest into the archive.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from infra.benches.queue.contender import Contender
+from infra.benches.queue.stores.access import read_access
+from infra.benches.queue.stores.fill import fill
 from segrelay import names
-from segrelay.bucket import Bucket, open_bucket
-from segrelay.bucket.local import LocalBucket
 from segrelay.manifest import (
     JobManifest,
     Provenance,
@@ -32,11 +33,13 @@ AGENT = "lab-1"
 
 
 class Relay(Contender):
-    """The queue at ``address``; with ``one_look`` a listing serves until it is used up."""
+    """The queue at a place of ``access``; with ``one_look`` one listing serves for many claims."""
 
-    def __init__(self, address: str, *, one_look: bool = False) -> None:
-        self._bucket = open_bucket(address)
-        self._site = SiteQueue(self._bucket)
+    def __init__(self, place: str, *, one_look: bool = False) -> None:
+        access = read_access(place)
+        self._bucket = access.agents_bucket()
+        self._sites_bucket = access.sites_bucket() if access.token else self._bucket
+        self._site = SiteQueue(self._sites_bucket)
         self._queue = AgentQueue(self._bucket, AGENT, now=now)
         self._one_look = one_look
         self._seen: list[PendingJob] = []
@@ -65,9 +68,8 @@ class Relay(Contender):
         self._in_hand = None
 
     def fill_history(self, count: int) -> None:
-        """Archived manifests and results, as files, only in a directory."""
-        for _ in range(count):
-            _archive_one(self._bucket)
+        """Archived manifests and results, written by the store's own bulk means."""
+        fill(self._sites_bucket, ended_jobs(count))
 
 
 def now() -> datetime:
@@ -120,21 +122,17 @@ def make_result(job_id: str) -> ResultManifest:
     )
 
 
-def _archive_one(bucket: Bucket) -> None:
-    if not isinstance(bucket, LocalBucket):
-        raise TypeError("history is only filled in a directory")
-    manifest = make_manifest()
-    name = JobName(
-        priority=manifest.priority, job_id=manifest.job_id, profile=manifest.profile, fence=1
-    )
-    result = make_result(manifest.job_id)
-    for place, data in (
-        (name.done, manifest.to_json()),
-        (names.result_object(manifest.job_id), result.to_json()),
-    ):
-        path = bucket.root / place
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
+def ended_jobs(count: int) -> Iterator[tuple[str, bytes]]:
+    """Name and content of what ``count`` ended jobs leave: manifests in the archive, results."""
+    manifest, result = make_manifest(), make_result(new_ulid())
+    for _ in range(count):
+        job_id = new_ulid()
+        name = JobName(priority=manifest.priority, job_id=job_id, profile=manifest.profile, fence=1)
+        yield name.done, manifest.model_copy(update={"job_id": job_id}).to_json()
+        yield (
+            names.result_object(job_id),
+            result.model_copy(update={"job_id": job_id}).to_json(),
+        )
 
 
 def _orthanc_id(number: int) -> str:

@@ -13,7 +13,10 @@ from infra.benches.queue.contender import Timing
 from infra.benches.queue.lower_bounds import LOWER_BOUNDS
 from infra.benches.rounds import interleaved, ratio
 
-OWN_KINDS = ("relay", "relay-one-look", "relay-gcs", "naive", *LOWER_BOUNDS)
+STORES = ("relay", "relay-gcs", "relay-site", "relay-redis")
+"""The queue on its four stores."""
+
+OWN_KINDS = (*STORES, "relay-one-look", "naive", *LOWER_BOUNDS)
 """Contenders that need this venv; the others live in that of the peers."""
 
 Rounds = Sequence[Sequence[Timing]]
@@ -29,15 +32,25 @@ class Worker(Child):
 
     def steady(self, jobs: int) -> list[Timing]:
         """Time ``jobs`` jobs, each submitted right before its claim."""
-        return [Timing(*pair) for pair in self.ask({"do": "steady", "jobs": jobs})]
+        return [Timing(*times) for times in self.ask({"do": "steady", "jobs": jobs})]
 
     def backlog(self, jobs: int) -> list[Timing]:
         """Time ``jobs`` jobs that were all submitted before the first claim."""
-        return [Timing(*pair) for pair in self.ask({"do": "backlog", "jobs": jobs})]
+        return [Timing(*times) for times in self.ask({"do": "backlog", "jobs": jobs})]
+
+    def submit(self) -> int:
+        """Submit a job; returns the monotonic clock of before, in nanoseconds."""
+        start: int = self.ask({"do": "submit"})
+        return start
 
     def fill_history(self, count: int) -> None:
         """Add finished jobs."""
         self.ask({"do": "history", "jobs": count})
+
+
+def workers_at(places: Mapping[str, str]) -> AbstractContextManager[dict[str, Worker]]:
+    """Workers by kind, each at its place; a word after the kind distinguishes two."""
+    return started_workers(lambda name: Worker(name.split()[0], places[name]), places)
 
 
 def workers_in(folder: Path, kinds: Sequence[str]) -> AbstractContextManager[dict[str, Worker]]:
@@ -60,6 +73,11 @@ def claim(timing: Timing) -> int:
 def cycle(timing: Timing) -> int:
     """Nanoseconds of a claim with result and acknowledgement."""
     return timing.claim + timing.finish
+
+
+def whole(timing: Timing) -> int:
+    """Nanoseconds from before the submit to after the finish."""
+    return timing.submit + timing.claim + timing.finish
 
 
 def mean_us(rounds: Rounds, part: Callable[[Timing], int]) -> float:

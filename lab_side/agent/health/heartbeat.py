@@ -7,11 +7,13 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from datetime import datetime, timedelta
 
 from lab_side.agent.reporting.status_board import StatusBoard
 from lab_side.log import log_error, log_event
 from segrelay import names, retry
 from segrelay.bucket import Bucket
+from segrelay.bucket.site_messages import LONGEST_WAIT
 from segrelay.errors import (
     FixConfigurationError,
     LeaseLostError,
@@ -21,10 +23,14 @@ from segrelay.errors import (
 )
 from segrelay.queue import Heartbeat as Beat
 from segrelay.queue import HeartbeatJob, Lease
-from segrelay.queue.lease import HEARTBEAT_EVERY
+from segrelay.queue.lease import HEARTBEAT_EVERY, Carried
 
 PROGRESS_EVERY = 1.0
 """Seconds between two writings of progress; only what changed is written."""
+
+CARRIED_EVERY = LONGEST_WAIT + HEARTBEAT_EVERY
+"""Seconds without news of a heartbeat until one is sent, where waiting calls carry them: a call is
+answered after up to LONGEST_WAIT, with the time of its beginning."""
 
 LONGEST_TURN = 120.0
 """Seconds; one heartbeat and one progress that both hang to their end take less."""
@@ -49,6 +55,8 @@ class Heartbeat:
         self._sent = status.agent
         """What the last heartbeat said of the agent itself."""
         self._is_urgent = False
+        self._is_carried = False
+        """Whether the last call that waited for jobs has renewed the heartbeat."""
         self._turned_at = time.monotonic()
         self._published: dict[str, HeartbeatJob] = {}
         self._thread = threading.Thread(target=self._run, name="heartbeat", daemon=True)
@@ -94,6 +102,19 @@ class Heartbeat:
         """Send a heartbeat within seconds if the state has changed: operators wait for it."""
         self._is_urgent = self._sent != self._status.agent
 
+    def carried(self) -> Carried | None:
+        """A heartbeat for a call that waits for jobs to carry; None while a job is in hand."""
+        if self._stop.is_set() or self._status.jobs():
+            return None
+        return self._lease.carried(self._status.heartbeat())
+
+    def note_carried(
+        self, carried: Carried, updated: datetime | None, held: timedelta = timedelta(0)
+    ) -> None:
+        """Note when the site has renewed it, and how long before its answer; None: it has not."""
+        self._lease.note_carried(carried, updated, held)
+        self._is_carried = updated is not None
+
     def heartbeat_now(self) -> None:
         """Send a heartbeat in the caller's thread: the store then knows the status.
 
@@ -107,6 +128,8 @@ class Heartbeat:
         except LeaseLostError:
             self._on_lost()
             raise
+        # It was needed: the next one as well, until a call has renewed it.
+        self._is_carried = False
         if sent == self._status.agent:
             self._sent, self._is_urgent = sent, False
 
@@ -130,8 +153,11 @@ class Heartbeat:
 
     def _is_due(self) -> bool:
         age = self._lease.age()
+        # With a job in hand there is something to lose.
+        is_carried = self._is_carried and not self._status.jobs()
+        every = CARRIED_EVERY if is_carried else HEARTBEAT_EVERY
         # A cloud store takes one change a second of an object.
-        return age >= HEARTBEAT_EVERY or (self._is_urgent and age >= PROGRESS_EVERY)
+        return age >= every or (self._is_urgent and age >= PROGRESS_EVERY)
 
     def _publish_progress(self) -> None:
         jobs = self._status.jobs()

@@ -26,16 +26,17 @@ from lab_side.commands.setup.dialogue import (
 )
 from lab_side.commands.setup.keeper import Keeper
 from lab_side.commands.setup.questions import (
+    QueueTrial,
     absolute,
-    agent_id,
     authority,
+    authority_of_queue,
     device,
     folder_of_profiles,
     questions,
-    try_orthanc,
     writable_folder,
 )
-from lab_side.commands.setup.queue_token import token_for
+from lab_side.commands.setup.queue_secret import QueuePlace, QueueSecret, secret_for
+from lab_side.commands.setup.trials import try_orthanc
 from lab_side.completion import complete_profiles
 from lab_side.computer.account import home_folder
 from lab_side.settings.config_file import Answers, as_toml, check_free, write_config
@@ -43,7 +44,6 @@ from lab_side.settings.loading import check_values
 from lab_side.settings.secrets import (
     FOLDER_VARIABLE,
     PASSWORD,
-    QUEUE_TOKEN,
     orthanc_password,
 )
 from lab_side.settings.settings_file import CONFIG_VARIABLE, find_settings, new_settings_path
@@ -76,7 +76,11 @@ def add_to(commands: Any) -> None:
         "--bucket",
         type=some_text,
         metavar="ADDRESS",
-        help="https://site/…/queue, gs://bucket/prefix or a directory",
+        help="https://site/…/queue, rediss://user@host/0/segrelay, gs://bucket/prefix, or a "
+        "directory",
+    )
+    command.add_argument(
+        "--queue-ca-file", type=Path, metavar="PEM", help="authority to trust for the queue"
     )
     command.add_argument(
         "--orthanc-url", type=some_text, metavar="URL", help="https://host[:port][/path]"
@@ -102,10 +106,15 @@ def add_to(commands: Any) -> None:
         help="read the token for a site's queue from standard input, before the password",
     )
     command.add_argument(
+        "--queue-password-stdin",
+        action="store_true",
+        help="read the password of a Redis from standard input, before Orthanc's",
+    )
+    command.add_argument(
         "--secrets",
         choices=("auto", "keyring", "file"),
         default="auto",
-        help="where the password is kept: auto tries the keyring, else a file of mode 0600",
+        help="where password and token are kept: auto tries the keyring, else a file of mode 0600",
     )
     command.add_argument("--force", action="store_true", help="write over an existing file")
     command.set_defaults(command=run)
@@ -118,11 +127,12 @@ def run(options: argparse.Namespace) -> int:
     earlier = _earlier(path, asks=asks, force=options.force)
     writable_folder(path.parent, "The folder of the settings file")
     try:
-        answers, token, password = _gather(options, earlier, asks=asks)
+        answers, secret, password = _gather(options, earlier, asks=asks)
         keeper = Keeper(path.parent / "credentials", options.secrets)
-        answers = keeper.keep(
-            answers, QUEUE_TOKEN, answers.agent_id, "The token of the queue", token
-        )
+        if secret is not None:
+            answers = keeper.keep(
+                answers, secret.places, answers.agent_id, secret.kept_as, secret.value
+            )
         answers = keeper.keep(answers, PASSWORD, answers.user, "The password", password)
         write_config(path, as_toml(answers, earlier))
     except KeyboardInterrupt:
@@ -152,21 +162,24 @@ def _earlier(path: Path, *, asks: bool, force: bool) -> dict[str, Any]:
 
 def _gather(
     options: argparse.Namespace, earlier: dict[str, Any], *, asks: bool
-) -> tuple[Answers, SecretStr | None, SecretStr | None]:
-    """The answers, the queue's token and Orthanc's password; None for what is not to be kept."""
+) -> tuple[Answers, QueueSecret | None, SecretStr | None]:
+    """The answers, the queue's secret and Orthanc's password; None for what is not to be kept."""
     orthanc = earlier.get("orthanc", {})
     profiles_dir = folder_of_profiles(_chosen(options.profiles_dir, earlier.get("profiles_dir")))
     ca_file = authority(_chosen(options.orthanc_ca_file, orthanc.get("ca_file")))
-    name = agent_id(options.agent_id or earlier.get("agent_id") or default_agent_id())
+    queue_ca = authority_of_queue(_chosen(options.queue_ca_file, earlier.get("queue_ca_file")))
     where = device(options.device or earlier.get("device", "auto"))
     asked = questions(
         earlier,
         profiles_dir=profiles_dir,
         work_dir="" if options.work_dir else str(_default_work_dir(os.environ)),
         ca_file=ca_file,
+        queue=QueueTrial(queue_ca, asks=asks),
+        name=earlier.get("agent_id") or default_agent_id(),
     )
     given = {
         "bucket": options.bucket,
+        "agent_id": options.agent_id,
         "url": options.orthanc_url,
         "user": options.orthanc_user,
         "profile": options.profile,
@@ -174,12 +187,15 @@ def _gather(
         "work_dir": None if options.work_dir is None else str(options.work_dir),
     }
     found = answers_of(asked, given, asks=asks)
-    token = token_for(options, earlier, found["bucket"], name, asks=asks)
+    queue_ca = found.get("queue_ca_file", queue_ca)
+    place = QueuePlace(address=found["bucket"], agent=found["agent_id"], ca_file=queue_ca)
+    secret = secret_for(options, earlier, place, asks=asks)
     found["user"], password = _credentials(options, earlier, found, ca_file, asks=asks)
     weights, sha256 = found.get("weights", (None, ""))
     answers = Answers(
         bucket=found["bucket"],
-        agent_id=name,
+        queue_ca_file=queue_ca,
+        agent_id=found["agent_id"],
         work_dir=found["work_dir"],
         device=where,
         url=found["url"],
@@ -192,7 +208,7 @@ def _gather(
         credentials_dir=_chosen(None, earlier.get("credentials_dir")),
     )
     check_values(as_toml(answers, earlier)).load_profiles()
-    return answers, token, password
+    return answers, secret, password
 
 
 def _credentials(

@@ -9,17 +9,18 @@ from functools import partial
 from pathlib import Path, PurePath
 from typing import Any
 
-from pydantic import SecretStr
-
 from lab_side.commands.setup.dialogue import Found, Question
+from lab_side.commands.setup.trials import try_orthanc, try_queue
 from lab_side.computer.extras import check_extras
 from lab_side.model_files import sha256_of
 from lab_side.settings.config import PACKAGED_PROFILES, ModelsConfig, profile_names, unknown_profile
 from segrelay import names
-from segrelay.bucket import open_bucket
-from segrelay.bucket.address import CloudAddress, SiteAddress, directory_address, parse_address
-from segrelay.errors import FixConfigurationError, SegRelayError, StoreUnavailableError
-from segrelay.orthanc import OrthancClient, OrthancSettings
+from segrelay.bucket import require_redis
+from segrelay.bucket.address import RedisAddress, directory_address, parse_address
+from segrelay.errors import FixConfigurationError, SegRelayError
+from segrelay.http.certificate_fault import is_of_unknown_authority
+from segrelay.http.proxy_environment import check_certificates
+from segrelay.orthanc import OrthancSettings
 from segrelay.orthanc.tls import client_context
 from segrelay.profiles import Profile, load_profile
 from segrelay.system.nearest import did_you_mean, nearest
@@ -30,9 +31,6 @@ _GPUS = {"gpu": "cuda", "nvidia": "cuda"}
 _HOST_AND_PATH = re.compile(r"[\w-]+(\.[\w-]+)*\.[A-Za-z]{2,}(:[0-9]+)?/|localhost(:[0-9]+)?/")
 """How an address begins that lacks its ``https://``."""
 
-TRIAL_SECONDS = 10.0
-"""For a server to answer: the next question waits."""
-
 
 def questions(
     earlier: Mapping[str, Any],
@@ -40,6 +38,8 @@ def questions(
     profiles_dir: Path | None,
     work_dir: str,
     ca_file: Path | None,
+    queue: QueueTrial,
+    name: str,
 ) -> list[Question]:
     """Return every question of the set-up, in order.
 
@@ -49,9 +49,14 @@ def questions(
         The settings of an earlier run, offered again as defaults.
     work_dir:
         The default of the work folder.
+    queue:
+        Tries the queue's address.
+    name:
+        The default of the agent's name.
     """
     return [
-        *_server_questions(earlier, ca_file),
+        *_queue_questions(earlier, queue, name),
+        *_orthanc_questions(earlier, ca_file),
         *_profile_questions(earlier, profiles_dir),
         Question(
             key="work_dir",
@@ -63,17 +68,39 @@ def questions(
     ]
 
 
-def _server_questions(earlier: Mapping[str, Any], ca_file: Path | None) -> list[Question]:
-    orthanc = earlier.get("orthanc", {})
+def _queue_questions(earlier: Mapping[str, Any], queue: QueueTrial, name: str) -> list[Question]:
     return [
         Question(
             key="bucket",
-            text="Queue (https://site/…/queue, gs://bucket/prefix, or a directory)",
+            text="Queue (https://site/…/queue, rediss://user@host/0/segrelay, "
+            "gs://bucket/prefix, or a directory)",
             option="--bucket",
             judge=queue_address,
             default=earlier.get("bucket") or None,
-            trial=try_queue,
+            trial=queue.try_address,
         ),
+        Question(
+            key="queue_ca_file",
+            text="The certificate of the queue's server is of an authority that this computer does "
+            "not know. File with the authority's certificate (PEM)",
+            option="--queue-ca-file",
+            judge=lambda text: authority_of_queue(Path(text)),
+            applies=queue.needs_authority,
+            trial=queue.try_authority,
+        ),
+        Question(
+            key="agent_id",
+            text="Name of this computer in the queue (a site's token belongs to one name)",
+            option="--agent-id",
+            judge=agent_id,
+            default=name,
+        ),
+    ]
+
+
+def _orthanc_questions(earlier: Mapping[str, Any], ca_file: Path | None) -> list[Question]:
+    orthanc = earlier.get("orthanc", {})
+    return [
         Question(
             key="url",
             text="Orthanc's address (https://…)",
@@ -119,6 +146,44 @@ def _profile_questions(earlier: Mapping[str, Any], profiles_dir: Path | None) ->
     ]
 
 
+class QueueTrial:
+    """Tries the queue's address, and once more with an authority where its certificate needs one.
+
+    Parameters
+    ----------
+    ca_file:
+        What is trusted instead of the public authorities, where it is known already.
+    asks:
+        Whether there is a terminal; without one nothing is tried.
+    """
+
+    def __init__(self, ca_file: Path | None, *, asks: bool) -> None:
+        self._ca_file = ca_file
+        self._asks = asks
+        self._address = ""
+        self._needs_authority = False
+
+    def try_address(self, address: str) -> SegRelayError | None:
+        """Return what is wrong; not that an authority is unknown, which is asked for next."""
+        self._address = address
+        problem = try_queue(address, ca_file=self._ca_file)
+        self._needs_authority = (
+            problem is not None and self._ca_file is None and is_of_unknown_authority(problem)
+        )
+        return None if self._needs_authority else problem
+
+    def needs_authority(self, found: Found) -> bool:
+        """Return whether the server's certificate is of an authority that is not known here."""
+        if self._asks and self._address != found["bucket"]:
+            # It came as an option, which is not tried when it is judged.
+            self.try_address(found["bucket"])
+        return self._needs_authority
+
+    def try_authority(self, ca_file: Path) -> SegRelayError | None:
+        """Return what is wrong with this authority."""
+        return try_queue(self._address, ca_file=ca_file)
+
+
 def queue_address(text: str) -> str:
     """The queue's address, of an address or of a directory that this account may write to."""
     if "://" not in text and not text.startswith("file:"):
@@ -126,8 +191,8 @@ def queue_address(text: str) -> str:
             raise FixConfigurationError(
                 "This is neither an address nor a directory.",
                 code="bucket-address",
-                remedy="Use https://site.example.org/…/queue, gs://bucket/prefix, or a directory "
-                "like /srv/segrelay/queue.",
+                remedy="Use https://site.example.org/…/queue, rediss://user@host/0/segrelay, "
+                "gs://bucket/prefix, or a directory like /srv/segrelay/queue.",
             )
         if _HOST_AND_PATH.match(text) and not Path(text).exists():
             raise FixConfigurationError(
@@ -139,7 +204,18 @@ def queue_address(text: str) -> str:
     where = parse_address(text)
     if isinstance(where, PurePath):
         writable_folder(Path(where), "The queue's directory")
+    if isinstance(where, RedisAddress):
+        require_redis()
     return text
+
+
+def authority_of_queue(path: Path | None) -> Path | None:
+    """A file of certificates to trust for the queue, if any, that can be read as one."""
+    if path is None:
+        return None
+    path = absolute(path)
+    check_certificates(str(path), "queue_ca_file")
+    return path
 
 
 def orthanc_address(text: str) -> str:
@@ -266,81 +342,3 @@ def absolute(path: Path) -> Path:
             remedy="Give a path of this computer, like /srv/segrelay.",
         )
     return path.expanduser().absolute()
-
-
-def try_orthanc(
-    url: str, *, ca_file: Path | None = None, user: str = "", password: SecretStr | None = None
-) -> SegRelayError | None:
-    """Ask Orthanc who it is; None where it answers as it should.
-
-    Without ``user``, one that asks for credentials is there, and that is enough.
-    """
-    settings = OrthancSettings(
-        url=url,
-        user=user,
-        password=password or SecretStr(""),
-        ca_file=ca_file,
-        connect_timeout=TRIAL_SECONDS,
-        read_timeout=TRIAL_SECONDS,
-        retries=0,
-    )
-    try:
-        client = OrthancClient(settings)
-        try:
-            client.system()
-        finally:
-            client.close()
-    except SegRelayError as error:
-        if error.code == "orthanc-credentials" and not user:
-            return None
-        return error
-    return None
-
-
-def try_queue(address: str) -> SegRelayError | None:
-    """List one folder of the queue; None where that works, or where it is a directory.
-
-    A site that asks for a token is there, and that is enough.
-    """
-    where = parse_address(address)
-    if isinstance(where, SiteAddress):
-        error = try_site(where.url)
-        return None if error is not None and error.code == "bucket-credentials" else error
-    if not isinstance(where, CloudAddress):
-        return None
-    try:
-        open_bucket(address).list(names.PROBE)
-    except SegRelayError as error:
-        return error
-    return None
-
-
-def try_site(url: str, *, agent: str = "", token: SecretStr | None = None) -> SegRelayError | None:
-    """Ask the site's queue; None where it lets this agent in with its token.
-
-    Parameters
-    ----------
-    agent:
-        Whose token it must be; empty asks without one.
-    """
-    # Imported here: another queue needs no client of the site's.
-    from segrelay.bucket.site import open_site_bucket
-
-    secret = "" if token is None else token.get_secret_value()
-    try:
-        bucket = open_site_bucket(url, lambda: secret, deadline=TRIAL_SECONDS)
-        try:
-            bucket.list(names.PROBE)
-            if agent:
-                bucket.verify_agent(agent)
-        finally:
-            bucket.close()
-    except StoreUnavailableError as error:
-        error.remedy = (
-            "Check the address, and what is between this computer and the site (proxy, login page, "
-            "firewall)."
-        )
-        return error
-    except SegRelayError as error:
-        return error
-    return None

@@ -18,7 +18,8 @@ import pytest
 from infra.servers.orthanc import OrthancServer
 from segrelay.bucket.local import LocalBucket
 from segrelay.queue import JobState, SiteQueue
-from tests.support.lab.fast_lab import FastLab, Queue, attempts, events, open_fast_lab
+from tests.support.lab.fast_lab import FastLab, attempts, events, open_fast_lab
+from tests.support.lab.fast_queues import Queue
 from tests.support.launcher import Launch
 from tests.support.paths import ROOT
 

@@ -158,6 +158,9 @@ def assert_seg_is_in_orthanc(lab: Lab, result: ResultManifest) -> None:
 
 def assert_nothing_leaked(lab: Lab) -> None:
     """I6: neither patient nor password in queue, results, logs or what is left on disk."""
+    jobs = lab.home / "jobs"
+    # Downloads are removed when the next job may start, which is after the result.
+    lab.wait_for(lambda: not any(jobs.glob("*.used")), "the downloads are removed")
     written = [*lab.logs, *(path for path in lab.bucket.root.rglob("*") if path.is_file())]
     written += [path for path in lab.home.rglob("*") if path.is_file()]
     secrets = [part.encode() for part in (*PATIENT_NAME.split("^"), lab.orthanc.password)]

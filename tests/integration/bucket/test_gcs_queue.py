@@ -1,18 +1,15 @@
 """The queue over Google Cloud Storage, through Google's own client and the strict fake.
 
-The transition tests and the tests with a fault at every operation are those of the directory,
-run over this bucket. What only the cloud has comes on top: answers lost below the client's
-own retry, many processes on one bucket, and histories of random faults.
+What only the cloud has: claims whose answers are lost in its two ways to move, histories of random
+faults below the client's own retry, and stores that lie.
 """
 
 from __future__ import annotations
 
 import contextlib
-import multiprocessing
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import cast
 
 import pytest
 
@@ -26,22 +23,13 @@ from segrelay.manifest import JobManifest
 from segrelay.queue import AgentQueue, SiteQueue, scan
 from segrelay.queue.selftest import verify_store
 from tests.conftest import SEED
-from tests.support.buckets.faulty_bucket import Fault
 from tests.support.buckets.gcs import BUCKET, fresh_bucket
 from tests.support.jobs import NOW, make_manifest, make_result
-from tests.support.races import race_in_cloud
-from tests.support.repetition import at_length, one_of
-from tests.unit.common.queue import test_queue as transitions
+from tests.support.repetition import at_length
 from tests.unit.common.queue import test_queue_crashes as crashes
-
-FEW, MANY = (3, 60), (8, 1000)
-"""Processes, and the jobs that all of them want."""
 
 HISTORIES, HISTORIES_LONG = 3, 50
 """Random histories; each is a few hundred requests."""
-
-MOST_REQUESTS = 80
-"""More than any way below needs; reaching it means that the loop never ended."""
 
 LOUD_FAULTS = (
     FaultKind.DROP_BEFORE,
@@ -49,15 +37,6 @@ LOUD_FAULTS = (
     FaultKind.STATUS,
     FaultKind.STATUS_AFTER,
     FaultKind.CUT,
-)
-
-# The tests and fixtures of the directory's queue; they ask for the fixture ``bucket`` below.
-globals().update(
-    {
-        name: value
-        for name, value in vars(transitions).items()
-        if name.startswith("test_") or name in ("site", "lab")
-    }
 )
 
 
@@ -73,74 +52,9 @@ def bucket(fake: FakeGcs) -> Iterator[GcsBucket]:
         yield bucket
 
 
-@pytest.fixture
-def cloud_crashes(fake: FakeGcs, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The crash tests, with a prefix of the cloud bucket in place of each directory."""
-    with contextlib.ExitStack() as stack:
-        monkeypatch.setattr(
-            crashes, "LocalBucket", lambda _folder: stack.enter_context(fresh_bucket(fake))
-        )
-        yield
-
-
 def where(bucket: Bucket, job_id: str) -> list[str]:
     """The folders in which the job's manifest lies."""
-    return crashes.where(cast(LocalBucket, bucket), job_id)
-
-
-def assert_settled(bucket: Bucket, manifest: JobManifest) -> None:
-    """In exactly one place, with exactly one result."""
-    crashes.assert_settled(cast(LocalBucket, bucket), manifest)
-
-
-Way = Callable[[Bucket, JobManifest], None]
-WAYS: list[tuple[Way, bool, bool]] = [
-    (crashes.serve, True, False),
-    (crashes.submit, False, True),
-    (crashes.cancel, True, True),
-]
-"""The way, whether the job is submitted before it, whether its user repeats it."""
-
-
-@pytest.mark.usefixtures("cloud_crashes")
-@pytest.mark.parametrize("fault", Fault)
-@pytest.mark.parametrize(
-    ("way", "submitted", "repeat"), WAYS, ids=lambda v: getattr(v, "__name__", "")
-)
-def test_i1_i3_whatever_operation_breaks_the_job_ends_once(
-    tmp_path: Path, fault: Fault, way: Way, submitted: bool, repeat: bool
-) -> None:
-    crashes.run_with_faults(tmp_path, fault, way, submitted=submitted, repeat=repeat)
-
-
-@pytest.mark.parametrize("kind", one_of(LOUD_FAULTS, FaultKind.DROP_AFTER))
-@pytest.mark.parametrize(
-    ("way", "submitted", "repeat"), WAYS, ids=lambda v: getattr(v, "__name__", "")
-)
-def test_i1_i3_whatever_request_breaks_the_job_ends_once(
-    fake: FakeGcs, kind: FaultKind, way: Way, submitted: bool, repeat: bool
-) -> None:
-    """The fault lies below the client's retry, which repeats what has already been done."""
-    for at in range(MOST_REQUESTS):
-        with fresh_bucket(fake) as bucket:
-            manifest = make_manifest()
-            if submitted:
-                SiteQueue(bucket).submit(manifest)
-            hits = fake.faults.hits
-            fake.break_next(kind, skip=at)
-            with contextlib.suppress(StoreUnavailableError):
-                way(bucket, manifest)
-            if repeat:
-                way(bucket, manifest)
-            was_hit = fake.faults.hits > hits
-            fake.faults.clear()
-            crashes.Life(bucket).work()
-            crashes.Life(bucket).work()
-            assert_settled(bucket, manifest)
-            if not was_hit:
-                assert at > 0
-                return
-    raise AssertionError("the way never ran through")
+    return crashes.where(bucket, job_id)
 
 
 @pytest.mark.parametrize("destination_first", [False, True])
@@ -163,22 +77,6 @@ def test_a_lost_claim_is_not_taken_for_a_won_one(fake: FakeGcs, bucket: GcsBucke
     assert AgentQueue(bucket, "lab-1", now=lambda: NOW).claim(job) is not None
     fake.break_next(FaultKind.DROP_AFTER, "move")
     assert AgentQueue(bucket, "lab-2", now=lambda: NOW).claim(job) is None
-
-
-@pytest.mark.parametrize(("claimers", "jobs"), [FEW, pytest.param(*MANY, marks=pytest.mark.long)])
-def test_many_processes_one_winner_each(
-    fake: FakeGcs, bucket: GcsBucket, claimers: int, jobs: int
-) -> None:
-    submitted = [make_manifest() for _ in range(jobs)]
-    for manifest in submitted:
-        SiteQueue(bucket).submit(manifest)
-    tasks = [(fake.url, bucket.prefix, number, claimers) for number in range(claimers)]
-    with multiprocessing.get_context("spawn").Pool(claimers) as pool:
-        wins = pool.starmap(race_in_cloud, tasks, chunksize=1)
-    claimed = [job_id for won in wins for job_id in won]
-    assert sorted(claimed) == sorted(manifest.job_id for manifest in submitted)
-    view = scan(bucket)
-    assert (len(view.pending), len(view.claimed)) == (0, jobs)
 
 
 @pytest.mark.parametrize(

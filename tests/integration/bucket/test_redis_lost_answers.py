@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import random
 import threading
 import time
@@ -22,11 +21,7 @@ from segrelay.queue import AgentQueue, SiteQueue, scan
 from tests.conftest import SEED
 from tests.support.buckets.redis import fresh_address, redis_bucket
 from tests.support.jobs import make_manifest
-from tests.support.races import race_in_redis
 from tests.support.servers.reply_proxy import Loss, ReplyProxy, reply_proxy
-
-FEW, MANY = (3, 60), (8, 1000)
-"""Processes, and the jobs that all of them want."""
 
 KILLS, MANY_KILLS = 4, 200
 
@@ -182,20 +177,3 @@ def test_what_was_acknowledged_outlives_the_servers_sudden_end(
     for name in acknowledged:
         assert bucket.read(name, limit=9) == b"%d" % int(name[-6:])
     bucket.close()
-
-
-@pytest.mark.parametrize(("claimers", "jobs"), [FEW, pytest.param(*MANY, marks=pytest.mark.long)])
-def test_many_processes_one_winner_each(
-    near: RedisBucket, address: str, claimers: int, jobs: int
-) -> None:
-    submitted = [make_manifest() for _ in range(jobs)]
-    for manifest in submitted:
-        SiteQueue(near).submit(manifest)
-    tasks = [(address, number, claimers) for number in range(claimers)]
-    with multiprocessing.get_context("spawn").Pool(claimers) as pool:
-        wins = pool.starmap(race_in_redis, tasks, chunksize=1)
-    claimed = [job_id for won in wins for job_id in won]
-    assert sorted(claimed) == sorted(manifest.job_id for manifest in submitted)
-    assert sum(1 for won in wins if won) > 1, "only one process ever won: nobody raced"
-    view = scan(near)
-    assert (len(view.pending), len(view.claimed)) == (0, jobs)

@@ -15,10 +15,12 @@ from infra.servers.ports import free_port
 from infra.servers.redis import RedisServer
 from lab_side.doctor.finding import Verdict
 from lab_side.doctor.queue import check_promises
+from lab_side.doctor.redis import check_listening
 from segrelay import names
 from segrelay.bucket import CheckedServer, open_bucket
 from segrelay.bucket import redis as redis_module
 from segrelay.bucket.redis import RedisBucket
+from segrelay.bucket.redis_answers import explain
 from segrelay.bucket.sealed import SealedBucket
 from segrelay.errors import FixConfigurationError, SegRelayError, StoreUnavailableError
 from segrelay.queue import verify_store
@@ -90,6 +92,30 @@ def test_one_that_keeps_nothing_on_a_disk(
     (remark,) = verify_store(allowed)
     assert "jobs are lost" in remark.text
     allowed.close()
+
+
+def test_one_that_is_reading_its_file_after_a_restart() -> None:
+    """It reports that it writes none until it has read all of it."""
+    # It answers every 1024 commands while it reads: each second, for twenty.
+    slow = {"key-load-delay": "1000", "appendfsync": "no"}
+    with RedisServer(slow) as server:
+        with closing(server.client()) as client:
+            pipeline = client.pipeline(transaction=False)
+            for number in range(20 * 1024):
+                pipeline.set(f"key-{number}", "x")
+            pipeline.execute()
+        server.kill()
+        server.start()
+        impatient = redis_bucket(server.address, deadline=0.0)
+        with pytest.raises(StoreUnavailableError, match="loading its data"):
+            impatient.check_server()
+        with closing(server.client()) as client:
+            client.config_set("key-load-delay", 0)
+        patient = redis_bucket(server.address, deadline=60)
+        (remark,) = patient.check_server()
+        assert "appendfsync is no" in remark.text
+        impatient.close()
+        patient.close()
 
 
 @pytest.mark.parametrize(("fsync", "words"), [("everysec", "second"), ("no", "half a minute")])
@@ -208,6 +234,21 @@ def test_one_whose_settings_may_not_be_asked_for(server: RedisServer, admin: red
     bucket.close()
 
 
+def test_the_doctor_says_when_a_user_may_not_listen(
+    server: RedisServer, admin: redis.Redis
+) -> None:
+    address = fresh_address(server.address).replace("//", "//lab@")
+    rules = ("on", f">{PASSWORD}", "~*", "resetchannels", "+@all")
+    admin.execute_command("ACL", "SETUSER", "lab", *rules)
+    bucket = redis_bucket(address, PASSWORD)
+    found = check_listening(bucket)
+    assert (found.verdict, found.code) == (Verdict.WARNING, "bucket-forbidden")
+    admin.execute_command("ACL", "SETUSER", "lab", "allchannels")
+    admin.execute_command("CLIENT", "KILL", "USER", "lab")
+    assert check_listening(bucket).verdict is Verdict.OK
+    bucket.close()
+
+
 def test_a_database_that_there_is_not(server: RedisServer) -> None:
     found = refusal(redis_bucket(server.address.replace("/0/", "/999/"), deadline=0.2))
     assert (type(found), found.code) == (FixConfigurationError, "bucket-missing")
@@ -265,3 +306,21 @@ def test_a_cluster() -> None:
         with pytest.raises(FixConfigurationError) as caught:
             bucket.check_server()
     assert (caught.value.code, "Cluster" in caught.value.message) == ("bucket-refused", True)
+
+
+@pytest.mark.parametrize(
+    ("refusal", "words"),
+    [
+        ("BUSY Redis is busy running a script. You can only call SCRIPT KILL.", "SCRIPT KILL"),
+        ("LOADING Redis is loading the dataset in memory", "automatically"),
+        ("READONLY You can't write against a read only replica.", "address"),
+        ("NOREPLICAS Not enough good replicas to write.", "min-replicas-to-write"),
+        ("max number of clients reached", "maxclients"),
+    ],
+)
+def test_a_trouble_of_a_moment_is_retried_and_says_what_to_do_if_it_lasts(
+    refusal: str, words: str
+) -> None:
+    found = explain(redis.ResponseError(refusal), "redis://127.0.0.1")
+    assert type(found) is StoreUnavailableError
+    assert words in found.remedy

@@ -19,13 +19,12 @@ import pytest
 import requests
 
 from gcp_side.site.alive import is_alive
-from infra.packages.debian import nginx_program
-from infra.servers.certificates import Authority
 from infra.servers.orthanc import OrthancServer
 from infra.servers.ports import free_port
 from infra.servers.processes import stop_process
 from tests.support.paths import ROOT
 from tests.support.servers import compose
+from tests.support.servers.front import Front
 
 START_LIMIT_S = 120.0
 MANAGE = str(ROOT / "gcp_side" / "manage.py")
@@ -59,14 +58,10 @@ def hospital(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hospital]:
     secrets = folder / "secrets"
     make_secrets = compose.FOLDER / "compose" / "make-secrets"
     subprocess.run([make_secrets, "localhost", secrets], check=True, capture_output=True)
-    authority = Authority(folder)
-    identity = authority.issue("nginx")
-    for name, path in (("tls-certificate", identity.certificate), ("tls-key", identity.key)):
-        (secrets / name).unlink()
-        (secrets / name).write_bytes(path.read_bytes())
-    ports = {name: free_port() for name in ("tls", "plain", "alive", "site")}
+    site = f"127.0.0.1:{free_port()}"
     with OrthancServer() as orthanc:
-        environment = _environment(folder, secrets, authority.certificate, ports["tls"])
+        front = Front(folder, site, secrets=secrets, orthanc=orthanc.url.removeprefix("http://"))
+        environment = _environment(folder, secrets, front)
         _set_orthanc(secrets, environment, orthanc)
         prepare = compose.load()["services"]["migrate"]["command"]
         assert prepare[0] == "python"
@@ -77,50 +72,44 @@ def hospital(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hospital]:
             check=True,
             capture_output=True,
         )
-        site, site_log = f"127.0.0.1:{ports['site']}", (folder / "site.log").open("wb")
+        site_log = (folder / "site.log").open("wb")
         command = compose.load()["services"]["site"]["command"]
         assert command[0] == "gunicorn"
-        processes = [
-            subprocess.Popen(
-                [
-                    sys.executable,
-                    "-m",
-                    *(site if word == "0.0.0.0:8000" else word for word in command),
-                ],
-                env=environment,
-                cwd=ROOT,
-                stdout=site_log,
-                stderr=site_log,
-            ),
-            _nginx(folder, secrets, ports, orthanc),
-        ]
+        words = [site if word == "0.0.0.0:8000" else word for word in command]
+        process = subprocess.Popen(
+            [sys.executable, "-m", *words],
+            env=environment,
+            cwd=ROOT,
+            stdout=site_log,
+            stderr=site_log,
+        )
         try:
             hospital = Hospital(
-                url=f"https://localhost:{ports['tls']}",
-                plain=f"http://localhost:{ports['plain']}",
+                url=front.url,
+                plain=front.plain,
                 site=site,
-                authority=authority.certificate,
+                authority=front.authority,
                 folder=folder,
                 environment=environment,
                 orthanc=orthanc,
             )
+            front.start()
             _wait_for(lambda: is_alive(site, "localhost"), folder)
-            _wait_for(lambda: _answers(f"http://127.0.0.1:{ports['alive']}/alive"), folder)
             yield hospital
         finally:
-            for process in processes:
-                stop_process(process, grace_s=5.0)
+            front.stop()
+            stop_process(process, grace_s=5.0)
             site_log.close()
 
 
-def _environment(folder: Path, secrets: Path, authority: Path, port: int) -> dict[str, str]:
+def _environment(folder: Path, secrets: Path, front: Front) -> dict[str, str]:
     given = {**compose.GIVEN, "SEGRELAY_BUCKET": (folder / "queue").as_uri()}
     values = compose.load(given)["services"]["site"]["environment"]
     values |= {
         "SEGRELAY_DATABASE_FILE": f"{compose.SECRETS}sqlite",
         "SEGRELAY_STATIC_ROOT": str(folder / "static"),
-        "SEGRELAY_ORTHANC_URL": f"https://localhost:{port}/orthanc",
-        "SEGRELAY_ORTHANC_CA_FILE": str(authority),
+        "SEGRELAY_ORTHANC_URL": f"{front.url}/orthanc",
+        "SEGRELAY_ORTHANC_CA_FILE": str(front.authority),
     }
     (secrets / "sqlite").write_text(str(folder / "site.sqlite3"))
     filled = {name: value.replace(compose.SECRETS, f"{secrets}/") for name, value in values.items()}
@@ -134,35 +123,6 @@ def _set_orthanc(secrets: Path, environment: dict[str, str], orthanc: OrthancSer
     path = secrets / "orthanc-site-password"
     path.unlink()
     path.write_text(orthanc.password)
-
-
-def _nginx(
-    folder: Path, secrets: Path, ports: dict[str, int], orthanc: OrthancServer
-) -> subprocess.Popen[bytes]:
-    places = {
-        "set $site site:8000": f"set $site 127.0.0.1:{ports['site']}",
-        "set $orthanc orthanc:8042": f"set $orthanc {orthanc.url.removeprefix('http://')}",
-        "listen 80": f"listen 127.0.0.1:{ports['plain']}",
-        "listen 443": f"listen 127.0.0.1:{ports['tls']}",
-        "listen 127.0.0.1:8080": f"listen 127.0.0.1:{ports['alive']}",
-    }
-    path = compose.nginx_configuration(folder, places, static=folder / "static", secrets=secrets)
-    program, environment = nginx_program()
-    return subprocess.Popen(
-        [str(program), "-p", str(folder), "-c", str(path), "-e", str(folder / "error.log")],
-        env={**os.environ, **environment},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
-
-
-def _answers(url: str) -> bool:
-    try:
-        return requests.get(url, timeout=5).status_code == 204
-    except requests.RequestException:
-        return False
 
 
 def _wait_for(is_so: Callable[[], bool], folder: Path) -> None:

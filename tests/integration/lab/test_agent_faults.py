@@ -36,14 +36,8 @@ from segrelay.orthanc import OrthancClient, OrthancSettings
 from segrelay.queue.lease import LEASE as PRODUCT_LEASE
 from tests.conftest import SEED, Tell
 from tests.support.buckets.gcs import BUCKET, make_bucket
-from tests.support.lab.fast_lab import (
-    FastLab,
-    Queue,
-    attempts,
-    check_once,
-    clean_door,
-    store_small_study,
-)
+from tests.support.lab.fast_lab import FastLab, attempts, check_once, store_small_study
+from tests.support.lab.fast_queues import Queue, clean_door
 from tests.support.lab.fast_worker import FastWorker
 from tests.support.launcher import LEASE, shorten
 from tests.support.servers.fault_proxy import FaultProxy, fault_proxy

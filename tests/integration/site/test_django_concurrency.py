@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from infra.servers.postgres import find_programs, private_postgres
 from tests.support.paths import ROOT
-from tests.support.servers.postgres import find_programs, private_postgres
 from tests.support.site.racing_site import OWN_JOBS
 
 PROCESSES = 4

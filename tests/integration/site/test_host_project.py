@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
+from infra.servers.postgres import find_programs, private_postgres
 from tests.support.paths import ROOT
-from tests.support.servers.postgres import find_programs, private_postgres
 from tests.support.site.host_project import SETTINGS
 
 LIMIT_S = 300

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
 
 import pytest
+from django.http import HttpResponse
 from pytest_django import Settings
 
+from gcp_side.labseg.api.queue import view
+from gcp_side.labseg.api.queue.operations import OPERATIONS
 from gcp_side.labseg.queue.store import DatabaseBucket
 from gcp_side.labseg.queue.tokens import MARK, add_token, revoke_tokens
-from lab_side.conformance import PROMISES, Outcome, try_promises
+from lab_side.agent.doorbells import site as doorbell_at_site
+from lab_side.agent.health import heartbeat
+from lab_side.agent.reporting.status_board import StatusBoard
 from segrelay import names
-from segrelay.bucket import open_bucket
+from segrelay.bucket import ObjectInfo, open_bucket
+from segrelay.bucket import site_messages as messages
 from segrelay.bucket.site import SiteBucket
+from segrelay.bucket.site_messages import CarriedHeartbeat
 from segrelay.errors import (
     FixConfigurationError,
     ObjectExistsError,
@@ -22,7 +30,11 @@ from segrelay.errors import (
     StoreUnavailableError,
 )
 from segrelay.manifest import RESULT_BYTES_LIMIT
+from segrelay.queue import AgentState, Lease
+from segrelay.queue.view import read_heartbeat
+from segrelay.stages import Stage
 from tests.support.buckets.below import BucketBelow
+from tests.support.jobs import make_identity
 from tests.unit.common.bucket import test_local_bucket as contract
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -125,18 +137,50 @@ def test_a_site_whose_queue_is_elsewhere(address: str, settings: Settings, tmp_p
     assert caught.value.code == "bucket-missing"
 
 
+def test_a_newer_site(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    token = add_token("lab")
+    running = connected(address, token)
+    running.list(names.PENDING)
+    with monkeypatch.context() as patch:
+        patch.setattr(messages, "PROTOCOL", messages.PROTOCOL + 1)
+        with pytest.raises(FixConfigurationError, match="another version") as caught:
+            connected(address, token).list(names.PENDING)
+        assert (caught.value.code, "Update" in caught.value.remedy) == ("bucket-refused", True)
+        # The site may be in the middle of its upgrade.
+        with pytest.raises(StoreUnavailableError, match="another version"):
+            running.list(names.PENDING)
+    assert running.list(names.PENDING) == []
+
+
+def test_an_older_site(agents: SiteBucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        view, "OPERATIONS", {name: done for name, done in OPERATIONS.items() if name != "stat"}
+    )
+    assert agents.list(names.PENDING) == []
+    with pytest.raises((FixConfigurationError, StoreUnavailableError)) as caught:
+        agents.stat(JOB)
+    assert (caught.value.code, "Update" in caught.value.remedy) == ("bucket-refused", True)
+
+
+def test_a_login_page_comes_and_goes(agents: SiteBucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    def log_in(*_: object, **__: object) -> HttpResponse:
+        return HttpResponse("<html>Log in</html>")
+
+    agents.list(names.PENDING)
+    with monkeypatch.context() as patch:
+        patch.setattr(view.QueueOperation, "dispatch", log_in)
+        with pytest.raises(StoreUnavailableError, match="There is a page") as caught:
+            agents.list(names.PENDING)
+        assert "login page" in caught.value.remedy
+    assert agents.list(names.PENDING) == []
+
+
 @pytest.mark.parametrize("path", ["/nowhere/queue", "/admin/login", "/api/mri/segmentation/health"])
 def test_an_address_that_is_not_the_queues(address: str, path: str) -> None:
     site = address.removesuffix("/api/mri/segmentation/queue")
     with pytest.raises((FixConfigurationError, StoreUnavailableError)) as caught:
         connected(f"{site}{path}", "x").list(names.PENDING)
     assert "address" in caught.value.remedy
-
-
-def test_every_promise_is_kept(site: DatabaseBucket) -> None:
-    results = list(try_promises(site))
-    assert {result.outcome for result in results} == {Outcome.OK}
-    assert len(results) == len(PROMISES)
 
 
 def test_a_long_result_passes_where_users_may_send_little(
@@ -177,6 +221,115 @@ def test_a_site_without_threads_to_spare_answers_at_once(
     settings.SEGRELAY = settings.SEGRELAY | {"QUEUE_WAITING_CALLS": 0}
     change, _ = agents.wait("", 0)
     assert agents.wait(change, 20) == (change, False)
+
+
+HEARTBEAT = names.agent_object("lab")
+
+
+def carried(info: ObjectInfo, text: str, *, generation: int | None = None) -> CarriedHeartbeat:
+    return CarriedHeartbeat(
+        name=HEARTBEAT,
+        metadata={"beat": text},
+        generation=info.generation if generation is None else generation,
+        updated=info.updated,
+    )
+
+
+def test_a_waiting_call_carries_the_heartbeat(site: DatabaseBucket, agents: SiteBucket) -> None:
+    taken = agents.take_over(HEARTBEAT, {"beat": "first"}, generation=0)
+    change, _ = agents.wait("", 0)
+    for text in ("second", "third"):
+        begin = time.monotonic()
+        _, was_held, renewal = agents.wait_alive(change, 0.3, carried(taken, text))
+        assert renewal is not None
+        now = site.read_heartbeat(HEARTBEAT)
+        assert (now.metadata, now.generation) == ({"beat": text}, taken.generation)
+        assert taken.updated < now.updated == renewal.updated
+        assert was_held
+        assert 0.3 <= renewal.held.total_seconds() <= time.monotonic() - begin
+        taken = now
+
+
+def test_a_carried_heartbeat_overwrites_none_that_is_newer(
+    site: DatabaseBucket, agents: SiteBucket
+) -> None:
+    taken = agents.take_over(HEARTBEAT, {"beat": "first"}, generation=0)
+    late = carried(taken, "idle")
+    agents.refresh(HEARTBEAT, {"beat": "started"}, generation=taken.generation)
+    change, _ = agents.wait("", 0)
+    begin = time.monotonic()
+    assert agents.wait_alive(change, 20, late) == (change, True, None)
+    # It is answered at once: the agent's next heartbeat is its own.
+    assert time.monotonic() - begin < 10
+    assert site.read_heartbeat(HEARTBEAT).metadata == {"beat": "started"}
+
+
+def test_a_carried_heartbeat_of_a_life_that_was_taken_over_is_none(
+    site: DatabaseBucket, agents: SiteBucket
+) -> None:
+    first = agents.take_over(HEARTBEAT, {"beat": "first"}, generation=0)
+    agents.take_over(HEARTBEAT, {"beat": "second life"}, generation=first.generation)
+    change, _ = agents.wait("", 0)
+    assert agents.wait_alive(change, 20, carried(first, "idle"))[2] is None
+    assert site.read_heartbeat(HEARTBEAT).metadata == {"beat": "second life"}
+
+
+def wait_until(what: Callable[[], bool], why: str) -> None:
+    limit = time.monotonic() + 30
+    while not what():
+        assert time.monotonic() < limit, why
+        time.sleep(0.01)
+
+
+def test_a_waiting_call_renews_no_other_agents_heartbeat(agents: SiteBucket, address: str) -> None:
+    taken = agents.take_over(HEARTBEAT, {"beat": "first"}, generation=0)
+    change, _ = agents.wait("", 0)
+    other = connected(address, add_token("other"))
+    with pytest.raises(FixConfigurationError) as caught:
+        other.wait_alive(change, 0, carried(taken, "forged"))
+    assert caught.value.code == "bucket-forbidden"
+    other.close()
+
+
+def test_an_idle_agent_sends_no_heartbeats_of_its_own(
+    site: DatabaseBucket, agents: SiteBucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the product's proportions: calls of 25 s, heartbeats every 30 s."""
+    monkeypatch.setattr(doorbell_at_site, "LONGEST_WAIT", 0.5)
+    monkeypatch.setattr(heartbeat, "HEARTBEAT_EVERY", 0.6)
+    monkeypatch.setattr(heartbeat, "CARRIED_EVERY", 3.0)
+    monkeypatch.setattr(heartbeat, "PROGRESS_EVERY", 0.05)
+    status = StatusBoard(identity=make_identity(), version="1", profiles=("demo",))
+    lease = Lease(agents, "lab", status.identity, is_dead=lambda _: False)
+    beating = heartbeat.Heartbeat(agents, lease, status, on_lost=threading.Event().set)
+    doorbell = doorbell_at_site.SiteDoorbell(agents, threading.Event(), beating)
+    sent: list[str] = []
+    refresh = agents.refresh
+
+    def counted(name: str, metadata: Mapping[str, str], *, generation: int) -> ObjectInfo:
+        sent.append(name)
+        return refresh(name, metadata, generation=generation)
+
+    monkeypatch.setattr(agents, "refresh", counted)
+    beating.take_over()
+    doorbell.supervise()
+    begin = time.monotonic()
+    try:
+        wait_until(lambda: lease.age() < 0.6 and time.monotonic() - begin > 3, "calls carry it")
+        assert lease.is_held()
+        assert abs(lease.now() - site.read_heartbeat(HEARTBEAT).updated) < timedelta(seconds=2)
+        before = len(sent)
+        time.sleep(2)
+        assert len(sent) == before
+        # With a job in hand, heartbeats are its own, and carry what is started.
+        status.set_stage("job", 1, Stage.INFER, started=True)
+        wait_until(lambda: len(sent) > before, "a heartbeat with the job")
+    finally:
+        doorbell.close()
+        beating.stop()
+    seen = read_heartbeat(site, "lab")
+    assert seen is not None
+    assert seen.heartbeat.state == AgentState.STOPPED
 
 
 def test_the_sites_own_database_is_for_the_site_alone() -> None:

@@ -9,41 +9,35 @@ from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
+import certifi
 import pytest
-from keyring.backends import null
 from pytest_django import Settings
 
 from gcp_side.labseg.queue.rows import QueueObject
 from gcp_side.labseg.queue.tokens import add_token, revoke_tokens
+from infra.servers.certificates import Authority
+from infra.servers.nginx import NginxServer
 from lab_side import conformance
-from lab_side.commands.setup import questions
+from lab_side.commands.setup import trials
 from lab_side.conformance import PROMISES, try_promises
 from lab_side.settings.loading import load_config, load_queue_config
-from lab_side.settings.secrets import EVERY_SECRET
-from lab_side.settings.sources import VARIABLES
 from segrelay import names
 from segrelay.bucket import open_bucket
 from segrelay.bucket.site import SiteBucket
 from segrelay.errors import FixConfigurationError
 from tests.support.command_line import Cli, Running
-from tests.support.lab.keyrings import keyring_replaced
+from tests.support.lab.bare_computer import bare_computer
 from tests.support.servers.raw_server import answer, raw_server
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
-CONFIGURATION = 78
+CONFIGURATION, NOT_NOW = 78, 75
 AGENT = "lab-1"
 
 
 @pytest.fixture(autouse=True)
 def _a_bare_computer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for variable in [*VARIABLES, "SEGRELAY_PROFILES", "CREDENTIALS_DIRECTORY"]:
-        monkeypatch.delenv(variable, raising=False)
-    for places in EVERY_SECRET:
-        monkeypatch.delenv(places.variable, raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("SEGRELAY_WORK_DIR", str(tmp_path / "work"))
-    with keyring_replaced(null.Keyring()):  # type: ignore[no-untyped-call]
+    with bare_computer(tmp_path, monkeypatch):
         yield
 
 
@@ -61,14 +55,22 @@ def lab(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
 class Person:
     """Somebody at a terminal who types addresses and secrets, one after another."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, addresses: list[str], tokens: list[str]):
-        self.addresses, self.tokens = addresses, tokens
+    def __init__(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        addresses: list[str],
+        tokens: list[str],
+        authority: str = "",
+    ):
+        self.addresses, self.tokens, self._authority = addresses, tokens, authority
         self.asked: list[str] = []
         monkeypatch.setattr("builtins.input", self._answer)
         monkeypatch.setattr(getpass, "getpass", self._token)
         monkeypatch.setattr("lab_side.commands.setup.command.is_on_terminal", lambda: True)
 
     def _answer(self, question: str) -> str:
+        if question.startswith("The certificate"):
+            return self._authority
         return self.addresses.pop(0) if question.startswith("Queue") else ""
 
     def _token(self, question: str) -> str:
@@ -105,6 +107,31 @@ def test_setup_takes_an_address_and_a_token_and_nothing_else(
     assert secret.read_text().strip() == token
 
 
+def test_a_certificate_of_the_hospitals_own_authority(
+    lab: Cli,
+    file: Path,
+    address: str,
+    monkeypatch: pytest.MonkeyPatch,
+    settings: Settings,
+    tmp_path: Path,
+) -> None:
+    settings.ALLOWED_HOSTS = ["*"]
+    monkeypatch.delenv("SEGRELAY_WORK_DIR")
+    authority = Authority(tmp_path)
+    site, path = address[: address.index("/api")], address[address.index("/api") :]
+    with NginxServer(site, authority.issue("site")) as nginx:
+        trusted = str(authority.certificate)
+        # A variable of the environment does not overrule the setting.
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", certifi.where())
+        Person(monkeypatch, [nginx.url + path], [add_token(AGENT)], trusted)
+        said = set_up(lab, file, "--work-dir", str(tmp_path / "work"))
+        assert "The site's queue answers, and lets this agent in." in said
+        assert load_config(file, {}).queue_ca_file == authority.certificate
+        report = lab.json("--config", str(file), "doctor", "--quick", code=NOT_NOW)
+    found = {item["check"]: item["verdict"] for item in report["findings"]}
+    assert found["certificate of the site"] == found["self-test"] == "OK"
+
+
 def test_each_wrong_answer_is_said_in_one_line_and_asked_for_again(
     lab: Cli, file: Path, address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -112,7 +139,7 @@ def test_each_wrong_answer_is_said_in_one_line_and_asked_for_again(
     revoked = add_token(AGENT)
     revoke_tokens(AGENT)
     foreign, right = add_token("lab-2"), add_token(AGENT)
-    monkeypatch.setattr(questions, "TRIAL_SECONDS", 0.5)
+    monkeypatch.setattr(trials, "TRIAL_SECONDS", 0.5)
     login = raw_server(answer(b"<html>Log in</html>", headers="Content-Type: text/html\r\n"))
     with login as page:
         person = Person(

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import secrets
+from pathlib import Path
 
 from segrelay.bucket.address import RedisAddress, parse_address
 from segrelay.bucket.redis import RedisBucket
 
 
 def redis_bucket(
-    address: str, password: str = "", *, deadline: float = 2.0, first_pause: float = 0.02
+    address: str,
+    password: str = "",
+    *,
+    deadline: float = 2.0,
+    first_pause: float = 0.02,
+    ca_file: Path | None = None,
 ) -> RedisBucket:
     """A bucket that gives up soon."""
     where = parse_address(address)
     assert isinstance(where, RedisAddress)
-    return RedisBucket(where, lambda: password, deadline=deadline, first_pause=first_pause)
+    return RedisBucket(
+        where, lambda: password, deadline=deadline, first_pause=first_pause, ca_file=ca_file
+    )
 
 
 def fresh_address(address: str) -> str:

@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import json
 import os
-import secrets
 import signal
 import subprocess
 import sys
@@ -25,10 +24,6 @@ import numpy as np
 import psutil
 from pydantic import SecretStr
 
-from infra.fake_gcs import FakeGcs
-from infra.fake_gcs.api import Api
-from infra.fake_gcs.faults import Faults
-from infra.fake_gcs.http import Service
 from infra.servers.orthanc import OrthancServer
 from lab_side.agent.delivery.outbox import DRAFT_FILE, SEG_FILE, Draft
 from lab_side.agent.reporting.status import AgentStatus
@@ -36,7 +31,6 @@ from lab_side.commands.status import agent_status
 from lab_side.settings.config import LocalConfig
 from segrelay import names
 from segrelay.bucket import Bucket
-from segrelay.bucket.local import LocalBucket
 from segrelay.manifest import (
     RESULT_BYTES_LIMIT,
     AttemptRecord,
@@ -53,12 +47,11 @@ from segrelay.orthanc import OrthancClient, OrthancSettings
 from segrelay.queue import SiteQueue
 from segrelay.queue.view import read_heartbeat
 from segrelay.ulid import new_ulid
-from tests.support.buckets.gcs import BUCKET, make_bucket
 from tests.support.dicom.dicom_series import STUDY_UID, make_affine, write_series
+from tests.support.lab.fast_queues import QUEUES, Queue
 from tests.support.lab.lab import StoredStudy, store_files
 from tests.support.launcher import Launch
 from tests.support.paths import ROOT
-from tests.support.servers.serving import serving
 
 DEADLINE = 120.0
 """Seconds until a test gives up waiting; a job takes about one, on a busy machine ten."""
@@ -71,50 +64,6 @@ ATTEMPTS = 10
 """More than a kill can use up by chance: a job that fails in a storm is then a defect."""
 
 _FOLDERS = (names.PENDING, names.CLAIMED, names.DONE, names.FAILED, names.REJECTED)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Queue:
-    """Where the jobs are, and how a process gets there."""
-
-    address: str
-    bucket: Bucket
-    environment: dict[str, str] = field(default_factory=dict)
-    fake: FakeGcs | None = None
-    """Takes orders for faults, which only the agents meet."""
-
-
-@contextlib.contextmanager
-def directory_queue(folder: Path) -> Iterator[Queue]:
-    """A queue in a directory."""
-    yield Queue(address=folder.as_uri(), bucket=LocalBucket(folder))
-
-
-@contextlib.contextmanager
-def gcs_queue(_folder: Path) -> Iterator[Queue]:
-    """A queue over the strict fake GCS, with the real client."""
-    prefix = f"queue/{secrets.token_hex(4)}"
-    with FakeGcs() as fake, clean_door(fake) as door:
-        bucket = make_bucket(door, prefix)
-        try:
-            yield Queue(
-                address=f"gs://{BUCKET}/{prefix}",
-                bucket=bucket,
-                environment={"STORAGE_EMULATOR_HOST": fake.url},
-                fake=fake,
-            )
-        finally:
-            bucket.close()
-
-
-@contextlib.contextmanager
-def clean_door(fake: FakeGcs) -> Iterator[str]:
-    """Another address of the same store, which knows no faults."""
-    with serving(Service(Api(fake.store), Faults())) as url:
-        yield url
-
-
-QUEUES = {"directory": directory_queue, "gcs": gcs_queue}
 
 
 @dataclass(kw_only=True)
@@ -273,7 +222,7 @@ class FastLab:
             if time.monotonic() - began > seconds:
                 tails = [f"{agent}: {self.log(agent).read_text()[-1500:]}" for agent in self.agents]
                 raise AssertionError("\n".join([f"waited in vain: {why}", *self.live(), *tails]))
-            time.sleep(0.05)
+            time.sleep(self.queue.look_every_s)
         return time.monotonic() - began
 
     def is_settled(self) -> bool:
@@ -315,7 +264,7 @@ class FastLab:
         path = self.folder / f"{agent}.toml"
         path.write_text(
             f"{self.settings.get(agent, '')}\n"
-            f"poll_seconds = {POLL_SECONDS}\nmin_free_gb = 0\n"
+            f"poll_seconds = {POLL_SECONDS}\nidle_poll_seconds = {POLL_SECONDS}\nmin_free_gb = 0\n"
             f"drain_minutes = {self.drain_minutes}\n[orthanc]\nread_timeout = 2.0\n"
         )
         return path
@@ -325,7 +274,7 @@ class FastLab:
             **{key: value for key, value in os.environ.items() if not key.startswith("SEGRELAY")},
             # A pool of threads for arithmetic that nobody does here costs more than all else.
             "OPENBLAS_NUM_THREADS": "1",
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "common"))),
             "PYTHON_KEYRING_BACKEND": "keyring.backends.null.Keyring",
             "SEGRELAY_BUCKET": self.queue.address,
             "SEGRELAY_AGENT_ID": agent,
@@ -335,7 +284,7 @@ class FastLab:
             "SEGRELAY_ORTHANC_URL": self.orthanc_url or self.orthanc.url,
             "SEGRELAY_ORTHANC_USER": self.orthanc.user,
             "SEGRELAY_ORTHANC_PASSWORD": self.orthanc.password,
-            **self.queue.environment,
+            **self.queue.environment_of(agent),
             **self.surroundings,
         }
 

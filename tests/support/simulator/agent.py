@@ -97,7 +97,11 @@ class AgentProcess:
         self._lost = False
         self._next_look = 0.0
         bucket = StagedBucket(
-            world.store.open(), world.stage, world.weather, world.watch, self._beaten
+            world.store.open(machine.agent),
+            world.stage,
+            world.weather,
+            world.watch,
+            self._beaten,
         )
         self._bucket = bucket
         self._status = StatusBoard(

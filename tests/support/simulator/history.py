@@ -13,28 +13,26 @@ from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 
-from infra.servers.redis import RedisServer
 from lab_side.settings.config import PACKAGED_PROFILES
 from segrelay import names
 from segrelay.errors import ObjectExistsError, StoreUnavailableError
 from segrelay.manifest import JobManifest, ResultStatus, parse_result
-from segrelay.names import JobName, parse_job_name
+from segrelay.names import SITE, JobName, parse_job_name
 from segrelay.profiles import Profile, load_profile
 from segrelay.queue.lease import LEASE
 from tests.support.jobs import make_manifest
 from tests.support.simulator.agent import POLL, AgentProcess, Machine, World
 from tests.support.simulator.clock import START, Clock
 from tests.support.simulator.orthanc import MemoryOrthanc, uid_of
-from tests.support.simulator.redis_store import RedisStore
 from tests.support.simulator.site import Site
 from tests.support.simulator.stage import Actor, Stage
-from tests.support.simulator.stores import CloudStore, DirectoryStore, ModelStore
+from tests.support.simulator.stores import MakeStore, Surroundings
 from tests.support.simulator.watch import Owner, Watch
 from tests.support.simulator.weather import Weather
 from tests.support.simulator.work import Fate
 
 STEPS = (60, 260)
-"""Steps of a history's bad weather, fewest and most."""
+"""Steps of a history's bad weather, fewest and most; twice as many where a call has two."""
 
 JUMPS = (5.0, 20.0, 45.0, 60.0, 130.0, 300.0)
 """Seconds."""
@@ -57,9 +55,7 @@ def _profiles() -> Mapping[str, Profile]:
 class History:
     """A seeded story; :meth:`run` raises Violation when it breaks a promise."""
 
-    def __init__(
-        self, seed: str, folder: Path, *, cloud: bool = False, redis: RedisServer | None = None
-    ) -> None:
+    def __init__(self, seed: str, folder: Path, make_store: MakeStore) -> None:
         self._chance = random.Random(seed)
         self._folder = folder
         self.clock = Clock()
@@ -69,8 +65,7 @@ class History:
         self._orthanc = MemoryOrthanc(self._stage, self._weather)
         self._watch = Watch(self.clock, self._orthanc, self._actor_of_this_step)
         self._orthanc.deleted = self._watch.instance_deleted
-        self._cloud = cloud
-        self._redis = redis
+        self._make_store = make_store
         self._fates: dict[str, Fate] = {}
         self._world = self._make_world()
         self._jobs = self._make_jobs()
@@ -93,7 +88,8 @@ class History:
         """
         with _quiet():
             try:
-                for _ in range(self._chance.randint(*STEPS)):
+                steps = self._chance.randint(*STEPS) * self._world.store.steps_of_a_call
+                for _ in range(steps):
                     self._happen()
                     self._watch.check()
                 self._clear_up()
@@ -106,21 +102,15 @@ class History:
                 shutil.rmtree(self._folder, ignore_errors=True)
 
     def _make_world(self) -> World:
-        store: ModelStore
-        if self._redis is not None:
-            store = RedisStore(
-                self._redis,
-                self.clock,
-                self._watch.moved,
+        store = self._make_store(
+            Surroundings(
+                folder=self._folder,
+                clock=self.clock,
+                moved=self._watch.moved,
                 pause=self._stage.pause,
                 weather=self._weather,
             )
-        elif self._cloud:
-            store = CloudStore(
-                self.clock, self._watch.moved, pause=self._stage.pause, weather=self._weather
-            )
-        else:
-            store = DirectoryStore(self._folder / "queue", self.clock, self._watch.moved)
+        )
         self._watch.store = store
         return World(
             stage=self._stage,
@@ -283,7 +273,7 @@ class History:
         ).pending
         self._tell(f"{name} arrives again")
         with contextlib.suppress(ObjectExistsError, StoreUnavailableError):
-            self._world.store.open().create(name, job.to_json())
+            self._world.store.open(SITE).create(name, job.to_json())
 
     def _tell(self, text: str) -> None:
         self._stage.tell(f"{self.clock.seconds:.1f} s: {text}")

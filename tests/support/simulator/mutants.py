@@ -7,26 +7,33 @@ one that the first precaution makes by itself; the mutant's description says so.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from google.cloud import storage  # type: ignore[import-untyped]
 
+from gcp_side.labseg.queue.store import DatabaseBucket
 from lab_side.agent.claiming import Claiming
 from lab_side.agent.delivery.deliver import Uploader, _Stored
 from lab_side.agent.delivery.outbox import OutboxEntry
 from segrelay import names
 from segrelay.bucket import Bucket, ObjectInfo
+from segrelay.bucket import redis as redis_module
 from segrelay.bucket.gcs import GcsBucket
 from segrelay.bucket.local import LocalBucket
+from segrelay.bucket.redis import RedisBucket
+from segrelay.bucket.redis_scripts import Script
 from segrelay.errors import TransientError
 from segrelay.manifest import AttemptRecord, ResultManifest, SegReference
 from segrelay.queue import AgentQueue, Claim, Heartbeat, QueueView, Reaper, claims, reaper
 from segrelay.queue.records import publish_result
 from segrelay.queue.view import ClaimedJob
 from tests.support.simulator.orthanc import uid_of
+
+STORES: tuple[type[Any], ...] = (LocalBucket, GcsBucket, RedisBucket, DatabaseBucket)
+"""What keeps the objects."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,24 +45,46 @@ class Mutant:
     promises: frozenset[str]
     """Any of these must be found broken."""
     first: int
-    """Number of the history to begin with: with the seed of ``infra/test`` an early find."""
+    """Number of the history in a directory to begin with: with the seed of ``infra/test`` an early
+    find."""
 
 
 def _result_without_generation_0(patch: pytest.MonkeyPatch) -> None:
     """The last result wins instead of the first."""
-    for bucket in (LocalBucket, GcsBucket):
-        patch.setattr(bucket, "create", _overwriting(bucket))
+    _create_over(patch, names.RESULTS)
 
 
-def _overwriting(bucket: type[LocalBucket] | type[GcsBucket]) -> Callable[..., ObjectInfo]:
-    create: Callable[..., ObjectInfo] = bucket.create
+def _creating_over(patch: pytest.MonkeyPatch) -> None:
+    """What is there does not keep the store from writing."""
+    _create_over(patch, "")
 
-    def overwrite(self: Bucket, name: str, data: bytes) -> ObjectInfo:
-        if name.startswith(names.RESULTS):
-            return self.replace(name, data)
-        return create(self, name, data)
 
-    return overwrite
+def _create_over(patch: pytest.MonkeyPatch, prefix: str) -> None:
+    def overwriting(create: Callable[..., ObjectInfo]) -> Callable[..., ObjectInfo]:
+        def overwrite(self: Bucket, name: str, data: bytes, **options: str) -> ObjectInfo:
+            if name.startswith(prefix):
+                return self.replace(name, data)
+            return create(self, name, data, **options)
+
+        return overwrite
+
+    for store in STORES:
+        patch.setattr(store, "create", overwriting(store.create))
+
+
+def _moving_to_nowhere(patch: pytest.MonkeyPatch) -> None:
+    """What was moved is gone: a queue that pops a job before anybody has it safely."""
+
+    def losing(move: Callable[..., ObjectInfo]) -> Callable[..., ObjectInfo]:
+        def lose(self: Bucket, *places: str, **options: Any) -> ObjectInfo:
+            moved = move(self, *places, **options)
+            self.delete(moved.name, generation=moved.generation)
+            return moved
+
+        return lose
+
+    for store in STORES:
+        patch.setattr(store, "move", losing(store.move))
 
 
 def _no_look_at_the_destination(patch: pytest.MonkeyPatch) -> None:
@@ -87,8 +116,21 @@ def _claim_without_source_generation(patch: pytest.MonkeyPatch) -> None:
         options.pop("if_source_generation_match")
         return move_blob(self, *args, **options)
 
+    body, check = (
+        vars(redis_module)["MOVE"].body,
+        "if found ~= ARGV[3] then return {'other-generation'} end",
+    )
+    assert body.count(check) == 1
+    update = DatabaseBucket._update
+
+    def update_any(self: Any, condition: Mapping[str, Any], **options: Any) -> Any:
+        is_move = "name" in options
+        return update(self, {"name": condition["name"]} if is_move else condition, **options)
+
     patch.setattr(LocalBucket, "_require", require_any)
     patch.setattr(storage.Bucket, "move_blob", move_any)
+    patch.setattr(redis_module, "MOVE", Script(body.replace(check, "")))
+    patch.setattr(DatabaseBucket, "_update", update_any)
 
 
 def _reaping_by_local_clock(patch: pytest.MonkeyPatch) -> None:
@@ -157,12 +199,7 @@ def _result_without_confirmation(patch: pytest.MonkeyPatch) -> None:
 
 def _attempts_overwritten(patch: pytest.MonkeyPatch) -> None:
     """Whoever notices last says how an attempt ended."""
-
-    def overwrite(bucket: Bucket, record: AttemptRecord) -> AttemptRecord:
-        bucket.replace(names.attempt_object(record.job_id, record.attempt), record.to_json())
-        return record
-
-    patch.setattr(claims, "write_attempt", overwrite)
+    _create_over(patch, names.ATTEMPTS)
 
 
 def _two_claims_of_one_job(patch: pytest.MonkeyPatch) -> None:
@@ -179,6 +216,8 @@ MUTANTS = [
     Mutant(name=name, plant=plant, promises=frozenset(promises), first=first)
     for name, plant, promises, first in (
         ("result without generation 0", _result_without_generation_0, {"I3"}, 0),
+        ("creating over what is there", _creating_over, {"A1", "I3"}, 0),
+        ("moving to nowhere", _moving_to_nowhere, {"I1"}, 0),
         ("no look at the own destination", _no_look_at_the_destination, {"L1"}, 29),
         ("claim without source generation", _claim_without_source_generation, {"S1"}, 78),
         ("reaping by local clock", _reaping_by_local_clock, {"I5", "L1"}, 13),

@@ -17,8 +17,7 @@ from segrelay.bucket.address import RedisAddress, parse_address
 from segrelay.bucket.redis import RedisBucket, Values
 from segrelay.bucket.redis_scripts import Script
 from segrelay.errors import ObjectNotFoundError
-from tests.support.simulator.clock import Clock
-from tests.support.simulator.stores import Moved
+from tests.support.simulator.stores import Surroundings
 from tests.support.simulator.weather import Weather
 
 CLOCK = "model:clock"
@@ -68,39 +67,30 @@ class StagedRedis(RedisBucket):
 class RedisStore:
     """A Redis that nobody else uses; emptied first."""
 
-    def __init__(
-        self,
-        server: RedisServer,
-        clock: Clock,
-        moved: Moved,
-        *,
-        pause: Callable[[], None],
-        weather: Weather,
-    ) -> None:
+    steps_of_a_call = 2
+
+    def __init__(self, server: RedisServer, around: Surroundings) -> None:
         address = parse_address(server.address)
         assert isinstance(address, RedisAddress)
         self._address = address
         self._client = server.client()
-        self._clock = clock
-        self._moved = moved
-        self._pause = pause
-        self._weather = weather
+        self._around = around
         self._outside = RedisBucket(address)
         self._outside._pruned_at = NEVER
         self._client.flushdb()
 
-    def open(self) -> Bucket:
+    def open(self, who: str) -> Bucket:
         """As the protocol."""
-        return StagedRedis(self._address, self, self._pause, self._weather)
+        return StagedRedis(self._address, self, self._around.pause, self._around.weather)
 
     def run(self, script: Script, keys: Sequence[str], values: Values) -> Any:
         """Run a script at the model's time."""
         is_move = len(keys) == 3
         live = self._client.hget(keys[1], "generation") if is_move else None
-        self._client.set(CLOCK, int(self._clock.now().timestamp() * 1e6))
+        self._client.set(CLOCK, int(self._around.clock.now().timestamp() * 1e6))
         answer = self._client.eval(timed(script), len(keys), *keys, *values)
         if is_move and live is not None and answer[0] == b"ok":
-            self._moved(str(values[0]), str(values[1]), int(live))
+            self._around.moved(str(values[0]), str(values[1]), int(live))
         return answer
 
     def peek(self, name: str) -> bytes | None:

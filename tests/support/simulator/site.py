@@ -64,7 +64,7 @@ class Site:
         """Begin both processes."""
         self._life += 1
         bucket = StagedBucket(
-            self._world.store.open(),
+            self._world.store.open(SITE),
             self._world.stage,
             self._world.weather,
             self._world.watch,

@@ -1,4 +1,4 @@
-"""The two stores of the model: a directory, and the strict fake of the cloud without sockets."""
+"""Stores of the model: a directory, and the strict fake of the cloud without sockets."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import contextlib
 import io
 import os
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, urlsplit
@@ -49,8 +50,11 @@ Moved = Callable[[str, str, int], None]
 class ModelStore(Protocol):
     """A store, and a look at it from outside that nobody notices."""
 
-    def open(self) -> Bucket:
-        """A bucket for one process."""
+    steps_of_a_call: int
+    """Of an actor: one before the call, and one for each request where there are requests."""
+
+    def open(self, who: str) -> Bucket:
+        """A bucket for one process: an agent's, or that of ``names.SITE``."""
         ...
 
     def peek(self, name: str) -> bytes | None:
@@ -60,6 +64,23 @@ class ModelStore(Protocol):
     def names(self, prefix: str) -> list[str]:
         """The names of all objects below a folder."""
         ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Surroundings:
+    """What a history gives to its store."""
+
+    folder: Path
+    """Empty, or not there yet."""
+    clock: Clock
+    moved: Moved
+    pause: Callable[[], None]
+    """Called before each request that others can see."""
+    weather: Weather
+
+
+MakeStore = Callable[[Surroundings], ModelStore]
+"""Makes a history's store, which is empty."""
 
 
 class TimedDirectory(LocalBucket):
@@ -90,11 +111,13 @@ class TimedDirectory(LocalBucket):
 class DirectoryStore:
     """A directory."""
 
+    steps_of_a_call = 1
+
     def __init__(self, root: Path, clock: Clock, moved: Moved) -> None:
         self._root = root
         self._bucket = TimedDirectory(root, clock, moved)
 
-    def open(self) -> Bucket:
+    def open(self, who: str) -> Bucket:
         """The one bucket: it keeps nothing of its users."""
         return self._bucket
 
@@ -177,13 +200,15 @@ class _InProcess(BaseAdapter):
 class CloudStore:
     """The strict fake behind Google's client: its retries and preconditions, no sockets."""
 
+    steps_of_a_call = 2
+
     def __init__(
         self, clock: Clock, moved: Moved, *, pause: Callable[[], None], weather: Weather
     ) -> None:
         self._store = _WatchedStore(clock, moved)
         self._adapter = _InProcess(Service(Api(self._store), Faults()), pause, weather)
 
-    def open(self) -> Bucket:
+    def open(self, who: str) -> Bucket:
         """As the protocol."""
         client = _client()
         bucket = GcsBucket(client, BUCKET, "", first_pause=0.0)
@@ -237,3 +262,13 @@ def _understood(request: requests.PreparedRequest) -> Request:
 
 def _text(value: str | bytes) -> str:
     return value.decode() if isinstance(value, bytes) else value
+
+
+def in_directory(around: Surroundings) -> ModelStore:
+    """An empty directory."""
+    return DirectoryStore(around.folder / "queue", around.clock, around.moved)
+
+
+def in_cloud(around: Surroundings) -> ModelStore:
+    """An empty bucket in the cloud."""
+    return CloudStore(around.clock, around.moved, pause=around.pause, weather=around.weather)

@@ -434,7 +434,7 @@ def test_misnamed_objects_never_stop_an_agent(folder: str, name: str) -> None:
         store.put(folder + name, b"{}")
     except (ApiError, UnicodeEncodeError):
         return
-    look_once(store.open())
+    look_once(store.open("lab-1"))
     left = store.names(names.PENDING)
     set_aside = store.names(names.REJECTED)
     assert left or set_aside or not folder.startswith(names.PENDING)

@@ -20,16 +20,14 @@ import certifi
 import keyring
 import pytest
 from keyring.backend import KeyringBackend
-from keyring.backends import null
 
 from lab_side import cli
 from lab_side.settings import settings_file
 from lab_side.settings.loading import load_config
-from lab_side.settings.secrets import EVERY_SECRET, FOLDER_VARIABLE
-from lab_side.settings.sources import VARIABLES
+from lab_side.settings.secrets import FOLDER_VARIABLE
 from segrelay.errors import FixConfigurationError
 from tests.support.command_line import Cli
-from tests.support.lab.keyrings import keyring_replaced
+from tests.support.lab.bare_computer import bare_computer
 from tests.support.networks.tiny_profile import write_tiny_profile
 from tests.support.servers.answering_orthanc import PASSWORD as ORTHANCS
 from tests.support.servers.answering_orthanc import USER, AnsweringOrthanc
@@ -58,13 +56,7 @@ class KeepingKeyring(KeyringBackend):
 
 @pytest.fixture(autouse=True)
 def _a_bare_computer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for variable in [*VARIABLES, "SEGRELAY_PROFILES", "CREDENTIALS_DIRECTORY"]:
-        monkeypatch.delenv(variable, raising=False)
-    for places in EVERY_SECRET:
-        monkeypatch.delenv(places.variable, raising=False)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setenv("SEGRELAY_WORK_DIR", str(tmp_path / "work"))
-    with keyring_replaced(null.Keyring()):  # type: ignore[no-untyped-call]
+    with bare_computer(tmp_path, monkeypatch):
         yield
 
 
@@ -239,7 +231,7 @@ def test_what_is_not_given_is_asked_for_and_tried(
     ).sit_down(monkeypatch)
     said = lab("--config", str(file), "setup")
     assert "lets this user in" in said
-    assert len(person.asked) == 6
+    assert len(person.asked) == 7
     config = load_config(file, {})
     assert (config.orthanc.user, config.models[0].profile) == (USER, "demo")
     assert config.work_dir == tmp_path / "work"

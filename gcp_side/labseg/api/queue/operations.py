@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from typing import TypeVar
 
@@ -138,6 +139,9 @@ def _delete(call: Call) -> Answer:
 def _take_over(call: Call) -> Answer:
     message = call.read(messages.TakeOverRequest)
     call.check(Right.CREATE, message.name)
+    if message.generation:
+        # It writes over what is there, be that a heartbeat or not.
+        call.check(Right.DELETE, message.name)
     taken = call.bucket.take_over(
         message.name, message.metadata, generation=message.generation, nonce=message.nonce
     )
@@ -153,9 +157,25 @@ def _refresh(call: Call) -> Answer:
 
 def _wait(call: Call) -> Answer:
     message = call.read(messages.WaitRequest)
-    held = waiting_calls(call.bucket)
-    change, waited = held.wait(message.change, message.seconds, most=call.most_waiting)
-    return Answer(change=change, waited=waited)
+    calls, seconds, renewed = waiting_calls(call.bucket), message.seconds, None
+    if message.heartbeat is not None:
+        renewed = _renew(call, message.heartbeat)
+        if renewed is None:
+            # The agent shall learn of it before its next heartbeat is due.
+            seconds = 0.0
+    begin = time.monotonic()
+    change, waited = calls.wait(message.change, seconds, most=call.most_waiting)
+    if renewed is None:
+        return Answer(change=change, waited=waited)
+    held = time.monotonic() - begin
+    return Answer(change=change, waited=waited, object=ObjectMessage.of(renewed), held=held)
+
+
+def _renew(call: Call, carried: messages.CarriedHeartbeat) -> ObjectInfo | None:
+    call.check(Right.UPDATE, carried.name)
+    return call.bucket.renew_unless_newer(
+        carried.name, carried.metadata, generation=carried.generation, updated=carried.updated
+    )
 
 
 OPERATIONS: Mapping[str, Callable[[Call], Answer]] = {

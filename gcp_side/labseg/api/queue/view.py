@@ -59,6 +59,7 @@ class QueueOperation(LabsegView):
 
     permission_classes = ()
     throttle_classes = (QueueThrottle,)
+    metadata_class = None
     # A result is longer than what users send.
     most_bytes = LONGEST_BODY
     # Its messages are described where both sides read them.

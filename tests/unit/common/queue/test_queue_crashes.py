@@ -27,6 +27,7 @@ from segrelay.queue import (
     SiteQueue,
     scan,
 )
+from tests.support.buckets.directories import Fresh, fresh_directory
 from tests.support.buckets.faulty_bucket import Fault, FaultyBucket, SimulatedCrash
 from tests.support.jobs import NOW, make_identity, make_manifest, make_result
 
@@ -83,14 +84,14 @@ def cancel(bucket: Bucket, manifest: JobManifest) -> None:
     SiteQueue(bucket).cancel(manifest.job_id, now=NOW)
 
 
-def where(bucket: LocalBucket, job_id: str) -> list[str]:
+def where(bucket: Bucket, job_id: str) -> list[str]:
     return [
         folder for folder in FOLDERS for info in bucket.list(f"v1/{folder}/") if job_id in info.name
     ]
 
 
 def run_with_faults(
-    tmp_path: Path,
+    fresh: Fresh,
     fault: Fault,
     way: Callable[[Bucket, JobManifest], None],
     *,
@@ -99,24 +100,24 @@ def run_with_faults(
 ) -> int:
     """Run ``way`` with the fault at every operation; returns how many there were."""
     for at in range(1, MOST_OPERATIONS):
-        bucket = LocalBucket(tmp_path / f"{at}")
-        manifest = make_manifest()
-        if submitted:
-            SiteQueue(bucket).submit(manifest)
-        faulty = FaultyBucket(bucket, at=at, fault=fault)
-        with contextlib.suppress(SimulatedCrash, StoreUnavailableError, LeaseLostError):
-            way(faulty, manifest)
-        if repeat:
-            way(bucket, manifest)
-        Life(bucket).work()
-        Life(bucket).work()
-        assert_settled(bucket, manifest)
+        with fresh() as bucket:
+            manifest = make_manifest()
+            if submitted:
+                SiteQueue(bucket).submit(manifest)
+            faulty = FaultyBucket(bucket, at=at, fault=fault)
+            with contextlib.suppress(SimulatedCrash, StoreUnavailableError, LeaseLostError):
+                way(faulty, manifest)
+            if repeat:
+                way(bucket, manifest)
+            Life(bucket).work()
+            Life(bucket).work()
+            assert_settled(bucket, manifest)
         if faulty.operations < at:
             return at
     raise AssertionError("the way never ran through")
 
 
-def assert_settled(bucket: LocalBucket, manifest: JobManifest) -> None:
+def assert_settled(bucket: Bucket, manifest: JobManifest) -> None:
     """I1: in exactly one place; I3: at most one result, and here exactly one."""
     assert where(bucket, manifest.job_id) == ["done"], where(bucket, manifest.job_id)
     archived = bucket.list(names.DONE)[0].name
@@ -128,21 +129,27 @@ def assert_settled(bucket: LocalBucket, manifest: JobManifest) -> None:
 def test_i1_i3_whatever_breaks_while_serving_the_job_ends_once(
     tmp_path: Path, fault: Fault
 ) -> None:
-    assert run_with_faults(tmp_path, fault, serve, submitted=True, repeat=False) > 10
+    assert (
+        run_with_faults(fresh_directory(tmp_path), fault, serve, submitted=True, repeat=False) > 10
+    )
 
 
 @pytest.mark.parametrize("fault", Fault)
 def test_i1_i3_whatever_breaks_while_submitting_the_job_is_published_once(
     tmp_path: Path, fault: Fault
 ) -> None:
-    assert run_with_faults(tmp_path, fault, submit, submitted=False, repeat=True) > 1
+    assert (
+        run_with_faults(fresh_directory(tmp_path), fault, submit, submitted=False, repeat=True) > 1
+    )
 
 
 @pytest.mark.parametrize("fault", Fault)
 def test_i1_i3_whatever_breaks_while_cancelling_the_job_ends_once(
     tmp_path: Path, fault: Fault
 ) -> None:
-    assert run_with_faults(tmp_path, fault, cancel, submitted=True, repeat=True) > 3
+    assert (
+        run_with_faults(fresh_directory(tmp_path), fault, cancel, submitted=True, repeat=True) > 3
+    )
 
 
 @pytest.mark.parametrize("status", [ResultStatus.CANCELLED])

@@ -253,6 +253,14 @@ def test_names_that_no_store_can_address(name: str) -> None:
     assert not names.is_usable(name)
 
 
+@given(st.text("ab0.~-_/\\\n\x00\x85é ", max_size=8))
+def test_usual_names_are_known_at_sight_and_by_the_same_rule(name: str) -> None:
+    parts = name.split("/")
+    has_control = any(unicodedata.category(letter) == "Cc" for letter in name)
+    is_path = not {"", ".", ".."}.intersection(parts)
+    assert names.is_usable(name) == (is_path and not has_control and "\\" not in name)
+
+
 @given(st.text())
 def test_a_name_is_shown_on_one_line(name: str) -> None:
     shown = names.as_shown(name)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from collections import Counter
 from collections.abc import Callable
 from types import ModuleType
 from typing import Any
@@ -11,6 +13,7 @@ import pytest
 from django.apps import apps
 from django.contrib.sessions.middleware import SessionMiddleware
 from django.core.checks import CheckMessage, run_checks
+from django.core.checks.registry import registry
 from django.test import Client
 from django.urls import include, path
 from pytest_django import Settings
@@ -24,6 +27,7 @@ from gcp_side.labseg.host.project_checks import (
     check_templates,
     check_users,
 )
+from tests.support.paths import ROOT
 from tests.unit.gcp_side.fakes import radiologist
 
 API = "gcp_side.labseg.urls"
@@ -230,3 +234,21 @@ def test_a_middleware_that_a_project_derives_is_enough(
     kept = [name for name in settings.MIDDLEWARE if not name.endswith(".SessionMiddleware")]
     settings.MIDDLEWARE = ["host_middleware.Own", *kept]
     assert check_middleware() == []
+
+
+def test_each_identifier_is_of_one_check_which_documents_it() -> None:
+    checks = registry.get_checks(include_deployment_checks=True)
+    own = [check for check in checks if check.__module__.startswith("gcp_side.labseg.")]
+    documented = Counter(
+        found
+        for check in own
+        for found in set(re.findall(r"labseg\.[EWI]\d{3}", check.__doc__ or ""))
+    )
+    assert {name: count for name, count in documented.items() if count > 1} == {}
+    sources = (ROOT / "gcp_side" / "labseg").rglob("*.py")
+    used = {
+        found
+        for path in sources
+        for found in re.findall(r'id="(labseg\.\w+)"', path.read_text(encoding="utf-8"))
+    }
+    assert used == set(documented)

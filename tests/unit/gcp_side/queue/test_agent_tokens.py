@@ -158,6 +158,11 @@ class TestAdmin:
         text = admin_client.post(f"{TOKENS}add/", {"agent": "?"}, headers=korean).content.decode()
         assert "에이전트" in text
         assert "This is no agent" not in text
+        assert "lab-agent setup이 묻습니다" in text
+        body = {"agent": "lab-9"}
+        page = admin_client.post(f"{TOKENS}add/", body, follow=True, headers=korean)
+        # The admin writes the first letter of a message large: it must not be the agent's.
+        assert "에이전트 lab-9의 토큰입니다" in page.content.decode()
 
     def test_objects_are_looked_at_by_part(self, admin_client: Client) -> None:
         bucket = DatabaseBucket()
@@ -186,7 +191,7 @@ class TestChecks:
         tables = connection.introspection.table_names()
         tables.remove("labseg_agenttoken")
         monkeypatch.setattr(connection.introspection, "table_names", lambda: tables)
-        assert [item.id for item in check_tables()] == ["labseg.W010"]
+        assert [item.id for item in check_tables()] == ["labseg.W013"]
 
     def test_not_where_the_queue_is_elsewhere(self, settings: Settings) -> None:
         settings.SEGRELAY = settings.SEGRELAY | {"BUCKET": "gs://bucket-1/queue"}

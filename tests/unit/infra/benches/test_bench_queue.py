@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
@@ -24,10 +26,13 @@ from infra.benches.queue.lower_bounds import LOWER_BOUNDS, Commits, FileWrites
 from infra.benches.queue.naive import Naive
 from infra.benches.queue.phases import QueuePlan
 from infra.benches.queue.relay import Relay, make_manifest, make_result
+from infra.benches.queue.stores.side_by_side import JQUEUE_KINDS, REDIS_KINDS
 from infra.benches.queue.table import CONTENDERS
-from infra.benches.queue.workers import Worker, claim, cycle, mean_ratio, mean_us
+from infra.benches.queue.workers import STORES, Worker, claim, cycle, mean_ratio, mean_us
 from infra.benches.report import print_report
+from infra.fake_gcs import FakeGcs
 from infra.packages.debian import repository_root
+from infra.servers.redis import RedisServer
 from segrelay.bucket.local import LocalBucket
 from segrelay.queue import scan
 from segrelay.ulid import new_ulid
@@ -43,6 +48,8 @@ TINY = QueuePlan(
     idle_samples=1,
     active_poll_s=0.2,
     idle_poll_s=0.3,
+    agents=2,
+    idle_s=1.0,
     peers=(),
     seed=1,
 )
@@ -51,6 +58,11 @@ MAKERS: dict[str, Callable[[Path], Contender]] = {
     "one-look": lambda folder: Relay(folder.as_uri(), one_look=True),
     "naive": Naive,
 }
+
+
+def require_peers() -> None:
+    if not (repository_root() / PEERS_PYTHON).exists():
+        pytest.skip("infra/bench has not installed the peers here")
 
 
 @pytest.fixture(params=sorted(MAKERS))
@@ -99,16 +111,32 @@ def test_the_lower_bound_of_commits_ends_every_job(tmp_path: Path) -> None:
     assert (jobs, results) == (3, [(RESULT_BYTES,)] * 3)
 
 
-@pytest.mark.parametrize("kind", bench.PEERS)
-def test_every_peer_takes_part(kind: str, tmp_path: Path) -> None:
-    if not (repository_root() / PEERS_PYTHON).exists():
-        pytest.skip("infra/bench has not installed the peers here")
+@pytest.mark.parametrize("kind", bench.FILE_PEERS)
+def test_every_peer_on_files_takes_part(kind: str, tmp_path: Path) -> None:
+    require_peers()
     worker = Worker(kind, str(tmp_path / kind))
     try:
         worker.fill_history(3)
         assert len(worker.steady(2)) == len(worker.backlog(2)) == 2
     finally:
         worker.close()
+
+
+@pytest.mark.parametrize("kind", [*REDIS_KINDS, *JQUEUE_KINDS])
+def test_every_peer_of_the_stores_takes_part(kind: str, tmp_path: Path) -> None:
+    require_peers()
+    with contextlib.ExitStack() as stack:
+        place = str(tmp_path / kind)
+        if kind in REDIS_KINDS:
+            place = f"redis://127.0.0.1:{stack.enter_context(RedisServer()).port}/0"
+        if kind == "jqueue-gcs":
+            place = "gs://segrelay/queue"
+            fake = stack.enter_context(FakeGcs())
+            stack.enter_context(patch.dict(os.environ, STORAGE_EMULATOR_HOST=fake.url))
+        worker = stack.enter_context(contextlib.closing(Worker(kind, place)))
+        timings = [*worker.steady(2), *worker.backlog(2)]
+        assert len(timings) == 4
+        assert all(min(timing) > 0 for timing in timings)
 
 
 @pytest.mark.process
@@ -150,15 +178,43 @@ def test_the_best_durable_peer_is_the_fastest_that_acknowledges_and_flushes() ->
             "latency_ms": {"doorbell": {"p99_ms": 10.0}},
         }
     )
+    assert found["history_ratio"] == 1.0
+    assert found["redis_cycles_vs_best_durable_peer"] is None
     assert found["best_durable_peer"] == "litequeue-full"
     assert found["cycles_vs_best_durable_peer"] == 2.0
     assert found["flush_floor_vs_best_durable_peer"] == 4.0
     assert found["cycles_vs_best_durable_peer_full_history"] == 8.0
 
 
+def test_the_best_peer_over_redis_keeps_a_job_until_its_end() -> None:
+    found = bench.headlines(
+        {
+            "stores": {
+                "rq": {"ratio_to_redis": 3.0},
+                "dramatiq": {"ratio_to_redis": 1.5},
+                "huey-redis": {"ratio_to_redis": 0.5},
+            },
+            "stores_history": {"relay-site": {"cycle_ratio": 1.05}, "relay": {"cycle_ratio": 1}},
+        }
+    )
+    assert found["best_durable_redis_peer"] == "dramatiq"
+    assert found["redis_cycles_vs_best_durable_peer"] == 1.5
+    assert found["history_ratio"] == 1.05
+
+
+AT_SERVERS = [name for name in bench.BENCH.phases if name.startswith("stores")]
+
+
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    return bench.BENCH.measure(TINY, tmp_path_factory.mktemp("bench"))
+    phases = [name for name in bench.BENCH.phases if name not in AT_SERVERS]
+    folder = tmp_path_factory.mktemp("bench")
+    return bench.BENCH.measure(TINY, folder, [*phases, "stores waiting"])
+
+
+@pytest.fixture(scope="module")
+def stores_report(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return bench.BENCH.measure(TINY, tmp_path_factory.mktemp("stores"), AT_SERVERS)
 
 
 def test_a_tiny_run_has_every_figure(report: dict[str, Any]) -> None:
@@ -176,6 +232,37 @@ def test_a_tiny_run_has_every_figure(report: dict[str, Any]) -> None:
     assert report["machine"]["cores"] > 0
 
 
+@pytest.mark.long
+def test_a_tiny_run_has_every_store(
+    stores_report: dict[str, Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for phase, columns in {
+        "stores": {"cycle_us", "ratio_to_redis", "ratio_to_directory"},
+        "stores_latency_ms": {"samples", "mean_ms", "p50_ms", "p99_ms", "max_ms"},
+        "stores_history": {"cycle_us_few", "cycle_us_full", "cycle_ratio"},
+    }.items():
+        found = {kind: set(row) for kind, row in stores_report[phase].items()}
+        assert found == dict.fromkeys(STORES, columns)
+    print_report(stores_report, (), bench.BENCH.tables(stores_report))
+    assert CONTENDERS["relay-site"][0] in capsys.readouterr().out
+
+
+@pytest.mark.long
+def test_a_tiny_run_counts_what_is_asked_when_idle(stores_report: dict[str, Any]) -> None:
+    idle = stores_report["stores_idle"]
+    assert set(idle) == set(STORES) - {"relay"}
+    assert idle["relay-site"]["agents"] == 2
+    assert stores_report["site_idle_cpu_50_agents"] == idle["relay-site"]["cores"] >= 0
+
+
+def test_parts_of_the_bench_can_be_chosen(tmp_path: Path) -> None:
+    found = bench.BENCH.measure(TINY, tmp_path, ["backlog"])
+    assert "backlog_claim_us" in found
+    assert "growth" not in found
+    assert found["as_expected"]["claims_vs_naive"] is None
+    assert list(bench.BENCH.tables(found))
+
+
 def test_the_table_says_what_everybody_flushes(
     report: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -185,4 +272,4 @@ def test_the_table_says_what_everybody_flushes(
     assert CONTENDERS["relay"][0] in text
     assert CONTENDERS["naive"][2] in text
     assert CONTENDERS["floor-files"][0] in text
-    assert set(CONTENDERS) == {"relay", "naive", *bench.PEERS, *LOWER_BOUNDS}
+    assert set(CONTENDERS) == {*STORES, "naive", *bench.PEERS, *LOWER_BOUNDS}

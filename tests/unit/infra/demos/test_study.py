@@ -61,15 +61,28 @@ def test_a_zip_and_the_folder_it_was_made_of_hold_the_same_series(
 ) -> None:
     for number in range(4):
         add_series(folder, template, number, "")
-    archive = tmp_path / "study.zip"
+    holder = tmp_path / "holder"
+    holder.mkdir()
+    (holder / "README.md").write_text("not DICOM")
+    archive = holder / "study.zip"
     with zipfile.ZipFile(archive, "w") as writer:
         for file in folder.iterdir():
             writer.write(file, f"inner/{file.name}")
-    unpacked = load_study(archive, tmp_path / "unpacked")
     plain = load_study(folder, folder)
-    assert [s.series_instance_uid for s in unpacked.series] == [
-        s.series_instance_uid for s in plain.series
-    ]
+    for given in (archive, holder):
+        unpacked = load_study(given, tmp_path / "unpacked" / given.name)
+        assert [s.series_instance_uid for s in unpacked.series] == [
+            s.series_instance_uid for s in plain.series
+        ]
+
+
+def test_a_zip_beside_the_images_of_a_folder_is_passed_over(
+    folder: Path, template: Path, tmp_path: Path
+) -> None:
+    add_series(folder, template, 1, "")
+    with zipfile.ZipFile(folder / "other.zip", "w") as writer:
+        writer.writestr("notes.txt", "not DICOM")
+    assert len(load_study(folder, tmp_path / "unpacked").series) == 1
 
 
 def test_segs_and_other_files_are_passed_over(tmp_path: Path) -> None:

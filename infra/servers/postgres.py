@@ -21,10 +21,20 @@ _LIMIT_S = 120
 
 
 @contextmanager
-def private_postgres(programs: Path) -> Iterator[str]:
-    """A server until the block ends; gives its address as ``SEGRELAY_DATABASE`` takes it."""
+def private_postgres(programs: Path, *, is_durable: bool = False) -> Iterator[str]:
+    """A server until the block ends; gives its address as ``SEGRELAY_DATABASE`` takes it.
+
+    Parameters
+    ----------
+    programs:
+        The folder of its programs (:func:`find_programs`).
+    is_durable:
+        Flush each commit to the disk, as by default; else nothing is flushed.
+    """
     folder = Path(tempfile.mkdtemp(prefix="segrelay-pg-"))
-    data, options = folder / "data", f"-c listen_addresses='' -k {folder} -c fsync=off"
+    fsync = "on" if is_durable else "off"
+    data = folder / "data"
+    options = f"-c listen_addresses='' -c max_connections=300 -k {folder} -c fsync={fsync}"
     try:
         if os.geteuid() == 0:
             shutil.chown(folder, UNPRIVILEGED)

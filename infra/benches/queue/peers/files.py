@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.benches.queue.contender import JOB, RESULT, Contender
+from infra.benches.queue.peers.huey_storage import HueyStorage
 
 
 class PersistQueue(Contender):
@@ -95,28 +96,14 @@ class LiteQueue(Contender):
             )
 
 
-class Huey(Contender):
-    """huey's storage in SQLite, without its consumer and its pickles."""
+class Huey(HueyStorage):
+    """huey's storage in SQLite."""
 
     def __init__(self, folder: Path) -> None:
         from huey.storage import SqliteStorage  # type: ignore[import-not-found]
 
         folder.mkdir(parents=True, exist_ok=True)
-        self._storage = SqliteStorage(filename=str(folder / "huey.db"), fsync=True)
-        self._finished = 0
-
-    def submit(self) -> None:
-        self._storage.enqueue(JOB.encode())
-
-    def claim(self) -> None:
-        """The job is gone from the queue from here on."""
-        if self._storage.dequeue() is None:
-            raise RuntimeError("no job waits")
-
-    def finish(self) -> None:
-        """There is nothing to acknowledge."""
-        self._finished += 1
-        self._storage.put_data(str(self._finished), RESULT.encode(), is_result=True)
+        super().__init__(SqliteStorage(filename=str(folder / "huey.db"), fsync=True))
 
     def fill_history(self, count: int) -> None:
         """Results that nobody has fetched; jobs leave nothing behind."""
