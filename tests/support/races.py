@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -46,18 +46,30 @@ def _race(bucket: Bucket, agent: str, racers: int) -> list[str]:
         for job in pending[:CROWD]:
             began = time.monotonic()
             claim = queue.claim(job)
-            if claim is not None:
-                won.append(claim.job_id)
-                # Who loses asks once more than who wins, and would never catch up.
-                time.sleep(3 * (time.monotonic() - began))
+            if claim is None:
+                continue
+            won.append(claim.job_id)
+            # Who loses asks once more than who wins, and would never catch up.
+            time.sleep(3 * (time.monotonic() - began))
+            if len(won) == 1:
+                _wait_until_all_have_won(bucket, racers)
     return won
+
+
+def _wait_until_all_have_won(bucket: Bucket, racers: int) -> None:
+    """On a busy machine one process could otherwise win all jobs before another one runs."""
+    _wait_until(lambda: len({job.agent for job in scan(bucket).claimed}) == racers)
 
 
 def _wait_for_all(bucket: Bucket, agent: str, racers: int) -> None:
     place = f"{names.PROBE}ready-"
     bucket.create(f"{place}{agent}.json", b"")
+    _wait_until(lambda: len(bucket.list(place)) == racers)
+
+
+def _wait_until(is_so: Callable[[], bool]) -> None:
     limit = time.monotonic() + START_LIMIT
-    while len(bucket.list(place)) < racers:
+    while not is_so():
         if time.monotonic() > limit:
-            raise TimeoutError("the other processes have not started")
-        time.sleep(0.05)
+            raise TimeoutError("the other processes have not come so far")
+        time.sleep(0.02)
