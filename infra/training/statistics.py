@@ -11,6 +11,8 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor, nn
 
+from infra.training.precision import short_floats
+
 
 def set_momentum(network: nn.Module, momentum: float) -> None:
     """Share by which each batch moves the running statistics."""
@@ -24,7 +26,7 @@ def recalibrate(network: nn.Module, batches: Iterable[Tensor]) -> None:
         module.reset_running_stats()
         module.momentum = None  # a plain mean
     network.train()
-    with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
+    with torch.no_grad(), short_floats():
         for channels in batches:
             network(channels)
 

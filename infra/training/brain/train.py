@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from infra.brain_phantom.atlas import load_atlas
 from infra.training.brain.samples import SampleStream
+from infra.training.precision import short_floats
 from infra.training.statistics import fix_statistics, recalibrate, set_momentum
 from infra.training.weights import save_checkpoint, store
 from lab_side.models.networks import build_network
@@ -88,8 +89,7 @@ class Training:
         for group in self.optimiser.param_groups:
             group["lr"] = _PEAK_RATE * rate_share(self.steps_done, self.steps)
         self.optimiser.zero_grad()
-        # A third less work on CPUs that compute with bfloat16; parameters stay float32.
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with short_floats():
             logits = self.network(channels)
         loss, dice = region_loss(logits.float(), truth)
         torch.autograd.backward(loss)

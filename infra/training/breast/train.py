@@ -22,6 +22,7 @@ from torch import Tensor, nn
 
 from infra.phantom.grid import FloatArray
 from infra.training.breast.crops import IGNORED, TRAINING_SEEDS, CropFolder
+from infra.training.precision import short_floats
 from infra.training.statistics import fix_statistics, recalibrate, set_momentum
 from infra.training.train import initial_network
 from infra.training.weights import save_checkpoint, store
@@ -55,8 +56,7 @@ class Training:
         for group in self.optimiser.param_groups:
             group["lr"] = rate
         self.optimiser.zero_grad()
-        # Half as long on CPUs that compute with bfloat16; parameters stay float32.
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with short_floats():
             logits = self.network(channels)
         loss = masked_loss(logits.float(), truth)
         torch.autograd.backward(loss)

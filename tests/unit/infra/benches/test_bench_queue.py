@@ -255,6 +255,7 @@ def test_a_tiny_run_counts_what_is_asked_when_idle(stores_report: dict[str, Any]
     assert stores_report["site_idle_cpu_50_agents"] == idle["relay-site"]["cores"] >= 0
 
 
+@pytest.mark.process
 def test_parts_of_the_bench_can_be_chosen(tmp_path: Path) -> None:
     found = bench.BENCH.measure(TINY, tmp_path, ["backlog"])
     assert "backlog_claim_us" in found
