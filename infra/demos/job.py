@@ -11,8 +11,8 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import NoReturn
 
@@ -21,25 +21,16 @@ from rich.console import Console
 
 from infra.demos.model import PHANTOM_PROFILE, choose_profile, prepare_profile
 from infra.demos.options import make_parser, out_folder
-from infra.demos.queue import (
-    AT_SITE,
-    CloudQueue,
-    Listing,
-    QueueAtSite,
-    RedisQueue,
-    WatchedQueue,
-    make_directory_queue,
-    start_cloud_queue,
-)
+from infra.demos.queue import CloudQueue, Listing
 from infra.demos.report import all_passed, listing_problem, print_table, rows
 from infra.demos.running import RunningDemo, send
+from infra.demos.starting import started_servers
 from infra.demos.steps import OVERLAY, SEG_FILE, Demo, Stopwatch
 from infra.demos.study import load_study, phantom_study
 from infra.demos.watch import QueueStep
 from infra.packages.debian import repository_root
-from infra.servers.orthanc import OrthancServer
-from infra.servers.processes import ProcessSet, exit_on_termination
-from infra.servers.site_and_agent import DemoServers, Folders, fresh_folder
+from infra.servers.processes import exit_on_termination
+from infra.servers.site_and_agent import Folders, fresh_folder
 from segrelay.errors import FixConfigurationError, SegRelayError
 from segrelay.orthanc import OrthancClient, OrthancSettings
 
@@ -95,48 +86,27 @@ def _prepared(options: argparse.Namespace, console: Console) -> Iterator[Demo]:
         weights = options.relative_to / options.weights if options.weights else None
         profile, in_words = prepare_profile(name, weights, state / "profiles")
         console.print("Starting Orthanc, the site and the lab agent …")
-        with OrthancServer() as orthanc, ProcessSet() as processes, _redis(options) as redis:
+        with ExitStack() as stack:
             with watch.step("start of the servers"):
-                watched: WatchedQueue | None = redis
-                environment: Mapping[str, str] = AT_SITE
-                if options.queue == "gcs":
-                    watched = cloud = start_cloud_queue(processes, logs)
-                    environment = cloud.environment
-                elif redis is not None:
-                    environment = redis.environment
-                elif options.queue == "local":
-                    environment = make_directory_queue(state / "bucket").environment
-                servers = DemoServers(
-                    processes,
-                    orthanc,
-                    Folders(state, logs),
-                    profile=profile.name,
-                    queue=environment,
+                started = stack.enter_context(
+                    started_servers(options.queue, profile.name, Folders(state, logs))
                 )
-                servers.start_site()
-                servers.start_sync()
-                if options.queue == "site":
-                    watched = at_site = QueueAtSite(*servers.let_agent_in())
-                    environment = at_site.environment
-                servers.start_agent(environment)
+            orthanc = started.orthanc
             settings = OrthancSettings(
                 url=orthanc.url, user=orthanc.user, password=SecretStr(orthanc.password)
             )
-            with closing(OrthancClient(settings)) as client:
-                yield Demo(study, profile, in_words, client, servers, out, console, watch, watched)
-
-
-@contextmanager
-def _redis(options: argparse.Namespace) -> Iterator[RedisQueue | None]:
-    """A Redis for the block, where it is to be the queue."""
-    if options.queue != "redis":
-        yield None
-        return
-    # Imported here: the package is an extra.
-    from infra.servers.redis import RedisServer
-
-    with RedisServer() as server:
-        yield RedisQueue(server.address)
+            client = stack.enter_context(closing(OrthancClient(settings)))
+            yield Demo(
+                study,
+                profile,
+                in_words,
+                client,
+                started.servers,
+                out,
+                console,
+                watch,
+                started.queue,
+            )
 
 
 def _run(demo: Demo, console: Console, *, stay: bool) -> int:

@@ -86,19 +86,19 @@ class DemoServers:
         self.url = f"http://127.0.0.1:{free_port()}"
         self._session = requests.Session()
         self._session.trust_env = False
+        self._agent: Child | None = None
+
+    def make_database(self) -> None:
+        """Make the site's tables and its user; raises DemoError where that fails."""
+        self._make_database()
+
+    def make_database_and_token(self) -> tuple[str, str]:
+        """The same, and a token for the agent: the address of the site's queue, and the token."""
+        made = json.loads(self._make_database("--agent", self._environment["SEGRELAY_AGENT_ID"]))
+        return f"{self.url}{urlsplit(made['address']).path}", made["token"]
 
     def start_site(self, command: ServerCommand = development_server) -> None:
-        """Make the database and a user, start the site and wait until it answers."""
-        self.manage("migrate", "--verbosity", "0")
-        self.manage(
-            "createsuperuser",
-            "--noinput",
-            "--username",
-            self.user,
-            "--email",
-            "demo@localhost",
-            extra={"DJANGO_SUPERUSER_PASSWORD": self.password},
-        )
+        """Start the site on its database, wait until it answers, and log in."""
         child = self._start("site", command(self.url.removeprefix("http://")))
         wait_until_ready(child, self._answers)
         self._log_in()
@@ -107,18 +107,27 @@ class DemoServers:
         """Keep all jobs up to date, whether or not anybody looks at their pages."""
         self._start("sync", [sys.executable, _MANAGE, "labseg", "sync", "--watch"])
 
-    def let_agent_in(self) -> tuple[str, str]:
-        """Make a token for the agent; returns the address of the site's queue, and the token."""
-        made = self.labseg("agent-token", "add", self._environment["SEGRELAY_AGENT_ID"])
-        return f"{self.url}{urlsplit(made['address']).path}", made["token"]
-
     def start_agent(self, queue: Mapping[str, str] | None = None) -> None:
-        """Start the lab agent as a process of its own and wait until it takes jobs.
+        """Start the lab agent as a process of its own, which loads its model from now on.
 
         ``queue``: variables that lead it to its queue, where they are not the site's.
         """
         program = Path(sys.executable).parent / "lab-agent"
-        agent = self._start("agent", [str(program), "--log", "json", "run"], queue)
+        self._agent = self._start("agent", [str(program), "--log", "json", "run"], queue)
+
+    def wait_for_agent(self) -> None:
+        """Wait until the agent that was started takes jobs.
+
+        Raises
+        ------
+        RuntimeError
+            It was not started.
+        DemoError
+            It ended, or was not ready in time.
+        """
+        agent = self._agent
+        if agent is None:
+            raise RuntimeError("start the agent first")
         wait_until_ready(agent, lambda: AGENT_IS_READY in agent.log.read_text(errors="replace"))
 
     def get(self, path: str) -> Any:
@@ -150,21 +159,11 @@ class DemoServers:
         DemoError
             It failed, or its answer is not JSON.
         """
-        output = self.manage("labseg", *arguments, "--json")
+        output = run_command(self._environment, "labseg", *arguments, "--json")
         try:
             return json.loads(output)
         except ValueError:
             raise DemoError(f"`labseg {arguments[0]}` did not answer in JSON.") from None
-
-    def manage(self, *arguments: str, extra: Mapping[str, str] | None = None) -> str:
-        """Run a management command and return what it printed.
-
-        Raises
-        ------
-        DemoError
-            It failed; the message has its last words.
-        """
-        return run_command({**self._environment, **(extra or {})}, *arguments)
 
     def check_alive(self) -> None:
         """Raise DemoError where a server has ended unasked, with the end of its log."""
@@ -184,6 +183,10 @@ class DemoServers:
             environment={**self._environment, **(extra or {})},
             folder=repository_root(),
         )
+
+    def _make_database(self, *options: str) -> str:
+        environment = {**self._environment, "DJANGO_SUPERUSER_PASSWORD": self.password}
+        return _run_python(environment, "-m", "infra.servers.site_database", self.user, *options)
 
     def _answers(self) -> bool:
         try:
@@ -279,8 +282,13 @@ def run_command(environment: Mapping[str, str], *arguments: str) -> str:
     DemoError
         It failed; the message has its last words.
     """
+    return _run_python(environment, _MANAGE, *arguments)
+
+
+def _run_python(environment: Mapping[str, str], program: str, *arguments: str) -> str:
+    """Run a program of the repository; returns and raises as :func:`run_command`."""
     result = subprocess.run(
-        [sys.executable, _MANAGE, *arguments],
+        [sys.executable, program, *arguments],
         cwd=repository_root(),
         env={**os.environ, **environment},
         stdin=subprocess.DEVNULL,
@@ -290,7 +298,9 @@ def run_command(environment: Mapping[str, str], *arguments: str) -> str:
         check=False,
     )
     if result.returncode != 0:
-        raise DemoError(f"`manage.py {arguments[0]}` failed: {last_words(result.stderr)}")
+        raise DemoError(
+            f"`{Path(program).name} {arguments[0]}` failed: {last_words(result.stderr)}"
+        )
     return result.stdout
 
 

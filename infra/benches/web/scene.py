@@ -83,6 +83,7 @@ class WebScene(OrthancScene[WebPlan]):
                 profile="demo",
                 queue={"SEGRELAY_BUCKET": bucket.as_uri()},
             )
+            servers.make_database()
             servers.start_site(_production_server)
             yield servers
 

@@ -155,3 +155,19 @@ def test_every_place_promises_the_same_versions() -> None:
         ]
         assert [text.count(promise) for text in texts] == [2, 1], promise
         assert all("3.10 " not in re.sub(r"PS3\.10", "", text) for text in texts)
+
+
+def test_what_a_worker_imports_for_its_first_job_is_compiled_at_the_setup() -> None:
+    imported = re.findall(
+        r"^import (lab_side\S+)$", SETUP.read_text(encoding="utf-8"), re.MULTILINE
+    )
+    worker = (ROOT / "lab_side" / "worker" / "server.py").read_text(encoding="utf-8")
+    parts = {"lab_side.models.loaded", "lab_side.imaging.warm_up", "lab_side.imaging.pipeline"}
+    assert set(imported) == {*parts, "lab_side.cli"}
+    assert all(f"    from {part} import " in worker for part in parts)
+
+
+@pytest.mark.parametrize("script", ["setup", "demo", "bench", "test"])
+def test_modules_stay_compiled_whatever_the_environment_says(script: str) -> None:
+    lines = (ROOT / "infra" / script).read_text(encoding="utf-8").splitlines()
+    assert "unset PYTHONDONTWRITEBYTECODE" in lines

@@ -1,0 +1,5 @@
+"""What ``infra/bench start`` is made of.
+
+``bench``  the bench
+``demo``   phase: all servers of the demo
+"""
