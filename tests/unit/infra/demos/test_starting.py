@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from infra.demos import starting
+from infra.demos.queue import AT_SITE, QueueAtSite
 from infra.servers.processes import ProcessSet
 from infra.servers.site_and_agent import DemoError, DemoServers, Folders
 
@@ -65,7 +66,7 @@ def test_an_agent_with_a_token_starts_before_the_site_that_it_asks(tmp_path: Pat
     assert environment is not None
     assert (environment["SEGRELAY_BUCKET"], environment["SEGRELAY_QUEUE_TOKEN"]) == (QUEUE, "token")
     assert [name for name, _ in rest] == ["start_site", "start_sync", "wait_for_agent"]
-    assert isinstance(found.queue, starting.QueueAtSite)
+    assert isinstance(found.queue, QueueAtSite)
 
 
 class FakeOrthanc:
@@ -82,7 +83,7 @@ def servers(tmp_path: Path) -> DemoServers:
         FakeOrthanc(),  # type: ignore[arg-type]
         Folders(tmp_path, tmp_path),
         profile="demo",
-        queue=starting.AT_SITE,
+        queue=AT_SITE,
     )
 
 
