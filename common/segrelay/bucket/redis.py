@@ -28,16 +28,20 @@ from redis.retry import Retry
 from segrelay import names, retry
 from segrelay.bucket import ObjectInfo, ServerRemark
 from segrelay.bucket.address import RedisAddress
+from segrelay.bucket.joined import MovedObject
 from segrelay.bucket.lifetimes import LIFETIMES, PRUNE_EVERY
 from segrelay.bucket.redis_answers import WRONG_TYPE, code_of, explain
 from segrelay.bucket.redis_scripts import (
     CREATE,
+    CREATE_AND_MOVE,
     DELETE,
     EXISTS,
     IS_PRUNING_DUE,
     LIST,
     MOVE,
+    MOVE_AND_READ,
     NOT_FOUND,
+    OK,
     OTHER_GENERATION,
     PRUNE,
     READ,
@@ -187,6 +191,35 @@ class RedisBucket:
         channel = self._channel(destination)
         values: Values = [source, destination, generation, _new_generation(), channel]
         return self._object("move", MOVE, destination, keys, values, source=source)
+
+    def create_unless(self, name: str, data: bytes, *, other: str) -> ObjectInfo | None:
+        """See the joined operations."""
+        values: Values = [name, _new_generation(), data, self._channel(name)]
+        keys = [self._keys.names, self._key(name), self._key(other)]
+        answer = self._ask("create", CREATE, keys, values)
+        return self._info(name, answer) if answer[0] == OK else None
+
+    def move_and_read(
+        self, source: str, destination: str, *, generation: int, limit: int, other: str
+    ) -> MovedObject | None:
+        """See the joined operations; not into the queue: nobody is told."""
+        keys = [self._keys.names, self._key(source), self._key(destination), self._key(other)]
+        values: Values = [source, destination, generation, _new_generation(), limit + 1]
+        answer = self._ask("move", MOVE_AND_READ, keys, values)
+        if answer[0] != OK:
+            return None
+        return MovedObject(data=bytes(answer[1]), has_other=bool(answer[2]))
+
+    def create_and_move(
+        self, name: str, data: bytes, *, source: str, destination: str, other: str
+    ) -> bool:
+        """See the joined operations; not into the queue: nobody is told."""
+        moved = [self._key(source), self._key(destination)]
+        keys = [self._keys.names, *moved, self._key(name), self._key(other)]
+        generations = [_new_generation(), _new_generation()]
+        values: Values = [source, destination, "", generations[0], name, generations[1], data]
+        answer = self._ask("create", CREATE_AND_MOVE, keys, values)
+        return bool(answer[0] == OK)
 
     def delete(self, name: str, *, generation: int) -> None:
         """See the protocol; a deletion whose answer was lost raises ObjectNotFoundError."""

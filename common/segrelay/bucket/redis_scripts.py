@@ -8,11 +8,11 @@
 ``PREFIX:pruned``           when what was too old was last removed
 ==========================  ==========================================================
 
-Each operation of the bucket protocol is one script, and Redis runs one script at a time. A script
-reads all that it depends on before its first write, and changes nothing unless every precondition
-holds. A write brings its own new generation along, a random number: whether an object has it
-answers whether this very call was already made, and no number comes twice, even after a Redis has
-lost its last second. Times are the server's, in microseconds since 1970.
+Each operation of the bucket protocol, and each joined one, is one script, and Redis runs one script
+at a time. A script reads all that it depends on before its first write, and changes nothing unless
+every precondition holds. A write brings its own new generation along, a random number: whether an
+object has it answers whether this very call was already made, and no number comes twice, even after
+a Redis has lost its last second. Times are the server's, in microseconds since 1970.
 
 Source: https://redis.io/docs/latest/develop/programmability/eval-intro/
 """
@@ -132,10 +132,11 @@ return {'ok', string.sub(content, 1, tonumber(ARGV[1]))}
 """)
 
 CREATE = Script("""
--- KEYS: names, object. ARGV: name, its generation, content, channel.
+-- KEYS: names, object, and perhaps one that must not exist. ARGV: name, its generation, content,
+-- channel.
 local there = generation(KEYS[2])
 if there == ARGV[2] then return answer(KEYS[2]) end
-if there then return {'exists'} end
+if there or KEYS[3] and generation(KEYS[3]) then return {'exists'} end
 check_names(KEYS[1])
 redis.call('HSET', KEYS[2], 'content', ARGV[3], 'generation', ARGV[2], 'updated', now())
 redis.call('ZADD', KEYS[1], 0, ARGV[1])
@@ -154,24 +155,75 @@ ring(ARGV[4])
 return answer(KEYS[2])
 """)
 
-MOVE = Script("""
--- KEYS: names, source, destination.
--- ARGV: source, destination, the source's generation, the destination's, channel.
-local there = generation(KEYS[3])
-if there == ARGV[4] then return answer(KEYS[3]) end
-local found = generation(KEYS[2])
-if not found then return {'not-found'} end
-if found ~= ARGV[3] then return {'other-generation'} end
-if there then return {'exists'} end
-check_names(KEYS[1])
--- First what needs no memory: after its first write a script ends even in a full Redis.
-redis.call('RENAME', KEYS[2], KEYS[3])
-redis.call('HSET', KEYS[3], 'generation', ARGV[4], 'updated', now())
-redis.call('ZREM', KEYS[1], ARGV[1])
-redis.call('ZADD', KEYS[1], 0, ARGV[2])
+_MOVE = """
+-- Of what moves: KEYS begin with names, source, destination; ARGV with source, destination, the
+-- source's generation (empty: any), the destination's.
+
+local function is_moved() return generation(KEYS[3]) == ARGV[4] end
+
+-- Why the object cannot be moved, if it cannot.
+local function refusal()
+  local found = generation(KEYS[2])
+  if not found then return {'not-found'} end
+  if ARGV[3] ~= '' and found ~= ARGV[3] then return {'other-generation'} end
+  if generation(KEYS[3]) then return {'exists'} end
+  check_names(KEYS[1])
+end
+
+local function move()
+  -- First what needs no memory: after its first write a script ends even in a full Redis.
+  redis.call('RENAME', KEYS[2], KEYS[3])
+  redis.call('HSET', KEYS[3], 'generation', ARGV[4], 'updated', now())
+  redis.call('ZREM', KEYS[1], ARGV[1])
+  redis.call('ZADD', KEYS[1], 0, ARGV[2])
+end
+"""
+
+MOVE = Script(
+    _MOVE
+    + """
+-- ARGV: …, channel.
+if is_moved() then return answer(KEYS[3]) end
+local why = refusal()
+if why then return why end
+move()
 ring(ARGV[5])
 return answer(KEYS[3])
-""")
+"""
+)
+
+MOVE_AND_READ = Script(
+    _MOVE
+    + """
+-- KEYS: …, another object. ARGV: …, bytes at most.
+local other = generation(KEYS[4])
+if not is_moved() then
+  local why = refusal()
+  if why then return why end
+  if redis.call('HEXISTS', KEYS[2], 'content') == 0 then return {'not-found'} end
+  move()
+end
+local content = redis.call('HGET', KEYS[3], 'content')
+return {'ok', string.sub(content, 1, tonumber(ARGV[5])), other and 1 or 0}
+"""
+)
+
+CREATE_AND_MOVE = Script(
+    _MOVE
+    + """
+-- KEYS: …, object, one that must not exist. ARGV: …, the object's name, its generation, content.
+local there = generation(KEYS[4])
+if there == ARGV[6] then return {'ok'} end
+if there or generation(KEYS[5]) then return {'exists'} end
+local why = refusal()
+if why then return why end
+-- First, so that a full Redis refuses all of it.
+redis.call('HSET', KEYS[4], 'content', ARGV[7], 'generation', ARGV[6], 'updated', now())
+redis.call('ZADD', KEYS[1], 0, ARGV[5])
+move()
+return {'ok'}
+"""
+)
 
 DELETE = Script("""
 -- KEYS: names, object. ARGV: name, generation.

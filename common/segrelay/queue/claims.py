@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 
 from segrelay import names, retry
 from segrelay.bucket import Bucket, ObjectInfo
+from segrelay.bucket.joined import JoinedOperations, MovedObject
 from segrelay.errors import (
     ManifestRejectedError,
     ObjectExistsError,
@@ -100,6 +101,8 @@ class AgentQueue:
         self._passed_over = PassedOver()
         self._asked: dict[str, tuple[str, ...]] = {}
         """Labels that jobs in hand ask for, by the claim's object; only where they ask for any."""
+        self._brought: dict[str, MovedObject] = {}
+        """What claims brought along, by their objects, until they are opened."""
         self.now = now
 
     def may_claim(self, job: PendingJob) -> bool:
@@ -120,8 +123,25 @@ class AgentQueue:
     def claim(self, job: PendingJob) -> Claim | None:
         """Rename the job into this agent's folder; None when another was first."""
         claim = Claim(name=job.name.next_claim, agent=self._agent)
-        won = wins_move(self._bucket, job.info, claim.object_name)
+        won = self._move_and_read(job, claim) or wins_move(
+            self._bucket, job.info, claim.object_name
+        )
         return claim if won else None
+
+    def _move_and_read(self, job: PendingJob, claim: Claim) -> bool:
+        """Claim and read at once, where the store can; whether it is claimed."""
+        if not isinstance(self._bucket, JoinedOperations):
+            return False
+        moved = self._bucket.move_and_read(
+            job.info.name,
+            claim.object_name,
+            generation=job.info.generation,
+            limit=MANIFEST_BYTES_LIMIT,
+            other=names.result_object(claim.job_id),
+        )
+        if moved is not None:
+            self._brought[claim.object_name] = moved
+        return moved is not None
 
     def try_claim(self, job: PendingJob) -> Claim | None:
         """Claim the job if it may be claimed now; None as well where the store refuses its file.
@@ -158,8 +178,13 @@ class AgentQueue:
             The claim is gone: another process took it for dead.
         """
         try:
-            data = self._bucket.read(claim.object_name, limit=MANIFEST_BYTES_LIMIT)
-            if self._archive_if_ended(claim):
+            brought = self._brought.pop(claim.object_name, None)
+            data = (
+                self._bucket.read(claim.object_name, limit=MANIFEST_BYTES_LIMIT)
+                if brought is None
+                else brought.data
+            )
+            if (brought is None or brought.has_other) and self._archive_if_ended(claim):
                 return None
             manifest = parse_job_manifest(data)
         except ManifestRejectedError:
@@ -187,6 +212,15 @@ class AgentQueue:
 
     def finish(self, claim: Claim, result: ResultManifest) -> ResultManifest:
         """Publish the result and archive the job; returns the job's valid result."""
+        if isinstance(self._bucket, JoinedOperations) and self._bucket.create_and_move(
+            names.result_object(claim.job_id),
+            result.to_json(),
+            source=claim.object_name,
+            destination=archive_name(claim.name, result.status),
+            other=claim.name.rejected,
+        ):
+            self._forget(claim)
+            return result
         standing = publish_result(self._bucket, result)
         self.archive(claim, standing.status)
         return standing
@@ -194,13 +228,18 @@ class AgentQueue:
     def archive(self, claim: Claim, status: ResultStatus) -> None:
         """Move an ended job out of the live queue."""
         archive_copy(self._bucket, claim.object_name, claim.name, status)
-        self._asked.pop(claim.object_name, None)
+        self._forget(claim)
+
+    def _forget(self, claim: Claim) -> tuple[str, ...]:
+        """Keep nothing of a claim that is over; returns the labels that its job asks for."""
+        self._brought.pop(claim.object_name, None)
+        return self._asked.pop(claim.object_name, ())
 
     def hand_back(
         self, claim: Claim, error: SegRelayError, *, started: bool, wait: timedelta
     ) -> None:
         """Return the job unharmed; the attempt does not count."""
-        now, labels = self.now(), self._asked.pop(claim.object_name, ())
+        now, labels = self.now(), self._forget(claim)
         record = AttemptRecord(
             schema_version=schema_for(labels),
             labels=labels,
@@ -248,7 +287,7 @@ class AgentQueue:
         """
         if max_attempts is None:
             max_attempts = read_max_attempts(self._bucket, claim.object_name)
-        now, labels = self.now(), self._asked.pop(claim.object_name, ())
+        now, labels = self.now(), self._forget(claim)
         record = AttemptRecord(
             schema_version=schema_for(labels),
             labels=labels,

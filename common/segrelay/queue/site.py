@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from segrelay import names
 from segrelay.bucket import Bucket
+from segrelay.bucket.joined import JoinedOperations
 from segrelay.bucket.sealed import demands_signatures
 from segrelay.errors import (
     ManifestRejectedError,
@@ -97,8 +98,13 @@ class SiteQueue:
             profile=manifest.profile,
             fence=0,
         )
-        data = manifest.to_json()
-        if exists(self._bucket, names.result_object(manifest.job_id)):
+        data, result = manifest.to_json(), names.result_object(manifest.job_id)
+        if isinstance(self._bucket, JoinedOperations):
+            created = self._bucket.create_unless(name.pending, data, other=result)
+            if created is not None:
+                self.submitted_at = created.since
+                return name
+        if exists(self._bucket, result):
             return name
         try:
             self.submitted_at = self._bucket.create(name.pending, data).since

@@ -15,6 +15,7 @@ from infra.servers.redis import RedisServer
 from segrelay import names
 from segrelay.bucket import redis as redis_module
 from segrelay.bucket import redis_scripts
+from segrelay.bucket.joined import MovedObject
 from segrelay.bucket.redis import RedisBucket
 from segrelay.errors import ObjectExistsError, ObjectNotFoundError, StoreUnavailableError
 from segrelay.queue import AgentQueue, SiteQueue, scan
@@ -93,6 +94,24 @@ def test_each_write_whose_answer_was_lost_is_known_as_ones_own(
     proxy.lose_next(loss)
     assert len(far.list("")) == 3
     assert proxy.lost == 8
+
+
+@pytest.mark.parametrize("loss", Loss)
+def test_joined_operations_whose_answer_was_lost_are_known_as_ones_own(
+    far: RedisBucket, near: RedisBucket, proxy: ReplyProxy, loss: Loss
+) -> None:
+    proxy.lose_next(loss)
+    made = far.create_unless("a", b"1", other="x")
+    assert made == near.stat("a")
+    proxy.lose_next(loss)
+    moved = far.move_and_read("a", "b", generation=made.generation, limit=9, other="x")
+    assert moved == MovedObject(data=b"1", has_other=False)
+    proxy.lose_next(loss)
+    assert far.create_and_move("r", b"2", source="b", destination="c", other="x")
+    assert [info.name for info in near.list("")] == ["c", "r"]
+    assert not far.create_and_move("r", b"3", source="c", destination="d", other="x")
+    assert (near.read("c", limit=9), near.read("r", limit=9)) == (b"1", b"2")
+    assert proxy.lost == 3
 
 
 @pytest.mark.parametrize("loss", [Loss.AFTER, Loss.SILENT])

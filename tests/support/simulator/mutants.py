@@ -22,6 +22,7 @@ from segrelay import names
 from segrelay.bucket import Bucket, ObjectInfo
 from segrelay.bucket import redis as redis_module
 from segrelay.bucket.gcs import GcsBucket
+from segrelay.bucket.joined import MovedObject
 from segrelay.bucket.local import LocalBucket
 from segrelay.bucket.redis import RedisBucket
 from segrelay.bucket.redis_scripts import Script
@@ -34,6 +35,10 @@ from tests.support.simulator.orthanc import uid_of
 
 STORES: tuple[type[Any], ...] = (LocalBucket, GcsBucket, RedisBucket, DatabaseBucket)
 """What keeps the objects."""
+
+_CREATE_UNLESS = RedisBucket.create_unless
+_CREATE_AND_MOVE = RedisBucket.create_and_move
+_MOVE_AND_READ = RedisBucket.move_and_read
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +76,27 @@ def _create_over(patch: pytest.MonkeyPatch, prefix: str) -> None:
     for store in STORES:
         patch.setattr(store, "create", overwriting(store.create))
 
+    def create_unless(
+        self: RedisBucket, name: str, data: bytes, *, other: str
+    ) -> ObjectInfo | None:
+        if name.startswith(prefix):
+            return self.replace(name, data)
+        return _CREATE_UNLESS(self, name, data, other=other)
+
+    def create_and_move(
+        self: RedisBucket, name: str, data: bytes, *, source: str, destination: str, other: str
+    ) -> bool:
+        if name.startswith(prefix):
+            self.replace(name, data)
+            claims.move_or_drop_duplicate(self, source, destination)
+            return True
+        return _CREATE_AND_MOVE(
+            self, name, data, source=source, destination=destination, other=other
+        )
+
+    patch.setattr(RedisBucket, "create_unless", create_unless)
+    patch.setattr(RedisBucket, "create_and_move", create_and_move)
+
 
 def _moving_to_nowhere(patch: pytest.MonkeyPatch) -> None:
     """What was moved is gone: a queue that pops a job before anybody has it safely."""
@@ -85,6 +111,16 @@ def _moving_to_nowhere(patch: pytest.MonkeyPatch) -> None:
 
     for store in STORES:
         patch.setattr(store, "move", losing(store.move))
+
+    def move_and_read(
+        self: RedisBucket, source: str, destination: str, **options: Any
+    ) -> MovedObject | None:
+        moved = _MOVE_AND_READ(self, source, destination, **options)
+        if moved is not None:
+            self.delete(destination, generation=self.stat(destination).generation)
+        return moved
+
+    patch.setattr(RedisBucket, "move_and_read", move_and_read)
 
 
 def _no_look_at_the_destination(patch: pytest.MonkeyPatch) -> None:
@@ -116,11 +152,11 @@ def _claim_without_source_generation(patch: pytest.MonkeyPatch) -> None:
         options.pop("if_source_generation_match")
         return move_blob(self, *args, **options)
 
-    body, check = (
-        vars(redis_module)["MOVE"].body,
-        "if found ~= ARGV[3] then return {'other-generation'} end",
-    )
-    assert body.count(check) == 1
+    check = "if ARGV[3] ~= '' and found ~= ARGV[3] then return {'other-generation'} end"
+    for name in ("MOVE", "MOVE_AND_READ"):
+        body = vars(redis_module)[name].body
+        assert body.count(check) == 1
+        patch.setattr(redis_module, name, Script(body.replace(check, "")))
     update = DatabaseBucket._update
 
     def update_any(self: Any, condition: Mapping[str, Any], **options: Any) -> Any:
@@ -129,7 +165,6 @@ def _claim_without_source_generation(patch: pytest.MonkeyPatch) -> None:
 
     patch.setattr(LocalBucket, "_require", require_any)
     patch.setattr(storage.Bucket, "move_blob", move_any)
-    patch.setattr(redis_module, "MOVE", Script(body.replace(check, "")))
     patch.setattr(DatabaseBucket, "_update", update_any)
 
 

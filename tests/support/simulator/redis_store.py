@@ -85,7 +85,7 @@ class RedisStore:
 
     def run(self, script: Script, keys: Sequence[str], values: Values) -> Any:
         """Run a script at the model's time."""
-        is_move = len(keys) == 3
+        is_move = "move()" in script.body
         live = self._client.hget(keys[1], "generation") if is_move else None
         self._client.set(CLOCK, int(self._around.clock.now().timestamp() * 1e6))
         answer = self._client.eval(timed(script), len(keys), *keys, *values)
