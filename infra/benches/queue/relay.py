@@ -44,10 +44,11 @@ class Relay(Contender):
         self._one_look = one_look
         self._seen: list[PendingJob] = []
         self._in_hand: Claim | None = None
-        self._result = make_result(new_ulid())
+        # Made before, as the others' payloads are; each job gets its own id.
+        self._manifest, self._result = make_manifest(), make_result(new_ulid())
 
     def submit(self) -> None:
-        self._site.submit(make_manifest())
+        self._site.submit(self._manifest.model_copy(update={"job_id": new_ulid()}))
 
     def claim(self) -> None:
         if not self._seen:
