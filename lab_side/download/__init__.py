@@ -3,7 +3,8 @@
 ``download``       the call: series in, files out
 ``inventory``      what a series holds, before its first file and after its last
 ``download_pool``  the threads and what they still have to do
-``files``          one file, or an archive of some (``archive``), each whole or not there
+``files``          one file, an archive of some (``archive``), or a series in one answer
+                   (``whole_series``, ``multipart``), each file whole or not there
 ``wanted_parts``   which instances are of the parts that a job names
 ``transfer_mode``  whether archives are faster
 """

@@ -10,6 +10,7 @@ from pathlib import Path
 from lab_side.download.download_pool import DownloadPool, Progress
 from lab_side.download.files import InstanceFiles
 from lab_side.download.inventory import Choose, Inventory
+from lab_side.download.whole_series import WholeSeries
 from segrelay.orthanc.answers import InstanceInfo
 from segrelay.orthanc.client import OrthancClient
 from segrelay.system.durable import disk_errors
@@ -60,7 +61,14 @@ def download_series(
         folder.mkdir(parents=True, exist_ok=True)
     files = InstanceFiles(client, folder)
     inventory = Inventory(client, series_ids, expected, choose)
-    DownloadPool(client.transport.settings, inventory, files, progress=progress, stop=stop).run()
+    DownloadPool(
+        client.transport.settings,
+        inventory,
+        files,
+        WholeSeries(client),
+        progress=progress,
+        stop=stop,
+    ).run()
     return {
         series_id: DownloadedSeries(
             instances=tuple(inventory.instances(series_id)),

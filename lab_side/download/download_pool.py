@@ -13,12 +13,13 @@ import contextvars
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from lab_side.download.files import InstanceFiles
 from lab_side.download.inventory import Inventory
 from lab_side.download.transfer_mode import Estimate
+from lab_side.download.whole_series import LEAST_INSTANCES, WholeSeries
 from segrelay import retry
 from segrelay.errors import (
     FixConfigurationError,
@@ -27,7 +28,7 @@ from segrelay.errors import (
     OrthancUnavailableError,
     TransientError,
 )
-from segrelay.orthanc.answers import InstanceInfo
+from segrelay.orthanc.answers import InstanceInfo, SeriesInfo
 from segrelay.orthanc.settings import OrthancSettings
 
 MOST_SILENCE = 2.0
@@ -48,10 +49,11 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class _Fetch:
-    """A task of one thread: an instance, or several as an archive."""
+    """A task of one thread: an instance, several as an archive, or a series as one answer."""
 
     items: tuple[InstanceInfo, ...]
     as_archive: bool = False
+    series: SeriesInfo | None = None
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,9 @@ class _InventoryTask:
     is_second: bool = False
 
 
+_Task = _Fetch | _InventoryTask
+
+
 class DownloadPool:
     """Downloads every instance that is not complete yet, between two inventories; used once."""
 
@@ -70,6 +75,7 @@ class DownloadPool:
         settings: OrthancSettings,
         inventory: Inventory,
         files: InstanceFiles,
+        whole_series: WholeSeries,
         *,
         progress: Progress,
         stop: threading.Event,
@@ -77,16 +83,15 @@ class DownloadPool:
         self._settings = settings
         self._inventory = inventory
         self._files = files
+        self._whole_series = whole_series
         self._progress = progress
         self._stop = stop
-        self._tasks: deque[_Fetch | _InventoryTask] = deque(
-            _InventoryTask(one) for one in inventory.series_ids
-        )
+        self._tasks: deque[_Task] = deque(_InventoryTask(one) for one in inventory.series_ids)
         self._unlisted_series = len(self._tasks)
         self._total = self._done = 0
         self._total_bytes = self._missing_bytes = 0
         self._in_archives = settings.transfer == "archive"
-        self._held: deque[_Fetch | _InventoryTask] = deque()
+        self._held: deque[_Task] = deque()
         self._tries: Counter[InstanceInfo] = Counter()
         self._estimate = Estimate(connections=settings.connections)
         self._in_hand = 0
@@ -147,7 +152,7 @@ class DownloadPool:
                 if not self._in_hand:
                     self._change.notify_all()
 
-    def _take(self) -> _Fetch | _InventoryTask | None:
+    def _take(self) -> _Task | None:
         with self._change:
             # What another thread has in hand may bring more, or come back.
             while self._error is None and not self._tasks and self._in_hand:
@@ -157,11 +162,11 @@ class DownloadPool:
             self._in_hand += 1
             return self._tasks.popleft()
 
-    def _carry(self, task: _Fetch | _InventoryTask) -> None:
+    def _carry(self, task: _Task) -> None:
         if isinstance(task, _InventoryTask):
             self._list_series(task)
-        elif task.as_archive:
-            self._fetch_archive(task)
+        elif task.as_archive or task.series is not None:
+            self._fetch_several(task)
         else:
             self._fetch_one(task)
 
@@ -197,6 +202,7 @@ class DownloadPool:
 
     def _fetch_one(self, task: _Fetch) -> None:
         (item,) = task.items
+        start = time.monotonic()
         try:
             self._files.fetch_one(item, self._check)
         except OrthancUnavailableError as error:
@@ -206,20 +212,25 @@ class DownloadPool:
             raise TransientError(
                 "An instance was deleted during the download.", code="series-changing"
             ) from None
+        seconds = time.monotonic() - start
         self._note(item)
         if self._settings.transfer == "auto":
-            self._reconsider()
+            self._reconsider(seconds)
 
-    def _fetch_archive(self, task: _Fetch) -> None:
+    def _fetch_several(self, task: _Fetch) -> None:
         # A member that is none of these, or of another size, is passed over.
         error: OrthancUnavailableError | None
-        error = OrthancUnavailableError("An archive of Orthanc's lacks instances.")
+        error = OrthancUnavailableError("An answer of Orthanc's lacks instances.")
         try:
-            self._files.fetch_archive(task.items, self._note, self._check)
+            if task.series is None:
+                self._files.fetch_archive(task.items, self._note, self._check)
+            else:
+                size = self._inventory.all_bytes(task.series.orthanc_id)
+                self._files.fetch_series(task.series, task.items, size, self._note, self._check)
         except OrthancUnavailableError as broken:
             error = broken
         except (OrthancRefusedError, FixConfigurationError):
-            # Gone, or no archives for this account: fetched one by one, each shows why.
+            # Gone, or not for this account: fetched one by one, each shows why.
             error = None
         self._put_back(task, error)
 
@@ -256,13 +267,37 @@ class DownloadPool:
             self._tasks.appendleft(_InventoryTask(item.series_id, is_second=True))
             self._change.notify()
 
-    def _reconsider(self) -> None:
-        """Once enough has come one by one, see whether the rest should come as archives."""
-        if self._unlisted_series or not self._estimate.is_due():
+    def _reconsider(self, seconds: float) -> None:
+        """See whether the rest should come in larger pieces, after one that took ``seconds``."""
+        if self._unlisted_series:
             return
-        if self._estimate.prefers_archives(self._files.head):
+        if self._whole_series.is_due(seconds):
+            found = self._whole_series.find(self._inventory.series_ids)
+            with self._change:
+                self._take_whole(found)
+        elif self._estimate.is_due() and self._estimate.prefers_archives(self._files.head):
             with self._change:
                 self._bundle()
+
+    def _take_whole(self, found: Mapping[str, SeriesInfo]) -> None:
+        """Turn the fetches that nobody has begun into one a series, where most of it is left."""
+        left: dict[str, list[InstanceInfo]] = {}
+        for task in self._tasks:
+            if isinstance(task, _Fetch) and len(task.items) == 1:
+                left.setdefault(task.items[0].series_id, []).append(task.items[0])
+        whole = {
+            series: tuple(left[series.orthanc_id])
+            for series in found.values()
+            if len(left.get(series.orthanc_id, ())) >= max(LEAST_INSTANCES, series.instances // 2)
+        }
+        taken = {item for items in whole.values() for item in items}
+        others = [
+            task
+            for task in self._tasks
+            if isinstance(task, _InventoryTask) or not taken.issuperset(task.items)
+        ]
+        self._tasks = deque(others)
+        self._tasks.extend(_Fetch(items, series=series) for series, items in whole.items())
 
     def _bundle(self) -> None:
         """Turn the fetches that nobody has begun into archives."""

@@ -10,10 +10,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lab_side.download.archive import fetch_archive
+from lab_side.download.whole_series import fetch_series
 from segrelay.dicom.elements import has_preamble
 from segrelay.dicom.file_head import HEAD_BYTES, FileHead, read_file_head
 from segrelay.errors import LocalDiskError, OrthancUnavailableError, SeriesRefusedError
-from segrelay.orthanc.answers import InstanceInfo
+from segrelay.orthanc.answers import InstanceInfo, SeriesInfo
 from segrelay.orthanc.client import OrthancClient
 from segrelay.orthanc.transcoding import fetch_transcoded, needs_transcoding
 from segrelay.system.durable import disk_errors
@@ -131,14 +132,35 @@ class InstanceFiles:
         check: Callable[[], None],
     ) -> None:
         """Fetch several as one archive; raises as :meth:`fetch_one`, and what came is kept."""
+        keep = self._keeper(arrived, check)
+        with disk_errors(_REFUSED):
+            fetch_archive(self._client, items, self._folder, keep, check)
 
+    def fetch_series(
+        self,
+        series: SeriesInfo,
+        items: Sequence[InstanceInfo],
+        all_bytes: int,
+        arrived: Callable[[InstanceInfo], None],
+        check: Callable[[], None],
+    ) -> None:
+        """Fetch some of a series from one answer with all of it, which has ``all_bytes`` in files.
+
+        Raises as :meth:`fetch_one`, and what came is kept.
+        """
+        keep = self._keeper(arrived, check)
+        with disk_errors(_REFUSED):
+            fetch_series(self._client, series, items, all_bytes, self._folder, keep, check)
+
+    def _keeper(
+        self, arrived: Callable[[InstanceInfo], None], check: Callable[[], None]
+    ) -> Callable[[InstanceInfo, Path], None]:
         def keep(item: InstanceInfo, path: Path) -> None:
             check()
             self._keep(item, str(path), check)
             arrived(item)
 
-        with disk_errors(_REFUSED):
-            fetch_archive(self._client, items, self._folder, keep, check)
+        return keep
 
     def _name(self, item: InstanceInfo) -> str:
         return f"{self._base}{item.orthanc_id}.dcm"

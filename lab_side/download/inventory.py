@@ -68,6 +68,11 @@ class Inventory:
             self._missing[series_id] = len(wanted)
         return wanted
 
+    def all_bytes(self, series_id: str) -> int:
+        """Bytes of every file of the first inventory, wanted or not."""
+        with self._lock:
+            return sum(item.size_bytes for item in self._found[series_id])
+
     def arrived(self, item: InstanceInfo) -> bool:
         """Count an instance as there; true when it was the last one of its series."""
         with self._lock:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Collection, Container, Iterable, Iterator,
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from segrelay.dicom.companions import is_companion
+from segrelay.dicom.values import is_uid
 from segrelay.errors import (
     FixConfigurationError,
     OrthancNotFoundError,
@@ -90,6 +91,8 @@ class OrthancClient:
         self.history = new_history() if history is None else history
         self._renew = renew
         self.transport = OrthancTransport(settings, renew=renew)
+        self.offers_series_files = True
+        """Whether :meth:`series_files` is worth a try."""
 
     def with_settings(self, **changes: object) -> OrthancClient:
         """Another client of the same server, with the secrets in use now and the same history."""
@@ -315,6 +318,33 @@ class OrthancClient:
             self.transport.stream("POST", "/tools/create-archive", data=data) as response,
         ):
             yield self.transport.pieces(response)
+
+    @contextlib.contextmanager
+    def series_files(
+        self, series: SeriesInfo, *, limit: int
+    ) -> Iterator[tuple[str, Iterator[bytes]]]:
+        """Every file of a series as stored, in one answer: its Content-Type, and its pieces.
+
+        A ``multipart/related`` answer, whose end may be missing silently, of Orthanc's plugin for
+        DICOMweb (PS3.18, 10.4.1.1.2); more than ``limit`` bytes are an error. Where the plugin is
+        missing or closed to this account, :attr:`offers_series_files` is false from then on; the
+        history does not judge that, as nothing depends on it.
+        """
+        study_uid, series_uid = series.study_instance_uid, series.series_instance_uid
+        if not (is_uid(study_uid) and is_uid(series_uid)):
+            raise OrthancRefusedError("A series has no UID that can be asked for.")
+        path = f"/dicom-web/studies/{study_uid}/series/{series_uid}"
+        accept = 'multipart/related; type="application/dicom"; transfer-syntax=*'
+        with contextlib.ExitStack() as stack:
+            try:
+                response = stack.enter_context(
+                    self.transport.stream("GET", path, headers={"Accept": accept})
+                )
+            except (OrthancRefusedError, FixConfigurationError):
+                self.offers_series_files = False
+                raise
+            kind = response.headers.get("Content-Type", "")
+            yield kind, self.transport.pieces(response, limit=limit)
 
     @_judged
     def upload(self, data: bytes) -> UploadReply:

@@ -13,6 +13,7 @@ from infra.line import FaultKind, Line, LineFault
 from infra.servers.orthanc import OrthancServer
 from infra.servers.ports import free_port
 from lab_side.download import download_series
+from lab_side.download.whole_series import fetch_series
 from segrelay.errors import (
     FixConfigurationError,
     OrthancRefusedError,
@@ -20,7 +21,7 @@ from segrelay.errors import (
     SeriesRefusedError,
     TransientError,
 )
-from segrelay.orthanc import OrthancClient, OrthancSettings
+from segrelay.orthanc import InstanceInfo, OrthancClient, OrthancSettings, SeriesInfo
 from tests.support.jobs import orthanc_id
 from tests.support.lab.lab import StoredStudy, store_phantom
 from tests.support.servers.fault_proxy import fault_proxy
@@ -234,3 +235,37 @@ def test_a_second_upload_keeps_the_first_bytes(
     assert client.instance_file(item.orthanc_id) == data
     assert client.find_instance(item.sop_instance_uid) == [item.orthanc_id]
     assert client.find_instance("1.2.3.4") == []
+
+
+def test_a_series_comes_as_stored_in_one_answer(
+    server: OrthancServer, study: StoredStudy, tmp_path: Path
+) -> None:
+    """By the plugin for DICOMweb."""
+    client = connect(server)
+    for series in client.series_list(study.series_ids):
+        assert _stored(client, series, tmp_path) == study.instances
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_orthanc_without_that_plugin_is_not_asked_again(tmp_path: Path) -> None:
+    with OrthancServer(settings={"Plugins": []}) as plain:
+        ids = store_phantom(plain, tmp_path / "study").series_ids
+        client = connect(plain)
+        (series, *_) = client.series_list(ids)
+        with pytest.raises(OrthancRefusedError):
+            _stored(client, series, tmp_path)
+        assert not client.offers_series_files
+
+
+def _stored(client: OrthancClient, series: SeriesInfo, folder: Path) -> int:
+    """How many instances of a series come as a whole; every byte is the stored one."""
+    kept: list[InstanceInfo] = []
+
+    def keep(item: InstanceInfo, path: Path) -> None:
+        assert path.read_bytes() == client.instance_file(item.orthanc_id)
+        kept.append(item)
+
+    items = client.inventory([series.orthanc_id])
+    size = sum(item.size_bytes for item in items)
+    fetch_series(client, series, items, size, folder, keep, lambda: None)
+    return len(kept)

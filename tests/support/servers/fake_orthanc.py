@@ -13,13 +13,15 @@ from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
 
 from segrelay.errors import OrthancNotFoundError, OrthancUnavailableError
-from segrelay.orthanc import InstanceInfo, OrthancSettings, UnexpectedAnswerError
+from segrelay.orthanc import InstanceInfo, OrthancSettings, SeriesInfo, UnexpectedAnswerError
 from segrelay.orthanc.transport import FILE_LIMIT
 from tests.support.jobs import orthanc_id
 
 NAME_IN_ARCHIVE = "Zebrafinch Quixotia/MR"
 """As Orthanc's: a patient's name, which must not come to light."""
 
+
+BOUNDARY = "0f-7a"
 
 SERIES_ID = orthanc_id(7)
 
@@ -48,6 +50,18 @@ def _zipped(files: Sequence[bytes]) -> bytes:
     return buffer.getvalue()
 
 
+def multipart(files: Sequence[bytes]) -> bytes:
+    """Files as Orthanc answers with a series: each part says its length."""
+    parts = [
+        f"--{BOUNDARY}\r\nContent-Type: application/dicom\r\nContent-Length: {len(data)}\r\n"
+        "MIME-Version: 1.0\r\n\r\n".encode()
+        + data
+        + b"\r\n"
+        for data in files
+    ]
+    return b"".join(parts) + f"--{BOUNDARY}--".encode()
+
+
 @dataclass
 class FakeOrthanc:
     """What :class:`segrelay.orthanc.download_series` needs of a client; thread-safe enough."""
@@ -62,6 +76,10 @@ class FakeOrthanc:
     broken_answers: int = 0
     """So many answers break off in the middle."""
     archive_error: Exception | None = None
+    offers_series_files: bool = False
+    wholes: list[str] = field(default_factory=list)
+    """Series asked for as one answer."""
+    series_error: Exception | None = None
     hang: threading.Event | None = None
     """Where given, answers come only once it is set."""
 
@@ -137,6 +155,41 @@ class FakeOrthanc:
             raise self.archive_error
         archive = _zipped([self._data(instance_id) for instance_id in instance_ids])
         yield self._pieces(self.bend_archive(archive))
+
+    def series_list(self, series_ids: Sequence[str]) -> list[SeriesInfo]:
+        return [self._series(one) for one in series_ids]
+
+    def _series(self, series_id: str) -> SeriesInfo:
+        return SeriesInfo(
+            orthanc_id=series_id,
+            study_id=orthanc_id(6),
+            study_instance_uid="2.25.6",
+            series_instance_uid="2.25.7",
+            modality="MR",
+            description="",
+            number="1",
+            instances=sum(info.series_id == series_id for info in self.files),
+        )
+
+    @contextlib.contextmanager
+    def series_files(
+        self, series: SeriesInfo, *, limit: int
+    ) -> Iterator[tuple[str, Iterator[bytes]]]:
+        self.wholes.append(series.orthanc_id)
+        if self.series_error is not None:
+            self.offers_series_files = False
+            raise self.series_error
+        files = [data for info, data in self.files.items() if info.series_id == series.orthanc_id]
+        answer = self.bend_series(multipart(files))
+        assert len(answer) <= limit
+        yield (
+            f'multipart/related; type="application/dicom"; boundary={BOUNDARY}',
+            self._pieces(answer),
+        )
+
+    def bend_series(self, answer: bytes) -> bytes:
+        """What a test replaces."""
+        return answer
 
     def transcode(self, data: bytes) -> bytes:
         """The file as Orthanc decodes it: as stored where it cannot. What a test replaces."""

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from infra.benches.child import started_workers
 from infra.benches.harness import Report
 from infra.benches.rounds import interleaved
-from infra.benches.transfer.runs import Sample, Worker, download, figures
+from infra.benches.transfer.runs import PEERS, Sample, Worker, download, figures
 from infra.benches.transfer.scene import TransferScene
 
 NOISY_LINES = ("loopback", "wan10", "wan30")
@@ -59,12 +59,24 @@ def _over(scene: TransferScene, workers: Mapping[str, Worker], name: str, study:
 
 
 def _row(samples: list[Sample], ours: list[Sample], limit: float | None) -> Report:
-    row = figures(samples)
+    row, own = figures(samples), figures(ours)
     return {
         **row,
-        "to_ours": round(row["seconds"] / figures(ours)["seconds"], 2),
+        "to_ours": round(row["seconds"] / own["seconds"], 2),
+        "cpu_to_ours": round(_cpu_s(row) / _cpu_s(own), 2),
         "to_limit": None if limit is None else round(row["seconds"] / limit, 3),
     }
+
+
+def _best_peer(line: Report, figure: str) -> float | None:
+    """The smallest ``figure`` of a session and of others' clients; None where there are none."""
+    kinds = ("session", *PEERS)
+    found = [row[figure] for kind, row in line["contenders"].items() if kind in kinds]
+    return min(found, default=None)
+
+
+def _cpu_s(row: Report) -> float:
+    return float(row["client_cpu_s"]) + float(row["server_cpu_s"])
 
 
 def _noisy_headlines(found: Report) -> Report:
@@ -76,5 +88,7 @@ def _noisy_headlines(found: Report) -> Report:
         "wan30_vs_pyorthanc": wan30.get("pyorthanc", {}).get("to_ours"),
         "wan10_vs_naive": found["wan10"]["contenders"]["naive"]["to_ours"],
         "loopback_vs_naive": found["loopback"]["contenders"]["naive"]["to_ours"],
+        "loopback_vs_best_peer": _best_peer(found["loopback"], "to_ours"),
+        "loopback_cpu_vs_best_peer": _best_peer(found["loopback"], "cpu_to_ours"),
         "server_cpu_s": max(server),
     }
