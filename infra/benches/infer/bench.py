@@ -22,7 +22,7 @@ MONAI's eager forward pass, overlap 0.25, a SEG of all frames.
                             ``swinunetr_one_thread_vs_eager`` has CPU seconds on one thread, which
                             others at work disturb less
 ``swinunetr_job_vs_plain``  plain job / ours
-``read_vs_pydicom``         our CPU seconds for 620 images / pydicom's pixel_array
+``read_vs_pydicom``         our CPU seconds for 620 images / pydicom's pixel_array, in turn
 ``seg_write_vs_naive_cpu``  CPU seconds of highdicom with all frames / ours, three segments of a
                             lesion of 51 ml; ``seg_large`` has those of one of 90 ml
 ``seg_size_vs_naive``       bytes of the same

@@ -13,6 +13,7 @@ from contextlib import closing
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from statistics import median
 
 import numpy as np
 import pydicom
@@ -32,7 +33,7 @@ from infra.benches.infer.scene import (
     random_model,
     write_series,
 )
-from infra.benches.rounds import timed
+from infra.benches.rounds import ratio, timed
 from infra.benches.study import SyntheticStudy, store_study
 from infra.benches.web.study import tumour, tumour_of
 from infra.packages.debian import repository_root
@@ -61,6 +62,7 @@ from segrelay.orthanc import OrthancClient, OrthancSettings
 from segrelay.profiles import load_profile
 
 _MATRIX = 2048
+_READING_ROUNDS = 5
 _SEG_ROUNDS = 3
 _SWIN_ROUNDS = 3
 _PLAIN_OVERLAP = 0.5
@@ -135,17 +137,19 @@ def _box_flop(model: LoadedModel, channels: np.ndarray) -> float:
 
 
 def _reading(folder: Path) -> Report:
-    """CPU seconds: all series of a case as volumes; and as pydicom's pixel arrays."""
+    """CPU seconds: all series of a case as volumes; and as pydicom's pixel arrays, in turn."""
     series = [list(path.iterdir()) for path in folder.iterdir()]
-    ours = min(_cpu_seconds(lambda: [read_series(files) for files in series]) for _ in range(2))
 
     def by_pydicom() -> list[np.ndarray]:
         return [np.stack([pydicom.dcmread(f).pixel_array for f in files]) for files in series]
 
-    theirs = min(_cpu_seconds(by_pydicom) for _ in range(2))
+    ours, theirs = [], []
+    for _ in range(_READING_ROUNDS):
+        ours.append(_cpu_seconds(lambda: [read_series(files) for files in series]))
+        theirs.append(_cpu_seconds(by_pydicom))
     return {
-        "read_vs_pydicom": round(ours / theirs, 2),
-        "reading_cpu_s": _rounded(ours=ours, pydicom=theirs),
+        "read_vs_pydicom": round(ratio(ours, theirs), 2),
+        "reading_cpu_s": _rounded(ours=median(ours), pydicom=median(theirs)),
     }
 
 
