@@ -4,6 +4,7 @@
 ``transfer``   downloads and uploads over lines
 ``web``        frames, overlays, first image
 ``infer``      from images to SEG on the CPU
+``whole``      a case through all of it, beside what would be run instead
 
 What they share:
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from segrelay.system.command_line import HelpfulParser
 
-NAMES = ("infer", "queue", "start", "transfer", "web")
+NAMES = ("infer", "queue", "start", "transfer", "web", "whole")
 """Packages here whose ``bench`` has a ``BENCH``."""
 
 

@@ -97,11 +97,12 @@ class DemoServers:
         made = json.loads(self._make_database("--agent", self._environment["SEGRELAY_AGENT_ID"]))
         return f"{self.url}{urlsplit(made['address']).path}", made["token"]
 
-    def start_site(self, command: ServerCommand = development_server) -> None:
-        """Start the site on its database, wait until it answers, and log in."""
+    def start_site(self, command: ServerCommand = development_server) -> Child:
+        """Start the site on its database, wait until it answers, and log in; its process."""
         child = self._start("site", command(self.url.removeprefix("http://")))
         wait_until_ready(child, self._answers)
         self._log_in()
+        return child
 
     def start_sync(self) -> None:
         """Keep all jobs up to date, whether or not anybody looks at their pages."""
@@ -142,12 +143,22 @@ class DemoServers:
 
     def answer(self, path: str) -> requests.Response:
         """The same, with its headers and whatever it is; raises as :meth:`get`."""
+        return self._asked("GET", path)
+
+    def post(self, path: str, body: Mapping[str, Any]) -> Any:
+        """The JSON answer to a JSON body, as its page sends it; raises as :meth:`get`."""
+        # Each login and each logout changes the cookie.
+        headers = {"X-CSRFToken": self._session.cookies.get("csrftoken") or ""}
+        return self._asked("POST", path, json=dict(body), headers=headers).json()
+
+    def _asked(self, method: str, path: str, **more: Any) -> requests.Response:
+        address = f"{self.url}/api/mri/segmentation/{path}"
         try:
-            answer = self._session.get(f"{self.url}/api/mri/segmentation/{path}", timeout=60)
+            answer = self._session.request(method, address, timeout=60, **more)
         except requests.RequestException as error:
             self.check_alive()
             raise DemoError(f"The site does not answer ({type(error).__name__}).") from None
-        if answer.status_code != 200:
+        if not answer.ok:
             raise DemoError(f"The site answered HTTP {answer.status_code} to {path}")
         return answer
 

@@ -34,12 +34,16 @@ from infra.benches.infer.chain import run_chain  # noqa: E402
 from lab_side.models.networks import build_network  # noqa: E402
 from segrelay.profiles import load_profile  # noqa: E402
 
-WINDOW, OVERLAP = (128, 128, 128), 0.25
-
 
 def main(profile_folder: Path, work: Path, url: str, series: list[str]) -> dict[str, float]:
     """Seconds by step."""
-    seconds = {"imports": time.perf_counter() - BEGAN}
+    imports_s = time.perf_counter() - BEGAN
+    return {"imports": imports_s, **run_job(profile_folder, work, url, series)}
+
+
+def run_job(profile_folder: Path, work: Path, url: str, series: list[str]) -> dict[str, float]:
+    """From the first request to the SEG in Orthanc; seconds by step, without the imports."""
+    seconds: dict[str, float] = {}
     auth = (os.environ["BENCH_USER"], os.environ["BENCH_PASSWORD"])
     profile = load_profile(profile_folder)
     mark = time.perf_counter()
@@ -52,10 +56,12 @@ def main(profile_folder: Path, work: Path, url: str, series: list[str]) -> dict[
     weights = profile_folder / str(profile.weights.file)
     network.load_state_dict(safetensors.torch.load_file(weights))
     seconds["load"], mark = time.perf_counter() - mark, time.perf_counter()
-    result = run_chain(folders, profile, network, window=WINDOW, overlap=OVERLAP)
+    settings = profile.inference
+    result = run_chain(folders, profile, network, window=settings.window, overlap=settings.overlap)
     seconds |= {"prepare": result.prepare_s, "network": result.network_s}
     seconds["restore"], mark = result.restore_s, time.perf_counter()
-    seg = _seg(sorted(folders[profile.reference_role].iterdir()), result.mask[0].numpy())
+    reference = sorted(folders[profile.reference_role].iterdir())
+    seg = seg_bytes(reference, result.mask[0].numpy(), is_whole=True)
     seconds["seg"], mark = time.perf_counter() - mark, time.perf_counter()
     requests.post(f"{url}/instances", data=seg, auth=auth, timeout=60).raise_for_status()
     seconds["upload"] = time.perf_counter() - mark
@@ -71,15 +77,20 @@ def _download(url: str, auth: tuple[str, str], series_id: str, folder: Path) -> 
     return folder
 
 
-def _seg(files: list[Path], mask: np.ndarray) -> bytes:
+def seg_bytes(files: list[Path], mask: np.ndarray, *, is_whole: bool) -> bytes:
+    """The SEG of a mask, [columns, rows, slices], on the images of ``files``, by highdicom."""
     sources = sorted(map(pydicom.dcmread, files), key=lambda one: one.ImagePositionPatient[2])
     buffer = BytesIO()
-    naive_seg(sources, mask.transpose(2, 1, 0)[..., None]).save_as(buffer)
+    masks = mask.transpose(2, 1, 0)[..., None]
+    naive_seg(sources, masks, is_whole=is_whole).save_as(buffer)
     return buffer.getvalue()
 
 
-def naive_seg(sources: Sequence[pydicom.Dataset], masks: np.ndarray) -> hd.seg.Segmentation:
-    """highdicom with every frame; masks [slices, rows, columns, segments]."""
+def naive_seg(
+    sources: Sequence[pydicom.Dataset], masks: np.ndarray, *, is_whole: bool = True
+) -> hd.seg.Segmentation:
+    """highdicom with every frame, or else without the empty ones, which is its default; masks
+    [slices, rows, columns, segments]."""
     return hd.seg.Segmentation(
         source_images=list(sources),
         pixel_array=masks.astype(np.uint8),
@@ -103,7 +114,7 @@ def naive_seg(sources: Sequence[pydicom.Dataset], masks: np.ndarray) -> hd.seg.S
         software_versions="1",
         device_serial_number="1",
         transfer_syntax_uid=ExplicitVRLittleEndian,
-        omit_empty_frames=False,
+        omit_empty_frames=not is_whole,
     )
 
 

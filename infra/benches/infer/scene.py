@@ -13,6 +13,7 @@ from infra.benches.seg import Shape
 from infra.benches.study import SERIES, SyntheticStudy
 from infra.demos.model import prepare_profile
 from lab_side.models.loaded import LoadedModel, load_model
+from segrelay.profiles import PROFILE_FILE, Profile
 
 BRAIN = "brats-segresnet"
 BREAST = "breast-dce-swinunetr"
@@ -84,12 +85,18 @@ def write_series(study: SyntheticStudy, roles: tuple[str, ...], folder: Path) ->
 
 
 def random_model(name: str, folder: Path) -> LoadedModel:
-    """The profile with random weights, as the worker loads it; registration is left out, for
+    """The profile of :func:`write_random_profile`, as the worker loads it."""
+    write_random_profile(name, folder)
+    return load_model(folder / name)
+
+
+def write_random_profile(name: str, folder: Path) -> Profile:
+    """Write the profile with random weights below ``folder``; registration is left out, for
     these series lie on each other, and the skull's stripping, for they show no head."""
     profile, _ = prepare_profile(name, None, folder)
     settings = profile.preprocessing.model_copy(
         update={"registration": "none", "skull_strip": None}
     )
     plain = profile.model_copy(update={"preprocessing": settings, "role_checks": "off"})
-    (folder / name / "profile.json").write_text(plain.model_dump_json(), encoding="utf-8")
-    return load_model(folder / name)
+    (folder / name / PROFILE_FILE).write_text(plain.model_dump_json(), encoding="utf-8")
+    return plain
