@@ -31,17 +31,15 @@ addEventListener("click", (event) => {
   if (event.target.id === "send") globalThis.clickedAt = performance.timeOrigin + performance.now();
 }, true);
 globalThis.watchMask = () => {
-  const coloured = (canvas) => {
+  const painted = (canvas) => {
     const { width, height } = canvas;
     if (!width || !height) return false;
     const pixels = canvas.getContext("2d").getImageData(0, 0, width, height).data;
-    let found = 0;
-    // The crosshair is blue, the images are grey.
-    for (let at = 0; at < pixels.length; at += 4) if (pixels[at] > pixels[at + 2] + 30) found += 1;
-    return found > 50;
+    for (let at = 3; at < pixels.length; at += 4) if (pixels[at]) return true;
+    return false;
   };
   const look = () => {
-    if ([...document.querySelectorAll(".pane canvas.image")].some(coloured)) {
+    if ([...document.querySelectorAll(".pane canvas.layer")].some(painted)) {
       globalThis.maskAt = performance.timeOrigin + performance.now();
     } else setTimeout(look, 20);
   };
@@ -108,7 +106,6 @@ def _one(scene: WholeScene, browser: Browser, relay: Relay) -> dict[str, float]:
 
 
 def _click(page: Page) -> str:
-    page.select_option("#profile", index=0) if page.locator("#profile").count() else None
     with page.expect_response(lambda one: one.url.endswith("/segment/")) as answer:
         page.click("#send")
     body: dict[str, Any] = answer.value.json()

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import json
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from monai.inferers import SlidingWindowInferer
 from monai.networks.nets import SwinUNETR
 from monai.transforms import (
@@ -29,6 +31,7 @@ from monai.transforms import (
 from monailabel.interfaces.app import MONAILabelApp  # type: ignore[import-not-found]
 from monailabel.interfaces.tasks.infer_v2 import InferType  # type: ignore[import-not-found]
 from monailabel.tasks.infer.basic_infer import BasicInferTask  # type: ignore[import-not-found]
+from monailabel.transform.writer import write_itk  # type: ignore[import-not-found]
 
 PROFILE = json.loads((Path(os.environ["BENCH_PROFILE"]) / "profile.json").read_text())
 
@@ -106,6 +109,11 @@ class BreastApp(MONAILabelApp):  # type: ignore[misc]
             preload=True,
             config={"device": "cpu"},
         )
+        # ITK loads its parts at their first use, which takes ten seconds.
+        with tempfile.TemporaryDirectory() as folder:
+            write_itk(
+                np.zeros((4, 4, 4), np.uint8), f"{folder}/none.nii.gz", np.eye(4), None, False
+            )
         return {"breast": task}
 
     def infer(self, request: dict[str, Any], datastore: Any = None) -> Any:
