@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from statistics import median
-from typing import TypeVar
 
 import psutil
 
@@ -17,8 +17,6 @@ from infra.benches.whole.process_tree import Peaks, ProcessTree
 ORTHANC = "orthanc"
 CLOUD = "cloud"
 """Tree of everything beside Orthanc that runs on the hospital's machine in the cloud."""
-
-K = TypeVar("K")
 
 
 @dataclass(frozen=True)
@@ -38,6 +36,12 @@ class System(ABC):
     @abstractmethod
     def job(self) -> JobDone:
         """One job, from the request until who asked knows that the SEG is in Orthanc."""
+
+    def jobs(self, count: int) -> JobDone:
+        """So many jobs at once, until the last has ended."""
+        with ThreadPoolExecutor(count) as pool:
+            list(pool.map(lambda _: self.job(), range(count)))
+        return JobDone()
 
     def carried(self) -> int:
         """Bytes that its lines have carried so far, both ways."""

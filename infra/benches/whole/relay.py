@@ -113,7 +113,7 @@ class Relay(System):
                 "SEGRELAY_ORTHANC_URL": orthanc,
                 "SEGRELAY_ORTHANC_USER": scene.orthanc.user,
                 "SEGRELAY_ORTHANC_PASSWORD": scene.orthanc.password,
-                "SEGRELAY_AGENT_ID": name,
+                "SEGRELAY_AGENT_ID": agent_of(name),
                 "SEGRELAY_LABELS": name,
                 "SEGRELAY_WORK_DIR": str(folder / "work"),
                 "SEGRELAY_PROFILES": self._profile,
@@ -176,6 +176,11 @@ class Relay(System):
         raise DemoError(f"The job has not ended; the agent's last words:\n{self.agent.log_tail()}")
 
 
+def agent_of(name: str) -> str:
+    """The id of a system's agent; the site keeps ``site`` for itself."""
+    return f"{name}-lab"
+
+
 def over_directory(scene: WholeScene) -> Relay:
     """Over a directory."""
     queue = {"SEGRELAY_BUCKET": (scene.logs("directory") / "queue").as_uri()}
@@ -198,7 +203,7 @@ def over_site(
     scene: WholeScene, site: Site, name: str, lines: tuple[Line, Line] | None = None
 ) -> Relay:
     """Over the site's own queue; ``lines`` lead to Orthanc and to the site."""
-    made = site.servers.labseg("agent-token", "add", name)
+    made = site.servers.labseg("agent-token", "add", agent_of(name))
     address = made["address"]
     base = lines[1].url if lines else site.servers.url
     path = "/" + address.split("/", 3)[3]

@@ -14,20 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from monai.inferers import SlidingWindowInferer
-from monai.networks.nets import SwinUNETR
-from monai.transforms import (
-    Activationsd,
-    AsDiscreted,
-    Compose,
-    EnsureChannelFirstd,
-    Invertd,
-    LoadImaged,
-    NormalizeIntensityd,
-    Orientationd,
-    Spacingd,
-    SqueezeDimd,
-)
+from monai.inferers.inferer import SlidingWindowInferer
+from monai.networks.nets.swin_unetr import SwinUNETR
+from monai.transforms.compose import Compose
+from monai.transforms.intensity.dictionary import NormalizeIntensityd
+from monai.transforms.io.dictionary import LoadImaged
+from monai.transforms.post.dictionary import Activationsd, AsDiscreted, Invertd
+from monai.transforms.spatial.dictionary import Orientationd, Spacingd
+from monai.transforms.utility.dictionary import EnsureChannelFirstd, SqueezeDimd
 from monailabel.interfaces.app import MONAILabelApp  # type: ignore[import-not-found]
 from monailabel.interfaces.tasks.infer_v2 import InferType  # type: ignore[import-not-found]
 from monailabel.tasks.infer.basic_infer import BasicInferTask  # type: ignore[import-not-found]
@@ -63,7 +57,7 @@ class Breast(BasicInferTask):  # type: ignore[misc]
     def pre_transforms(self, data: dict[str, Any] | None = None) -> list[Any]:  # noqa: ARG002
         """As the profile has them."""
         settings = PROFILE["preprocessing"]
-        self._before = [
+        self._before: list[Any] = [
             AllSeries(),
             LoadImaged(VOLUME),
             EnsureChannelFirstd(VOLUME),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import requests
@@ -89,12 +88,6 @@ class Mosec(System):
         if answer.status_code != 200:
             raise DemoError(f"Mosec answered HTTP {answer.status_code}: {answer.text[:200]}")
         return JobDone(steps=answer.json())
-
-    def jobs(self, count: int) -> JobDone:
-        """So many requests at once, until the last is answered."""
-        with ThreadPoolExecutor(count) as pool:
-            list(pool.map(lambda _: self.job(), range(count)))
-        return JobDone()
 
 
 def _answers(address: str) -> bool:

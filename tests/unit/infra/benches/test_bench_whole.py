@@ -100,9 +100,6 @@ class _Idle(System):
     def job(self) -> JobDone:
         return JobDone(steps={"nothing": 0.0})
 
-    def jobs(self, count: int) -> JobDone:
-        return JobDone(steps={"nothing": float(count)})
-
 
 def test_a_job_is_counted_by_tree() -> None:
     system = _Idle()
