@@ -21,16 +21,19 @@ WORDS: Mapping[str, str] = {
     "monailabel": "MONAI Label",
 }
 
-_COLUMNS = {
+_TIME = {
     "s": "seconds:.2f",
     "runs": "runs",
-    "CPU s: cloud": "cloud_cpu:.2f",
+    "CPU s, cloud": "cloud_cpu:.2f",
     "Orthanc": "orthanc_cpu:.2f",
     "else": "else_cpu:.1f",
-    "MiB: cloud": "cloud_mib:.0f",
-    "Orthanc ": "orthanc_mib:.0f",
-    "else ": "else_mib:.0f",
-    "MB: loopback": "loopback_mb:.0f",
+}
+
+_SPACE = {
+    "MiB, cloud": "cloud_mib:.0f",
+    "Orthanc": "orthanc_mib:.0f",
+    "else": "else_mib:.0f",
+    "MB, loopback": "loopback_mb:.0f",
     "lines": "line_mb:.0f",
 }
 
@@ -38,14 +41,16 @@ _COLUMNS = {
 def tables(report: Report) -> Iterator[RenderableType]:
     """Systems, what they use, the steps of each, and the page."""
     if "one_job" in report:
-        yield figure_table("one job", _COLUMNS, _rows(report["one_job"]))
+        rows = _rows(report["one_job"])
+        yield figure_table("one job", _TIME, rows)
+        yield figure_table("one job", _SPACE, rows)
         yield from (f"{WORDS[name]}: {why}" for name, why in report["left_out"].items())
         steps = {name: row["steps_s"] for name, row in report["one_job"].items() if row["steps_s"]}
         yield "\n".join(
             f"{WORDS[name]}, steps in s: {_in_words(row)}" for name, row in steps.items()
         )
     if "several_jobs" in report:
-        yield figure_table("several at once", _COLUMNS, _rows(report["several_jobs"]))
+        yield figure_table("several at once", _TIME, _rows(report["several_jobs"]))
     if "click_to_mask_s" in report:
         yield f"From click to mask in s: {_in_words(report['click_to_mask_s'])}"
 
