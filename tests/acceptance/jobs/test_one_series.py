@@ -54,7 +54,7 @@ def by_hand(lab: Lab, *series: str) -> Dataset:
     return read_seg(lab, json.loads(done.stdout)["seg"]["orthanc_id"])
 
 
-@pytest.mark.parametrize("kind", ["classic", "enhanced"])
+@pytest.mark.parametrize("kind", ["classic", pytest.param("enhanced", marks=pytest.mark.long)])
 def test_one_series_gives_the_mask_of_four(lab: Lab, kind: str) -> None:
     alone = by_hand(lab, *lab.study.series_ids)
     phases = read_phases(series_files(lab))

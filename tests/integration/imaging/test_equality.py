@@ -64,10 +64,10 @@ def assert_equal(model: LoadedModel, reference: nn.Module, channels: int) -> Non
 @pytest.mark.parametrize(
     ("wrapper", "trained_whole"),
     [
-        (None, ["out.conv.conv"]),
-        ("model_state_dict", None),
+        ("model_state_dict", ["out.conv.conv"]),
+        pytest.param(None, ["out.conv.conv"], marks=pytest.mark.long),
+        pytest.param("model_state_dict", None, marks=pytest.mark.long),
         pytest.param(None, None, marks=pytest.mark.long),
-        pytest.param("model_state_dict", ["out.conv.conv"], marks=pytest.mark.long),
     ],
 )
 def test_a_peft_checkpoint_of_a_swin_unetr(
