@@ -33,6 +33,8 @@ from segrelay.transient import PATIENCE
 __all__ = [
     "Bucket",
     "CheckedServer",
+    "JoinedOperations",
+    "MovedObject",
     "ObjectInfo",
     "ServerRemark",
     "directory_at",
@@ -129,6 +131,51 @@ class Bucket(Protocol):
         """Rewrite a heartbeat object's metadata in place; its generation stays.
 
         Raises ObjectNotFoundError or PreconditionFailedError.
+        """
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class MovedObject:
+    """An object that was moved, read at the same moment."""
+
+    data: bytes
+    """Its first bytes, as ``read`` gives them."""
+    has_other: bool
+    """Whether the other object existed."""
+
+
+@runtime_checkable
+class JoinedOperations(Protocol):
+    """What a store may offer beside :class:`Bucket`: several operations of one step in one request.
+
+    Each request is a wait, and each write of its own a flush of the store's disk. The queue does
+    the same by the single operations, so each of these does everything or, where anything is not as
+    in the usual course of a job, changes nothing and leaves the job to them. One whose answer was
+    lost is answered when it is repeated; errors are the protocol's.
+    """
+
+    def create_unless(self, name: str, data: bytes, *, other: str) -> ObjectInfo | None:
+        """Create an object; None, and nothing is changed, if it or ``other`` exists."""
+        ...
+
+    def move_and_read(
+        self, source: str, destination: str, *, generation: int, limit: int, other: str
+    ) -> MovedObject | None:
+        """Move one generation of an object, and read ``limit + 1`` bytes of it at most.
+
+        None, and nothing is changed, if it is not there or another generation, has no content, or
+        the destination exists.
+        """
+        ...
+
+    def create_and_move(
+        self, name: str, data: bytes, *, source: str, destination: str, other: str
+    ) -> bool:
+        """Create an object and move another one, of any generation.
+
+        False, and nothing is changed, if there is no source, or ``name``, the destination or
+        ``other`` exists.
         """
         ...
 

@@ -49,6 +49,11 @@ REDIS_SCHEMES = ("redis:", "rediss:")
 
 _REDIS_USER = re.compile(r"[A-Za-z0-9._~-]*")
 _REDIS_PATH = re.compile(r"(?:/(?P<database>[0-9]{1,4})(?:/(?P<prefix>[A-Za-z0-9._-]{1,100}))?)?/?")
+_NO_PORT = re.compile(
+    r"(?P<host>^(?:[a-z]+://)?[^/:\[]*):(?!//|\d{1,5}(?:[/?]|$))[^/?]*", re.IGNORECASE
+)
+"""A host, and what is no port after its colon."""
+
 _REDIS_PORT = 6379
 _REDIS_PREFIX = "segrelay"
 _REDIS_OPTIONS = ("allow_plain=yes", "allow_loss=yes")
@@ -352,8 +357,16 @@ def _names_a_computer(address: str, host: str) -> FixConfigurationError:
 
 
 def _unusable(address: str, why: str, remedy: str) -> FixConfigurationError:
-    # What stands before an @ may be a password.
-    shown = address.split("@")[-1].encode("utf-8", "backslashreplace").decode()
     return FixConfigurationError(
-        f"The bucket address {shown!r} {why}.", code="bucket-address", remedy=remedy
+        f"The bucket address {_shown(address)!r} {why}.", code="bucket-address", remedy=remedy
     )
+
+
+def _shown(address: str) -> str:
+    """Without what may be a secret: before an @, and of a server's address also after ? or #, and
+    what stands in place of a port."""
+    text = address.split("@")[-1].encode("utf-8", "backslashreplace").decode()
+    if address.lower().startswith(("http://", "https://", *REDIS_SCHEMES)):
+        text = re.sub("[?#].*", "?…", text, flags=re.DOTALL)
+        text = _NO_PORT.sub(r"\g<host>:…", text)
+    return text

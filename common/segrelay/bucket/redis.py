@@ -26,9 +26,8 @@ from redis.credentials import CredentialProvider
 from redis.retry import Retry
 
 from segrelay import names, retry
-from segrelay.bucket import ObjectInfo, ServerRemark
+from segrelay.bucket import MovedObject, ObjectInfo, ServerRemark
 from segrelay.bucket.address import RedisAddress
-from segrelay.bucket.joined import MovedObject
 from segrelay.bucket.lifetimes import LIFETIMES, PRUNE_EVERY
 from segrelay.bucket.redis_answers import WRONG_TYPE, code_of, explain
 from segrelay.bucket.redis_scripts import (
@@ -196,7 +195,7 @@ class RedisBucket:
         """See the joined operations."""
         values: Values = [name, _new_generation(), data, self._channel(name)]
         keys = [self._keys.names, self._key(name), self._key(other)]
-        answer = self._ask("create", CREATE, keys, values)
+        answer = self._ask("create-unless", CREATE, keys, values)
         return self._info(name, answer) if answer[0] == OK else None
 
     def move_and_read(
@@ -205,7 +204,7 @@ class RedisBucket:
         """See the joined operations; not into the queue: nobody is told."""
         keys = [self._keys.names, self._key(source), self._key(destination), self._key(other)]
         values: Values = [source, destination, generation, _new_generation(), limit + 1]
-        answer = self._ask("move", MOVE_AND_READ, keys, values)
+        answer = self._ask("move-and-read", MOVE_AND_READ, keys, values)
         if answer[0] != OK:
             return None
         return MovedObject(data=bytes(answer[1]), has_other=bool(answer[2]))
@@ -218,7 +217,7 @@ class RedisBucket:
         keys = [self._keys.names, *moved, self._key(name), self._key(other)]
         generations = [_new_generation(), _new_generation()]
         values: Values = [source, destination, "", generations[0], name, generations[1], data]
-        answer = self._ask("create", CREATE_AND_MOVE, keys, values)
+        answer = self._ask("create-and-move", CREATE_AND_MOVE, keys, values)
         return bool(answer[0] == OK)
 
     def delete(self, name: str, *, generation: int) -> None:

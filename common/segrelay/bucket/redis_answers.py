@@ -6,6 +6,7 @@ replies in ``src/server.c`` of Redis 7.
 
 from __future__ import annotations
 
+import re
 import ssl
 
 from redis import exceptions as redis_errors
@@ -50,6 +51,10 @@ if it lasts."""
 
 _NO_RIGHT = ("The user executing the script can't", "ACL failure in script")
 """Words of a refusal within a script: of Redis 7.0, and of 7.2 and Valkey."""
+
+
+_COMMAND = re.compile(r"permissions to run the '([a-z|]{1,40})' command")
+"""How a Redis names what a user may not do (redis/src/acl.c)."""
 
 
 def code_of(error: BaseException) -> str:
@@ -120,8 +125,10 @@ def _refusal(error: Exception, code: str, address: str) -> SegRelayError | None:
             'SEGRELAY["REDIS_PASSWORD"].',
         )
     if code == "NOPERM":
+        found = _COMMAND.search(str(error))
+        what = "a command or a key" if found is None else f"the command {found[1]}"
         return FixConfigurationError(
-            "The user of the Redis may not do this: a command or a key is not allowed to it.",
+            f"The user of the Redis may not do this: {what} is not allowed to it.",
             code="bucket-forbidden",
             remedy="Give it the commands and the prefix of the queue, as infra/OPERATIONS.md shows "
             "(ACL SETUSER).",

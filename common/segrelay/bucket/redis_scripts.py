@@ -9,10 +9,11 @@
 ==========================  ==========================================================
 
 Each operation of the bucket protocol, and each joined one, is one script, and Redis runs one script
-at a time. A script reads all that it depends on before its first write, and changes nothing unless
-every precondition holds. A write brings its own new generation along, a random number: whether an
-object has it answers whether this very call was already made, and no number comes twice, even after
-a Redis has lost its last second. Times are the server's, in microseconds since 1970.
+at a time. A script reads all that it depends on before its first write, tries what its user may do,
+and changes nothing unless every precondition holds. A write brings its own new generation along, a
+random number: whether an object has it answers whether this very call was already made, and no
+number comes twice, even after a Redis has lost its last second. Times are the server's, in
+microseconds since 1970.
 
 Source: https://redis.io/docs/latest/develop/programmability/eval-intro/
 """
@@ -93,8 +94,16 @@ local function answer(key)
   return {'ok', found[1], found[2], redis.call('HSTRLEN', key, 'content'), found[3]}
 end
 
--- Fails where the key is no sorted set: before the first write.
+-- Fails where the key is no sorted set.
 local function check_names(key) redis.call('ZSCORE', key, '') end
+
+-- What follows changes nothing: where a right is missing, or a full Redis takes no more, a script
+-- ends here, before its first real change.
+local function try_adding(names, key)
+  answer(key)
+  redis.call('ZADD', names, 'XX', 0, '')
+end
+local function try_removing(names) redis.call('ZREM', names, '') end
 
 -- Only a doorbell: a user without the right to the channel may write all the same.
 local function ring(channel)
@@ -137,7 +146,7 @@ CREATE = Script("""
 local there = generation(KEYS[2])
 if there == ARGV[2] then return answer(KEYS[2]) end
 if there or KEYS[3] and generation(KEYS[3]) then return {'exists'} end
-check_names(KEYS[1])
+try_adding(KEYS[1], KEYS[2])
 redis.call('HSET', KEYS[2], 'content', ARGV[3], 'generation', ARGV[2], 'updated', now())
 redis.call('ZADD', KEYS[1], 0, ARGV[1])
 ring(ARGV[4])
@@ -147,7 +156,8 @@ return answer(KEYS[2])
 REPLACE = Script("""
 -- KEYS: names, object. ARGV: name, its generation, content, channel.
 generation(KEYS[2])
-check_names(KEYS[1])
+try_adding(KEYS[1], KEYS[2])
+redis.call('HDEL', KEYS[2], '')
 redis.call('HSET', KEYS[2], 'content', ARGV[3], 'generation', ARGV[2], 'updated', now())
 redis.call('HDEL', KEYS[2], 'metadata')
 redis.call('ZADD', KEYS[1], 0, ARGV[1])
@@ -172,8 +182,11 @@ end
 
 local function move()
   -- First what needs no memory: after its first write a script ends even in a full Redis.
+  redis.call('RENAME', KEYS[2], KEYS[2])
+  try_removing(KEYS[1])
+  try_adding(KEYS[1], KEYS[2])
+  redis.call('HSET', KEYS[2], 'generation', ARGV[4], 'updated', now())
   redis.call('RENAME', KEYS[2], KEYS[3])
-  redis.call('HSET', KEYS[3], 'generation', ARGV[4], 'updated', now())
   redis.call('ZREM', KEYS[1], ARGV[1])
   redis.call('ZADD', KEYS[1], 0, ARGV[2])
 end
@@ -217,7 +230,10 @@ if there == ARGV[6] then return {'ok'} end
 if there or generation(KEYS[5]) then return {'exists'} end
 local why = refusal()
 if why then return why end
--- First, so that a full Redis refuses all of it.
+-- First what a full Redis refuses.
+try_adding(KEYS[1], KEYS[4])
+try_removing(KEYS[1])
+redis.call('RENAME', KEYS[2], KEYS[2])
 redis.call('HSET', KEYS[4], 'content', ARGV[7], 'generation', ARGV[6], 'updated', now())
 redis.call('ZADD', KEYS[1], 0, ARGV[5])
 move()
@@ -230,7 +246,7 @@ DELETE = Script("""
 local found = generation(KEYS[2])
 if not found then return {'not-found'} end
 if found ~= ARGV[2] then return {'other-generation'} end
-check_names(KEYS[1])
+try_removing(KEYS[1])
 redis.call('DEL', KEYS[2])
 redis.call('ZREM', KEYS[1], ARGV[1])
 return {'ok'}
@@ -241,7 +257,7 @@ TAKE_OVER = Script("""
 local found = generation(KEYS[2])
 if found == ARGV[3] then return answer(KEYS[2]) end
 if (found or '0') ~= ARGV[2] then return {'other-generation'} end
-check_names(KEYS[1])
+try_adding(KEYS[1], KEYS[2])
 redis.call('HSET', KEYS[2], 'content', '', 'metadata', ARGV[4],
   'generation', ARGV[3], 'updated', now())
 redis.call('ZADD', KEYS[1], 0, ARGV[1])
@@ -253,6 +269,7 @@ REFRESH = Script("""
 local found = generation(KEYS[1])
 if redis.call('HEXISTS', KEYS[1], 'metadata') == 0 then return {'not-found'} end
 if found ~= ARGV[1] then return {'other-generation'} end
+answer(KEYS[1])
 redis.call('HSET', KEYS[1], 'metadata', ARGV[2], 'updated', now())
 return answer(KEYS[1])
 """)
@@ -269,6 +286,7 @@ return 1
 PRUNE = Script("""
 -- KEYS: names. ARGV: what objects' keys begin with, from, to, at most, microseconds of age.
 -- Returns the last name that was looked at, if any, and how many objects were removed.
+try_removing(KEYS[1])
 local names = redis.call('ZRANGEBYLEX', KEYS[1], ARGV[2], ARGV[3], 'LIMIT', 0, ARGV[4])
 local limit, removed = tonumber(now()) - tonumber(ARGV[5]), 0
 for _, name in ipairs(names) do

@@ -8,6 +8,7 @@ finds no object (ObjectNotFoundError), and there is nothing left to do.
 from __future__ import annotations
 
 import contextlib
+import re
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta
@@ -55,6 +56,8 @@ _CONFLICTS = {
     "exists": ObjectExistsError,
     "precondition-failed": PreconditionFailedError,
 }
+
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/-]+=*")
 
 TokenSource = Callable[[], str]
 """Reads the agent's token; empty where there is none."""
@@ -104,7 +107,7 @@ class SiteBucket:
         self._url = url
         self.ca_file = ca_file
         self._read_token = token
-        self._token = token()
+        self._token = checked_token(token())
         self._pauses = retry.RetryPolicy(
             first=first_pause,
             longest=retry.STORE_REQUEST.longest,
@@ -280,7 +283,7 @@ class SiteBucket:
         body = request.model_dump_json().encode()
         response = self._send(operation, body, timeout)
         if response.status_code == 401:
-            token = self._read_token()
+            token = checked_token(self._read_token())
             if token != self._token:
                 self._token = token
                 response = self._send(operation, body, timeout)
@@ -397,6 +400,27 @@ class SiteBucket:
         )
 
 
+def checked_token(text: str) -> str:
+    """Return a token, or the empty text, if it can be sent as one.
+
+    Source: RFC 6750 section 2.1
+
+    Raises
+    ------
+    FixConfigurationError
+        ``bucket-credentials``: it holds a space, a line end or a letter that no token has.
+    """
+    if text and _TOKEN.fullmatch(text) is None:
+        raise FixConfigurationError(
+            "What is stored as the token of the queue is none: it holds a space, a line end or "
+            "another sign that no token has.",
+            code="bucket-credentials",
+            remedy="Store the token alone, as manage.py labseg agent-token add shows it: it begins "
+            "with sgr_ (lab-agent setup asks for it).",
+        )
+    return text
+
+
 def open_site_bucket(
     url: str,
     token: TokenSource,
@@ -411,6 +435,7 @@ def open_site_bucket(
     ------
     FixConfigurationError
         The environment leads to a proxy or to certificates that cannot be used.
+        ``bucket-credentials``: what is stored cannot be a token.
         ``ca-bundle``: ``ca_file`` holds no certificates.
     """
     check_surroundings(url)

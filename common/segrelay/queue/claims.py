@@ -12,8 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from segrelay import names, retry
-from segrelay.bucket import Bucket, ObjectInfo
-from segrelay.bucket.joined import JoinedOperations, MovedObject
+from segrelay.bucket import Bucket, JoinedOperations, MovedObject, ObjectInfo
 from segrelay.errors import (
     ManifestRejectedError,
     ObjectExistsError,
@@ -168,6 +167,9 @@ class AgentQueue:
     def open(self, claim: Claim) -> JobManifest | None:
         """Read the manifest of a claimed job; None (and archived) when it has a result.
 
+        Where the store brought both along with the claim, the first call asks nothing: what
+        happened since then is seen by the next one.
+
         Raises
         ------
         ManifestRejectedError
@@ -212,18 +214,30 @@ class AgentQueue:
 
     def finish(self, claim: Claim, result: ResultManifest) -> ResultManifest:
         """Publish the result and archive the job; returns the job's valid result."""
-        if isinstance(self._bucket, JoinedOperations) and self._bucket.create_and_move(
-            names.result_object(claim.job_id),
-            result.to_json(),
-            source=claim.object_name,
-            destination=archive_name(claim.name, result.status),
-            other=claim.name.rejected,
-        ):
-            self._forget(claim)
+        if self._finish_at_once(claim, result):
             return result
         standing = publish_result(self._bucket, result)
         self.archive(claim, standing.status)
         return standing
+
+    def _finish_at_once(self, claim: Claim, result: ResultManifest) -> bool:
+        """Publish and archive together, where the store can; whether that is done."""
+        if not isinstance(self._bucket, JoinedOperations):
+            return False
+        try:
+            is_done = self._bucket.create_and_move(
+                names.result_object(claim.job_id),
+                result.to_json(),
+                source=claim.object_name,
+                destination=archive_name(claim.name, result.status),
+                other=claim.name.rejected,
+            )
+        except ObjectRefusedError:
+            # One of the four cannot be used: the result is published all the same, if it can be.
+            return False
+        if is_done:
+            self._forget(claim)
+        return is_done
 
     def archive(self, claim: Claim, status: ResultStatus) -> None:
         """Move an ended job out of the live queue."""

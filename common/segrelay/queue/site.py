@@ -8,8 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from segrelay import names
-from segrelay.bucket import Bucket
-from segrelay.bucket.joined import JoinedOperations
+from segrelay.bucket import Bucket, JoinedOperations
 from segrelay.bucket.sealed import demands_signatures
 from segrelay.errors import (
     ManifestRejectedError,

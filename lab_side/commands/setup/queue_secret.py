@@ -25,6 +25,7 @@ from lab_side.settings.secrets import (
     redis_password,
 )
 from segrelay.bucket.address import RedisAddress, SiteAddress, parse_address
+from segrelay.bucket.site import checked_token
 from segrelay.errors import FixConfigurationError, SegRelayError
 
 
@@ -61,6 +62,8 @@ class _Kind:
     welcome: str
     stored: Callable[[str, Mapping[str, str]], str]
     trial: Callable[[SecretStr | None], SegRelayError | None]
+    checked: Callable[[str], str]
+    """Raises FixConfigurationError for what cannot be one, whatever the server would say."""
     missing: FixConfigurationError
 
 
@@ -76,9 +79,11 @@ def secret_for(
     Raises
     ------
     FixConfigurationError
-        There is none, or the one on standard input is refused.
+        There is none, the one on standard input is refused, or it is the other kind of secret
+        than this queue has.
     """
     where = parse_address(place.address)
+    _check_kind(options, where)
     if isinstance(where, SiteAddress):
         return _secret_of(_token(options, place, where), earlier, place.agent, asks=asks)
     if isinstance(where, RedisAddress):
@@ -88,6 +93,22 @@ def secret_for(
             return None
         return _secret_of(kind, earlier, place.agent, asks=asks)
     return None
+
+
+def _check_kind(options: argparse.Namespace, where: object) -> None:
+    """Refuse a secret on standard input that this queue has no use for."""
+    given = {
+        "--queue-token-stdin": (options.queue_token_stdin, SiteAddress),
+        "--queue-password-stdin": (options.queue_password_stdin, RedisAddress),
+    }
+    for option, (is_given, kind) in given.items():
+        if is_given and not isinstance(where, kind):
+            raise FixConfigurationError(
+                f"{option} is for another kind of queue than this address names.",
+                code="bucket-credentials",
+                remedy="A queue that the site keeps has a token, a Redis a password; a bucket and "
+                "a directory have neither.",
+            )
 
 
 def _token(options: argparse.Namespace, place: QueuePlace, where: SiteAddress) -> _Kind:
@@ -100,6 +121,7 @@ def _token(options: argparse.Namespace, place: QueuePlace, where: SiteAddress) -
         is_on_stdin=options.queue_token_stdin,
         welcome="The site's queue answers, and lets this agent in.",
         stored=queue_token,
+        checked=checked_token,
         trial=lambda token: try_site(where.url, agent=agent, token=token, ca_file=place.ca_file),
         missing=FixConfigurationError(
             f"There is no token of {agent} for the queue that the site keeps.",
@@ -120,6 +142,7 @@ def _password(options: argparse.Namespace, place: QueuePlace, where: RedisAddres
         is_on_stdin=options.queue_password_stdin,
         welcome="The Redis answers, and lets this user in.",
         stored=redis_password,
+        checked=str,
         trial=lambda password: try_redis(where, password=password, ca_file=place.ca_file),
         missing=FixConfigurationError(
             f"There is no password of {user} for the Redis.",
@@ -143,7 +166,10 @@ def _secret_of(
     while True:
         value = _read(kind, stored, asks=asks)
         used = (value or stored).get_secret_value()
-        if not asks or used == tried:
+        if not asks:
+            kind.checked(used)
+            break
+        if used == tried:
             break
         tried = used
         problem = kind.trial(value or stored)

@@ -12,8 +12,7 @@ import redis
 
 from infra.servers.redis import RedisServer
 from segrelay import names
-from segrelay.bucket import Bucket
-from segrelay.bucket.joined import JoinedOperations, MovedObject
+from segrelay.bucket import Bucket, JoinedOperations, MovedObject
 from segrelay.bucket.redis import RedisBucket, Values
 from segrelay.bucket.redis_scripts import (
     CREATE,
@@ -284,6 +283,38 @@ def test_no_more_than_the_limit_is_read(bucket: RedisBucket) -> None:
     bucket.create("other", b"")
     moved = bucket.move_and_read("a", "b", generation=made.generation, limit=3, other="other")
     assert moved == MovedObject(data=b"1234", has_other=True)
+
+
+@pytest.mark.parametrize("place", ["result", "archived", "rejected", "claimed"])
+def test_a_finish_that_meets_what_is_not_the_queues_ends_as_by_single_operations(
+    server: RedisServer, place: str
+) -> None:
+    manifest = make_manifest()
+    name = JobName(priority=5, job_id=manifest.job_id, profile="demo", fence=1)
+    claim, result = Claim(name=name, agent=AGENT), make_result(manifest.job_id)
+    places = {
+        "result": names.result_object(manifest.job_id),
+        "archived": name.done,
+        "rejected": name.rejected,
+        "claimed": claim.object_name,
+    }
+    ends = []
+    for is_joined in (True, False):
+        with (
+            closing(redis_bucket(fresh_address(server.address))) as inner,
+            closing(server.client()) as client,
+        ):
+            if place != "claimed":
+                inner.create(claim.object_name, manifest.to_json())
+            keys = Keys(inner.address.prefix)
+            client.set(keys.object(places[place]), "x")
+            bucket: Bucket = inner if is_joined else SingleOperations(inner)  # type: ignore[assignment]
+            with pytest.raises(ObjectRefusedError):
+                agents_queue(bucket).finish(claim, result)
+            left = {info.name: info.size for info in inner.list("")}
+            ends.append(left)
+            assert (places["result"] in left) == (place != "result")
+    assert ends[0] == ends[1]
 
 
 def _dump(client: redis.Redis) -> dict[object, object]:

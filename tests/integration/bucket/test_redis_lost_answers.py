@@ -13,9 +13,8 @@ import pytest
 
 from infra.servers.redis import RedisServer
 from segrelay import names
+from segrelay.bucket import MovedObject, redis_scripts
 from segrelay.bucket import redis as redis_module
-from segrelay.bucket import redis_scripts
-from segrelay.bucket.joined import MovedObject
 from segrelay.bucket.redis import RedisBucket
 from segrelay.errors import ObjectExistsError, ObjectNotFoundError, StoreUnavailableError
 from segrelay.queue import AgentQueue, SiteQueue, scan

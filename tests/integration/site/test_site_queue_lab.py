@@ -197,6 +197,29 @@ def test_without_a_terminal_the_token_comes_by_standard_input(
     assert not file.exists()
 
 
+@pytest.mark.parametrize("text", ["address  https://s/queue", "token    sgr_x", "sgr_한글"])
+def test_what_cannot_be_a_token_is_not_kept(
+    lab: Cli, file: Path, address: str, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO(f"{text}\nthe-password\n"))
+    options = ("--queue-token-stdin", "--password-stdin", "--orthanc-user", "lab")
+    set_up(lab, file, "--bucket", address, *options, code=CONFIGURATION)
+    assert "begins with sgr_" in lab.said.err
+    assert text not in lab.said.err
+    assert not file.exists()
+
+
+@pytest.mark.parametrize("bucket", ["redis://127.0.0.1/0/q", "file:///srv/queue"])
+def test_a_token_for_a_queue_that_has_none_is_not_dropped_in_silence(
+    lab: Cli, file: Path, monkeypatch: pytest.MonkeyPatch, bucket: str
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("the-token\nthe-password\n"))
+    options = ("--queue-token-stdin", "--password-stdin", "--orthanc-user", "lab")
+    set_up(lab, file, "--bucket", bucket, *options, code=CONFIGURATION)
+    assert "--queue-token-stdin is for another kind of queue" in lab.said.err
+    assert not file.exists()
+
+
 def configure(file: Path, address: str, token: str) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     credentials = file.parent / "credentials"

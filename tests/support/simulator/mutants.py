@@ -19,10 +19,9 @@ from lab_side.agent.claiming import Claiming
 from lab_side.agent.delivery.deliver import Uploader, _Stored
 from lab_side.agent.delivery.outbox import OutboxEntry
 from segrelay import names
-from segrelay.bucket import Bucket, ObjectInfo
+from segrelay.bucket import Bucket, MovedObject, ObjectInfo
 from segrelay.bucket import redis as redis_module
 from segrelay.bucket.gcs import GcsBucket
-from segrelay.bucket.joined import MovedObject
 from segrelay.bucket.local import LocalBucket
 from segrelay.bucket.redis import RedisBucket
 from segrelay.bucket.redis_scripts import Script

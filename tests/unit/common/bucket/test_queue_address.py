@@ -233,3 +233,22 @@ def test_a_redis_that_cannot_be_meant(address: str, words: str) -> None:
     assert words in error.remedy
     assert "hun" not in error.message + error.remedy
     assert "ter2" not in error.message + error.remedy
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://seg.example/queue?token=hunter2",
+        "https://seg.example/queue#hunter2",
+        "https://lab:hunter2@seg.example/queue",
+        "http://seg.example/queue?token=hunter2",
+        "redis://127.0.0.1/0/segrelay?password=hunter2",
+        "rediss://lab:hunter2",
+        "rediss://lab:hunter2/0/segrelay",
+        "rediss://lab:hunter2@seg.example/0/a/b/c",
+    ],
+)
+def test_what_may_be_a_secret_is_not_shown(address: str) -> None:
+    error = refusal(address)
+    assert "hunter2" not in f"{error.message}{error.remedy}"
+    assert "seg.example" in error.message or "127.0.0.1" in error.message or "lab" in error.message
