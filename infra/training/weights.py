@@ -10,20 +10,30 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 
 WEIGHTS_FILE = "weights.safetensors"
 
 
 def store(network: nn.Module, folder: Path, *, dtype: torch.dtype | None = None) -> None:
-    """Write the weights beside the profile and their SHA-256 into it; ``dtype`` None: as is."""
+    """Write the weights beside the profile and their SHA-256 into it.
+
+    ``dtype``: of the numbers, None for as they are; a tensor with a number that it cannot hold
+    stays as it is (16-bit floats end at 65504, a variance in a deep layer does not).
+
+    Raises
+    ------
+    ValueError
+        A weight is no finite number; nothing is written.
+    """
     path = folder / WEIGHTS_FILE
-    state = network.state_dict()
-    kept = {
-        name: value.to(dtype or value.dtype) if value.is_floating_point() else value
-        for name, value in state.items()
-    }
+    kept = {name: _shortened(value, dtype) for name, value in network.state_dict().items()}
+    lost = [name for name, value in kept.items() if not bool(value.isfinite().all())]
+    if lost:
+        raise ValueError(f"not finite: {', '.join(lost)}")
     save_file({name: value.contiguous() for name, value in kept.items()}, path)
+    # Files in the repository can be read by everybody.
+    path.chmod(0o644)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     profile_path = folder / "profile.json"
     text = profile_path.read_text(encoding="utf-8")
@@ -31,6 +41,13 @@ def store(network: nn.Module, folder: Path, *, dtype: torch.dtype | None = None)
     text = re.sub(r'"weights": \{[^}]*\}', f'"weights": {weights}', text, count=1)
     profile_path.write_text(text, encoding="utf-8")
     print(f"{path.stat().st_size} bytes of weights, sha256 {digest}", flush=True)
+
+
+def _shortened(value: Tensor, dtype: torch.dtype | None) -> Tensor:
+    if dtype is None or not value.is_floating_point():
+        return value
+    shorter = value.to(dtype)
+    return shorter if bool(shorter.isfinite().all()) else value
 
 
 def save_checkpoint(state: Mapping[str, object], path: Path) -> None:

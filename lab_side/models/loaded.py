@@ -24,6 +24,9 @@ from segrelay.profiles import CpuEngine, Profile, load_profile
 _WARM_UP_SIDE_ON_CPU = 64
 """Voxels: a full window takes half a minute on a CPU; networks halve their input 5 times."""
 
+_STATISTICS = (".running_mean", ".running_var")
+"""Of batch normalisation, which are buffers and no parameters."""
+
 _NAMES_SHOWN = 3
 
 
@@ -78,7 +81,8 @@ def load_model(
     ------
     FixConfigurationError
         ``weights-missing``, ``weights-sha256``, ``weights-unpinned``, ``weights-unsafe``,
-        ``weights-unreadable``, ``weights-do-not-fit``, ``network-arguments``,
+        ``weights-unreadable``, ``weights-do-not-fit``, ``weights-not-finite``,
+        ``network-arguments``,
         ``network-window``, ``device``, ``skull-strip-missing``, or one of ``load_profile``.
     InferenceError
         ``output-not-finite``
@@ -147,12 +151,36 @@ def load_weights(network: nn.Module, state: StateDict, profile: Profile) -> None
 def _network(profile: Profile, path: Path, sha256: str | None) -> tuple[nn.Module, str]:
     if profile.network.architecture == "TorchScript":
         check_channels(profile)
-        return read_program(path, sha256=sha256)
+        program, found = read_program(path, sha256=sha256)
+        _check_finite(program, profile)
+        return program, found
     network = build_network(profile)
     state, found = read_checkpoint(path, sha256=sha256)
     load_weights(network, state, profile)
+    _check_finite(network, profile)
     fuse_attention(network)
     return network, found
+
+
+def _check_finite(network: nn.Module, profile: Profile) -> None:
+    """Refuse what is lost where 32-bit floats were saved as 16-bit ones.
+
+    A variance that became infinite makes its channel constant, and every output is a number all
+    the same. Other buffers may be infinite: masks of attention are.
+    """
+    values = dict(network.named_parameters()) | {
+        name: value for name, value in network.named_buffers() if name.endswith(_STATISTICS)
+    }
+    lost = sorted(name for name, value in values.items() if not bool(value.isfinite().all()))
+    if lost:
+        more = ", …" * (len(lost) > _NAMES_SHOWN)
+        raise FixConfigurationError(
+            f"The weights of profile {profile.name} are not all finite numbers: {len(lost)} "
+            f"tensors ({', '.join(lost[:_NAMES_SHOWN])}{more}).",
+            code="weights-not-finite",
+            remedy="Save them again as 32-bit floats (16-bit ones end at 65504), or use an "
+            "earlier checkpoint of the training.",
+        )
 
 
 def _by_openvino(network: nn.Module, profile: Profile) -> tuple[nn.Module, str, str]:
