@@ -5,8 +5,8 @@ Four series of 134 slices of 256 by 256 in a real Orthanc, SwinUNETR with the sa
 for everybody, on this machine's processor. Every system is started once, its model is warm, and
 its processes are counted with all that they start: processor time, memory (PSS, looked at four
 times a second), bytes on the disk; Orthanc's own processor time and memory are told apart. In each
-round every system has one job, in a new order; afterwards its SEG is looked at and removed. The
-naive script, MONAI Label and the lines run in the first round only.
+round every system has one job, in a new order; afterwards its SEG is looked at and removed. Only
+SegRelay over a directory and Mosec run in every round, the others in the first one.
 
 A *job* runs from the request until who asked knows that the SEG is in Orthanc. SegRelay is asked
 as its page asks: every second while the job is worked on, every two while it waits.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from infra.benches.harness import Report
@@ -11,19 +12,24 @@ from infra.benches.whole.click import click_to_mask
 from infra.benches.whole.measure import Sample, cloud_of, figures, measured
 from infra.benches.whole.scene import WholeScene
 from infra.benches.whole.systems import (
+    BUCKET,
     DIRECTORY,
     MONAILABEL,
     MOSEC,
     RELAYS,
     SEED,
+    SITE,
     SYSTEMS,
     WAN10,
     WAN30,
 )
 from segrelay.errors import SegRelayError
 
-ONCE = (SEED, MONAILABEL, WAN10, WAN30)
-"""Run in the first round only, so that a run of all ends in minutes."""
+REPEATED = (DIRECTORY, MOSEC)
+"""Run in every round; the others in the first one only, so that a run of all ends in minutes."""
+
+STARTS = ((BUCKET,), (SITE, WAN10, WAN30), (MOSEC,), (MONAILABEL,), (SEED,))
+"""Chains of systems that are started side by side; those at the site share it."""
 
 LEFT_OUT = "left out by --no-peers"
 
@@ -41,7 +47,7 @@ def one_job(scene: WholeScene) -> Report:
     rounds = scene.plan.rounds
 
     def measure(name: str) -> Sample | None:
-        if name in ONCE and not first[name]:
+        if name not in REPEATED and not first[name]:
             return None
         first[name] = False
         system = scene.systems.get(name)
@@ -58,19 +64,22 @@ def one_job(scene: WholeScene) -> Report:
 
 def _started(scene: WholeScene) -> tuple[list[str], dict[str, str]]:
     """Start everybody; who is ready, and why the others are not."""
-    there, left_out = [], {}
-    for name in (*RELAYS, *scene.plan.peers):
-        try:
-            with step(f"start of {name}"):
+    wanted = (*RELAYS, *scene.plan.peers)
+    left_out = {name: LEFT_OUT for name in SYSTEMS if name not in wanted}
+
+    def start_chain(names: tuple[str, ...]) -> None:
+        for name in (one for one in names if one in wanted):
+            try:
                 scene.systems.get(name)
-        except SegRelayError as error:
-            if name in RELAYS:
-                raise
-            left_out[name] = f"{error.message} {error.remedy}"
-        else:
-            there.append(name)
-    left_out |= {name: LEFT_OUT for name in SYSTEMS if name not in (*there, *left_out)}
-    return there, left_out
+            except SegRelayError as error:
+                if name in RELAYS:
+                    raise
+                left_out[name] = f"{error.message} {error.remedy}"
+
+    scene.systems.get(DIRECTORY)
+    with step("start of the others"), ThreadPoolExecutor(len(STARTS)) as pool:
+        list(pool.map(start_chain, STARTS))
+    return [name for name in SYSTEMS if name not in left_out], left_out
 
 
 def _ratios(rows: dict[str, Report]) -> Report:
