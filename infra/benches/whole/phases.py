@@ -31,6 +31,9 @@ REPEATED = (DIRECTORY, MOSEC)
 STARTS = ((BUCKET,), (SITE, WAN10, WAN30), (MOSEC,), (MONAILABEL,), (SEED,))
 """Chains of systems that are started side by side; those at the site share it."""
 
+AT_ONCE = 2
+"""More would start no sooner on two cores, and might not be ready in time."""
+
 LEFT_OUT = "left out by --no-peers"
 
 
@@ -77,7 +80,7 @@ def _started(scene: WholeScene) -> tuple[list[str], dict[str, str]]:
                 left_out[name] = f"{error.message} {error.remedy}"
 
     scene.systems.get(DIRECTORY)
-    with step("start of the others"), ThreadPoolExecutor(len(STARTS)) as pool:
+    with step("start of the others"), ThreadPoolExecutor(AT_ONCE) as pool:
         list(pool.map(start_chain, STARTS))
     return [name for name in SYSTEMS if name not in left_out], left_out
 
