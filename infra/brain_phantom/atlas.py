@@ -13,8 +13,10 @@ Neither is part of this project: both are fetched into ``.cache`` when they are 
 from __future__ import annotations
 
 import functools
+import os
 import subprocess
 import sys
+import tempfile
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,7 +79,7 @@ def load_atlas(name: str) -> Atlas:
     path = _cache() / f"{name}-2.npz"
     if not path.exists():
         prepared, origin = {"mni": _mni, "colin": _colin}[name]()
-        draft = path.with_suffix(".part.npz")
+        draft = path.with_suffix(f".{os.getpid()}.npz")
         np.savez_compressed(draft, maps=prepared.astype(np.float16), origin=origin)
         draft.replace(path)
     with np.load(path) as stored:
@@ -104,20 +106,24 @@ def _mni() -> tuple[FloatArray, npt.NDArray[np.float64]]:
 
 
 def _fetch_wheel(folder: Path, members: list[str]) -> None:
-    """Take some files out of the wheel; the package itself is not installed."""
+    """Take some files out of the wheel; the package itself is not installed.
+
+    Each is there whole or not at all, also beside another program that fetches it.
+    """
     words = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest"]
-    done = subprocess.run([*words, str(folder), _NILEARN], check=False)
-    wheels = sorted(folder.glob("*.whl"))
-    if done.returncode != 0 or not wheels:
-        raise FixConfigurationError(
-            f"{_NILEARN}, whose brain template is needed, cannot be fetched.",
-            code="package-missing",
-            remedy="Check that this machine reaches its Python package index, then try again.",
-        )
-    with zipfile.ZipFile(wheels[-1]) as wheel:
-        for member in members:
-            wheel.extract(member, folder)
-    wheels[-1].unlink()
+    with tempfile.TemporaryDirectory(dir=folder.parent) as own:
+        done = subprocess.run([*words, own, _NILEARN], check=False)
+        wheels = sorted(Path(own).glob("*.whl"))
+        if done.returncode != 0 or not wheels:
+            raise FixConfigurationError(
+                f"{_NILEARN}, whose brain template is needed, cannot be fetched.",
+                code="package-missing",
+                remedy="Check that this machine reaches its Python package index, then try again.",
+            )
+        with zipfile.ZipFile(wheels[-1]) as wheel:
+            for member in members:
+                (folder / member).parent.mkdir(parents=True, exist_ok=True)
+                Path(wheel.extract(member, own)).replace(folder / member)
 
 
 def _colin_folder() -> Path:
