@@ -79,7 +79,7 @@ class MultipartReader:
             yield piece
 
     def _line(self) -> bytes:
-        """The next line, without its end; the last one of all may have none."""
+        """Read a line and return it without its end; the last line may have none."""
         while (end := self._piece.find(b"\r\n", self._at)) < 0:
             if len(self._piece) - self._at > _LONGEST_LINE:
                 raise _unusable()

@@ -201,7 +201,7 @@ class RedisBucket:
     def move_and_read(
         self, source: str, destination: str, *, generation: int, limit: int, other: str
     ) -> MovedObject | None:
-        """See the joined operations; not into the queue: nobody is told."""
+        """See the joined operations; publishes no arrival, as it moves nothing into the queue."""
         keys = [self._keys.names, self._key(source), self._key(destination), self._key(other)]
         values: Values = [source, destination, generation, _new_generation(), limit + 1]
         answer = self._ask("move-and-read", MOVE_AND_READ, keys, values)
@@ -212,7 +212,7 @@ class RedisBucket:
     def create_and_move(
         self, name: str, data: bytes, *, source: str, destination: str, other: str
     ) -> bool:
-        """See the joined operations; not into the queue: nobody is told."""
+        """See the joined operations; publishes no arrival, as it moves nothing into the queue."""
         moved = [self._key(source), self._key(destination)]
         keys = [self._keys.names, *moved, self._key(name), self._key(other)]
         generations = [_new_generation(), _new_generation()]

@@ -43,7 +43,7 @@ def _start(scene: Scene[Plan]) -> dict[str, float]:
 
 
 def _processor_seconds() -> float:
-    """Of all that this process started, directly or not: those that ended and those that run."""
+    """Return the seconds of all processes that this one started, ended or running."""
     ended = resource.getrusage(resource.RUSAGE_CHILDREN)
     seconds = ended.ru_utime + ended.ru_stime
     for child in psutil.Process().children(recursive=True):

@@ -17,7 +17,9 @@ from infra.servers.redis import RedisServer
 from lab_side import queue_access
 from lab_side.settings.loading import load_config, load_queue_config
 from tests.support.command_line import Cli
-from tests.support.lab.bare_computer import bare_computer
+from tests.support.lab.bare_computer import file as file
+from tests.support.lab.bare_computer import lab as lab
+from tests.support.lab.bare_computer import on_a_bare_computer as on_a_bare_computer
 
 CONFIGURATION, NOT_NOW = 78, 75
 PASSWORD = "hunter2 of a redis "
@@ -41,23 +43,6 @@ def encrypted(authority: Authority) -> Iterator[RedisServer]:
 def plain() -> Iterator[RedisServer]:
     with RedisServer() as server:
         yield server
-
-
-@pytest.fixture(autouse=True)
-def _a_bare_computer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    with bare_computer(tmp_path, monkeypatch):
-        yield
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    return tmp_path / "etc" / "agent.toml"
-
-
-@pytest.fixture
-def lab(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Cli:
-    monkeypatch.setattr(sys, "stdin", io.StringIO(""))
-    return Cli(capsys)
 
 
 class Person:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 
@@ -39,19 +39,6 @@ test_a_manifest_like_a_beacon = contract.test_a_manifest_that_looks_like_a_beaco
 test_list_is_sorted = contract.test_list_is_sorted_by_name_and_hides_what_is_not_an_object
 
 JOB = f"{names.PENDING}5-01.json"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[RedisServer]:
-    with RedisServer() as server:
-        yield server
-
-
-@pytest.fixture
-def bucket(server: RedisServer) -> Iterator[RedisBucket]:
-    bucket = redis_bucket(fresh_address(server.address))
-    yield bucket
-    bucket.close()
 
 
 def test_the_self_test_finds_nothing(server: RedisServer) -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 
 import pytest
-import redis
 
 from infra.servers.redis import RedisServer
 from segrelay import names
@@ -30,23 +29,10 @@ from segrelay.errors import (
 from segrelay.manifest import ResultManifest, ResultStatus
 from segrelay.names import JobName
 from segrelay.queue import AgentQueue, Claim, SiteQueue, scan
-from tests.support.buckets.redis import fresh_address, redis_bucket
+from tests.support.buckets.redis import fresh_address, keys_as_kept, redis_bucket
 from tests.support.jobs import make_manifest, make_result
 
 AGENT = "lab"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[RedisServer]:
-    with RedisServer() as server:
-        yield server
-
-
-@pytest.fixture
-def bucket(server: RedisServer) -> Iterator[RedisBucket]:
-    bucket = redis_bucket(fresh_address(server.address))
-    yield bucket
-    bucket.close()
 
 
 class SingleOperations:
@@ -240,10 +226,10 @@ def test_what_is_not_the_queues_under_a_key_changes_nothing(
     with closing(server.client()) as client:
         client.delete(keys.object(name))
         client.set(keys.object(name), "x")
-        before = _dump(client)
+        before = keys_as_kept(client)
         with pytest.raises(ObjectRefusedError):
             act(bucket)
-        assert _dump(client) == before
+        assert keys_as_kept(client) == before
 
 
 @pytest.mark.parametrize("key", ["create", "both"])
@@ -254,14 +240,14 @@ def test_a_full_redis_takes_nothing_of_it(
     bucket.create("a", b"1")
     bucket.list("")
     with closing(server.client()) as client:
-        before = _dump(client)
+        before = keys_as_kept(client)
         client.config_set("maxmemory", "1")
         try:
             with pytest.raises(StoreUnavailableError):
                 act(bucket)
         finally:
             client.config_set("maxmemory", "0")
-        assert _dump(client) == before
+        assert keys_as_kept(client) == before
 
 
 def test_a_claim_in_a_full_redis_is_whole(server: RedisServer, bucket: RedisBucket) -> None:
@@ -315,7 +301,3 @@ def test_a_finish_that_meets_what_is_not_the_queues_ends_as_by_single_operations
             ends.append(left)
             assert (places["result"] in left) == (place != "result")
     assert ends[0] == ends[1]
-
-
-def _dump(client: redis.Redis) -> dict[object, object]:
-    return {key: client.dump(key) for key in client.keys("*")}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import closing, suppress
 
 import pytest
@@ -13,7 +13,7 @@ from infra.servers.redis import RedisServer
 from segrelay.bucket.redis import RedisBucket
 from segrelay.bucket.redis_answers import explain
 from segrelay.errors import FixConfigurationError
-from tests.support.buckets.redis import fresh_address, redis_bucket
+from tests.support.buckets.redis import fresh_address, keys_as_kept, redis_bucket
 from tests.support.paths import ROOT
 
 PASSWORD = "p-of-lab"
@@ -42,12 +42,6 @@ OPERATIONS: dict[str, Callable[[RedisBucket], object]] = {
 }
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[RedisServer]:
-    with RedisServer() as server:
-        yield server
-
-
 @pytest.mark.parametrize("missing", COMMANDS)
 def test_a_right_that_is_missing_leaves_nothing_half_done(
     server: RedisServer, missing: str
@@ -61,11 +55,11 @@ def test_a_right_that_is_missing_leaves_nothing_half_done(
         with closing(limited):
             for act in OPERATIONS.values():
                 _fill(whole)
-                before = _dump(admin)
+                before = keys_as_kept(admin)
                 with suppress(FixConfigurationError):
                     act(limited)
                     continue
-                assert _dump(admin) == before
+                assert keys_as_kept(admin) == before
                 listed = {info.name for info in whole.list("")}
                 assert listed == {"a", "beat"}
         admin.acl_deluser("lab")
@@ -83,7 +77,3 @@ def _fill(bucket: RedisBucket) -> None:
         bucket.delete(info.name, generation=info.generation)
     bucket.create("a", b"1")
     bucket.take_over("beat", {"x": "1"}, generation=0)
-
-
-def _dump(client: redis.Redis) -> dict[object, object]:
-    return {key: client.dump(key) for key in client.keys("*")}

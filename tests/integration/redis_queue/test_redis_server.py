@@ -33,12 +33,6 @@ JOB = f"{names.PENDING}5-01.json"
 PASSWORD = "hunter2-of-a-redis"
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[RedisServer]:
-    with RedisServer() as server:
-        yield server
-
-
 @pytest.fixture
 def admin(server: RedisServer) -> Iterator[redis.Redis]:
     """A client whose changes of settings and users end with the test."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import getpass
 import io
 import sys
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -26,30 +25,15 @@ from segrelay.bucket import open_bucket
 from segrelay.bucket.site import SiteBucket
 from segrelay.errors import FixConfigurationError
 from tests.support.command_line import Cli, Running
-from tests.support.lab.bare_computer import bare_computer
+from tests.support.lab.bare_computer import file as file
+from tests.support.lab.bare_computer import lab as lab
+from tests.support.lab.bare_computer import on_a_bare_computer as on_a_bare_computer
 from tests.support.servers.raw_server import answer, raw_server
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 CONFIGURATION, NOT_NOW = 78, 75
 AGENT = "lab-1"
-
-
-@pytest.fixture(autouse=True)
-def _a_bare_computer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    with bare_computer(tmp_path, monkeypatch):
-        yield
-
-
-@pytest.fixture
-def file(tmp_path: Path) -> Path:
-    return tmp_path / "etc" / "agent.toml"
-
-
-@pytest.fixture
-def lab(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Cli:
-    monkeypatch.setattr(sys, "stdin", io.StringIO(""))
-    return Cli(capsys)
 
 
 class Person:

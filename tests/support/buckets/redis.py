@@ -5,6 +5,8 @@ from __future__ import annotations
 import secrets
 from pathlib import Path
 
+import redis
+
 from segrelay.bucket.address import RedisAddress, parse_address
 from segrelay.bucket.redis import RedisBucket
 
@@ -28,3 +30,8 @@ def redis_bucket(
 def fresh_address(address: str) -> str:
     """The address with a prefix that nobody has used."""
     return f"{address.rpartition('/')[0]}/{secrets.token_hex(6)}"
+
+
+def keys_as_kept(client: redis.Redis) -> dict[object, object]:
+    """Every key of a Redis with its value, as it would write it to its disk."""
+    return {key: client.dump(key) for key in client.keys("*")}

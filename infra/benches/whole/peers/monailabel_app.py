@@ -39,7 +39,7 @@ class AllSeries:
     """Names the files of all series, which are loaded as one image."""
 
     def __call__(self, data: dict[str, Any]) -> dict[str, Any]:
-        """Data of one request."""
+        """Return the data of one request, with its files under VOLUME."""
         return {**data, VOLUME: data["files"]}
 
 
@@ -47,7 +47,7 @@ class Place:
     """Says to MONAI Label's writer where the mask is."""
 
     def __call__(self, data: dict[str, Any]) -> dict[str, Any]:
-        """Data of one request."""
+        """Return the data of one request, with its files under VOLUME."""
         return {**data, "image_meta_dict": {"affine": data[VOLUME].meta["original_affine"]}}
 
 
